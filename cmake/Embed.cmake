@@ -1,0 +1,22 @@
+# jprof_embed(TARGET NAMESPACE::symbol... ) turns files into absl::string_view constants at build time.
+#
+#   jprof_embed(TARGET jprof_web HEADER web/assets.h FILES flamegraph.js flamegraph.css)
+#
+# gives the target a generated header with `inline` accessors jprof::assets::flamegraph_js() and so on.
+function(jprof_embed)
+  cmake_parse_arguments(ARG "" "TARGET;HEADER" "FILES" ${ARGN})
+  set(header ${PROJECT_BINARY_DIR}/${ARG_HEADER})
+  string(REGEX REPLACE "\\.h$" ".cc" source ${header})
+  set(inputs)
+  foreach(file ${ARG_FILES})
+    cmake_path(ABSOLUTE_PATH file BASE_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
+    list(APPEND inputs ${file})
+  endforeach()
+  add_custom_command(
+    OUTPUT ${header} ${source}
+    COMMAND ${CMAKE_COMMAND} -DHEADER=${header} -DSOURCE=${source} -DINCLUDE=${ARG_HEADER}
+            "-DINPUTS=${inputs}" -P ${PROJECT_SOURCE_DIR}/cmake/EmbedScript.cmake
+    DEPENDS ${inputs} ${PROJECT_SOURCE_DIR}/cmake/EmbedScript.cmake
+    VERBATIM)
+  target_sources(${ARG_TARGET} PRIVATE ${header} ${source})
+endfunction()

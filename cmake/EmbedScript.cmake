@@ -1,0 +1,18 @@
+# Run by jprof_embed(): writes HEADER and SOURCE with one accessor for each file in INPUTS.
+set(header "#pragma once\n\n#include \"absl/strings/string_view.h\"\n\nnamespace jprof::assets {\n")
+set(source "#include \"${INCLUDE}\"\n\nnamespace jprof::assets {\n")
+foreach(input ${INPUTS})
+  get_filename_component(name ${input} NAME)
+  string(MAKE_C_IDENTIFIER ${name} symbol)
+  file(READ ${input} hex HEX)
+  string(LENGTH "${hex}" digits)
+  math(EXPR size "${digits} / 2")
+  string(REGEX REPLACE "(................................)" "\\1\n" hex "${hex}")
+  string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${hex}")
+  string(APPEND header "absl::string_view ${symbol}();\n")
+  string(APPEND source
+    "alignas(8) static const unsigned char k_${symbol}[] = {\n${bytes}0};\n"
+    "absl::string_view ${symbol}() { return {reinterpret_cast<const char*>(k_${symbol}), ${size}}; }\n")
+endforeach()
+file(WRITE ${HEADER} "${header}}  // namespace jprof::assets\n")
+file(WRITE ${SOURCE} "${source}}  // namespace jprof::assets\n")

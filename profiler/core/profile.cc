@@ -1,0 +1,17 @@
+#include "profiler/core/profile.h"
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+
+namespace jprof {
+
+std::string FunctionText(const Profile& profile, const Function& function) {
+  absl::string_view name = profile.String(function.name);
+  if (function.kind != FrameKind::kScript) return std::string(name);
+  absl::string_view file = profile.String(function.file);
+  if (file.empty()) return std::string(name);
+  if (function.start_line == 0) return absl::StrCat(name, " ", file);
+  return absl::StrCat(name, " ", file, ":", function.start_line);
+}
+
+}  // namespace jprof

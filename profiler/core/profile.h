@@ -1,0 +1,114 @@
+// A finished profile: read-only tables, self-contained, deterministic. Exporters see nothing else.
+//
+// Everything refers to everything else by index (profiler/core/ids.h). A stack is a path in a prefix
+// tree: a StackNode names its location and its caller's node, so equal callers are stored once. A
+// location has one Line, or several where a function was inlined: the innermost first, the physical
+// function last, as pprof has it.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "profiler/core/accounting.h"
+#include "profiler/core/frame.h"
+#include "profiler/core/ids.h"
+
+namespace jprof {
+
+struct ValueType {
+  std::string type;  // "samples", "cpu"; no '-' in it, some readers reject that
+  std::string unit;  // "count", "nanoseconds"
+};
+
+struct Function {
+  StringId name;         // demangled; for kUnknown what is known: "[unknown] libx.so+0x12"
+  StringId system_name;  // as the symbol table has it; same as name where there is no other
+  StringId file;         // source file or script; the empty string where not known
+  uint32_t start_line = 0;  // 1-based line of the definition, 0 where not known
+  FrameKind kind = FrameKind::kUnknown;
+};
+
+// A mapped file, the kernel, or a runtime's code ("[v8]").
+struct ProfileImage {
+  StringId path;
+  StringId build_id;  // lower-case hex, or the empty string
+  // The first executable mapping that was seen of it; what pprof calls memory_start and so on.
+  uint64_t memory_start = 0;
+  uint64_t memory_limit = 0;
+  uint64_t file_offset = 0;
+};
+
+struct Line {
+  FunctionId function;
+  uint32_t line = 0;    // executing line, 1-based; 0 where not known
+  uint32_t column = 0;  // 1-based; 0 where not known
+};
+
+struct Location {
+  ImageId image;         // invalid for markers
+  uint64_t address = 0;  // within [memory_start, memory_limit) of the image, or 0
+  uint32_t first_line = 0;  // into Profile::lines
+  uint32_t line_count = 0;  // at least 1
+};
+
+struct StackNode {
+  StackId caller;  // invalid for the outermost frame
+  LocationId location;
+};
+
+struct Thread {
+  Pid pid = 0;
+  Tid tid = 0;
+  StringId process_name;  // command name of the main thread
+  StringId name;          // command name of this thread
+};
+
+struct ProfileSample {
+  int64_t time_ns = 0;  // since Profile::start_time_ns
+  ThreadId thread;
+  uint32_t cpu = 0;
+  StackId stack;        // the leaf's node; invalid for an empty stack
+};
+
+struct Profile {
+  // strings[0] is the empty string. All are valid UTF-8 or arbitrary bytes of a hostile target:
+  // exporters escape and scrub.
+  std::vector<std::string> strings;
+  std::vector<Function> functions;
+  std::vector<ProfileImage> images;
+  std::vector<Line> lines;
+  std::vector<Location> locations;
+  std::vector<StackNode> stacks;  // a caller's index is below that of its callees
+  std::vector<Thread> threads;
+
+  std::vector<ValueType> sample_types;  // the last one is the one to show
+  std::vector<ProfileSample> samples;   // in time order
+  std::vector<int64_t> values;          // sample_types.size() for each sample, in the samples' order
+
+  ValueType period_type;
+  int64_t period = 0;
+  int64_t start_time_ns = 0;  // Unix time, UTC
+  int64_t duration_ns = 0;
+  std::string title;                  // "node app.js (pid 4711)"
+  std::vector<std::string> comments;  // for people: command line, verdict
+  Accounting accounting;
+
+  absl::string_view String(StringId id) const { return strings[id.value]; }
+  std::span<const Line> Lines(const Location& location) const {
+    return std::span(lines).subspan(location.first_line, location.line_count);
+  }
+  int64_t Value(size_t sample, size_t type) const {
+    return values[sample * sample_types.size() + type];
+  }
+  bool empty() const { return samples.empty(); }
+};
+
+// The text of a function in pictures and folded stacks: `name script:line` for a script function
+// (the line of its definition, so that equal functions merge), the name alone for all others.
+// Raw: not escaped for any format.
+std::string FunctionText(const Profile& profile, const Function& function);
+
+}  // namespace jprof

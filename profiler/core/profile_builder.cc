@@ -1,0 +1,206 @@
+#include "profiler/core/profile_builder.h"
+
+#include <algorithm>
+#include <cstring>
+#include <numeric>
+#include <tuple>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+
+namespace jprof {
+namespace {
+
+template <typename Id, typename Map, typename Key>
+std::pair<Id, bool> InternKey(Map& map, Key&& key, size_t next) {
+  auto [it, added] = map.try_emplace(std::forward<Key>(key), Id{static_cast<uint32_t>(next)});
+  return {it->second, added};
+}
+
+std::string LocationKey(uint64_t address, std::span<const Line> lines) {
+  std::string key(sizeof(address) + lines.size() * 3 * sizeof(uint32_t), '\0');
+  char* out = key.data();
+  auto put = [&out](const auto& value) {
+    std::memcpy(out, &value, sizeof(value));
+    out += sizeof(value);
+  };
+  put(address);
+  for (const Line& line : lines) {
+    put(line.function.value);
+    put(line.line);
+    put(line.column);
+  }
+  return key;
+}
+
+template <typename Id, typename Table>
+bool InRange(Id id, const Table& table) {
+  return id.value < table.size();
+}
+
+}  // namespace
+
+ProfileBuilder::ProfileBuilder(std::vector<ValueType> sample_types, ValueType period_type,
+                               int64_t period) {
+  profile_.sample_types = std::move(sample_types);
+  profile_.period_type = std::move(period_type);
+  profile_.period = period;
+  Intern("");
+}
+
+StringId ProfileBuilder::Intern(absl::string_view text) {
+  auto it = strings_.find(text);
+  if (it != strings_.end()) return it->second;
+  StringId id{static_cast<uint32_t>(profile_.strings.size())};
+  profile_.strings.emplace_back(text);
+  strings_.emplace(text, id);
+  return id;
+}
+
+FunctionId ProfileBuilder::AddFunction(absl::string_view name, absl::string_view system_name,
+                                       absl::string_view file, uint32_t start_line,
+                                       FrameKind kind) {
+  Function f{Intern(name), Intern(system_name), Intern(file), start_line, kind};
+  auto [id, added] = InternKey<FunctionId>(
+      functions_, std::tuple(f.name, f.system_name, f.file, f.start_line, f.kind),
+      profile_.functions.size());
+  if (added) profile_.functions.push_back(f);
+  return id;
+}
+
+ImageId ProfileBuilder::AddImage(absl::string_view path, absl::string_view build_id,
+                                 uint64_t memory_start, uint64_t memory_limit,
+                                 uint64_t file_offset) {
+  ProfileImage image{Intern(path), Intern(build_id), memory_start, memory_limit, file_offset};
+  auto [id, added] = InternKey<ImageId>(images_, std::pair(image.path, image.build_id),
+                                        profile_.images.size());
+  if (added) profile_.images.push_back(image);
+  return id;
+}
+
+LocationId ProfileBuilder::AddLocation(ImageId image, uint64_t address,
+                                       std::span<const Line> lines) {
+  auto [id, added] = InternKey<LocationId>(
+      locations_, std::pair(image, LocationKey(address, lines)), profile_.locations.size());
+  if (added) {
+    profile_.locations.push_back({image, address, static_cast<uint32_t>(profile_.lines.size()),
+                                  static_cast<uint32_t>(lines.size())});
+    profile_.lines.insert(profile_.lines.end(), lines.begin(), lines.end());
+  }
+  return id;
+}
+
+StackId ProfileBuilder::AddStack(StackId caller, LocationId location) {
+  auto [id, added] =
+      InternKey<StackId>(stacks_, std::pair(caller, location), profile_.stacks.size());
+  if (added) profile_.stacks.push_back({caller, location});
+  return id;
+}
+
+ThreadId ProfileBuilder::AddThread(Pid pid, Tid tid, absl::string_view process_name,
+                                   absl::string_view name) {
+  auto [id, added] =
+      InternKey<ThreadId>(threads_, std::pair(pid, tid), profile_.threads.size());
+  if (added) profile_.threads.push_back({pid, tid, Intern(process_name), Intern(name)});
+  return id;
+}
+
+void ProfileBuilder::AddSample(int64_t time_ns, ThreadId thread, uint32_t cpu, StackId stack,
+                               std::span<const int64_t> values) {
+  profile_.samples.push_back({time_ns, thread, cpu, stack});
+  profile_.values.insert(profile_.values.end(), values.begin(), values.end());
+}
+
+void ProfileBuilder::SetTimes(int64_t start_time_ns, int64_t duration_ns) {
+  profile_.start_time_ns = start_time_ns;
+  profile_.duration_ns = duration_ns;
+}
+
+void ProfileBuilder::SetTitle(absl::string_view title) { profile_.title = std::string(title); }
+
+void ProfileBuilder::AddComment(absl::string_view comment) {
+  profile_.comments.emplace_back(comment);
+}
+
+absl::StatusOr<Profile> ProfileBuilder::Build() && {
+  const Accounting& a = profile_.accounting;
+  uint64_t explained = a.kept + a.dropped_ring_full + a.dropped_no_stack + a.dropped_queue_full +
+                       a.dropped_outside;
+  if (a.taken != explained) {
+    return absl::InternalError(absl::StrCat("samples do not balance: ", a.taken, " taken, ",
+                                            explained, " kept or dropped"));
+  }
+  if (a.kept != profile_.samples.size()) {
+    return absl::InternalError(absl::StrCat("samples do not balance: ", a.kept,
+                                            " counted as kept, ", profile_.samples.size(),
+                                            " in the profile"));
+  }
+  size_t types = profile_.sample_types.size();
+  std::vector<uint32_t> order(profile_.samples.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](uint32_t x, uint32_t y) {
+    return profile_.samples[x].time_ns < profile_.samples[y].time_ns;
+  });
+  std::vector<ProfileSample> samples;
+  std::vector<int64_t> values;
+  samples.reserve(order.size());
+  values.reserve(profile_.values.size());
+  for (uint32_t i : order) {
+    samples.push_back(profile_.samples[i]);
+    values.insert(values.end(), profile_.values.begin() + i * types,
+                  profile_.values.begin() + (i + 1) * types);
+  }
+  profile_.samples = std::move(samples);
+  profile_.values = std::move(values);
+  absl::Status valid = ValidateProfile(profile_);
+  if (!valid.ok()) return absl::InternalError(valid.message());
+  return std::move(profile_);
+}
+
+absl::Status ValidateProfile(const Profile& p) {
+  auto bad = [](absl::string_view what) { return absl::DataLossError(what); };
+  if (p.strings.empty() || !p.strings[0].empty()) return bad("string 0 is not empty");
+  if (p.sample_types.empty()) return bad("no sample type");
+  if (p.values.size() != p.samples.size() * p.sample_types.size()) return bad("value count");
+  for (const Function& f : p.functions) {
+    if (!InRange(f.name, p.strings) || !InRange(f.system_name, p.strings) ||
+        !InRange(f.file, p.strings)) {
+      return bad("function names a string that is not there");
+    }
+  }
+  for (const ProfileImage& i : p.images) {
+    if (!InRange(i.path, p.strings) || !InRange(i.build_id, p.strings)) {
+      return bad("image names a string that is not there");
+    }
+  }
+  for (const Line& l : p.lines) {
+    if (!InRange(l.function, p.functions)) return bad("line names a function that is not there");
+  }
+  for (const Location& l : p.locations) {
+    if (l.image.valid() && !InRange(l.image, p.images)) return bad("location without image");
+    if (l.line_count == 0 || l.first_line > p.lines.size() ||
+        l.line_count > p.lines.size() - l.first_line) {
+      return bad("location without lines");
+    }
+  }
+  for (size_t i = 0; i < p.stacks.size(); ++i) {
+    const StackNode& s = p.stacks[i];
+    if (!InRange(s.location, p.locations)) return bad("stack names a location that is not there");
+    if (s.caller.valid() && s.caller.value >= i) return bad("stack is not below its caller");
+  }
+  for (const Thread& t : p.threads) {
+    if (!InRange(t.name, p.strings) || !InRange(t.process_name, p.strings)) {
+      return bad("thread names a string that is not there");
+    }
+  }
+  for (const ProfileSample& s : p.samples) {
+    if (!InRange(s.thread, p.threads)) return bad("sample names a thread that is not there");
+    if (s.stack.valid() && !InRange(s.stack, p.stacks)) {
+      return bad("sample names a stack that is not there");
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace jprof

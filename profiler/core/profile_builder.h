@@ -1,0 +1,65 @@
+// The only writer of a Profile. Interns strings, functions, images, locations and stacks; equal
+// things get equal indices. Not thread-safe; owned by the pipeline (or by a reader of a format).
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "profiler/core/profile.h"
+
+namespace jprof {
+
+class ProfileBuilder {
+ public:
+  // `sample_types` must not be empty; each sample then has one value per type.
+  ProfileBuilder(std::vector<ValueType> sample_types, ValueType period_type, int64_t period);
+
+  StringId Intern(absl::string_view text);
+  FunctionId AddFunction(absl::string_view name, absl::string_view system_name,
+                         absl::string_view file, uint32_t start_line, FrameKind kind);
+  // Equal path and build ID: the same image; the first mapping seen is kept.
+  ImageId AddImage(absl::string_view path, absl::string_view build_id, uint64_t memory_start,
+                   uint64_t memory_limit, uint64_t file_offset);
+  // `lines` innermost first, not empty.
+  LocationId AddLocation(ImageId image, uint64_t address, std::span<const Line> lines);
+  // One frame below `caller` (invalid: the outermost).
+  StackId AddStack(StackId caller, LocationId location);
+  // The names of the first call for a (pid, tid) stay.
+  ThreadId AddThread(Pid pid, Tid tid, absl::string_view process_name, absl::string_view name);
+  // `values`: one per sample type.
+  void AddSample(int64_t time_ns, ThreadId thread, uint32_t cpu, StackId stack,
+                 std::span<const int64_t> values);
+
+  void SetTimes(int64_t start_time_ns, int64_t duration_ns);
+  void SetTitle(absl::string_view title);
+  void AddComment(absl::string_view comment);
+  Accounting& accounting() { return profile_.accounting; }
+  const Profile& profile() const { return profile_; }
+
+  // Sorts samples by time, checks that the accounting balances and every index is in range.
+  // Internal: an invariant is broken (our bug). The builder is empty afterwards.
+  absl::StatusOr<Profile> Build() &&;
+
+ private:
+  Profile profile_;
+  absl::flat_hash_map<std::string, StringId> strings_;
+  absl::flat_hash_map<std::tuple<StringId, StringId, StringId, uint32_t, FrameKind>, FunctionId>
+      functions_;
+  absl::flat_hash_map<std::pair<StringId, StringId>, ImageId> images_;
+  absl::flat_hash_map<std::pair<ImageId, std::string>, LocationId> locations_;
+  absl::flat_hash_map<std::pair<StackId, LocationId>, StackId> stacks_;
+  absl::flat_hash_map<std::pair<Pid, Tid>, ThreadId> threads_;
+};
+
+// Checks that every index of `profile` is in range and every table well formed. DataLoss names the
+// first table that is not. For profiles that come from outside.
+absl::Status ValidateProfile(const Profile& profile);
+
+}  // namespace jprof

@@ -1,0 +1,63 @@
+// One ELF file, read through its descriptor. The file is hostile: every offset and count is checked
+// against the file's size and a budget before anything is read, and reads go through pread, so a
+// file that shrinks meanwhile is an error and not a signal.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "profiler/core/address.h"
+#include "profiler/core/unique_fd.h"
+
+namespace jprof {
+
+class ElfFile {
+ public:
+  // Reads the headers of a 64-bit little-endian ELF file. InvalidArgument: not such a file;
+  // DataLoss: damaged. `name` is for messages.
+  static absl::StatusOr<ElfFile> Open(UniqueFd fd, absl::string_view name);
+
+  ElfFile(ElfFile&&) noexcept;
+  ElfFile& operator=(ElfFile&&) noexcept;
+  ~ElfFile();
+
+  // Lower-case hex of the GNU build ID (1 to 64 bytes), "" when there is none.
+  const std::string& build_id() const;
+
+  // Between file offsets and the addresses of the symbol table, by the loadable segments.
+  std::optional<ElfAddress> ToElfAddress(FileOffset offset) const;
+  std::optional<FileOffset> ToFileOffset(ElfAddress address) const;
+
+  struct Symbol {
+    absl::string_view name;  // valid during the call only
+    ElfAddress address;
+    uint64_t size = 0;
+    uint8_t type = 0;     // STT_*
+    uint8_t binding = 0;  // STB_*
+  };
+  enum class Table { kSymtab, kDynsym };
+
+  // Calls `visit` for each defined symbol of a table in file order until it returns false. A table
+  // that is not there has no symbols. The table's memory is given back before the return.
+  absl::Status ForEachSymbol(Table table, absl::FunctionRef<bool(const Symbol&)> visit) const;
+
+  // Copies `out.size()` bytes of initial content at `address`; the zero-filled tail of a segment
+  // (.bss) reads as zeros. False: outside the segments, or the file is too short.
+  bool ReadAt(ElfAddress address, std::span<std::byte> out) const;
+
+ private:
+  struct State;
+  explicit ElfFile(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace jprof

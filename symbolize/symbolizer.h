@@ -1,0 +1,37 @@
+// Names for file offsets, image by image, images in parallel. Knows files, not processes.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "profiler/core/address.h"
+#include "profiler/core/unique_fd.h"
+
+namespace jprof {
+
+struct SymbolName {
+  std::string name;         // demangled; "" when no symbol covers the offset
+  std::string system_name;  // as in the symbol table
+  uint64_t address = 0;     // ELF address of the offset that was asked for, 0 if outside segments
+};
+
+// One mapped file and what is to be named in it.
+struct ImageQuery {
+  // In.
+  UniqueFd file;      // opened for reading when the mapping was first seen
+  std::string path;   // for messages
+  std::vector<FileOffset> offsets;  // sorted, distinct; already moved back for return addresses
+
+  // Out: filled by SymbolizeImages.
+  std::vector<SymbolName> names;  // one for each offset
+  std::string build_id;           // lower-case hex or ""
+  absl::Status status;            // why nothing was named; `names` are then empty names
+};
+
+// Names every query, the ones with the largest files first, on at most `max_threads` threads.
+// Returns when all are done. Each file is opened once and closed before the return.
+void SymbolizeImages(std::vector<ImageQuery>& queries, int max_threads);
+
+}  // namespace jprof
