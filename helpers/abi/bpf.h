@@ -1,0 +1,160 @@
+/* Back end of the helper contract for BPF: maps, the per-CPU scratch, the ring. Included once, by
+ * profiler/capture/sampler.bpf.c, before helper.h's users. */
+#pragma once
+
+#include <linux/bpf.h>
+#include <linux/types.h>
+
+#include <bpf/bpf_helpers.h>
+
+/* Hides a value from clang, which drops masks that its own range analysis finds redundant; the
+ * verifier needs to see them. */
+#define JP_OPAQUE(x) asm volatile("" : "+r"(x))
+
+/* A subprogram is a global function: verified once, not once for each caller's state. Arguments of
+ * such functions are scalars on older kernels, so it fetches the scratch itself. */
+#define JP_SUBPROG(name)                                               \
+	static __always_inline int name##_body(struct jp_walk *w);     \
+	__attribute__((noinline)) int name(void)                       \
+	{                                                              \
+		struct jp_walk *w = jp_scratch();                      \
+		return w ? name##_body(w) : 1;                         \
+	}                                                              \
+	static __always_inline int name##_body(struct jp_walk *w)
+#define JP_CALL(name, w) name()
+
+#include "helpers/abi/helper.h"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct jp_walk);
+} jp_walks SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4 << 20); /* bytes; the loader may set another size */
+} jp_ring SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 8192);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, struct jp_process);
+} jp_processes SEC(".maps");
+
+struct jp_layout_value {
+	__u64 words[JP_LAYOUT_BYTES / 8];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, JP_MAX_LAYOUTS);
+	__type(key, __u32);
+	__type(value, struct jp_layout_value);
+} jp_layouts SEC(".maps");
+
+struct jp_symbol_key {
+	__u64 identity;
+	__u32 tgid;
+	__u32 runtime;
+};
+
+struct jp_symbol_value {
+	__u64 content;
+	__u32 number;
+	__u32 reserved;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 32768);
+	__type(key, struct jp_symbol_key);
+	__type(value, struct jp_symbol_value);
+} jp_symbols SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct jp_counters);
+} jp_counter_values SEC(".maps");
+
+__u32 jp_next_number = 1; /* of stacks and symbols alike; 0 means none */
+
+static __always_inline struct jp_walk *jp_scratch(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&jp_walks, &zero);
+}
+
+static __always_inline struct jp_counters *jp_counters(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&jp_counter_values, &zero);
+}
+
+static __always_inline int jp_read(struct jp_walk *w, void *to, __u32 size, __u64 address)
+{
+	return bpf_probe_read_user(to, size, (const void *)address);
+}
+
+static __always_inline const void *jp_layout(struct jp_walk *w)
+{
+	__u32 index = w->range.layout;
+
+	return bpf_map_lookup_elem(&jp_layouts, &index);
+}
+
+static __always_inline __u32 jp_find_symbol(struct jp_walk *w, __u64 identity, __u64 content)
+{
+	struct jp_symbol_key key = {.identity = identity, .tgid = w->tgid, .runtime = w->range.runtime};
+	struct jp_symbol_value *v = bpf_map_lookup_elem(&jp_symbols, &key);
+
+	return v && v->content == content ? v->number : 0;
+}
+
+static __always_inline __u32 jp_add_symbol(struct jp_walk *w, __u64 identity, __u64 content)
+{
+	struct jp_symbol_key key = {.identity = identity, .tgid = w->tgid, .runtime = w->range.runtime};
+	struct jp_symbol_value v = {.content = content};
+	struct jp_counters *c = jp_counters();
+	__u32 bytes = w->symbol.text_bytes;
+
+	w->symbol.type = JP_RECORD_SYMBOL;
+	w->symbol.runtime = w->range.runtime;
+	w->symbol.tgid = w->tgid;
+	w->symbol.identity = identity;
+	w->symbol.number = v.number = __sync_fetch_and_add(&jp_next_number, 1);
+	if (bytes > JP_TEXT_BYTES)
+		bytes = JP_TEXT_BYTES;
+	JP_OPAQUE(bytes);
+	if (bytes > JP_TEXT_BYTES)
+		return 0;
+	if (bpf_ringbuf_output(&jp_ring, &w->symbol, sizeof(w->symbol) + bytes, BPF_RB_NO_WAKEUP)) {
+		if (c)
+			c->symbols_lost++;
+		return 0;
+	}
+	if (c)
+		c->symbols++;
+	/* Only now: an entry without its record would leave the function nameless for good. */
+	bpf_map_update_elem(&jp_symbols, &key, &v, BPF_ANY);
+	return v.number;
+}
+
+static __always_inline void jp_count(struct jp_walk *w, int answer)
+{
+	struct jp_counters *c = jp_counters();
+
+	if (!c)
+		return;
+	if (answer == JP_UNREADABLE)
+		c->helper_unreadable++;
+	else
+		c->helper_corrupt++;
+}

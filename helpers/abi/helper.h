@@ -1,0 +1,145 @@
+/* The contract of a runtime helper and of the walk, in restricted C: one source, compiled to BPF
+ * (bpf.h) and natively (native.h).
+ *
+ * Restricted C: no libc, no globals, no recursion, loops with constant bounds, at most 512 bytes of
+ * stack. All state lives in struct jp_walk, which the caller provides. Memory of the target is read
+ * through jp_read() alone. The kernel verifies each JP_SUBPROG on its own, so a helper's cost in
+ * verification does not multiply with the depth of the stack.
+ *
+ * A helper is one JP_SUBPROG(jp_NAME_frame). It is asked about each frame whose code lies in one of
+ * its ranges, and finds in `w`: pc, sp, fp, `range`, `leaf`, and `window`, the words around fp. It
+ * answers with enum jp_answer after it has emitted the frame, or several, innermost first, by
+ * jp_emit(). The walk then goes on to the caller by the saved frame pointer.
+ */
+#pragma once
+
+#include "helpers/abi/records.h"
+
+enum jp_answer {
+	JP_MINE = 0,       /* described: nothing, one or several frames were emitted */
+	JP_NOT_MINE = 1,   /* the walk treats it as native code */
+	JP_UNREADABLE = 2, /* memory of the target could not be read: shown as unresolved */
+	JP_CORRUPT = 3,    /* memory that makes no sense: shown as unresolved */
+};
+
+/* The words around the frame pointer, read in one go: index of the word at fp + offset. */
+#define JP_WINDOW_WORDS 7
+#define JP_WINDOW_BELOW 40 /* bytes below fp */
+#define JP_SLOT(offset) (((offset) + JP_WINDOW_BELOW) / 8)
+
+#define JP_PENDING 16 /* pieces of a string that wait to be read; power of two */
+
+struct jp_pending_string {
+	__u64 string;
+	__u32 start;
+	__u32 length;
+};
+
+struct jp_walk {
+	/* Of the frame at hand. */
+	__u64 pc;
+	__u64 sp;
+	__u64 fp;
+	__u64 window[JP_WINDOW_WORDS];
+	struct jp_range range;
+	__u32 leaf; /* not 0: pc is where the thread stood, else a return address */
+
+	/* Of the walk. */
+	__u32 tgid;
+	__u32 end; /* enum jp_walk_end, once done */
+	__u32 depth;
+	__u64 hash; /* of all frames emitted */
+	void *host; /* native back end only */
+
+	/* For the helper at work: it may keep what it likes between its subprograms. */
+	__u64 scratch[12];
+	struct jp_pending_string pending[JP_PENDING];
+
+	struct jp_process process;
+
+	/* The records being made, each right before what it is sent with. The end of text is slack that lets the verifier see
+	 * that an offset below JP_TEXT_BYTES and a piece below JP_STRING_BYTES fit. */
+	struct jp_symbol symbol;
+	__u8 text[JP_TEXT_BYTES + JP_STRING_BYTES + 16];
+
+	struct jp_stack stack;
+	struct jp_frame frames[JP_MAX_FRAMES];
+};
+
+/* What a back end provides, besides JP_SUBPROG(name), JP_CALL(name, w) and JP_OPAQUE(x).
+ *
+ * jp_read:        copies `size` bytes at `address` of the target; 0 when all could be read.
+ * jp_layout:      the layout of w->range, JP_LAYOUT_BYTES long, or null.
+ * jp_find_symbol: number of the symbol cached for (process, runtime, identity) if it was made with
+ *                 the same `content`, else 0. `content` is a word of the object's content: a reused
+ *                 address has another one.
+ * jp_add_symbol:  hands over w->symbol with w->text, caches its number once it was accepted, and
+ *                 returns the number; 0 when it was not accepted.
+ * jp_count:       counts an answer that resolved nothing.
+ */
+static __always_inline int jp_read(struct jp_walk *w, void *to, __u32 size, __u64 address);
+static __always_inline const void *jp_layout(struct jp_walk *w);
+static __always_inline __u32 jp_find_symbol(struct jp_walk *w, __u64 identity, __u64 content);
+static __always_inline __u32 jp_add_symbol(struct jp_walk *w, __u64 identity, __u64 content);
+static __always_inline void jp_count(struct jp_walk *w, int answer);
+
+static __always_inline __u64 jp_mix(__u64 hash, __u64 value)
+{
+	hash = (hash ^ value) * 0x9e3779b97f4a7c15ULL;
+	return hash ^ (hash >> 29);
+}
+
+/* Appends a frame. Past the limit nothing is written; the walk notices the depth. */
+static __always_inline void jp_emit(struct jp_walk *w, __u8 kind, __u64 address, __u32 symbol,
+				    __u8 detail)
+{
+	__u32 at = w->depth;
+
+	if (at >= JP_MAX_FRAMES)
+		return;
+	JP_OPAQUE(at);
+	struct jp_frame *f = &w->frames[at & (JP_MAX_FRAMES - 1)];
+
+	f->address = address;
+	f->symbol = symbol;
+	f->kind = kind;
+	f->runtime = kind == JP_FRAME_NATIVE ? 0 : w->range.runtime;
+	f->detail = detail;
+	f->flags = w->leaf ? 0 : JP_FRAME_RETURN_ADDRESS;
+	w->hash = jp_mix(w->hash, address ^ ((__u64)symbol << 32) ^ kind);
+	w->depth = at + 1;
+}
+
+static __always_inline void jp_begin_symbol(struct jp_walk *w)
+{
+	__builtin_memset(&w->symbol, 0, sizeof(w->symbol));
+}
+
+/* Appends `bytes` at `address` of the target as a chunk; what is beyond the limits is cut, and the
+ * record says so. 0, or not 0 when the memory could not be read. */
+static __always_inline int jp_append_text(struct jp_walk *w, __u8 field, __u8 encoding,
+					  __u64 address, __u32 bytes)
+{
+	__u32 at = w->symbol.text_bytes;
+
+	if (bytes >= JP_STRING_BYTES) {
+		bytes = JP_STRING_BYTES - 2;
+		w->symbol.flags |= JP_SYMBOL_CUT;
+	}
+	if (at + 4 + bytes > JP_TEXT_BYTES) {
+		w->symbol.flags |= JP_SYMBOL_CUT;
+		return 0;
+	}
+	JP_OPAQUE(at);
+	JP_OPAQUE(bytes);
+	at &= JP_TEXT_BYTES - 1;
+	bytes &= JP_STRING_BYTES - 1;
+	w->text[at] = field;
+	w->text[at + 1] = encoding;
+	w->text[at + 2] = bytes & 0xff;
+	w->text[at + 3] = bytes >> 8;
+	if (bytes && jp_read(w, &w->text[at + 4], bytes, address))
+		return -1;
+	w->symbol.text_bytes = at + 4 + bytes;
+	return 0;
+}

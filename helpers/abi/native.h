@@ -1,0 +1,50 @@
+/* Back end of the helper contract for native code: the target's memory comes from callbacks, and so
+ * does everything that is a map in the kernel. Included once, by native_walk.c. */
+#pragma once
+
+#include "helpers/abi/native_walk.h"
+
+#define JP_OPAQUE(x) ((void)0)
+
+#ifndef __always_inline
+#define __always_inline inline __attribute__((always_inline))
+#endif
+
+#define JP_SUBPROG(name) static __attribute__((noinline)) int name(struct jp_walk *w)
+#define JP_CALL(name, w) name(w)
+
+#include "helpers/abi/helper.h"
+
+static inline const struct jp_host *jp_host(const struct jp_walk *w)
+{
+	return w->host;
+}
+
+static __always_inline int jp_read(struct jp_walk *w, void *to, __u32 size, __u64 address)
+{
+	return jp_host(w)->read(jp_host(w)->context, to, size, address);
+}
+
+static __always_inline const void *jp_layout(struct jp_walk *w)
+{
+	return jp_host(w)->layout(jp_host(w)->context, w->range.layout);
+}
+
+static __always_inline __u32 jp_find_symbol(struct jp_walk *w, __u64 identity, __u64 content)
+{
+	return jp_host(w)->find_symbol(jp_host(w)->context, w->range.runtime, identity, content);
+}
+
+static __always_inline __u32 jp_add_symbol(struct jp_walk *w, __u64 identity, __u64 content)
+{
+	w->symbol.type = JP_RECORD_SYMBOL;
+	w->symbol.runtime = w->range.runtime;
+	w->symbol.tgid = w->tgid;
+	w->symbol.identity = identity;
+	return jp_host(w)->add_symbol(jp_host(w)->context, &w->symbol, w->text, content);
+}
+
+static __always_inline void jp_count(struct jp_walk *w, int answer)
+{
+	jp_host(w)->count(jp_host(w)->context, answer);
+}

@@ -1,0 +1,29 @@
+/* The walk and all helpers of the list, compiled natively. Built once for each list of runtimes. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "helpers/abi/native.h"
+#include "helpers/abi/stack_walk.h"
+#include "jprof_runtimes.h" /* generated: the helpers and jp_ask_runtime() */
+
+__u32 jp_native_walk(const struct jp_host *host, const struct jp_process *process, __u32 tgid, __u64 pc,
+		     __u64 sp, __u64 fp, struct jp_frame *frames, __u32 *depth)
+{
+	struct jp_walk *w = calloc(1, sizeof(*w));
+	__u32 end;
+
+	*depth = 0;
+	if (!w)
+		return JP_END_UNREADABLE;
+	w->host = (void *)host;
+	w->process = *process;
+	if (w->process.range_count > JP_MAX_RANGES)
+		w->process.range_count = JP_MAX_RANGES;
+	jp_walk_begin(w, tgid, pc, sp, fp);
+	jp_walk_all(w);
+	*depth = w->depth;
+	memcpy(frames, w->frames, w->depth * sizeof(*frames));
+	end = w->end;
+	free(w);
+	return end;
+}

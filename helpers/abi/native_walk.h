@@ -1,0 +1,28 @@
+/* The native build of the walk and of all helpers, as a C interface. C++ uses native_runner.h. */
+#pragma once
+
+#include "helpers/abi/records.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What the walk asks for; `context` is handed back to each call. */
+struct jp_host {
+	void *context;
+	int (*read)(void *context, void *to, __u32 size, __u64 address); /* 0: all was read */
+	const void *(*layout)(void *context, __u32 index); /* JP_LAYOUT_BYTES, or null */
+	__u32 (*find_symbol)(void *context, __u8 runtime, __u64 identity, __u64 content);
+	/* Returns the symbol's number, and writes it to the record; 0 when not accepted. */
+	__u32 (*add_symbol)(void *context, struct jp_symbol *symbol, const __u8 *text, __u64 content);
+	void (*count)(void *context, int answer);
+};
+
+/* Walks one stack. Writes at most JP_MAX_FRAMES frames, leaf first, their number to *depth, and
+ * returns the enum jp_walk_end. */
+__u32 jp_native_walk(const struct jp_host *host, const struct jp_process *process, __u32 tgid, __u64 pc,
+		     __u64 sp, __u64 fp, struct jp_frame *frames, __u32 *depth);
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,151 @@
+/* What the kernel half (profiler/capture/sampler.bpf.c) and the user half (bpf_sampler.cc) say to each
+ * other: the records in the ring, the maps' values, the counters. Plain C, both sides include it.
+ * All integers are host order; both halves run on one machine.
+ *
+ * Order in the ring: a symbol record comes before the first stack that refers to its number, a
+ * stack before the first sample that does. A number is never given twice in one run; the same
+ * function or stack may get a second number after a cache forgot it.
+ */
+#pragma once
+
+#include <linux/types.h>
+
+/* Frames that one stack record holds; deeper stacks are cut and marked (JP_END_DEPTH). */
+#define JP_MAX_FRAMES 512
+#define JP_MAX_KERNEL_FRAMES 127
+
+/* Bytes of text in one symbol record, and of one string in it. */
+#define JP_TEXT_BYTES 2048
+#define JP_STRING_BYTES 1024
+
+#define JP_MAX_RANGES 16
+#define JP_MAX_LAYOUTS 64
+#define JP_LAYOUT_BYTES 256
+
+enum jp_record_type {
+	JP_RECORD_SAMPLE = 1,
+	JP_RECORD_STACK = 2,
+	JP_RECORD_KERNEL_STACK = 3,
+	JP_RECORD_SYMBOL = 4,
+};
+
+/* One per sample: 32 bytes. */
+struct jp_sample {
+	__u16 type;
+	__u16 cpu;
+	__u32 tgid;
+	__u32 tid;
+	__u32 user_stack;   /* 0: none */
+	__u32 kernel_stack; /* 0: the sample hit user mode */
+	__u32 reserved;
+	__u64 time_ns; /* CLOCK_MONOTONIC */
+};
+
+/* Values of enum WalkEnd in profiler/core/frame.h. */
+enum jp_walk_end {
+	JP_END_ROOT = 0,
+	JP_END_NO_STACK = 1,
+	JP_END_UNREADABLE = 2,
+	JP_END_NOT_ASCENDING = 3,
+	JP_END_UNALIGNED = 4,
+	JP_END_NOT_USER = 5,
+	JP_END_DEPTH = 6,
+};
+
+/* Values of RawFrame::Kind. */
+enum jp_frame_kind {
+	JP_FRAME_NATIVE = 0,
+	JP_FRAME_RUNTIME = 1,
+	JP_FRAME_BUILTIN = 2,
+	JP_FRAME_UNRESOLVED = 3,
+};
+
+#define JP_FRAME_RETURN_ADDRESS 1 /* in flags: look up address - 1 */
+
+struct jp_frame {
+	__u64 address;
+	__u32 symbol;
+	__u8 kind;
+	__u8 runtime;
+	__u8 detail;
+	__u8 flags;
+};
+
+struct jp_stack {
+	__u16 type;
+	__u16 end; /* enum jp_walk_end */
+	__u32 tgid;
+	__u32 number;
+	__u32 depth;
+	/* then `depth` of struct jp_frame, leaf first */
+};
+
+struct jp_kernel_stack {
+	__u16 type;
+	__u16 reserved;
+	__u32 number;
+	__u32 depth;
+	__u32 reserved2;
+	/* then `depth` addresses of 64 bits, leaf first */
+};
+
+/* A symbol record ends in `text_bytes` of chunks, each a jp_chunk and then its bytes, unpadded.
+ * Several chunks of one field in a row are one string. Which fields and words there are is the
+ * runtime's own affair (its *_layout.h). */
+enum jp_encoding {
+	JP_ENCODING_LATIN1 = 0,
+	JP_ENCODING_UTF16 = 1, /* little-endian */
+	JP_ENCODING_UTF8 = 2,
+};
+
+struct jp_chunk {
+	__u8 field;
+	__u8 encoding;
+	__u16 bytes;
+};
+
+#define JP_SYMBOL_CUT 1 /* in flags: a string was longer than JP_STRING_BYTES, or had too many pieces */
+
+struct jp_symbol {
+	__u16 type;
+	__u8 runtime;
+	__u8 flags;
+	__u32 tgid;
+	__u32 number;
+	__u32 text_bytes;
+	__u64 identity; /* what makes two frames the same function, to this runtime */
+	__u64 words[8];
+};
+
+/* Code that a runtime helper is asked about. */
+enum jp_range_kind {
+	JP_RANGE_IMAGE = 0, /* in a mapped file: the runtime's own code */
+	JP_RANGE_JIT = 1,   /* anonymous memory */
+};
+
+struct jp_range {
+	__u64 begin;
+	__u64 end;
+	__u32 layout; /* index into the layouts */
+	__u8 runtime; /* number in the registry, from 1 */
+	__u8 kind;
+	__u16 reserved;
+};
+
+/* One process, as the walk needs it: the value of the process map. Ranges do not overlap. */
+struct jp_process {
+	__u32 range_count;
+	__u32 reserved;
+	struct jp_range ranges[JP_MAX_RANGES];
+};
+
+/* Counters of the kernel half, per CPU, only ever growing. */
+struct jp_counters {
+	__u64 samples;          /* of the target: what became a record, or was lost below */
+	__u64 samples_lost;     /* no room in the ring for the sample or for its stack */
+	__u64 symbols;          /* symbol records accepted */
+	__u64 symbols_lost;     /* no room in the ring: the function stays nameless in this sample */
+	__u64 symbol_hits;      /* frames named from the cache */
+	__u64 helper_unreadable;
+	__u64 helper_corrupt;
+};

@@ -1,0 +1,122 @@
+/* The walk: from registers to frames, the same source in the kernel and natively.
+ *
+ * One step reads the seven words around the frame pointer. They hold the caller's frame pointer and
+ * the return address, and with them the slots in which runtimes keep a frame's function, so asking a
+ * helper costs no further read. Code in one of the process's ranges is described by its runtime's
+ * helper, all other code is a native frame: just its address.
+ *
+ * The walk ends at a saved frame pointer of 0 (the root: the ABI has the first function of a thread
+ * start with it), or at the first link that cannot be one: unreadable, not above the last (the
+ * stack grows down, so callers lie higher), unaligned, or outside user space.
+ */
+#pragma once
+
+#include "helpers/abi/helper.h"
+
+#define JP_USER_LIMIT 0x0000800000000000ULL
+#define JP_LOWEST_ADDRESS 4096
+
+/* Frames per subprogram: large enough to amortise the call, small enough to verify quickly. */
+#define JP_WALK_CHUNK 16
+
+static __always_inline void jp_walk_begin(struct jp_walk *w, __u32 tgid, __u64 pc, __u64 sp, __u64 fp)
+{
+	w->tgid = tgid;
+	w->pc = pc;
+	w->sp = sp;
+	w->fp = fp;
+	w->leaf = 1;
+	w->depth = 0;
+	w->hash = tgid;
+	w->end = JP_END_DEPTH;
+}
+
+/* Finds the range of the frame at hand. A return address may be the first byte behind the call's
+ * function, so it is the call that is looked up. */
+static __always_inline int jp_find_range(struct jp_walk *w)
+{
+	__u64 pc = w->leaf ? w->pc : w->pc - 1;
+	__u32 i;
+
+	for (i = 0; i < JP_MAX_RANGES; i++) {
+		if (i >= w->process.range_count)
+			return 0;
+		if (pc - w->process.ranges[i].begin <
+		    w->process.ranges[i].end - w->process.ranges[i].begin) {
+			w->range = w->process.ranges[i];
+			return 1;
+		}
+	}
+	return 0;
+}
+
+/* Generated from the list of runtimes: calls the helper of w->range.runtime. */
+static __always_inline int jp_ask_runtime(struct jp_walk *w);
+
+static __always_inline int jp_done(struct jp_walk *w, __u32 end)
+{
+	w->end = end;
+	return 1;
+}
+
+/* One frame. Not 0: the walk is done. */
+static __always_inline int jp_walk_frame(struct jp_walk *w)
+{
+	__u64 fp = w->fp, next_fp, next_pc;
+	int answer = JP_NOT_MINE;
+	int readable = fp >= JP_LOWEST_ADDRESS && fp < JP_USER_LIMIT &&
+		       !jp_read(w, w->window, sizeof(w->window), fp - JP_WINDOW_BELOW);
+
+	if (readable && w->process.range_count && jp_find_range(w))
+		answer = jp_ask_runtime(w);
+	if (answer == JP_NOT_MINE)
+		jp_emit(w, JP_FRAME_NATIVE, w->pc, 0, 0);
+	else if (answer != JP_MINE) {
+		jp_count(w, answer);
+		jp_emit(w, JP_FRAME_UNRESOLVED, w->pc, 0, answer);
+	}
+	if (!readable)
+		return jp_done(w, fp >= JP_LOWEST_ADDRESS && fp < JP_USER_LIMIT ? JP_END_UNREADABLE :
+										   JP_END_NOT_USER);
+
+	next_fp = w->window[JP_SLOT(0)];
+	next_pc = w->window[JP_SLOT(8)];
+	if (next_pc < JP_LOWEST_ADDRESS || next_pc >= JP_USER_LIMIT)
+		return jp_done(w, next_fp == 0 ? JP_END_ROOT : JP_END_NOT_USER);
+	w->leaf = 0;
+	w->pc = next_pc;
+	if (next_fp == 0) {
+		jp_emit(w, JP_FRAME_NATIVE, next_pc, 0, 0);
+		return jp_done(w, JP_END_ROOT);
+	}
+	if (next_fp & 7 || next_fp <= fp) {
+		jp_emit(w, JP_FRAME_NATIVE, next_pc, 0, 0);
+		return jp_done(w, next_fp & 7 ? JP_END_UNALIGNED : JP_END_NOT_ASCENDING);
+	}
+	w->sp = fp + 16;
+	w->fp = next_fp;
+	return w->depth >= JP_MAX_FRAMES ? jp_done(w, JP_END_DEPTH) : 0;
+}
+
+JP_SUBPROG(jp_walk_chunk)
+{
+	int i;
+
+	for (i = 0; i < JP_WALK_CHUNK; i++) {
+		if (jp_walk_frame(w))
+			return 1;
+	}
+	return 0;
+}
+
+/* All frames. The caller has set w->process and called jp_walk_begin(). */
+static __always_inline void jp_walk_all(struct jp_walk *w)
+{
+	int i;
+
+	/* A helper may emit nothing for a frame, so chunks are counted, not frames. */
+	for (i = 0; i < 2 * JP_MAX_FRAMES / JP_WALK_CHUNK; i++) {
+		if (JP_CALL(jp_walk_chunk, w))
+			break;
+	}
+}

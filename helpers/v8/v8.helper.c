@@ -1,0 +1,435 @@
+/* The V8 helper: one frame of V8's, from the stack to the function's name.
+ *
+ *   frame            [fp-8] context, or a small even number: the type of a frame without a function
+ *     |              [fp-16] JSFunction
+ *     v
+ *   JSFunction ----> SharedFunctionInfo (SFI) --+--> name_or_scope_info: String, or
+ *                      function_data            |    ScopeInfo: name, inferred name, positions
+ *                      (Smi: a builtin)         +--> Script: name, source, id
+ *
+ * Identity is the SFI: one for each function of the source, however many closures there are of it
+ * and whatever tier runs. It is cached by its address with a hash of the words that make it what it
+ * is (name, script, and the word behind them, lengths and token offsets): the collector may put
+ * another SFI at the address, and that one differs in them. All else is read at first sight only.
+ *
+ * Every object on the way is checked by the instance type of its map before a field of it is
+ * believed, so a layout that does not fit, or a slot that holds something else, ends in JP_CORRUPT
+ * and not in a wrong name. During a collection an object's map word may be a forwarding address (bit
+ * 0 clear): the object is then read where it went. What could have moved between the first read and
+ * the last is read again at the end.
+ *
+ * Not here: which tier, executing lines, inlined functions. User space has what it takes for
+ * them in the record and the frame's address.
+ *
+ * Facts by V8 version: V8's src/execution/frame-constants.h, src/objects/{js-function,
+ * shared-function-info,scope-info,script,string}.tq of the respective branch; the metadata's meaning
+ * is in tools/gen-postmortem-metadata.py.
+ */
+#include "helpers/abi/helper.h"
+#include "helpers/v8/v8_layout.h"
+
+/* Uses of w->scratch: 0 to 6 for words just read; the others live from one subprogram to the next. */
+#define JP_V8_WORD_MASK 7
+#define JP_V8_FIELD 7        /* text field that jp_v8_string appends to */
+#define JP_V8_PENDING 8      /* number of pending strings */
+#define JP_V8_SHARED 9       /* tagged SFI */
+#define JP_V8_CONTENT 10     /* its content hash */
+#define JP_V8_SCOPE 11       /* tagged ScopeInfo; later the symbol's number */
+
+#define JP_V8_STRING_STEPS 24
+#define JP_V8_WHOLE 0xffffffffU
+#define JP_V8_FRAME_TYPES 128 /* frame type markers lie below (type << 1) */
+#define JP_V8_MAX_LOCALS 100000
+
+static __always_inline int jp_v8_is_smi(__u64 word)
+{
+	return (word & 0xffffffffULL) == 0;
+}
+
+static __always_inline int jp_v8_is_object(__u64 word)
+{
+	return (word & 3) == 1;
+}
+
+static __always_inline __s32 jp_v8_smi(__u64 word)
+{
+	return (__s32)(word >> 32);
+}
+
+/* Instance type of the object whose map word is `map`; -1 when unreadable. */
+static __always_inline int jp_v8_type(struct jp_walk *w, const struct jp_v8_layout *l, __u64 map)
+{
+	__u16 type;
+
+	if (!jp_v8_is_object(map) || jp_read(w, &type, sizeof(type), map - 1 + l->map_instance_type))
+		return -1;
+	return type;
+}
+
+/* Reads `count` words of a tagged object into scratch[0..], following a forwarding address once.
+ * Updates *object. 0, or JP_UNREADABLE. */
+static __always_inline int jp_v8_words(struct jp_walk *w, __u64 *object, __u32 count)
+{
+	if (jp_read(w, w->scratch, count * 8, *object - 1))
+		return JP_UNREADABLE;
+	if (w->scratch[0] & 1)
+		return 0;
+	*object = w->scratch[0] + 1;
+	return jp_read(w, w->scratch, count * 8, *object - 1) ? JP_UNREADABLE : 0;
+}
+
+/* Type of a tagged object, following a forwarding address once; -1 when unreadable. */
+static __always_inline int jp_v8_object_type(struct jp_walk *w, const struct jp_v8_layout *l, __u64 *object)
+{
+	__u64 map;
+
+	if (jp_read(w, &map, sizeof(map), *object - 1))
+		return -1;
+	if (!(map & 1)) {
+		*object = map + 1;
+		if (jp_read(w, &map, sizeof(map), *object - 1))
+			return -1;
+	}
+	return jp_v8_type(w, l, map);
+}
+
+static __always_inline void jp_v8_push(struct jp_walk *w, __u64 string, __u32 start, __u32 length)
+{
+	__u64 n = w->scratch[JP_V8_PENDING];
+
+	if (n >= JP_PENDING) {
+		w->symbol.flags |= JP_SYMBOL_CUT;
+		return;
+	}
+	JP_OPAQUE(n);
+	struct jp_pending_string *p = &w->pending[n & (JP_PENDING - 1)];
+
+	p->string = string;
+	p->start = start;
+	p->length = length;
+	w->scratch[JP_V8_PENDING] = n + 1;
+}
+
+/* Appends the pending strings to the record, flattening: Cons strings are two, Thin and Sliced
+ * strings point to another, External ones to memory outside the heap. */
+JP_SUBPROG(jp_v8_string)
+{
+	const struct jp_v8_layout *l = jp_layout(w);
+	int i;
+
+	if (!l)
+		return JP_NOT_MINE;
+	for (i = 0; i < JP_V8_STRING_STEPS; i++) {
+		__u64 n = w->scratch[JP_V8_PENDING], string, address, first, second;
+		__u32 start, length, wanted, own;
+		int type, shift, encoding;
+		__u8 tag;
+
+		if (n == 0)
+			return JP_MINE;
+		n--;
+		w->scratch[JP_V8_PENDING] = n;
+		JP_OPAQUE(n);
+		string = w->pending[n & (JP_PENDING - 1)].string;
+		start = w->pending[n & (JP_PENDING - 1)].start;
+		wanted = w->pending[n & (JP_PENDING - 1)].length;
+		if (!jp_v8_is_object(string))
+			return JP_CORRUPT;
+		type = jp_v8_object_type(w, l, &string);
+		if (type < 0)
+			return JP_UNREADABLE;
+		if (type >= l->first_nonstring_type)
+			return JP_CORRUPT;
+		string -= 1;
+		if (jp_read(w, &own, sizeof(own), string + l->string_length))
+			return JP_UNREADABLE;
+		if ((__s32)own < 0 || start > own)
+			return JP_CORRUPT;
+		length = wanted == JP_V8_WHOLE || wanted > own - start ? own - start : wanted;
+		if (length == 0)
+			continue;
+		tag = type & l->representation_mask;
+		if (tag == l->sequential_tag || tag == l->external_tag) {
+			address = string + l->string_chars;
+			if (tag == l->external_tag) {
+				__u16 at = l->external_data;
+
+				if (type & l->uncached_external_bit) {
+					if (jp_read(w, &string, 8, string + l->external_resource))
+						return JP_UNREADABLE;
+					at = 8; /* behind the resource's vtable */
+				}
+				if (jp_read(w, &address, 8, string + at))
+					return JP_UNREADABLE;
+			}
+			encoding = type & l->one_byte_bit ? JP_ENCODING_LATIN1 : JP_ENCODING_UTF16;
+			shift = encoding == JP_ENCODING_UTF16;
+			if (length > JP_STRING_BYTES) {
+				length = JP_STRING_BYTES;
+				w->symbol.flags |= JP_SYMBOL_CUT;
+			}
+			if (jp_append_text(w, w->scratch[JP_V8_FIELD], encoding,
+					   address + ((__u64)start << shift), length << shift))
+				return JP_UNREADABLE;
+			continue;
+		}
+		if (tag == l->cons_tag) {
+			if (jp_read(w, &first, 8, string + l->cons_first) ||
+			    jp_read(w, &second, 8, string + l->cons_second))
+				return JP_UNREADABLE;
+			/* A slice of a Cons string: V8 flattens before it slices, so all is in the first. */
+			if (start == 0 && length == own)
+				jp_v8_push(w, second, 0, JP_V8_WHOLE);
+			jp_v8_push(w, first, start, start == 0 && length == own ? JP_V8_WHOLE : length);
+		} else if (tag == l->thin_tag) {
+			if (jp_read(w, &first, 8, string + l->thin_actual))
+				return JP_UNREADABLE;
+			jp_v8_push(w, first, start, wanted);
+		} else if (tag == l->sliced_tag) {
+			if (jp_read(w, &first, 8, string + l->sliced_parent) ||
+			    jp_read(w, &second, 8, string + l->sliced_offset))
+				return JP_UNREADABLE;
+			jp_v8_push(w, first, start + (__u32)jp_v8_smi(second), length);
+		} else {
+			return JP_CORRUPT;
+		}
+	}
+	w->symbol.flags |= JP_SYMBOL_CUT;
+	return JP_MINE;
+}
+
+static __always_inline int jp_v8_append_string(struct jp_walk *w, __u8 field, __u64 string)
+{
+	w->scratch[JP_V8_FIELD] = field;
+	w->scratch[JP_V8_PENDING] = 0;
+	jp_v8_push(w, string, 0, JP_V8_WHOLE);
+	return JP_CALL(jp_v8_string, w);
+}
+
+/* Name and start position from the ScopeInfo in scratch[JP_V8_SCOPE]. Its variable part is: [one slot
+ * in module scopes], the context locals' names (or one table of them), their infos, [receiver
+ * slot], the function's name with its slot index, [inferred name], [start and end position]. */
+JP_SUBPROG(jp_v8_scope)
+{
+	const struct jp_v8_layout *l = jp_layout(w);
+	__u64 slots, name, index, inferred = 0, start = 0, end = 0, at;
+	__u32 flags, locals, names;
+	int skip, type, answer;
+
+	if (!l)
+		return JP_NOT_MINE;
+	slots = w->scratch[JP_V8_SCOPE] - 1 + l->scope_slots;
+	if (jp_read(w, w->scratch, 3 * 8, slots))
+		return JP_UNREADABLE;
+	if (!jp_v8_is_smi(w->scratch[2]))
+		return JP_CORRUPT;
+	flags = jp_v8_is_smi(w->scratch[0]) ? w->scratch[0] >> 32 : (__u32)w->scratch[0];
+	locals = w->scratch[2] >> 32;
+	if (locals > JP_V8_MAX_LOCALS)
+		return JP_CORRUPT;
+	names = l->scope_hashed_locals && locals >= l->scope_hashed_locals ? 1 : locals;
+	at = slots + 8 * (__u64)(l->scope_base + ((flags & 15) == l->scope_module_type) + names + locals);
+
+	for (skip = 0; skip < 3; skip++, at += 8) {
+		if (jp_read(w, w->scratch, 5 * 8, at))
+			return JP_UNREADABLE;
+		name = w->scratch[0];
+		index = w->scratch[1];
+		if (!jp_v8_is_smi(index) || jp_v8_smi(index) < -1 || jp_v8_smi(index) > 9999)
+			continue;
+		if (name == 0) {
+			if (jp_v8_smi(index) == -1)
+				break;
+			continue;
+		}
+		if (!jp_v8_is_object(name))
+			continue;
+		type = jp_v8_object_type(w, l, &name);
+		if (type >= 0 && type < l->first_nonstring_type)
+			break;
+	}
+	if (skip < 3) {
+		start = w->scratch[2];
+		end = w->scratch[3];
+		if (jp_v8_is_object(start)) {
+			inferred = start;
+			start = end;
+			end = w->scratch[4];
+		}
+	} else {
+		/* No function name at all: the top level of a script or of eval'd code. */
+		name = 0;
+		if (jp_read(w, w->scratch, 2 * 8, at - 3 * 8))
+			return JP_UNREADABLE;
+		start = w->scratch[0];
+		end = w->scratch[1];
+	}
+	if (l->scope_position_slot) {
+		if (jp_read(w, w->scratch, 2 * 8, slots + 8 * (__u64)l->scope_position_slot))
+			return JP_UNREADABLE;
+		start = w->scratch[0];
+		end = w->scratch[1];
+	}
+	if (jp_v8_is_smi(start) && jp_v8_is_smi(end) && jp_v8_smi(start) >= 0 &&
+	    jp_v8_smi(start) <= jp_v8_smi(end))
+		w->symbol.words[JP_V8_START] = start >> 32;
+
+	if (name) {
+		answer = jp_v8_append_string(w, JP_V8_NAME, name);
+		if (answer)
+			return answer;
+		if (w->symbol.text_bytes) {
+			w->symbol.words[JP_V8_NAME_SOURCE] = JP_V8_NAME;
+			return JP_MINE;
+		}
+	}
+	if (inferred) {
+		type = jp_v8_object_type(w, l, &inferred);
+		if (type < 0)
+			return JP_UNREADABLE;
+		if (type >= l->first_nonstring_type)
+			return JP_MINE; /* undefined: nothing was inferred */
+		answer = jp_v8_append_string(w, JP_V8_INFERRED, inferred);
+		if (answer)
+			return answer;
+		if (w->symbol.text_bytes)
+			w->symbol.words[JP_V8_NAME_SOURCE] = JP_V8_INFERRED;
+	}
+	return JP_MINE;
+}
+
+/* First sight of the function in scratch[JP_V8_SHARED], whose words are in scratch[0..6]: makes its
+ * record. Its number is left in scratch[JP_V8_SCOPE]. */
+JP_SUBPROG(jp_v8_resolve)
+{
+	const struct jp_v8_layout *l = jp_layout(w);
+	__u64 shared, name, script, again;
+	int type, answer;
+
+	if (!l)
+		return JP_NOT_MINE;
+	if (jp_v8_type(w, l, w->scratch[0]) != l->shared_type)
+		return JP_CORRUPT;
+	shared = w->scratch[JP_V8_SHARED];
+	name = w->scratch[(l->shared_name_or_scope_info >> 3) & JP_V8_WORD_MASK];
+	script = w->scratch[(l->shared_script >> 3) & JP_V8_WORD_MASK];
+	jp_begin_symbol(w);
+	w->symbol.words[JP_V8_START] = ~0ULL;
+
+	if (jp_v8_is_object(name)) {
+		type = jp_v8_object_type(w, l, &name);
+		if (type < 0)
+			return JP_UNREADABLE;
+		if (type < l->first_nonstring_type) {
+			answer = jp_v8_append_string(w, JP_V8_NAME, name);
+			w->symbol.words[JP_V8_NAME_SOURCE] = JP_V8_NAME;
+		} else if (type == l->scope_info_type) {
+			w->scratch[JP_V8_SCOPE] = name;
+			answer = JP_CALL(jp_v8_scope, w);
+		} else {
+			return JP_CORRUPT;
+		}
+		if (answer)
+			return answer;
+	} else if (!jp_v8_is_smi(name)) {
+		return JP_CORRUPT;
+	}
+
+	if (!jp_v8_is_object(script))
+		return JP_CORRUPT;
+	type = jp_v8_object_type(w, l, &script);
+	if (type < 0)
+		return JP_UNREADABLE;
+	if (type == l->script_type) {
+		w->symbol.words[JP_V8_SCRIPT_OBJECT] = script;
+		if (jp_read(w, w->scratch, 5 * 8, script - 1) ||
+		    jp_read(w, &again, 8, script - 1 + l->script_id))
+			return JP_UNREADABLE;
+		w->symbol.words[JP_V8_SCRIPT_ID] = again >> 32;
+		w->symbol.words[JP_V8_SCRIPT_SOURCE] =
+			w->scratch[(l->script_source >> 3) & JP_V8_WORD_MASK];
+		w->symbol.words[JP_V8_LINE_OFFSET] =
+			w->scratch[(l->script_line_offset >> 3) & JP_V8_WORD_MASK] >> 32;
+		name = w->scratch[(l->script_name >> 3) & JP_V8_WORD_MASK];
+		if (jp_v8_is_object(name)) {
+			type = jp_v8_object_type(w, l, &name);
+			if (type >= 0 && type < l->first_nonstring_type) {
+				answer = jp_v8_append_string(w, JP_V8_SCRIPT, name);
+				if (answer)
+					return answer;
+			}
+		}
+	}
+
+	/* Collector threads may have moved things meanwhile. */
+	if (jp_read(w, &again, 8, shared - 1))
+		return JP_UNREADABLE;
+	if (jp_v8_type(w, l, again) != l->shared_type)
+		return JP_CORRUPT;
+	w->scratch[JP_V8_SCOPE] = jp_add_symbol(w, shared, w->scratch[JP_V8_CONTENT]);
+	return JP_MINE;
+}
+
+/* A frame that is V8's but names no function. Its code tells what it is: a builtin that is at work
+ * is shown, an entry, exit or stub frame further up the stack is plumbing and left out. */
+static __always_inline int jp_v8_no_function(struct jp_walk *w)
+{
+	if (w->range.kind != JP_RANGE_IMAGE)
+		return JP_NOT_MINE;
+	if (w->leaf)
+		jp_emit(w, JP_FRAME_BUILTIN, w->pc, 0, 0);
+	return JP_MINE;
+}
+
+JP_SUBPROG(jp_v8_frame)
+{
+	const struct jp_v8_layout *l = jp_layout(w);
+	__u64 context = w->window[JP_SLOT(-8)];
+	__u64 function = w->window[JP_SLOT(-16)];
+	__u64 shared, content;
+	__u32 number;
+	int type, answer;
+
+	if (!l)
+		return JP_NOT_MINE;
+	if (!(context & 1) && context < JP_V8_FRAME_TYPES)
+		return jp_v8_no_function(w);
+	if (!jp_v8_is_object(context) || !jp_v8_is_object(function))
+		return w->leaf ? jp_v8_no_function(w) : JP_CORRUPT;
+	if (jp_v8_words(w, &function, 6))
+		return w->leaf ? jp_v8_no_function(w) : JP_UNREADABLE;
+	type = jp_v8_type(w, l, w->scratch[0]);
+	if (type < l->first_js_function_type || type > l->last_js_function_type)
+		return w->leaf ? jp_v8_no_function(w) : JP_CORRUPT;
+
+	shared = w->scratch[(l->function_shared >> 3) & JP_V8_WORD_MASK];
+	if (!jp_v8_is_object(shared))
+		return JP_CORRUPT;
+	if (jp_v8_words(w, &shared, 7))
+		return JP_UNREADABLE;
+	/* A Smi is the number of a builtin: a function of JavaScript's own library. */
+	if (jp_v8_is_smi(w->scratch[(l->shared_data >> 3) & JP_V8_WORD_MASK])) {
+		jp_emit(w, JP_FRAME_BUILTIN, w->pc, 0, 0);
+		return JP_MINE;
+	}
+	/* A builtin or bytecode handler that runs on top of the function without a frame of its own. */
+	if (w->leaf && w->range.kind == JP_RANGE_IMAGE)
+		jp_emit(w, JP_FRAME_BUILTIN, w->pc, 0, 0);
+
+	content = jp_mix(w->scratch[(l->shared_name_or_scope_info >> 3) & JP_V8_WORD_MASK],
+			 w->scratch[(l->shared_script >> 3) & JP_V8_WORD_MASK]);
+	content = jp_mix(content, w->scratch[((l->shared_script >> 3) + 1) & JP_V8_WORD_MASK]);
+	number = jp_find_symbol(w, shared, content);
+	if (!number) {
+		w->scratch[JP_V8_SHARED] = shared;
+		w->scratch[JP_V8_CONTENT] = content;
+		answer = JP_CALL(jp_v8_resolve, w);
+		if (answer)
+			return answer;
+		number = w->scratch[JP_V8_SCOPE];
+		if (!number)
+			return JP_UNREADABLE;
+	}
+	jp_emit(w, JP_FRAME_RUNTIME, w->pc, number, w->range.kind);
+	return JP_MINE;
+}

@@ -1,0 +1,80 @@
+/* What the V8 helper must know of one V8 build: made by v8_probe.cc, read by v8.helper.c in both its
+ * builds. Offsets are bytes from an object's first word (untagged address). Also the meaning of the
+ * fields and words of V8's symbol records, which v8_names.cc reads.
+ */
+#pragma once
+
+#include <linux/types.h>
+
+struct jp_v8_layout {
+	__u32 version; /* major << 24 | minor << 16 | build */
+
+	/* Map */
+	__u16 map_instance_type; /* u16 field */
+
+	/* Instance types */
+	__u16 first_js_function_type;
+	__u16 last_js_function_type;
+	__u16 shared_type;
+	__u16 scope_info_type;
+	__u16 script_type;
+	__u16 oddball_type;
+	__u16 first_nonstring_type;
+
+	/* JSFunction, SharedFunctionInfo */
+	__u16 function_shared;
+	__u16 shared_data;
+	__u16 shared_name_or_scope_info;
+	__u16 shared_script;
+
+	/* ScopeInfo: word slots start at scope_slots; the variable part begins at scope_base slots. */
+	__u16 scope_slots;
+	__u16 scope_base;
+	__u16 scope_module_type;    /* value of the scope type bits that has one more slot */
+	__u16 scope_position_slot;  /* slot of the start position, 0: behind the name */
+	__u16 scope_hashed_locals;  /* from so many locals on, their names take one slot; 0: never */
+
+	/* Script */
+	__u16 script_source;
+	__u16 script_name;
+	__u16 script_line_offset;
+	__u16 script_id;
+
+	/* String */
+	__u16 string_length; /* i32 field */
+	__u16 string_chars;
+	__u16 cons_first;
+	__u16 cons_second;
+	__u16 thin_actual;
+	__u16 sliced_parent;
+	__u16 sliced_offset;
+	__u16 external_data;     /* pointer to the characters */
+	__u16 external_resource; /* object whose second word points to them, for uncached strings */
+	__u8 representation_mask;
+	__u8 sequential_tag;
+	__u8 cons_tag;
+	__u8 external_tag;
+	__u8 sliced_tag;
+	__u8 thin_tag;
+	__u8 one_byte_bit;
+	__u8 uncached_external_bit;
+};
+
+/* Fields of text in a symbol record. */
+enum jp_v8_field {
+	JP_V8_NAME = 1,     /* the function's own name */
+	JP_V8_INFERRED = 2, /* what V8 inferred for a function without one */
+	JP_V8_SCRIPT = 3,   /* the script's name: a path, a URL, "node:internal/..." */
+};
+
+/* Words of a symbol record. */
+enum jp_v8_word {
+	JP_V8_START = 0,       /* position of the function in its source, in UTF-16 units; ~0: unknown */
+	JP_V8_SCRIPT_OBJECT = 1, /* tagged address at the time; 0: none */
+	JP_V8_SCRIPT_ID = 2,
+	JP_V8_SCRIPT_SOURCE = 3, /* tagged address at the time */
+	JP_V8_LINE_OFFSET = 4,   /* of the script's first line in its file */
+	JP_V8_NAME_SOURCE = 5,   /* enum jp_v8_field of the name that was found, 0: anonymous */
+};
+
+/* Why a frame of V8's is unresolved: jp_frame.detail holds enum jp_answer. */

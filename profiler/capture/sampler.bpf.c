@@ -1,0 +1,225 @@
+/* The kernel half of jprof: runs in the sampling interrupt.
+ *
+ * At each hit of a CPU's sampling event, while the thread stands still: filter, take the kernel
+ * stack, walk the user stack (helpers/abi/stack_walk.h), ask the runtime helpers for the names of JIT
+ * frames, and write a 32-byte sample to the ring. A stack or a name is written only at its first
+ * sight, found by hash; all else refers to it by number. Nothing here waits or wakes: the reader
+ * drains the ring on a timer.
+ *
+ * Resolving here and not later is the point of the whole: the garbage collector moves functions, so
+ * an address that is kept to be looked up later may name another function by then.
+ *
+ * All state is in one per-CPU scratch (struct jp_walk). A sample cannot interrupt another one on
+ * the same CPU: the kernel refuses to run a second event program there, and the event's own lost
+ * count tells of it.
+ *
+ * User registers: when the sample hit user mode they are the event's registers; when it hit the
+ * kernel they lie at the top of the task's kernel stack (bpf_task_pt_regs).
+ */
+#include "helpers/abi/bpf.h"
+
+#include <linux/bpf_perf_event.h>
+#include <linux/ptrace.h>
+
+#include <bpf/bpf_tracing.h>
+
+#include "helpers/abi/stack_walk.h"
+#include "jprof_runtimes.h" /* generated: the helpers and jp_ask_runtime() */
+
+char LICENSE[] SEC("license") = "Dual MIT/GPL";
+
+/* The two kernel structures that are looked into; offsets are relocated when the object is loaded. */
+struct task_struct {
+	struct mm_struct *mm;
+} __attribute__((preserve_access_index));
+
+struct pt_regs___kernel {
+	unsigned long bp;
+	unsigned long ip;
+	unsigned long cs;
+	unsigned long sp;
+} __attribute__((preserve_access_index));
+
+/* Set by the loader. */
+const volatile __u32 jp_only_tgid = 0; /* 0: every process */
+const volatile __u32 jp_only_tid = 0;  /* 0: every thread */
+const volatile __u32 jp_only_self_namespace = 0;
+const volatile __u64 jp_namespace_device = 0;
+const volatile __u64 jp_namespace_inode = 0;
+
+#define JP_USER_CODE_SEGMENT 0x33 /* 64-bit user mode; 32-bit code has other frames */
+
+struct jp_stack_key {
+	__u64 hash;
+	__u32 tgid; /* 0 for kernel stacks */
+	__u32 depth;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 32768);
+	__type(key, struct jp_stack_key);
+	__type(value, __u32);
+} jp_stacks SEC(".maps");
+
+struct jp_kernel_scratch {
+	struct jp_kernel_stack head;
+	__u64 addresses[JP_MAX_KERNEL_FRAMES + 1];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct jp_kernel_scratch);
+} jp_kernel_scratches SEC(".maps");
+
+/* Number of a stack already known, or 0. */
+static __always_inline __u32 jp_known_stack(const struct jp_stack_key *key)
+{
+	__u32 *number = bpf_map_lookup_elem(&jp_stacks, key);
+
+	return number ? *number : 0;
+}
+
+/* Number of the kernel stack, 0 when it has no frame; -1 when it did not fit into the ring. */
+static __always_inline int jp_take_kernel_stack(void *ctx, __u32 *number)
+{
+	struct jp_stack_key key = {};
+	struct jp_kernel_scratch *k;
+	__u32 zero = 0, i, depth;
+	__u64 hash = 0;
+	long bytes;
+
+	*number = 0;
+	k = bpf_map_lookup_elem(&jp_kernel_scratches, &zero);
+	if (!k)
+		return -1;
+	bytes = bpf_get_stack(ctx, k->addresses, JP_MAX_KERNEL_FRAMES * sizeof(__u64), 0);
+	if (bytes <= 0)
+		return 0;
+	depth = bytes / sizeof(__u64);
+	for (i = 0; i < JP_MAX_KERNEL_FRAMES; i++) {
+		if (i >= depth)
+			break;
+		hash = jp_mix(hash, k->addresses[i]);
+	}
+	key.hash = hash;
+	key.depth = depth;
+	*number = jp_known_stack(&key);
+	if (*number)
+		return 0;
+	k->head.type = JP_RECORD_KERNEL_STACK;
+	k->head.number = *number = __sync_fetch_and_add(&jp_next_number, 1);
+	k->head.depth = depth;
+	JP_OPAQUE(depth);
+	depth &= 127;
+	if (bpf_ringbuf_output(&jp_ring, k, sizeof(k->head) + depth * sizeof(__u64), BPF_RB_NO_WAKEUP))
+		return -1;
+	bpf_map_update_elem(&jp_stacks, &key, number, BPF_ANY);
+	return 0;
+}
+
+/* Sends the stack in the scratch unless it is known. -1 when it did not fit into the ring. */
+static __always_inline int jp_send_user_stack(struct jp_walk *w, __u32 *number)
+{
+	struct jp_stack_key key = {.hash = jp_mix(w->hash, w->end), .tgid = w->tgid, .depth = w->depth};
+	__u32 depth = w->depth;
+
+	*number = jp_known_stack(&key);
+	if (*number)
+		return 0;
+	w->stack.type = JP_RECORD_STACK;
+	w->stack.end = w->end;
+	w->stack.tgid = w->tgid;
+	w->stack.number = *number = __sync_fetch_and_add(&jp_next_number, 1);
+	w->stack.depth = depth;
+	if (depth > JP_MAX_FRAMES)
+		return -1;
+	JP_OPAQUE(depth);
+	if (depth > JP_MAX_FRAMES)
+		return -1;
+	if (bpf_ringbuf_output(&jp_ring, &w->stack, sizeof(w->stack) + depth * sizeof(w->frames[0]),
+			       BPF_RB_NO_WAKEUP))
+		return -1;
+	bpf_map_update_elem(&jp_stacks, &key, number, BPF_ANY);
+	return 0;
+}
+
+/* Walks the user stack of the current thread. */
+static __always_inline int jp_take_user_stack(struct bpf_perf_event_data *ctx, __u32 tgid, __u32 *number)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct jp_walk *w = jp_scratch();
+	struct jp_process *process;
+	__u64 pc, sp, fp, cs;
+
+	*number = 0;
+	if (!w || !task->mm)
+		return 0;
+	if (ctx->regs.cs & 3) {
+		pc = ctx->regs.rip;
+		sp = ctx->regs.rsp;
+		fp = ctx->regs.rbp;
+		cs = ctx->regs.cs;
+		/* Or clang would load from a pointer that is the context or not: not verifiable. */
+		JP_OPAQUE(pc);
+		JP_OPAQUE(sp);
+		JP_OPAQUE(fp);
+		JP_OPAQUE(cs);
+	} else {
+		struct pt_regs___kernel *regs = (void *)bpf_task_pt_regs(task);
+
+		pc = regs->ip;
+		sp = regs->sp;
+		fp = regs->bp;
+		cs = regs->cs;
+	}
+	if (cs != JP_USER_CODE_SEGMENT)
+		return 0;
+	process = bpf_map_lookup_elem(&jp_processes, &tgid);
+	if (process)
+		bpf_probe_read_kernel(&w->process, sizeof(w->process), process);
+	else
+		w->process.range_count = 0;
+	jp_walk_begin(w, tgid, pc, sp, fp);
+	jp_walk_all(w);
+	return jp_send_user_stack(w, number);
+}
+
+SEC("perf_event")
+int jp_on_sample(struct bpf_perf_event_data *ctx)
+{
+	struct jp_sample sample = {.type = JP_RECORD_SAMPLE};
+	struct jp_counters *counters = jp_counters();
+	struct bpf_pidns_info ids = {};
+
+	if (!counters)
+		return 0;
+	if (jp_only_self_namespace) {
+		if (bpf_get_ns_current_pid_tgid(jp_namespace_device, jp_namespace_inode, &ids, sizeof(ids)))
+			return 0;
+	} else {
+		__u64 both = bpf_get_current_pid_tgid();
+
+		ids.tgid = both >> 32;
+		ids.pid = (__u32)both;
+	}
+	if (ids.pid == 0) /* the idle task */
+		return 0;
+	if (jp_only_tgid && ids.tgid != jp_only_tgid)
+		return 0;
+	if (jp_only_tid && ids.pid != jp_only_tid)
+		return 0;
+
+	counters->samples++;
+	sample.cpu = bpf_get_smp_processor_id();
+	sample.tgid = ids.tgid;
+	sample.tid = ids.pid;
+	sample.time_ns = bpf_ktime_get_ns();
+	if (jp_take_kernel_stack(ctx, &sample.kernel_stack) ||
+	    jp_take_user_stack(ctx, ids.tgid, &sample.user_stack) ||
+	    bpf_ringbuf_output(&jp_ring, &sample, sizeof(sample), BPF_RB_NO_WAKEUP))
+		counters->samples_lost++;
+	return 0;
+}
