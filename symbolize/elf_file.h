@@ -1,6 +1,8 @@
 // One ELF file, read through its descriptor. The file is hostile: every offset and count is checked
 // against the file's size and a budget before anything is read, and reads go through pread, so a
 // file that shrinks meanwhile is an error and not a signal.
+//
+// Const functions may be called from several threads at once.
 #pragma once
 
 #include <cstddef>
@@ -22,8 +24,8 @@ namespace jprof {
 
 class ElfFile {
  public:
-  // Reads the headers of a 64-bit little-endian ELF file. InvalidArgument: not such a file;
-  // DataLoss: damaged. `name` is for messages.
+  // Reads the headers of a 64-bit little-endian executable or shared object. InvalidArgument: not
+  // such a file; DataLoss: damaged. `name` is for messages.
   static absl::StatusOr<ElfFile> Open(UniqueFd fd, absl::string_view name);
 
   ElfFile(ElfFile&&) noexcept;
@@ -33,8 +35,11 @@ class ElfFile {
   // Lower-case hex of the GNU build ID (1 to 64 bytes), "" when there is none.
   const std::string& build_id() const;
 
-  // Between file offsets and the addresses of the symbol table, by the loadable segments.
+  // Between file offsets and the addresses of the symbol table, by the loadable segments. Where
+  // two segments share a page of the file, the executable one is meant; the part of its first page
+  // that lies before it belongs to it, so the offset of an executable mapping always converts.
   std::optional<ElfAddress> ToElfAddress(FileOffset offset) const;
+  // Of initial content only: an address in .bss has no offset.
   std::optional<FileOffset> ToFileOffset(ElfAddress address) const;
 
   struct Symbol {
@@ -47,8 +52,34 @@ class ElfFile {
   enum class Table { kSymtab, kDynsym };
 
   // Calls `visit` for each defined symbol of a table in file order until it returns false. A table
-  // that is not there has no symbols. The table's memory is given back before the return.
+  // that is not there has no symbols. The table's memory is given back before the return. A name
+  // that leaves the string table is empty, one of more than kMaxNameBytes is cut.
   absl::Status ForEachSymbol(Table table, absl::FunctionRef<bool(const Symbol&)> visit) const;
+
+  // The same without reading the string table, which is most of the bytes: for a search by address
+  // that needs a few names at its end.
+  struct SymbolEntry {
+    uint32_t name = 0;  // for SymbolName(); 0: no name
+    ElfAddress address;
+    uint64_t size = 0;
+    uint8_t type = 0;
+    uint8_t binding = 0;
+  };
+  absl::Status ForEachSymbolEntry(Table table,
+                                  absl::FunctionRef<bool(const SymbolEntry&)> visit) const;
+  // "" when the name cannot be read.
+  std::string SymbolName(Table table, uint32_t name) const;
+
+  static constexpr size_t kMaxNameBytes = 64 * 1024;
+
+  // The executable section that holds `address`, or the executable segment in a file without
+  // sections: what a symbol without a size can reach at most.
+  struct Range {
+    ElfAddress begin;
+    ElfAddress end;
+    bool Contains(ElfAddress a) const { return begin <= a && a < end; }
+  };
+  std::optional<Range> ExecutableRange(ElfAddress address) const;
 
   // Copies `out.size()` bytes of initial content at `address`; the zero-filled tail of a segment
   // (.bss) reads as zeros. False: outside the segments, or the file is too short.
