@@ -1,0 +1,48 @@
+// Opening perf events. Descriptors only: rings, programs and enabling are the caller's.
+// Clock of all time stamps: CLOCK_MONOTONIC.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "profiler/core/unique_fd.h"
+
+namespace jprof {
+
+struct SamplingEvent {
+  UniqueFd fd;
+  bool hardware = false;  // CPU cycles; else the CPU clock's timer
+};
+
+enum class SamplingSource {
+  kBest,      // hardware cycles where the CPU has them, else the clock
+  kCpuClock,  // the clock, for when the cycles turn out not to count, or not on every CPU
+};
+
+// A disabled sampling event for everything that runs on `cpu`, idle excluded. No ring: it is meant to
+// run a program on each hit. Enable with EnableEvent.
+// PermissionDenied and ResourceExhausted carry the observed limit and a hint; InvalidArgument: the
+// frequency is above the kernel's maximum, which the message names.
+absl::StatusOr<SamplingEvent> OpenSamplingEvent(int cpu, uint64_t frequency_hz,
+                                                SamplingSource source = SamplingSource::kBest);
+
+// A disabled event that reports executable mappings, command names, forks and exits of whatever runs
+// on `cpu`, in the records that record_parser.h reads. It costs nothing between them.
+absl::StatusOr<UniqueFd> OpenSidebandEvent(int cpu);
+
+absl::Status EnableEvent(const UniqueFd& event);
+absl::Status DisableEvent(const UniqueFd& event);
+
+// "0-3,8,10-11" -> numbers, ascending. DataLoss: something else.
+absl::StatusOr<std::vector<int>> ParseCpuList(absl::string_view text);
+// The CPUs that are online now.
+absl::StatusOr<std::vector<int>> OnlineCpus();
+
+// The status for a perf_event_open that failed with `err`, with what the kernel's settings say about
+// it. `what` names the attempt: "cannot sample cpu 0".
+absl::Status PerfOpenStatus(int err, absl::string_view what);
+
+}  // namespace jprof
