@@ -25,8 +25,11 @@ constexpr uint64_t kMaxStringTableBytes = uint64_t{256} << 20;
 constexpr uint64_t kMaxScannedNameBytes = uint64_t{1} << 30;
 constexpr uint64_t kMaxNoteBytes = 64 * 1024;
 constexpr int kMaxNoteTables = 16;
+constexpr size_t kMaxStubSections = 8;
+constexpr size_t kMaxRelocationTables = 8;
+constexpr uint64_t kMaxRelocations = 4'000'000;
 constexpr size_t kMaxBuildIdBytes = 64;
-constexpr size_t kSymbolsPerRead = 4096;
+constexpr size_t kEntriesPerRead = 4096;
 
 bool InFile(uint64_t offset, uint64_t size, uint64_t file_size) {
   return offset <= file_size && size <= file_size - offset;
@@ -91,6 +94,33 @@ struct SymbolTable {
   uint64_t strings_size = 0;
 };
 
+// Executable code of equal entries: only linkage stubs have an entry size.
+struct StubSection {
+  ElfFile::Range range;
+  uint64_t entry_size;
+};
+
+struct RelocationTable {
+  uint64_t offset;
+  uint64_t size;
+};
+
+// The address of the jump slot that a stub of x86-64 goes through: `jmp *slot(%rip)`, which endbr64
+// and a bnd prefix may precede.
+std::optional<uint64_t> DecodeStub(uint64_t address, std::span<const std::byte> code) {
+  auto is = [&](size_t at, std::initializer_list<uint8_t> bytes) {
+    if (code.size() < at + bytes.size()) return false;
+    return std::equal(bytes.begin(), bytes.end(), code.begin() + at,
+                      [](uint8_t want, std::byte have) { return std::byte{want} == have; });
+  };
+  size_t at = is(0, {0xf3, 0x0f, 0x1e, 0xfa}) ? 4 : 0;
+  if (is(at, {0xf2})) ++at;
+  if (!is(at, {0xff, 0x25}) || code.size() < at + 6) return std::nullopt;
+  int32_t displacement;
+  std::memcpy(&displacement, code.data() + at + 2, sizeof(displacement));
+  return address + at + 6 + static_cast<uint64_t>(int64_t{displacement});
+}
+
 // The descriptor of the GNU build ID note among `notes`, "" when it is not there.
 absl::string_view FindBuildId(absl::string_view notes, uint64_t align) {
   auto padded = [align](uint64_t n) { return (n + align - 1) & ~(align - 1); };
@@ -122,6 +152,8 @@ struct ElfFile::State {
   std::vector<Range> executable;   // sorted by begin
   SymbolTable symtab;
   SymbolTable dynsym;
+  std::vector<StubSection> stubs;             // x86-64 only
+  std::vector<RelocationTable> relocations;   // against dynsym
 
   absl::Status ReadFailed(absl::string_view what) const {
     if (errno == 0) return Damaged(absl::StrCat(what, " leaves the file"));
@@ -266,6 +298,14 @@ absl::Status ElfFile::State::ReadSections(const Elf64_Ehdr& header, uint64_t cou
     if ((s.sh_flags & SHF_ALLOC) && (s.sh_flags & SHF_EXECINSTR) && s.sh_size > 0 &&
         s.sh_addr + s.sh_size > s.sh_addr) {
       code.push_back({{s.sh_addr}, {s.sh_addr + s.sh_size}});
+      if (header.e_machine == EM_X86_64 && (s.sh_entsize == 8 || s.sh_entsize == 16) &&
+          stubs.size() < kMaxStubSections) {
+        stubs.push_back({code.back(), s.sh_entsize});
+      }
+    }
+    if (s.sh_type == SHT_RELA && s.sh_entsize == sizeof(Elf64_Rela) && s.sh_link < count &&
+        sections[s.sh_link].sh_type == SHT_DYNSYM && relocations.size() < kMaxRelocationTables) {
+      relocations.push_back({s.sh_offset, s.sh_size});
     }
   }
   if (build_id.empty()) build_id = std::move(segment_build_id);
@@ -331,7 +371,7 @@ absl::Status ElfFile::ForEachSymbolEntry(
   const uint64_t count = table.size / sizeof(Elf64_Sym);
   if (count > kMaxSymbols) return state_->Damaged(absl::StrCat(count, " symbols in one table"));
 
-  std::vector<Elf64_Sym> chunk(std::min<uint64_t>(count, kSymbolsPerRead));
+  std::vector<Elf64_Sym> chunk(std::min<uint64_t>(count, kEntriesPerRead));
   for (uint64_t first = 0; first < count; first += chunk.size()) {
     const size_t n = std::min<uint64_t>(chunk.size(), count - first);
     if (!PreadAll(state_->fd.get(), table.offset + first * sizeof(Elf64_Sym), chunk.data(),
@@ -419,6 +459,70 @@ std::string ElfFile::SymbolName(Table which, uint32_t name) const {
     result.append(chunk, want);
   }
   return result;
+}
+
+std::vector<std::string> ElfFile::PltTargets(std::span<const ElfAddress> addresses) const {
+  std::vector<std::string> names(addresses.size());
+  struct Slot {
+    uint64_t address;
+    size_t index;  // in `addresses`
+    auto operator<=>(const Slot&) const = default;
+  };
+  std::vector<Slot> slots;
+  for (size_t i = 0; i < addresses.size(); ++i) {
+    for (const StubSection& section : state_->stubs) {
+      if (!section.range.Contains(addresses[i])) continue;
+      const uint64_t into = addresses[i].value - section.range.begin.value;
+      const ElfAddress stub = {addresses[i].value - into % section.entry_size};
+      std::byte bytes[16];
+      auto code = std::span(bytes).first(section.entry_size);
+      if (!ReadAt(stub, code)) break;
+      if (auto slot = DecodeStub(stub.value, code)) slots.push_back({*slot, i});
+      break;
+    }
+  }
+  if (slots.empty()) return names;
+  std::sort(slots.begin(), slots.end());
+
+  uint64_t left = kMaxRelocations;
+  std::vector<Elf64_Rela> chunk;
+  for (const RelocationTable& table : state_->relocations) {
+    if (!InFile(table.offset, table.size, state_->file_size)) continue;
+    uint64_t count = std::min(table.size / sizeof(Elf64_Rela), left);
+    left -= count;
+    for (uint64_t first = 0; first < count; first += chunk.size()) {
+      chunk.resize(std::min<uint64_t>(kEntriesPerRead, count - first));
+      if (!PreadAll(state_->fd.get(), table.offset + first * sizeof(Elf64_Rela), chunk.data(),
+                    chunk.size() * sizeof(Elf64_Rela))) {
+        return names;
+      }
+      for (const Elf64_Rela& r : chunk) {
+        const uint64_t symbol = ELF64_R_SYM(r.r_info);
+        auto slot = std::lower_bound(slots.begin(), slots.end(), Slot{r.r_offset, 0});
+        if (symbol == 0 || slot == slots.end() || slot->address != r.r_offset ||
+            !names[slot->index].empty()) {
+          continue;
+        }
+        std::string name = DynamicSymbolName(symbol);
+        for (; slot != slots.end() && slot->address == r.r_offset; ++slot) {
+          names[slot->index] = name;
+        }
+      }
+    }
+  }
+  return names;
+}
+
+std::string ElfFile::DynamicSymbolName(uint64_t index) const {
+  const SymbolTable& table = state_->dynsym;
+  Elf64_Sym symbol;
+  if (table.entry_size != sizeof(symbol) || index >= table.size / sizeof(symbol) ||
+      !InFile(table.offset, table.size, state_->file_size) ||
+      !PreadAll(state_->fd.get(), table.offset + index * sizeof(symbol), &symbol,
+                sizeof(symbol))) {
+    return "";
+  }
+  return SymbolName(Table::kDynsym, symbol.st_name);
 }
 
 bool ElfFile::ReadAt(ElfAddress address, std::span<std::byte> out) const {

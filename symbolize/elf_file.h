@@ -81,12 +81,17 @@ class ElfFile {
   };
   std::optional<Range> ExecutableRange(ElfAddress address) const;
 
+  // For each address in a procedure linkage stub the name of the function that the stub jumps to,
+  // "" for all other addresses. x86-64 only.
+  std::vector<std::string> PltTargets(std::span<const ElfAddress> addresses) const;
+
   // Copies `out.size()` bytes of initial content at `address`; the zero-filled tail of a segment
   // (.bss) reads as zeros. False: outside the segments, or the file is too short.
   bool ReadAt(ElfAddress address, std::span<std::byte> out) const;
 
  private:
   struct State;
+  std::string DynamicSymbolName(uint64_t index) const;
   explicit ElfFile(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };

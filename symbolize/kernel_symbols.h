@@ -1,4 +1,4 @@
-// Kernel symbols from /proc/kallsyms.
+// Kernel symbols from /proc/kallsyms. Immutable once loaded, so any thread may look up.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,8 @@ namespace jprof {
 class KernelSymbols {
  public:
   // Reads kallsyms text. PermissionDenied when every address is zero (kernel.kptr_restrict), with a
-  // hint. Keeps text symbols only.
+  // hint. Keeps text symbols only; of several at one address the global one, else the first.
+  // Lines that are no symbols are skipped. NotFound when there is no text symbol.
   static absl::StatusOr<KernelSymbols> Load(const std::string& path = "/proc/kallsyms");
 
   struct Match {
@@ -21,9 +22,12 @@ class KernelSymbols {
     absl::string_view module;  // "" for the kernel proper
     uint64_t offset = 0;
   };
-  // The last symbol at or below `address`; an empty name when there is none.
+  // The last symbol at or below `address`; an empty name when there is none, or none within
+  // kMaxOffset: symbols have no sizes, and behind the last one of a module is something else.
   Match Find(uint64_t address) const;
   size_t size() const { return symbols_.size(); }
+
+  static constexpr uint64_t kMaxOffset = uint64_t{1} << 20;
 
  private:
   struct Symbol {
@@ -31,8 +35,8 @@ class KernelSymbols {
     uint32_t name;    // offset in text_
     uint32_t module;  // offset in text_, 0: none
   };
-  std::vector<Symbol> symbols_;
-  std::string text_;
+  std::vector<Symbol> symbols_;  // by address, distinct
+  std::string text_;             // strings that end with NUL; the first one is empty
 };
 
 }  // namespace jprof

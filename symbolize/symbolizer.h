@@ -12,7 +12,8 @@
 namespace jprof {
 
 struct SymbolName {
-  std::string name;         // demangled; "" when no symbol covers the offset
+  std::string name;         // demangled, without a version; "puts@plt" for a linkage stub;
+                            // "" when no symbol covers the offset
   std::string system_name;  // as in the symbol table
   uint64_t address = 0;     // ELF address of the offset that was asked for, 0 if outside segments
 };
@@ -27,11 +28,19 @@ struct ImageQuery {
   // Out: filled by SymbolizeImages.
   std::vector<SymbolName> names;  // one for each offset
   std::string build_id;           // lower-case hex or ""
-  absl::Status status;            // why nothing was named; `names` are then empty names
+  // Why names are missing that the file should have given: no ELF file, damaged, no symbols
+  // (NotFound), more bytes of names than a file may have (ResourceExhausted). OK also when
+  // single offsets are covered by no symbol.
+  absl::Status status;
 };
 
 // Names every query, the ones with the largest files first, on at most `max_threads` threads.
 // Returns when all are done. Each file is opened once and closed before the return.
+//
+// The symbol of an offset is the innermost one (the one that begins last) whose size covers it;
+// failing that, the nearest symbol of size 0 before it in the same section, if no other symbol
+// ends between the two. Among several with the same range a global one comes before a local one
+// before a weak one, a function before an untyped one, .symtab before .dynsym.
 void SymbolizeImages(std::vector<ImageQuery>& queries, int max_threads);
 
 }  // namespace jprof
