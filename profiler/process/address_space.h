@@ -28,13 +28,16 @@
 
 namespace jprof {
 
+// The path of unnamed memory without a file.
+inline constexpr char kAnonymousPath[] = "//anon";
+
 struct Mapping {
   AddressRange range;
-  FileOffset offset;  // of range.begin; 0 where there is no file
+  FileOffset offset;  // of range.begin; means nothing in anonymous memory
   FileIdentity file;  // all zero: no file
   std::string path;   // as the kernel prints it: in the target's root, "//anon", "[vdso]"
 
-  // `address` lies in `range`. Without a file: its distance from range.begin.
+  // `address` lies in `range`. In the vdso: the offset in its image.
   FileOffset ToFileOffset(Address address) const {
     return {offset.value + (address.value - range.begin.value)};
   }
@@ -55,8 +58,8 @@ class AddressSpace {
   // nullptr: nothing executable is known there. Valid until the next change of this object.
   const Mapping* Find(Address address) const;
 
-  // While it stays the same, an address that was found is still found, with the same file, path and
-  // offset. It grows when a mapping is cut, removed or replaced by a different one; an addition to
+  // While it stays the same, an address that was found is still found, with the same file and path,
+  // and (where it means something) the same offset. It grows when a mapping is cut, removed or replaced by a different one; an addition to
   // free space leaves it, so do not remember that an address was *not* found.
   uint64_t generation() const { return generation_; }
 
@@ -68,7 +71,7 @@ class AddressSpace {
  private:
   struct Entry {
     Mapping mapping;
-    uint64_t age = 0;  // of the Add it comes from; larger is newer
+    uint64_t age = 0;  // distinct; larger is newer
   };
   struct Tree {
     absl::btree_map<uint64_t, Entry> by_begin;  // ranges do not overlap

@@ -20,16 +20,16 @@
 namespace jprof {
 
 struct ProcessThread {
-  std::string comm;
+  std::string comm;  // "" when not known
   bool exited = false;
   uint64_t life = 0;  // tells two threads of the same number apart
 };
 
 struct Process {
   Pid pid = 0;
-  std::string comm;         // of the main thread
+  std::string comm;         // of the main thread; "" when not known
   AddressSpace maps;
-  absl::flat_hash_map<Tid, ProcessThread> threads;  // those with a known name
+  absl::flat_hash_map<Tid, ProcessThread> threads;  // living and lately ended
   bool exited = false;      // all its threads are gone; kept for samples that come late
   uint64_t start_time = 0;  // ns: of the fork, or of the first event seen of it
   uint64_t life = 0;        // never 0; another one after exec or when the pid is used again
@@ -64,24 +64,27 @@ class ProcessTable {
   size_t size() const { return processes_.size(); }
 
  private:
-  Process& FindOrAdd(Pid pid, uint64_t time_ns);
-  Process& Replace(Pid pid, uint64_t time_ns);
-  void SetThread(Process& process, Tid tid, std::string comm);
-  void Remove(Pid pid);
-  void TrimExited();
-
   struct Slot {
     Process process;
-    std::deque<std::pair<Tid, uint64_t>> exited_threads;  // (tid, life), oldest first
+    // (tid, life), oldest first; stale where the number is in use again.
+    std::deque<std::pair<Tid, uint64_t>> exited_threads;
     size_t live_threads = 0;      // among process.threads
     size_t counted_mappings = 0;  // its share of exited_mappings_
   };
 
-  Slot& SlotOf(Process& process);
+  Slot* FindSlot(Pid pid);
+  // A process that had exited comes to life again: its fork was lost.
+  Slot& FindOrAdd(Pid pid, uint64_t time_ns);
+  Slot& Replace(Pid pid, uint64_t time_ns);
+  void SetThread(Slot& slot, Tid tid, std::string comm);
+  void ExitThread(Slot& slot, Tid tid);
+  void MarkExited(Slot& slot);
+  void MarkLive(Slot& slot);
+  void TrimExited();
 
   Limits limits_;
   absl::flat_hash_map<Pid, std::unique_ptr<Slot>> processes_;
-  std::deque<std::pair<Pid, uint64_t>> exited_;  // (pid, life), oldest first; may hold stale pairs
+  std::deque<std::pair<Pid, uint64_t>> exited_;  // (pid, life), oldest first; stale as above
   size_t exited_count_ = 0;
   size_t exited_mappings_ = 0;
   uint64_t next_life_ = 1;

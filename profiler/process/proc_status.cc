@@ -1,0 +1,202 @@
+#include "profiler/process/proc_status.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <memory>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "profiler/core/status.h"
+#include "profiler/core/unique_fd.h"
+
+namespace jprof {
+namespace {
+
+constexpr size_t kMaxStatBytes = 64 << 10;
+constexpr uint64_t kPfKthread = 0x00200000;  // PF_KTHREAD, in the flags field of stat
+
+template <typename T>
+bool ParseNumber(absl::string_view text, T& value) {
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc() && end == text.data() + text.size();
+}
+
+// Takes the next word off `text`; "" at the end.
+absl::string_view NextWord(absl::string_view& text) {
+  size_t begin = text.find_first_not_of(" \t\n");
+  if (begin == absl::string_view::npos) {
+    text = {};
+    return {};
+  }
+  text.remove_prefix(begin);
+  size_t end = std::min(text.find_first_of(" \t\n"), text.size());
+  absl::string_view word = text.substr(0, end);
+  text.remove_prefix(end);
+  return word;
+}
+
+// Entries of a /proc folder whose names are numbers, ascending.
+absl::StatusOr<std::vector<int32_t>> ListNumbers(const std::string& path) {
+  struct Closer {
+    void operator()(DIR* dir) const { ::closedir(dir); }
+  };
+  std::unique_ptr<DIR, Closer> dir(::opendir(path.c_str()));
+  if (dir == nullptr) return ErrnoStatus(errno, path);
+  std::vector<int32_t> numbers;
+  while (true) {
+    errno = 0;
+    const dirent* entry = ::readdir(dir.get());
+    if (entry == nullptr) {
+      if (errno != 0) return ErrnoStatus(errno, path);
+      break;
+    }
+    int32_t number = 0;
+    if (ParseNumber(absl::string_view(entry->d_name), number)) numbers.push_back(number);
+  }
+  std::sort(numbers.begin(), numbers.end());
+  return numbers;
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> ReadProcFile(const std::string& path, size_t max_bytes) {
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd.valid()) return ErrnoStatus(errno, path);
+  std::string text;
+  size_t size = 0;
+  // The kernel makes the text while it is read, a page or so at a time; the size is not known before.
+  while (true) {
+    if (text.size() - size < (size_t{32} << 10)) {
+      text.resize(std::max<size_t>(text.size() * 2, size_t{64} << 10));
+    }
+    ssize_t n = ::read(fd.get(), text.data() + size, text.size() - size);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return ErrnoStatus(errno, path);
+    if (n == 0) break;
+    size += static_cast<size_t>(n);
+    if (size > max_bytes) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat(path, ": longer than ", max_bytes, " bytes"));
+    }
+  }
+  text.resize(size);
+  return text;
+}
+
+absl::StatusOr<ProcStat> ParseProcStat(absl::string_view text) {
+  ProcStat stat;
+  absl::Status bad = absl::DataLossError("not the text of a stat file");
+  // "PID (COMM) STATE PPID ...": the command name may hold anything, but what follows it has no
+  // parenthesis.
+  size_t open = text.find(" (");
+  size_t close = text.rfind(')');
+  if (open == absl::string_view::npos || close == absl::string_view::npos || close < open + 2) {
+    return bad;
+  }
+  if (!ParseNumber(text.substr(0, open), stat.identity.pid)) return bad;
+  absl::string_view comm = text.substr(open + 2, close - open - 2);
+  stat.comm.assign(comm.data(), comm.size());
+  text.remove_prefix(close + 1);
+
+  constexpr int kState = 3, kParent = 4, kFlags = 9, kStartTime = 22;  // numbered as in proc(5)
+  for (int field = kState; field <= kStartTime; ++field) {
+    absl::string_view word = NextWord(text);
+    if (word.empty()) return bad;
+    if (field == kState) {
+      if (word.size() != 1) return bad;
+      stat.state = word[0];
+    } else if (field == kParent) {
+      if (!ParseNumber(word, stat.parent)) return bad;
+    } else if (field == kFlags) {
+      uint64_t flags = 0;
+      if (!ParseNumber(word, flags)) return bad;
+      stat.kernel_thread = (flags & kPfKthread) != 0;
+    } else if (field == kStartTime) {
+      if (!ParseNumber(word, stat.identity.start_time_ticks)) return bad;
+    }
+  }
+  return stat;
+}
+
+absl::StatusOr<ProcStatus> ParseProcStatus(absl::string_view text) {
+  ProcStatus status;
+  // The name is the one field that the target chooses; the kernel escapes newlines in it.
+  bool have_group = false;
+  while (!text.empty()) {
+    size_t end = text.find('\n');
+    absl::string_view line = text.substr(0, end);
+    text.remove_prefix(end == absl::string_view::npos ? text.size() : end + 1);
+    absl::string_view key = NextWord(line);
+    bool ok = true;
+    if (key == "Tgid:") {
+      have_group = ok = ParseNumber(NextWord(line), status.thread_group);
+    } else if (key == "TracerPid:") {
+      ok = ParseNumber(NextWord(line), status.tracer);
+    } else if (key == "Threads:") {
+      ok = ParseNumber(NextWord(line), status.threads);
+    } else if (key == "Uid:") {
+      NextWord(line);  // real
+      ok = ParseNumber(NextWord(line), status.effective_uid);
+    } else if (key == "NStgid:") {  // one number per nested pid namespace, ours first
+      for (absl::string_view word = NextWord(line); ok && !word.empty(); word = NextWord(line)) {
+        ok = ParseNumber(word, status.innermost_pid);
+      }
+    }
+    if (!ok) return absl::DataLossError(absl::StrCat("bad field ", key));
+  }
+  if (!have_group) return absl::DataLossError("not the text of a status file");
+  if (status.innermost_pid == 0) status.innermost_pid = status.thread_group;
+  return status;
+}
+
+absl::StatusOr<ProcStat> ReadProcStat(Pid pid) {
+  std::string path = absl::StrCat("/proc/", pid, "/stat");
+  JPROF_ASSIGN_OR_RETURN(std::string text, ReadProcFile(path, kMaxStatBytes));
+  absl::StatusOr<ProcStat> stat = ParseProcStat(text);
+  if (!stat.ok()) return Annotate(stat.status(), path);
+  return stat;
+}
+
+absl::StatusOr<ProcStatus> ReadProcStatus(Pid pid) {
+  std::string path = absl::StrCat("/proc/", pid, "/status");
+  JPROF_ASSIGN_OR_RETURN(std::string text, ReadProcFile(path, kMaxStatBytes));
+  absl::StatusOr<ProcStatus> status = ParseProcStatus(text);
+  if (!status.ok()) return Annotate(status.status(), path);
+  return status;
+}
+
+absl::StatusOr<ProcIdentity> ReadProcIdentity(Pid pid) {
+  JPROF_ASSIGN_OR_RETURN(ProcStat stat, ReadProcStat(pid));
+  return stat.identity;
+}
+
+absl::StatusOr<std::string> ReadExeLink(Pid pid) {
+  std::string path = absl::StrCat("/proc/", pid, "/exe");
+  std::string target(4096, '\0');
+  ssize_t n = ::readlink(path.c_str(), target.data(), target.size());
+  if (n < 0) return ErrnoStatus(errno, path);
+  target.resize(static_cast<size_t>(n));
+  return target;
+}
+
+absl::StatusOr<std::string> ReadThreadComm(Pid pid, Tid tid) {
+  JPROF_ASSIGN_OR_RETURN(
+      std::string comm,
+      ReadProcFile(absl::StrCat("/proc/", pid, "/task/", tid, "/comm"), kMaxStatBytes));
+  // Only the last newline is the kernel's.
+  if (!comm.empty() && comm.back() == '\n') comm.pop_back();
+  return comm;
+}
+
+absl::StatusOr<std::vector<Pid>> ListProcesses() { return ListNumbers("/proc"); }
+
+absl::StatusOr<std::vector<Tid>> ListThreads(Pid pid) {
+  return ListNumbers(absl::StrCat("/proc/", pid, "/task"));
+}
+
+}  // namespace jprof

@@ -1,0 +1,136 @@
+#include "profiler/process/target_file.h"
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
+#include "profiler/core/status.h"
+#include "profiler/process/proc_maps.h"
+
+namespace jprof {
+namespace {
+
+// -1 with errno set.
+int OpenPathConfined(int root, const std::string& path, LinkPolicy links) {
+  open_how how = {};
+  how.flags = O_PATH | O_CLOEXEC;
+  how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+  if (links == LinkPolicy::kRefuse) how.resolve |= RESOLVE_NO_SYMLINKS;
+  return static_cast<int>(::syscall(SYS_openat2, root, path.c_str(), &how, sizeof(how)));
+}
+
+// For kernels and sandboxes without openat2: one component at a time, following no link at all.
+int OpenPathByComponent(int root, const std::string& path) {
+  UniqueFd at(::fcntl(root, F_DUPFD_CLOEXEC, 0));
+  for (absl::string_view component : absl::StrSplit(path, '/', absl::SkipEmpty())) {
+    if (!at.valid()) return -1;
+    if (component == "..") {
+      errno = EXDEV;
+      return -1;
+    }
+    UniqueFd next(::openat(at.get(), std::string(component).c_str(),
+                           O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    if (!next.valid()) return -1;
+    // An O_PATH descriptor of a link is one of the link itself: nothing lies below it.
+    at = std::move(next);
+  }
+  return at.Release();
+}
+
+// Opens for reading what `path_only` refers to, if that is a regular file.
+absl::StatusOr<UniqueFd> Reopen(const UniqueFd& path_only, const std::string& name) {
+  struct stat st;
+  if (::fstat(path_only.get(), &st) != 0) return ErrnoStatus(errno, name);
+  if (!S_ISREG(st.st_mode)) {
+    return absl::InvalidArgumentError(absl::StrCat(name, ": not a regular file"));
+  }
+  UniqueFd fd(::open(absl::StrCat("/proc/self/fd/", path_only.get()).c_str(),
+                     O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
+  if (!fd.valid()) return ErrnoStatus(errno, name);
+  return fd;
+}
+
+bool IsFile(const UniqueFd& fd, const FileIdentity& file) {
+  struct stat st;
+  return ::fstat(fd.get(), &st) == 0 && major(st.st_dev) == file.device_major &&
+         minor(st.st_dev) == file.device_minor && st.st_ino == file.inode;
+}
+
+// The range of the kernel's own mapping of that file which covers `mapping` where it begins: ours may
+// have been cut or put together since. NotFound: there is none any more.
+absl::StatusOr<AddressRange> CurrentRange(Pid pid, const Mapping& mapping) {
+  JPROF_ASSIGN_OR_RETURN(std::vector<ProcMapping> maps, ReadProcMaps(pid));
+  for (const ProcMapping& m : maps) {
+    if (m.file == mapping.file && m.range.Overlaps(mapping.range)) return m.range;
+  }
+  return absl::NotFoundError(absl::StrCat(mapping.path, ": no longer mapped by pid ", pid));
+}
+
+absl::StatusOr<UniqueFd> OpenThroughMapFiles(Pid pid, const Mapping& mapping) {
+  JPROF_ASSIGN_OR_RETURN(AddressRange range, CurrentRange(pid, mapping));
+  std::string link = absl::StrCat("/proc/", pid, "/map_files/", absl::Hex(range.begin.value), "-",
+                                  absl::Hex(range.end.value));
+  UniqueFd path_only(::open(link.c_str(), O_PATH | O_CLOEXEC));
+  if (!path_only.valid()) {
+    int err = errno;
+    absl::Status status = ErrnoStatus(err, absl::StrCat(mapping.path, ": ", link));
+    if (err == EPERM || err == EACCES) {
+      return WithHint(status, "run as root, or with CAP_SYS_PTRACE and CAP_CHECKPOINT_RESTORE");
+    }
+    return status;
+  }
+  JPROF_ASSIGN_OR_RETURN(UniqueFd fd, Reopen(path_only, mapping.path));
+  // By stat its device need not be that of the mapping, so it is the mapping that is looked at again:
+  // the same range still has the same file, so the link led to that one.
+  JPROF_ASSIGN_OR_RETURN(AddressRange after, CurrentRange(pid, mapping));
+  if (after != range) {
+    return absl::NotFoundError(absl::StrCat(mapping.path, ": mapping changed while being opened"));
+  }
+  return fd;
+}
+
+}  // namespace
+
+absl::StatusOr<UniqueFd> OpenInProcessRoot(Pid pid, const std::string& path, LinkPolicy links) {
+  std::string name = absl::StrCat("/proc/", pid, "/root", path);
+  if (path.empty() || path[0] != '/' || path.find('\0') != std::string::npos) {
+    return absl::InvalidArgumentError(absl::StrCat(name, ": not an absolute path"));
+  }
+  UniqueFd root(
+      ::open(absl::StrCat("/proc/", pid, "/root").c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!root.valid()) return ErrnoStatus(errno, name);
+  UniqueFd path_only(OpenPathConfined(root.get(), path, links));
+  if (!path_only.valid() && (errno == ENOSYS || errno == EPERM)) {
+    path_only = UniqueFd(OpenPathByComponent(root.get(), path));
+  }
+  if (!path_only.valid()) return ErrnoStatus(errno, name);
+  return Reopen(path_only, name);
+}
+
+absl::StatusOr<UniqueFd> OpenMappedFile(Pid pid, const Mapping& mapping) {
+  if (!mapping.file.valid()) {
+    return absl::NotFoundError(absl::StrCat(mapping.path, ": memory without a file"));
+  }
+  absl::Status by_path = absl::OkStatus();
+  if (!mapping.path.empty() && mapping.path[0] == '/') {
+    absl::StatusOr<UniqueFd> fd =
+        OpenInProcessRoot(pid, mapping.path, LinkPolicy::kFollowInRoot);
+    if (fd.ok() && IsFile(*fd, mapping.file)) return fd;
+    by_path = fd.status();
+  }
+  absl::StatusOr<UniqueFd> fd = OpenThroughMapFiles(pid, mapping);
+  if (fd.ok() || by_path.ok()) return fd;
+  // Both failed. That the file lies open at its path, but not to us, is the better reason.
+  return absl::IsPermissionDenied(by_path) ? by_path : fd.status();
+}
+
+}  // namespace jprof
