@@ -15,13 +15,6 @@
 
 #include "helpers/abi/records.h"
 
-enum jp_answer {
-	JP_MINE = 0,       /* described: nothing, one or several frames were emitted */
-	JP_NOT_MINE = 1,   /* the walk treats it as native code */
-	JP_UNREADABLE = 2, /* memory of the target could not be read: shown as unresolved */
-	JP_CORRUPT = 3,    /* memory that makes no sense: shown as unresolved */
-};
-
 /* The words around the frame pointer, read in one go: index of the word at fp + offset. */
 #define JP_WINDOW_WORDS 7
 #define JP_WINDOW_BELOW 40 /* bytes below fp */

@@ -1,12 +1,13 @@
-/* The walk and all helpers of the list, compiled natively. Built once for each list of runtimes. */
+/* The walk and all helpers of the list, compiled natively. Built once for each set of runtimes, which
+ * gives the function a name of its own (JP_NATIVE_WALK). */
 #include <stdlib.h>
 #include <string.h>
 
 #include "helpers/abi/native.h"
 #include "helpers/abi/stack_walk.h"
-#include "jprof_runtimes.h" /* generated: the helpers and jp_ask_runtime() */
+#include "runtime_helpers.h" /* generated: the helpers and jp_ask_runtime() */
 
-__u32 jp_native_walk(const struct jp_host *host, const struct jp_process *process, __u32 tgid, __u64 pc,
+__u32 JP_NATIVE_WALK(const struct jp_host *host, const struct jp_process *process, __u32 tgid, __u64 pc,
 		     __u64 sp, __u64 fp, struct jp_frame *frames, __u32 *depth)
 {
 	struct jp_walk *w = calloc(1, sizeof(*w));

@@ -117,6 +117,14 @@ struct jp_symbol {
 	__u64 words[8];
 };
 
+/* What a helper answers about a frame; jp_frame.detail of an unresolved one. */
+enum jp_answer {
+	JP_MINE = 0,       /* described: nothing, one or several frames were emitted */
+	JP_NOT_MINE = 1,   /* the walk treats it as native code */
+	JP_UNREADABLE = 2, /* memory of the target could not be read: shown as unresolved */
+	JP_CORRUPT = 3,    /* memory that makes no sense: shown as unresolved */
+};
+
 /* Code that a runtime helper is asked about. */
 enum jp_range_kind {
 	JP_RANGE_IMAGE = 0, /* in a mapped file: the runtime's own code */
@@ -139,13 +147,20 @@ struct jp_process {
 	struct jp_range ranges[JP_MAX_RANGES];
 };
 
+/* What the loader tells the kernel half: the one variable of its section .rodata.jp_config. */
+struct jp_config {
+	__u32 only_tgid; /* 0: every process */
+	__u32 only_tid;  /* 0: every thread */
+	__u64 namespace_device; /* of the pid namespace to count pids in, as stat() tells them */
+	__u64 namespace_inode;  /* 0: the initial one */
+};
+
 /* Counters of the kernel half, per CPU, only ever growing. */
 struct jp_counters {
 	__u64 samples;          /* of the target: what became a record, or was lost below */
 	__u64 samples_lost;     /* no room in the ring for the sample or for its stack */
 	__u64 symbols;          /* symbol records accepted */
 	__u64 symbols_lost;     /* no room in the ring: the function stays nameless in this sample */
-	__u64 symbol_hits;      /* frames named from the cache */
 	__u64 helper_unreadable;
 	__u64 helper_corrupt;
 };

@@ -24,7 +24,7 @@
 #include <bpf/bpf_tracing.h>
 
 #include "helpers/abi/stack_walk.h"
-#include "jprof_runtimes.h" /* generated: the helpers and jp_ask_runtime() */
+#include "runtime_helpers.h" /* generated: the helpers and jp_ask_runtime() */
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
@@ -40,12 +40,8 @@ struct pt_regs___kernel {
 	unsigned long sp;
 } __attribute__((preserve_access_index));
 
-/* Set by the loader. */
-const volatile __u32 jp_only_tgid = 0; /* 0: every process */
-const volatile __u32 jp_only_tid = 0;  /* 0: every thread */
-const volatile __u32 jp_only_self_namespace = 0;
-const volatile __u64 jp_namespace_device = 0;
-const volatile __u64 jp_namespace_inode = 0;
+/* Set by the loader before the program is verified. */
+const volatile struct jp_config jp_config SEC(".rodata.jp_config") = {};
 
 #define JP_USER_CODE_SEGMENT 0x33 /* 64-bit user mode; 32-bit code has other frames */
 
@@ -196,8 +192,9 @@ int jp_on_sample(struct bpf_perf_event_data *ctx)
 
 	if (!counters)
 		return 0;
-	if (jp_only_self_namespace) {
-		if (bpf_get_ns_current_pid_tgid(jp_namespace_device, jp_namespace_inode, &ids, sizeof(ids)))
+	if (jp_config.namespace_inode) {
+		if (bpf_get_ns_current_pid_tgid(jp_config.namespace_device, jp_config.namespace_inode,
+						&ids, sizeof(ids)))
 			return 0;
 	} else {
 		__u64 both = bpf_get_current_pid_tgid();
@@ -207,9 +204,9 @@ int jp_on_sample(struct bpf_perf_event_data *ctx)
 	}
 	if (ids.pid == 0) /* the idle task */
 		return 0;
-	if (jp_only_tgid && ids.tgid != jp_only_tgid)
+	if (jp_config.only_tgid && ids.tgid != jp_config.only_tgid)
 		return 0;
-	if (jp_only_tid && ids.pid != jp_only_tid)
+	if (jp_config.only_tid && ids.pid != jp_config.only_tid)
 		return 0;
 
 	counters->samples++;

@@ -1,0 +1,23 @@
+// Where the processes and layouts that RuntimeTable finds are handed to: the kernel half's maps, or a
+// test.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "helpers/abi/records.h"
+#include "profiler/core/ids.h"
+
+namespace jprof {
+
+class LayoutSink {
+ public:
+  virtual ~LayoutSink() = default;
+  // Layouts come before the first process that refers to their index (below JP_MAX_LAYOUTS).
+  virtual void SetLayout(uint32_t index, std::span<const std::byte> layout) = 0;
+  virtual void SetProcess(Pid pid, const jp_process& process) = 0;
+  virtual void RemoveProcess(Pid pid) = 0;
+};
+
+}  // namespace jprof

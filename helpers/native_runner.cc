@@ -1,0 +1,80 @@
+#include "helpers/native_runner.h"
+
+#include <cstring>
+
+#include "helpers/abi/records.h"
+
+namespace jprof {
+
+struct NativeRunner::Callbacks {
+  NativeRunner& runner;
+  Pid pid;
+  Result& result;
+
+  static Callbacks& Of(void* context) { return *static_cast<Callbacks*>(context); }
+
+  static int Read(void* context, void* to, __u32 size, __u64 address) {
+    return Of(context).runner.memory_.ReadExactly(
+               Address{address}, {static_cast<std::byte*>(to), size})
+               ? 0
+               : -1;
+  }
+  static const void* Layout(void* context, __u32 index) {
+    const auto& layouts = Of(context).runner.layouts_;
+    return index < layouts.size() ? layouts[index].data() : nullptr;
+  }
+  static __u32 FindSymbol(void* context, __u8 runtime, __u64 identity, __u64 content) {
+    const auto& symbols = Of(context).runner.symbols_;
+    auto it = symbols.find({identity, runtime});
+    return it != symbols.end() && it->second.first == content ? it->second.second : 0;
+  }
+  static __u32 AddSymbol(void* context, jp_symbol* symbol, const __u8* text, __u64 content) {
+    Callbacks& self = Of(context);
+    symbol->number = self.runner.next_number_++;
+    SymbolEvent event{symbol->number, self.pid, symbol->runtime, {}};
+    event.record.resize(sizeof(*symbol) + symbol->text_bytes);
+    std::memcpy(event.record.data(), symbol, sizeof(*symbol));
+    std::memcpy(event.record.data() + sizeof(*symbol), text, symbol->text_bytes);
+    self.runner.symbols_[{symbol->identity, symbol->runtime}] = {content, symbol->number};
+    self.result.symbols.push_back(std::move(event));
+    return symbol->number;
+  }
+  static void Count(void* context, int answer) {
+    ++(answer == JP_UNREADABLE ? Of(context).result.unreadable : Of(context).result.corrupt);
+  }
+};
+
+NativeRunner::NativeRunner(const RuntimeSet& set, const MemoryReader& memory,
+                           std::vector<std::vector<std::byte>> layouts)
+    : set_(set), memory_(memory), layouts_(std::move(layouts)) {
+  for (auto& layout : layouts_) layout.resize(JP_LAYOUT_BYTES);
+}
+
+NativeRunner::Result NativeRunner::Walk(const jp_process& process, Pid pid,
+                                        const Registers& registers) {
+  Result result;
+  Callbacks callbacks{*this, pid, result};
+  jp_host host = {&callbacks,           Callbacks::Read,      Callbacks::Layout,
+                  Callbacks::FindSymbol, Callbacks::AddSymbol, Callbacks::Count};
+  std::vector<jp_frame> frames(JP_MAX_FRAMES);
+  __u32 depth = 0;
+  __u32 end = set_.native_walk(&host, &process, static_cast<__u32>(pid), registers.pc, registers.sp,
+                               registers.fp, frames.data(), &depth);
+  result.stack.pid = pid;
+  result.stack.end = static_cast<WalkEnd>(end);
+  result.stack.frames.reserve(depth);
+  for (__u32 i = 0; i < depth; ++i) result.stack.frames.push_back(ToRawFrame(frames[i]));
+  return result;
+}
+
+RawFrame ToRawFrame(const jp_frame& frame) {
+  return RawFrame{.address = frame.address,
+                  .symbol = frame.symbol,
+                  .kind = frame.kind <= JP_FRAME_UNRESOLVED ? static_cast<RawFrame::Kind>(frame.kind)
+                                                            : RawFrame::Kind::kUnresolved,
+                  .runtime = frame.runtime,
+                  .detail = frame.detail,
+                  .is_return_address = (frame.flags & JP_FRAME_RETURN_ADDRESS) != 0};
+}
+
+}  // namespace jprof

@@ -1,0 +1,49 @@
+// Runs the walk and the helpers natively, over any memory: a stopped process, a core file, a test's
+// fake. Gives the same events as the kernel half.
+#pragma once
+
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "helpers/runtime.h"
+#include "profiler/core/event.h"
+#include "profiler/process/memory_reader.h"
+
+namespace jprof {
+
+struct Registers {
+  uint64_t pc = 0;
+  uint64_t sp = 0;
+  uint64_t fp = 0;
+};
+
+class NativeRunner {
+ public:
+  // `set` and `memory` outlive the runner. Layouts are indexed by jp_range::layout.
+  NativeRunner(const RuntimeSet& set, const MemoryReader& memory,
+               std::vector<std::vector<std::byte>> layouts);
+
+  struct Result {
+    StackEvent stack;                  // number 0
+    std::vector<SymbolEvent> symbols;  // seen for the first time by this runner
+    uint64_t unreadable = 0;           // frames of a runtime that could not be read
+    uint64_t corrupt = 0;              // frames of a runtime that made no sense
+  };
+  Result Walk(const jp_process& process, Pid pid, const Registers& registers);
+
+ private:
+  struct Callbacks;
+
+  const RuntimeSet& set_;
+  const MemoryReader& memory_;
+  std::vector<std::vector<std::byte>> layouts_;  // each JP_LAYOUT_BYTES long
+  absl::flat_hash_map<std::pair<uint64_t, uint8_t>, std::pair<uint64_t, uint32_t>> symbols_;
+  uint32_t next_number_ = 1;
+};
+
+// A frame of the walk as core values.
+RawFrame ToRawFrame(const jp_frame& frame);
+
+}  // namespace jprof

@@ -1,0 +1,88 @@
+// The user-space side of a runtime helper. A runtime is one folder with four files; this is what two
+// of them implement (NAME_probe.cc and NAME_names.cc). helpers/README.md has the recipe.
+//
+// Three lifetimes: a Runtime is static; a RuntimeImage says what is true of one *binary* that holds
+// the runtime, whichever process maps it; a RuntimeInstance is one *process* that uses it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "helpers/abi/native_walk.h"
+#include "profiler/core/address.h"
+#include "profiler/core/frame.h"
+#include "profiler/process/memory_reader.h"
+#include "symbolize/elf_file.h"
+
+namespace jprof {
+
+// Half-open range of offsets in a file.
+struct FileRange {
+  FileOffset begin;
+  FileOffset end;
+};
+
+struct RuntimeImage {
+  std::string version;             // for people: "V8 11.3.244.8"
+  std::vector<std::byte> layout;   // the runtime's layout struct; at most JP_LAYOUT_BYTES
+  std::vector<FileRange> code;     // its own code in the image: the helper is asked about it
+  bool owns_anonymous_code = false;  // executable memory of no file belongs to it
+};
+
+// A frame's name as the pictures show it.
+struct FrameName {
+  std::string name;
+  std::string file;         // script or source, "" where not known
+  uint32_t start_line = 0;  // 1-based, 0 where not known
+  FrameKind kind = FrameKind::kScript;
+};
+
+// One process. Called from the pipeline's thread only; may keep caches, bounded.
+class RuntimeInstance {
+ public:
+  virtual ~RuntimeInstance() = default;
+  // The name in a symbol record of this process: a struct jp_symbol and its text. DataLoss: the
+  // record is damaged. Reads the process's memory for what the record leaves out (lines).
+  virtual absl::StatusOr<FrameName> Describe(std::span<const uint8_t> record) = 0;
+};
+
+class Runtime {
+ public:
+  virtual ~Runtime() = default;
+  virtual absl::string_view name() const = 0;
+
+  // nullopt: the image does not hold this runtime. FailedPrecondition: it does, but in a version or
+  // build that the helper cannot read; the message says which.
+  virtual absl::StatusOr<std::optional<RuntimeImage>> Probe(const ElfFile& image) const = 0;
+
+  // `memory` outlives the instance.
+  virtual std::unique_ptr<RuntimeInstance> Attach(const RuntimeImage& image,
+                                                  const MemoryReader& memory) const = 0;
+
+  // What to show for a kBuiltin frame, given the symbol that covers it in the image. nullopt: the
+  // frame is plumbing of the runtime and is left out of the picture.
+  virtual std::optional<FrameName> DescribeBuiltin(absl::string_view symbol) const = 0;
+};
+
+// The runtimes that are built in, made by jprof_runtime_set() in CMake: their user-space sides, the
+// BPF object and the native walk that were compiled from the same list. A runtime's number is its
+// index + 1.
+struct RuntimeSet {
+  std::vector<const Runtime*> runtimes;
+  absl::string_view bpf_object;
+  decltype(&jp_native_walk) native_walk = nullptr;
+
+  const Runtime* ByNumber(uint8_t number) const {
+    return number == 0 || number > runtimes.size() ? nullptr : runtimes[number - 1];
+  }
+};
+
+}  // namespace jprof

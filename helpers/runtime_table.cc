@@ -1,0 +1,174 @@
+#include "helpers/runtime_table.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace jprof {
+namespace {
+
+// A runtime reserves more than it makes executable at first, and grows into it. Taking the whole run
+// of anonymous mappings around executable ones means that code made later is known at once. No
+// other code can be there: it would have a file.
+std::vector<AddressRange> AnonymousCode(const std::vector<ProcMapping>& maps) {
+  std::vector<AddressRange> result;
+  for (size_t i = 0; i < maps.size();) {
+    if (maps[i].file.valid() || !maps[i].path.empty()) {
+      ++i;
+      continue;
+    }
+    size_t first = i;
+    bool code = false;
+    while (i < maps.size() && !maps[i].file.valid() && maps[i].path.empty() &&
+           (i == first || maps[i].range.begin == maps[i - 1].range.end)) {
+      code |= maps[i].executable;
+      ++i;
+    }
+    if (code) result.push_back({maps[first].range.begin, maps[i - 1].range.end});
+  }
+  return result;
+}
+
+void AddDistinct(std::vector<std::string>& list, std::string text) {
+  if (std::find(list.begin(), list.end(), text) == list.end()) list.push_back(std::move(text));
+}
+
+}  // namespace
+
+RuntimeTable::RuntimeTable(const RuntimeSet& set, LayoutSink& sink, World world)
+    : set_(set), sink_(sink), world_(std::move(world)) {}
+
+RuntimeTable::~RuntimeTable() = default;
+
+const RuntimeTable::KnownImage& RuntimeTable::ProbeImage(const MapEvent& map) {
+  auto [it, added] = images_.try_emplace(map.file);
+  KnownImage& known = it->second;
+  if (!added) return known;
+  absl::StatusOr<ElfFile> image = world_.open_image(map);
+  if (!image.ok()) return known;
+  for (size_t i = 0; i < set_.runtimes.size(); ++i) {
+    auto found = set_.runtimes[i]->Probe(*image);
+    if (!found.ok()) {
+      AddDistinct(rejected_, std::string(found.status().message()));
+      continue;
+    }
+    if (!found->has_value() || (*found)->layout.size() > JP_LAYOUT_BYTES) continue;
+    if (next_layout_ >= JP_MAX_LAYOUTS) {
+      AddDistinct(rejected_, "more distinct runtime binaries than the kernel half has room for");
+      continue;
+    }
+    known = {static_cast<uint8_t>(i + 1), next_layout_++, *std::move(*found)};
+    sink_.SetLayout(known.layout, known.image.layout);
+    AddDistinct(recognised_, known.image.version);
+    break;
+  }
+  return known;
+}
+
+void RuntimeTable::OnMap(const MapEvent& map) {
+  if (map.file.valid()) {
+    const KnownImage& image = ProbeImage(map);
+    auto it = processes_.find(map.pid);
+    if (image.runtime != 0) {
+      if (it == processes_.end()) it = processes_.try_emplace(map.pid).first;
+      auto& images = it->second.images;
+      if (std::find(images.begin(), images.end(), map.file) == images.end()) {
+        images.push_back(map.file);
+      }
+      Refresh(map.pid, it->second);
+    } else if (it != processes_.end()) {
+      // A library where there was JIT code: its code is native now.
+      for (const AddressRange& jit : it->second.jit) {
+        if (jit.Overlaps(map.range)) {
+          Refresh(map.pid, it->second);
+          break;
+        }
+      }
+    }
+    return;
+  }
+  auto it = processes_.find(map.pid);
+  if (it == processes_.end()) return;
+  for (const AddressRange& jit : it->second.jit) {
+    if (jit.begin <= map.range.begin && map.range.end <= jit.end) return;
+  }
+  Refresh(map.pid, it->second);
+}
+
+void RuntimeTable::Refresh(Pid pid, KnownProcess& process) {
+  absl::StatusOr<std::vector<ProcMapping>> maps = world_.read_maps(pid);
+  if (!maps.ok()) return;  // gone, or going
+  jp_process value = {};
+  auto add = [&value](AddressRange range, const KnownImage& image, jp_range_kind kind) {
+    if (value.range_count == JP_MAX_RANGES || range.empty()) return;
+    value.ranges[value.range_count++] = {range.begin.value, range.end.value, image.layout,
+                                         image.runtime,     static_cast<__u8>(kind), 0};
+  };
+  const KnownImage* jit_owner = nullptr;
+  for (const FileIdentity& file : process.images) {
+    const KnownImage& image = images_[file];
+    if (image.image.owns_anonymous_code) jit_owner = &image;
+    for (const ProcMapping& m : *maps) {
+      if (m.file != file || !m.executable) continue;
+      for (const FileRange& code : image.image.code) {
+        const uint64_t from = std::max(m.offset.value, code.begin.value);
+        const uint64_t to = std::min(m.offset.value + m.range.size(), code.end.value);
+        if (from >= to) continue;
+        add({m.range.begin + (from - m.offset.value), m.range.begin + (to - m.offset.value)},
+            image, JP_RANGE_IMAGE);
+      }
+    }
+  }
+  process.jit.clear();
+  if (jit_owner != nullptr) {
+    process.jit = AnonymousCode(*maps);
+    // The kernel half has room for a few ranges. The largest runs are kept: they are the code ranges
+    // that a runtime reserved, the small ones thunks.
+    std::vector<AddressRange> largest = process.jit;
+    std::stable_sort(largest.begin(), largest.end(), [](const auto& a, const auto& b) {
+      return a.size() > b.size();
+    });
+    for (const AddressRange& range : largest) add(range, *jit_owner, JP_RANGE_JIT);
+  }
+  sink_.SetProcess(pid, value);
+}
+
+void RuntimeTable::OnFork(Pid parent, Pid child) {
+  auto it = processes_.find(parent);
+  if (it == processes_.end()) return;
+  std::vector<FileIdentity> images = it->second.images;
+  KnownProcess& copy = processes_[child];
+  copy = KnownProcess{};
+  copy.images = std::move(images);
+  Refresh(child, copy);
+}
+
+void RuntimeTable::OnGone(Pid pid) {
+  if (processes_.erase(pid) > 0) sink_.RemoveProcess(pid);
+}
+
+RuntimeInstance* RuntimeTable::Instance(Pid pid, uint8_t runtime) {
+  auto it = processes_.find(pid);
+  if (it == processes_.end()) return nullptr;
+  KnownProcess& process = it->second;
+  auto found = process.instances.find(runtime);
+  if (found != process.instances.end()) return found->second.get();
+  for (const FileIdentity& file : process.images) {
+    const KnownImage& image = images_[file];
+    if (image.runtime != runtime) continue;
+    if (process.memory == nullptr) process.memory = world_.open_memory(pid);
+    auto instance = set_.ByNumber(runtime)->Attach(image.image, *process.memory);
+    return process.instances.emplace(runtime, std::move(instance)).first->second.get();
+  }
+  return nullptr;
+}
+
+uint8_t RuntimeTable::RuntimeOfCode(const FileIdentity& file, FileOffset offset) const {
+  auto it = images_.find(file);
+  if (it == images_.end()) return 0;
+  for (const FileRange& code : it->second.image.code) {
+    if (code.begin <= offset && offset < code.end) return it->second.runtime;
+  }
+  return 0;
+}
+
+}  // namespace jprof

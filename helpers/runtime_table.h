@@ -1,0 +1,85 @@
+// Which process runs which runtime. Probes each mapped file once, keeps one instance for each
+// process and runtime, and tells the LayoutSink which code the helpers are to be asked about.
+//
+// Owned by the pipeline, used from its thread only. Knows neither BPF nor how files are opened: both
+// are handed in.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "helpers/layout_sink.h"
+#include "helpers/runtime.h"
+#include "profiler/core/event.h"
+#include "profiler/core/image.h"
+#include "profiler/process/memory_reader.h"
+#include "profiler/process/proc_maps.h"
+#include "symbolize/elf_file.h"
+
+namespace jprof {
+
+class RuntimeTable {
+ public:
+  struct World {
+    // The file behind a mapping of a process.
+    std::function<absl::StatusOr<ElfFile>(const MapEvent&)> open_image;
+    // All mappings of a process, as they are now.
+    std::function<absl::StatusOr<std::vector<ProcMapping>>(Pid)> read_maps;
+    std::function<std::unique_ptr<MemoryReader>(Pid)> open_memory;
+  };
+
+  // `set` and `sink` outlive the table.
+  RuntimeTable(const RuntimeSet& set, LayoutSink& sink, World world);
+  ~RuntimeTable();
+
+  void OnMap(const MapEvent& map);
+  // A new process starts as a copy of its parent, and with its parent's runtimes.
+  void OnFork(Pid parent, Pid child);
+  // The process exits, or its address space is replaced.
+  void OnGone(Pid pid);
+
+  // The instance that describes symbol records of `runtime` in `pid`; nullptr when there is none.
+  RuntimeInstance* Instance(Pid pid, uint8_t runtime);
+
+  const Runtime* RuntimeByNumber(uint8_t number) const { return set_.ByNumber(number); }
+  // The runtime whose own code covers `offset` of a file; 0: none.
+  uint8_t RuntimeOfCode(const FileIdentity& file, FileOffset offset) const;
+
+  // What was found, for the verdict: "V8 11.3.244.8" and "V8 99.1 has no layout in jprof". Distinct,
+  // in the order found.
+  const std::vector<std::string>& recognised() const { return recognised_; }
+  const std::vector<std::string>& rejected() const { return rejected_; }
+
+ private:
+  struct KnownImage {
+    uint8_t runtime = 0;  // 0: holds none
+    uint32_t layout = 0;
+    RuntimeImage image;
+  };
+  struct KnownProcess {
+    std::vector<FileIdentity> images;  // that hold a runtime
+    std::vector<AddressRange> jit;     // anonymous code that the helpers are asked about
+    std::unique_ptr<MemoryReader> memory;
+    absl::flat_hash_map<uint8_t, std::unique_ptr<RuntimeInstance>> instances;
+  };
+
+  const KnownImage& ProbeImage(const MapEvent& map);
+  void Refresh(Pid pid, KnownProcess& process);
+
+  const RuntimeSet& set_;
+  LayoutSink& sink_;
+  World world_;
+  absl::flat_hash_map<FileIdentity, KnownImage> images_;
+  absl::flat_hash_map<Pid, KnownProcess> processes_;
+  uint32_t next_layout_ = 0;
+  std::vector<std::string> recognised_;
+  std::vector<std::string> rejected_;
+};
+
+}  // namespace jprof

@@ -1,0 +1,220 @@
+// The user-space half of the V8 helper: text and lines of what v8.helper.c read.
+//
+// The record holds all that names the function. Its line is not in it: V8 keeps a position in UTF-16
+// units, and lines only once a stack trace asked for them, so the source is read here, once for each
+// script, and split. The script may have moved since the sample. Its address is therefore checked
+// before the source is read and after: type, id and source pointer must be those of the record.
+#include "helpers/v8/v8_names.h"
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+#include <utility>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/match.h"
+#include "absl/strings/strip.h"
+#include "helpers/symbol_record.h"
+
+namespace jprof::v8 {
+namespace {
+
+constexpr uint64_t kMaxSourceUnits = uint64_t{16} << 20;
+constexpr size_t kMaxScripts = 4096;
+constexpr int kMaxStringPieces = 1024;
+constexpr size_t kReadUnits = 16384;
+
+class V8Instance : public RuntimeInstance {
+ public:
+  V8Instance(const jp_v8_layout& layout, const MemoryReader& memory)
+      : layout_(layout), memory_(memory) {}
+
+  absl::StatusOr<FrameName> Describe(std::span<const uint8_t> bytes) override {
+    auto record = ParseSymbolRecord(bytes);
+    if (!record.ok()) return record.status();
+    FrameName result;
+    result.kind = FrameKind::kScript;
+    const jp_symbol& symbol = record->symbol;
+    result.name = record->Text(JP_V8_NAME);
+    if (result.name.empty()) result.name = record->Text(JP_V8_INFERRED);
+    if (result.name.empty()) result.name = "(anonymous)";
+    result.file = record->Text(JP_V8_SCRIPT);
+    const uint64_t start = symbol.words[JP_V8_START];
+    if (start <= INT32_MAX && symbol.words[JP_V8_SCRIPT_OBJECT] != 0) {
+      if (const LineTable* lines = FindLines(symbol)) {
+        uint32_t line = lines->LineOf(static_cast<uint32_t>(start));
+        if (line != 0) {
+          result.start_line = line + static_cast<uint32_t>(symbol.words[JP_V8_LINE_OFFSET]);
+        }
+      }
+    }
+    return result;
+  }
+
+ private:
+  const LineTable* FindLines(const jp_symbol& symbol);
+  bool ScriptIsStill(const jp_symbol& symbol) const;
+  std::optional<uint16_t> TypeOf(uint64_t tagged) const;
+  bool AppendString(uint64_t tagged, LineTable& lines) const;
+
+  jp_v8_layout layout_;
+  const MemoryReader& memory_;
+  // By (script id, source address): two isolates of a process may use one id for two scripts.
+  absl::flat_hash_map<std::pair<uint64_t, uint64_t>, LineTable> scripts_;
+};
+
+std::optional<uint16_t> V8Instance::TypeOf(uint64_t tagged) const {
+  if ((tagged & 3) != 1) return std::nullopt;
+  auto map = memory_.ReadValue<uint64_t>(Address{tagged - 1});
+  if (!map || (*map & 3) != 1) return std::nullopt;
+  return memory_.ReadValue<uint16_t>(Address{*map - 1 + layout_.map_instance_type});
+}
+
+bool V8Instance::ScriptIsStill(const jp_symbol& symbol) const {
+  const uint64_t script = symbol.words[JP_V8_SCRIPT_OBJECT];
+  if (TypeOf(script) != layout_.script_type) return false;
+  auto id = memory_.ReadValue<uint64_t>(Address{script - 1 + layout_.script_id});
+  auto source = memory_.ReadValue<uint64_t>(Address{script - 1 + layout_.script_source});
+  return id && source && *id >> 32 == symbol.words[JP_V8_SCRIPT_ID] &&
+         *source == symbol.words[JP_V8_SCRIPT_SOURCE];
+}
+
+const LineTable* V8Instance::FindLines(const jp_symbol& symbol) {
+  const std::pair key(symbol.words[JP_V8_SCRIPT_ID], symbol.words[JP_V8_SCRIPT_SOURCE]);
+  auto it = scripts_.find(key);
+  if (it != scripts_.end()) return &it->second;
+  LineTable lines;
+  if (!ScriptIsStill(symbol) || !AppendString(symbol.words[JP_V8_SCRIPT_SOURCE], lines) ||
+      !ScriptIsStill(symbol)) {
+    return nullptr;
+  }
+  // Programs with so many scripts make them by eval; starting over keeps the memory bounded.
+  if (scripts_.size() >= kMaxScripts) scripts_.clear();
+  return &scripts_.emplace(key, std::move(lines)).first->second;
+}
+
+bool V8Instance::AppendString(uint64_t tagged, LineTable& lines) const {
+  struct Piece {
+    uint64_t string;
+    uint32_t start;
+    uint32_t length;
+  };
+  constexpr uint32_t kWhole = UINT32_MAX;
+  std::vector<Piece> pending = {{tagged, 0, kWhole}};
+  uint64_t budget = kMaxSourceUnits;
+  for (int steps = 0; !pending.empty(); ++steps) {
+    if (steps >= kMaxStringPieces) return false;
+    Piece piece = pending.back();
+    pending.pop_back();
+    auto type = TypeOf(piece.string);
+    if (!type || *type >= layout_.first_nonstring_type) return false;
+    const Address object{piece.string - 1};
+    auto own = memory_.ReadValue<int32_t>(object + layout_.string_length);
+    if (!own || *own < 0 || piece.start > static_cast<uint32_t>(*own)) return false;
+    const uint32_t rest = static_cast<uint32_t>(*own) - piece.start;
+    const uint32_t length = std::min(rest, piece.length);
+    auto field = [&](uint16_t offset) { return memory_.ReadValue<uint64_t>(object + offset); };
+
+    const uint8_t tag = *type & layout_.representation_mask;
+    if (tag == layout_.cons_tag) {
+      auto first = field(layout_.cons_first), second = field(layout_.cons_second);
+      if (!first || !second) return false;
+      const bool whole = piece.start == 0 && length == static_cast<uint32_t>(*own);
+      if (whole) pending.push_back({*second, 0, kWhole});
+      pending.push_back({*first, piece.start, whole ? kWhole : length});
+      continue;
+    }
+    if (tag == layout_.thin_tag) {
+      auto actual = field(layout_.thin_actual);
+      if (!actual) return false;
+      pending.push_back({*actual, piece.start, piece.length});
+      continue;
+    }
+    if (tag == layout_.sliced_tag) {
+      auto parent = field(layout_.sliced_parent), offset = field(layout_.sliced_offset);
+      if (!parent || !offset) return false;
+      pending.push_back({*parent, piece.start + static_cast<uint32_t>(*offset >> 32), length});
+      continue;
+    }
+    Address chars = object + layout_.string_chars;
+    if (tag == layout_.external_tag) {
+      auto data = field(layout_.external_data);
+      if ((*type & layout_.uncached_external_bit) != 0) {
+        auto resource = field(layout_.external_resource);
+        if (!resource) return false;
+        data = memory_.ReadValue<uint64_t>(Address{*resource + 8});  // behind its vtable
+      }
+      if (!data) return false;
+      chars = Address{*data};
+    } else if (tag != layout_.sequential_tag) {
+      return false;
+    }
+    if (length > budget) return false;
+    budget -= length;
+    const bool one_byte = (*type & layout_.one_byte_bit) != 0;
+    std::vector<uint8_t> narrow;
+    std::u16string units;
+    for (uint32_t at = 0; at < length; at += kReadUnits) {
+      const uint32_t count = std::min<uint32_t>(kReadUnits, length - at);
+      const uint64_t from = uint64_t{piece.start} + at;
+      units.resize(count);
+      if (one_byte) {
+        narrow.resize(count);
+        if (!memory_.ReadExactly(chars + from, std::as_writable_bytes(std::span(narrow)))) {
+          return false;
+        }
+        std::copy(narrow.begin(), narrow.end(), units.begin());
+      } else if (!memory_.ReadExactly(chars + from * 2,
+                                      std::as_writable_bytes(std::span(units)))) {
+        return false;
+      }
+      lines.Append(units);
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
+void LineTable::Append(std::u16string_view units) {
+  for (char16_t c : units) {
+    ++length_;
+    if (c == u'\n' && after_return_) {
+      starts_.back() = length_;  // \r\n is one terminator
+      after_return_ = false;
+      continue;
+    }
+    after_return_ = c == u'\r';
+    if (c == u'\n' || c == u'\r' || c == 0x2028 || c == 0x2029) starts_.push_back(length_);
+  }
+}
+
+uint32_t LineTable::LineOf(uint32_t position) const {
+  if (position > length_) return 0;
+  auto next = std::upper_bound(starts_.begin(), starts_.end(), position);
+  return static_cast<uint32_t>(next - starts_.begin());
+}
+
+std::unique_ptr<RuntimeInstance> MakeV8Instance(const jp_v8_layout& layout,
+                                                const MemoryReader& memory) {
+  return std::make_unique<V8Instance>(layout, memory);
+}
+
+std::optional<FrameName> DescribeV8Builtin(absl::string_view symbol) {
+  absl::ConsumePrefix(&symbol, "Builtins_");
+  if (absl::EndsWith(symbol, "Handler") || absl::StartsWith(symbol, "InterpreterEntryTrampoline") ||
+      absl::StartsWith(symbol, "JSEntry") || absl::StartsWith(symbol, "JSConstructEntry") ||
+      absl::StartsWith(symbol, "JSRunMicrotasksEntry") || absl::StartsWith(symbol, "CEntry") ||
+      absl::StartsWith(symbol, "InterpreterPushArgsThen") ||
+      absl::StartsWith(symbol, "InterpreterOnStackReplacement") ||
+      symbol == "BaselineOutOfLinePrologue" || symbol == "BaselineOrInterpreterEnterAtBytecode" ||
+      symbol == "ArgumentsAdaptorTrampoline") {
+    return std::nullopt;
+  }
+  FrameName result;
+  result.name = std::string(symbol);
+  result.kind = FrameKind::kBuiltin;
+  return result;
+}
+
+}  // namespace jprof::v8

@@ -1,0 +1,297 @@
+// Recognises V8 in a binary and makes the helper's layout for it.
+//
+// A binary holds V8 when it defines v8dbg_* symbols: V8's post-mortem metadata, one 4-byte integer
+// for each offset, type number or constant, which every node carries in .dynsym (V8 up to 12) or
+// .symtab. The file's name plays no part. What the metadata does not tell comes from one table by
+// version (v8_layout_table.h), the version itself from the data symbols v8::internal::Version.
+//
+// The metadata is as hostile as the rest of the file: every value is checked for its range, the
+// types for being distinct, before the layout is believed. The helper then checks each object's type
+// as it goes, so a layout that passes here and is wrong all the same names nothing.
+#include <algorithm>
+#include <cstring>
+#include <initializer_list>
+#include <string>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "absl/status/status.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "helpers/runtime.h"
+#include "helpers/v8/v8_layout.h"
+#include "helpers/v8/v8_layout_table.h"
+#include "helpers/v8/v8_names.h"
+#include "profiler/core/status.h"
+
+namespace jprof::v8 {
+namespace {
+
+constexpr absl::string_view kMetadataPrefix = "v8dbg_";
+constexpr absl::string_view kBuiltinPrefix = "Builtins_";
+constexpr absl::string_view kVersionPrefix = "_ZN2v88internal7Version";
+constexpr size_t kMaxMetadataSymbols = 10000;
+constexpr uint64_t kMaxBuiltinBytes = uint64_t{64} << 20;
+constexpr uint16_t kMaxFieldOffset = 256;
+
+// What the symbol tables say of V8.
+struct Symbols {
+  absl::flat_hash_map<std::string, ElfAddress> metadata;  // without the prefix
+  absl::flat_hash_map<std::string, ElfAddress> version;   // "major", "minor", ...
+  ElfAddress builtins_begin{UINT64_MAX};
+  ElfAddress builtins_end{0};
+};
+
+Symbols CollectSymbols(const ElfFile& image) {
+  Symbols symbols;
+  auto visit = [&symbols](const ElfFile::Symbol& s) {
+    absl::string_view name = s.name;
+    if (absl::ConsumePrefix(&name, kMetadataPrefix)) {
+      if (symbols.metadata.size() < kMaxMetadataSymbols) {
+        symbols.metadata.try_emplace(std::string(name), s.address);
+      }
+    } else if (absl::StartsWith(name, kBuiltinPrefix)) {
+      symbols.builtins_begin = std::min(symbols.builtins_begin, s.address);
+      symbols.builtins_end =
+          std::max(symbols.builtins_end, ElfAddress{s.address.value + std::max<uint64_t>(s.size, 1)});
+    } else if (absl::ConsumePrefix(&name, kVersionPrefix)) {
+      // "6major_E" and so on: length, name.
+      for (absl::string_view part : {"6major_E", "6minor_E", "6build_E", "6patch_E"}) {
+        if (name == part) symbols.version.try_emplace(std::string(part.substr(1, 5)), s.address);
+      }
+    }
+    return true;
+  };
+  // A damaged table leaves what was read before the damage; the checks below decide.
+  image.ForEachSymbol(ElfFile::Table::kSymtab, visit).IgnoreError();
+  image.ForEachSymbol(ElfFile::Table::kDynsym, visit).IgnoreError();
+  return symbols;
+}
+
+std::optional<int32_t> ReadInt(const ElfFile& image, ElfAddress address) {
+  int32_t value = 0;
+  if (!image.ReadAt(address, std::as_writable_bytes(std::span(&value, 1)))) return std::nullopt;
+  return value;
+}
+
+// Reads metadata constants; remembers the first one that is missing or out of range.
+class Metadata {
+ public:
+  Metadata(const ElfFile& image, const Symbols& symbols) : image_(image), symbols_(symbols) {}
+
+  // The first of several spellings that exists (field types change between versions, and with them
+  // the symbols' names).
+  std::optional<int32_t> Find(std::initializer_list<absl::string_view> names) const {
+    for (absl::string_view name : names) {
+      auto it = symbols_.metadata.find(name);
+      if (it == symbols_.metadata.end()) continue;
+      if (auto value = ReadInt(image_, it->second)) return value;
+    }
+    return std::nullopt;
+  }
+
+  // The symbol "class_CLASS__FIELD__TYPE" whatever TYPE is.
+  std::optional<int32_t> FindField(absl::string_view class_and_field) const {
+    const std::string prefix = absl::StrCat("class_", class_and_field, "__");
+    std::optional<std::pair<absl::string_view, ElfAddress>> first;
+    for (const auto& [name, address] : symbols_.metadata) {
+      // In name order, so that the answer does not depend on the hash table's.
+      if (absl::StartsWith(name, prefix) && (!first || name < first->first)) {
+        first = {name, address};
+      }
+    }
+    return first ? ReadInt(image_, first->second) : std::nullopt;
+  }
+
+  uint16_t Field(absl::string_view class_and_field, std::optional<uint16_t> otherwise = {}) {
+    auto value = FindField(class_and_field);
+    if (!value && otherwise) value = *otherwise;
+    // Fields are behind the map word; the helper reads them in 4 or 8 bytes.
+    return Checked(class_and_field, value, 8, kMaxFieldOffset, 4);
+  }
+  uint16_t Type(absl::string_view name) { return Checked(name, Find({name}), 1, 0xffff, 1); }
+  uint8_t Constant(absl::string_view name, int32_t otherwise) {
+    return static_cast<uint8_t>(Checked(name, Find({name}).value_or(otherwise), 0, 0xff, 1));
+  }
+  void Reject(absl::string_view what) {
+    if (problem_.empty()) problem_ = std::string(what);
+  }
+  const std::string& problem() const { return problem_; }
+
+ private:
+  uint16_t Checked(absl::string_view name, std::optional<int32_t> value, int32_t min, int32_t max,
+                   int32_t multiple) {
+    if (!value) {
+      Reject(absl::StrCat(name, " is missing"));
+      return 0;
+    }
+    if (*value < min || *value > max || *value % multiple != 0) {
+      Reject(absl::StrCat(name, " is ", *value));
+      return 0;
+    }
+    return static_cast<uint16_t>(*value);
+  }
+
+  const ElfFile& image_;
+  const Symbols& symbols_;
+  std::string problem_;
+};
+
+const VersionFacts* FindFacts(uint32_t version) {
+  for (const VersionFacts& facts : kVersionFacts) {
+    if (facts.first_version <= version && version <= facts.last_version) return &facts;
+  }
+  return nullptr;
+}
+
+// Offsets that the helper turns into an index into the words it read at once.
+bool IsWordWithin(uint16_t offset, int words) { return offset % 8 == 0 && offset / 8 < words; }
+
+jp_v8_layout MakeLayout(Metadata& metadata, const VersionFacts& facts) {
+  jp_v8_layout l = {};
+  l.map_instance_type = metadata.Field("Map__instance_type", kMapInstanceType);
+  l.first_js_function_type = metadata.Type("type_JSFunction__JS_FUNCTION_TYPE");
+  l.last_js_function_type =
+      static_cast<uint16_t>(l.first_js_function_type + facts.js_function_types - 1);
+  auto first = metadata.Find({"FirstJSFunctionType"}), last = metadata.Find({"LastJSFunctionType"});
+  if (first && last) {
+    if (*first < 1 || *last < *first || *last > *first + 64) {
+      metadata.Reject("the range of JSFunction types");
+    }
+    l.first_js_function_type = static_cast<uint16_t>(*first);
+    l.last_js_function_type = static_cast<uint16_t>(*last);
+  }
+  l.shared_type = metadata.Type("type_SharedFunctionInfo__SHARED_FUNCTION_INFO_TYPE");
+  l.scope_info_type = metadata.Type("type_ScopeInfo__SCOPE_INFO_TYPE");
+  l.script_type = metadata.Type("type_Script__SCRIPT_TYPE");
+  l.oddball_type = metadata.Type("type_Oddball__ODDBALL_TYPE");
+  l.first_nonstring_type = metadata.Type("FirstNonstringType");
+
+  l.function_shared = metadata.Field("JSFunction__shared");
+  l.shared_data = metadata.Field("SharedFunctionInfo__function_data", facts.shared_data);
+  l.shared_name_or_scope_info = metadata.Field("SharedFunctionInfo__name_or_scope_info");
+  auto script = metadata.FindField("SharedFunctionInfo__script_or_debug_info");
+  l.shared_script = script ? static_cast<uint16_t>(*script)
+                           : metadata.Field("SharedFunctionInfo__script");
+
+  l.scope_slots = facts.scope_slots;
+  l.scope_base = facts.scope_base;
+  l.scope_module_type = facts.scope_module_type;
+  l.scope_position_slot = facts.scope_position_slot;
+  l.scope_hashed_locals = facts.scope_hashed_locals;
+
+  l.script_source = metadata.Field("Script__source");
+  l.script_name = metadata.Field("Script__name");
+  l.script_line_offset = kScriptLineOffset;
+  l.script_id = kScriptId;
+
+  l.string_length = metadata.Field("String__length");
+  l.string_chars = metadata.Field("SeqOneByteString__chars");
+  l.cons_first = metadata.Field("ConsString__first");
+  l.cons_second = metadata.Field("ConsString__second");
+  l.thin_actual = metadata.Field("ThinString__actual");
+  l.sliced_parent = metadata.Field("SlicedString__parent");
+  l.sliced_offset = metadata.Field("SlicedString__offset");
+  l.external_resource = metadata.Field("ExternalString__resource");
+  l.external_data = l.external_resource + 8;
+  l.representation_mask = metadata.Constant("StringRepresentationMask", 7);
+  l.sequential_tag = metadata.Constant("SeqStringTag", 0);
+  l.cons_tag = metadata.Constant("ConsStringTag", 1);
+  l.external_tag = metadata.Constant("ExternalStringTag", 2);
+  l.sliced_tag = metadata.Constant("SlicedStringTag", 3);
+  l.thin_tag = metadata.Constant("ThinStringTag", 5);
+  l.one_byte_bit = metadata.Constant("OneByteStringTag", 8);
+  l.uncached_external_bit = kUncachedExternalBit;
+
+  if (!IsWordWithin(l.function_shared, 6) || !IsWordWithin(l.shared_data, 7) ||
+      !IsWordWithin(l.shared_name_or_scope_info, 7) || !IsWordWithin(l.shared_script, 6) ||
+      !IsWordWithin(l.script_source, 5) || !IsWordWithin(l.script_name, 5)) {
+    metadata.Reject("an offset beyond the object");
+  }
+  absl::flat_hash_set<uint16_t> types = {l.shared_type, l.scope_info_type, l.script_type,
+                                         l.oddball_type, l.first_js_function_type};
+  if (types.size() != 5) metadata.Reject("two types with one number");
+  for (uint16_t type : types) {
+    if (type < l.first_nonstring_type) metadata.Reject("a type among the strings");
+  }
+  absl::flat_hash_set<uint8_t> tags = {l.sequential_tag, l.cons_tag, l.external_tag, l.sliced_tag,
+                                       l.thin_tag};
+  if (tags.size() != 5) metadata.Reject("two string representations with one tag");
+  if (metadata.Find({"off_fp_context"}).value_or(-8) != -8 ||
+      metadata.Find({"off_fp_function"}).value_or(-16) != -16) {
+    metadata.Reject("the frame's slots");
+  }
+  return l;
+}
+
+class V8Runtime : public Runtime {
+ public:
+  absl::string_view name() const override { return "v8"; }
+
+  absl::StatusOr<std::optional<RuntimeImage>> Probe(const ElfFile& image) const override {
+    Symbols symbols = CollectSymbols(image);
+    if (symbols.metadata.empty()) return std::optional<RuntimeImage>();
+
+    auto part = [&](absl::string_view name) -> std::optional<int32_t> {
+      auto it = symbols.version.find(name);
+      return it == symbols.version.end() ? std::nullopt : ReadInt(image, it->second);
+    };
+    auto major = part("major"), minor = part("minor");
+    if (!major || !minor || *major < 0 || *major > 255 || *minor < 0 || *minor > 99) {
+      return absl::FailedPreconditionError("V8 of unknown version (its version symbols are missing)");
+    }
+    std::string version = absl::StrCat("V8 ", *major, ".", *minor, ".", part("build").value_or(0),
+                                       ".", part("patch").value_or(0));
+    const VersionFacts* facts = FindFacts(static_cast<uint32_t>(*major * 100 + *minor));
+    if (facts == nullptr) {
+      return absl::FailedPreconditionError(absl::StrCat(version, " has no layout in jprof"));
+    }
+    Metadata metadata(image, symbols);
+    jp_v8_layout layout = MakeLayout(metadata, *facts);
+    if (!metadata.problem().empty()) {
+      return absl::FailedPreconditionError(
+          absl::StrCat(version, ": metadata does not fit: ", metadata.problem()));
+    }
+    layout.version = static_cast<uint32_t>(*major << 24 | *minor << 16);
+
+    RuntimeImage result;
+    result.version = std::move(version);
+    result.owns_anonymous_code = true;
+    result.layout.resize(sizeof(layout));
+    std::memcpy(result.layout.data(), &layout, sizeof(layout));
+    if (symbols.builtins_begin < symbols.builtins_end &&
+        symbols.builtins_end.value - symbols.builtins_begin.value < kMaxBuiltinBytes) {
+      auto begin = image.ToFileOffset(symbols.builtins_begin);
+      auto last = image.ToFileOffset(ElfAddress{symbols.builtins_end.value - 1});
+      if (begin && last && *begin < *last) {
+        result.code.push_back({*begin, FileOffset{last->value + 1}});
+      }
+    }
+    if (result.code.empty()) {
+      return absl::FailedPreconditionError(
+          absl::StrCat(result.version, ": the embedded builtins were not found"));
+    }
+    return std::optional<RuntimeImage>(std::move(result));
+  }
+
+  std::unique_ptr<RuntimeInstance> Attach(const RuntimeImage& image,
+                                          const MemoryReader& memory) const override {
+    jp_v8_layout layout;
+    std::memcpy(&layout, image.layout.data(), sizeof(layout));
+    return MakeV8Instance(layout, memory);
+  }
+
+  std::optional<FrameName> DescribeBuiltin(absl::string_view symbol) const override {
+    return DescribeV8Builtin(symbol);
+  }
+};
+
+}  // namespace
+
+const Runtime& GetRuntime() {
+  static const V8Runtime& runtime = *new V8Runtime;
+  return runtime;
+}
+
+}  // namespace jprof::v8

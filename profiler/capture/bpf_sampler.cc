@@ -1,0 +1,220 @@
+#include "profiler/capture/bpf_sampler.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <linux/perf_event.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "helpers/native_runner.h"
+#include "profiler/core/status.h"
+
+namespace jprof {
+namespace {
+
+constexpr uint64_t kInitialPidNamespace = 0xEFFFFFFC;  // PROC_PID_INIT_INO
+constexpr size_t kVerifierLogBytes = 1 << 16;
+
+// The verifier's reason is the last line of its log that is not its statistics.
+std::string LastWords(absl::string_view log) {
+  std::string last;
+  for (absl::string_view line : absl::StrSplit(log, '\n', absl::SkipEmpty())) {
+    if (line.substr(0, 9) == "processed" || line[0] == '-') break;
+    last = std::string(line);
+  }
+  return last;
+}
+
+int Silent(libbpf_print_level, const char*, va_list) { return 0; }
+
+template <typename T>
+bool ReadStruct(std::span<const uint8_t> bytes, T& out) {
+  if (bytes.size() < sizeof(out)) return false;
+  std::memcpy(&out, bytes.data(), sizeof(out));
+  return true;
+}
+
+absl::StatusOr<Event> ParseStack(std::span<const uint8_t> bytes) {
+  jp_stack head;
+  if (!ReadStruct(bytes, head) || head.depth > JP_MAX_FRAMES || head.end >= kWalkEndCount ||
+      bytes.size() < sizeof(head) + head.depth * sizeof(jp_frame)) {
+    return absl::DataLossError("stack record cut");
+  }
+  StackEvent event{head.number, static_cast<Pid>(head.tgid), static_cast<WalkEnd>(head.end), {}};
+  event.frames.reserve(head.depth);
+  for (uint32_t i = 0; i < head.depth; ++i) {
+    jp_frame frame;
+    std::memcpy(&frame, bytes.data() + sizeof(head) + i * sizeof(frame), sizeof(frame));
+    event.frames.push_back(ToRawFrame(frame));
+  }
+  return event;
+}
+
+absl::StatusOr<Event> ParseKernelStack(std::span<const uint8_t> bytes) {
+  jp_kernel_stack head;
+  if (!ReadStruct(bytes, head) || head.depth > JP_MAX_KERNEL_FRAMES ||
+      bytes.size() < sizeof(head) + head.depth * sizeof(uint64_t)) {
+    return absl::DataLossError("kernel stack record cut");
+  }
+  KernelStackEvent event{head.number, std::vector<uint64_t>(head.depth)};
+  std::memcpy(event.addresses.data(), bytes.data() + sizeof(head), head.depth * sizeof(uint64_t));
+  return event;
+}
+
+}  // namespace
+
+absl::StatusOr<Event> ParseBpfRecord(std::span<const uint8_t> bytes) {
+  uint16_t type = 0;
+  if (!ReadStruct(bytes, type)) return absl::DataLossError("empty record");
+  switch (type) {
+    case JP_RECORD_SAMPLE: {
+      jp_sample s;
+      if (!ReadStruct(bytes, s)) break;
+      return SampleEvent{.time_ns = s.time_ns,
+                         .pid = static_cast<Pid>(s.tgid),
+                         .tid = static_cast<Tid>(s.tid),
+                         .cpu = s.cpu,
+                         .user_stack = s.user_stack,
+                         .kernel_stack = s.kernel_stack};
+    }
+    case JP_RECORD_STACK:
+      return ParseStack(bytes);
+    case JP_RECORD_KERNEL_STACK:
+      return ParseKernelStack(bytes);
+    case JP_RECORD_SYMBOL: {
+      jp_symbol s;
+      if (!ReadStruct(bytes, s) || bytes.size() < sizeof(s) + s.text_bytes) break;
+      return SymbolEvent{s.number, static_cast<Pid>(s.tgid), s.runtime,
+                         std::vector<uint8_t>(bytes.begin(), bytes.end())};
+    }
+    default:
+      break;
+  }
+  return absl::DataLossError(absl::StrCat("record of type ", type, " and ", bytes.size(), " bytes"));
+}
+
+void BpfSampler::ObjectDeleter::operator()(bpf_object* object) const { bpf_object__close(object); }
+void BpfSampler::RingDeleter::operator()(ring_buffer* ring) const { ring_buffer__free(ring); }
+
+absl::StatusOr<std::unique_ptr<BpfSampler>> BpfSampler::Load(absl::string_view object,
+                                                             const Options& options) {
+  libbpf_set_print(Silent);
+  auto sampler = std::unique_ptr<BpfSampler>(new BpfSampler);
+  bpf_object_open_opts open_options = {};
+  open_options.sz = sizeof(open_options);
+  open_options.object_name = "jprof";
+  sampler->object_.reset(bpf_object__open_mem(object.data(), object.size(), &open_options));
+  bpf_object* o = sampler->object_.get();
+  if (o == nullptr) return ErrnoStatus(errno, "BPF object");
+
+  jp_config config = {.only_tgid = static_cast<uint32_t>(options.only_pid),
+                      .only_tid = static_cast<uint32_t>(options.only_tid)};
+  struct stat ns;
+  if (::stat("/proc/self/ns/pid", &ns) == 0 && ns.st_ino != kInitialPidNamespace) {
+    config.namespace_device = ns.st_dev;
+    config.namespace_inode = ns.st_ino;
+  }
+  bpf_map* config_map = bpf_object__find_map_by_name(o, ".rodata.jp_config");
+  bpf_map* ring_map = bpf_object__find_map_by_name(o, "jp_ring");
+  bpf_program* program = bpf_object__find_program_by_name(o, "jp_on_sample");
+  if (config_map == nullptr || ring_map == nullptr || program == nullptr ||
+      bpf_map__set_initial_value(config_map, &config, sizeof(config)) != 0 ||
+      bpf_map__set_max_entries(ring_map, options.ring_bytes) != 0) {
+    return absl::InternalError("the BPF object is not the one that jprof was built with");
+  }
+  std::string log(kVerifierLogBytes, '\0');
+  bpf_program__set_log_buf(program, log.data(), log.size());
+  if (int err = -bpf_object__load(o); err != 0) {
+    if (err == EPERM || err == EACCES) {
+      std::string words = LastWords(log.c_str());
+      if (words.empty()) {
+        return WithHint(absl::PermissionDeniedError("loading BPF: permission denied"),
+                        "run as root, or give jprof CAP_BPF and CAP_PERFMON");
+      }
+      return absl::FailedPreconditionError(absl::StrCat("the kernel rejects the sampler: ", words));
+    }
+    return Annotate(ErrnoStatus(err, LastWords(log.c_str())), "loading BPF");
+  }
+  sampler->program_fd_ = bpf_program__fd(program);
+  sampler->processes_fd_ = bpf_object__find_map_fd_by_name(o, "jp_processes");
+  sampler->layouts_fd_ = bpf_object__find_map_fd_by_name(o, "jp_layouts");
+  sampler->counters_fd_ = bpf_object__find_map_fd_by_name(o, "jp_counter_values");
+
+  sampler->sink_ = std::make_unique<absl::FunctionRef<void(Event)>*>(nullptr);
+  auto on_record = [](void* context, void* data, size_t size) -> int {
+    auto* sink = *static_cast<absl::FunctionRef<void(Event)>**>(context);
+    auto event = ParseBpfRecord({static_cast<const uint8_t*>(data), size});
+    if (!event.ok()) return -EBADMSG;
+    (*sink)(*std::move(event));
+    return 0;
+  };
+  sampler->ring_.reset(
+      ring_buffer__new(bpf_map__fd(ring_map), on_record, sampler->sink_.get(), nullptr));
+  if (sampler->ring_ == nullptr) return ErrnoStatus(errno, "BPF ring");
+  return sampler;
+}
+
+BpfSampler::~BpfSampler() = default;
+
+absl::Status BpfSampler::Attach(int event_fd) {
+  if (::ioctl(event_fd, PERF_EVENT_IOC_SET_BPF, program_fd_) != 0) {
+    return ErrnoStatus(errno, "attaching the sampler to the event");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status BpfSampler::Drain(absl::FunctionRef<void(Event)> sink) {
+  *sink_ = &sink;
+  int result = ring_buffer__consume(ring_.get());
+  *sink_ = nullptr;
+  if (result < 0) return ErrnoStatus(-result, "BPF ring");
+  return absl::OkStatus();
+}
+
+absl::StatusOr<jp_counters> BpfSampler::ReadCounters() const {
+  int cpus = libbpf_num_possible_cpus();
+  if (cpus < 1) return ErrnoStatus(-cpus, "possible CPUs");
+  std::vector<jp_counters> values(static_cast<size_t>(cpus));
+  uint32_t zero = 0;
+  if (bpf_map_lookup_elem(counters_fd_, &zero, values.data()) != 0) {
+    return ErrnoStatus(errno, "BPF counters");
+  }
+  jp_counters sum = {};
+  for (const jp_counters& c : values) {
+    sum.samples += c.samples;
+    sum.samples_lost += c.samples_lost;
+    sum.symbols += c.symbols;
+    sum.symbols_lost += c.symbols_lost;
+    sum.helper_unreadable += c.helper_unreadable;
+    sum.helper_corrupt += c.helper_corrupt;
+  }
+  return sum;
+}
+
+int BpfSampler::program_fd() const { return program_fd_; }
+
+void BpfSampler::SetLayout(uint32_t index, std::span<const std::byte> layout) {
+  std::byte value[JP_LAYOUT_BYTES] = {};
+  std::memcpy(value, layout.data(), std::min(layout.size(), sizeof(value)));
+  bpf_map_update_elem(layouts_fd_, &index, value, BPF_ANY);
+}
+
+void BpfSampler::SetProcess(Pid pid, const jp_process& process) {
+  uint32_t key = static_cast<uint32_t>(pid);
+  bpf_map_update_elem(processes_fd_, &key, &process, BPF_ANY);
+}
+
+void BpfSampler::RemoveProcess(Pid pid) {
+  uint32_t key = static_cast<uint32_t>(pid);
+  bpf_map_delete_elem(processes_fd_, &key);
+}
+
+}  // namespace jprof

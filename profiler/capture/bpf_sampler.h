@@ -1,0 +1,79 @@
+// The user half of the BPF sampler: loads sampler.bpf.c's object, attaches it to sampling events,
+// drains its ring into events, and keeps its maps of processes and layouts.
+//
+// Everything in the kernel hangs on file descriptors that this object owns: when jprof dies, the
+// programs, maps and events go with it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "helpers/abi/records.h"
+#include "helpers/layout_sink.h"
+#include "profiler/core/event.h"
+#include "profiler/core/unique_fd.h"
+
+struct bpf_object;
+struct ring_buffer;
+
+namespace jprof {
+
+class BpfSampler : public LayoutSink {
+ public:
+  struct Options {
+    Pid only_pid = 0;  // 0: every process
+    Tid only_tid = 0;  // 0: every thread
+    uint32_t ring_bytes = 4 << 20;  // a power of two, at least a page
+  };
+
+  // Loads the object into the kernel. PermissionDenied: BPF is not allowed, with a hint;
+  // FailedPrecondition: the kernel lacks something, the message holds the verifier's last words.
+  static absl::StatusOr<std::unique_ptr<BpfSampler>> Load(absl::string_view object,
+                                                          const Options& options);
+  ~BpfSampler() override;
+
+  // Attaches the program to a sampling event, which stays disabled until the caller enables it.
+  absl::Status Attach(int event_fd);
+
+  // Hands out every record that is in the ring now. Any thread, but one at a time.
+  absl::Status Drain(absl::FunctionRef<void(Event)> sink);
+
+  // Sums over all CPUs.
+  absl::StatusOr<jp_counters> ReadCounters() const;
+
+  // Descriptor of the loaded program: for benchmarks that ask the kernel for its run time.
+  int program_fd() const;
+
+  // LayoutSink. Thread-safe; a full map drops the process, its JIT frames then stay unnamed.
+  void SetLayout(uint32_t index, std::span<const std::byte> layout) override;
+  void SetProcess(Pid pid, const jp_process& process) override;
+  void RemoveProcess(Pid pid) override;
+
+ private:
+  BpfSampler() = default;
+
+  struct ObjectDeleter {
+    void operator()(bpf_object* object) const;
+  };
+  struct RingDeleter {
+    void operator()(ring_buffer* ring) const;
+  };
+  std::unique_ptr<bpf_object, ObjectDeleter> object_;
+  std::unique_ptr<ring_buffer, RingDeleter> ring_;
+  std::unique_ptr<absl::FunctionRef<void(Event)>*> sink_;
+  int program_fd_ = -1;
+  int processes_fd_ = -1;
+  int layouts_fd_ = -1;
+  int counters_fd_ = -1;
+};
+
+// Decodes one record of the ring. DataLoss: not a record of the kernel half.
+absl::StatusOr<Event> ParseBpfRecord(std::span<const uint8_t> bytes);
+
+}  // namespace jprof

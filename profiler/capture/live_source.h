@@ -1,0 +1,74 @@
+// Samples of the live system: the BPF sampler on every CPU, and beside it the side-band events that
+// tell of mappings, names, forks and exits. Level "kernel": names are resolved at the sample.
+//
+// Threads: Open, Start and Stop on the main thread; Wait and Drain on the reader's, which nobody else
+// calls meanwhile.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "profiler/capture/bpf_sampler.h"
+#include "profiler/capture/event_sorter.h"
+#include "profiler/capture/perf_event.h"
+#include "profiler/capture/perf_ring.h"
+#include "profiler/core/event.h"
+#include "profiler/core/unique_fd.h"
+
+namespace jprof {
+
+// Nanoseconds of CLOCK_MONOTONIC, the clock of all events.
+uint64_t MonotonicNow();
+
+class LiveSource {
+ public:
+  struct Options {
+    Pid pid = 0;  // 0: every process
+    Tid tid = 0;  // 0: every thread
+    uint64_t frequency_hz = 99;
+    uint32_t ring_bytes = 4 << 20;
+  };
+
+  // Loads and attaches everything, and turns the side-band on; no sample is taken yet.
+  static absl::StatusOr<std::unique_ptr<LiveSource>> Open(const Options& options,
+                                                          absl::string_view bpf_object);
+
+  LayoutSink& layouts() { return *sampler_; }
+  bool hardware() const { return hardware_; }
+
+  absl::Status Start();  // samples from now on
+  absl::Status Stop();   // none from now on; what was taken waits to be drained
+
+  // Waits until a side-band record is there, at most `timeout_ms`. Samples wake nobody.
+  void Wait(int timeout_ms);
+
+  // Appends what arrived, in the stream's order. Events of the last few milliseconds are kept for
+  // the next call, so that all rings are in one order; the `last` call hands out all.
+  absl::Status Drain(std::vector<Event>& out, bool last);
+
+  absl::StatusOr<jp_counters> ReadCounters() const { return sampler_->ReadCounters(); }
+  const BpfSampler& sampler() const { return *sampler_; }
+  uint64_t damaged_records() const { return damaged_records_; }
+
+ private:
+  struct Sideband {
+    UniqueFd event;
+    PerfRing ring;
+  };
+
+  LiveSource() = default;
+
+  std::unique_ptr<BpfSampler> sampler_;
+  std::vector<SamplingEvent> events_;
+  std::vector<Sideband> sideband_;
+  EventSorter sorter_;
+  Pid only_pid_ = 0;
+  bool hardware_ = false;
+  uint64_t damaged_records_ = 0;
+};
+
+}  // namespace jprof

@@ -1,0 +1,38 @@
+#include "profiler/cli/command_line.h"
+
+#include <unistd.h>
+
+#include <string>
+#include <vector>
+
+#include "profiler/cli/diagnostics.h"
+#include "profiler/cli/record.h"
+
+namespace jprof {
+namespace {
+
+struct Subcommand {
+  absl::string_view name;
+  int (*main)(const std::vector<std::string>& arguments, const RuntimeSet& runtimes);
+};
+
+constexpr Subcommand kSubcommands[] = {{"record", RecordMain}};
+
+}  // namespace
+
+int CommandLineMain(int argc, char** argv, const RuntimeSet& runtimes) {
+  if (::getuid() != ::geteuid()) {
+    PrintError(absl::FailedPreconditionError(
+        "jprof does not run set-uid; use sudo, or give it CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE"));
+    return 1;
+  }
+  std::vector<std::string> arguments(argv + (argc > 0 ? 1 : 0), argv + argc);
+  for (const Subcommand& s : kSubcommands) {
+    if (!arguments.empty() && arguments[0] == s.name) {
+      return s.main({arguments.begin() + 1, arguments.end()}, runtimes);
+    }
+  }
+  return RecordMain(arguments, runtimes);
+}
+
+}  // namespace jprof

@@ -1,0 +1,252 @@
+#include "profiler/cli/options.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "export/exporter.h"
+
+namespace jprof {
+namespace {
+
+constexpr int kMaxFrequency = 50000;
+constexpr double kMaxDurationSeconds = 366.0 * 24 * 3600;
+
+struct Option {
+  absl::string_view short_name;  // "" for none
+  absl::string_view long_name;
+  absl::string_view argument;    // "" when it takes none
+  absl::string_view help;
+};
+
+constexpr Option kOptions[] = {
+    {"-p", "--pid", "PID", "profile this process, all its threads"},
+    {"-t", "--tid", "TID", "profile this thread alone"},
+    {"-a", "--all", "", "profile every process"},
+    {"-F", "--frequency", "HZ", "samples per second of CPU time (default 99)"},
+    {"-d", "--duration", "TIME", "stop after 30, 30s, 5m, 1h (default: Ctrl-C, or the process's end)"},
+    {"-o", "--output", "FILE", "write to FILE, its suffix chooses the format (default: stdout)"},
+    {"", "--format", "NAME", "choose the format by name"},
+    {"", "--no-helpers", "", "name JIT code by /tmp/perf-PID.map alone"},
+    {"-h", "--help", "", "print this help"},
+    {"", "--version", "", "print the version"},
+};
+
+absl::Status Usage(std::string message) {
+  return absl::InvalidArgumentError(std::move(message));
+}
+
+absl::StatusOr<int> ParsePositive(absl::string_view option, absl::string_view text, int max,
+                                  absl::string_view what) {
+  int value = 0;
+  if (!absl::SimpleAtoi(text, &value) || value < 1 || value > max) {
+    return Usage(absl::StrCat(option, " takes ", what, " from 1 to ", max, ", not '", text, "'"));
+  }
+  return value;
+}
+
+int EditDistance(absl::string_view a, absl::string_view b) {
+  std::vector<int> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), 0);
+  for (size_t i = 0; i < a.size(); ++i) {
+    int diagonal = row[0];
+    row[0] = static_cast<int>(i) + 1;
+    for (size_t j = 0; j < b.size(); ++j) {
+      const int replaced = diagonal + (a[i] != b[j]);
+      diagonal = row[j + 1];
+      row[j + 1] = std::min({replaced, diagonal + 1, row[j] + 1});
+    }
+  }
+  return row.back();
+}
+
+std::string Suggestion(absl::string_view word, const std::vector<absl::string_view>& known) {
+  std::string near = DidYouMean(word, known);
+  return near.empty() ? absl::StrCat("; known: ", absl::StrJoin(known, ", "))
+                      : absl::StrCat(", did you mean '", near, "'?");
+}
+
+std::vector<absl::string_view> FormatNames() {
+  std::vector<absl::string_view> names;
+  for (const ExportFormat& f : ExportFormats()) names.push_back(f.name);
+  return names;
+}
+
+const Option* FindOption(absl::string_view name) {
+  for (const Option& o : kOptions) {
+    if (name == o.long_name || (!o.short_name.empty() && name == o.short_name)) return &o;
+  }
+  return nullptr;
+}
+
+absl::Status Apply(const Option& option, absl::string_view value, RecordOptions& out) {
+  const absl::string_view name = option.long_name;
+  if (name == "--help") {
+    out.help = true;
+  } else if (name == "--version") {
+    out.version = true;
+  } else if (name == "--all") {
+    out.all = true;
+  } else if (name == "--no-helpers") {
+    out.use_helpers = false;
+  } else if (name == "--pid" || name == "--tid") {
+    auto id = ParsePositive(name, value, INT32_MAX, "a number");
+    if (!id.ok()) return id.status();
+    (name == "--pid" ? out.pid : out.tid) = *id;
+  } else if (name == "--frequency") {
+    auto hz = ParsePositive(name, value, kMaxFrequency, "samples per second,");
+    if (!hz.ok()) return hz.status();
+    out.frequency = *hz;
+  } else if (name == "--duration") {
+    auto duration = ParseDuration(value);
+    if (!duration.ok()) return duration.status();
+    out.duration_ns = *duration;
+  } else if (name == "--output") {
+    if (value.empty()) return Usage("--output takes a file name");
+    out.output = std::string(value);
+  } else if (name == "--format") {
+    if (FindFormatByName(value) == nullptr) {
+      return Usage(absl::StrCat("unknown format '", value, "'", Suggestion(value, FormatNames())));
+    }
+    out.format = std::string(value);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckTogether(const RecordOptions& o) {
+  const int targets = (o.pid != 0) + (o.tid != 0) + o.all;
+  if (targets == 0) {
+    return Usage("nothing to profile: name a process with -p PID, a thread with -t TID, or all with -a");
+  }
+  if (targets > 1) return Usage("-p, -t and -a exclude each other: give one of them");
+  if (o.format.empty() && !o.output.empty() && FindFormatByPath(o.output) == nullptr) {
+    std::vector<absl::string_view> suffixes;
+    for (const ExportFormat& f : ExportFormats()) {
+      suffixes.insert(suffixes.end(), f.suffixes.begin(), f.suffixes.end());
+    }
+    return Usage(absl::StrCat("'", o.output, "' has no suffix that names a format: use one of ",
+                              absl::StrJoin(suffixes, " "), ", or --format"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+std::string DidYouMean(absl::string_view word, const std::vector<absl::string_view>& known) {
+  std::string best;
+  int best_distance = static_cast<int>(word.size()) / 3 + 2;
+  for (absl::string_view k : known) {
+    const int distance = EditDistance(word, k);
+    if (distance < best_distance) {
+      best_distance = distance;
+      best = std::string(k);
+    }
+  }
+  return best;
+}
+
+absl::StatusOr<int64_t> ParseDuration(absl::string_view text) {
+  absl::string_view number = text;
+  double unit = 1;
+  if (absl::EndsWith(number, "ms")) {
+    unit = 1e-3;
+    number.remove_suffix(2);
+  } else if (!number.empty() && absl::ascii_isalpha(static_cast<unsigned char>(number.back()))) {
+    switch (number.back()) {
+      case 's': unit = 1; break;
+      case 'm': unit = 60; break;
+      case 'h': unit = 3600; break;
+      default: unit = 0;
+    }
+    number.remove_suffix(1);
+  }
+  double value = 0;
+  if (unit == 0 || !absl::SimpleAtod(number, &value) || !std::isfinite(value) || value <= 0 ||
+      value * unit > kMaxDurationSeconds) {
+    return Usage(absl::StrCat("--duration takes a time such as 30, 30s, 5m or 1h, not '", text, "'"));
+  }
+  return static_cast<int64_t>(value * unit * 1e9);
+}
+
+absl::StatusOr<RecordOptions> ParseRecordOptions(const std::vector<std::string>& arguments) {
+  RecordOptions out;
+  out.command_line = absl::StrCat("jprof ", absl::StrJoin(arguments, " "));
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    absl::string_view word = arguments[i];
+    absl::string_view name = word, value;
+    bool has_value = false;
+    if (absl::StartsWith(word, "--")) {
+      if (size_t equals = word.find('='); equals != absl::string_view::npos) {
+        name = word.substr(0, equals);
+        value = word.substr(equals + 1);
+        has_value = true;
+      }
+    } else if (word.size() > 2 && word[0] == '-') {
+      name = word.substr(0, 2);  // -F99
+      value = word.substr(2);
+      has_value = true;
+    }
+    const Option* option = FindOption(name);
+    if (option == nullptr) {
+      if (word.empty() || word[0] != '-') {
+        return Usage(absl::StrCat("unexpected argument '", word, "' (a process is named with -p PID)"));
+      }
+      std::vector<absl::string_view> known;
+      for (const Option& o : kOptions) known.push_back(o.long_name);
+      std::string near = DidYouMean(name, known);
+      return Usage(absl::StrCat("unknown option '", name, "'",
+                                near.empty() ? std::string("; see jprof --help")
+                                             : absl::StrCat(", did you mean '", near, "'?")));
+    }
+    if (option->argument.empty() && has_value) {
+      return Usage(absl::StrCat("option '", name, "' takes no value"));
+    }
+    if (!option->argument.empty() && !has_value) {
+      if (i + 1 == arguments.size()) {
+        return Usage(absl::StrCat("option '", name, "' needs a value: ", option->argument));
+      }
+      value = arguments[++i];
+    }
+    absl::Status applied = Apply(*option, value, out);
+    if (!applied.ok()) return applied;
+  }
+  if (out.help || out.version) return out;
+  absl::Status together = CheckTogether(out);
+  if (!together.ok()) return together;
+  return out;
+}
+
+std::string RecordHelp() {
+  std::string text =
+      "usage: jprof [record] (-p PID | -t TID | -a) [options]\n"
+      "\n"
+      "Samples a running process and writes what it was doing, JavaScript functions beside C++ and\n"
+      "kernel frames. The process needs no flag and no restart.\n"
+      "\n"
+      "  jprof -p 4711 -F 99 -d 30 > out.svg         a flame graph of 30 seconds\n"
+      "  jprof -a -F 49 -d 60 -o host.pb.gz          every process, for pprof\n"
+      "\n"
+      "options:\n";
+  for (const Option& o : kOptions) {
+    std::string left = o.short_name.empty() ? "    " : absl::StrCat(o.short_name, ", ");
+    absl::StrAppend(&left, o.long_name, o.argument.empty() ? "" : " ", o.argument);
+    left.resize(std::max<size_t>(left.size() + 2, 26), ' ');
+    absl::StrAppend(&text, "  ", left, o.help, "\n");
+  }
+  absl::StrAppend(&text, "\nformats:\n");
+  for (const ExportFormat& f : ExportFormats()) {
+    std::string left = absl::StrCat(f.name, "  (", absl::StrJoin(f.suffixes, " "), ")");
+    left.resize(std::max<size_t>(left.size() + 2, 26), ' ');
+    absl::StrAppend(&text, "  ", left, f.help, "\n");
+  }
+  absl::StrAppend(&text,
+                  "\nExit status: 0 a profile was written, 1 failed, 2 wrong usage.\n");
+  return text;
+}
+
+}  // namespace jprof

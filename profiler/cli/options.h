@@ -1,0 +1,39 @@
+// The command line of `jprof` and `jprof record`, as a value.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "profiler/core/ids.h"
+
+namespace jprof {
+
+struct RecordOptions {
+  bool help = false;
+  bool version = false;
+  Pid pid = 0;           // 0: not given
+  Tid tid = 0;           // 0: not given
+  bool all = false;      // every process
+  int frequency = 99;    // samples per second of CPU time
+  int64_t duration_ns = 0;  // 0: until interrupted, or until the process exits
+  std::string output;    // "": standard output
+  std::string format;    // "": by the output's suffix, else SVG
+  bool use_helpers = true;
+  std::string command_line;  // as typed, for the profile's comment
+};
+
+// InvalidArgument: what is wrong and what would be right, for exit status 2.
+absl::StatusOr<RecordOptions> ParseRecordOptions(const std::vector<std::string>& arguments);
+
+// "30", "30s", "1.5s", "500ms", "5m", "1h".
+absl::StatusOr<int64_t> ParseDuration(absl::string_view text);
+
+// The known word that `word` most likely stands for, "" when none is near.
+std::string DidYouMean(absl::string_view word, const std::vector<absl::string_view>& known);
+
+std::string RecordHelp();
+
+}  // namespace jprof

@@ -1,0 +1,113 @@
+#include "profiler/cli/record.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdio>
+#include <memory>
+
+#include "absl/strings/str_format.h"
+#include "export/exporter.h"
+#include "profiler/cli/diagnostics.h"
+#include "profiler/cli/options.h"
+#include "profiler/cli/output_file.h"
+#include "profiler/core/status.h"
+#include "profiler/pipeline/runner.h"
+
+#ifndef JPROF_VERSION
+#error "the build defines JPROF_VERSION"
+#endif
+
+namespace jprof {
+namespace {
+
+// Set by the first SIGINT, SIGTERM or SIGHUP; the second ends the program at once.
+std::atomic<bool> g_stop_asked{false};
+
+void OnStopSignal(int) { g_stop_asked = true; }
+
+void InstallSignals() {
+  struct sigaction action = {};
+  action.sa_handler = OnStopSignal;
+  action.sa_flags = static_cast<int>(SA_RESETHAND);
+  for (int signal : {SIGINT, SIGTERM, SIGHUP}) ::sigaction(signal, &action, nullptr);
+  ::signal(SIGPIPE, SIG_IGN);  // a closed pipe is an error of write, with a message
+}
+
+const ExportFormat& ChooseFormat(const RecordOptions& options) {
+  if (!options.format.empty()) return *FindFormatByName(options.format);
+  if (!options.output.empty()) return *FindFormatByPath(options.output);
+  return *FindFormatByName("svg");
+}
+
+absl::Status Record(const RecordOptions& options, const RuntimeSet& runtimes) {
+  const ExportFormat& format = ChooseFormat(options);
+  if (options.output.empty() && ::isatty(STDOUT_FILENO) == 1) {
+    if (format.binary) {
+      return WithHint(absl::InvalidArgumentError(absl::StrFormat(
+                          "%s is binary and standard output is a terminal", format.name)),
+                      "name a file with -o FILE, or redirect: > FILE");
+    }
+    if (options.format.empty()) {
+      return WithHint(absl::InvalidArgumentError("standard output is a terminal"),
+                      "name a file with -o FILE, or redirect: > out.svg");
+    }
+  }
+  JPROF_ASSIGN_OR_RETURN(std::unique_ptr<OutputFile> output, OutputFile::Open(options.output));
+
+  JPROF_ASSIGN_OR_RETURN(
+      std::unique_ptr<Runner> runner,
+      Runner::Attach({.pid = options.pid,
+                      .tid = options.tid,
+                      .frequency_hz = static_cast<uint64_t>(options.frequency),
+                      .duration_ns = options.duration_ns,
+                      .use_helpers = options.use_helpers,
+                      .command_line = options.command_line},
+                     runtimes));
+  for (const std::string& warning : runner->Warnings()) PrintWarning(warning);
+
+  ProgressLine progress;
+  auto go_on = [&](const RecordingProgress& now) {
+    if (options.duration_ns == 0) {
+      progress.Show(absl::StrFormat("recording: %.0f s, %d samples (Ctrl-C ends it)",
+                                    now.elapsed_ns * 1e-9, now.samples));
+    } else {
+      progress.Show(absl::StrFormat("recording: %.0f of %.0f s, %d samples",
+                                    now.elapsed_ns * 1e-9, options.duration_ns * 1e-9,
+                                    now.samples));
+    }
+    return !g_stop_asked.load();
+  };
+  JPROF_ASSIGN_OR_RETURN(Runner::Ended ended, runner->Record(go_on));
+  progress.Show("naming frames");
+  auto profile = runner->Finish();
+  progress.Clear();
+  if (ended == Runner::Ended::kTargetExited) PrintNote("the target exited; writing what was gathered");
+  if (!profile.ok()) return profile.status();
+  JPROF_RETURN_IF_ERROR(format.create()->Write(*profile, *output));
+  JPROF_RETURN_IF_ERROR(output->Commit());
+  PrintNote(runner->Verdict(*profile));
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+int RecordMain(const std::vector<std::string>& arguments, const RuntimeSet& runtimes) {
+  absl::StatusOr<RecordOptions> options = ParseRecordOptions(arguments);
+  if (!options.ok()) {
+    PrintError(options.status());
+    return 2;
+  }
+  if (options->help || options->version) {
+    const std::string text = options->help ? RecordHelp() : "jprof " JPROF_VERSION "\n";
+    return std::fputs(text.c_str(), stdout) < 0 || std::fflush(stdout) != 0 ? 1 : 0;
+  }
+  InstallSignals();
+  absl::Status status = Record(*options, runtimes);
+  if (status.ok()) return 0;
+  PrintError(status);
+  return absl::IsInvalidArgument(status) ? 2 : 1;
+}
+
+}  // namespace jprof

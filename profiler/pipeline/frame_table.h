@@ -1,0 +1,83 @@
+// Frames and user stacks of a recording, interned before they have names.
+//
+// A frame leaves its process as soon as it is seen: a native one becomes (image, file offset), which
+// survives exit, exec and address randomisation; a runtime's function has its name already. What
+// is left for the end of the recording is to open each image once and name its offsets.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "profiler/core/address.h"
+#include "profiler/core/frame.h"
+#include "profiler/core/ids.h"
+
+namespace jprof {
+
+// A frame whose name is still to come, or has come.
+struct PendingFrame {
+  enum class Kind : uint8_t {
+    kImage,    // index: of the image; value: file offset to look up
+    kKernel,   // value: address to look up
+    kNamed,    // index: into FrameTable::names; value: for distinct frames of one function: 0
+    kUnknown,  // index: into FrameTable::names, which holds what is known
+    kBuiltin,  // as kImage, in the code of runtime `runtime`
+  };
+  Kind kind = Kind::kUnknown;
+  uint8_t runtime = 0;
+  uint32_t index = 0;
+  uint64_t value = 0;
+
+  friend bool operator==(const PendingFrame&, const PendingFrame&) = default;
+  template <typename H>
+  friend H AbslHashValue(H h, const PendingFrame& f) {
+    return H::combine(std::move(h), f.kind, f.runtime, f.index, f.value);
+  }
+};
+
+// The name of a frame that the symbol tables have no part in.
+struct PendingName {
+  std::string name;
+  std::string file;
+  uint32_t start_line = 0;
+  FrameKind kind = FrameKind::kUnknown;
+  std::string image;  // "[v8]", "[jit]": what the profile shows as its mapping; "" for none
+
+  friend bool operator==(const PendingName&, const PendingName&) = default;
+  template <typename H>
+  friend H AbslHashValue(H h, const PendingName& n) {
+    return H::combine(std::move(h), n.name, n.file, n.start_line, n.kind, n.image);
+  }
+};
+
+class FrameTable {
+ public:
+  uint32_t InternName(PendingName name);
+  uint32_t InternFrame(const PendingFrame& frame);
+  // A frame below `caller` in the tree of stacks; kNoStack: the outermost.
+  uint32_t InternStack(uint32_t caller, uint32_t frame);
+
+  static constexpr uint32_t kNoStack = UINT32_MAX;
+  struct Node {
+    uint32_t caller;
+    uint32_t frame;
+  };
+
+  const std::vector<PendingFrame>& frames() const { return frames_; }
+  const std::vector<PendingName>& names() const { return names_; }
+  const std::vector<Node>& stacks() const { return stacks_; }
+
+ private:
+  std::vector<PendingFrame> frames_;
+  std::vector<PendingName> names_;
+  std::vector<Node> stacks_;
+  absl::flat_hash_map<PendingFrame, uint32_t> frame_ids_;
+  absl::flat_hash_map<PendingName, uint32_t> name_ids_;
+  absl::flat_hash_map<std::pair<uint32_t, uint32_t>, uint32_t> stack_ids_;
+};
+
+}  // namespace jprof

@@ -1,0 +1,28 @@
+#include "profiler/pipeline/image_table.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace jprof {
+
+uint32_t ImageTable::Add(const MapEvent& map) {
+  const uint32_t next = static_cast<uint32_t>(images_.size());
+  const uint32_t id = map.file.valid() ? by_file_.try_emplace(map.file, next).first->second
+                                       : by_name_.try_emplace(map.path, next).first->second;
+  const uint64_t base = map.range.begin.value - map.offset.value;
+  if (id == next) {
+    PinnedImage image{map.path, UniqueFd(), base, map.range.end.value};
+    absl::StatusOr<UniqueFd> file = opener_(map);
+    if (file.ok()) {
+      image.file = *std::move(file);
+    } else {
+      ++unopened_;
+    }
+    images_.push_back(std::move(image));
+  } else if (images_[id].base == base) {
+    images_[id].limit = std::max(images_[id].limit, map.range.end.value);
+  }
+  return id;
+}
+
+}  // namespace jprof

@@ -1,0 +1,45 @@
+// The files that frames lie in: interned by identity, pinned (opened) when first seen, so that they
+// can still be read when the process is gone and the path leads elsewhere.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/statusor.h"
+#include "profiler/core/event.h"
+#include "profiler/core/image.h"
+#include "profiler/core/unique_fd.h"
+
+namespace jprof {
+
+struct PinnedImage {
+  std::string path;      // in the target's root
+  UniqueFd file;         // invalid when it could not be opened
+  uint64_t base = 0;     // address of file offset 0 by the first mapping seen
+  uint64_t limit = 0;    // end of that mapping, or of a later one of the same base
+};
+
+class ImageTable {
+ public:
+  using Opener = std::function<absl::StatusOr<UniqueFd>(const MapEvent&)>;
+  explicit ImageTable(Opener opener) : opener_(std::move(opener)) {}
+
+  // The image of a mapping; pins it at first sight.
+  uint32_t Add(const MapEvent& map);
+
+  const std::vector<PinnedImage>& images() const { return images_; }
+  std::vector<PinnedImage>& images() { return images_; }
+  uint64_t unopened() const { return unopened_; }
+
+ private:
+  Opener opener_;
+  std::vector<PinnedImage> images_;
+  absl::flat_hash_map<FileIdentity, uint32_t> by_file_;
+  absl::flat_hash_map<std::string, uint32_t> by_name_;  // "[vdso]": no file
+  uint64_t unopened_ = 0;
+};
+
+}  // namespace jprof

@@ -1,0 +1,63 @@
+// The end of a recording: names every frame that was kept, once, and turns the recording's stacks
+// into the profile's.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "helpers/runtime_table.h"
+#include "profiler/core/profile_builder.h"
+#include "profiler/pipeline/frame_table.h"
+#include "profiler/pipeline/image_table.h"
+
+namespace jprof {
+
+class Namer {
+ public:
+  struct Counts {
+    uint32_t frames = 0;
+    uint32_t unnamed = 0;
+    uint32_t script = 0;
+    uint32_t script_unnamed = 0;
+  };
+  struct Stack {
+    StackId id;          // invalid for the empty stack
+    bool rooted = true;  // reaches a thread's first function
+    Counts counts;       // of the frames shown
+  };
+
+  // Opens each image and the kernel's symbols, on `threads` threads; takes the images' descriptors.
+  Namer(const FrameTable& frames, ImageTable& images, const RuntimeTable& runtimes,
+        ProfileBuilder& builder, const std::string& kallsyms, int threads);
+
+  // `node` is a stack of the FrameTable, or kNoStack.
+  Stack Find(uint32_t node) const {
+    return node == FrameTable::kNoStack ? Stack{} : stacks_[node].stack;
+  }
+
+ private:
+  struct NamedFrame {
+    LocationId location;  // invalid: left out of the picture
+    Counts counts;
+    bool is_root_function = false;
+    bool is_truncation = false;
+  };
+  struct NamedStack {
+    Stack stack;
+    LocationId truncation;  // the marker that is still to be placed above the next frame
+  };
+
+  void NameFrames(const FrameTable& frames, ImageTable& images, const RuntimeTable& runtimes,
+                  const std::string& kallsyms, int threads);
+  void BuildStacks(const FrameTable& frames);
+  LocationId Place(ImageId image, uint64_t address, absl::string_view name,
+                   absl::string_view system_name, absl::string_view file, uint32_t start_line,
+                   FrameKind kind);
+
+  ProfileBuilder& builder_;
+  std::vector<NamedFrame> named_;    // as FrameTable::frames()
+  std::vector<NamedStack> stacks_;   // as FrameTable::stacks()
+};
+
+}  // namespace jprof

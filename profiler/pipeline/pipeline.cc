@@ -1,0 +1,304 @@
+#include "profiler/pipeline/pipeline.h"
+
+#include <algorithm>
+#include <variant>
+
+#include "absl/strings/str_cat.h"
+#include "profiler/core/profile_builder.h"
+#include "profiler/pipeline/namer.h"
+
+namespace jprof {
+namespace {
+
+// A stack whose addresses lie in no mapping that we know of makes us read the process's maps, at
+// most this often for one process.
+constexpr uint64_t kRereadMapsAfterNs = 200'000'000;
+constexpr size_t kMaxPerfMaps = 256;
+
+constexpr absl::string_view kTruncated = "[truncated]";
+
+MapEvent ToMapEvent(Pid pid, uint64_t time_ns, const ProcMapping& m) {
+  return MapEvent{time_ns, pid, m.range, m.offset, m.file, m.path};
+}
+
+}  // namespace
+
+Pipeline::Pipeline(PipelineOptions options, const RuntimeSet& runtimes, LayoutSink& sink,
+                   PipelineWorld world)
+    : options_(options),
+      world_(std::move(world)),
+      images_([this](const MapEvent& map) { return world_.open_file(map); }),
+      runtimes_(runtimes, sink,
+                {.open_image = [this](const MapEvent& map) -> absl::StatusOr<ElfFile> {
+                   absl::StatusOr<UniqueFd> file = world_.open_file(map);
+                   if (!file.ok()) return file.status();
+                   return ElfFile::Open(*std::move(file), map.path);
+                 },
+                 .read_maps = [this](Pid pid) { return world_.read_maps(pid); },
+                 .open_memory = [this](Pid pid) { return world_.open_memory(pid); }}) {}
+
+Pipeline::~Pipeline() = default;
+
+void Pipeline::Handle(Event event) {
+  if (auto* sample = std::get_if<SampleEvent>(&event)) {
+    OnSample(*sample);
+  } else if (auto* stack = std::get_if<StackEvent>(&event)) {
+    user_stacks_[stack->number] = UserStack{.event = std::move(*stack)};
+  } else if (auto* kernel = std::get_if<KernelStackEvent>(&event)) {
+    kernel_stacks_[kernel->number] = std::move(kernel->addresses);
+  } else if (auto* symbol = std::get_if<SymbolEvent>(&event)) {
+    OnSymbol(*symbol);
+  } else if (auto* lost = std::get_if<LostEvent>(&event)) {
+    if (lost->what == LostEvent::What::kSideband) {
+      accounting_.sideband_lost += lost->count;
+    } else {
+      accounting_.taken += lost->count;
+      accounting_.dropped_queue_full += lost->count;
+    }
+  } else if (auto* map = std::get_if<MapEvent>(&event)) {
+    OnMap(*map);
+  } else {
+    if (auto* comm = std::get_if<CommEvent>(&event); comm != nullptr && comm->exec) {
+      runtimes_.OnGone(comm->pid);
+      perf_maps_.erase(comm->pid);
+    } else if (auto* fork = std::get_if<ForkEvent>(&event);
+               fork != nullptr && fork->pid != fork->parent_pid && options_.use_helpers) {
+      if (options_.only_pid == 0) runtimes_.OnFork(fork->parent_pid, fork->pid);
+    } else if (auto* exit = std::get_if<ExitEvent>(&event);
+               exit != nullptr && exit->pid == exit->tid) {
+      runtimes_.OnGone(exit->pid);
+    }
+    processes_.Apply(event);
+  }
+}
+
+void Pipeline::OnMap(const MapEvent& map) {
+  processes_.Apply(map);
+  images_.Add(map);
+  if (options_.use_helpers) runtimes_.OnMap(map);
+}
+
+void Pipeline::OnSymbol(const SymbolEvent& symbol) {
+  PendingName name;
+  if (RuntimeInstance* instance = runtimes_.Instance(symbol.pid, symbol.runtime)) {
+    absl::StatusOr<FrameName> described = instance->Describe(symbol.record);
+    if (described.ok()) {
+      name = {std::move(described->name), std::move(described->file), described->start_line,
+              described->kind,
+              absl::StrCat("[", runtimes_.RuntimeByNumber(symbol.runtime)->name(), "]")};
+    }
+  }
+  if (name.name.empty()) return;
+  symbol_names_[symbol.number] = frames_.InternName(std::move(name));
+}
+
+uint32_t Pipeline::NamedFrame(PendingName name, PendingFrame::Kind kind) {
+  const uint32_t index = frames_.InternName(std::move(name));
+  return frames_.InternFrame({.kind = kind, .index = index});
+}
+
+const Mapping* Pipeline::FindMapping(Pid pid, const Process* process, Address address) {
+  const Mapping* mapping = process->maps.Find(address);
+  if (mapping != nullptr) return mapping;
+  // Mapped before we looked, or the event was lost: ask once more.
+  uint64_t& reread_at = maps_reread_at_[pid];
+  if (reread_at != 0 && last_time_ns_ < reread_at + kRereadMapsAfterNs) return nullptr;
+  reread_at = std::max<uint64_t>(last_time_ns_, 1);
+  absl::StatusOr<std::vector<ProcMapping>> maps = world_.read_maps(pid);
+  if (!maps.ok()) return nullptr;
+  for (const ProcMapping& m : *maps) {
+    if (!m.executable) continue;
+    const Mapping* known = processes_.Find(pid)->maps.Find(m.range.begin);
+    if (known == nullptr || known->range != m.range || known->file != m.file) {
+      OnMap(ToMapEvent(pid, last_time_ns_, m));
+    }
+  }
+  process = processes_.Find(pid);
+  return process == nullptr ? nullptr : process->maps.Find(address);
+}
+
+PerfMap* Pipeline::FindPerfMap(Pid pid) {
+  auto it = perf_maps_.find(pid);
+  if (it == perf_maps_.end()) {
+    if (perf_maps_.size() >= kMaxPerfMaps) return nullptr;
+    it = perf_maps_.try_emplace(pid).first;
+  }
+  PerfMapState& state = it->second;
+  if (!state.tried) {
+    state.tried = true;
+    absl::StatusOr<PerfMap> map = world_.open_perf_map(pid);
+    if (map.ok()) state.map = *std::move(map);
+  }
+  return state.map ? &*state.map : nullptr;
+}
+
+uint32_t Pipeline::NativeFrame(const RawFrame& frame, Pid pid, const Process* process, UserStack& stack,
+                               bool& plausible) {
+  const Address lookup{frame.address - (frame.is_return_address ? 1 : 0)};
+  const Mapping* mapping = process == nullptr ? nullptr : FindMapping(pid, process, lookup);
+  if (mapping == nullptr) {
+    plausible = false;
+    return NamedFrame({.name = "[unknown]"}, PendingFrame::Kind::kUnknown);
+  }
+  const bool has_file = mapping->file.valid() || mapping->path == "[vdso]";
+  if (has_file) {
+    const uint32_t image = images_.Add(
+        MapEvent{0, pid, mapping->range, mapping->offset, mapping->file, mapping->path});
+    return frames_.InternFrame({.kind = PendingFrame::Kind::kImage,
+                                .index = image,
+                                .value = mapping->ToFileOffset(lookup).value});
+  }
+  stack.uses_perf_map = true;
+  if (PerfMap* map = FindPerfMap(pid)) {
+    map->Update().IgnoreError();
+    stack.perf_map_generation = map->generation();
+    if (auto name = map->Find(lookup)) {
+      return NamedFrame({.name = std::string(*name), .kind = FrameKind::kJit, .image = "[jit]"});
+    }
+  }
+  return NamedFrame({.name = "[unknown] [jit]", .image = "[jit]"}, PendingFrame::Kind::kUnknown);
+}
+
+uint32_t Pipeline::ResolveFrame(const RawFrame& frame, Pid pid, const Process* process, UserStack& stack,
+                                bool& plausible) {
+  plausible = true;
+  const Runtime* runtime = runtimes_.RuntimeByNumber(frame.runtime);
+  switch (frame.kind) {
+    case RawFrame::Kind::kRuntime: {
+      auto it = symbol_names_.find(frame.symbol);
+      if (it != symbol_names_.end()) {
+        return frames_.InternFrame({.kind = PendingFrame::Kind::kNamed, .index = it->second});
+      }
+      break;
+    }
+    case RawFrame::Kind::kBuiltin: {
+      const uint32_t id = NativeFrame(frame, pid, process, stack, plausible);
+      PendingFrame builtin = frames_.frames()[id];
+      if (builtin.kind != PendingFrame::Kind::kImage) return id;
+      builtin.kind = PendingFrame::Kind::kBuiltin;
+      builtin.runtime = frame.runtime;
+      return frames_.InternFrame(builtin);
+    }
+    case RawFrame::Kind::kUnresolved:
+      break;
+    case RawFrame::Kind::kNative:
+      return NativeFrame(frame, pid, process, stack, plausible);
+  }
+  const absl::string_view who = runtime == nullptr ? "jit" : runtime->name();
+  const absl::string_view why = frame.kind == RawFrame::Kind::kRuntime ? "name lost"
+                                : frame.detail == JP_UNREADABLE ? "unreadable"
+                                                                       : "not understood";
+  return NamedFrame({.name = absl::StrCat("[", who, ": ", why, "]"),
+                     .image = absl::StrCat("[", who, "]")},
+                    PendingFrame::Kind::kUnknown);
+}
+
+void Pipeline::Resolve(UserStack& stack, const Process* process) {
+  const Pid pid = stack.event.pid;
+  std::vector<uint32_t> resolved;
+  resolved.reserve(stack.event.frames.size() + 1);
+  stack.uses_perf_map = false;
+  bool truncated = stack.event.end != WalkEnd::kRoot && stack.event.end != WalkEnd::kNoUserStack;
+  for (const RawFrame& frame : stack.event.frames) {
+    bool plausible;
+    const uint32_t id = ResolveFrame(frame, pid, process, stack, plausible);
+    // An address that lies in no code is not a return address: what the walk followed there was not
+    // a frame pointer, and what it found behind is no stack.
+    if (!plausible && frame.is_return_address) {
+      truncated = true;
+      break;
+    }
+    resolved.push_back(id);
+  }
+  if (truncated) {
+    resolved.push_back(NamedFrame({.name = std::string(kTruncated), .kind = FrameKind::kMarker}));
+  }
+  uint32_t node = FrameTable::kNoStack;
+  for (auto it = resolved.rbegin(); it != resolved.rend(); ++it) {
+    node = frames_.InternStack(node, *it);
+  }
+  stack.stack = node;
+  stack.resolved = true;
+  stack.maps_generation = process == nullptr ? 0 : process->maps.generation();
+}
+
+void Pipeline::OnSample(const SampleEvent& sample) {
+  ++accounting_.taken;
+  last_time_ns_ = std::max(last_time_ns_, sample.time_ns);
+  uint32_t node = FrameTable::kNoStack;
+  if (sample.user_stack != 0) {
+    auto it = user_stacks_.find(sample.user_stack);
+    if (it == user_stacks_.end()) {
+      ++accounting_.dropped_no_stack;
+      return;
+    }
+    UserStack& stack = it->second;
+    const Process* process = processes_.Find(sample.pid);
+    bool stale = !stack.resolved ||
+                 (process != nullptr && process->maps.generation() != stack.maps_generation);
+    if (!stale && stack.uses_perf_map) {
+      if (PerfMap* map = FindPerfMap(sample.pid)) {
+        map->Update().IgnoreError();
+        stale = map->generation() != stack.perf_map_generation;
+      }
+    }
+    if (stale) Resolve(stack, process);
+    node = stack.stack;
+    ++accounting_.walk_ends[static_cast<size_t>(stack.event.end)];
+    if (stack.event.end == WalkEnd::kDepthLimit) ++accounting_.truncated_depth;
+  } else {
+    ++accounting_.walk_ends[static_cast<size_t>(WalkEnd::kNoUserStack)];
+  }
+  if (sample.kernel_stack != 0) {
+    auto it = kernel_stacks_.find(sample.kernel_stack);
+    if (it == kernel_stacks_.end()) {
+      ++accounting_.dropped_no_stack;
+      return;
+    }
+    const std::vector<uint64_t>& addresses = it->second;
+    for (size_t i = addresses.size(); i-- > 0;) {
+      node = frames_.InternStack(
+          node, frames_.InternFrame({.kind = PendingFrame::Kind::kKernel,
+                                     .value = addresses[i] - (i == 0 ? 0 : 1)}));
+    }
+  }
+  ++accounting_.kept;
+  samples_.push_back({sample.time_ns, sample.pid, sample.tid, sample.cpu, node});
+}
+
+absl::StatusOr<Profile> Pipeline::Finish(const RecordingEnd& end) {
+  // What the kernel half counted and could not deliver.
+  accounting_.taken += end.samples_lost;
+  accounting_.dropped_ring_full += end.samples_lost;
+  // Samples that were taken and neither arrived nor were counted as lost: a bug, seen here.
+  if (end.samples_taken > accounting_.taken) {
+    accounting_.dropped_no_stack += end.samples_taken - accounting_.taken;
+    accounting_.taken = end.samples_taken;
+  }
+
+  ProfileBuilder builder({{"samples", "count"}, {"cpu", "nanoseconds"}}, {"cpu", "nanoseconds"},
+                         options_.period_ns);
+  builder.SetTimes(end.start_time_ns, end.duration_ns);
+  const Namer namer(frames_, images_, runtimes_, builder, world_.kallsyms, options_.symbol_threads);
+  for (const KeptSample& sample : samples_) {
+    const Process* process = processes_.Find(sample.pid);
+    const std::string comm =
+        process == nullptr ? absl::StrCat("pid ", sample.pid) : process->comm;
+    const std::string thread =
+        process == nullptr ? comm : std::string(process->ThreadComm(sample.tid));
+    const ThreadId thread_id = builder.AddThread(sample.pid, sample.tid, comm, thread);
+    const Namer::Stack stack = namer.Find(sample.stack);
+    const std::array<int64_t, 2> values = {1, options_.period_ns};
+    builder.AddSample(static_cast<int64_t>(sample.time_ns - end.start_monotonic_ns), thread_id,
+                      sample.cpu, stack.id, values);
+    accounting_.rooted += stack.rooted;
+    accounting_.frames += stack.counts.frames;
+    accounting_.frames_unnamed += stack.counts.unnamed;
+    accounting_.script_frames += stack.counts.script;
+    accounting_.script_frames_unnamed += stack.counts.script_unnamed;
+  }
+  builder.accounting() = accounting_;
+  return std::move(builder).Build();
+}
+
+}  // namespace jprof

@@ -1,0 +1,127 @@
+// From events to a profile: everything between the capture and the exporters, without a thread, a
+// clock or a file of its own, so that a test feeds it scripted events.
+//
+//   Map, Comm, Fork, Exit --> ProcessTable, RuntimeTable, ImageTable
+//   Stack, KernelStack, Symbol --> kept by number until a sample refers to them
+//   Sample --> frames of its stack --> (image, file offset) or a runtime's name --> kept
+//   Finish(): each image's offsets are named, once; the profile is built.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "helpers/layout_sink.h"
+#include "helpers/perfmap/perf_map.h"
+#include "helpers/runtime.h"
+#include "helpers/runtime_table.h"
+#include "profiler/core/accounting.h"
+#include "profiler/core/event.h"
+#include "profiler/core/profile.h"
+#include "profiler/pipeline/frame_table.h"
+#include "profiler/pipeline/image_table.h"
+#include "profiler/process/process_table.h"
+
+namespace jprof {
+
+// What the pipeline needs of the world outside. All are called from its thread.
+struct PipelineWorld {
+  std::function<absl::StatusOr<UniqueFd>(const MapEvent&)> open_file;
+  std::function<absl::StatusOr<std::vector<ProcMapping>>(Pid)> read_maps;
+  std::function<std::unique_ptr<MemoryReader>(Pid)> open_memory;
+  std::function<absl::StatusOr<PerfMap>(Pid)> open_perf_map;
+  std::string kallsyms = "/proc/kallsyms";
+};
+
+struct PipelineOptions {
+  Pid only_pid = 0;         // 0: every process
+  bool use_helpers = true;  // false: JIT code is named by perf maps alone
+  int64_t period_ns = 0;    // of CPU time, between two samples
+  bool hardware = false;    // period counted in CPU cycles, the frequency kept by the kernel
+  int symbol_threads = 2;
+};
+
+// What only the source knows, at the end.
+struct RecordingEnd {
+  uint64_t samples_taken = 0;
+  uint64_t samples_lost = 0;       // of these, no room in the ring
+  int64_t start_time_ns = 0;       // Unix time
+  uint64_t start_monotonic_ns = 0; // the same instant on the events' clock
+  int64_t duration_ns = 0;
+};
+
+class Pipeline {
+ public:
+  // `runtimes` and `sink` outlive the pipeline.
+  Pipeline(PipelineOptions options, const RuntimeSet& runtimes, LayoutSink& sink,
+           PipelineWorld world);
+  ~Pipeline();
+
+  // One event, in the stream's order (profiler/core/event.h).
+  void Handle(Event event);
+
+  uint64_t samples() const { return samples_.size(); }
+  const ProcessTable& processes() const { return processes_; }
+  const RuntimeTable& runtimes() const { return runtimes_; }
+
+  // Names all frames and builds the profile. Call once.
+  absl::StatusOr<Profile> Finish(const RecordingEnd& end);
+
+ private:
+  struct UserStack {
+    StackEvent event;
+    // The frames as they were resolved, and what they were resolved against.
+    uint32_t stack = FrameTable::kNoStack;
+    uint64_t maps_generation = 0;
+    uint64_t perf_map_generation = 0;
+    bool uses_perf_map = false;
+    bool resolved = false;
+  };
+  struct KeptSample {
+    uint64_t time_ns;
+    Pid pid;
+    Tid tid;
+    uint32_t cpu;
+    uint32_t stack;  // in FrameTable: the kernel's frames below the user's
+  };
+  struct PerfMapState {
+    std::optional<PerfMap> map;
+    bool tried = false;
+  };
+  void OnSample(const SampleEvent& sample);
+  void OnMap(const MapEvent& map);
+  void OnSymbol(const SymbolEvent& symbol);
+  void Resolve(UserStack& stack, const Process* process);
+  uint32_t ResolveFrame(const RawFrame& frame, Pid pid, const Process* process, UserStack& stack,
+                        bool& plausible);
+  uint32_t NativeFrame(const RawFrame& frame, Pid pid, const Process* process, UserStack& stack,
+                       bool& plausible);
+  uint32_t NamedFrame(PendingName name, PendingFrame::Kind kind = PendingFrame::Kind::kNamed);
+  const Mapping* FindMapping(Pid pid, const Process* process, Address address);
+  PerfMap* FindPerfMap(Pid pid);
+
+  const PipelineOptions options_;
+  PipelineWorld world_;
+  ImageTable images_;
+  ProcessTable processes_;
+  RuntimeTable runtimes_;
+  FrameTable frames_;
+  absl::flat_hash_map<uint32_t, UserStack> user_stacks_;
+  absl::flat_hash_map<uint32_t, std::vector<uint64_t>> kernel_stacks_;
+  absl::flat_hash_map<uint32_t, uint32_t> symbol_names_;  // number -> name in frames_
+  absl::flat_hash_map<Pid, PerfMapState> perf_maps_;
+  absl::flat_hash_map<Pid, uint64_t> maps_reread_at_;
+  std::vector<KeptSample> samples_;
+  uint64_t last_time_ns_ = 0;
+  Accounting accounting_;
+};
+
+}  // namespace jprof

@@ -1,0 +1,84 @@
+// Runs a recording: the threads, the queue between them, the stop and the last drain around a
+// LiveSource and a Pipeline.
+//
+//   reader thread:  rings -> batches -> queue (never waits for the pipeline: a full queue drops
+//                   samples and counts them)
+//   main thread:    queue -> Pipeline; watches the clock, the target and the caller's wish to stop
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "helpers/runtime.h"
+#include "profiler/core/profile.h"
+#include "profiler/core/unique_fd.h"
+
+namespace jprof {
+
+class LiveSource;
+class Pipeline;
+
+struct RecordingOptions {
+  Pid pid = 0;  // 0 with tid 0: every process
+  Tid tid = 0;
+  uint64_t frequency_hz = 99;
+  int64_t duration_ns = 0;  // 0: until stopped or the target exits
+  bool use_helpers = true;
+  std::string command_line;
+};
+
+struct RecordingProgress {
+  int64_t elapsed_ns = 0;
+  uint64_t samples = 0;
+};
+
+class Runner {
+ public:
+  enum class Ended { kTime, kStopped, kTargetExited };
+
+  // Checks the target, loads the sampler, learns the target's mappings and runtimes: all that
+  // comes before the first sample. NotFound, PermissionDenied and FailedPrecondition carry a hint.
+  static absl::StatusOr<std::unique_ptr<Runner>> Attach(const RecordingOptions& options,
+                                                        const RuntimeSet& runtimes);
+  ~Runner();
+
+  // Samples until the time is over, the target exits, or `go_on` returns false; it is called some
+  // ten times a second.
+  absl::StatusOr<Ended> Record(const std::function<bool(const RecordingProgress&)>& go_on);
+
+  // Names everything and builds the profile. NotFound: not one sample was taken; says why.
+  absl::StatusOr<Profile> Finish();
+
+  // The verdict on a finished profile in one line: what was taken, lost, rooted, named, and by what.
+  std::string Verdict(const Profile& profile) const;
+  // Runtimes that were recognised and cannot be read, in words.
+  std::vector<std::string> Warnings() const;
+
+ private:
+  class Queue;
+  explicit Runner(const RecordingOptions& options);
+
+  absl::Status CheckTarget();
+  absl::Status Seed();
+  bool TargetIsGone() const;
+  void ReadRings();
+
+  const RecordingOptions options_;
+  std::string target_name_;
+  Pid sample_pid_ = 0;  // the process of a single thread too
+  UniqueFd target_;     // pidfd
+  std::unique_ptr<LiveSource> source_;
+  std::unique_ptr<Pipeline> pipeline_;
+  std::unique_ptr<Queue> queue_;
+  uint64_t started_ns_ = 0;
+  uint64_t stopped_ns_ = 0;
+  int64_t started_unix_ns_ = 0;
+  double cpu_before_s_ = 0;
+  double cpu_recording_s_ = 0;
+};
+
+}  // namespace jprof
