@@ -1,0 +1,209 @@
+#include "export/call_tree.h"
+
+#include <algorithm>
+#include <limits>
+#include <numeric>
+#include <span>
+#include <utility>
+
+#include "absl/container/flat_hash_map.h"
+
+namespace jprof {
+namespace {
+
+constexpr uint32_t kNone = UINT32_MAX;
+
+// The tree while it grows: nodes in order of first sight, children found by hash.
+class Growing {
+ public:
+  Growing(const Profile& profile, const CallTree::Options& options)
+      : profile_(profile), options_(options), label_of_(profile.functions.size() * 2, kNone) {
+    nodes_.push_back({});
+  }
+
+  void AddSamples() {
+    // The same process name is the same node: one per distinct string.
+    absl::flat_hash_map<StringId, uint32_t> processes;
+    for (size_t i = 0; i < profile_.samples.size(); ++i) {
+      const ProfileSample& sample = profile_.samples[i];
+      int64_t value = std::max<int64_t>(profile_.Value(i, options_.sample_type), 0);
+      StringId process_name = profile_.threads[sample.thread.value].process_name;
+      auto [it, added] = processes.try_emplace(process_name, kNone);
+      if (added) {
+        it->second =
+            Child(0, Intern(options_.process_label(profile_.String(process_name))));
+      }
+      uint32_t node = sample.stack.valid() ? NodeOf(it->second, sample.stack) : it->second;
+      nodes_[node].self = SaturatingAdd(nodes_[node].self, value);
+    }
+  }
+
+  // Moves the self weight of every node whose path is too long to a path that is cut.
+  void CutLongPaths() {
+    if (options_.max_path_bytes == 0) return;
+    uint32_t cut_label = Intern(options_.cut_label);
+    std::vector<uint32_t> path;
+    for (uint32_t node = 0, count = static_cast<uint32_t>(nodes_.size()); node < count; ++node) {
+      if (nodes_[node].self == 0 || nodes_[node].path_bytes <= options_.max_path_bytes) continue;
+      path.clear();
+      for (uint32_t n = node; n != 0; n = nodes_[n].parent) path.push_back(nodes_[n].label);
+      std::reverse(path.begin(), path.end());
+      size_t room = (options_.max_path_bytes - Bytes(cut_label)) / 2;
+      size_t head = 0, tail = path.size();
+      for (size_t used = 0; (used += Bytes(path[head])) <= room;) ++head;
+      for (size_t used = 0; tail > head && (used += Bytes(path[tail - 1])) <= room;) --tail;
+      uint32_t to = 0;
+      for (size_t i = 0; i < head; ++i) to = Child(to, path[i]);
+      to = Child(to, cut_label);
+      for (size_t i = tail; i < path.size(); ++i) to = Child(to, path[i]);
+      nodes_[to].self = SaturatingAdd(nodes_[to].self, std::exchange(nodes_[node].self, 0));
+    }
+  }
+
+  void SumTotals() {
+    // A parent is always older than its children.
+    for (size_t i = nodes_.size(); i-- > 0;) {
+      Node& node = nodes_[i];
+      node.total = SaturatingAdd(node.total, node.self);
+      if (i > 0) {
+        nodes_[node.parent].total = SaturatingAdd(nodes_[node.parent].total, node.total);
+      }
+    }
+  }
+
+  std::vector<CallTree::Node> Preorder() const {
+    std::vector<uint32_t> rank(labels_.size());
+    {
+      std::vector<uint32_t> order(labels_.size());
+      std::iota(order.begin(), order.end(), 0);
+      std::sort(order.begin(), order.end(),
+                [&](uint32_t a, uint32_t b) { return labels_[a] < labels_[b]; });
+      for (uint32_t i = 0; i < order.size(); ++i) rank[order[i]] = i;
+    }
+    // Siblings side by side, sorted; first_child[n] is where those of n begin.
+    std::vector<uint32_t> siblings;
+    siblings.reserve(nodes_.size());
+    for (uint32_t i = 1; i < nodes_.size(); ++i) {
+      if (nodes_[i].total > 0) siblings.push_back(i);
+    }
+    std::sort(siblings.begin(), siblings.end(), [&](uint32_t a, uint32_t b) {
+      return std::pair(nodes_[a].parent, rank[nodes_[a].label]) <
+             std::pair(nodes_[b].parent, rank[nodes_[b].label]);
+    });
+    std::vector<uint32_t> first_child(nodes_.size() + 1, 0);
+    for (uint32_t i : siblings) ++first_child[nodes_[i].parent + 1];
+    std::partial_sum(first_child.begin(), first_child.end(), first_child.begin());
+
+    std::vector<CallTree::Node> out;
+    out.reserve(siblings.size() + 1);
+    out.push_back({0, 0, 0, 0, nodes_[0].self, nodes_[0].total});
+    struct Open {
+      uint32_t node;  // here
+      uint32_t as;    // in `out`
+      uint32_t next;  // into siblings
+    };
+    std::vector<Open> open = {{0, 0, first_child[0]}};
+    while (!open.empty()) {
+      Open& top = open.back();
+      if (top.next == first_child[top.node + 1]) {
+        out[top.as].end = static_cast<uint32_t>(out.size());
+        open.pop_back();
+        continue;
+      }
+      uint32_t child = siblings[top.next++];
+      uint32_t as = static_cast<uint32_t>(out.size());
+      out.push_back({nodes_[child].label, top.as, out[top.as].depth + 1, 0, nodes_[child].self,
+                     nodes_[child].total});
+      open.push_back({child, as, first_child[child]});
+    }
+    return out;
+  }
+
+  std::vector<FrameLabel> TakeLabels() && { return std::move(labels_); }
+
+ private:
+  struct Node {
+    uint32_t label = 0;
+    uint32_t parent = 0;
+    size_t path_bytes = 0;
+    int64_t self = 0;
+    int64_t total = 0;
+  };
+
+  uint32_t Intern(FrameLabel label) {
+    auto [it, added] =
+        label_ids_.try_emplace(label, static_cast<uint32_t>(labels_.size()));
+    if (added) labels_.push_back(std::move(label));
+    return it->second;
+  }
+
+  size_t Bytes(uint32_t label) const { return labels_[label].text.size() + 1; }
+
+  uint32_t LabelOf(FunctionId function, bool inlined) {
+    uint32_t& label = label_of_[function.value * size_t{2} + (inlined ? 1 : 0)];
+    if (label == kNone) {
+      label = Intern(options_.frame_label(profile_.functions[function.value], inlined));
+    }
+    return label;
+  }
+
+  uint32_t Child(uint32_t parent, uint32_t label) {
+    auto [it, added] =
+        children_.try_emplace(std::pair(parent, label), static_cast<uint32_t>(nodes_.size()));
+    if (added) nodes_.push_back({label, parent, nodes_[parent].path_bytes + Bytes(label)});
+    return it->second;
+  }
+
+  // The node of a stack in one process; callers that were met before are looked up, not walked.
+  uint32_t NodeOf(uint32_t process, StackId stack) {
+    walk_.clear();
+    uint32_t node = process;
+    for (StackId s = stack; s.valid(); s = profile_.stacks[s.value].caller) {
+      auto it = stack_nodes_.find(std::pair(process, s));
+      if (it != stack_nodes_.end()) {
+        node = it->second;
+        break;
+      }
+      walk_.push_back(s);
+    }
+    for (; !walk_.empty(); walk_.pop_back()) {
+      StackId s = walk_.back();
+      std::span<const Line> lines =
+          profile_.Lines(profile_.locations[profile_.stacks[s.value].location.value]);
+      for (size_t i = lines.size(); i-- > 0;) {
+        node = Child(node, LabelOf(lines[i].function, i + 1 < lines.size()));
+      }
+      stack_nodes_.emplace(std::pair(process, s), node);
+    }
+    return node;
+  }
+
+  const Profile& profile_;
+  const CallTree::Options& options_;
+  std::vector<Node> nodes_;
+  std::vector<FrameLabel> labels_;
+  absl::flat_hash_map<FrameLabel, uint32_t> label_ids_;
+  std::vector<uint32_t> label_of_;  // two for each function: as such, inlined
+  absl::flat_hash_map<std::pair<uint32_t, uint32_t>, uint32_t> children_;
+  absl::flat_hash_map<std::pair<uint32_t, StackId>, uint32_t> stack_nodes_;
+  std::vector<StackId> walk_;
+};
+
+}  // namespace
+
+int64_t SaturatingAdd(int64_t a, int64_t b) {
+  return a > std::numeric_limits<int64_t>::max() - b ? std::numeric_limits<int64_t>::max() : a + b;
+}
+
+CallTree CallTree::Build(const Profile& profile, const Options& options) {
+  Growing growing(profile, options);
+  growing.AddSamples();
+  growing.CutLongPaths();
+  growing.SumTotals();
+  CallTree tree;
+  tree.nodes_ = growing.Preorder();
+  tree.labels_ = std::move(growing).TakeLabels();
+  return tree;
+}
+
+}  // namespace jprof

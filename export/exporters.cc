@@ -1,0 +1,48 @@
+#include <iterator>
+
+#include "absl/strings/match.h"
+#include "absl/strings/string_view.h"
+#include "export/exporter.h"
+#include "export/folded.h"
+#include "export/pprof.h"
+#include "export/svg.h"
+
+namespace jprof {
+namespace {
+
+constexpr absl::string_view kSvgSuffixes[] = {".svg"};
+constexpr absl::string_view kFoldedSuffixes[] = {".folded", ".collapsed", ".collapsedstack.txt",
+                                                 ".txt"};
+constexpr absl::string_view kPprofSuffixes[] = {".pb.gz", ".pprof"};
+
+// The first is the default of a redirected stdout.
+constexpr ExportFormat kFormats[] = {
+    {"svg", kSvgSuffixes, "interactive flame graph, one file for any browser", false,
+     MakeSvgExporter},
+    {"folded", kFoldedSuffixes, "folded stacks, one line of text for each", false,
+     MakeFoldedExporter},
+    {"pprof", kPprofSuffixes, "profile.proto, gzip, for pprof and most servers", true,
+     MakePprofExporter},
+};
+
+}  // namespace
+
+std::span<const ExportFormat> ExportFormats() { return kFormats; }
+
+const ExportFormat* FindFormatByName(absl::string_view name) {
+  for (const ExportFormat& format : kFormats) {
+    if (format.name == name) return &format;
+  }
+  return nullptr;
+}
+
+const ExportFormat* FindFormatByPath(absl::string_view path) {
+  for (const ExportFormat& format : kFormats) {
+    for (absl::string_view suffix : format.suffixes) {
+      if (absl::EndsWithIgnoreCase(path, suffix)) return &format;
+    }
+  }
+  return nullptr;
+}
+
+}  // namespace jprof
