@@ -9,8 +9,8 @@
 // that is older than what was released. It is handed out by the next Release, ahead of the others,
 // and counted in late().
 //
-// Events without a time (StackEvent, KernelStackEvent, SymbolEvent, LostEvent) are not for here: they
-// come before the sample that refers to them, so whoever drains hands them on at once.
+// Events without a time (StackEvent, KernelStackEvent, SymbolEvent, LostEvent) are not for here:
+// they come before the sample that refers to them, so whoever drains hands them on at once.
 #pragma once
 
 #include <cstddef>

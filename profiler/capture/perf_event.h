@@ -22,15 +22,15 @@ enum class SamplingSource {
   kCpuClock,  // the clock, for when the cycles turn out not to count, or not on every CPU
 };
 
-// A disabled sampling event for everything that runs on `cpu`, idle excluded. No ring: it is meant to
-// run a program on each hit. Enable with EnableEvent.
-// PermissionDenied and ResourceExhausted carry the observed limit and a hint; InvalidArgument: the
-// frequency is above the kernel's maximum, which the message names.
+// A disabled sampling event for everything that runs on `cpu`, idle excluded. No ring: it is meant
+// to run a program on each hit. Enable with EnableEvent. PermissionDenied and ResourceExhausted
+// carry the observed limit and a hint; InvalidArgument: the frequency is above the kernel's
+// maximum, which the message names.
 absl::StatusOr<SamplingEvent> OpenSamplingEvent(int cpu, uint64_t frequency_hz,
                                                 SamplingSource source = SamplingSource::kBest);
 
-// A disabled event that reports executable mappings, command names, forks and exits of whatever runs
-// on `cpu`, in the records that record_parser.h reads. It costs nothing between them.
+// A disabled event that reports executable mappings, command names, forks and exits of whatever
+// runs on `cpu`, in the records that record_parser.h reads. It costs nothing between them.
 absl::StatusOr<UniqueFd> OpenSidebandEvent(int cpu);
 
 absl::Status EnableEvent(const UniqueFd& event);
@@ -41,8 +41,8 @@ absl::StatusOr<std::vector<int>> ParseCpuList(absl::string_view text);
 // The CPUs that are online now.
 absl::StatusOr<std::vector<int>> OnlineCpus();
 
-// The status for a perf_event_open that failed with `err`, with what the kernel's settings say about
-// it. `what` names the attempt: "cannot sample cpu 0".
+// The status for a perf_event_open that failed with `err`, with what the kernel's settings say
+// about it. `what` names the attempt: "cannot sample cpu 0".
 absl::Status PerfOpenStatus(int err, absl::string_view what);
 
 }  // namespace jprof

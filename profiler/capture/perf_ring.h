@@ -10,10 +10,10 @@
 //   load data_tail (barrier)          store-release data_tail     -> our reads are over before the
 //   overwrite what lies below tail                                   kernel may write there again
 //
-// A record may wrap around the end of the data; it is then put together in a buffer of ours, so that
-// a visitor always sees one span. Sizes come from shared memory and are checked all the same: a
-// record shorter than its header or longer than what was written says that the ring is damaged, and
-// everything up to head is skipped, since nothing tells where the next record begins.
+// A record may wrap around the end of the data; it is then put together in a buffer of ours, so
+// that a visitor always sees one span. Sizes come from shared memory and are checked all the same:
+// a record shorter than its header or longer than what was written says that the ring is damaged,
+// and everything up to head is skipped, since nothing tells where the next record begins.
 #pragma once
 
 #include <linux/perf_event.h>
@@ -37,15 +37,17 @@ struct DrainResult {
 // Gets a record with its header; valid during the call only.
 using RecordVisitor = absl::FunctionRef<void(std::span<const std::byte> record)>;
 
-// Visits the records that are there at the call, oldest first, and gives their room back one by one.
-// What arrives meanwhile waits for the next call, so it ends. `data`: a power of two of bytes.
+// Visits the records that are there at the call, oldest first, and gives their room back one by
+// one. What arrives meanwhile waits for the next call, so it ends. `data`: a power of two of bytes.
 DrainResult DrainRing(perf_event_mmap_page& control, std::span<const std::byte> data,
                       std::vector<std::byte>& buffer, RecordVisitor visit);
 
-// Sole owner of a mapped ring. The mapping keeps the event alive in the kernel. One thread at a time.
+// Sole owner of a mapped ring. The mapping keeps the event alive in the kernel. One thread at a
+// time.
 class PerfRing {
  public:
-  // `data_pages`: a power of two. PermissionDenied: the locked-memory budget is used up (with hint).
+  // `data_pages`: a power of two. PermissionDenied: the locked-memory budget is used up (with
+  // hint).
   static absl::StatusOr<PerfRing> Map(int event_fd, size_t data_pages);
 
   PerfRing(PerfRing&& other) noexcept;

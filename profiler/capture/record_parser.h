@@ -15,8 +15,8 @@ namespace jprof {
 inline constexpr size_t kSampleIdBytes = 24;
 
 // `record` is one record with its header. MapEvent for executable mappings, CommEvent, ForkEvent,
-// ExitEvent, LostEvent{kSideband}. nullopt: a record of another kind, or about a process that has no
-// number in our pid namespace. DataLoss: the record does not hold what its kind demands.
+// ExitEvent, LostEvent{kSideband}. nullopt: a record of another kind, or about a process that has
+// no number in our pid namespace. DataLoss: the record does not hold what its kind demands.
 absl::StatusOr<std::optional<Event>> ParseSidebandRecord(std::span<const std::byte> record);
 
 }  // namespace jprof

@@ -1,15 +1,16 @@
 // The executable mappings of one process, as of the events applied so far.
 //
-// The kernel tells when an executable mapping appears (mmap, mprotect, exec), not when it goes away.
-// So the rule is: what was mapped last is true. A newer mapping cuts those under it, whole or in part:
+// The kernel tells when an executable mapping appears (mmap, mprotect, exec), not when it goes
+// away. So the rule is: what was mapped last is true. A newer mapping cuts those under it, whole or
+// in part:
 //
 //   old   |-------|      |-------|    |-------|        |---|      |-------|
 //   new     |---|      |-----|            |-----|    |-------|    |-------|
 //   left  |-|   |-|          |---|    |---|                                     of the old one
 //
 // and the remainders keep translating addresses to the same file offsets. Runtimes change the
-// protection of their code pages all the time, which the kernel reports as mappings again; a mapping
-// that says what is known already changes nothing.
+// protection of their code pages all the time, which the kernel reports as mappings again; a
+// mapping that says what is known already changes nothing.
 //
 // A value: copies are cheap and independent. The tree is shared until one of the copies changes
 // (a shared_ptr, because a forked child usually execs before it maps anything). Not thread-safe.
@@ -59,8 +60,9 @@ class AddressSpace {
   const Mapping* Find(Address address) const;
 
   // While it stays the same, an address that was found is still found, with the same file and path,
-  // and (where it means something) the same offset. It grows when a mapping is cut, removed or replaced by a different one; an addition to
-  // free space leaves it, so do not remember that an address was *not* found.
+  // and (where it means something) the same offset. It grows when a mapping is cut, removed or
+  // replaced by a different one; an addition to free space leaves it, so do not remember that an
+  // address was *not* found.
   uint64_t generation() const { return generation_; }
 
   size_t size() const { return tree_ ? tree_->by_begin.size() : 0; }

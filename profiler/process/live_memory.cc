@@ -24,8 +24,7 @@ size_t ReadVector(Pid pid, uint64_t address, std::span<std::byte> out) {
 
 size_t LiveMemory::Read(Address address, std::span<std::byte> out) const {
   // Addresses do not wrap: a read over the top of the address space stops there.
-  size_t wanted = static_cast<size_t>(
-      std::min<uint64_t>(out.size(), UINT64_MAX - address.value));
+  size_t wanted = static_cast<size_t>(std::min<uint64_t>(out.size(), UINT64_MAX - address.value));
   size_t done = 0;
   bool by_page = false;
   while (done < wanted) {

@@ -1,5 +1,6 @@
-// /proc/PID/maps as values. The text holds names that the target chose: they may contain spaces, the
-// text " (deleted)" or an imitation of "[vdso]", so what a mapping is follows from device and inode.
+// /proc/PID/maps as values. The text holds names that the target chose: they may contain spaces,
+// the text " (deleted)" or an imitation of "[vdso]", so what a mapping is follows from device and
+// inode.
 #pragma once
 
 #include <string>
@@ -27,12 +28,13 @@ struct ProcMapping {
   friend bool operator==(const ProcMapping&, const ProcMapping&) = default;
 };
 
-// Parses the text of a maps file. A line that is no mapping makes it DataLoss with the line's number;
-// a last line without newline counts as a line.
+// Parses the text of a maps file. A line that is no mapping makes it DataLoss with the line's
+// number; a last line without newline counts as a line.
 absl::StatusOr<std::vector<ProcMapping>> ParseProcMaps(absl::string_view text);
 
 // In address order. Reads the file in one pass; the kernel makes no promise that lines of different
-// reads belong to one instant. NotFound: no such process. A zombie or kernel thread has no mappings.
+// reads belong to one instant. NotFound: no such process. A zombie or kernel thread has no
+// mappings.
 absl::StatusOr<std::vector<ProcMapping>> ReadProcMaps(Pid pid);
 
 }  // namespace jprof

@@ -69,7 +69,8 @@ absl::StatusOr<std::string> ReadProcFile(const std::string& path, size_t max_byt
   if (!fd.valid()) return ErrnoStatus(errno, path);
   std::string text;
   size_t size = 0;
-  // The kernel makes the text while it is read, a page or so at a time; the size is not known before.
+  // The kernel makes the text while it is read, a page or so at a time; the size is not known
+  // before.
   while (true) {
     if (text.size() - size < (size_t{32} << 10)) {
       text.resize(std::max<size_t>(text.size() * 2, size_t{64} << 10));

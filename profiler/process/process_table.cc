@@ -14,8 +14,8 @@
 namespace jprof {
 namespace {
 
-// Stale pairs are dropped when they reach the front of a queue. One old entry at the front could keep
-// any number of them, so a queue that is mostly stale is swept.
+// Stale pairs are dropped when they reach the front of a queue. One old entry at the front could
+// keep any number of them, so a queue that is mostly stale is swept.
 template <typename Queue, typename IsStale>
 void Sweep(Queue& queue, size_t valid, IsStale is_stale) {
   if (queue.size() <= 2 * valid + 64) return;

@@ -27,7 +27,7 @@ struct ProcessThread {
 
 struct Process {
   Pid pid = 0;
-  std::string comm;         // of the main thread; "" when not known
+  std::string comm;  // of the main thread; "" when not known
   AddressSpace maps;
   absl::flat_hash_map<Tid, ProcessThread> threads;  // living and lately ended
   bool exited = false;      // all its threads are gone; kept for samples that come late

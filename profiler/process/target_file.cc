@@ -37,8 +37,8 @@ int OpenPathByComponent(int root, const std::string& path) {
       errno = EXDEV;
       return -1;
     }
-    UniqueFd next(::openat(at.get(), std::string(component).c_str(),
-                           O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    UniqueFd next(
+        ::openat(at.get(), std::string(component).c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
     if (!next.valid()) return -1;
     // An O_PATH descriptor of a link is one of the link itself: nothing lies below it.
     at = std::move(next);
@@ -65,8 +65,8 @@ bool IsFile(const UniqueFd& fd, const FileIdentity& file) {
          minor(st.st_dev) == file.device_minor && st.st_ino == file.inode;
 }
 
-// The range of the kernel's own mapping of that file which covers `mapping` where it begins: ours may
-// have been cut or put together since. NotFound: there is none any more.
+// The range of the kernel's own mapping of that file which covers `mapping` where it begins: ours
+// may have been cut or put together since. NotFound: there is none any more.
 absl::StatusOr<AddressRange> CurrentRange(Pid pid, const Mapping& mapping) {
   JPROF_ASSIGN_OR_RETURN(std::vector<ProcMapping> maps, ReadProcMaps(pid));
   for (const ProcMapping& m : maps) {
@@ -89,8 +89,8 @@ absl::StatusOr<UniqueFd> OpenThroughMapFiles(Pid pid, const Mapping& mapping) {
     return status;
   }
   JPROF_ASSIGN_OR_RETURN(UniqueFd fd, Reopen(path_only, mapping.path));
-  // By stat its device need not be that of the mapping, so it is the mapping that is looked at again:
-  // the same range still has the same file, so the link led to that one.
+  // By stat its device need not be that of the mapping, so it is the mapping that is looked at
+  // again: the same range still has the same file, so the link led to that one.
   JPROF_ASSIGN_OR_RETURN(AddressRange after, CurrentRange(pid, mapping));
   if (after != range) {
     return absl::NotFoundError(absl::StrCat(mapping.path, ": mapping changed while being opened"));
@@ -122,8 +122,7 @@ absl::StatusOr<UniqueFd> OpenMappedFile(Pid pid, const Mapping& mapping) {
   }
   absl::Status by_path = absl::OkStatus();
   if (!mapping.path.empty() && mapping.path[0] == '/') {
-    absl::StatusOr<UniqueFd> fd =
-        OpenInProcessRoot(pid, mapping.path, LinkPolicy::kFollowInRoot);
+    absl::StatusOr<UniqueFd> fd = OpenInProcessRoot(pid, mapping.path, LinkPolicy::kFollowInRoot);
     if (fd.ok() && IsFile(*fd, mapping.file)) return fd;
     by_path = fd.status();
   }

@@ -1,7 +1,7 @@
-// Opening files that a target names. The target is hostile: a path of its may lead through links out
-// of its root, to a FIFO, a device or a file that has taken another's place. So a file is opened
-// without reading it first, inside the target's root, its type checked, then reopened for reading.
-// All of these may wait (network file systems): not for a path that must not wait.
+// Opening files that a target names. The target is hostile: a path of its may lead through links
+// out of its root, to a FIFO, a device or a file that has taken another's place. So a file is
+// opened without reading it first, inside the target's root, its type checked, then reopened for
+// reading. All of these may wait (network file systems): not for a path that must not wait.
 #pragma once
 
 #include <string>
@@ -15,11 +15,11 @@ namespace jprof {
 
 // The file behind a mapping of a live process, read-only: the file that is mapped or none.
 // Tried in turn: the mapping's path in the process's root, if device and inode are the mapping's;
-// /proc/PID/map_files, which also has deleted and replaced files and those whose file system reports
-// other devices by stat than in mappings (overlay, btrfs), but needs CAP_CHECKPOINT_RESTORE or root.
-// NotFound: memory without a file ("[vdso]", "//anon"), the process is gone, or the file can no more
-// be reached. PermissionDenied: it could be, with more privileges. InvalidArgument: not a regular
-// file.
+// /proc/PID/map_files, which also has deleted and replaced files and those whose file system
+// reports other devices by stat than in mappings (overlay, btrfs), but needs CAP_CHECKPOINT_RESTORE
+// or root. NotFound: memory without a file ("[vdso]", "//anon"), the process is gone, or the file
+// can no more be reached. PermissionDenied: it could be, with more privileges. InvalidArgument: not
+// a regular file.
 absl::StatusOr<UniqueFd> OpenMappedFile(Pid pid, const Mapping& mapping);
 
 enum class LinkPolicy { kFollowInRoot, kRefuse };

@@ -1,0 +1,191 @@
+#include "profiler/capture/perf_event.h"
+
+#include <linux/perf_event.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <string>
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "profiler/core/status.h"
+#include "profiler/process/proc_status.h"
+
+namespace jprof {
+namespace {
+
+constexpr size_t kMaxSysctlBytes = 64 << 10;
+constexpr int kMaxCpus = 1 << 16;
+
+// "?" when it cannot be read.
+std::string ReadSetting(const std::string& path) {
+  absl::StatusOr<std::string> text = ReadProcFile(path, kMaxSysctlBytes);
+  if (!text.ok()) return "?";
+  return std::string(absl::StripAsciiWhitespace(*text));
+}
+
+perf_event_attr BaseAttr(uint32_t type, uint64_t config) {
+  perf_event_attr attr = {};
+  attr.size = sizeof(attr);
+  attr.type = type;
+  attr.config = config;
+  attr.disabled = 1;
+  attr.use_clockid = 1;
+  attr.clockid = CLOCK_MONOTONIC;
+  return attr;
+}
+
+// Everything that runs on `cpu`. On failure an invalid descriptor, and errno says why.
+UniqueFd OpenOnCpu(perf_event_attr& attr, int cpu) {
+  return UniqueFd(static_cast<int>(::syscall(SYS_perf_event_open, &attr, /*pid=*/-1, cpu,
+                                             /*group_fd=*/-1, PERF_FLAG_FD_CLOEXEC)));
+}
+
+perf_event_attr SamplingAttr(uint32_t type, uint64_t config, uint64_t frequency_hz) {
+  perf_event_attr attr = BaseAttr(type, config);
+  attr.freq = 1;
+  attr.sample_freq = frequency_hz;
+  attr.exclude_idle = 1;
+  return attr;
+}
+
+// Not for want of hardware, so another kind of event would fare no better.
+bool IsFinal(int err) {
+  return err == EACCES || err == EPERM || err == EMFILE || err == ENFILE || err == ENOMEM;
+}
+
+}  // namespace
+
+absl::Status PerfOpenStatus(int err, absl::string_view what) {
+  absl::Status status = ErrnoStatus(err, absl::StrCat(what, ": perf_event_open"));
+  if (err == EACCES || err == EPERM) {
+    std::string paranoid = ReadSetting("/proc/sys/kernel/perf_event_paranoid");
+    int level = 0;
+    // At 0 and below every CPU may be watched without a capability: something else forbids it.
+    if (absl::SimpleAtoi(paranoid, &level) && level <= 0) {
+      return WithHint(
+          absl::PermissionDeniedError(absl::StrCat(
+              status.message(), "; kernel.perf_event_paranoid is ", paranoid,
+              " and would allow it, so a container's seccomp profile, lockdown or a security "
+              "module forbids it")),
+          "run outside of the container, or allow perf_event_open in its seccomp profile");
+    }
+    return WithHint(absl::PermissionDeniedError(
+                        absl::StrCat(status.message(), "; kernel.perf_event_paranoid is ", paranoid,
+                                     "; watching a whole CPU needs CAP_PERFMON, or 0 or less")),
+                    "run as root, or give CAP_PERFMON and CAP_BPF: "
+                    "sudo setcap cap_perfmon,cap_bpf+ep \"$(command -v jprof)\"");
+  }
+  if (err == EMFILE) {
+    rlimit limit = {};
+    ::getrlimit(RLIMIT_NOFILE, &limit);
+    return WithHint(absl::ResourceExhaustedError(absl::StrCat(
+                        status.message(), "; the limit of open files is ", limit.rlim_cur)),
+                    limit.rlim_cur < limit.rlim_max
+                        ? absl::StrCat("ulimit -n ", limit.rlim_max)
+                        : std::string("raise the hard limit of open files (ulimit -Hn)"));
+  }
+  return status;
+}
+
+absl::StatusOr<SamplingEvent> OpenSamplingEvent(int cpu, uint64_t frequency_hz,
+                                                SamplingSource source) {
+  const std::string what = absl::StrCat("cannot sample cpu ", cpu);
+  if (source == SamplingSource::kBest) {
+    perf_event_attr attr = SamplingAttr(PERF_TYPE_HARDWARE, PERF_COUNT_HW_CPU_CYCLES, frequency_hz);
+    // A virtual machine's guest runs code that we cannot name. Not every PMU can tell it apart.
+    attr.exclude_guest = 1;
+    UniqueFd fd = OpenOnCpu(attr, cpu);
+    if (!fd.valid() && !IsFinal(errno)) {
+      attr.exclude_guest = 0;
+      fd = OpenOnCpu(attr, cpu);
+    }
+    if (fd.valid()) return SamplingEvent{std::move(fd), true};
+    if (IsFinal(errno)) return PerfOpenStatus(errno, what);
+  }
+  perf_event_attr attr = SamplingAttr(PERF_TYPE_SOFTWARE, PERF_COUNT_SW_CPU_CLOCK, frequency_hz);
+  UniqueFd fd = OpenOnCpu(attr, cpu);
+  if (fd.valid()) return SamplingEvent{std::move(fd), false};
+  const int err = errno;
+  if (err == EINVAL) {
+    std::string maximum = ReadSetting("/proc/sys/kernel/perf_event_max_sample_rate");
+    uint64_t maximum_hz = 0;
+    if (absl::SimpleAtoi(maximum, &maximum_hz) && frequency_hz > maximum_hz) {
+      return WithHint(
+          absl::InvalidArgumentError(absl::StrCat(
+              what, ": ", frequency_hz, " Hz is above kernel.perf_event_max_sample_rate, ",
+              "which is ", maximum)),
+          absl::StrCat("use a frequency of ", maximum, " or less"));
+    }
+  }
+  return PerfOpenStatus(err, what);
+}
+
+absl::StatusOr<UniqueFd> OpenSidebandEvent(int cpu) {
+  perf_event_attr attr = BaseAttr(PERF_TYPE_SOFTWARE, PERF_COUNT_SW_DUMMY);
+  attr.sample_type = PERF_SAMPLE_TID | PERF_SAMPLE_TIME | PERF_SAMPLE_CPU;
+  attr.sample_id_all = 1;
+  attr.mmap = 1;
+  attr.mmap2 = 1;
+  attr.comm = 1;
+  attr.comm_exec = 1;
+  attr.task = 1;
+  attr.wakeup_events = 1;  // they are rare
+  UniqueFd fd = OpenOnCpu(attr, cpu);
+  if (!fd.valid()) {
+    return PerfOpenStatus(errno, absl::StrCat("cannot follow processes on cpu ", cpu));
+  }
+  return fd;
+}
+
+absl::Status EnableEvent(const UniqueFd& event) {
+  if (::ioctl(event.get(), PERF_EVENT_IOC_ENABLE, 0) != 0) {
+    return ErrnoStatus(errno, "enable perf event");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status DisableEvent(const UniqueFd& event) {
+  if (::ioctl(event.get(), PERF_EVENT_IOC_DISABLE, 0) != 0) {
+    return ErrnoStatus(errno, "disable perf event");
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<int>> ParseCpuList(absl::string_view text) {
+  std::vector<int> cpus;
+  text = absl::StripAsciiWhitespace(text);
+  if (text.empty()) return cpus;
+  for (absl::string_view part : absl::StrSplit(text, ',')) {
+    std::pair<absl::string_view, absl::string_view> ends =
+        absl::StrSplit(part, absl::MaxSplits('-', 1));
+    int first = 0;
+    int last = 0;
+    bool ok = absl::SimpleAtoi(ends.first, &first);
+    last = first;
+    if (part.find('-') != absl::string_view::npos) ok = ok && absl::SimpleAtoi(ends.second, &last);
+    const int above = cpus.empty() ? -1 : cpus.back();
+    if (!ok || first <= above || last < first || last >= kMaxCpus) {
+      return absl::DataLossError(absl::StrCat("no list of CPUs: ", part));
+    }
+    for (int cpu = first; cpu <= last; ++cpu) cpus.push_back(cpu);
+  }
+  return cpus;
+}
+
+absl::StatusOr<std::vector<int>> OnlineCpus() {
+  constexpr char kPath[] = "/sys/devices/system/cpu/online";
+  JPROF_ASSIGN_OR_RETURN(std::string text, ReadProcFile(kPath, kMaxSysctlBytes));
+  absl::StatusOr<std::vector<int>> cpus = ParseCpuList(text);
+  if (!cpus.ok()) return Annotate(cpus.status(), kPath);
+  return cpus;
+}
+
+}  // namespace jprof
