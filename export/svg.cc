@@ -443,7 +443,8 @@ class FlameGraph {
       self[category] = SaturatingAdd(self[category], nodes[i].self);
       present[category] = present[category] || category != kBase || nodes[i].self > 0;
     }
-    svg.Markup("<g id=\"legend\" font-size=\"11\">\n");
+    svg.Markup("<g id=\"legend\" font-size=\"11\">"
+               "<title>share of the samples in which this kind of code was executing</title>\n");
     int x = kPadding;
     for (size_t i = 0; i < kStyles.size(); ++i) {
       // "no stack" goes last.

@@ -165,8 +165,8 @@ function init() {
       else frame.text.removeAttribute("transform");
     }
     buttons.search.setAttribute("x", total - PAD);
-    buttons.ignorecase.setAttribute("x", total - PAD - 120);
-    buttons.unzoom.setAttribute("x", total - PAD - 230);
+    buttons.ignorecase.setAttribute("x", total - PAD - 105);
+    buttons.unzoom.setAttribute("x", total - PAD - 205);
     matched.setAttribute("x", total - PAD);
     if (field) field.box.setAttribute("x", total - PAD - 330);
     paint();
@@ -492,13 +492,14 @@ function init() {
     setCurrent(frame.index);
     zoomTo(frame.index, true);
   });
-  for (const type of ["mouseover", "focusin"]) {
-    group.addEventListener(type, (event) => describe(frameAt(event.target)));
+  // Focus is watched from the document: a group that listens to it would be focusable itself.
+  for (const [target, type] of [[group, "mouseover"], [document, "focusin"]]) {
+    target.addEventListener(type, (event) => describe(frameAt(event.target)));
   }
-  for (const type of ["mouseout", "focusout"]) {
-    group.addEventListener(type, () => describe(null));
+  for (const [target, type] of [[group, "mouseout"], [document, "focusout"]]) {
+    target.addEventListener(type, () => describe(null));
   }
-  group.addEventListener("focusin", (event) => {
+  document.addEventListener("focusin", (event) => {
     const frame = frameAt(event.target);
     if (frame && frame.index !== current) setCurrent(frame.index);
   });

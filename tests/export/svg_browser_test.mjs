@@ -1,0 +1,260 @@
+// The flame graph as a reader meets it: a browser, a mouse, a keyboard.
+//
+//   node svg_browser_test.mjs CHROMIUM WRITE_PROFILE SCRATCH_DIR
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { Browser } from "./browser.mjs";
+
+const [chromium, writeProfile, scratch] = process.argv.slice(2);
+
+// 1000 samples. `walk` calls itself: its 500 samples count once.
+const PROFILE = String.raw`
+# title: node app.js (pid 4711)
+# comment: 1,000 samples, 0 lost
+node;main;handle /srv/app.js:3_[j];walk /srv/app.js:12_[j] 100
+node;main;handle /srv/app.js:3_[j];walk /srv/app.js:12_[j];walk /srv/app.js:12_[j] 150
+node;main;handle /srv/app.js:3_[j];walk /srv/app.js:12_[j];walk /srv/app.js:12_[j];ArrayMap_[b] 250
+node;main;handle /srv/app.js:3_[j];Write Log /srv/app.js:50_[j];write;ksys_write_[k] 200
+node;main;operator()(int) 100
+node;main;operatorint 50
+node;main;[unknown] libz.so+0x12_[u] 50
+node;main;"><script>window.forged=1</script>]]><img src=x onerror=window.forged=1> 100
+`;
+
+mkdirSync(scratch, { recursive: true });
+const file = join(scratch, "browser.svg");
+execFileSync(writeProfile, ["svg", file], { input: PROFILE });
+const picture = readFileSync(file, "utf8");
+const url = pathToFileURL(file).href;
+
+const browser = await Browser.start(chromium);
+let failures = 0;
+
+// What the tests ask the page; `frame(name)` is the first frame whose name begins so.
+const HELPERS = `
+  window.frame = (name, nth = 0) => [...document.querySelectorAll("#frames > g")]
+    .filter((g) => g.querySelector("title").textContent.startsWith(name))[nth];
+  window.rect = (name, nth = 0) => frame(name, nth).querySelector("rect");
+  window.geometry = () => JSON.stringify([...document.querySelectorAll("#frames rect")]
+    .map((r) => ["x", "y", "width", "height", "fill"].map((a) => r.getAttribute(a))));
+  window.text = (id) => document.getElementById(id).textContent;
+  window.hidden = (id) => document.getElementById(id).classList.contains("hide");
+  window.matches = () => [...document.querySelectorAll("#frames > g.match")]
+    .map((g) => g.querySelector("title").textContent.replace(/ \\([^(]*\\)$/, ""));
+  window.params = () => Object.fromEntries(new URLSearchParams(location.search));
+  true`;
+
+async function test(name, body, query = "") {
+  const page = await browser.open(url + query);
+  try {
+    await page.evaluate(HELPERS);
+    await body(page);
+    assert.deepEqual(page.exceptions, [], "the page threw");
+    assert.equal(await page.evaluate("window.forged"), undefined, "a name became markup");
+    console.log(`ok   ${name}`);
+  } catch (error) {
+    failures += 1;
+    console.log(`FAIL ${name}\n${error.stack}`);
+  }
+}
+
+const searchFor = async (page, text) => {
+  await page.press("f", { control: true });
+  await page.until("document.activeElement.id === 'field'");
+  await page.type(text);
+  await page.press("Enter");
+};
+
+try {
+  await test("the unzoomed picture keeps the file's attributes in any window", async (page) => {
+    // As the file has it.
+    const before = JSON.stringify([...picture.matchAll(/<title>.*?<\/title><rect (.*?)\/>/g)]
+      .map(([, rect]) => [...rect.matchAll(/="(.*?)"/g)].map(([, value]) => value)));
+    assert.equal(await page.evaluate("geometry()"), before);
+    await page.send("Emulation.setDeviceMetricsOverride",
+                    { width: 1800, height: 700, deviceScaleFactor: 1, mobile: false });
+    await page.until("rect('all').getBoundingClientRect().width > 1700");
+    assert.equal(await page.evaluate("geometry()"), before);
+    assert.equal(await page.evaluate("rect('all').getAttribute('width')"), "1180.00");
+    const ratio = await page.evaluate(
+      "rect('handle').getBoundingClientRect().width / rect('all').getBoundingClientRect().width");
+    assert.ok(Math.abs(ratio - 0.7) < 0.002, `handle has ${ratio} of the width`);
+  });
+
+  await test("a click zooms, dims the callers and hides the rest", async (page) => {
+    const x = await page.evaluate("rect('Write Log').getAttribute('x')");
+    const y = await page.evaluate("rect('Write Log').getAttribute('y')");
+    assert.equal(await page.evaluate("hidden('unzoom')"), true);
+    await page.click("rect('Write Log')");
+    assert.equal(await page.evaluate("rect('Write Log').getAttribute('x')"), "10.00");
+    assert.equal(await page.evaluate("rect('Write Log').getAttribute('width')"), "1180.00");
+    assert.equal(await page.evaluate("rect('ksys_write').getAttribute('width')"), "1180.00");
+    for (const caller of ["all", "node", "main", "handle"]) {
+      assert.equal(await page.evaluate(`frame('${caller} ').classList.contains('parent')`), true);
+      assert.equal(await page.evaluate(`rect('${caller} ').getAttribute('width')`), "1180.00");
+    }
+    for (const other of ["walk", "operatorint", "ArrayMap"]) {
+      assert.equal(await page.evaluate(`getComputedStyle(frame('${other}')).display`), "none");
+    }
+    assert.deepEqual(await page.evaluate("params()"), { x, y });
+    assert.equal(await page.evaluate("hidden('unzoom')"), false);
+  });
+
+  await test("Reset Zoom brings the picture back", async (page) => {
+    const before = await page.evaluate("geometry()");
+    await page.click("rect('Write Log')");
+    assert.notEqual(await page.evaluate("geometry()"), before);
+    await page.click("document.getElementById('unzoom')");
+    assert.equal(await page.evaluate("geometry()"), before);
+    assert.equal(await page.evaluate("document.querySelectorAll('#frames .hide, #frames .parent').length"), 0);
+    assert.deepEqual(await page.evaluate("params()"), {});
+    assert.equal(await page.evaluate("hidden('unzoom')"), true);
+  });
+
+  await test("the address restores zoom and search", async (page) => {
+    await page.click("rect('handle')");
+    await searchFor(page, "walk");
+    const query = await page.evaluate("location.search");
+    await page.goto(url + query);
+    await page.evaluate(HELPERS);
+    assert.equal(await page.evaluate("rect('handle').getAttribute('width')"), "1180.00");
+    assert.equal(await page.evaluate("frame('main').classList.contains('parent')"), true);
+    assert.equal(await page.evaluate("text('matched')"), "Matched: 50.0% (71.4% of this view)");
+    assert.equal(await page.evaluate("location.search"), query);
+  });
+
+  await test("an address that names no frame shows the whole picture", async (page) => {
+    assert.equal(await page.evaluate("document.querySelectorAll('#frames .hide').length"), 0);
+  }, "?x=1.00&y=2");
+
+  await test("search counts each column once", async (page) => {
+    await searchFor(page, "walk");
+    assert.equal(await page.evaluate("matches().length"), 2);
+    assert.equal(await page.evaluate("text('matched')"), "Matched: 50.0%");
+    assert.equal(await page.evaluate("hidden('matched')"), false);
+    assert.equal(await page.evaluate("document.getElementById('search').classList.contains('show')"), true);
+    assert.notEqual(await page.evaluate("getComputedStyle(rect('walk')).fill"),
+                    await page.evaluate("getComputedStyle(rect('handle')).fill"));
+    assert.deepEqual(await page.evaluate("params()"), { s: "walk" });
+    await page.click("document.getElementById('search')");
+    assert.equal(await page.evaluate("matches().length"), 0);
+    assert.equal(await page.evaluate("hidden('matched')"), true);
+    assert.deepEqual(await page.evaluate("params()"), {});
+  });
+
+  await test("what is typed is text", async (page) => {
+    await searchFor(page, "operator()(");
+    assert.deepEqual(await page.evaluate("matches()"), ["operator()(int)"]);
+    await searchFor(page, "[unknown]");
+    assert.deepEqual(await page.evaluate("matches()"), ["[unknown] libz.so+0x12"]);
+    await searchFor(page, "<script>");
+    assert.equal(await page.evaluate("text('matched')"), "Matched: 10.0%");
+    await searchFor(page, "no such text [a-z]");
+    assert.equal(await page.evaluate("text('matched')"), "Matched: 0.0%");
+  });
+
+  await test("a pattern that no frame holds as text is a regular expression", async (page) => {
+    await searchFor(page, "ksys|Array");
+    assert.equal(await page.evaluate("text('matched')"), "Matched: 45.0%");
+    await searchFor(page, "/^oper.*t$/");
+    assert.deepEqual(await page.evaluate("matches()"), ["operatorint"]);
+  });
+
+  await test("the address's s is a regular expression", async (page) => {
+    assert.equal(await page.evaluate("text('matched')"), "Matched: 15.0%");
+  }, "?s=%5Eoperator");
+
+  await test("an s that is no regular expression is text", async (page) => {
+    assert.deepEqual(await page.evaluate("matches()"), ["operator()(int)"]);
+  }, "?s=%29%28int");
+
+  await test("Ctrl-I ignores case", async (page) => {
+    await searchFor(page, "WALK");
+    assert.equal(await page.evaluate("matches().length"), 0);
+    await page.press("i", { control: true });
+    assert.equal(await page.evaluate("matches().length"), 2);
+    assert.equal(await page.evaluate("document.getElementById('ignorecase').classList.contains('show')"), true);
+    await page.press("i", { control: true });
+    assert.equal(await page.evaluate("matches().length"), 0);
+  });
+
+  await test("F3 and / open the search, Escape drops what was typed", async (page) => {
+    await page.press("F3");
+    await page.until("document.activeElement.id === 'field'");
+    await page.type("main");
+    await page.until("matches().length === 1");
+    await page.press("Escape");
+    assert.equal(await page.evaluate("matches().length"), 0);
+    assert.equal(await page.evaluate("document.getElementById('field')"), null);
+    await page.press("/");
+    await page.until("document.activeElement.id === 'field'");
+    assert.equal(await page.evaluate("document.activeElement.value"), "");
+  });
+
+  await test("the pointer shows details", async (page) => {
+    await page.hover("rect('Write Log')");
+    assert.equal(await page.evaluate("text('details')"), "Write Log /srv/app.js:50 (200 samples, 20.00%)");
+    await page.hover("document.getElementById('title')");
+    assert.match(await page.evaluate("text('details')"), /^click zooms/);
+  });
+
+  await test("arrows walk, Enter zooms, Escape goes back step by step", async (page) => {
+    const focused = () => page.evaluate("document.activeElement.querySelector('title').textContent");
+    const widthOf = (name) => page.evaluate(`rect('${name}').getAttribute('width')`);
+    for (let i = 0; i < 3; i += 1) await page.press("ArrowUp");
+    assert.equal(await focused(), "handle /srv/app.js:3 (700 samples, 70.00%)");
+    assert.equal(await page.evaluate("text('details')"), await focused());
+    await page.press("ArrowUp");
+    assert.match(await focused(), /^walk/);
+    await page.press("ArrowLeft");
+    assert.match(await focused(), /^Write Log/);
+    await page.press("ArrowDown");
+    await page.press("Enter");
+    assert.equal(await widthOf("handle"), "1180.00");
+    await page.press("ArrowUp");
+    await page.press("Enter");
+    assert.equal(await widthOf("walk"), "1180.00");
+    await page.press("Escape");
+    assert.equal(await widthOf("handle"), "1180.00");
+    assert.notEqual(await widthOf("walk"), "1180.00");
+    await page.press("Escape");
+    assert.notEqual(await widthOf("handle"), "1180.00");
+  });
+
+  await test("Tab reaches one frame and every button", async (page) => {
+    const seen = [];
+    for (let i = 0; i < 4; i += 1) {
+      await page.press("Tab");
+      seen.push(await page.evaluate(
+        "document.activeElement.id || document.activeElement.querySelector?.('title')?.textContent"));
+    }
+    assert.equal(seen[0], "all (1,000 samples, 100%)");
+    assert.ok(seen.includes("search") && seen.includes("ignorecase"), seen.join());
+    await page.evaluate("document.getElementById('search').focus()");
+    await page.press("Enter");
+    await page.until("document.activeElement.id === 'field'");
+  });
+
+  await test("the picture is whole without scripts", async (page) => {
+    await page.send("Emulation.setScriptExecutionDisabled", { value: true });
+    await page.goto(url + "?s=walk");
+    const { root } = await page.send("DOM.getDocument", { depth: 1 });
+    const all = async (selector) =>
+      (await page.send("DOM.querySelectorAll", { nodeId: root.nodeId, selector })).nodeIds;
+    assert.equal((await all("#frames > g")).length, 14);
+    assert.equal((await all("#frames .hide")).length, 0);
+    const [label] = await all("#frames > g:nth-child(3) > text");
+    const { outerHTML } = await page.send("DOM.getOuterHTML", { nodeId: label });
+    assert.match(outerHTML, />main<\/text>/);
+    for (const button of ["unzoom", "search", "ignorecase"]) {
+      assert.equal((await all(`#${button}.hide`)).length, 1, button);
+    }
+  });
+} finally {
+  await browser.stop();
+}
+console.log(failures === 0 ? "all passed" : `${failures} failed`);
+process.exit(failures === 0 ? 0 : 1);
