@@ -3,6 +3,7 @@
 //   JPROF_BENCH_ELF=FILE symbolize_bench
 #include <elf.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,8 +12,9 @@
 #include <string>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "benchmark/benchmark.h"
+#include "helpers/perfmap/perf_map.h"
 #include "symbolize/elf_file.h"
 #include "symbolize/kernel_symbols.h"
 #include "symbolize/symbolizer.h"
@@ -90,6 +92,42 @@ void BM_LoadKernelSymbols(benchmark::State& state) {
   state.counters["symbols"] = static_cast<double>(symbols);
 }
 BENCHMARK(BM_LoadKernelSymbols)->Unit(benchmark::kMillisecond);
+
+// Lines as V8 writes them; every tenth reuses the address of an older one. state.range(0) lines.
+void BM_LoadPerfMap(benchmark::State& state) {
+  std::mt19937_64 random(1);
+  std::vector<uint64_t> starts;
+  std::string text;
+  uint64_t next = 0x7f0000000000;
+  for (int64_t i = 0; i < state.range(0); ++i) {
+    const uint64_t size = 64 + random() % 4096;
+    uint64_t start = next;
+    if (!starts.empty() && random() % 10 == 0) {
+      start = starts[random() % starts.size()];
+    } else {
+      next += size + random() % 64;
+    }
+    starts.push_back(start);
+    absl::StrAppendFormat(&text, "%x %x JS:*function%d /srv/app/node_modules/lib/index.js:%d:%d\n",
+                          start, size, i, random() % 2000, random() % 80);
+  }
+  UniqueFd fd(::memfd_create("perf.map", MFD_CLOEXEC));
+  if (::write(fd.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
+    return state.SkipWithError("cannot write the map");
+  }
+  size_t entries = 0;
+  for (auto _ : state) {
+    auto map = PerfMap::OpenFile(UniqueFd(::dup(fd.get())), "perf.map");
+    if (!map.ok() || !map->Update().ok() || map->exhausted()) {
+      return state.SkipWithError("cannot load the map");
+    }
+    entries = map->size();
+  }
+  state.SetItemsProcessed(state.iterations() * state.range(0));
+  state.SetBytesProcessed(state.iterations() * static_cast<int64_t>(text.size()));
+  state.counters["entries"] = static_cast<double>(entries);
+}
+BENCHMARK(BM_LoadPerfMap)->Arg(10'000)->Arg(2'000'000)->Unit(benchmark::kMillisecond);
 
 }  // namespace
 }  // namespace jprof

@@ -1,0 +1,415 @@
+#include "helpers/perfmap/perf_map.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "profiler/core/status.h"
+
+namespace jprof {
+namespace {
+
+constexpr size_t kReadBytes = 256 * 1024;
+// Two numbers with prefixes and blanks around them, then the name.
+constexpr size_t kMaxLineBytes = PerfMap::kMaxNameBytes + 64;
+constexpr size_t kBlockBytes = 256 * 1024;
+constexpr size_t kContinuityBytes = 64;
+constexpr size_t kMaxProcFileBytes = 64 * 1024;
+// A file counts as older than the process only by more than the kernel's clocks differ.
+constexpr int64_t kAgeSlackNs = 1'000'000'000;
+
+bool IsBlank(char c) { return c == ' ' || c == '\t'; }
+
+// Consumes a hexadecimal number with or without 0x. False: none, or more than 64 bits.
+bool ConsumeHex(absl::string_view* text, uint64_t* value) {
+  absl::string_view rest = *text;
+  if (rest.size() >= 2 && rest[0] == '0' && (rest[1] == 'x' || rest[1] == 'X')) {
+    rest.remove_prefix(2);
+  }
+  uint64_t result = 0;
+  size_t digits = 0;
+  for (; digits < rest.size(); ++digits) {
+    const char c = rest[digits];
+    unsigned digit;
+    if (c >= '0' && c <= '9') {
+      digit = static_cast<unsigned>(c - '0');
+    } else if ((c | 0x20) >= 'a' && (c | 0x20) <= 'f') {
+      digit = static_cast<unsigned>((c | 0x20) - 'a') + 10;
+    } else {
+      break;
+    }
+    if (result >> 60 != 0) return false;
+    result = result << 4 | digit;
+  }
+  if (digits == 0) return false;
+  rest.remove_prefix(digits);
+  *text = rest;
+  *value = result;
+  return true;
+}
+
+bool ConsumeBlanks(absl::string_view* text) {
+  size_t n = 0;
+  while (n < text->size() && IsBlank((*text)[n])) ++n;
+  text->remove_prefix(n);
+  return n > 0;
+}
+
+absl::StatusOr<std::string> ReadProcFile(int process, const char* name, absl::string_view what) {
+  UniqueFd fd(::openat(process, name, O_RDONLY | O_CLOEXEC));
+  if (!fd.valid()) return ErrnoStatus(errno, absl::StrCat(what, "/", name));
+  std::string text(kMaxProcFileBytes, '\0');
+  size_t used = 0;
+  while (used < text.size()) {
+    ssize_t got = ::read(fd.get(), text.data() + used, text.size() - used);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return ErrnoStatus(errno, absl::StrCat(what, "/", name));
+    if (got == 0) break;
+    used += static_cast<size_t>(got);
+  }
+  text.resize(used);
+  return text;
+}
+
+// The numbers of the line of /proc/PID/status that begins with `key`.
+std::vector<uint32_t> StatusNumbers(absl::string_view status, absl::string_view key) {
+  std::vector<uint32_t> numbers;
+  for (absl::string_view line : absl::StrSplit(status, '\n')) {
+    if (!absl::ConsumePrefix(&line, key)) continue;
+    for (absl::string_view word : absl::StrSplit(line, absl::ByAnyChar("\t "), absl::SkipEmpty())) {
+      uint32_t number;
+      if (absl::SimpleAtoi(word, &number)) numbers.push_back(number);
+    }
+    break;
+  }
+  return numbers;
+}
+
+// Who may have written the map: as user ids in our own user namespace.
+struct Owners {
+  uid_t process;
+  uid_t root;  // of the process's user namespace
+};
+
+uid_t NamespaceRoot(int process, absl::string_view what) {
+  auto map = ReadProcFile(process, "uid_map", what);
+  if (!map.ok()) return 0;
+  for (absl::string_view line : absl::StrSplit(*map, '\n')) {
+    std::vector<absl::string_view> words = absl::StrSplit(line, ' ', absl::SkipEmpty());
+    uint32_t inside, outside;
+    if (words.size() == 3 && absl::SimpleAtoi(words[0], &inside) && inside == 0 &&
+        absl::SimpleAtoi(words[1], &outside)) {
+      return outside;
+    }
+  }
+  return 0;
+}
+
+int64_t Nanoseconds(const timespec& t) { return int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec; }
+
+int64_t NowNs(clockid_t clock) {
+  timespec now;
+  ::clock_gettime(clock, &now);
+  return Nanoseconds(now);
+}
+
+// Wall-clock time at which the process started.
+absl::StatusOr<int64_t> StartTimeNs(int process, absl::string_view what) {
+  JPROF_ASSIGN_OR_RETURN(std::string stat, ReadProcFile(process, "stat", what));
+  // The command name may hold anything, closing parentheses too.
+  const size_t name_end = stat.rfind(')');
+  constexpr size_t kStartTime = 22 - 3;  // the field after the name is the third
+  std::vector<absl::string_view> fields;
+  if (name_end != std::string::npos) {
+    fields = absl::StrSplit(absl::string_view(stat).substr(name_end + 1), ' ', absl::SkipEmpty());
+  }
+  int64_t ticks;
+  if (fields.size() <= kStartTime || !absl::SimpleAtoi(fields[kStartTime], &ticks)) {
+    return absl::DataLossError(absl::StrCat(what, "/stat: no start time"));
+  }
+  const int64_t since_boot = ticks * (1'000'000'000 / ::sysconf(_SC_CLK_TCK));
+  return NowNs(CLOCK_REALTIME) - NowNs(CLOCK_BOOTTIME) + since_boot;
+}
+
+// Opens `path` below the root of the process without following any link, first as a mere name, and
+// for reading only once it is known to be a file that may be believed. Component by component with
+// O_NOFOLLOW, which is confined to the root as there is no link and no "..", on every kernel.
+absl::StatusOr<UniqueFd> OpenBelowRoot(int process, absl::string_view path,
+                                       absl::string_view message_name) {
+  UniqueFd at(::openat(process, "root", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!at.valid()) return ErrnoStatus(errno, absl::StrCat(message_name, ": root directory"));
+  std::vector<std::string> components = absl::StrSplit(path, '/', absl::SkipEmpty());
+  for (size_t i = 0; i < components.size(); ++i) {
+    if (components[i] == "..") {
+      return absl::InvalidArgumentError(absl::StrCat(message_name, ": '..' in the path"));
+    }
+    const bool last = i + 1 == components.size();
+    UniqueFd next(::openat(at.get(), components[i].c_str(),
+                           O_PATH | O_NOFOLLOW | O_CLOEXEC | (last ? 0 : O_DIRECTORY)));
+    if (!next.valid()) return ErrnoStatus(errno, message_name);
+    at = std::move(next);
+  }
+  return at;
+}
+
+absl::Status Believable(const struct stat& st, const Owners& owners, int64_t start_time_ns,
+                        absl::string_view name) {
+  auto refuse = [&](absl::string_view why) {
+    return absl::FailedPreconditionError(absl::StrCat(name, ": ignored: ", why));
+  };
+  if (S_ISLNK(st.st_mode)) return refuse("it is a symbolic link");
+  if (!S_ISREG(st.st_mode)) return refuse("it is not a regular file");
+  if (st.st_nlink != 1) return refuse(absl::StrCat("it has ", st.st_nlink, " hard links"));
+  if (st.st_uid != owners.process && st.st_uid != owners.root && st.st_uid != 0) {
+    return refuse(absl::StrCat("it belongs to user ", st.st_uid, ", the process to user ",
+                               owners.process));
+  }
+  if ((st.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+    return refuse(absl::StrCat("others may write to it (mode ",
+                               absl::Hex(st.st_mode >> 6 & 7), absl::Hex(st.st_mode >> 3 & 7),
+                               absl::Hex(st.st_mode & 7), ")"));
+  }
+  if (Nanoseconds(st.st_ctim) < start_time_ns - kAgeSlackNs) {
+    return refuse("it is older than the process");
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<UniqueFd> OpenBelieved(int process, absl::string_view path,
+                                      absl::string_view name) {
+  JPROF_ASSIGN_OR_RETURN(std::string status, ReadProcFile(process, "status", name));
+  std::vector<uint32_t> uids = StatusNumbers(status, "Uid:");
+  if (uids.size() < 2) return absl::DataLossError(absl::StrCat(name, ": owner of the process"));
+  const Owners owners = {uids[1], NamespaceRoot(process, name)};
+  JPROF_ASSIGN_OR_RETURN(int64_t start_time_ns, StartTimeNs(process, name));
+
+  JPROF_ASSIGN_OR_RETURN(UniqueFd found, OpenBelowRoot(process, path, name));
+  struct stat st;
+  if (::fstat(found.get(), &st) != 0) return ErrnoStatus(errno, name);
+  JPROF_RETURN_IF_ERROR(Believable(st, owners, start_time_ns, name));
+  UniqueFd fd(::open(absl::StrCat("/proc/self/fd/", found.get()).c_str(),
+                     O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
+  if (!fd.valid()) return ErrnoStatus(errno, name);
+  return fd;
+}
+
+}  // namespace
+
+PerfMap::PerfMap(UniqueFd fd, absl::string_view name, const PerfMapOptions& options)
+    : fd_(std::move(fd)), name_(name), options_(options) {}
+
+absl::StatusOr<PerfMap> PerfMap::Open(Pid pid, const PerfMapOptions& options) {
+  const std::string process_name = absl::StrCat("/proc/", pid);
+  UniqueFd process(::open(process_name.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!process.valid()) return ErrnoStatus(errno, process_name);
+
+  // The process names its map by the innermost of its numbers.
+  JPROF_ASSIGN_OR_RETURN(std::string status, ReadProcFile(process.get(), "status", process_name));
+  std::vector<uint32_t> pids = StatusNumbers(status, "NSpid:");
+  if (pids.empty()) return absl::DataLossError(absl::StrCat(process_name, "/status: no NSpid"));
+  std::string path = absl::StrCat(options.directory, "/perf-", pids.back(), ".map");
+  std::string name = absl::StrCat(process_name, "/root", path);
+
+  JPROF_ASSIGN_OR_RETURN(UniqueFd fd, OpenBelieved(process.get(), path, name));
+  PerfMap map(std::move(fd), name, options);
+  map.process_ = std::move(process);
+  map.path_ = std::move(path);
+  return map;
+}
+
+absl::StatusOr<PerfMap> PerfMap::OpenFile(UniqueFd fd, absl::string_view name,
+                                          const PerfMapOptions& options) {
+  struct stat st;
+  if (::fstat(fd.get(), &st) != 0) return ErrnoStatus(errno, name);
+  if (!S_ISREG(st.st_mode)) {
+    return absl::FailedPreconditionError(absl::StrCat(name, ": not a regular file"));
+  }
+  return PerfMap(std::move(fd), name, options);
+}
+
+absl::Status PerfMap::Update() {
+  changed_ = false;
+  JPROF_RETURN_IF_ERROR(FollowReplacement());
+  JPROF_RETURN_IF_ERROR(CheckContinuity());
+
+  std::string buffer(kReadBytes, '\0');
+  size_t used = 0;  // bytes of an unfinished line at the start of the buffer; they follow offset_
+  absl::Status status;
+  while (!exhausted_) {
+    ssize_t got = ::pread(fd_.get(), buffer.data() + used, buffer.size() - used,
+                          static_cast<off_t>(offset_ + used));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) status = ErrnoStatus(errno, absl::StrCat("cannot read ", name_));
+    if (got <= 0) break;
+    bytes_read_ += static_cast<uint64_t>(got);
+    absl::string_view rest(buffer.data(), used + static_cast<size_t>(got));
+    const absl::string_view all = rest;
+    while (!exhausted_) {
+      const size_t newline = rest.find('\n');
+      if (newline == absl::string_view::npos) break;
+      if (!in_long_line_) AddLine(rest.substr(0, newline));
+      in_long_line_ = false;
+      rest.remove_prefix(newline + 1);
+    }
+    if (rest.size() > kMaxLineBytes && !exhausted_) {
+      // A line without an end in sight: its name is full already, the rest of it goes.
+      if (!in_long_line_) AddLine(rest);
+      in_long_line_ = true;
+    }
+    if (in_long_line_) rest = "";
+    const absl::string_view parsed = all.substr(0, all.size() - rest.size());
+    offset_ += parsed.size();
+    const size_t tail = std::min(parsed.size(), kContinuityBytes);
+    before_offset_.append(parsed.data() + parsed.size() - tail, tail);
+    before_offset_.erase(0, before_offset_.size() -
+                                std::min(before_offset_.size(), kContinuityBytes));
+    used = rest.size();
+    std::memmove(buffer.data(), rest.data(), used);
+    if (bytes_read_ >= options_.max_bytes) exhausted_ = true;
+  }
+  if (changed_) ++generation_;
+  return status;
+}
+
+// Takes the file that is at the path now, if it is another one.
+absl::Status PerfMap::FollowReplacement() {
+  if (!process_.valid()) return absl::OkStatus();
+  absl::StatusOr<UniqueFd> fd = OpenBelieved(process_.get(), path_, name_);
+  if (absl::IsNotFound(fd.status())) return absl::OkStatus();
+  JPROF_RETURN_IF_ERROR(fd.status());
+  struct stat now, before;
+  if (::fstat(fd->get(), &now) != 0 || ::fstat(fd_.get(), &before) != 0) {
+    return ErrnoStatus(errno, name_);
+  }
+  // Our descriptor keeps the old inode in use, so its number cannot be given to another file.
+  if (now.st_dev == before.st_dev && now.st_ino == before.st_ino) return absl::OkStatus();
+  fd_ = *std::move(fd);
+  StartOver();
+  return absl::OkStatus();
+}
+
+// Starts over if the bytes before offset_ are no longer those that were read.
+absl::Status PerfMap::CheckContinuity() {
+  if (offset_ == 0) return absl::OkStatus();
+  char now[kContinuityBytes];
+  const size_t size = before_offset_.size();
+  ssize_t got;
+  do {
+    got = ::pread(fd_.get(), now, size, static_cast<off_t>(offset_ - size));
+  } while (got < 0 && errno == EINTR);
+  if (got < 0) return ErrnoStatus(errno, absl::StrCat("cannot read ", name_));
+  if (absl::string_view(now, static_cast<size_t>(got)) != before_offset_) StartOver();
+  return absl::OkStatus();
+}
+
+void PerfMap::StartOver() {
+  changed_ = changed_ || !entries_.empty();
+  ++counters_.restarts;
+  entries_.clear();
+  blocks_.clear();
+  block_left_ = 0;
+  name_bytes_ = 0;
+  offset_ = 0;
+  in_long_line_ = false;
+  before_offset_.clear();
+  exhausted_ = bytes_read_ >= options_.max_bytes;
+}
+
+void PerfMap::AddLine(absl::string_view line) {
+  ++counters_.lines;
+  if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
+  uint64_t begin, size;
+  if (!ConsumeHex(&line, &begin) || !ConsumeBlanks(&line) || !ConsumeHex(&line, &size) ||
+      line.size() < 2 || !IsBlank(line[0])) {
+    ++counters_.skipped_malformed;
+    return;
+  }
+  line.remove_prefix(1);
+  if (size == 0) {
+    ++counters_.skipped_empty;
+    return;
+  }
+  if (begin + size < begin) {
+    ++counters_.skipped_wrapping;
+    return;
+  }
+  if (line.size() > kMaxNameBytes) {
+    ++counters_.names_cut;
+    line = line.substr(0, kMaxNameBytes);
+  }
+  Insert(begin, begin + size, line);
+}
+
+void PerfMap::Insert(uint64_t begin, uint64_t end, absl::string_view name) {
+  // One line adds two entries at most: itself and the second half of one that it splits.
+  if (entries_.size() + 2 > options_.max_entries ||
+      name_bytes_ + name.size() > options_.max_name_bytes) {
+    exhausted_ = true;
+    return;
+  }
+  changed_ = true;
+  const Entry entry = {end, Keep(name), name.size()};
+
+  auto it = entries_.upper_bound(begin);
+  if (it != entries_.begin()) {
+    auto before = std::prev(it);
+    const Entry older = before->second;
+    if (before->first == begin && older.end == end) {
+      before->second = entry;
+      return;
+    }
+    if (older.end > begin) {
+      if (before->first < begin) {
+        before->second.end = begin;
+      } else {
+        it = entries_.erase(before);
+      }
+      if (older.end > end) {
+        entries_.emplace(end, older);
+        entries_.emplace(begin, entry);
+        return;
+      }
+    }
+  }
+  while (it != entries_.end() && it->first < end) {
+    const Entry older = it->second;
+    it = entries_.erase(it);
+    if (older.end > end) {
+      entries_.emplace(end, older);
+      break;
+    }
+  }
+  entries_.emplace(begin, entry);
+}
+
+const char* PerfMap::Keep(absl::string_view name) {
+  if (name.size() > block_left_) {
+    blocks_.push_back(std::make_unique_for_overwrite<char[]>(kBlockBytes));
+    block_left_ = kBlockBytes;
+  }
+  char* copy = blocks_.back().get() + (kBlockBytes - block_left_);
+  std::memcpy(copy, name.data(), name.size());
+  block_left_ -= name.size();
+  name_bytes_ += name.size();
+  return copy;
+}
+
+std::optional<absl::string_view> PerfMap::Find(Address address) const {
+  auto after = entries_.upper_bound(address.value);
+  if (after == entries_.begin()) return std::nullopt;
+  const Entry& entry = std::prev(after)->second;
+  if (address.value >= entry.end) return std::nullopt;
+  return absl::string_view(entry.name, entry.name_size);
+}
+
+}  // namespace jprof
