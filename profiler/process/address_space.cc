@@ -70,6 +70,7 @@ void AddressSpace::Add(Mapping mapping) {
       Entry left = std::move(old);
       left.mapping.range.end = mapping.range.begin;
       tree.Insert(std::move(left));
+      it = tree.by_begin.lower_bound(mapping.range.begin.value);  // insertions move everything
     }
     if (sticks_out_right) break;
   }

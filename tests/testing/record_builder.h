@@ -39,8 +39,8 @@ class RecordBuilder {
   };
   RecordBuilder& Mmap2(Pid pid, Tid tid, AddressRange range, absl::string_view path,
                        const MmapFields& fields) {
-    Begin(PERF_RECORD_MMAP2, PERF_RECORD_MISC_USER |
-                                 (fields.build_id ? PERF_RECORD_MISC_MMAP_BUILD_ID : 0));
+    Begin(PERF_RECORD_MMAP2,
+          PERF_RECORD_MISC_USER | (fields.build_id ? PERF_RECORD_MISC_MMAP_BUILD_ID : 0));
     Put(pid).Put(tid).Put(range.begin.value).Put(range.end.value - range.begin.value);
     Put(fields.offset.value);
     if (fields.build_id) {

@@ -18,7 +18,8 @@ class Child {
  public:
   // `command`: path of the program, then its arguments. The child dies with this process too.
   static absl::StatusOr<Child> Spawn(const std::vector<std::string>& command);
-  // Spawn, then wait for the line "ready": the program has reached the state that its test is about.
+  // Spawn, then wait for the line "ready": the program has reached the state that its test is
+  // about.
   static absl::StatusOr<Child> SpawnReady(const std::vector<std::string>& command);
 
   Child(Child&& other) noexcept;

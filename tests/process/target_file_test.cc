@@ -1,0 +1,215 @@
+#include "profiler/process/target_file.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+
+#include "absl/strings/match.h"
+#include "profiler/process/proc_maps.h"
+#include "tests/testing/spawn.h"
+
+namespace jprof {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string ReadAll(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  return std::string(std::istreambuf_iterator<char>(in), {});
+}
+
+std::string ReadAll(const UniqueFd& fd) {
+  std::string text, chunk(65536, '\0');
+  ssize_t n;
+  while ((n = ::read(fd.get(), chunk.data(), chunk.size())) > 0) {
+    text.append(chunk, 0, static_cast<size_t>(n));
+  }
+  return text;
+}
+
+void WriteAll(const fs::path& path, const std::string& text) {
+  std::ofstream(path, std::ios::binary) << text;
+}
+
+class TargetFileTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string name = ::testing::TempDir() + "/target_file_XXXXXX";
+    ASSERT_NE(::mkdtemp(name.data()), nullptr);
+    dir_ = fs::canonical(name);
+  }
+  void TearDown() override { fs::remove_all(dir_); }
+
+  // The executable mapping whose path begins with `path`.
+  static Mapping ExecutableMapping(Pid pid, const std::string& path) {
+    auto maps = ReadProcMaps(pid);
+    EXPECT_TRUE(maps.ok()) << maps.status();
+    for (const ProcMapping& m : *maps) {
+      if (m.executable && absl::StartsWith(m.path, path))
+        return {m.range, m.offset, m.file, m.path};
+    }
+    ADD_FAILURE() << "no mapping of " << path;
+    return {};
+  }
+  // map_files wants privileges.
+  static bool MayUseMapFiles() { return ::geteuid() == 0; }
+
+  fs::path dir_;
+};
+
+TEST_F(TargetFileTest, TheMappedFileIsOpenedForReading) {
+  auto child = Child::SpawnReady({TestProgram("spin")});
+  ASSERT_TRUE(child.ok()) << child.status();
+  auto fd = OpenMappedFile(child->pid(), ExecutableMapping(child->pid(), TestProgram("spin")));
+  ASSERT_TRUE(fd.ok()) << fd.status();
+  EXPECT_EQ(ReadAll(*fd), ReadAll(TestProgram("spin")));
+  EXPECT_EQ(::fcntl(fd->get(), F_GETFL) & O_ACCMODE, O_RDONLY);
+  EXPECT_NE(::fcntl(fd->get(), F_GETFD) & FD_CLOEXEC, 0);
+}
+
+TEST_F(TargetFileTest, APieceOfAMappingOpensTheSameFile) {
+  auto child = Child::SpawnReady({TestProgram("spin")});
+  ASSERT_TRUE(child.ok()) << child.status();
+  Mapping mapping = ExecutableMapping(child->pid(), TestProgram("spin"));
+  mapping.path = "//gone";  // so that map_files must do
+  mapping.range.begin = mapping.range.begin + 16;
+  if (!MayUseMapFiles()) GTEST_SKIP() << "map_files needs root";
+  auto fd = OpenMappedFile(child->pid(), mapping);
+  ASSERT_TRUE(fd.ok()) << fd.status();
+  EXPECT_EQ(ReadAll(*fd), ReadAll(TestProgram("spin")));
+}
+
+TEST_F(TargetFileTest, AReplacedFileIsTheOneThatIsMappedOrNone) {
+  const fs::path program = dir_ / "program";
+  fs::copy_file(TestProgram("spin"), program);
+  auto child = Child::SpawnReady({program});
+  ASSERT_TRUE(child.ok()) << child.status();
+  const Mapping mapping = ExecutableMapping(child->pid(), program);
+  WriteAll(dir_ / "new", "the next version");
+  fs::rename(dir_ / "new", program);
+  auto fd = OpenMappedFile(child->pid(), mapping);
+  if (!MayUseMapFiles()) {
+    EXPECT_FALSE(fd.ok());
+    return;
+  }
+  ASSERT_TRUE(fd.ok()) << fd.status();
+  EXPECT_EQ(ReadAll(*fd), ReadAll(TestProgram("spin")));
+}
+
+TEST_F(TargetFileTest, ADeletedFileIsOpenedThroughTheMapping) {
+  if (!MayUseMapFiles()) GTEST_SKIP() << "map_files needs root";
+  const fs::path program = dir_ / "program";
+  fs::copy_file(TestProgram("spin"), program);
+  auto child = Child::SpawnReady({program});
+  ASSERT_TRUE(child.ok()) << child.status();
+  fs::remove(program);
+  const Mapping mapping = ExecutableMapping(child->pid(), program);
+  EXPECT_TRUE(absl::EndsWith(mapping.path, " (deleted)"));
+  auto fd = OpenMappedFile(child->pid(), mapping);
+  ASSERT_TRUE(fd.ok()) << fd.status();
+  EXPECT_EQ(ReadAll(*fd), ReadAll(TestProgram("spin")));
+}
+
+TEST_F(TargetFileTest, AnotherFileOfTheSameNameIsNotOpened) {
+  auto child = Child::SpawnReady({TestProgram("spin")});
+  ASSERT_TRUE(child.ok()) << child.status();
+  Mapping mapping = ExecutableMapping(child->pid(), TestProgram("spin"));
+  mapping.file.inode += 1;
+  EXPECT_TRUE(absl::IsNotFound(OpenMappedFile(child->pid(), mapping).status()));
+}
+
+TEST_F(TargetFileTest, MemoryWithoutAFileIsNotFound) {
+  Mapping vdso = ExecutableMapping(::getpid(), "[vdso]");
+  EXPECT_TRUE(absl::IsNotFound(OpenMappedFile(::getpid(), vdso).status()));
+}
+
+TEST_F(TargetFileTest, AFifoOrADeviceOrAFolderIsRefusedWithoutWaiting) {
+  ASSERT_EQ(::mkfifo((dir_ / "fifo").c_str(), 0600), 0);
+  for (const std::string& path :
+       {(dir_ / "fifo").string(), std::string("/dev/null"), dir_.string()}) {
+    auto fd = OpenInProcessRoot(::getpid(), path, LinkPolicy::kFollowInRoot);
+    EXPECT_EQ(fd.status().code(), absl::StatusCode::kInvalidArgument) << path;
+  }
+}
+
+TEST_F(TargetFileTest, MagicLinksAreNotFollowed) {
+  EXPECT_FALSE(OpenInProcessRoot(::getpid(), "/proc/self/exe", LinkPolicy::kFollowInRoot).ok());
+}
+
+TEST_F(TargetFileTest, LinksAreFollowedOnlyIfAllowed) {
+  WriteAll(dir_ / "file", "content");
+  fs::create_symlink("file", dir_ / "link");
+  auto fd = OpenInProcessRoot(::getpid(), dir_ / "link", LinkPolicy::kFollowInRoot);
+  ASSERT_TRUE(fd.ok()) << fd.status();
+  EXPECT_EQ(ReadAll(*fd), "content");
+  EXPECT_FALSE(OpenInProcessRoot(::getpid(), dir_ / "link", LinkPolicy::kRefuse).ok());
+  EXPECT_TRUE(OpenInProcessRoot(::getpid(), dir_ / "file", LinkPolicy::kRefuse).ok());
+}
+
+TEST_F(TargetFileTest, OddPathsAreRefused) {
+  for (const std::string& path :
+       {std::string(), std::string("relative"), std::string("/a\0b", 4)}) {
+    auto fd = OpenInProcessRoot(::getpid(), path, LinkPolicy::kFollowInRoot);
+    EXPECT_EQ(fd.status().code(), absl::StatusCode::kInvalidArgument) << path;
+  }
+}
+
+TEST_F(TargetFileTest, LinksInAPrivateRootDoNotLeadOutOfIt) {
+  if (::geteuid() != 0) GTEST_SKIP() << "chroot needs root";
+  const fs::path jail = dir_ / "jail";
+  fs::create_directory(jail);
+  WriteAll(dir_ / "secret", "the host's");
+  WriteAll(jail / "secret", "the target's");
+  fs::create_symlink("../../../../../../../../../../../.." + (dir_ / "secret").string(),
+                     jail / "climbing");
+  fs::create_symlink(dir_ / "secret", jail / "absolute");
+  fs::create_symlink("/secret", jail / "inside");
+  int ready[2];
+  ASSERT_EQ(::pipe2(ready, O_CLOEXEC), 0);
+  const pid_t pid = ::fork();
+  ASSERT_GE(pid, 0);
+  if (pid == 0) {
+    const bool ok = ::chroot(jail.c_str()) == 0 && ::write(ready[1], "r", 1) == 1;
+    if (ok) ::pause();
+    ::_exit(1);
+  }
+  ::close(ready[1]);
+  char byte = 0;
+  const bool started = ::read(ready[0], &byte, 1) == 1;
+  ::close(ready[0]);
+  auto climbing = OpenInProcessRoot(pid, "/climbing", LinkPolicy::kFollowInRoot);
+  auto absolute = OpenInProcessRoot(pid, "/absolute", LinkPolicy::kFollowInRoot);
+  auto dots = OpenInProcessRoot(pid, "/../secret", LinkPolicy::kFollowInRoot);
+  auto inside = OpenInProcessRoot(pid, "/inside", LinkPolicy::kFollowInRoot);
+  ::kill(pid, SIGKILL);
+  ::waitpid(pid, nullptr, 0);
+  ASSERT_TRUE(started);
+  EXPECT_TRUE(absl::IsNotFound(climbing.status())) << climbing.status();
+  EXPECT_TRUE(absl::IsNotFound(absolute.status())) << absolute.status();
+  ASSERT_TRUE(dots.ok()) << dots.status();
+  EXPECT_EQ(ReadAll(*dots), "the target's");
+  ASSERT_TRUE(inside.ok()) << inside.status();
+  EXPECT_EQ(ReadAll(*inside), "the target's");
+}
+
+TEST_F(TargetFileTest, AProcessThatIsGoneIsNotFound) {
+  auto child = Child::SpawnReady({TestProgram("spin")});
+  ASSERT_TRUE(child.ok()) << child.status();
+  const Pid pid = child->pid();
+  const Mapping mapping = ExecutableMapping(pid, TestProgram("spin"));
+  child->Signal(SIGKILL);
+  child->Wait();
+  EXPECT_TRUE(absl::IsNotFound(OpenMappedFile(pid, mapping).status()));
+}
+
+}  // namespace
+}  // namespace jprof

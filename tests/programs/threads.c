@@ -1,0 +1,30 @@
+/* Says ready with one thread. At a byte on stdin starts a thread "worker" that burns CPU, and says
+   ready again from it. Ends with its input. */
+#define _GNU_SOURCE
+#include <pthread.h>
+
+#include "common.h"
+
+static volatile unsigned long sink;
+
+NOINLINE void worker_loop(void) {
+  for (;;) sink++;
+}
+
+static void* worker(void* unused) {
+  (void)unused;
+  pthread_setname_np(pthread_self(), "worker");
+  say_ready();
+  worker_loop();
+  return 0;
+}
+
+int main(void) {
+  say_ready();
+  if (!wait_byte()) return 0;
+  pthread_t thread;
+  if (pthread_create(&thread, 0, worker, 0) != 0) return 1;
+  while (wait_byte()) {
+  }
+  return 0;
+}
