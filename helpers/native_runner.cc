@@ -59,7 +59,7 @@ NativeRunner::Result NativeRunner::Walk(const jp_process& process, Pid pid,
   std::vector<jp_frame> frames(JP_MAX_FRAMES);
   __u32 depth = 0;
   __u32 end = set_.native_walk(&host, &process, static_cast<__u32>(pid), registers.pc, registers.sp,
-                               registers.fp, frames.data(), &depth);
+                               registers.fp, registers.stack_base, frames.data(), &depth);
   result.stack.pid = pid;
   result.stack.end = static_cast<WalkEnd>(end);
   result.stack.frames.reserve(depth);

@@ -38,6 +38,7 @@ struct jp_walk {
 	__u32 leaf; /* not 0: pc is where the thread stood, else a return address */
 
 	/* Of the walk. */
+	__u64 base; /* of the stack: where it begins, or a little above; 0: not known */
 	__u32 tgid;
 	__u32 end; /* enum jp_walk_end, once done */
 	__u32 depth;

@@ -18,10 +18,10 @@ struct jp_host {
 	void (*count)(void *context, int answer);
 };
 
-/* The type of each set's walk (RuntimeSet::native_walk). Walks one stack. Writes at most JP_MAX_FRAMES frames, leaf first, their number to *depth, and
+/* The type of each set's walk (RuntimeSet::native_walk). Walks one stack. `base` is the stack's, 0 where not known. Writes at most JP_MAX_FRAMES frames, leaf first, their number to *depth, and
  * returns the enum jp_walk_end. */
 __u32 jp_native_walk(const struct jp_host *host, const struct jp_process *process, __u32 tgid, __u64 pc,
-		     __u64 sp, __u64 fp, struct jp_frame *frames, __u32 *depth);
+		     __u64 sp, __u64 fp, __u64 base, struct jp_frame *frames, __u32 *depth);
 
 #ifdef __cplusplus
 }

@@ -50,6 +50,7 @@ enum jp_walk_end {
 	JP_END_UNALIGNED = 4,
 	JP_END_NOT_USER = 5,
 	JP_END_DEPTH = 6,
+	JP_END_NEAR_BASE = 7,
 };
 
 /* Values of RawFrame::Kind. */

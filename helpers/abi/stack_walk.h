@@ -19,9 +19,16 @@
 /* Frames per subprogram: large enough to amortise the call, small enough to verify quickly. */
 #define JP_WALK_CHUNK 16
 
-static __always_inline void jp_walk_begin(struct jp_walk *w, __u32 tgid, __u64 pc, __u64 sp, __u64 fp)
+/* A C library without frame pointers leaves junk where the root's 0 should be. When a chain ends so
+ * within this distance of the stack's base, what is missing can only be the library's own start-up
+ * code: its frames, the environment or the thread-local storage fill the rest. */
+#define JP_NEAR_BASE 8192
+
+static __always_inline void jp_walk_begin(struct jp_walk *w, __u32 tgid, __u64 pc, __u64 sp, __u64 fp,
+					  __u64 base)
 {
 	w->tgid = tgid;
+	w->base = base;
 	w->pc = pc;
 	w->sp = sp;
 	w->fp = fp;
@@ -55,6 +62,8 @@ static __always_inline int jp_ask_runtime(struct jp_walk *w);
 
 static __always_inline int jp_done(struct jp_walk *w, __u32 end)
 {
+	if (end != JP_END_ROOT && end != JP_END_DEPTH && w->base - w->fp < JP_NEAR_BASE)
+		end = JP_END_NEAR_BASE;
 	w->end = end;
 	return 1;
 }

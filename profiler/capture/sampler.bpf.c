@@ -28,9 +28,18 @@
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
-/* The two kernel structures that are looked into; offsets are relocated when the object is loaded. */
+/* What is looked into of the kernel's structures; offsets are relocated when the object is loaded. */
+struct mm_struct {
+	unsigned long start_stack;
+} __attribute__((preserve_access_index));
+
+struct thread_struct {
+	unsigned long fsbase;
+} __attribute__((preserve_access_index));
+
 struct task_struct {
 	struct mm_struct *mm;
+	struct thread_struct thread;
 } __attribute__((preserve_access_index));
 
 struct pt_regs___kernel {
@@ -148,7 +157,7 @@ static __always_inline int jp_take_user_stack(struct bpf_perf_event_data *ctx, _
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct jp_walk *w = jp_scratch();
 	struct jp_process *process;
-	__u64 pc, sp, fp, cs;
+	__u64 pc, sp, fp, cs, base;
 
 	*number = 0;
 	if (!w || !task->mm)
@@ -178,7 +187,12 @@ static __always_inline int jp_take_user_stack(struct bpf_perf_event_data *ctx, _
 		bpf_probe_read_kernel(&w->process, sizeof(w->process), process);
 	else
 		w->process.range_count = 0;
-	jp_walk_begin(w, tgid, pc, sp, fp);
+	/* The thread control block lies above a thread's stack, behind its thread-local storage. The
+	 * main thread's is elsewhere: its stack begins where the kernel put it. */
+	base = task->thread.fsbase;
+	if (base - sp >= task->mm->start_stack - sp)
+		base = task->mm->start_stack;
+	jp_walk_begin(w, tgid, pc, sp, fp, base);
 	jp_walk_all(w);
 	return jp_send_user_stack(w, number);
 }

@@ -25,8 +25,9 @@ enum class WalkEnd : uint8_t {
   kUnaligned = 4,     // the saved frame pointer is no multiple of 8
   kNotUserAddress = 5,  // a frame pointer or return address outside user space
   kDepthLimit = 6,    // more frames than a record holds
+  kNearBase = 7,      // no further link, but hardly any stack is left above: see Namer
 };
-inline constexpr int kWalkEndCount = 7;
+inline constexpr int kWalkEndCount = 8;
 
 // One frame as the walk wrote it, leaf first. Mirrors struct jp_frame.
 struct RawFrame {

@@ -26,6 +26,7 @@ struct PendingFrame {
     kNamed,    // index: into FrameTable::names; value: for distinct frames of one function: 0
     kUnknown,  // index: into FrameTable::names, which holds what is known
     kBuiltin,  // as kImage, in the code of runtime `runtime`
+    kTruncation,  // the marker where callers are missing; value 1: hardly any (WalkEnd::kNearBase)
   };
   Kind kind = Kind::kUnknown;
   uint8_t runtime = 0;

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "symbolize/kernel_symbols.h"
@@ -14,6 +15,7 @@
 namespace jprof {
 namespace {
 
+constexpr absl::string_view kTruncated = "[truncated]";
 constexpr absl::string_view kKernelImage = "[kernel.kallsyms]";
 
 // The first functions of threads, in glibc and musl: a stack that ends in one is whole, even where
@@ -26,6 +28,15 @@ bool IsRootFunction(absl::string_view name) {
   };
   name = name.substr(0, name.find('@'));
   return std::find(std::begin(kRoots), std::end(kRoots), name) != std::end(kRoots);
+}
+
+// A distribution's C library has no symbols for its start-up code. A stack that ends in it right
+// below its base (WalkEnd::kNearBase) ends there.
+bool IsCLibrary(absl::string_view base_name) {
+  for (absl::string_view prefix : {"libc.so", "libc-2", "libpthread", "ld-musl", "libc.musl"}) {
+    if (absl::StartsWith(base_name, prefix)) return true;
+  }
+  return false;
 }
 
 absl::string_view BaseName(absl::string_view path) {
@@ -109,12 +120,18 @@ void Namer::NameFrames(const FrameTable& frames, ImageTable& images, const Runti
         }
         break;
       }
+      case PendingFrame::Kind::kTruncation:
+        named.counts = {};
+        named.is_truncation = true;
+        named.is_near_base = frame.value != 0;
+        named.location =
+            Place(ImageId{}, 0, kTruncated, kTruncated, "", 0, FrameKind::kMarker);
+        break;
       case PendingFrame::Kind::kNamed:
       case PendingFrame::Kind::kUnknown: {
         const PendingName& name = frames.names()[frame.index];
         const bool unnamed = frame.kind == PendingFrame::Kind::kUnknown;
-        named.is_truncation = name.kind == FrameKind::kMarker;
-        named.counts = {.frames = !named.is_truncation,
+        named.counts = {.frames = 1,
                         .unnamed = unnamed,
                         .script = name.kind == FrameKind::kScript || unnamed,
                         .script_unnamed = unnamed};
@@ -133,6 +150,7 @@ void Namer::NameFrames(const FrameTable& frames, ImageTable& images, const Runti
             query.offsets.begin());
         const SymbolName symbol = at < query.names.size() ? query.names[at] : SymbolName{};
         const uint64_t address = pinned.base + frame.value;
+        named.in_c_library = IsCLibrary(BaseName(pinned.path));
         if (frame.kind == PendingFrame::Kind::kBuiltin && !symbol.name.empty()) {
           const Runtime* runtime = runtimes.RuntimeByNumber(frame.runtime);
           auto builtin = runtime->DescribeBuiltin(symbol.name);
@@ -170,15 +188,15 @@ void Namer::BuildStacks(const FrameTable& frames) {
     if (node.caller != FrameTable::kNoStack) result = stacks_[node.caller];
     if (frame.is_truncation) {
       result.stack.rooted = false;
-      result.truncation = frame.location;
+      result.truncation = &frame;
     } else if (frame.location.valid()) {
-      if (result.truncation.valid()) {
-        if (frame.is_root_function) {
+      if (result.truncation != nullptr) {
+        if (frame.is_root_function || (frame.in_c_library && result.truncation->is_near_base)) {
           result.stack.rooted = true;
         } else {
-          result.stack.id = builder_.AddStack(StackId{}, result.truncation);
+          result.stack.id = builder_.AddStack(StackId{}, result.truncation->location);
         }
-        result.truncation = LocationId{};
+        result.truncation = nullptr;
       }
       result.stack.id = builder_.AddStack(result.stack.id, frame.location);
       Counts& counts = result.stack.counts;

@@ -41,11 +41,13 @@ class Namer {
     LocationId location;  // invalid: left out of the picture
     Counts counts;
     bool is_root_function = false;
+    bool in_c_library = false;
     bool is_truncation = false;
+    bool is_near_base = false;  // of a truncation
   };
   struct NamedStack {
     Stack stack;
-    LocationId truncation;  // the marker that is still to be placed above the next frame
+    const NamedFrame* truncation = nullptr;  // the marker, still to be placed above the next frame
   };
 
   void NameFrames(const FrameTable& frames, ImageTable& images, const RuntimeTable& runtimes,

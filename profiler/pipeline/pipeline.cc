@@ -15,8 +15,6 @@ namespace {
 constexpr uint64_t kRereadMapsAfterNs = 200'000'000;
 constexpr size_t kMaxPerfMaps = 256;
 
-constexpr absl::string_view kTruncated = "[truncated]";
-
 MapEvent ToMapEvent(Pid pid, uint64_t time_ns, const ProcMapping& m) {
   return MapEvent{time_ns, pid, m.range, m.offset, m.file, m.path};
 }
@@ -199,6 +197,7 @@ void Pipeline::Resolve(UserStack& stack, const Process* process) {
   resolved.reserve(stack.event.frames.size() + 1);
   stack.uses_perf_map = false;
   bool truncated = stack.event.end != WalkEnd::kRoot && stack.event.end != WalkEnd::kNoUserStack;
+  bool near_base = stack.event.end == WalkEnd::kNearBase;
   for (const RawFrame& frame : stack.event.frames) {
     bool plausible;
     const uint32_t id = ResolveFrame(frame, pid, process, stack, plausible);
@@ -206,12 +205,14 @@ void Pipeline::Resolve(UserStack& stack, const Process* process) {
     // a frame pointer, and what it found behind is no stack.
     if (!plausible && frame.is_return_address) {
       truncated = true;
+      near_base = false;
       break;
     }
     resolved.push_back(id);
   }
   if (truncated) {
-    resolved.push_back(NamedFrame({.name = std::string(kTruncated), .kind = FrameKind::kMarker}));
+    resolved.push_back(
+        frames_.InternFrame({.kind = PendingFrame::Kind::kTruncation, .value = near_base}));
   }
   uint32_t node = FrameTable::kNoStack;
   for (auto it = resolved.rbegin(); it != resolved.rend(); ++it) {
