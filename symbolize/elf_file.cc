@@ -52,8 +52,8 @@ bool PreadAll(int fd, uint64_t offset, void* out, size_t size) {
   return true;
 }
 
-// Anonymous memory of its own: a table of many megabytes goes back to the kernel when it ends, which
-// free() does not promise.
+// Anonymous memory of its own: a table of many megabytes goes back to the kernel when it ends,
+// which free() does not promise.
 class Pages {
  public:
   explicit Pages(size_t size) : size_(size) {
@@ -148,12 +148,12 @@ struct ElfFile::State {
   std::string name;
   uint64_t file_size = 0;
   std::string build_id;
-  std::vector<Segment> segments;   // as in the file
-  std::vector<Range> executable;   // sorted by begin
+  std::vector<Segment> segments;  // as in the file
+  std::vector<Range> executable;  // sorted by begin
   SymbolTable symtab;
   SymbolTable dynsym;
-  std::vector<StubSection> stubs;             // x86-64 only
-  std::vector<RelocationTable> relocations;   // against dynsym
+  std::vector<StubSection> stubs;            // x86-64 only
+  std::vector<RelocationTable> relocations;  // against dynsym
 
   absl::Status ReadFailed(absl::string_view what) const {
     if (errno == 0) return Damaged(absl::StrCat(what, " leaves the file"));
@@ -197,8 +197,7 @@ absl::StatusOr<ElfFile> ElfFile::Open(UniqueFd fd, absl::string_view name) {
     return state->ReadFailed("the header");
   }
   if (header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_ident[EI_DATA] != ELFDATA2LSB) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(name, ": not a 64-bit little-endian ELF file"));
+    return absl::InvalidArgumentError(absl::StrCat(name, ": not a 64-bit little-endian ELF file"));
   }
   if (header.e_type != ET_EXEC && header.e_type != ET_DYN) {
     return absl::InvalidArgumentError(
@@ -360,8 +359,8 @@ std::optional<ElfFile::Range> ElfFile::ExecutableRange(ElfAddress address) const
   return *std::prev(after);
 }
 
-absl::Status ElfFile::ForEachSymbolEntry(
-    Table which, absl::FunctionRef<bool(const SymbolEntry&)> visit) const {
+absl::Status ElfFile::ForEachSymbolEntry(Table which,
+                                         absl::FunctionRef<bool(const SymbolEntry&)> visit) const {
   const SymbolTable& table = state_->table(which);
   if (!table.present) return absl::OkStatus();
   if (table.entry_size != sizeof(Elf64_Sym) ||
@@ -407,8 +406,8 @@ absl::Status ElfFile::ForEachSymbol(Table which,
   Pages strings(table.strings_size);
   if (table.strings_size > 0) {
     if (strings.data() == nullptr) {
-      return absl::ResourceExhaustedError(absl::StrCat(state_->name, ": no memory for ",
-                                                       table.strings_size, " bytes of names"));
+      return absl::ResourceExhaustedError(
+          absl::StrCat(state_->name, ": no memory for ", table.strings_size, " bytes of names"));
     }
     if (!PreadAll(state_->fd.get(), table.strings_offset, strings.data(), strings.size())) {
       return state_->ReadFailed("a string table");
@@ -518,8 +517,7 @@ std::string ElfFile::DynamicSymbolName(uint64_t index) const {
   Elf64_Sym symbol;
   if (table.entry_size != sizeof(symbol) || index >= table.size / sizeof(symbol) ||
       !InFile(table.offset, table.size, state_->file_size) ||
-      !PreadAll(state_->fd.get(), table.offset + index * sizeof(symbol), &symbol,
-                sizeof(symbol))) {
+      !PreadAll(state_->fd.get(), table.offset + index * sizeof(symbol), &symbol, sizeof(symbol))) {
     return "";
   }
   return SymbolName(Table::kDynsym, symbol.st_name);

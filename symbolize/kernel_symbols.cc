@@ -55,11 +55,15 @@ bool ParseLine(absl::string_view line, KallsymsLine* out) {
 // Lower is better.
 int Rank(char type) {
   switch (type) {
-    case 'T': return 0;
-    case 't': return 1;
+    case 'T':
+      return 0;
+    case 't':
+      return 1;
     case 'W':
-    case 'w': return 2;
-    default: return -1;
+    case 'w':
+      return 2;
+    default:
+      return -1;
   }
 }
 
@@ -115,8 +119,8 @@ absl::StatusOr<KernelSymbols> KernelSymbols::Load(const std::string& path) {
     }
     if (rest.size() == buffer.size()) rest = "";  // no line of ours is that long
     if (text.size() > kMaxTextBytes) {
-      return absl::ResourceExhaustedError(absl::StrCat(path, ": more than ", kMaxTextBytes,
-                                                       " bytes of symbol names"));
+      return absl::ResourceExhaustedError(
+          absl::StrCat(path, ": more than ", kMaxTextBytes, " bytes of symbol names"));
     }
     std::memmove(buffer.data(), rest.data(), rest.size());
     used = rest.size();

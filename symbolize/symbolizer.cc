@@ -1,8 +1,8 @@
 // A file has a hundred times as many symbols as a profile asks for, so the symbols are not sorted:
 // the questions are, and the symbols stream past them once, in file order, without their names.
 // A symbol that covers some of the questions is a range of them, found by binary search, and is
-// entered into a segment tree over the questions: O(log n) for each symbol whatever the nesting, where
-// walking the range would let a file of overlapping symbols cost their product. At the end
+// entered into a segment tree over the questions: O(log n) for each symbol whatever the nesting,
+// where walking the range would let a file of overlapping symbols cost their product. At the end
 // each question climbs to the root and takes the best symbol on its way. Names are read one by
 // one for the winners only: for node's 7.6 MB of names a few kilobytes.
 #include "symbolize/symbolizer.h"
@@ -88,8 +88,8 @@ class SymbolSearch {
       TakeBetter(candidate, &unsized_[first]);
       return;
     }
-    size_t last = questions_[first].address >= candidate.end ? first
-                                                             : FirstAtOrAbove(candidate.end);
+    size_t last =
+        questions_[first].address >= candidate.end ? first : FirstAtOrAbove(candidate.end);
     if (last < ended_.size()) ended_[last] = std::max(ended_[last], candidate.end);
     const size_t n = questions_.size();
     for (size_t l = first + n, r = last + n; l < r; l /= 2, r /= 2) {
@@ -248,7 +248,8 @@ void SymbolizeImages(std::vector<ImageQuery>& queries, int max_threads) {
     }
   };
   std::vector<std::thread> threads;
-  const size_t count = std::min<size_t>(queries.size(), static_cast<size_t>(std::max(max_threads, 1)));
+  const size_t count =
+      std::min<size_t>(queries.size(), static_cast<size_t>(std::max(max_threads, 1)));
   for (size_t i = 1; i < count; ++i) {
     try {
       threads.emplace_back(work);

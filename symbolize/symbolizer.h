@@ -21,8 +21,8 @@ struct SymbolName {
 // One mapped file and what is to be named in it.
 struct ImageQuery {
   // In.
-  UniqueFd file;      // opened for reading when the mapping was first seen
-  std::string path;   // for messages
+  UniqueFd file;                    // opened for reading when the mapping was first seen
+  std::string path;                 // for messages
   std::vector<FileOffset> offsets;  // sorted, distinct; already moved back for return addresses
 
   // Out: filled by SymbolizeImages.

@@ -171,13 +171,12 @@ absl::Status Believable(const struct stat& st, const Owners& owners, int64_t sta
   if (!S_ISREG(st.st_mode)) return refuse("it is not a regular file");
   if (st.st_nlink != 1) return refuse(absl::StrCat("it has ", st.st_nlink, " hard links"));
   if (st.st_uid != owners.process && st.st_uid != owners.root && st.st_uid != 0) {
-    return refuse(absl::StrCat("it belongs to user ", st.st_uid, ", the process to user ",
-                               owners.process));
+    return refuse(
+        absl::StrCat("it belongs to user ", st.st_uid, ", the process to user ", owners.process));
   }
   if ((st.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
-    return refuse(absl::StrCat("others may write to it (mode ",
-                               absl::Hex(st.st_mode >> 6 & 7), absl::Hex(st.st_mode >> 3 & 7),
-                               absl::Hex(st.st_mode & 7), ")"));
+    return refuse(absl::StrCat("others may write to it (mode ", absl::Hex(st.st_mode >> 6 & 7),
+                               absl::Hex(st.st_mode >> 3 & 7), absl::Hex(st.st_mode & 7), ")"));
   }
   if (Nanoseconds(st.st_ctim) < start_time_ns - kAgeSlackNs) {
     return refuse("it is older than the process");
@@ -185,8 +184,7 @@ absl::Status Believable(const struct stat& st, const Owners& owners, int64_t sta
   return absl::OkStatus();
 }
 
-absl::StatusOr<UniqueFd> OpenBelieved(int process, absl::string_view path,
-                                      absl::string_view name) {
+absl::StatusOr<UniqueFd> OpenBelieved(int process, absl::string_view path, absl::string_view name) {
   JPROF_ASSIGN_OR_RETURN(std::string status, ReadProcFile(process, "status", name));
   std::vector<uint32_t> uids = StatusNumbers(status, "Uid:");
   if (uids.size() < 2) return absl::DataLossError(absl::StrCat(name, ": owner of the process"));
@@ -271,8 +269,8 @@ absl::Status PerfMap::Update() {
     offset_ += parsed.size();
     const size_t tail = std::min(parsed.size(), kContinuityBytes);
     before_offset_.append(parsed.data() + parsed.size() - tail, tail);
-    before_offset_.erase(0, before_offset_.size() -
-                                std::min(before_offset_.size(), kContinuityBytes));
+    before_offset_.erase(0,
+                         before_offset_.size() - std::min(before_offset_.size(), kContinuityBytes));
     used = rest.size();
     std::memmove(buffer.data(), rest.data(), used);
     if (bytes_read_ >= options_.max_bytes) exhausted_ = true;

@@ -1,6 +1,7 @@
 // The names that a process writes to /tmp/perf-PID.map about code that it compiled into anonymous
-// memory: one line `START SIZE name` for each piece, hexadecimal, in the order of writing. Memory is
-// reused, so a later line is right about all that it covers and an older one only about the rest.
+// memory: one line `START SIZE name` for each piece, hexadecimal, in the order of writing. Memory
+// is reused, so a later line is right about all that it covers and an older one only about the
+// rest.
 //
 // The file is written by the target and is hostile. It is opened without following a link, its
 // type, owner and mode are checked on the descriptor before the first byte is read, bad lines are
@@ -65,7 +66,7 @@ class PerfMap {
 
   // Over the life of the object.
   struct Counters {
-    uint64_t lines = 0;            // complete lines, the skipped ones included
+    uint64_t lines = 0;              // complete lines, the skipped ones included
     uint64_t skipped_malformed = 0;  // not START SIZE name
     uint64_t skipped_empty = 0;      // size 0
     uint64_t skipped_wrapping = 0;   // ends beyond the address space
@@ -100,13 +101,13 @@ class PerfMap {
   UniqueFd fd_;
   std::string name_;
   PerfMapOptions options_;
-  // /proc/PID as it was at Open(): calls through it fail once that very process is gone, whoever has
-  // its number then. Not valid after OpenFile(). The root directory is not kept open, because
+  // /proc/PID as it was at Open(): calls through it fail once that very process is gone, whoever
+  // has its number then. Not valid after OpenFile(). The root directory is not kept open, because
   // that would keep a container's file system mounted.
   UniqueFd process_;
   std::string path_;  // in the target's root
 
-  uint64_t offset_ = 0;       // all before it is parsed
+  uint64_t offset_ = 0;        // all before it is parsed
   bool in_long_line_ = false;  // offset_ is inside a line of which the start was used
   std::string before_offset_;  // the bytes that end at offset_, to notice a rewritten file
   uint64_t bytes_read_ = 0;
@@ -115,7 +116,7 @@ class PerfMap {
   uint64_t generation_ = 0;
   Counters counters_;
 
-  absl::btree_map<uint64_t, Entry> entries_;  // by begin; disjoint
+  absl::btree_map<uint64_t, Entry> entries_;     // by begin; disjoint
   std::vector<std::unique_ptr<char[]>> blocks_;  // the names
   size_t block_left_ = 0;
   size_t name_bytes_ = 0;

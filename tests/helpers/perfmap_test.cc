@@ -1,5 +1,3 @@
-#include "helpers/perfmap/perf_map.h"
-
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
@@ -21,6 +19,7 @@
 #include "absl/strings/str_format.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "helpers/perfmap/perf_map.h"
 
 namespace jprof {
 namespace {
