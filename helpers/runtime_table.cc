@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+
 namespace jprof {
 namespace {
 
@@ -94,7 +96,21 @@ void RuntimeTable::OnMap(const MapEvent& map) {
   Refresh(map.pid, it->second);
 }
 
+void RuntimeTable::Reject(Pid pid, uint8_t runtime) {
+  auto it = processes_.find(pid);
+  if (it == processes_.end() || it->second.rejected) return;
+  it->second.rejected = true;
+  sink_.RemoveProcess(pid);
+  for (const FileIdentity& file : it->second.images) {
+    const KnownImage& image = images_[file];
+    if (image.runtime != runtime) continue;
+    AddDistinct(rejected_, absl::StrCat(image.image.version, " of pid ", pid,
+                                        ": its memory does not fit the layout"));
+  }
+}
+
 void RuntimeTable::Refresh(Pid pid, KnownProcess& process) {
+  if (process.rejected) return;
   absl::StatusOr<std::vector<ProcMapping>> maps = world_.read_maps(pid);
   if (!maps.ok()) return;  // gone, or going
   jp_process value = {};

@@ -44,6 +44,10 @@ class RuntimeTable {
   // The process exits, or its address space is replaced.
   void OnGone(Pid pid);
 
+  // The process's memory does not look as the runtime's layout says: no helper is asked about it any
+  // more, until it execs.
+  void Reject(Pid pid, uint8_t runtime);
+
   // The instance that describes symbol records of `runtime` in `pid`; nullptr when there is none.
   RuntimeInstance* Instance(Pid pid, uint8_t runtime);
 
@@ -64,6 +68,7 @@ class RuntimeTable {
   };
   struct KnownProcess {
     std::vector<FileIdentity> images;  // that hold a runtime
+    bool rejected = false;             // its memory does not fit the layout
     std::vector<AddressRange> jit;     // anonymous code that the helpers are asked about
     std::unique_ptr<MemoryReader> memory;
     absl::flat_hash_map<uint8_t, std::unique_ptr<RuntimeInstance>> instances;

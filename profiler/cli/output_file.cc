@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstdio>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "profiler/core/status.h"
 
@@ -14,6 +15,13 @@ namespace jprof {
 namespace {
 
 constexpr size_t kBufferBytes = 1 << 16;
+constexpr mode_t kMode = 0600;
+
+std::string DirectoryOf(absl::string_view path) {
+  const size_t slash = path.rfind('/');
+  if (slash == absl::string_view::npos) return ".";
+  return std::string(path.substr(0, slash == 0 ? 1 : slash));
+}
 
 absl::Status CannotWrite(int err, absl::string_view path) {
   absl::Status status =
@@ -23,13 +31,18 @@ absl::Status CannotWrite(int err, absl::string_view path) {
     case EPERM:
     case EROFS:
       return WithHint(status, "choose a directory that you may write to: -o FILE");
+    case EISDIR:
+      return WithHint(status, "name a file in it: -o FILE");
     case ENOENT:
-      return WithHint(status, "the directory does not exist");
+    case ENOTDIR:
+      return WithHint(status, absl::StrCat("make its directory: mkdir -p ", DirectoryOf(path)));
     case ENOSPC:
     case EDQUOT:
       return WithHint(status, "make room, or choose another file system: -o FILE");
     case EPIPE:
       return WithHint(status, "the reader of the pipe has gone");
+    case EBADF:
+      return WithHint(status, "it is closed; name a file: -o FILE");
     default:
       return status;
   }
@@ -46,29 +59,50 @@ absl::StatusOr<std::unique_ptr<OutputFile>> OutputFile::Open(const std::string& 
     return file;
   }
   struct stat st;
-  if (::stat(path.c_str(), &st) == 0 && !S_ISREG(st.st_mode)) {
+  if (::stat(path.c_str(), &st) == 0) {
     if (S_ISDIR(st.st_mode)) return CannotWrite(EISDIR, path);
-    // A pipe or device: there is nothing to rename onto.
-    file->owned_ = UniqueFd(::open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY));
-    if (!file->owned_.valid()) return CannotWrite(errno, path);
-    file->fd_ = file->owned_.get();
-    return file;
+    if (S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode)) {
+      file->owned_ = UniqueFd(::open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY));
+      if (!file->owned_.valid()) return CannotWrite(errno, path);
+      file->fd_ = file->owned_.get();
+      return file;
+    }
+    if (!S_ISREG(st.st_mode)) {
+      return WithHint(absl::FailedPreconditionError(absl::StrCat(
+                          "cannot write ", path, ": it is a block device or a socket")),
+                      "name a file, a pipe or a character device: -o FILE");
+    }
   }
-  file->is_regular_ = true;
-  file->temporary_ = absl::StrCat(path, ".jprof-XXXXXX");
-  file->owned_ = UniqueFd(::mkostemp(file->temporary_.data(), O_CLOEXEC));
-  if (!file->owned_.valid()) {
-    const int err = errno;
-    file->temporary_.clear();
-    return CannotWrite(err, path);
+  if (::lstat(path.c_str(), &st) == 0 && S_ISLNK(st.st_mode)) {
+    return WithHint(absl::FailedPreconditionError(
+                        absl::StrCat("cannot write ", path, ": it is a symbolic link to a file")),
+                    "name the file itself, or - for standard output: -o FILE");
   }
-  file->fd_ = file->owned_.get();
+  JPROF_RETURN_IF_ERROR(file->CreateBeside());
   return file;
+}
+
+absl::Status OutputFile::CreateBeside() {
+  if (absl::EndsWith(path_, "/")) return CannotWrite(EISDIR, path_);
+  is_regular_ = true;
+  directory_ = DirectoryOf(path_);
+  // Without a name there is nothing to be left behind, whatever ends this process.
+  owned_ = UniqueFd(::open(directory_.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, kMode));
+  if (!owned_.valid() && (errno == EOPNOTSUPP || errno == EISDIR)) {
+    temporary_ = absl::StrCat(path_, ".jprof-XXXXXX");
+    owned_ = UniqueFd(::mkostemp(temporary_.data(), O_CLOEXEC));
+    if (!owned_.valid()) temporary_.clear();
+  }
+  if (!owned_.valid()) return CannotWrite(errno, path_);
+  fd_ = owned_.get();
+  return absl::OkStatus();
 }
 
 OutputFile::~OutputFile() {
   if (!temporary_.empty()) ::unlink(temporary_.c_str());
 }
+
+bool OutputFile::is_terminal() const { return ::isatty(fd_) == 1; }
 
 absl::Status OutputFile::Append(absl::string_view bytes) {
   buffer_.append(bytes.data(), bytes.size());
@@ -89,16 +123,33 @@ absl::Status OutputFile::Flush() {
   return absl::OkStatus();
 }
 
+absl::Status OutputFile::GiveName() {
+  if (temporary_.empty()) {
+    // A link cannot replace a file as a rename can, so it may take two steps.
+    const std::string self = absl::StrCat("/proc/self/fd/", fd_);
+    auto link_to = [&](const std::string& name) {
+      return ::linkat(AT_FDCWD, self.c_str(), AT_FDCWD, name.c_str(), AT_SYMLINK_FOLLOW) == 0;
+    };
+    if (link_to(path_)) return absl::OkStatus();
+    if (errno != EEXIST) return CannotWrite(errno, path_);
+    std::string beside = absl::StrCat(path_, ".jprof-", ::getpid());
+    if (!link_to(beside)) return CannotWrite(errno, path_);
+    temporary_ = std::move(beside);
+  }
+  if (::rename(temporary_.c_str(), path_.c_str()) != 0) return CannotWrite(errno, path_);
+  temporary_.clear();
+  return absl::OkStatus();
+}
+
 absl::Status OutputFile::Commit() {
   JPROF_RETURN_IF_ERROR(Flush());
   if (!owned_.valid()) return absl::OkStatus();
-  // Some file systems report a full disk only here.
-  if (is_regular_ && ::fsync(fd_) != 0) return CannotWrite(errno, path_);
-  if (::close(owned_.Release()) != 0) return CannotWrite(errno, path_);
-  if (!temporary_.empty()) {
-    if (::rename(temporary_.c_str(), path_.c_str()) != 0) return CannotWrite(errno, path_);
-    temporary_.clear();
+  if (is_regular_) {
+    // Some file systems report a full disk only here.
+    if (::fsync(fd_) != 0) return CannotWrite(errno, path_);
+    JPROF_RETURN_IF_ERROR(GiveName());
   }
+  if (::close(owned_.Release()) != 0) return CannotWrite(errno, path_);
   return absl::OkStatus();
 }
 

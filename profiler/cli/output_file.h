@@ -1,5 +1,6 @@
-// Where a profile is written to. A file appears whole or not at all: it is written beside its
-// destination and renamed when all is on disk.
+// Where a profile is written to. A file appears whole or not at all: it is written without a name, or
+// under another one where the file system knows no files without names, and gets its name when all
+// is on disk.
 #pragma once
 
 #include <memory>
@@ -15,22 +16,28 @@ namespace jprof {
 
 class OutputFile : public OutputSink {
  public:
-  // Opens a temporary file beside `path`, mode 0600, so that an unwritable destination
-  // is known before the recording. "" stands for standard output. An existing directory or special
-  // file other than a pipe or character device is refused.
+  // Creates the file in the directory of `path`, mode 0600, so that an unwritable destination is
+  // known before the recording. "" stands for standard output. Pipes and character devices are
+  // written in place; a directory, another special file, and a link to a file are refused: who
+  // may plant a link could choose what is overwritten.
   static absl::StatusOr<std::unique_ptr<OutputFile>> Open(const std::string& path);
   ~OutputFile() override;  // without Commit: removes what was written
 
+  bool is_terminal() const;
+
   absl::Status Append(absl::string_view bytes) override;
-  // Writes what is buffered, syncs, renames.
+  // Writes what is buffered, syncs, gives the file its name. A file of that name is replaced.
   absl::Status Commit();
 
  private:
   OutputFile() = default;
+  absl::Status CreateBeside();
   absl::Status Flush();
+  absl::Status GiveName();
 
   std::string path_;       // for messages; "" for standard output
-  std::string temporary_;  // "" when written in place
+  std::string directory_;  // of a regular file
+  std::string temporary_;  // a name to be removed; "" when there is none
   UniqueFd owned_;
   int fd_ = -1;
   std::string buffer_;

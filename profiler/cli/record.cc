@@ -1,6 +1,7 @@
 #include "profiler/cli/record.h"
 
 #include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -26,6 +27,14 @@ namespace {
 std::atomic<bool> g_stop_asked{false};
 
 void OnStopSignal(int) { g_stop_asked = true; }
+
+// One descriptor for each mapped file is kept, so that it can be named when its process is gone.
+void RaiseDescriptorLimit() {
+  rlimit limit;
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
 
 void InstallSignals() {
   struct sigaction action = {};
@@ -65,8 +74,6 @@ absl::Status Record(const RecordOptions& options, const RuntimeSet& runtimes) {
                       .use_helpers = options.use_helpers,
                       .command_line = options.command_line},
                      runtimes));
-  for (const std::string& warning : runner->Warnings()) PrintWarning(warning);
-
   ProgressLine progress;
   auto go_on = [&](const RecordingProgress& now) {
     if (options.duration_ns == 0) {
@@ -83,6 +90,7 @@ absl::Status Record(const RecordOptions& options, const RuntimeSet& runtimes) {
   progress.Show("naming frames");
   auto profile = runner->Finish();
   progress.Clear();
+  for (const std::string& warning : runner->Warnings()) PrintWarning(warning);
   if (ended == Runner::Ended::kTargetExited) PrintNote("the target exited; writing what was gathered");
   if (!profile.ok()) return profile.status();
   JPROF_RETURN_IF_ERROR(format.create()->Write(*profile, *output));
@@ -104,6 +112,7 @@ int RecordMain(const std::vector<std::string>& arguments, const RuntimeSet& runt
     return std::fputs(text.c_str(), stdout) < 0 || std::fflush(stdout) != 0 ? 1 : 0;
   }
   InstallSignals();
+  RaiseDescriptorLimit();
   absl::Status status = Record(*options, runtimes);
   if (status.ok()) return 0;
   PrintError(status);

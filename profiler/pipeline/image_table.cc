@@ -5,6 +5,15 @@
 
 namespace jprof {
 
+uint32_t ImageTable::Find(const FileIdentity& file, const std::string& path) const {
+  if (file.valid()) {
+    auto it = by_file_.find(file);
+    return it == by_file_.end() ? kNone : it->second;
+  }
+  auto it = by_name_.find(path);
+  return it == by_name_.end() ? kNone : it->second;
+}
+
 uint32_t ImageTable::Add(const MapEvent& map) {
   const uint32_t next = static_cast<uint32_t>(images_.size());
   const uint32_t id = map.file.valid() ? by_file_.try_emplace(map.file, next).first->second

@@ -30,6 +30,10 @@ class ImageTable {
   // The image of a mapping; pins it at first sight.
   uint32_t Add(const MapEvent& map);
 
+  static constexpr uint32_t kNone = UINT32_MAX;
+  // kNone: not added yet. Without a file, images are known by name.
+  uint32_t Find(const FileIdentity& file, const std::string& path) const;
+
   const std::vector<PinnedImage>& images() const { return images_; }
   std::vector<PinnedImage>& images() { return images_; }
   uint64_t unopened() const { return unopened_; }

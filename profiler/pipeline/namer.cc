@@ -133,8 +133,8 @@ void Namer::NameFrames(const FrameTable& frames, ImageTable& images, const Runti
         const bool unnamed = frame.kind == PendingFrame::Kind::kUnknown;
         named.counts = {.frames = 1,
                         .unnamed = unnamed,
-                        .script = name.kind == FrameKind::kScript || unnamed,
-                        .script_unnamed = unnamed};
+                        .script = name.kind == FrameKind::kScript || (unnamed && !name.image.empty()),
+                        .script_unnamed = unnamed && !name.image.empty()};
         const ImageId image =
             name.image.empty() ? ImageId{} : builder_.AddImage(name.image, "", 0, 0, 0);
         named.location =

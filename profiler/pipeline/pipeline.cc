@@ -14,6 +14,7 @@ namespace {
 // most this often for one process.
 constexpr uint64_t kRereadMapsAfterNs = 200'000'000;
 constexpr size_t kMaxPerfMaps = 256;
+constexpr uint32_t kMinCorruptToReject = 64;
 
 MapEvent ToMapEvent(Pid pid, uint64_t time_ns, const ProcMapping& m) {
   return MapEvent{time_ns, pid, m.range, m.offset, m.file, m.path};
@@ -59,12 +60,14 @@ void Pipeline::Handle(Event event) {
     if (auto* comm = std::get_if<CommEvent>(&event); comm != nullptr && comm->exec) {
       runtimes_.OnGone(comm->pid);
       perf_maps_.erase(comm->pid);
+      helper_answers_.erase(comm->pid);
     } else if (auto* fork = std::get_if<ForkEvent>(&event);
                fork != nullptr && fork->pid != fork->parent_pid && options_.use_helpers) {
       if (options_.only_pid == 0) runtimes_.OnFork(fork->parent_pid, fork->pid);
     } else if (auto* exit = std::get_if<ExitEvent>(&event);
                exit != nullptr && exit->pid == exit->tid) {
       runtimes_.OnGone(exit->pid);
+      helper_answers_.erase(exit->pid);
     }
     processes_.Apply(event);
   }
@@ -140,8 +143,11 @@ uint32_t Pipeline::NativeFrame(const RawFrame& frame, Pid pid, const Process* pr
   }
   const bool has_file = mapping->file.valid() || mapping->path == "[vdso]";
   if (has_file) {
-    const uint32_t image = images_.Add(
-        MapEvent{0, pid, mapping->range, mapping->offset, mapping->file, mapping->path});
+    uint32_t image = images_.Find(mapping->file, mapping->path);
+    if (image == ImageTable::kNone) {
+      image = images_.Add(
+          MapEvent{0, pid, mapping->range, mapping->offset, mapping->file, mapping->path});
+    }
     return frames_.InternFrame({.kind = PendingFrame::Kind::kImage,
                                 .index = image,
                                 .value = mapping->ToFileOffset(lookup).value});
@@ -165,6 +171,7 @@ uint32_t Pipeline::ResolveFrame(const RawFrame& frame, Pid pid, const Process* p
     case RawFrame::Kind::kRuntime: {
       auto it = symbol_names_.find(frame.symbol);
       if (it != symbol_names_.end()) {
+        ++helper_answers_[pid].named;
         return frames_.InternFrame({.kind = PendingFrame::Kind::kNamed, .index = it->second});
       }
       break;
@@ -178,6 +185,7 @@ uint32_t Pipeline::ResolveFrame(const RawFrame& frame, Pid pid, const Process* p
       return frames_.InternFrame(builtin);
     }
     case RawFrame::Kind::kUnresolved:
+      OnUnresolved(frame, pid);
       break;
     case RawFrame::Kind::kNative:
       return NativeFrame(frame, pid, process, stack, plausible);
@@ -189,6 +197,18 @@ uint32_t Pipeline::ResolveFrame(const RawFrame& frame, Pid pid, const Process* p
   return NamedFrame({.name = absl::StrCat("[", who, ": ", why, "]"),
                      .image = absl::StrCat("[", who, "]")},
                     PendingFrame::Kind::kUnknown);
+}
+
+// A layout that does not fit the process names nothing, since the helper believes no object whose
+// type it has not seen; but it says so frame by frame, in each sample. When that is all it says, it
+// is not asked any more, and perf maps have the word.
+void Pipeline::OnUnresolved(const RawFrame& frame, Pid pid) {
+  if (frame.detail != JP_CORRUPT) return;
+  HelperAnswers& answers = helper_answers_[pid];
+  if (++answers.corrupt >= kMinCorruptToReject && answers.corrupt > 4 * answers.named) {
+    runtimes_.Reject(pid, frame.runtime);
+    answers = {};
+  }
 }
 
 void Pipeline::Resolve(UserStack& stack, const Process* process) {

@@ -92,6 +92,11 @@ class Pipeline {
     uint32_t cpu;
     uint32_t stack;  // in FrameTable: the kernel's frames below the user's
   };
+  // What a process's helper said, in frames of distinct stacks.
+  struct HelperAnswers {
+    uint32_t named = 0;
+    uint32_t corrupt = 0;
+  };
   struct PerfMapState {
     std::optional<PerfMap> map;
     bool tried = false;
@@ -99,6 +104,7 @@ class Pipeline {
   void OnSample(const SampleEvent& sample);
   void OnMap(const MapEvent& map);
   void OnSymbol(const SymbolEvent& symbol);
+  void OnUnresolved(const RawFrame& frame, Pid pid);
   void Resolve(UserStack& stack, const Process* process);
   uint32_t ResolveFrame(const RawFrame& frame, Pid pid, const Process* process, UserStack& stack,
                         bool& plausible);
@@ -118,6 +124,7 @@ class Pipeline {
   absl::flat_hash_map<uint32_t, std::vector<uint64_t>> kernel_stacks_;
   absl::flat_hash_map<uint32_t, uint32_t> symbol_names_;  // number -> name in frames_
   absl::flat_hash_map<Pid, PerfMapState> perf_maps_;
+  absl::flat_hash_map<Pid, HelperAnswers> helper_answers_;
   absl::flat_hash_map<Pid, uint64_t> maps_reread_at_;
   std::vector<KeptSample> samples_;
   uint64_t last_time_ns_ = 0;
