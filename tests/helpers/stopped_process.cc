@@ -1,0 +1,94 @@
+#include "tests/helpers/stopped_process.h"
+
+#include <sys/ptrace.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+
+#include <cerrno>
+#include <utility>
+#include <variant>
+
+#include "absl/strings/str_cat.h"
+#include "profiler/core/status.h"
+#include "profiler/process/proc_maps.h"
+#include "profiler/process/process_table.h"
+#include "profiler/process/target_file.h"
+#include "symbolize/elf_file.h"
+
+namespace jprof {
+
+void RecordingSink::SetLayout(uint32_t index, std::span<const std::byte> layout) {
+  if (layouts.size() <= index) layouts.resize(index + 1);
+  layouts[index].assign(layout.begin(), layout.end());
+}
+
+absl::StatusOr<StoppedThread> StoppedThread::Stop(Tid tid) {
+  if (::ptrace(PTRACE_SEIZE, tid, 0, 0) != 0) return ErrnoStatus(errno, "PTRACE_SEIZE");
+  StoppedThread thread(tid);
+  if (::ptrace(PTRACE_INTERRUPT, tid, 0, 0) != 0) return ErrnoStatus(errno, "PTRACE_INTERRUPT");
+  int status = 0;
+  while (::waitpid(tid, &status, __WALL) < 0) {
+    if (errno != EINTR) return ErrnoStatus(errno, "waitpid");
+  }
+  if (!WIFSTOPPED(status)) {
+    return absl::UnavailableError(absl::StrCat("thread did not stop: status ", status));
+  }
+  user_regs_struct regs;
+  if (::ptrace(PTRACE_GETREGS, tid, 0, &regs) != 0) return ErrnoStatus(errno, "PTRACE_GETREGS");
+  thread.registers_ = {.pc = regs.rip, .sp = regs.rsp, .fp = regs.rbp};
+  return thread;
+}
+
+StoppedThread::StoppedThread(StoppedThread&& other) noexcept
+    : tid_(std::exchange(other.tid_, 0)), registers_(other.registers_) {}
+
+StoppedThread::~StoppedThread() {
+  if (tid_ != 0) ::ptrace(PTRACE_DETACH, tid_, 0, 0);
+}
+
+NativeSampler::NativeSampler(const RuntimeSet& set, Pid pid) : pid_(pid), memory_(pid) {
+  table_ = std::make_unique<RuntimeTable>(
+      set, sink_,
+      RuntimeTable::World{
+          .open_image = [](const MapEvent& map) -> absl::StatusOr<ElfFile> {
+            JPROF_ASSIGN_OR_RETURN(
+                UniqueFd fd,
+                OpenMappedFile(map.pid, Mapping{map.range, map.offset, map.file, map.path}));
+            return ElfFile::Open(std::move(fd), map.path);
+          },
+          .read_maps = ReadProcMaps,
+          .open_memory = [](Pid p) { return std::make_unique<LiveMemory>(p); }});
+  auto events = SynthesizeProcessEvents(pid, 0);
+  if (events.ok()) {
+    for (const Event& event : *events) {
+      if (auto* map = std::get_if<MapEvent>(&event)) table_->OnMap(*map);
+    }
+  }
+  runner_ = std::make_unique<NativeRunner>(set, memory_, sink_.layouts);
+}
+
+absl::StatusOr<NativeSampler::Sample> NativeSampler::Take() {
+  NativeRunner::Result walked;
+  {
+    JPROF_ASSIGN_OR_RETURN(StoppedThread thread, StoppedThread::Stop(pid_));
+    walked = runner_->Walk(process(), pid_, thread.registers());
+  }
+  Sample sample{std::move(walked.stack), {}, walked.unreadable, walked.corrupt};
+  for (const SymbolEvent& symbol : walked.symbols) {
+    RuntimeInstance* instance = table_->Instance(pid_, symbol.runtime);
+    if (instance == nullptr) return absl::InternalError("a symbol of no runtime");
+    JPROF_ASSIGN_OR_RETURN(FrameName name, instance->Describe(symbol.record));
+    names_[symbol.number] = TextOf(name);
+  }
+  for (auto it = sample.stack.frames.rbegin(); it != sample.stack.frames.rend(); ++it) {
+    if (it->kind == RawFrame::Kind::kRuntime) sample.functions.push_back(names_[it->symbol]);
+  }
+  return sample;
+}
+
+std::string TextOf(const FrameName& name) {
+  return name.start_line == 0 ? name.name
+                              : absl::StrCat(name.name, " ", name.file, ":", name.start_line);
+}
+
+}  // namespace jprof

@@ -1,0 +1,78 @@
+// A live process as the native walk needs it: its runtimes, found by the same RuntimeTable as in
+// production, and a thread that is held still while it is walked.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/statusor.h"
+#include "helpers/layout_sink.h"
+#include "helpers/native_runner.h"
+#include "helpers/runtime.h"
+#include "helpers/runtime_table.h"
+#include "profiler/process/live_memory.h"
+
+namespace jprof {
+
+// Keeps what it is told.
+class RecordingSink : public LayoutSink {
+ public:
+  void SetLayout(uint32_t index, std::span<const std::byte> layout) override;
+  void SetProcess(Pid pid, const jp_process& process) override { processes[pid] = process; }
+  void RemoveProcess(Pid pid) override { processes.erase(pid); }
+
+  std::vector<std::vector<std::byte>> layouts;
+  absl::flat_hash_map<Pid, jp_process> processes;
+};
+
+// Holds one thread of a child of this process, from Stop() to its own end.
+class StoppedThread {
+ public:
+  static absl::StatusOr<StoppedThread> Stop(Tid tid);
+  StoppedThread(StoppedThread&& other) noexcept;
+  StoppedThread& operator=(StoppedThread&&) = delete;
+  ~StoppedThread();
+
+  const Registers& registers() const { return registers_; }
+
+ private:
+  explicit StoppedThread(Tid tid) : tid_(tid) {}
+  Tid tid_;  // 0: moved from
+  Registers registers_;
+};
+
+// Walks the main thread of a live process natively.
+class NativeSampler {
+ public:
+  // `set` outlives the sampler. Learns the process's mappings and runtimes as they are now.
+  NativeSampler(const RuntimeSet& set, Pid pid);
+
+  struct Sample {
+    StackEvent stack;
+    // The runtime's functions, outermost first: "name file:line", or "name" without a line.
+    std::vector<std::string> functions;
+    uint64_t unreadable = 0;
+    uint64_t corrupt = 0;
+  };
+  // Stops the thread for the time of the walk; names are resolved when it runs again.
+  absl::StatusOr<Sample> Take();
+
+  const RuntimeTable& table() const { return *table_; }
+  const jp_process& process() { return sink_.processes[pid_]; }
+
+ private:
+  Pid pid_;
+  LiveMemory memory_;
+  RecordingSink sink_;
+  std::unique_ptr<RuntimeTable> table_;
+  std::unique_ptr<NativeRunner> runner_;
+  absl::flat_hash_map<uint32_t, std::string> names_;  // by symbol number
+};
+
+// "name file:line", as pictures show a function of a runtime.
+std::string TextOf(const FrameName& name);
+
+}  // namespace jprof
