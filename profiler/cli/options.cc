@@ -15,6 +15,7 @@ namespace jprof {
 namespace {
 
 constexpr int kMaxFrequency = 50000;
+constexpr double kMinDurationSeconds = 1e-3;
 constexpr double kMaxDurationSeconds = 366.0 * 24 * 3600;
 
 struct Option {
@@ -30,7 +31,7 @@ constexpr Option kOptions[] = {
     {"-a", "--all", "", "profile every process"},
     {"-F", "--frequency", "HZ", "samples per second of CPU time (default 99)"},
     {"-d", "--duration", "TIME", "stop after 30, 30s, 5m, 1h (default: Ctrl-C, or the process's end)"},
-    {"-o", "--output", "FILE", "write to FILE, its suffix chooses the format (default: stdout)"},
+    {"-o", "--output", "FILE", "write to FILE, its suffix chooses the format (default: -, stdout)"},
     {"", "--format", "NAME", "choose the format by name"},
     {"", "--no-helpers", "", "name JIT code by /tmp/perf-PID.map alone"},
     {"-h", "--help", "", "print this help"},
@@ -97,7 +98,11 @@ absl::Status Apply(const Option& option, absl::string_view value, RecordOptions&
   } else if (name == "--pid" || name == "--tid") {
     auto id = ParsePositive(name, value, INT32_MAX, "a number");
     if (!id.ok()) return id.status();
-    (name == "--pid" ? out.pid : out.tid) = *id;
+    int& given = name == "--pid" ? out.pid : out.tid;
+    if (given != 0 && given != *id) {
+      return Usage(absl::StrCat(name, " takes one number, not ", given, " and ", *id));
+    }
+    given = *id;
   } else if (name == "--frequency") {
     auto hz = ParsePositive(name, value, kMaxFrequency, "samples per second,");
     if (!hz.ok()) return hz.status();
@@ -107,8 +112,8 @@ absl::Status Apply(const Option& option, absl::string_view value, RecordOptions&
     if (!duration.ok()) return duration.status();
     out.duration_ns = *duration;
   } else if (name == "--output") {
-    if (value.empty()) return Usage("--output takes a file name");
-    out.output = std::string(value);
+    if (value.empty()) return Usage("--output takes a file name, or - for standard output, not ''");
+    out.output = value == "-" ? "" : std::string(value);
   } else if (name == "--format") {
     if (FindFormatByName(value) == nullptr) {
       return Usage(absl::StrCat("unknown format '", value, "'", Suggestion(value, FormatNames())));
@@ -166,9 +171,10 @@ absl::StatusOr<int64_t> ParseDuration(absl::string_view text) {
     number.remove_suffix(1);
   }
   double value = 0;
-  if (unit == 0 || !absl::SimpleAtod(number, &value) || !std::isfinite(value) || value <= 0 ||
-      value * unit > kMaxDurationSeconds) {
-    return Usage(absl::StrCat("--duration takes a time such as 30, 30s, 5m or 1h, not '", text, "'"));
+  if (unit == 0 || !absl::SimpleAtod(number, &value) || !std::isfinite(value) ||
+      value * unit < kMinDurationSeconds || value * unit > kMaxDurationSeconds) {
+    return Usage(absl::StrCat(
+        "--duration takes a time from 1ms to 366 days such as 30, 30s, 5m or 1h, not '", text, "'"));
   }
   return static_cast<int64_t>(value * unit * 1e9);
 }
@@ -194,7 +200,10 @@ absl::StatusOr<RecordOptions> ParseRecordOptions(const std::vector<std::string>&
     const Option* option = FindOption(name);
     if (option == nullptr) {
       if (word.empty() || word[0] != '-') {
-        return Usage(absl::StrCat("unexpected argument '", word, "' (a process is named with -p PID)"));
+        return Usage(absl::StrCat("unexpected argument '", word, "'",
+                                  DidYouMean(word, {"record"}).empty()
+                                      ? "; a process is named with -p PID"
+                                      : ", did you mean 'record'?"));
       }
       std::vector<absl::string_view> known;
       for (const Option& o : kOptions) known.push_back(o.long_name);

@@ -5,9 +5,12 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <cstdio>
 #include <memory>
+#include <string>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "export/exporter.h"
 #include "profiler/cli/diagnostics.h"
@@ -26,7 +29,11 @@ namespace {
 // Set by the first SIGINT, SIGTERM or SIGHUP; the second ends the program at once.
 std::atomic<bool> g_stop_asked{false};
 
-void OnStopSignal(int) { g_stop_asked = true; }
+void OnStopSignal(int number) {
+  if (!g_stop_asked.exchange(true)) return;
+  ::signal(number, SIG_DFL);
+  ::raise(number);  // delivered when this handler returns
+}
 
 // One descriptor for each mapped file is kept, so that it can be named when its process is gone.
 void RaiseDescriptorLimit() {
@@ -39,7 +46,6 @@ void RaiseDescriptorLimit() {
 void InstallSignals() {
   struct sigaction action = {};
   action.sa_handler = OnStopSignal;
-  action.sa_flags = static_cast<int>(SA_RESETHAND);
   for (int signal : {SIGINT, SIGTERM, SIGHUP}) ::sigaction(signal, &action, nullptr);
   ::signal(SIGPIPE, SIG_IGN);  // a closed pipe is an error of write, with a message
 }
@@ -50,20 +56,28 @@ const ExportFormat& ChooseFormat(const RecordOptions& options) {
   return *FindFormatByName("svg");
 }
 
+// Text goes to a terminal when it was asked for, binary data never.
+absl::Status CheckTerminal(const RecordOptions& options, const ExportFormat& format,
+                           const OutputFile& output) {
+  if (!output.is_terminal()) return absl::OkStatus();
+  const std::string where = options.output.empty() ? "standard output" : options.output;
+  if (format.binary) {
+    return WithHint(absl::InvalidArgumentError(
+                        absl::StrCat("the format ", format.name, " is binary and ", where,
+                                     " is a terminal")),
+                    "name a file with -o FILE, or redirect: > FILE");
+  }
+  if (options.format.empty()) {
+    return WithHint(absl::InvalidArgumentError(absl::StrCat(where, " is a terminal")),
+                    "name a file with -o FILE, or redirect: > out.svg");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Record(const RecordOptions& options, const RuntimeSet& runtimes) {
   const ExportFormat& format = ChooseFormat(options);
-  if (options.output.empty() && ::isatty(STDOUT_FILENO) == 1) {
-    if (format.binary) {
-      return WithHint(absl::InvalidArgumentError(absl::StrFormat(
-                          "%s is binary and standard output is a terminal", format.name)),
-                      "name a file with -o FILE, or redirect: > FILE");
-    }
-    if (options.format.empty()) {
-      return WithHint(absl::InvalidArgumentError("standard output is a terminal"),
-                      "name a file with -o FILE, or redirect: > out.svg");
-    }
-  }
   JPROF_ASSIGN_OR_RETURN(std::unique_ptr<OutputFile> output, OutputFile::Open(options.output));
+  JPROF_RETURN_IF_ERROR(CheckTerminal(options, format, *output));
 
   JPROF_ASSIGN_OR_RETURN(
       std::unique_ptr<Runner> runner,
@@ -91,8 +105,10 @@ absl::Status Record(const RecordOptions& options, const RuntimeSet& runtimes) {
   auto profile = runner->Finish();
   progress.Clear();
   for (const std::string& warning : runner->Warnings()) PrintWarning(warning);
-  if (ended == Runner::Ended::kTargetExited) PrintNote("the target exited; writing what was gathered");
   if (!profile.ok()) return profile.status();
+  if (ended == Runner::Ended::kTargetExited) {
+    PrintNote("the target exited; writing what was gathered");
+  }
   JPROF_RETURN_IF_ERROR(format.create()->Write(*profile, *output));
   JPROF_RETURN_IF_ERROR(output->Commit());
   PrintNote(runner->Verdict(*profile));
@@ -109,7 +125,10 @@ int RecordMain(const std::vector<std::string>& arguments, const RuntimeSet& runt
   }
   if (options->help || options->version) {
     const std::string text = options->help ? RecordHelp() : "jprof " JPROF_VERSION "\n";
-    return std::fputs(text.c_str(), stdout) < 0 || std::fflush(stdout) != 0 ? 1 : 0;
+    ::signal(SIGPIPE, SIG_IGN);
+    if (std::fputs(text.c_str(), stdout) >= 0 && std::fflush(stdout) == 0) return 0;
+    PrintError(ErrnoStatus(errno, "cannot write standard output"));
+    return 1;
   }
   InstallSignals();
   RaiseDescriptorLimit();

@@ -1,0 +1,219 @@
+// The command line: what is understood, and each message about what is not.
+#include "profiler/cli/options.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_split.h"
+#include "export/exporter.h"
+
+namespace jprof {
+namespace {
+
+using ::testing::HasSubstr;
+
+absl::StatusOr<RecordOptions> Parse(absl::string_view line) {
+  std::vector<std::string> arguments = absl::StrSplit(line, ' ', absl::SkipEmpty());
+  return ParseRecordOptions(arguments);
+}
+
+// What is wrong with a command line; "" when nothing is.
+std::string Complaint(const std::vector<std::string>& arguments) {
+  absl::Status status = ParseRecordOptions(arguments).status();
+  if (status.ok()) return "";
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  return std::string(status.message());
+}
+
+std::string Complaint(absl::string_view line) {
+  return Complaint(std::vector<std::string>(absl::StrSplit(line, ' ', absl::SkipEmpty())));
+}
+
+TEST(OptionsTest, DefaultsAre99HzUntilInterruptedToStandardOutput) {
+  auto options = Parse("-p 42");
+  ASSERT_TRUE(options.ok()) << options.status();
+  EXPECT_EQ(options->pid, 42);
+  EXPECT_EQ(options->tid, 0);
+  EXPECT_FALSE(options->all);
+  EXPECT_EQ(options->frequency, 99);
+  EXPECT_EQ(options->duration_ns, 0);
+  EXPECT_EQ(options->output, "");
+  EXPECT_EQ(options->format, "");
+  EXPECT_TRUE(options->use_helpers);
+}
+
+TEST(OptionsTest, EachOptionIsUnderstoodInEachSpelling) {
+  for (absl::string_view line :
+       {"-p 42 -F 997 -d 5 -o out.svg", "-p42 -F997 -d5 -oout.svg",
+        "--pid 42 --frequency 997 --duration 5 --output out.svg",
+        "--pid=42 --frequency=997 --duration=5 --output=out.svg"}) {
+    auto options = Parse(line);
+    ASSERT_TRUE(options.ok()) << line << ": " << options.status();
+    EXPECT_EQ(options->pid, 42) << line;
+    EXPECT_EQ(options->frequency, 997) << line;
+    EXPECT_EQ(options->duration_ns, 5'000'000'000) << line;
+    EXPECT_EQ(options->output, "out.svg") << line;
+  }
+  EXPECT_EQ(Parse("-t 7")->tid, 7);
+  EXPECT_EQ(Parse("--tid=7")->tid, 7);
+  EXPECT_TRUE(Parse("-a")->all);
+  EXPECT_TRUE(Parse("--all")->all);
+  EXPECT_FALSE(Parse("-a --no-helpers")->use_helpers);
+  EXPECT_EQ(Parse("-a --format folded")->format, "folded");
+}
+
+TEST(OptionsTest, TheCommandLineIsKeptForTheProfile) {
+  EXPECT_EQ(Parse("-p 42 -F 997")->command_line, "jprof -p 42 -F 997");
+}
+
+TEST(OptionsTest, HelpAndVersionNeedNoTarget) {
+  EXPECT_TRUE(Parse("--help")->help);
+  EXPECT_TRUE(Parse("-h")->help);
+  EXPECT_TRUE(Parse("--version")->version);
+}
+
+TEST(OptionsTest, ADashIsStandardOutput) {
+  auto options = Parse("-p 42 -o -");
+  ASSERT_TRUE(options.ok()) << options.status();
+  EXPECT_EQ(options->output, "");
+}
+
+TEST(OptionsTest, AnUnknownOptionNamesTheNearestOne) {
+  EXPECT_EQ(Complaint("--frmat svg -p 1"), "unknown option '--frmat', did you mean '--format'?");
+  EXPECT_EQ(Complaint("--freqency=5"), "unknown option '--freqency', did you mean '--frequency'?");
+  EXPECT_EQ(Complaint("--pdi 1"), "unknown option '--pdi', did you mean '--pid'?");
+}
+
+TEST(OptionsTest, AnUnknownOptionNearNothingPointsToTheHelp) {
+  EXPECT_EQ(Complaint("--zzzzzzzzz"), "unknown option '--zzzzzzzzz'; see jprof --help");
+  EXPECT_EQ(Complaint("-x"), "unknown option '-x'; see jprof --help");
+  EXPECT_EQ(Complaint("-"), "unknown option '-'; see jprof --help");
+}
+
+TEST(OptionsTest, AWordThatIsNoOptionTellsHowAProcessIsNamed) {
+  EXPECT_EQ(Complaint("4711"), "unexpected argument '4711'; a process is named with -p PID");
+  EXPECT_EQ(Complaint("recrod -p 1"), "unexpected argument 'recrod', did you mean 'record'?");
+}
+
+TEST(OptionsTest, AnEmptyWordIsUnexpected) {
+  EXPECT_EQ(Complaint({"-a", ""}), "unexpected argument ''; a process is named with -p PID");
+}
+
+TEST(OptionsTest, AnUnknownFormatNamesTheNearestOneOrAll) {
+  EXPECT_EQ(Complaint("-p 1 --format foldde"), "unknown format 'foldde', did you mean 'folded'?");
+  EXPECT_EQ(Complaint("-p 1 --format=xxxxxxxx"),
+            "unknown format 'xxxxxxxx'; known: svg, folded, pprof");
+}
+
+TEST(OptionsTest, AnUnknownSuffixNamesAllSuffixes) {
+  const std::string complaint = Complaint("-p 1 -o out.png");
+  EXPECT_THAT(complaint, HasSubstr("'out.png' has no suffix that names a format"));
+  for (const ExportFormat& format : ExportFormats()) {
+    for (absl::string_view suffix : format.suffixes) {
+      EXPECT_THAT(complaint, HasSubstr(std::string(suffix)));
+    }
+  }
+  EXPECT_THAT(complaint, HasSubstr("--format"));
+}
+
+TEST(OptionsTest, AFormatMakesAnySuffixGood) {
+  EXPECT_EQ(Complaint("-p 1 -o out.png --format svg"), "");
+}
+
+TEST(OptionsTest, AMissingValueIsNamed) {
+  EXPECT_EQ(Complaint("-p"), "option '-p' needs a value: PID");
+  EXPECT_EQ(Complaint("-p 1 --output"), "option '--output' needs a value: FILE");
+  EXPECT_EQ(Complaint("-a -d"), "option '-d' needs a value: TIME");
+}
+
+TEST(OptionsTest, AnEmptyOutputIsRefused) {
+  EXPECT_EQ(Complaint({"-a", "--output="}),
+            "--output takes a file name, or - for standard output, not ''");
+}
+
+TEST(OptionsTest, AValueThatIsNotTakenIsRefused) {
+  EXPECT_EQ(Complaint("--all=1"), "option '--all' takes no value");
+  EXPECT_EQ(Complaint("-ax"), "option '-a' takes no value");
+}
+
+TEST(OptionsTest, TheTargetIsOneOfThree) {
+  EXPECT_EQ(Complaint(""),
+            "nothing to profile: name a process with -p PID, a thread with -t TID, or all with -a");
+  for (absl::string_view line : {"-p 1 -t 2", "-p 1 -a", "-t 2 -a", "-p 1 -t 2 -a"}) {
+    EXPECT_EQ(Complaint(line), "-p, -t and -a exclude each other: give one of them") << line;
+  }
+}
+
+TEST(OptionsTest, TwoProcessesAreOneTooMany) {
+  EXPECT_EQ(Complaint("-p 1 -p 2"), "--pid takes one number, not 1 and 2");
+  EXPECT_EQ(Complaint("-p 1 -p 1"), "");
+}
+
+TEST(OptionsTest, ANumberOfAProcessIsPositive) {
+  for (absl::string_view text : {"0", "-3", "x", "1x", "4294967297", "1,2"}) {
+    EXPECT_EQ(Complaint(absl::StrCat("-p ", text)),
+              absl::StrCat("--pid takes a number from 1 to 2147483647, not '", text, "'"));
+  }
+}
+
+TEST(OptionsTest, AFrequencyIsFrom1To50000) {
+  EXPECT_EQ(Parse("-a -F 1")->frequency, 1);
+  EXPECT_EQ(Parse("-a -F 50000")->frequency, 50000);
+  for (absl::string_view text : {"0", "-99", "50001", "1e9", "max", "1.5"}) {
+    EXPECT_EQ(Complaint(absl::StrCat("-a -F ", text)),
+              absl::StrCat("--frequency takes samples per second, from 1 to 50000, not '", text,
+                           "'"));
+  }
+}
+
+TEST(OptionsTest, ADurationIsSecondsOrHasAUnit) {
+  const std::pair<absl::string_view, int64_t> cases[] = {
+      {"30", 30'000'000'000},      {"30s", 30'000'000'000}, {"1.5s", 1'500'000'000},
+      {"0.5", 500'000'000},        {"500ms", 500'000'000},  {"1ms", 1'000'000},
+      {"5m", 300'000'000'000},     {"1h", 3'600'000'000'000},
+      {"8784h", 31'622'400'000'000'000},
+  };
+  for (const auto& [text, ns] : cases) {
+    auto duration = ParseDuration(text);
+    ASSERT_TRUE(duration.ok()) << text << ": " << duration.status();
+    EXPECT_EQ(*duration, ns) << text;
+  }
+}
+
+TEST(OptionsTest, WhatIsNoDurationIsRefusedInFull) {
+  for (absl::string_view text : {"", "0", "-1", "1d", "s", "ms", "1s1", "nan", "inf", "1e300", "1e-9",
+                                 "0.5ms", "9000h"}) {
+    auto duration = ParseDuration(text);
+    ASSERT_FALSE(duration.ok()) << text;
+    EXPECT_EQ(duration.status().code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_EQ(duration.status().message(),
+              absl::StrCat("--duration takes a time from 1ms to 366 days such as 30, 30s, 5m or 1h, "
+                           "not '", text, "'"));
+  }
+}
+
+TEST(OptionsTest, AMessageIsOneLine) {
+  for (absl::string_view line : {"--frmat", "-p", "-p x", "", "-p 1 -a", "-o x -a", "-F 0", "-d 0"}) {
+    EXPECT_EQ(Complaint(line).find('\n'), std::string::npos) << line;
+  }
+}
+
+TEST(OptionsTest, ASuggestionIsNearOrNotMade) {
+  EXPECT_EQ(DidYouMean("svgg", {"svg", "folded"}), "svg");
+  EXPECT_EQ(DidYouMean("folded", {"svg", "folded"}), "folded");
+  EXPECT_EQ(DidYouMean("perfetto", {"svg", "folded"}), "");
+}
+
+TEST(OptionsTest, TheHelpNamesEachFormatAndFitsATerminal) {
+  const std::string help = RecordHelp();
+  for (const ExportFormat& format : ExportFormats()) {
+    EXPECT_THAT(help, HasSubstr(std::string(format.name)));
+  }
+  for (absl::string_view line : absl::StrSplit(help, '\n')) EXPECT_LE(line.size(), 100u) << line;
+}
+
+}  // namespace
+}  // namespace jprof

@@ -1,0 +1,218 @@
+// A file appears whole or not at all, and what cannot be written is said before the recording.
+#include "profiler/cli/output_file.h"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "profiler/core/status.h"
+
+namespace jprof {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+class OutputFileTest : public testing::Test {
+ protected:
+  OutputFileTest() {
+    std::string name = testing::TempDir() + "output_file_test-XXXXXX";
+    directory_ = ::mkdtemp(name.data());
+  }
+  ~OutputFileTest() override {
+    std::error_code ignored;
+    std::filesystem::remove_all(directory_, ignored);
+  }
+
+  std::string Path(absl::string_view name) const {
+    return directory_ + "/" + std::string(name);
+  }
+  std::vector<std::string> Names() const {
+    std::vector<std::string> names;
+    for (const auto& entry : std::filesystem::directory_iterator(directory_)) {
+      names.push_back(entry.path().filename());
+    }
+    return names;
+  }
+  static std::string Content(const std::string& path) {
+    std::ostringstream text;
+    text << std::ifstream(path).rdbuf();
+    return text.str();
+  }
+  static void Put(const std::string& path, const std::string& text) { std::ofstream(path) << text; }
+
+  std::string directory_;
+};
+
+TEST_F(OutputFileTest, TheFileAppearsAtCommitAndWhole) {
+  auto file = OutputFile::Open(Path("out.svg"));
+  ASSERT_TRUE(file.ok()) << file.status();
+  const std::string big(300'000, 'x');
+  ASSERT_TRUE((*file)->Append(big).ok());
+  ASSERT_TRUE((*file)->Append("end").ok());
+  EXPECT_FALSE(std::filesystem::exists(Path("out.svg")));
+  ASSERT_TRUE((*file)->Commit().ok());
+  EXPECT_EQ(Content(Path("out.svg")), big + "end");
+  EXPECT_THAT(Names(), ElementsAre("out.svg"));
+}
+
+TEST_F(OutputFileTest, OnlyItsOwnerMayReadTheFile) {
+  auto file = OutputFile::Open(Path("out.svg"));
+  ASSERT_TRUE(file.ok() && (*file)->Commit().ok());
+  struct stat st;
+  ASSERT_EQ(::stat(Path("out.svg").c_str(), &st), 0);
+  EXPECT_EQ(st.st_mode & 0777, 0600u);
+}
+
+TEST_F(OutputFileTest, AnOldFileIsReplacedAtCommitOnly) {
+  Put(Path("out.svg"), "old");
+  auto file = OutputFile::Open(Path("out.svg"));
+  ASSERT_TRUE(file.ok()) << file.status();
+  ASSERT_TRUE((*file)->Append("new").ok());
+  EXPECT_EQ(Content(Path("out.svg")), "old");
+  ASSERT_TRUE((*file)->Commit().ok());
+  EXPECT_EQ(Content(Path("out.svg")), "new");
+  EXPECT_THAT(Names(), ElementsAre("out.svg"));
+}
+
+TEST_F(OutputFileTest, WithoutCommitNothingStaysAndTheOldFileDoes) {
+  Put(Path("old.svg"), "old");
+  for (const char* name : {"old.svg", "new.svg"}) {
+    auto file = OutputFile::Open(Path(name));
+    ASSERT_TRUE(file.ok()) << file.status();
+    ASSERT_TRUE((*file)->Append(std::string(200'000, 'x')).ok());
+  }
+  EXPECT_THAT(Names(), ElementsAre("old.svg"));
+  EXPECT_EQ(Content(Path("old.svg")), "old");
+}
+
+TEST_F(OutputFileTest, ARelativeNameIsInTheCurrentDirectory) {
+  const std::filesystem::path before = std::filesystem::current_path();
+  std::filesystem::current_path(directory_);
+  auto file = OutputFile::Open("out.svg");
+  EXPECT_TRUE(file.ok() && (*file)->Commit().ok());
+  std::filesystem::current_path(before);
+  EXPECT_THAT(Names(), ElementsAre("out.svg"));
+}
+
+TEST_F(OutputFileTest, ADirectoryIsRefused) {
+  absl::Status status = OutputFile::Open(directory_).status();
+  EXPECT_EQ(status.message(), "cannot write " + directory_ + ": Is a directory");
+  EXPECT_EQ(HintOf(status), "name a file in it: -o FILE");
+  status = OutputFile::Open(Path("none/")).status();
+  EXPECT_EQ(status.message(), "cannot write " + Path("none/") + ": Is a directory");
+}
+
+TEST_F(OutputFileTest, AMissingDirectoryIsNamed) {
+  absl::Status status = OutputFile::Open(Path("none/out.svg")).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(status.message(),
+            "cannot write " + Path("none/out.svg") + ": No such file or directory");
+  EXPECT_EQ(HintOf(status), "make its directory: mkdir -p " + Path("none"));
+}
+
+TEST_F(OutputFileTest, AnUnwritableDirectoryIsToldBeforeAnythingIsWritten) {
+  ASSERT_EQ(::chmod(directory_.c_str(), 0555), 0);
+  const bool root = ::geteuid() == 0;
+  if (root) {
+    ASSERT_EQ(::seteuid(65534), 0);  // permissions do not bind root
+  }
+  absl::Status status = OutputFile::Open(Path("out.svg")).status();
+  if (root) {
+    ASSERT_EQ(::seteuid(0), 0);
+  }
+  ASSERT_EQ(::chmod(directory_.c_str(), 0755), 0);
+  EXPECT_EQ(status.code(), absl::StatusCode::kPermissionDenied);
+  EXPECT_EQ(status.message(), "cannot write " + Path("out.svg") + ": Permission denied");
+  EXPECT_THAT(HintOf(status), HasSubstr("-o FILE"));
+  EXPECT_THAT(Names(), IsEmpty());
+}
+
+TEST_F(OutputFileTest, ALinkIsRefusedAndItsTargetUntouched) {
+  Put(Path("precious"), "old");
+  ASSERT_EQ(::symlink(Path("precious").c_str(), Path("out.svg").c_str()), 0);
+  absl::Status status = OutputFile::Open(Path("out.svg")).status();
+  EXPECT_EQ(status.message(), "cannot write " + Path("out.svg") + ": it is a symbolic link to a file");
+  EXPECT_EQ(Content(Path("precious")), "old");
+  ASSERT_EQ(::unlink(Path("precious").c_str()), 0);
+  EXPECT_FALSE(OutputFile::Open(Path("out.svg")).ok()) << "a link to nothing";
+}
+
+TEST_F(OutputFileTest, ASocketIsRefused) {
+  const int fd = ::socket(AF_UNIX, SOCK_STREAM, 0);
+  sockaddr_un address = {AF_UNIX, {}};
+  Path("s").copy(address.sun_path, sizeof(address.sun_path) - 1);
+  ASSERT_EQ(::bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+  EXPECT_THAT(std::string(OutputFile::Open(Path("s")).status().message()), HasSubstr("a socket"));
+  ::close(fd);
+}
+
+TEST_F(OutputFileTest, APipeIsWrittenInPlace) {
+  ASSERT_EQ(::mkfifo(Path("pipe").c_str(), 0600), 0);
+  UniqueFd reader(::open(Path("pipe").c_str(), O_RDONLY | O_NONBLOCK));
+  auto file = OutputFile::Open(Path("pipe"));
+  ASSERT_TRUE(file.ok()) << file.status();
+  ASSERT_TRUE((*file)->Append("text").ok());
+  ASSERT_TRUE((*file)->Commit().ok());
+  char text[8] = {};
+  EXPECT_EQ(::read(reader.get(), text, sizeof(text)), 4);
+  EXPECT_STREQ(text, "text");
+  EXPECT_THAT(Names(), ElementsAre("pipe"));
+}
+
+TEST_F(OutputFileTest, AClosedPipeIsAnErrorNotASignal) {
+  ::signal(SIGPIPE, SIG_IGN);  // as the command does
+  ASSERT_EQ(::mkfifo(Path("pipe").c_str(), 0600), 0);
+  UniqueFd reader(::open(Path("pipe").c_str(), O_RDONLY | O_NONBLOCK));
+  auto file = OutputFile::Open(Path("pipe"));
+  ASSERT_TRUE(file.ok()) << file.status();
+  reader.Reset();
+  ASSERT_TRUE((*file)->Append("text").ok());  // buffered
+  absl::Status status = (*file)->Commit();
+  EXPECT_EQ(status.message(), "cannot write " + Path("pipe") + ": Broken pipe");
+  EXPECT_EQ(HintOf(status), "the reader of the pipe has gone");
+}
+
+TEST_F(OutputFileTest, AFullDeviceIsAnErrorOfAppendOrCommit) {
+  auto small = OutputFile::Open("/dev/full");
+  ASSERT_TRUE(small.ok()) << small.status();
+  ASSERT_TRUE((*small)->Append("text").ok());
+  absl::Status status = (*small)->Commit();
+  EXPECT_EQ(status.message(), "cannot write /dev/full: No space left on device");
+  EXPECT_THAT(HintOf(status), HasSubstr("make room"));
+
+  auto big = OutputFile::Open("/dev/full");
+  ASSERT_TRUE(big.ok()) << big.status();
+  EXPECT_FALSE((*big)->Append(std::string(200'000, 'x')).ok());
+}
+
+TEST_F(OutputFileTest, AFileIsNoTerminal) {
+  auto file = OutputFile::Open(Path("out.svg"));
+  ASSERT_TRUE(file.ok());
+  EXPECT_FALSE((*file)->is_terminal());
+}
+
+TEST_F(OutputFileTest, ATerminalIsKnownAsOne) {
+  UniqueFd master(::posix_openpt(O_RDWR | O_NOCTTY));
+  ASSERT_TRUE(master.valid());
+  ASSERT_EQ(::grantpt(master.get()), 0);
+  ASSERT_EQ(::unlockpt(master.get()), 0);
+  auto file = OutputFile::Open(::ptsname(master.get()));
+  ASSERT_TRUE(file.ok()) << file.status();
+  EXPECT_TRUE((*file)->is_terminal());
+}
+
+}  // namespace
+}  // namespace jprof
