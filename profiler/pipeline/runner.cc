@@ -121,7 +121,8 @@ absl::Status Runner::CheckTarget() {
   absl::StatusOr<ProcStat> stat = ReadProcStat(id);
   if (!status.ok() || !stat.ok()) {
     return WithHint(absl::NotFoundError(absl::StrCat("there is no ", what, " ", id)),
-                    "pgrep -a NAME lists the processes of a name");
+                    options_.pid != 0 ? "pgrep -a NAME lists the processes of a name"
+                                      : "ls /proc/PID/task lists the threads of a process");
   }
   if (options_.pid != 0 && status->thread_group != id) {
     return WithHint(absl::NotFoundError(absl::StrCat(id, " is a thread of process ",
@@ -270,7 +271,8 @@ absl::StatusOr<Profile> Runner::Finish() {
         absl::NotFoundError(absl::StrFormat("no samples: %s used no CPU time in %.1f s that a "
                                             "sample at %d Hz would have met",
                                             target_name_, seconds, options_.frequency_hz)),
-        "it sleeps or is stopped; profile longer (-d) or at a higher rate (-F)");
+        TargetIsGone() ? "it exited; profile it while it runs"
+                       : "it sleeps or is stopped; profile longer (-d) or at a higher rate (-F)");
   }
   profile.title = target_name_;
   profile.comments = {Verdict(profile), options_.command_line};
