@@ -1,0 +1,272 @@
+#include "export/svg.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <fstream>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "export/text.h"
+#include "profiler/core/profile_builder.h"
+#include "tests/export/sample_profiles.h"
+#include "tests/testing/golden.h"
+#include "tests/testing/profile_text.h"
+#include "web/assets.h"
+
+namespace jprof {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+std::string Svg(const Profile& profile) {
+  StringSink sink;
+  EXPECT_TRUE(MakeSvgExporter()->Write(profile, sink).ok());
+  return sink.text();
+}
+std::string Svg(absl::string_view text) { return Svg(ParseProfile(text)); }
+
+// What changes with a profile: all but the script and the style.
+std::string WithoutAssets(std::string svg) {
+  for (absl::string_view end : {"]]></style>", "]]></script>"}) {
+    size_t to = svg.find(std::string(end));
+    size_t from = svg.rfind("<![CDATA[", to);
+    if (to == std::string::npos || from == std::string::npos) return "no " + std::string(end);
+    svg.replace(from, to - from, "<![CDATA[");
+  }
+  return svg;
+}
+
+// Runs xmllint on the picture; with an XPath, its text.
+std::string XmlLint(const std::string& svg, const std::string& xpath = "") {
+  std::string path = absl::StrCat(::testing::TempDir(), "/jprof-svg-test-", getpid(), ".svg");
+  std::ofstream(path, std::ios::binary) << svg;
+  std::string command = absl::StrCat("xmllint --huge --nonet ");
+  absl::StrAppend(&command, xpath.empty() ? "--noout " : absl::StrCat("--xpath \"", xpath, "\" "));
+  FILE* pipe = popen(absl::StrCat(command, path, " 2>&1").c_str(), "r");
+  std::string output;
+  char buffer[4096];
+  for (size_t n; (n = fread(buffer, 1, sizeof(buffer), pipe)) > 0;) output.append(buffer, n);
+  int status = pclose(pipe);
+  EXPECT_EQ(status, 0) << command << ": " << output.substr(0, 500);
+  unlink(path.c_str());
+  if (!output.empty() && output.back() == '\n') output.pop_back();
+  return output;
+}
+
+void ExpectWellFormed(const std::string& svg) { EXPECT_EQ(XmlLint(svg), ""); }
+
+TEST(SvgTest, NodeProfileIsGolden) {
+  std::string svg = Svg(kNodeProfile);
+  ExpectWellFormed(svg);
+  ExpectGolden(WithoutAssets(svg), "export/golden/node.svg");
+}
+
+TEST(SvgTest, HasTheIdsThatToolsLookFor) {
+  std::string svg = Svg(kNodeProfile);
+  for (const char* id :
+       {"title", "subtitle", "details", "unzoom", "search", "ignorecase", "matched"}) {
+    EXPECT_EQ(XmlLint(svg, absl::StrCat("count(//*[local-name()='text'][@id='", id, "'])")), "1");
+  }
+  EXPECT_EQ(XmlLint(svg, "count(//*[local-name()='g'][@id='frames'])"), "1");
+  EXPECT_EQ(XmlLint(svg, "string(/*/@onload)"), "init(evt)");
+}
+
+TEST(SvgTest, EachFrameIsATitleARectAndAText) {
+  std::string svg = Svg(kNodeProfile);
+  std::string frames = "//*[@id='frames']/*";
+  std::string count = XmlLint(svg, absl::StrCat("count(", frames, ")"));
+  EXPECT_EQ(XmlLint(svg, absl::StrCat("count(", frames,
+                                      "[local-name()='g'][count(*)=3][local-name(*[1])='title']"
+                                      "[local-name(*[2])='rect'][local-name(*[3])='text'])")),
+            count);
+}
+
+TEST(SvgTest, TitlesAreInTheClassicForm) {
+  std::string svg = Svg("node;f 1234\nnode;g 766");
+  EXPECT_THAT(svg, HasSubstr("<title>all (2,000 samples, 100%)</title>"));
+  EXPECT_THAT(svg, HasSubstr("<title>f (1,234 samples, 61.70%)</title>"));
+  EXPECT_THAT(svg, HasSubstr("<title>g (766 samples, 38.30%)</title>"));
+}
+
+TEST(SvgTest, NeighboursShareAnEdge) {
+  std::string svg = Svg("node;a 1\nnode;b 1\nnode;c 1");
+  EXPECT_THAT(svg, HasSubstr("x=\"10.00\" y=\"76\" width=\"393.33\""));
+  EXPECT_THAT(svg, HasSubstr("x=\"403.33\" y=\"76\" width=\"393.34\""));
+  EXPECT_THAT(svg, HasSubstr("x=\"796.67\" y=\"76\" width=\"393.33\""));
+}
+
+TEST(SvgTest, KindsOfCodeHaveTheirOwnColours) {
+  std::string svg = Svg(
+      "node;f 1\nnode;f_[k] 1\nnode;f_[b] 1\nnode;f_[p] 1\nnode;f_[u] 1\nnode;f /a/b.js:1_[j] 1\n"
+      "node;f /a/node_modules/b.js:1_[j] 1\nnode;f node:fs:1_[j] 1");
+  for (const char* name : {"JavaScript", "node_modules", "Node library", "builtins",
+                           "C++ / native", "kernel", "JIT (perf map)", "unknown"}) {
+    EXPECT_THAT(svg, HasSubstr(absl::StrCat(">", name, " 12.50%</text>")));
+  }
+  std::set<std::string> fills;
+  for (size_t at = 0; (at = svg.find("<title>f", at)) != std::string::npos; ++at) {
+    fills.insert(svg.substr(svg.find("fill=\"", at), 14));
+  }
+  EXPECT_EQ(fills.size(), 8u);
+}
+
+TEST(SvgTest, AFunctionKeepsItsColourInAnotherPicture) {
+  auto fill = [](const std::string& svg) {
+    size_t at = svg.find("<title>render ");
+    return svg.substr(svg.find("fill=\"", at), 14);
+  };
+  EXPECT_EQ(fill(Svg("a;render /x.js:1_[j] 5")), fill(Svg("b@2;q;render /x.js:1_[j] 9\nb@2;z 77")));
+}
+
+TEST(SvgTest, TheVerdictIsTheSubtitle) {
+  std::string svg = Svg("# comment: 5 samples, 0 lost\n# comment: other\na;f 5");
+  EXPECT_EQ(XmlLint(svg, "string(//*[@id='subtitle']/text())"), "5 samples, 0 lost");
+  EXPECT_THAT(svg, Not(HasSubstr("other")));
+}
+
+TEST(SvgTest, FramesTooThinToSeeAreLeftOutAndCounted) {
+  std::string text = "# comment: verdict\nnode;wide 50000\n";
+  for (int i = 0; i < 20; ++i) absl::StrAppend(&text, "node;thin", i, ";leaf 1\n");
+  std::string svg = Svg(text);
+  EXPECT_THAT(svg, Not(HasSubstr("thin1")));
+  EXPECT_EQ(XmlLint(svg, "string(//*[@id='subtitle']/text())"),
+            "verdict \xc2\xb7 not drawn: 40 frames thinner than 0.1 px");
+}
+
+TEST(SvgTest, LongNamesAreCutToTheirFrame) {
+  std::string svg = Svg("node;a_function_with_a_long_name 1\nnode;wide 9");
+  EXPECT_THAT(svg, HasSubstr(">a_function_wi..</text>"));
+  EXPECT_THAT(svg, HasSubstr("<title>a_function_with_a_long_name (1 samples, 10.00%)</title>"));
+}
+
+TEST(SvgTest, AnEmptyProfileIsAPicture) {
+  std::string svg = Svg("");
+  ExpectWellFormed(svg);
+  EXPECT_THAT(svg, HasSubstr("<title>all (0 samples, 100%)</title>"));
+}
+
+TEST(SvgTest, HostileNamesStayText) {
+  const std::vector<std::string> names = {
+      "<script>alert(1)</script>",
+      "</title></g></svg>",
+      "]]>",
+      "<![CDATA[",
+      "<!--",
+      "--\\x3e",
+      "&amp\\x3b &#0\\x3b &lt",
+      "\" onload=\"x\" a=\"",
+      "' onclick='x",
+      "\\x00\\x01\\x08\\x0b\\x1f\\x7f",
+      "a\\n\\x0d\\x09b",
+      "\\xff\\xfe\\x80",
+      "\\xc0\\xaf\\xe0\\x80\\xaf",
+      "\\xed\\xa0\\x80",
+      "\\xef\\xbf\\xbe\\xef\\xbf\\xbf",
+      "\\xf4\\x90\\x80\\x80",
+      "\\xe2\\x80\\xaeevil\\xe2\\x80\\xac",
+      "f (9,999 samples, 99.99%)",
+      "\\x1b[31mred",
+  };
+  for (const std::string& name : names) {
+    SCOPED_TRACE(name);
+    std::string svg = Svg(absl::StrCat("# title: ", name, "\n# comment: ", name, "\n", name, ";",
+                                       name, ";", name, "_[k];", name, " /", name,
+                                       ":1_[j] 3\n"));
+    ExpectWellFormed(svg);
+    EXPECT_TRUE(ValidUtf8(svg, svg.size()) == svg);
+    // Nothing that was not there for a tame name.
+    for (const char* element : {"script", "style", "svg"}) {
+      EXPECT_EQ(XmlLint(svg, absl::StrCat("count(//*[local-name()='", element, "'])")), "1");
+    }
+    EXPECT_EQ(XmlLint(svg, "count(//@onload | //@onclick)"), "1");
+    EXPECT_EQ(XmlLint(svg, "count(//*[@id='frames']/*)"), "5");
+  }
+}
+
+TEST(SvgTest, InvisibleCharactersAreShown) {
+  std::string svg = Svg("a;x\\xe2\\x80\\xaey\\x1bz\\xff 1");
+  EXPECT_THAT(svg, HasSubstr("<title>x\\u202ey\\x1bz\\xff (1 samples, 100.00%)</title>"));
+}
+
+TEST(SvgTest, NamesAreCutAt4KiB) {
+  std::string svg = Svg(absl::StrCat("a;", std::string(100'000, '<'), " 1"));
+  ExpectWellFormed(svg);
+  std::string title = XmlLint(svg, "string(//*[@id='frames']/*[3]/*[1])");
+  EXPECT_LE(title.size(), kMaxNameBytes + 40);
+  EXPECT_GE(title.size(), kMaxNameBytes - 40);
+}
+
+// A profile without the little language's cost: `stacks` different ones.
+Profile Wide(int stacks, int depth, int name_bytes) {
+  ProfileBuilder builder({{"samples", "count"}}, {"cpu", "nanoseconds"}, 1);
+  ThreadId thread = builder.AddThread(1, 1, "node", "node");
+  std::vector<int64_t> one = {1};
+  for (int i = 0; i < stacks; ++i) {
+    StackId stack;
+    for (int d = 0; d < depth; ++d) {
+      // Few at the root, all different at the leaf.
+      int variant = d + 1 == depth ? i : i % (1 << std::min(d, 20));
+      std::string name = absl::StrCat("f", d, "_", variant, "_");
+      name.resize(std::max<size_t>(name.size(), name_bytes), '&');
+      Line line{builder.AddFunction(name, name, "", 0, FrameKind::kNative), 0, 0};
+      stack = builder.AddStack(stack, builder.AddLocation(ImageId{}, 0, {&line, 1}));
+    }
+    builder.AddSample(i, thread, 0, stack, one);
+  }
+  builder.accounting().taken = builder.accounting().kept = stacks;
+  absl::StatusOr<Profile> profile = std::move(builder).Build();
+  EXPECT_TRUE(profile.ok());
+  return *std::move(profile);
+}
+
+TEST(SvgTest, AMillionStacksStayBelow10MB) {
+  std::string svg = Svg(Wide(1'000'000, 4, 0));
+  EXPECT_LT(svg.size(), 10'000'000u);
+  EXPECT_THAT(svg, HasSubstr("not drawn: 1,000,000 frames thinner than 0.1 px"));
+}
+
+TEST(SvgTest, ManyWideFramesWithLongNamesStayBelow10MBAndTheWidestAreDrawn) {
+  std::string svg = Svg(Wide(5'000, 12, 1000));
+  EXPECT_LT(svg.size(), 10'000'000u);
+  EXPECT_GT(svg.size(), 9'000'000u);
+  EXPECT_THAT(svg, HasSubstr("thin frames for the file&#39;s size"));
+  EXPECT_THAT(svg, HasSubstr("<title>f3_7_"));
+  ExpectWellFormed(svg);
+}
+
+TEST(SvgTest, ADepthOfTenThousandIsCutAndSaid) {
+  std::string stack = "node";
+  for (int i = 0; i < 10'000; ++i) absl::StrAppend(&stack, ";deep", i);
+  std::string svg = Svg(absl::StrCat(stack, " 3"));
+  ExpectWellFormed(svg);
+  EXPECT_THAT(svg, HasSubstr("not drawn: 9,489 frames above level 512"));
+  EXPECT_THAT(svg, HasSubstr("<title>deep510 "));
+  EXPECT_THAT(svg, Not(HasSubstr("<title>deep511 ")));
+}
+
+TEST(SvgTest, ScriptAndStyleCannotEndTheirSection) {
+  EXPECT_FALSE(absl::StrContains(assets::flamegraph_js(), "]]>"));
+  EXPECT_FALSE(absl::StrContains(assets::flamegraph_css(), "]]>"));
+}
+
+TEST(SvgTest, AFailingSinkEndsTheExport) {
+  class FullDisk : public OutputSink {
+    absl::Status Append(absl::string_view) override {
+      return absl::ResourceExhaustedError("disk full");
+    }
+  } sink;
+  EXPECT_EQ(MakeSvgExporter()->Write(ParseProfile("a;f 1"), sink).message(), "disk full");
+}
+
+}  // namespace
+}  // namespace jprof
