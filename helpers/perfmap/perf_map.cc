@@ -19,10 +19,10 @@
 namespace jprof {
 namespace {
 
-constexpr size_t kReadBytes = 256 * 1024;
+constexpr size_t kReadBytes = 64 * 1024;
 // Two numbers with prefixes and blanks around them, then the name.
 constexpr size_t kMaxLineBytes = PerfMap::kMaxNameBytes + 64;
-constexpr size_t kBlockBytes = 256 * 1024;
+constexpr size_t kBlockBytes = 64 * 1024;
 constexpr size_t kContinuityBytes = 64;
 constexpr size_t kMaxProcFileBytes = 64 * 1024;
 // A file counts as older than the process only by more than the kernel's clocks differ.
