@@ -1,5 +1,5 @@
-// Where the processes and layouts that RuntimeTable finds are handed to: the kernel half's maps, or a
-// test.
+// Where the processes and layouts that RuntimeTable finds are handed to: the kernel half's maps, or
+// a test.
 #pragma once
 
 #include <cstddef>

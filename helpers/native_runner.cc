@@ -14,8 +14,8 @@ struct NativeRunner::Callbacks {
   static Callbacks& Of(void* context) { return *static_cast<Callbacks*>(context); }
 
   static int Read(void* context, void* to, __u32 size, __u64 address) {
-    return Of(context).runner.memory_.ReadExactly(
-               Address{address}, {static_cast<std::byte*>(to), size})
+    return Of(context).runner.memory_.ReadExactly(Address{address},
+                                                  {static_cast<std::byte*>(to), size})
                ? 0
                : -1;
   }
@@ -54,8 +54,8 @@ NativeRunner::Result NativeRunner::Walk(const jp_process& process, Pid pid,
                                         const Registers& registers) {
   Result result;
   Callbacks callbacks{*this, pid, result};
-  jp_host host = {&callbacks,           Callbacks::Read,      Callbacks::Layout,
-                  Callbacks::FindSymbol, Callbacks::AddSymbol, Callbacks::Count};
+  jp_host host = {&callbacks,           Callbacks::Read, Callbacks::Layout, Callbacks::FindSymbol,
+                  Callbacks::AddSymbol, Callbacks::Count};
   std::vector<jp_frame> frames(JP_MAX_FRAMES);
   __u32 depth = 0;
   __u32 end = set_.native_walk(&host, &process, static_cast<__u32>(pid), registers.pc, registers.sp,
@@ -70,8 +70,9 @@ NativeRunner::Result NativeRunner::Walk(const jp_process& process, Pid pid,
 RawFrame ToRawFrame(const jp_frame& frame) {
   return RawFrame{.address = frame.address,
                   .symbol = frame.symbol,
-                  .kind = frame.kind <= JP_FRAME_UNRESOLVED ? static_cast<RawFrame::Kind>(frame.kind)
-                                                            : RawFrame::Kind::kUnresolved,
+                  .kind = frame.kind <= JP_FRAME_UNRESOLVED
+                              ? static_cast<RawFrame::Kind>(frame.kind)
+                              : RawFrame::Kind::kUnresolved,
                   .runtime = frame.runtime,
                   .detail = frame.detail,
                   .is_return_address = (frame.flags & JP_FRAME_RETURN_ADDRESS) != 0};

@@ -1,5 +1,5 @@
-// The user-space side of a runtime helper. A runtime is one folder with four files; this is what two
-// of them implement (NAME_probe.cc and NAME_names.cc). helpers/README.md has the recipe.
+// The user-space side of a runtime helper. A runtime is one folder with four files; this is what
+// two of them implement (NAME_probe.cc and NAME_names.cc). helpers/README.md has the recipe.
 //
 // Three lifetimes: a Runtime is static; a RuntimeImage says what is true of one *binary* that holds
 // the runtime, whichever process maps it; a RuntimeInstance is one *process* that uses it.
@@ -31,9 +31,9 @@ struct FileRange {
 };
 
 struct RuntimeImage {
-  std::string version;             // for people: "V8 11.3.244.8"
-  std::vector<std::byte> layout;   // the runtime's layout struct; at most JP_LAYOUT_BYTES
-  std::vector<FileRange> code;     // its own code in the image: the helper is asked about it
+  std::string version;               // for people: "V8 11.3.244.8"
+  std::vector<std::byte> layout;     // the runtime's layout struct; at most JP_LAYOUT_BYTES
+  std::vector<FileRange> code;       // its own code in the image: the helper is asked about it
   bool owns_anonymous_code = false;  // executable memory of no file belongs to it
 };
 

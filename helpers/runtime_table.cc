@@ -8,8 +8,8 @@
 namespace jprof {
 namespace {
 
-// A runtime reserves more than it makes executable at first, and grows into it. Taking the whole run
-// of anonymous mappings around executable ones means that code made later is known at once. No
+// A runtime reserves more than it makes executable at first, and grows into it. Taking the whole
+// run of anonymous mappings around executable ones means that code made later is known at once. No
 // other code can be there: it would have a file.
 std::vector<AddressRange> AnonymousCode(const std::vector<ProcMapping>& maps) {
   std::vector<AddressRange> result;
@@ -116,7 +116,7 @@ void RuntimeTable::Refresh(Pid pid, KnownProcess& process) {
   jp_process value = {};
   auto add = [&value](AddressRange range, const KnownImage& image, jp_range_kind kind) {
     if (value.range_count == JP_MAX_RANGES || range.empty()) return;
-    value.ranges[value.range_count++] = {range.begin.value, range.end.value, image.layout,
+    value.ranges[value.range_count++] = {range.begin.value, range.end.value,         image.layout,
                                          image.runtime,     static_cast<__u8>(kind), 0};
   };
   const KnownImage* jit_owner = nullptr;
@@ -129,20 +129,19 @@ void RuntimeTable::Refresh(Pid pid, KnownProcess& process) {
         const uint64_t from = std::max(m.offset.value, code.begin.value);
         const uint64_t to = std::min(m.offset.value + m.range.size(), code.end.value);
         if (from >= to) continue;
-        add({m.range.begin + (from - m.offset.value), m.range.begin + (to - m.offset.value)},
-            image, JP_RANGE_IMAGE);
+        add({m.range.begin + (from - m.offset.value), m.range.begin + (to - m.offset.value)}, image,
+            JP_RANGE_IMAGE);
       }
     }
   }
   process.jit.clear();
   if (jit_owner != nullptr) {
     process.jit = AnonymousCode(*maps);
-    // The kernel half has room for a few ranges. The largest runs are kept: they are the code ranges
-    // that a runtime reserved, the small ones thunks.
+    // The kernel half has room for a few ranges. The largest runs are kept: they are the code
+    // ranges that a runtime reserved, the small ones thunks.
     std::vector<AddressRange> largest = process.jit;
-    std::stable_sort(largest.begin(), largest.end(), [](const auto& a, const auto& b) {
-      return a.size() > b.size();
-    });
+    std::stable_sort(largest.begin(), largest.end(),
+                     [](const auto& a, const auto& b) { return a.size() > b.size(); });
     for (const AddressRange& range : largest) add(range, *jit_owner, JP_RANGE_JIT);
   }
   sink_.SetProcess(pid, value);

@@ -1,8 +1,8 @@
 // Which process runs which runtime. Probes each mapped file once, keeps one instance for each
 // process and runtime, and tells the LayoutSink which code the helpers are to be asked about.
 //
-// Owned by the pipeline, used from its thread only. Knows neither BPF nor how files are opened: both
-// are handed in.
+// Owned by the pipeline, used from its thread only. Knows neither BPF nor how files are opened:
+// both are handed in.
 #pragma once
 
 #include <cstdint>
@@ -44,8 +44,8 @@ class RuntimeTable {
   // The process exits, or its address space is replaced.
   void OnGone(Pid pid);
 
-  // The process's memory does not look as the runtime's layout says: no helper is asked about it any
-  // more, until it execs.
+  // The process's memory does not look as the runtime's layout says: no helper is asked about it
+  // any more, until it execs.
   void Reject(Pid pid, uint8_t runtime);
 
   // The instance that describes symbol records of `runtime` in `pid`; nullptr when there is none.
@@ -55,8 +55,8 @@ class RuntimeTable {
   // The runtime whose own code covers `offset` of a file; 0: none.
   uint8_t RuntimeOfCode(const FileIdentity& file, FileOffset offset) const;
 
-  // What was found, for the verdict: "V8 11.3.244.8" and "V8 99.1 has no layout in jprof". Distinct,
-  // in the order found.
+  // What was found, for the verdict: "V8 11.3.244.8" and "V8 99.1 has no layout in jprof".
+  // Distinct, in the order found.
   const std::vector<std::string>& recognised() const { return recognised_; }
   const std::vector<std::string>& rejected() const { return rejected_; }
 

@@ -386,7 +386,7 @@ JP_SUBPROG(jp_v8_frame)
 	const struct jp_v8_layout *l = jp_layout(w);
 	__u64 context = w->window[JP_SLOT(-8)];
 	__u64 function = w->window[JP_SLOT(-16)];
-	__u64 shared, content;
+	__u64 shared, data, content;
 	__u32 number;
 	int type, answer;
 
@@ -408,7 +408,10 @@ JP_SUBPROG(jp_v8_frame)
 	if (jp_v8_words(w, &shared, 7))
 		return JP_UNREADABLE;
 	/* A Smi is the number of a builtin: a function of JavaScript's own library. */
-	if (jp_v8_is_smi(w->scratch[(l->shared_data >> 3) & JP_V8_WORD_MASK])) {
+	data = w->scratch[(l->shared_data >> 3) & JP_V8_WORD_MASK];
+	if (l->shared_data_2 && jp_v8_is_smi(data))
+		data = w->scratch[(l->shared_data_2 >> 3) & JP_V8_WORD_MASK];
+	if (jp_v8_is_smi(data)) {
 		jp_emit(w, JP_FRAME_BUILTIN, w->pc, 0, 0);
 		return JP_MINE;
 	}

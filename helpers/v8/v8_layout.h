@@ -18,12 +18,12 @@ struct jp_v8_layout {
 	__u16 shared_type;
 	__u16 scope_info_type;
 	__u16 script_type;
-	__u16 oddball_type;
 	__u16 first_nonstring_type;
 
 	/* JSFunction, SharedFunctionInfo */
 	__u16 function_shared;
-	__u16 shared_data;
+	__u16 shared_data;    /* a Smi in it: the function is a builtin */
+	__u16 shared_data_2;  /* where data lies in the second field if the first is a Smi; else 0 */
 	__u16 shared_name_or_scope_info;
 	__u16 shared_script;
 

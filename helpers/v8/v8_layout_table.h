@@ -11,14 +11,15 @@ struct VersionFacts {
   uint32_t first_version;
   uint32_t last_version;
 
-  // JSFunction instance types behind JS_FUNCTION_TYPE, where First/LastJSFunctionType are missing.
+  // How many instance types JSFunctions have, from JS_FUNCTION_TYPE on, where the metadata does not
+  // name the first and the last.
   uint16_t js_function_types;
-  // SharedFunctionInfo::function_data, where its symbol is missing.
+  // SharedFunctionInfo: where the code's data is; the second field for builtins, 0: none.
   uint16_t shared_data;
-  // ScopeInfo: bytes to slot 0; slots before the variable part; the scope type that has a module
-  // slot; the slot of the start position (0: behind the name); locals from which on one table holds
-  // their names (0: never).
-  uint16_t scope_slots;
+  uint16_t shared_data_2;
+  // ScopeInfo: slots before the variable part; the scope type that has a module slot; the slot of the
+  // start position (0: behind the name); from how many locals on one table holds their names (0:
+  // never).
   uint16_t scope_base;
   uint16_t scope_module_type;
   uint16_t scope_position_slot;
@@ -26,24 +27,25 @@ struct VersionFacts {
 };
 
 inline constexpr VersionFacts kVersionFacts[] = {
-    // Node 18
-    {.first_version = 1001, .last_version = 1002, .js_function_types = 16, .shared_data = 8,
-     .scope_slots = 8, .scope_base = 3, .scope_module_type = 3, .scope_position_slot = 0,
-     .scope_hashed_locals = 75},
-    // Node 20
-    {.first_version = 1103, .last_version = 1103, .js_function_types = 16, .shared_data = 8,
-     .scope_slots = 8, .scope_base = 3, .scope_module_type = 3, .scope_position_slot = 0,
-     .scope_hashed_locals = 75},
-    // Node 22
-    {.first_version = 1204, .last_version = 1204, .js_function_types = 17, .shared_data = 8,
-     .scope_slots = 8, .scope_base = 3, .scope_module_type = 3, .scope_position_slot = 0,
-     .scope_hashed_locals = 75},
+    // versions,  types, data, scope: base, module type, position, hashed
+    {708, 806, 1, 8, 0, 3, 3, 0, 0},        // Node 12 to 15
+    {904, 904, 14, 8, 0, 3, 3, 0, 0},       // Node 16
+    {906, 906, 16, 8, 0, 3, 3, 0, 0},       // Node 17
+    {1001, 1103, 16, 8, 0, 3, 3, 0, 75},    // Node 18 to 20
+    {1108, 1108, 16, 8, 0, 3, 3, 0, 75},    // Node 21
+    {1204, 1204, 17, 8, 0, 3, 3, 0, 75},    // Node 22
+    {1209, 1209, 17, 8, 16, 5, 5, 3, 75},   // Node 23
+    {1306, 1406, 17, 8, 16, 5, 5, 3, 75},   // Node 24 to 26
 };
 
-// The same in every version from 10.1 to 12.4.
+// The same in every version of the table.
+inline constexpr uint16_t kScriptSource = 8;
+inline constexpr uint16_t kScriptName = 16;
 inline constexpr uint16_t kScriptId = 64;
 inline constexpr uint16_t kScriptLineOffset = 24;
 inline constexpr uint16_t kMapInstanceType = 12;
+inline constexpr uint16_t kStringFirstField = 16;
+inline constexpr uint16_t kStringSecondField = 24;
 inline constexpr uint8_t kUncachedExternalBit = 0x10;
 
 }  // namespace jprof::v8

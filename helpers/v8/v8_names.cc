@@ -1,9 +1,10 @@
 // The user-space half of the V8 helper: text and lines of what v8.helper.c read.
 //
-// The record holds all that names the function. Its line is not in it: V8 keeps a position in UTF-16
-// units, and lines only once a stack trace asked for them, so the source is read here, once for each
-// script, and split. The script may have moved since the sample. Its address is therefore checked
-// before the source is read and after: type, id and source pointer must be those of the record.
+// The record holds all that names the function. Its line is not in it: V8 keeps a position in
+// UTF-16 units, and lines only once a stack trace asked for them, so the source is read here, once
+// for each script, and split. The script may have moved since the sample. Its address is therefore
+// checked before the source is read and after: type, id and source pointer must be those of the
+// record.
 #include "helpers/v8/v8_names.h"
 
 #include <algorithm>
@@ -164,8 +165,7 @@ bool V8Instance::AppendString(uint64_t tagged, LineTable& lines) const {
           return false;
         }
         std::copy(narrow.begin(), narrow.end(), units.begin());
-      } else if (!memory_.ReadExactly(chars + from * 2,
-                                      std::as_writable_bytes(std::span(units)))) {
+      } else if (!memory_.ReadExactly(chars + from * 2, std::as_writable_bytes(std::span(units)))) {
         return false;
       }
       lines.Append(units);

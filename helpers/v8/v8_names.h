@@ -22,8 +22,8 @@ std::unique_ptr<RuntimeInstance> MakeV8Instance(const jp_v8_layout& layout,
 // handlers) and for entry and exit code: the frame of the function that they run for says it all.
 std::optional<FrameName> DescribeV8Builtin(absl::string_view symbol);
 
-// Where the lines of a source begin, in UTF-16 units: V8's line terminators are \n, \r, \r\n, U+2028
-// and U+2029. Built from pieces of text, in order.
+// Where the lines of a source begin, in UTF-16 units: V8's line terminators are \n, \r, \r\n,
+// U+2028 and U+2029. Built from pieces of text, in order.
 class LineTable {
  public:
   LineTable() : starts_{0} {}

@@ -6,8 +6,8 @@
 // version (v8_layout_table.h), the version itself from the data symbols v8::internal::Version.
 //
 // The metadata is as hostile as the rest of the file: every value is checked for its range, the
-// types for being distinct, before the layout is believed. The helper then checks each object's type
-// as it goes, so a layout that passes here and is wrong all the same names nothing.
+// types for being distinct, before the layout is believed. The helper then checks each object's
+// type as it goes, so a layout that passes here and is wrong all the same names nothing.
 #include <algorithm>
 #include <cstring>
 #include <initializer_list>
@@ -33,6 +33,8 @@ constexpr absl::string_view kBuiltinPrefix = "Builtins_";
 constexpr absl::string_view kVersionPrefix = "_ZN2v88internal7Version";
 constexpr size_t kMaxMetadataSymbols = 10000;
 constexpr uint64_t kMaxBuiltinBytes = uint64_t{64} << 20;
+// The last builtin of a blob whose symbols have no sizes (V8 before 8.0).
+constexpr uint64_t kBuiltinBytesWithoutSize = 4096;
 constexpr uint16_t kMaxFieldOffset = 256;
 
 // What the symbol tables say of V8.
@@ -54,7 +56,8 @@ Symbols CollectSymbols(const ElfFile& image) {
     } else if (absl::StartsWith(name, kBuiltinPrefix)) {
       symbols.builtins_begin = std::min(symbols.builtins_begin, s.address);
       symbols.builtins_end =
-          std::max(symbols.builtins_end, ElfAddress{s.address.value + std::max<uint64_t>(s.size, 1)});
+          std::max(symbols.builtins_end,
+                   ElfAddress{s.address.value + (s.size != 0 ? s.size : kBuiltinBytesWithoutSize)});
     } else if (absl::ConsumePrefix(&name, kVersionPrefix)) {
       // "6major_E" and so on: length, name.
       for (absl::string_view part : {"6major_E", "6minor_E", "6build_E", "6patch_E"}) {
@@ -165,34 +168,35 @@ jp_v8_layout MakeLayout(Metadata& metadata, const VersionFacts& facts) {
   l.shared_type = metadata.Type("type_SharedFunctionInfo__SHARED_FUNCTION_INFO_TYPE");
   l.scope_info_type = metadata.Type("type_ScopeInfo__SCOPE_INFO_TYPE");
   l.script_type = metadata.Type("type_Script__SCRIPT_TYPE");
-  l.oddball_type = metadata.Type("type_Oddball__ODDBALL_TYPE");
   l.first_nonstring_type = metadata.Type("FirstNonstringType");
 
   l.function_shared = metadata.Field("JSFunction__shared");
   l.shared_data = metadata.Field("SharedFunctionInfo__function_data", facts.shared_data);
+  l.shared_data_2 = facts.shared_data_2;
   l.shared_name_or_scope_info = metadata.Field("SharedFunctionInfo__name_or_scope_info");
   auto script = metadata.FindField("SharedFunctionInfo__script_or_debug_info");
-  l.shared_script = script ? static_cast<uint16_t>(*script)
-                           : metadata.Field("SharedFunctionInfo__script");
+  l.shared_script =
+      script ? static_cast<uint16_t>(*script) : metadata.Field("SharedFunctionInfo__script");
 
-  l.scope_slots = facts.scope_slots;
+  // Once a FixedArray with its length in front, later an object of its own.
+  l.scope_slots = metadata.Find({"parent_ScopeInfo__FixedArray"}) ? 16 : 8;
   l.scope_base = facts.scope_base;
   l.scope_module_type = facts.scope_module_type;
   l.scope_position_slot = facts.scope_position_slot;
   l.scope_hashed_locals = facts.scope_hashed_locals;
 
-  l.script_source = metadata.Field("Script__source");
-  l.script_name = metadata.Field("Script__name");
+  l.script_source = metadata.Field("Script__source", kScriptSource);
+  l.script_name = metadata.Field("Script__name", kScriptName);
   l.script_line_offset = kScriptLineOffset;
   l.script_id = kScriptId;
 
   l.string_length = metadata.Field("String__length");
   l.string_chars = metadata.Field("SeqOneByteString__chars");
-  l.cons_first = metadata.Field("ConsString__first");
-  l.cons_second = metadata.Field("ConsString__second");
-  l.thin_actual = metadata.Field("ThinString__actual");
-  l.sliced_parent = metadata.Field("SlicedString__parent");
-  l.sliced_offset = metadata.Field("SlicedString__offset");
+  l.cons_first = metadata.Field("ConsString__first", kStringFirstField);
+  l.cons_second = metadata.Field("ConsString__second", kStringSecondField);
+  l.thin_actual = metadata.Field("ThinString__actual", kStringFirstField);
+  l.sliced_parent = metadata.Field("SlicedString__parent", kStringFirstField);
+  l.sliced_offset = metadata.Field("SlicedString__offset", kStringSecondField);
   l.external_resource = metadata.Field("ExternalString__resource");
   l.external_data = l.external_resource + 8;
   l.representation_mask = metadata.Constant("StringRepresentationMask", 7);
@@ -210,8 +214,8 @@ jp_v8_layout MakeLayout(Metadata& metadata, const VersionFacts& facts) {
     metadata.Reject("an offset beyond the object");
   }
   absl::flat_hash_set<uint16_t> types = {l.shared_type, l.scope_info_type, l.script_type,
-                                         l.oddball_type, l.first_js_function_type};
-  if (types.size() != 5) metadata.Reject("two types with one number");
+                                         l.first_js_function_type};
+  if (types.size() != 4) metadata.Reject("two types with one number");
   for (uint16_t type : types) {
     if (type < l.first_nonstring_type) metadata.Reject("a type among the strings");
   }
@@ -239,7 +243,8 @@ class V8Runtime : public Runtime {
     };
     auto major = part("major"), minor = part("minor");
     if (!major || !minor || *major < 0 || *major > 255 || *minor < 0 || *minor > 99) {
-      return absl::FailedPreconditionError("V8 of unknown version (its version symbols are missing)");
+      return absl::FailedPreconditionError(
+          "V8 of unknown version (its version symbols are missing)");
     }
     std::string version = absl::StrCat("V8 ", *major, ".", *minor, ".", part("build").value_or(0),
                                        ".", part("patch").value_or(0));

@@ -98,7 +98,8 @@ absl::StatusOr<Event> ParseBpfRecord(std::span<const uint8_t> bytes) {
     default:
       break;
   }
-  return absl::DataLossError(absl::StrCat("record of type ", type, " and ", bytes.size(), " bytes"));
+  return absl::DataLossError(
+      absl::StrCat("record of type ", type, " and ", bytes.size(), " bytes"));
 }
 
 void BpfSampler::ObjectDeleter::operator()(bpf_object* object) const { bpf_object__close(object); }

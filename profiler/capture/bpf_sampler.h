@@ -27,8 +27,8 @@ namespace jprof {
 class BpfSampler : public LayoutSink {
  public:
   struct Options {
-    Pid only_pid = 0;  // 0: every process
-    Tid only_tid = 0;  // 0: every thread
+    Pid only_pid = 0;               // 0: every process
+    Tid only_tid = 0;               // 0: every thread
     uint32_t ring_bytes = 4 << 20;  // a power of two, at least a page
   };
 

@@ -54,8 +54,8 @@ absl::StatusOr<std::unique_ptr<LiveSource>> LiveSource::Open(const Options& opti
   auto source = std::unique_ptr<LiveSource>(new LiveSource);
   source->only_pid_ = options.pid;
   JPROF_ASSIGN_OR_RETURN(std::vector<int> cpus, OnlineCpus());
-  JPROF_RETURN_IF_ERROR(OpenSamplingEvents(cpus, options.frequency_hz, SamplingSource::kBest,
-                                           source->events_));
+  JPROF_RETURN_IF_ERROR(
+      OpenSamplingEvents(cpus, options.frequency_hz, SamplingSource::kBest, source->events_));
   // Samples of two kinds have no common weight: where not every CPU has cycles, all take the clock.
   bool all_hardware = true, any_hardware = false;
   for (const SamplingEvent& event : source->events_) {
@@ -63,16 +63,15 @@ absl::StatusOr<std::unique_ptr<LiveSource>> LiveSource::Open(const Options& opti
     any_hardware |= event.hardware;
   }
   if (any_hardware && !all_hardware) {
-    JPROF_RETURN_IF_ERROR(OpenSamplingEvents(cpus, options.frequency_hz, SamplingSource::kCpuClock,
-                                             source->events_));
+    JPROF_RETURN_IF_ERROR(
+        OpenSamplingEvents(cpus, options.frequency_hz, SamplingSource::kCpuClock, source->events_));
   }
   source->hardware_ = all_hardware;
 
-  JPROF_ASSIGN_OR_RETURN(
-      source->sampler_,
-      BpfSampler::Load(bpf_object, {.only_pid = options.pid,
-                                    .only_tid = options.tid,
-                                    .ring_bytes = options.ring_bytes}));
+  JPROF_ASSIGN_OR_RETURN(source->sampler_,
+                         BpfSampler::Load(bpf_object, {.only_pid = options.pid,
+                                                       .only_tid = options.tid,
+                                                       .ring_bytes = options.ring_bytes}));
   for (const SamplingEvent& event : source->events_) {
     JPROF_RETURN_IF_ERROR(source->sampler_->Attach(event.fd.get()));
   }

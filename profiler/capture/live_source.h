@@ -1,8 +1,8 @@
 // Samples of the live system: the BPF sampler on every CPU, and beside it the side-band events that
 // tell of mappings, names, forks and exits. Level "kernel": names are resolved at the sample.
 //
-// Threads: Open, Start and Stop on the main thread; Wait and Drain on the reader's, which nobody else
-// calls meanwhile.
+// Threads: Open, Start and Stop on the main thread; Wait and Drain on the reader's, which nobody
+// else calls meanwhile.
 #pragma once
 
 #include <cstdint>

@@ -22,8 +22,9 @@ constexpr Subcommand kSubcommands[] = {{"record", RecordMain}};
 
 int CommandLineMain(int argc, char** argv, const RuntimeSet& runtimes) {
   if (::getuid() != ::geteuid()) {
-    PrintError(absl::FailedPreconditionError(
-        "jprof does not run set-uid; use sudo, or give it CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE"));
+    PrintError(
+        absl::FailedPreconditionError("jprof does not run set-uid; use sudo, or give it CAP_BPF, "
+                                      "CAP_PERFMON and CAP_SYS_PTRACE"));
     return 1;
   }
   std::vector<std::string> arguments(argv + (argc > 0 ? 1 : 0), argv + argc);

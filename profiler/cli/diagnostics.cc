@@ -20,7 +20,11 @@ void WriteLine(absl::string_view line) {
 size_t DecodeUtf8(absl::string_view text, uint32_t& code) {
   const auto byte = [&](size_t i) { return static_cast<uint8_t>(text[i]); };
   const uint8_t lead = byte(0);
-  const size_t length = lead < 0x80 ? 1 : lead >> 5 == 6 ? 2 : lead >> 4 == 14 ? 3 : lead >> 3 == 30 ? 4 : 0;
+  const size_t length = lead < 0x80       ? 1
+                        : lead >> 5 == 6  ? 2
+                        : lead >> 4 == 14 ? 3
+                        : lead >> 3 == 30 ? 4
+                                          : 0;
   if (length == 0 || length > text.size()) return 0;
   code = length == 1 ? lead : lead & (0x7f >> length);
   for (size_t i = 1; i < length; ++i) {

@@ -9,8 +9,8 @@
 
 namespace jprof {
 
-// "jprof: error: ..." and, when the status carries one, a line "  hint: ...". Control characters are
-// shown escaped: a target's names never reach the terminal raw.
+// "jprof: error: ..." and, when the status carries one, a line "  hint: ...". Control characters
+// are shown escaped: a target's names never reach the terminal raw.
 void PrintError(const absl::Status& status);
 void PrintWarning(absl::string_view message);
 void PrintNote(absl::string_view message);

@@ -21,7 +21,7 @@ constexpr double kMaxDurationSeconds = 366.0 * 24 * 3600;
 struct Option {
   absl::string_view short_name;  // "" for none
   absl::string_view long_name;
-  absl::string_view argument;    // "" when it takes none
+  absl::string_view argument;  // "" when it takes none
   absl::string_view help;
 };
 
@@ -30,7 +30,8 @@ constexpr Option kOptions[] = {
     {"-t", "--tid", "TID", "profile this thread alone"},
     {"-a", "--all", "", "profile every process"},
     {"-F", "--frequency", "HZ", "samples per second of CPU time (default 99)"},
-    {"-d", "--duration", "TIME", "stop after 30, 30s, 5m, 1h (default: Ctrl-C, or the process's end)"},
+    {"-d", "--duration", "TIME",
+     "stop after 30, 30s, 5m, 1h (default: Ctrl-C, or the process's end)"},
     {"-o", "--output", "FILE", "write to FILE, its suffix chooses the format (default: -, stdout)"},
     {"", "--format", "NAME", "choose the format by name"},
     {"", "--no-helpers", "", "name JIT code by /tmp/perf-PID.map alone"},
@@ -38,9 +39,7 @@ constexpr Option kOptions[] = {
     {"", "--version", "", "print the version"},
 };
 
-absl::Status Usage(std::string message) {
-  return absl::InvalidArgumentError(std::move(message));
-}
+absl::Status Usage(std::string message) { return absl::InvalidArgumentError(std::move(message)); }
 
 absl::StatusOr<int> ParsePositive(absl::string_view option, absl::string_view text, int max,
                                   absl::string_view what) {
@@ -126,7 +125,8 @@ absl::Status Apply(const Option& option, absl::string_view value, RecordOptions&
 absl::Status CheckTogether(const RecordOptions& o) {
   const int targets = (o.pid != 0) + (o.tid != 0) + o.all;
   if (targets == 0) {
-    return Usage("nothing to profile: name a process with -p PID, a thread with -t TID, or all with -a");
+    return Usage(
+        "nothing to profile: name a process with -p PID, a thread with -t TID, or all with -a");
   }
   if (targets > 1) return Usage("-p, -t and -a exclude each other: give one of them");
   if (o.format.empty() && !o.output.empty() && FindFormatByPath(o.output) == nullptr) {
@@ -163,10 +163,17 @@ absl::StatusOr<int64_t> ParseDuration(absl::string_view text) {
     number.remove_suffix(2);
   } else if (!number.empty() && absl::ascii_isalpha(static_cast<unsigned char>(number.back()))) {
     switch (number.back()) {
-      case 's': unit = 1; break;
-      case 'm': unit = 60; break;
-      case 'h': unit = 3600; break;
-      default: unit = 0;
+      case 's':
+        unit = 1;
+        break;
+      case 'm':
+        unit = 60;
+        break;
+      case 'h':
+        unit = 3600;
+        break;
+      default:
+        unit = 0;
     }
     number.remove_suffix(1);
   }
@@ -174,7 +181,8 @@ absl::StatusOr<int64_t> ParseDuration(absl::string_view text) {
   if (unit == 0 || !absl::SimpleAtod(number, &value) || !std::isfinite(value) ||
       value * unit < kMinDurationSeconds || value * unit > kMaxDurationSeconds) {
     return Usage(absl::StrCat(
-        "--duration takes a time from 1ms to 366 days such as 30, 30s, 5m or 1h, not '", text, "'"));
+        "--duration takes a time from 1ms to 366 days such as 30, 30s, 5m or 1h, not '", text,
+        "'"));
   }
   return static_cast<int64_t>(value * unit * 1e9);
 }
@@ -234,7 +242,8 @@ std::string RecordHelp() {
   std::string text =
       "usage: jprof [record] (-p PID | -t TID | -a) [options]\n"
       "\n"
-      "Samples a running process and writes what it was doing, JavaScript functions beside C++ and\n"
+      "Samples a running process and writes what it was doing, JavaScript functions beside C++ "
+      "and\n"
       "kernel frames. The process needs no flag and no restart.\n"
       "\n"
       "  jprof -p 4711 -F 99 -d 30 > out.svg         a flame graph of 30 seconds\n"
@@ -253,8 +262,7 @@ std::string RecordHelp() {
     left.resize(std::max<size_t>(left.size() + 2, 26), ' ');
     absl::StrAppend(&text, "  ", left, f.help, "\n");
   }
-  absl::StrAppend(&text,
-                  "\nExit status: 0 a profile was written, 1 failed, 2 wrong usage.\n");
+  absl::StrAppend(&text, "\nExit status: 0 a profile was written, 1 failed, 2 wrong usage.\n");
   return text;
 }
 

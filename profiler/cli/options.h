@@ -14,13 +14,13 @@ namespace jprof {
 struct RecordOptions {
   bool help = false;
   bool version = false;
-  Pid pid = 0;           // 0: not given
-  Tid tid = 0;           // 0: not given
-  bool all = false;      // every process
-  int frequency = 99;    // samples per second of CPU time
+  Pid pid = 0;              // 0: not given
+  Tid tid = 0;              // 0: not given
+  bool all = false;         // every process
+  int frequency = 99;       // samples per second of CPU time
   int64_t duration_ns = 0;  // 0: until interrupted, or until the process exits
-  std::string output;    // "": standard output
-  std::string format;    // "": by the output's suffix, else SVG
+  std::string output;       // "": standard output
+  std::string format;       // "": by the output's suffix, else SVG
   bool use_helpers = true;
   std::string command_line;  // as typed, for the profile's comment
 };

@@ -1,6 +1,6 @@
-// Where a profile is written to. A file appears whole or not at all: it is written without a name, or
-// under another one where the file system knows no files without names, and gets its name when all
-// is on disk.
+// Where a profile is written to. A file appears whole or not at all: it is written without a name,
+// or under another one where the file system knows no files without names, and gets its name when
+// all is on disk.
 #pragma once
 
 #include <memory>

@@ -62,9 +62,8 @@ absl::Status CheckTerminal(const RecordOptions& options, const ExportFormat& for
   if (!output.is_terminal()) return absl::OkStatus();
   const std::string where = options.output.empty() ? "standard output" : options.output;
   if (format.binary) {
-    return WithHint(absl::InvalidArgumentError(
-                        absl::StrCat("the format ", format.name, " is binary and ", where,
-                                     " is a terminal")),
+    return WithHint(absl::InvalidArgumentError(absl::StrCat(
+                        "the format ", format.name, " is binary and ", where, " is a terminal")),
                     "name a file with -o FILE, or redirect: > FILE");
   }
   if (options.format.empty()) {
@@ -79,24 +78,22 @@ absl::Status Record(const RecordOptions& options, const RuntimeSet& runtimes) {
   JPROF_ASSIGN_OR_RETURN(std::unique_ptr<OutputFile> output, OutputFile::Open(options.output));
   JPROF_RETURN_IF_ERROR(CheckTerminal(options, format, *output));
 
-  JPROF_ASSIGN_OR_RETURN(
-      std::unique_ptr<Runner> runner,
-      Runner::Attach({.pid = options.pid,
-                      .tid = options.tid,
-                      .frequency_hz = static_cast<uint64_t>(options.frequency),
-                      .duration_ns = options.duration_ns,
-                      .use_helpers = options.use_helpers,
-                      .command_line = options.command_line},
-                     runtimes));
+  JPROF_ASSIGN_OR_RETURN(std::unique_ptr<Runner> runner,
+                         Runner::Attach({.pid = options.pid,
+                                         .tid = options.tid,
+                                         .frequency_hz = static_cast<uint64_t>(options.frequency),
+                                         .duration_ns = options.duration_ns,
+                                         .use_helpers = options.use_helpers,
+                                         .command_line = options.command_line},
+                                        runtimes));
   ProgressLine progress;
   auto go_on = [&](const RecordingProgress& now) {
     if (options.duration_ns == 0) {
       progress.Show(absl::StrFormat("recording: %.0f s, %d samples (Ctrl-C ends it)",
                                     now.elapsed_ns * 1e-9, now.samples));
     } else {
-      progress.Show(absl::StrFormat("recording: %.0f of %.0f s, %d samples",
-                                    now.elapsed_ns * 1e-9, options.duration_ns * 1e-9,
-                                    now.samples));
+      progress.Show(absl::StrFormat("recording: %.0f of %.0f s, %d samples", now.elapsed_ns * 1e-9,
+                                    options.duration_ns * 1e-9, now.samples));
     }
     return !g_stop_asked.load();
   };

@@ -12,23 +12,23 @@ struct Accounting {
   // Samples. taken == kept + the dropped_* below; ProfileBuilder::Build() checks it.
   uint64_t taken = 0;
   uint64_t kept = 0;
-  uint64_t dropped_ring_full = 0;     // the kernel half found no room for the sample or its stack
-  uint64_t dropped_no_stack = 0;      // its stack record never arrived
-  uint64_t dropped_queue_full = 0;    // our own reader fell behind
-  uint64_t dropped_outside = 0;       // outside the recording window
+  uint64_t dropped_ring_full = 0;   // the kernel half found no room for the sample or its stack
+  uint64_t dropped_no_stack = 0;    // its stack record never arrived
+  uint64_t dropped_queue_full = 0;  // our own reader fell behind
+  uint64_t dropped_outside = 0;     // outside the recording window
 
   // Of the samples kept:
-  uint64_t rooted = 0;                // the user stack reaches a thread's first function, or there is none
-  uint64_t truncated_depth = 0;       // deeper than the walk's limit
+  uint64_t rooted = 0;  // the user stack reaches a thread's first function, or there is none
+  uint64_t truncated_depth = 0;  // deeper than the walk's limit
   std::array<uint64_t, kWalkEndCount> walk_ends = {};
 
   // Frames of the samples kept (a frame counts once for each sample that it appears in).
   uint64_t frames = 0;
-  uint64_t frames_unnamed = 0;        // shown as what is known: "[unknown] libx.so+0x12"
-  uint64_t script_frames = 0;         // frames that belong to a runtime's functions
-  uint64_t script_frames_unnamed = 0; // of these, not resolved at the instant of the sample
+  uint64_t frames_unnamed = 0;         // shown as what is known: "[unknown] libx.so+0x12"
+  uint64_t script_frames = 0;          // frames that belong to a runtime's functions
+  uint64_t script_frames_unnamed = 0;  // of these, not resolved at the instant of the sample
 
-  uint64_t sideband_lost = 0;         // mapping, exec, exit records lost
+  uint64_t sideband_lost = 0;  // mapping, exec, exit records lost
 };
 
 }  // namespace jprof

@@ -55,9 +55,9 @@ struct MapEvent {
   uint64_t time_ns = 0;
   Pid pid = 0;
   AddressRange range;
-  FileOffset offset;   // file offset of range.begin; 0 for anonymous memory
-  FileIdentity file;   // all zero for anonymous memory
-  std::string path;    // as the kernel prints it: a path in the target's root, "//anon", "[vdso]"
+  FileOffset offset;  // file offset of range.begin; 0 for anonymous memory
+  FileIdentity file;  // all zero for anonymous memory
+  std::string path;   // as the kernel prints it: a path in the target's root, "//anon", "[vdso]"
 };
 
 // The command name of a thread; `exec` when it comes from execve, which replaces the address space.

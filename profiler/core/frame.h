@@ -16,16 +16,17 @@ enum class FrameKind : uint8_t {
   kMarker,   // not a frame: "[truncated]" and the like
 };
 
-// Why a user-space walk ended. Values are part of the kernel half's records (helpers/abi/records.h).
+// Why a user-space walk ended. Values are part of the kernel half's records
+// (helpers/abi/records.h).
 enum class WalkEnd : uint8_t {
-  kRoot = 0,          // saved frame pointer is 0: the outermost frame
-  kNoUserStack = 1,   // kernel thread, or no user registers
-  kUnreadable = 2,    // the memory at the frame pointer could not be read
-  kNotAscending = 3,  // the saved frame pointer does not lie above the current one
-  kUnaligned = 4,     // the saved frame pointer is no multiple of 8
+  kRoot = 0,            // saved frame pointer is 0: the outermost frame
+  kNoUserStack = 1,     // kernel thread, or no user registers
+  kUnreadable = 2,      // the memory at the frame pointer could not be read
+  kNotAscending = 3,    // the saved frame pointer does not lie above the current one
+  kUnaligned = 4,       // the saved frame pointer is no multiple of 8
   kNotUserAddress = 5,  // a frame pointer or return address outside user space
-  kDepthLimit = 6,    // more frames than a record holds
-  kNearBase = 7,      // no further link, but hardly any stack is left above: see Namer
+  kDepthLimit = 6,      // more frames than a record holds
+  kNearBase = 7,        // no further link, but hardly any stack is left above: see Namer
 };
 inline constexpr int kWalkEndCount = 8;
 
@@ -38,10 +39,10 @@ struct RawFrame {
     kUnresolved = 3,  // the runtime's frame, but its memory did not make sense; detail says why
   };
   uint64_t address = 0;
-  uint32_t symbol = 0;   // kRuntime only
+  uint32_t symbol = 0;  // kRuntime only
   Kind kind = Kind::kNative;
-  uint8_t runtime = 0;   // number of the runtime in the registry, 0 for none
-  uint8_t detail = 0;    // runtime-specific (kUnresolved: why)
+  uint8_t runtime = 0;             // number of the runtime in the registry, 0 for none
+  uint8_t detail = 0;              // runtime-specific (kUnresolved: why)
   bool is_return_address = false;  // look up address - 1
 
   friend bool operator==(const RawFrame&, const RawFrame&) = default;

@@ -1,9 +1,9 @@
 // A finished profile: read-only tables, self-contained, deterministic. Exporters see nothing else.
 //
-// Everything refers to everything else by index (profiler/core/ids.h). A stack is a path in a prefix
-// tree: a StackNode names its location and its caller's node, so equal callers are stored once. A
-// location has one Line, or several where a function was inlined: the innermost first, the physical
-// function last, as pprof has it.
+// Everything refers to everything else by index (profiler/core/ids.h). A stack is a path in a
+// prefix tree: a StackNode names its location and its caller's node, so equal callers are stored
+// once. A location has one Line, or several where a function was inlined: the innermost first, the
+// physical function last, as pprof has it.
 #pragma once
 
 #include <cstdint>
@@ -24,9 +24,9 @@ struct ValueType {
 };
 
 struct Function {
-  StringId name;         // demangled; for kUnknown what is known: "[unknown] libx.so+0x12"
-  StringId system_name;  // as the symbol table has it; same as name where there is no other
-  StringId file;         // source file or script; the empty string where not known
+  StringId name;            // demangled; for kUnknown what is known: "[unknown] libx.so+0x12"
+  StringId system_name;     // as the symbol table has it; same as name where there is no other
+  StringId file;            // source file or script; the empty string where not known
   uint32_t start_line = 0;  // 1-based line of the definition, 0 where not known
   FrameKind kind = FrameKind::kUnknown;
 };
@@ -48,8 +48,8 @@ struct Line {
 };
 
 struct Location {
-  ImageId image;         // invalid for markers
-  uint64_t address = 0;  // within [memory_start, memory_limit) of the image, or 0
+  ImageId image;            // invalid for markers
+  uint64_t address = 0;     // within [memory_start, memory_limit) of the image, or 0
   uint32_t first_line = 0;  // into Profile::lines
   uint32_t line_count = 0;  // at least 1
 };
@@ -70,7 +70,7 @@ struct ProfileSample {
   int64_t time_ns = 0;  // since Profile::start_time_ns
   ThreadId thread;
   uint32_t cpu = 0;
-  StackId stack;        // the leaf's node; invalid for an empty stack
+  StackId stack;  // the leaf's node; invalid for an empty stack
 };
 
 struct Profile {
@@ -86,7 +86,7 @@ struct Profile {
 
   std::vector<ValueType> sample_types;  // the last one is the one to show
   std::vector<ProfileSample> samples;   // in time order
-  std::vector<int64_t> values;          // sample_types.size() for each sample, in the samples' order
+  std::vector<int64_t> values;  // sample_types.size() for each sample, in the samples' order
 
   ValueType period_type;
   int64_t period = 0;

@@ -73,8 +73,8 @@ ImageId ProfileBuilder::AddImage(absl::string_view path, absl::string_view build
                                  uint64_t memory_start, uint64_t memory_limit,
                                  uint64_t file_offset) {
   ProfileImage image{Intern(path), Intern(build_id), memory_start, memory_limit, file_offset};
-  auto [id, added] = InternKey<ImageId>(images_, std::pair(image.path, image.build_id),
-                                        profile_.images.size());
+  auto [id, added] =
+      InternKey<ImageId>(images_, std::pair(image.path, image.build_id), profile_.images.size());
   if (added) profile_.images.push_back(image);
   return id;
 }
@@ -100,8 +100,7 @@ StackId ProfileBuilder::AddStack(StackId caller, LocationId location) {
 
 ThreadId ProfileBuilder::AddThread(Pid pid, Tid tid, absl::string_view process_name,
                                    absl::string_view name) {
-  auto [id, added] =
-      InternKey<ThreadId>(threads_, std::pair(pid, tid), profile_.threads.size());
+  auto [id, added] = InternKey<ThreadId>(threads_, std::pair(pid, tid), profile_.threads.size());
   if (added) profile_.threads.push_back({pid, tid, Intern(process_name), Intern(name)});
   return id;
 }
@@ -125,8 +124,8 @@ void ProfileBuilder::AddComment(absl::string_view comment) {
 
 absl::StatusOr<Profile> ProfileBuilder::Build() && {
   const Accounting& a = profile_.accounting;
-  uint64_t explained = a.kept + a.dropped_ring_full + a.dropped_no_stack + a.dropped_queue_full +
-                       a.dropped_outside;
+  uint64_t explained =
+      a.kept + a.dropped_ring_full + a.dropped_no_stack + a.dropped_queue_full + a.dropped_outside;
   if (a.taken != explained) {
     return absl::InternalError(absl::StrCat("samples do not balance: ", a.taken, " taken, ",
                                             explained, " kept or dropped"));

@@ -23,9 +23,9 @@ std::string HintOf(const absl::Status& status);  // "" when there is none
 
 }  // namespace jprof
 
-#define JPROF_RETURN_IF_ERROR(expr)              \
-  do {                                           \
-    absl::Status jprof_status_ = (expr);         \
+#define JPROF_RETURN_IF_ERROR(expr)                \
+  do {                                             \
+    absl::Status jprof_status_ = (expr);           \
     if (!jprof_status_.ok()) return jprof_status_; \
   } while (false)
 

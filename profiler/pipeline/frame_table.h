@@ -1,8 +1,8 @@
 // Frames and user stacks of a recording, interned before they have names.
 //
-// A frame leaves its process as soon as it is seen: a native one becomes (image, file offset), which
-// survives exit, exec and address randomisation; a runtime's function has its name already. What
-// is left for the end of the recording is to open each image once and name its offsets.
+// A frame leaves its process as soon as it is seen: a native one becomes (image, file offset),
+// which survives exit, exec and address randomisation; a runtime's function has its name already.
+// What is left for the end of the recording is to open each image once and name its offsets.
 #pragma once
 
 #include <cstdint>
@@ -21,11 +21,11 @@ namespace jprof {
 // A frame whose name is still to come, or has come.
 struct PendingFrame {
   enum class Kind : uint8_t {
-    kImage,    // index: of the image; value: file offset to look up
-    kKernel,   // value: address to look up
-    kNamed,    // index: into FrameTable::names; value: for distinct frames of one function: 0
-    kUnknown,  // index: into FrameTable::names, which holds what is known
-    kBuiltin,  // as kImage, in the code of runtime `runtime`
+    kImage,       // index: of the image; value: file offset to look up
+    kKernel,      // value: address to look up
+    kNamed,       // index: into FrameTable::names; value: for distinct frames of one function: 0
+    kUnknown,     // index: into FrameTable::names, which holds what is known
+    kBuiltin,     // as kImage, in the code of runtime `runtime`
     kTruncation,  // the marker where callers are missing; value 1: hardly any (WalkEnd::kNearBase)
   };
   Kind kind = Kind::kUnknown;

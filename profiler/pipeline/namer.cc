@@ -22,9 +22,17 @@ constexpr absl::string_view kKernelImage = "[kernel.kallsyms]";
 // the C library left no 0 in the frame pointer.
 bool IsRootFunction(absl::string_view name) {
   static constexpr absl::string_view kRoots[] = {
-      "_start",       "__libc_start_call_main", "__libc_start_main", "__libc_start_main_impl",
-      "start_thread", "clone",                  "__clone",           "clone3",
-      "__clone3",     "_start_c",               "libc_start_main_stage2",
+      "_start",
+      "__libc_start_call_main",
+      "__libc_start_main",
+      "__libc_start_main_impl",
+      "start_thread",
+      "clone",
+      "__clone",
+      "clone3",
+      "__clone3",
+      "_start_c",
+      "libc_start_main_stage2",
   };
   name = name.substr(0, name.find('@'));
   return std::find(std::begin(kRoots), std::end(kRoots), name) != std::end(kRoots);
@@ -75,9 +83,8 @@ void Namer::NameFrames(const FrameTable& frames, ImageTable& images, const Runti
   for (size_t i = 0; i < queries.size(); ++i) {
     if (queries[i].offsets.empty()) continue;
     std::sort(queries[i].offsets.begin(), queries[i].offsets.end());
-    queries[i].offsets.erase(
-        std::unique(queries[i].offsets.begin(), queries[i].offsets.end()),
-        queries[i].offsets.end());
+    queries[i].offsets.erase(std::unique(queries[i].offsets.begin(), queries[i].offsets.end()),
+                             queries[i].offsets.end());
     queries[i].path = images.images()[i].path;
     queries[i].file = std::move(images.images()[i].file);
     asked_index[i] = static_cast<uint32_t>(asked.size());
@@ -112,8 +119,8 @@ void Namer::NameFrames(const FrameTable& frames, ImageTable& images, const Runti
             kernel ? kernel->Find(frame.value) : KernelSymbols::Match{};
         if (match.name.empty()) {
           named.counts.unnamed = 1;
-          named.location = Place(image, frame.value, "[unknown] [kernel]", "", "", 0,
-                                 FrameKind::kKernel);
+          named.location =
+              Place(image, frame.value, "[unknown] [kernel]", "", "", 0, FrameKind::kKernel);
         } else {
           named.location =
               Place(image, frame.value, match.name, match.name, "", 0, FrameKind::kKernel);
@@ -124,17 +131,17 @@ void Namer::NameFrames(const FrameTable& frames, ImageTable& images, const Runti
         named.counts = {};
         named.is_truncation = true;
         named.is_near_base = frame.value != 0;
-        named.location =
-            Place(ImageId{}, 0, kTruncated, kTruncated, "", 0, FrameKind::kMarker);
+        named.location = Place(ImageId{}, 0, kTruncated, kTruncated, "", 0, FrameKind::kMarker);
         break;
       case PendingFrame::Kind::kNamed:
       case PendingFrame::Kind::kUnknown: {
         const PendingName& name = frames.names()[frame.index];
         const bool unnamed = frame.kind == PendingFrame::Kind::kUnknown;
-        named.counts = {.frames = 1,
-                        .unnamed = unnamed,
-                        .script = name.kind == FrameKind::kScript || (unnamed && !name.image.empty()),
-                        .script_unnamed = unnamed && !name.image.empty()};
+        named.counts = {
+            .frames = 1,
+            .unnamed = unnamed,
+            .script = name.kind == FrameKind::kScript || (unnamed && !name.image.empty()),
+            .script_unnamed = unnamed && !name.image.empty()};
         const ImageId image =
             name.image.empty() ? ImageId{} : builder_.AddImage(name.image, "", 0, 0, 0);
         named.location =
@@ -158,16 +165,16 @@ void Namer::NameFrames(const FrameTable& frames, ImageTable& images, const Runti
             named.counts = {};
             break;
           }
-          named.location = Place(image_id(frame.index), address, builtin->name,
-                                 symbol.system_name, builtin->file, 0, builtin->kind);
+          named.location = Place(image_id(frame.index), address, builtin->name, symbol.system_name,
+                                 builtin->file, 0, builtin->kind);
           break;
         }
         if (symbol.name.empty()) {
           named.counts.unnamed = 1;
-          named.location = Place(
-              image_id(frame.index), address,
-              absl::StrFormat("[unknown] %s+0x%x", BaseName(pinned.path), frame.value), "", "", 0,
-              FrameKind::kUnknown);
+          named.location =
+              Place(image_id(frame.index), address,
+                    absl::StrFormat("[unknown] %s+0x%x", BaseName(pinned.path), frame.value), "",
+                    "", 0, FrameKind::kUnknown);
           break;
         }
         named.is_root_function = IsRootFunction(symbol.system_name);

@@ -58,8 +58,8 @@ class Namer {
                    FrameKind kind);
 
   ProfileBuilder& builder_;
-  std::vector<NamedFrame> named_;    // as FrameTable::frames()
-  std::vector<NamedStack> stacks_;   // as FrameTable::stacks()
+  std::vector<NamedFrame> named_;   // as FrameTable::frames()
+  std::vector<NamedStack> stacks_;  // as FrameTable::stacks()
 };
 
 }  // namespace jprof

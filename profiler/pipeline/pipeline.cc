@@ -133,8 +133,8 @@ PerfMap* Pipeline::FindPerfMap(Pid pid) {
   return state.map ? &*state.map : nullptr;
 }
 
-uint32_t Pipeline::NativeFrame(const RawFrame& frame, Pid pid, const Process* process, UserStack& stack,
-                               bool& plausible) {
+uint32_t Pipeline::NativeFrame(const RawFrame& frame, Pid pid, const Process* process,
+                               UserStack& stack, bool& plausible) {
   const Address lookup{frame.address - (frame.is_return_address ? 1 : 0)};
   const Mapping* mapping = process == nullptr ? nullptr : FindMapping(pid, process, lookup);
   if (mapping == nullptr) {
@@ -163,8 +163,8 @@ uint32_t Pipeline::NativeFrame(const RawFrame& frame, Pid pid, const Process* pr
   return NamedFrame({.name = "[unknown] [jit]", .image = "[jit]"}, PendingFrame::Kind::kUnknown);
 }
 
-uint32_t Pipeline::ResolveFrame(const RawFrame& frame, Pid pid, const Process* process, UserStack& stack,
-                                bool& plausible) {
+uint32_t Pipeline::ResolveFrame(const RawFrame& frame, Pid pid, const Process* process,
+                                UserStack& stack, bool& plausible) {
   plausible = true;
   const Runtime* runtime = runtimes_.RuntimeByNumber(frame.runtime);
   switch (frame.kind) {
@@ -192,11 +192,11 @@ uint32_t Pipeline::ResolveFrame(const RawFrame& frame, Pid pid, const Process* p
   }
   const absl::string_view who = runtime == nullptr ? "jit" : runtime->name();
   const absl::string_view why = frame.kind == RawFrame::Kind::kRuntime ? "name lost"
-                                : frame.detail == JP_UNREADABLE ? "unreadable"
+                                : frame.detail == JP_UNREADABLE        ? "unreadable"
                                                                        : "not understood";
-  return NamedFrame({.name = absl::StrCat("[", who, ": ", why, "]"),
-                     .image = absl::StrCat("[", who, "]")},
-                    PendingFrame::Kind::kUnknown);
+  return NamedFrame(
+      {.name = absl::StrCat("[", who, ": ", why, "]"), .image = absl::StrCat("[", who, "]")},
+      PendingFrame::Kind::kUnknown);
 }
 
 // A layout that does not fit the process names nothing, since the helper believes no object whose
@@ -278,9 +278,9 @@ void Pipeline::OnSample(const SampleEvent& sample) {
     }
     const std::vector<uint64_t>& addresses = it->second;
     for (size_t i = addresses.size(); i-- > 0;) {
-      node = frames_.InternStack(
-          node, frames_.InternFrame({.kind = PendingFrame::Kind::kKernel,
-                                     .value = addresses[i] - (i == 0 ? 0 : 1)}));
+      node = frames_.InternStack(node,
+                                 frames_.InternFrame({.kind = PendingFrame::Kind::kKernel,
+                                                      .value = addresses[i] - (i == 0 ? 0 : 1)}));
     }
   }
   ++accounting_.kept;
@@ -303,8 +303,7 @@ absl::StatusOr<Profile> Pipeline::Finish(const RecordingEnd& end) {
   const Namer namer(frames_, images_, runtimes_, builder, world_.kallsyms, options_.symbol_threads);
   for (const KeptSample& sample : samples_) {
     const Process* process = processes_.Find(sample.pid);
-    const std::string comm =
-        process == nullptr ? absl::StrCat("pid ", sample.pid) : process->comm;
+    const std::string comm = process == nullptr ? absl::StrCat("pid ", sample.pid) : process->comm;
     const std::string thread =
         process == nullptr ? comm : std::string(process->ThreadComm(sample.tid));
     const ThreadId thread_id = builder.AddThread(sample.pid, sample.tid, comm, thread);

@@ -52,9 +52,9 @@ struct PipelineOptions {
 // What only the source knows, at the end.
 struct RecordingEnd {
   uint64_t samples_taken = 0;
-  uint64_t samples_lost = 0;       // of these, no room in the ring
-  int64_t start_time_ns = 0;       // Unix time
-  uint64_t start_monotonic_ns = 0; // the same instant on the events' clock
+  uint64_t samples_lost = 0;        // of these, no room in the ring
+  int64_t start_time_ns = 0;        // Unix time
+  uint64_t start_monotonic_ns = 0;  // the same instant on the events' clock
   int64_t duration_ns = 0;
 };
 

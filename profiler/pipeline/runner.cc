@@ -55,8 +55,8 @@ absl::StatusOr<UniqueFd> OpenFile(const MapEvent& map) {
 
 }  // namespace
 
-// Batches from the reader to the pipeline. Bounded by dropping samples, never by waiting; what tells
-// of mappings and names is small and always kept.
+// Batches from the reader to the pipeline. Bounded by dropping samples, never by waiting; what
+// tells of mappings and names is small and always kept.
 class Runner::Queue {
  public:
   void Push(std::vector<Event> batch) {
@@ -79,9 +79,8 @@ class Runner::Queue {
 
   // False when nothing came within the time, or nothing will come any more.
   bool Pop(std::vector<Event>& batch, absl::Duration timeout) {
-    auto ready = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-      return !batches_.empty() || closed_;
-    };
+    auto ready = [this]()
+                     ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return !batches_.empty() || closed_; };
     absl::MutexLock lock(&mutex_);
     mutex_.AwaitWithTimeout(absl::Condition(&ready), timeout);
     if (batches_.empty()) return false;
@@ -151,10 +150,9 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Attach(const RecordingOptions& o
   auto runner = std::unique_ptr<Runner>(new Runner(options));
   runner->cpu_before_s_ = CpuSeconds();
   JPROF_RETURN_IF_ERROR(runner->CheckTarget());
-  auto source = LiveSource::Open({.pid = runner->sample_pid_,
-                                  .tid = options.tid,
-                                  .frequency_hz = options.frequency_hz},
-                                 runtimes.bpf_object);
+  auto source = LiveSource::Open(
+      {.pid = runner->sample_pid_, .tid = options.tid, .frequency_hz = options.frequency_hz},
+      runtimes.bpf_object);
   if (!source.ok()) {
     return Annotate(source.status(), absl::StrCat("cannot sample ", runner->target_name_));
   }

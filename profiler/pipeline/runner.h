@@ -53,7 +53,8 @@ class Runner {
   // Names everything and builds the profile. NotFound: not one sample was taken; says why.
   absl::StatusOr<Profile> Finish();
 
-  // The verdict on a finished profile in one line: what was taken, lost, rooted, named, and by what.
+  // The verdict on a finished profile in one line: what was taken, lost, rooted, named, and by
+  // what.
   std::string Verdict(const Profile& profile) const;
   // Runtimes that were recognised and cannot be read, in words.
   std::vector<std::string> Warnings() const;
