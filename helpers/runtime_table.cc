@@ -66,12 +66,22 @@ const RuntimeTable::KnownImage& RuntimeTable::ProbeImage(const MapEvent& map) {
   return known;
 }
 
+RuntimeTable::KnownProcess& RuntimeTable::AddProcess(Pid pid) {
+  KnownProcess& process = processes_[pid];
+  process = KnownProcess{};
+  process.life = ++last_life_;
+  return process;
+}
+
 void RuntimeTable::OnMap(const MapEvent& map) {
   if (map.file.valid()) {
     const KnownImage& image = ProbeImage(map);
     auto it = processes_.find(map.pid);
     if (image.runtime != 0) {
-      if (it == processes_.end()) it = processes_.try_emplace(map.pid).first;
+      if (it == processes_.end()) {
+        AddProcess(map.pid);
+        it = processes_.find(map.pid);
+      }
       auto& images = it->second.images;
       if (std::find(images.begin(), images.end(), map.file) == images.end()) {
         images.push_back(map.file);
@@ -113,7 +123,7 @@ void RuntimeTable::Refresh(Pid pid, KnownProcess& process) {
   if (process.rejected) return;
   absl::StatusOr<std::vector<ProcMapping>> maps = world_.read_maps(pid);
   if (!maps.ok()) return;  // gone, or going
-  jp_process value = {};
+  jp_process value = {.life = process.life};
   auto add = [&value](AddressRange range, const KnownImage& image, jp_range_kind kind) {
     if (value.range_count == JP_MAX_RANGES || range.empty()) return;
     value.ranges[value.range_count++] = {range.begin.value, range.end.value,         image.layout,
@@ -151,8 +161,7 @@ void RuntimeTable::OnFork(Pid parent, Pid child) {
   auto it = processes_.find(parent);
   if (it == processes_.end()) return;
   std::vector<FileIdentity> images = it->second.images;
-  KnownProcess& copy = processes_[child];
-  copy = KnownProcess{};
+  KnownProcess& copy = AddProcess(child);
   copy.images = std::move(images);
   Refresh(child, copy);
 }

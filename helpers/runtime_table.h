@@ -68,6 +68,7 @@ class RuntimeTable {
   };
   struct KnownProcess {
     std::vector<FileIdentity> images;  // that hold a runtime
+    uint32_t life = 0;                 // never 0, never the same for two
     bool rejected = false;             // its memory does not fit the layout
     std::vector<AddressRange> jit;     // anonymous code that the helpers are asked about
     std::unique_ptr<MemoryReader> memory;
@@ -75,6 +76,7 @@ class RuntimeTable {
   };
 
   const KnownImage& ProbeImage(const MapEvent& map);
+  KnownProcess& AddProcess(Pid pid);
   void Refresh(Pid pid, KnownProcess& process);
 
   const RuntimeSet& set_;
@@ -83,6 +85,7 @@ class RuntimeTable {
   absl::flat_hash_map<FileIdentity, KnownImage> images_;
   absl::flat_hash_map<Pid, KnownProcess> processes_;
   uint32_t next_layout_ = 0;
+  uint32_t last_life_ = 0;
   std::vector<std::string> recognised_;
   std::vector<std::string> rejected_;
 };

@@ -65,7 +65,7 @@ struct jp_symbol_key {
 struct jp_symbol_value {
 	__u64 content;
 	__u32 number;
-	__u32 reserved;
+	__u32 life;
 };
 
 struct {
@@ -115,13 +115,13 @@ static __always_inline __u32 jp_find_symbol(struct jp_walk *w, __u64 identity, _
 	struct jp_symbol_key key = {.identity = identity, .tgid = w->tgid, .runtime = w->range.runtime};
 	struct jp_symbol_value *v = bpf_map_lookup_elem(&jp_symbols, &key);
 
-	return v && v->content == content ? v->number : 0;
+	return v && v->content == content && v->life == w->process.life ? v->number : 0;
 }
 
 static __always_inline __u32 jp_add_symbol(struct jp_walk *w, __u64 identity, __u64 content)
 {
 	struct jp_symbol_key key = {.identity = identity, .tgid = w->tgid, .runtime = w->range.runtime};
-	struct jp_symbol_value v = {.content = content};
+	struct jp_symbol_value v = {.content = content, .life = w->process.life};
 	struct jp_counters *c = jp_counters();
 	__u32 bytes = w->symbol.text_bytes;
 

@@ -64,8 +64,8 @@ struct jp_walk {
  *
  * jp_read:        copies `size` bytes at `address` of the target; 0 when all could be read.
  * jp_layout:      the layout of w->range, JP_LAYOUT_BYTES long, or null.
- * jp_find_symbol: number of the symbol cached for (process, runtime, identity) if it was made with
- *                 the same `content`, else 0. `content` is a word of the object's content: a reused
+ * jp_find_symbol: number of the symbol cached for (process, runtime, identity) if it was made in
+ *                 the same life of the process and with the same `content`, else 0. `content` is a word of the object's content: a reused
  *                 address has another one.
  * jp_add_symbol:  hands over w->symbol with w->text, caches its number once it was accepted, and
  *                 returns the number; 0 when it was not accepted.

@@ -144,7 +144,7 @@ struct jp_range {
 /* One process, as the walk needs it: the value of the process map. Ranges do not overlap. */
 struct jp_process {
 	__u32 range_count;
-	__u32 reserved;
+	__u32 life; /* another one after exec, or when the pid is used again: names are not shared */
 	struct jp_range ranges[JP_MAX_RANGES];
 };
 

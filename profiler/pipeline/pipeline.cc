@@ -98,7 +98,9 @@ uint32_t Pipeline::NamedFrame(PendingName name, PendingFrame::Kind kind) {
   return frames_.InternFrame({.kind = kind, .index = index});
 }
 
-const Mapping* Pipeline::FindMapping(Pid pid, const Process* process, Address address) {
+const Mapping* Pipeline::FindMapping(Pid pid, Address address) {
+  const Process* process = processes_.Find(pid);
+  if (process == nullptr) return nullptr;
   const Mapping* mapping = process->maps.Find(address);
   if (mapping != nullptr) return mapping;
   // Mapped before we looked, or the event was lost: ask once more.
@@ -133,10 +135,9 @@ PerfMap* Pipeline::FindPerfMap(Pid pid) {
   return state.map ? &*state.map : nullptr;
 }
 
-uint32_t Pipeline::NativeFrame(const RawFrame& frame, Pid pid, const Process* process,
-                               UserStack& stack, bool& plausible) {
+uint32_t Pipeline::NativeFrame(const RawFrame& frame, Pid pid, UserStack& stack, bool& plausible) {
   const Address lookup{frame.address - (frame.is_return_address ? 1 : 0)};
-  const Mapping* mapping = process == nullptr ? nullptr : FindMapping(pid, process, lookup);
+  const Mapping* mapping = FindMapping(pid, lookup);
   if (mapping == nullptr) {
     plausible = false;
     return NamedFrame({.name = "[unknown]"}, PendingFrame::Kind::kUnknown);
@@ -163,8 +164,7 @@ uint32_t Pipeline::NativeFrame(const RawFrame& frame, Pid pid, const Process* pr
   return NamedFrame({.name = "[unknown] [jit]", .image = "[jit]"}, PendingFrame::Kind::kUnknown);
 }
 
-uint32_t Pipeline::ResolveFrame(const RawFrame& frame, Pid pid, const Process* process,
-                                UserStack& stack, bool& plausible) {
+uint32_t Pipeline::ResolveFrame(const RawFrame& frame, Pid pid, UserStack& stack, bool& plausible) {
   plausible = true;
   const Runtime* runtime = runtimes_.RuntimeByNumber(frame.runtime);
   switch (frame.kind) {
@@ -177,7 +177,7 @@ uint32_t Pipeline::ResolveFrame(const RawFrame& frame, Pid pid, const Process* p
       break;
     }
     case RawFrame::Kind::kBuiltin: {
-      const uint32_t id = NativeFrame(frame, pid, process, stack, plausible);
+      const uint32_t id = NativeFrame(frame, pid, stack, plausible);
       PendingFrame builtin = frames_.frames()[id];
       if (builtin.kind != PendingFrame::Kind::kImage) return id;
       builtin.kind = PendingFrame::Kind::kBuiltin;
@@ -188,7 +188,7 @@ uint32_t Pipeline::ResolveFrame(const RawFrame& frame, Pid pid, const Process* p
       OnUnresolved(frame, pid);
       break;
     case RawFrame::Kind::kNative:
-      return NativeFrame(frame, pid, process, stack, plausible);
+      return NativeFrame(frame, pid, stack, plausible);
   }
   const absl::string_view who = runtime == nullptr ? "jit" : runtime->name();
   const absl::string_view why = frame.kind == RawFrame::Kind::kRuntime ? "name lost"
@@ -211,7 +211,7 @@ void Pipeline::OnUnresolved(const RawFrame& frame, Pid pid) {
   }
 }
 
-void Pipeline::Resolve(UserStack& stack, const Process* process) {
+void Pipeline::Resolve(UserStack& stack) {
   const Pid pid = stack.event.pid;
   std::vector<uint32_t> resolved;
   resolved.reserve(stack.event.frames.size() + 1);
@@ -220,7 +220,7 @@ void Pipeline::Resolve(UserStack& stack, const Process* process) {
   bool near_base = stack.event.end == WalkEnd::kNearBase;
   for (const RawFrame& frame : stack.event.frames) {
     bool plausible;
-    const uint32_t id = ResolveFrame(frame, pid, process, stack, plausible);
+    const uint32_t id = ResolveFrame(frame, pid, stack, plausible);
     // An address that lies in no code is not a return address: what the walk followed there was not
     // a frame pointer, and what it found behind is no stack.
     if (!plausible && frame.is_return_address) {
@@ -240,6 +240,8 @@ void Pipeline::Resolve(UserStack& stack, const Process* process) {
   }
   stack.stack = node;
   stack.resolved = true;
+  const Process* process = processes_.Find(pid);  // with what resolving made known of it
+  stack.process_life = process == nullptr ? 0 : process->life;
   stack.maps_generation = process == nullptr ? 0 : process->maps.generation();
 }
 
@@ -256,14 +258,15 @@ void Pipeline::OnSample(const SampleEvent& sample) {
     UserStack& stack = it->second;
     const Process* process = processes_.Find(sample.pid);
     bool stale = !stack.resolved ||
-                 (process != nullptr && process->maps.generation() != stack.maps_generation);
+                 (process != nullptr && (process->life != stack.process_life ||
+                                         process->maps.generation() != stack.maps_generation));
     if (!stale && stack.uses_perf_map) {
       if (PerfMap* map = FindPerfMap(sample.pid)) {
         map->Update().IgnoreError();
         stale = map->generation() != stack.perf_map_generation;
       }
     }
-    if (stale) Resolve(stack, process);
+    if (stale) Resolve(stack);
     node = stack.stack;
     ++accounting_.walk_ends[static_cast<size_t>(stack.event.end)];
     if (stack.event.end == WalkEnd::kDepthLimit) ++accounting_.truncated_depth;

@@ -80,6 +80,7 @@ class Pipeline {
     StackEvent event;
     // The frames as they were resolved, and what they were resolved against.
     uint32_t stack = FrameTable::kNoStack;
+    uint64_t process_life = 0;
     uint64_t maps_generation = 0;
     uint64_t perf_map_generation = 0;
     bool uses_perf_map = false;
@@ -105,13 +106,11 @@ class Pipeline {
   void OnMap(const MapEvent& map);
   void OnSymbol(const SymbolEvent& symbol);
   void OnUnresolved(const RawFrame& frame, Pid pid);
-  void Resolve(UserStack& stack, const Process* process);
-  uint32_t ResolveFrame(const RawFrame& frame, Pid pid, const Process* process, UserStack& stack,
-                        bool& plausible);
-  uint32_t NativeFrame(const RawFrame& frame, Pid pid, const Process* process, UserStack& stack,
-                       bool& plausible);
+  void Resolve(UserStack& stack);
+  uint32_t ResolveFrame(const RawFrame& frame, Pid pid, UserStack& stack, bool& plausible);
+  uint32_t NativeFrame(const RawFrame& frame, Pid pid, UserStack& stack, bool& plausible);
   uint32_t NamedFrame(PendingName name, PendingFrame::Kind kind = PendingFrame::Kind::kNamed);
-  const Mapping* FindMapping(Pid pid, const Process* process, Address address);
+  const Mapping* FindMapping(Pid pid, Address address);
   PerfMap* FindPerfMap(Pid pid);
 
   const PipelineOptions options_;
