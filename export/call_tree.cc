@@ -30,8 +30,7 @@ class Growing {
       StringId process_name = profile_.threads[sample.thread.value].process_name;
       auto [it, added] = processes.try_emplace(process_name, kNone);
       if (added) {
-        it->second =
-            Child(0, Intern(options_.process_label(profile_.String(process_name))));
+        it->second = Child(0, Intern(options_.process_label(profile_.String(process_name))));
       }
       uint32_t node = sample.stack.valid() ? NodeOf(it->second, sample.stack) : it->second;
       nodes_[node].self = SaturatingAdd(nodes_[node].self, value);
@@ -131,8 +130,7 @@ class Growing {
   };
 
   uint32_t Intern(FrameLabel label) {
-    auto [it, added] =
-        label_ids_.try_emplace(label, static_cast<uint32_t>(labels_.size()));
+    auto [it, added] = label_ids_.try_emplace(label, static_cast<uint32_t>(labels_.size()));
     if (added) labels_.push_back(std::move(label));
     return it->second;
   }

@@ -48,7 +48,7 @@ class CallTree {
     uint32_t depth = 0;   // node 0: 0
     uint32_t end = 0;     // one past the last node of its subtree
     int64_t self = 0;
-    int64_t total = 0;    // saturates
+    int64_t total = 0;  // saturates
   };
 
   static CallTree Build(const Profile& profile, const Options& options);

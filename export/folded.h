@@ -1,5 +1,5 @@
-// Folded stacks: "process;outer;inner 12", one line for each stack, sorted bytewise, weights are the
-// profile's first sample type. What flamegraph.pl, speedscope, Pyroscope and inferno read.
+// Folded stacks: "process;outer;inner 12", one line for each stack, sorted bytewise, weights are
+// the profile's first sample type. What flamegraph.pl, speedscope, Pyroscope and inferno read.
 //
 // Suffixes: _[k] kernel, _[j] script, builtin and JIT code, _[i] inlined. What a reader would take
 // for structure is written otherwise: ';' as ':', the blank before a trailing number as '_' (it

@@ -57,9 +57,7 @@ std::string MappingName(absl::string_view path) {
 
 class Converter {
  public:
-  Converter(const Profile& profile, pb::Profile& out) : profile_(profile), out_(out) {
-    String("");
-  }
+  Converter(const Profile& profile, pb::Profile& out) : profile_(profile), out_(out) { String(""); }
 
   void Convert() {
     for (const ValueType& type : profile_.sample_types) FillType(type, *out_.add_sample_type());
@@ -243,9 +241,9 @@ class PprofExporter : public Exporter {
     pb::Profile message;
     Converter(profile, message).Convert();
     if (message.ByteSizeLong() > std::numeric_limits<int32_t>::max()) {
-      return WithHint(absl::ResourceExhaustedError(absl::StrCat(
-                          "pprof: the profile has ", message.ByteSizeLong(),
-                          " bytes, the format ends at 2 GiB")),
+      return WithHint(absl::ResourceExhaustedError(
+                          absl::StrCat("pprof: the profile has ", message.ByteSizeLong(),
+                                       " bytes, the format ends at 2 GiB")),
                       "use the folded format");
     }
     std::string bytes;

@@ -27,10 +27,10 @@
 // looks the same in two pictures. Children are sorted by name and nothing is random: equal
 // profiles give equal bytes.
 //
-// Hostile names. They pass ShownText (no control character, no direction mark, valid UTF-8, 4 KiB at
-// most) and XmlText; Svg::Text takes nothing else. Markup comes from string literals only, the script
-// and the style are constants in CDATA. No name is part of an id, a class, an attribute, or a
-// selector.
+// Hostile names. They pass ShownText (no control character, no direction mark, valid UTF-8, 4 KiB
+// at most) and XmlText; Svg::Text takes nothing else. Markup comes from string literals only, the
+// script and the style are constants in CDATA. No name is part of an id, a class, an attribute, or
+// a selector.
 #include "export/svg.h"
 
 #include <algorithm>
@@ -68,7 +68,7 @@ constexpr int64_t kMinUnits = kUnitsPerPixel / 10;  // 0.1 px
 constexpr size_t kFlushBytes = 256 * 1024;
 
 enum Category : uint8_t {
-  kBase,           // "all" and the processes
+  kBase,  // "all" and the processes
   kUserScript,
   kModuleScript,   // under node_modules/
   kRuntimeScript,  // the runtime's own library: node:fs
@@ -93,9 +93,9 @@ constexpr std::array<CategoryStyle, 9> kStyles = {{
     {"node_modules", {0xbc, 0x9c, 0xea}, {0xdc, 0xc9, 0xf9}},
     {"Node library", {0x5f, 0xc7, 0xb8}, {0xa6, 0xe3, 0xd6}},
     {"builtins", {0x7f, 0xb6, 0xef}, {0xb5, 0xd8, 0xfa}},
-    {"C++ / native", {0xf0, 0xcc, 0x4e}, {0xfa, 0xe7, 0x9c}},
+    {"C++, native", {0xf0, 0xcc, 0x4e}, {0xfa, 0xe7, 0x9c}},
     {"kernel", {0xf0, 0x96, 0x4e}, {0xf9, 0xc2, 0x8f}},
-    {"JIT (perf map)", {0xee, 0x88, 0xa4}, {0xf8, 0xbc, 0xcb}},
+    {"JIT", {0xee, 0x88, 0xa4}, {0xf8, 0xbc, 0xcb}},
     {"unknown", {0xb9, 0xbe, 0xc6}, {0xd9, 0xdd, 0xe2}},
 }};
 
@@ -147,9 +147,16 @@ int64_t Scale(int64_t part, int64_t whole, int64_t to) {
   return static_cast<int64_t>((static_cast<__int128>(part) * to + whole / 2) / whole);
 }
 
+// "5.67%"
 std::string Percent(int64_t part, int64_t whole) {
   int64_t hundredths = Scale(part, whole, 10000);
   return absl::StrFormat("%d.%02d%%", hundredths / 100, hundredths % 100);
+}
+
+// "5.7%"
+std::string ShortPercent(int64_t part, int64_t whole) {
+  int64_t tenths = Scale(part, whole, 1000);
+  return absl::StrFormat("%d.%d%%", tenths / 10, tenths % 10);
 }
 
 std::string TitleOf(absl::string_view name, int64_t part, int64_t whole) {
@@ -274,7 +281,7 @@ class FlameGraph {
       return nodes[a].total != nodes[b].total ? nodes[a].total > nodes[b].total
                                               : nodes[a].depth < nodes[b].depth;
     });
-    constexpr int64_t kMarkupBytes = 220;   // of one frame, numbers included
+    constexpr int64_t kMarkupBytes = 220;      // of one frame, numbers included
     constexpr int64_t kSurroundings = 64'000;  // header and footer
     int64_t room = kMaxSvgBytes - kSurroundings -
                    static_cast<int64_t>(assets::flamegraph_js().size()) -
@@ -307,8 +314,9 @@ class FlameGraph {
   }
 
   void Head(Svg& svg) {
-    svg.Markup("<?xml version=\"1.0\" encoding=\"UTF-8\" standalone=\"yes\"?>\n"
-               "<svg xmlns=\"http://www.w3.org/2000/svg\" version=\"1.1\" width=\"")
+    svg.Markup(
+           "<?xml version=\"1.0\" encoding=\"UTF-8\" standalone=\"yes\"?>\n"
+           "<svg xmlns=\"http://www.w3.org/2000/svg\" version=\"1.1\" width=\"")
         .Number(kWidth)
         .Markup("\" height=\"")
         .Number(height_)
@@ -322,8 +330,9 @@ class FlameGraph {
         .Asset(assets::flamegraph_css())
         .Markup("]]></style>\n<script type=\"text/ecmascript\"><![CDATA[\n")
         .Asset(assets::flamegraph_js())
-        .Markup("]]></script>\n"
-                "<rect id=\"background\" width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n");
+        .Markup(
+            "]]></script>\n"
+            "<rect id=\"background\" width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n");
   }
 
   absl::string_view Title() const {
@@ -364,9 +373,8 @@ class FlameGraph {
     int64_t x = int64_t{kPadding} * kUnitsPerPixel + left;
     int64_t y = height_ - kFooter - (int64_t{node.depth} + 1) * kRow;
     double width_px = static_cast<double>(right - left) / kUnitsPerPixel;
-    std::string title =
-        is_root ? absl::StrCat("all (", Grouped(total_), " samples, 100%)")
-                : TitleOf(name, node.total, total_);
+    std::string title = is_root ? absl::StrCat("all (", Grouped(total_), " samples, 100%)")
+                                : TitleOf(name, node.total, total_);
     const CategoryStyle& style = kStyles[is_root ? uint8_t{kBase} : tree_.label(node).category];
     int shade = ShadeOf(name);
     auto mix = [shade](int from, int to) { return from + (to - from) * shade / 15; };
@@ -398,19 +406,21 @@ class FlameGraph {
   }
 
   void Header(Svg& svg) {
-    svg.Markup("<g id=\"header\" font-family=\"Verdana, 'DejaVu Sans', sans-serif\" "
-               "font-size=\"12\" fill=\"#24292f\">\n<rect class=\"bar\" width=\"100%\" height=\"")
+    svg.Markup(
+           "<g id=\"header\" font-family=\"Verdana, 'DejaVu Sans', sans-serif\" "
+           "font-size=\"12\" fill=\"#24292f\">\n<rect class=\"bar\" width=\"100%\" height=\"")
         .Number(kHeader - 6)
-        .Markup("\" fill=\"#ffffff\"/>\n"
-                "<text id=\"title\" x=\"10\" y=\"25\" font-size=\"17\">")
+        .Markup(
+            "\" fill=\"#ffffff\"/>\n"
+            "<text id=\"title\" x=\"10\" y=\"25\" font-size=\"17\">")
         .Text(XmlText::EscapeShown(FitText(ShownText(Title()), 840, 17)))
         .Markup("</text>\n");
     Subtitle(svg);
     Legend(svg);
     svg.Markup(
-        "<text id=\"unzoom\" class=\"button hide\" x=\"960\" y=\"25\" "
+        "<text id=\"unzoom\" class=\"button hide\" x=\"985\" y=\"25\" "
         "text-anchor=\"end\">Reset Zoom</text>\n"
-        "<text id=\"ignorecase\" class=\"button hide\" x=\"1070\" y=\"25\" "
+        "<text id=\"ignorecase\" class=\"button hide\" x=\"1085\" y=\"25\" "
         "text-anchor=\"end\">Ignore Case</text>\n"
         "<text id=\"search\" class=\"button hide\" x=\"1190\" y=\"25\" "
         "text-anchor=\"end\">Search</text>\n</g>\n");
@@ -443,34 +453,36 @@ class FlameGraph {
       self[category] = SaturatingAdd(self[category], nodes[i].self);
       present[category] = present[category] || category != kBase || nodes[i].self > 0;
     }
-    svg.Markup("<g id=\"legend\" font-size=\"11\">"
-               "<title>share of the samples in which this kind of code was executing</title>\n");
+    svg.Markup(
+        "<g id=\"legend\" font-size=\"11\">"
+        "<title>share of the samples in which this kind of code was executing</title>\n");
     int x = kPadding;
     for (size_t i = 0; i < kStyles.size(); ++i) {
       // "no stack" goes last.
       size_t category = (i + 1) % kStyles.size();
       if (!present[category]) continue;
       const CategoryStyle& style = kStyles[category];
-      std::string text = absl::StrCat(style.legend, " ", Percent(self[category], total_));
+      std::string text = absl::StrCat(style.legend, " ", ShortPercent(self[category], total_));
       svg.Markup("<rect x=\"")
           .Number(x)
           .Markup("\" y=\"54\" width=\"11\" height=\"11\" fill=\"")
           .Colour({(style.from.r + style.to.r) / 2, (style.from.g + style.to.g) / 2,
                    (style.from.b + style.to.b) / 2})
           .Markup("\"/><text x=\"")
-          .Number(x + 16)
+          .Number(x + 15)
           .Markup("\" y=\"63\">")
           .Text(XmlText::EscapeShown(text))
           .Markup("</text>\n");
-      x += 16 + static_cast<int>(std::lround(static_cast<double>(text.size()) * 11 * kCharWidth)) +
-           16;
+      x += 15 + static_cast<int>(std::lround(static_cast<double>(text.size()) * 11 * kCharWidth)) +
+           12;
     }
     svg.Markup("</g>\n");
   }
 
   void Footer(Svg& svg) {
-    svg.Markup("<g id=\"footer\" font-family=\"Verdana, 'DejaVu Sans', sans-serif\" "
-               "font-size=\"12\" fill=\"#24292f\">\n<rect class=\"bar\" y=\"")
+    svg.Markup(
+           "<g id=\"footer\" font-family=\"Verdana, 'DejaVu Sans', sans-serif\" "
+           "font-size=\"12\" fill=\"#24292f\">\n<rect class=\"bar\" y=\"")
         .Number(height_ - kFooter + 6)
         .Markup("\" width=\"100%\" height=\"")
         .Number(kFooter - 6)
@@ -502,8 +514,8 @@ class SvgExporter : public Exporter {
       std::string shown = ShownText(name);
       return FrameLabel{shown.empty() ? "[unknown]" : std::move(shown), kBase};
     };
-    CallTree tree = CallTree::Build(
-        profile, {.frame_label = frame_label, .process_label = process_label});
+    CallTree tree =
+        CallTree::Build(profile, {.frame_label = frame_label, .process_label = process_label});
     return FlameGraph(profile, tree).Write(sink);
   }
 };

@@ -1,5 +1,5 @@
-// Names come from the target, so they are hostile: any bytes, any length. Here they become text that
-// may be shown, once for all formats, and markup, by the only function that makes it.
+// Names come from the target, so they are hostile: any bytes, any length. Here they become text
+// that may be shown, once for all formats, and markup, by the only function that makes it.
 #pragma once
 
 #include <cstddef>
@@ -15,8 +15,8 @@ inline constexpr size_t kMaxNameBytes = 4096;
 
 // Valid UTF-8 in which everything invisible is spelled out: control characters as \n or \x1b, bytes
 // that are no UTF-8 as \xff, direction marks, odd blanks, zero-width and unassigned-for-ever
-// characters as \u202e. Backslashes stay as they are. At most `max_bytes` long (8 or more); what was
-// longer ends in an ellipsis.
+// characters as \u202e. Backslashes stay as they are. At most `max_bytes` long (8 or more); what
+// was longer ends in an ellipsis.
 std::string ShownText(absl::string_view raw, size_t max_bytes = kMaxNameBytes);
 
 // The same bytes, as far as they are UTF-8; each byte that is not becomes U+FFFD. At most

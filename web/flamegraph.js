@@ -168,7 +168,7 @@ function init() {
     buttons.ignorecase.setAttribute("x", total - PAD - 105);
     buttons.unzoom.setAttribute("x", total - PAD - 205);
     matched.setAttribute("x", total - PAD);
-    if (field) field.box.setAttribute("x", total - PAD - 330);
+    if (field) field.box.setAttribute("x", total - PAD - 560);
     paint();
     follow();
   }
@@ -282,9 +282,9 @@ function init() {
       return;
     }
     const box = document.createElementNS(SVG, "foreignObject");
-    box.setAttribute("x", total - PAD - 330);
-    box.setAttribute("y", 34);
-    box.setAttribute("width", 330);
+    box.setAttribute("x", total - PAD - 560);
+    box.setAttribute("y", 8);
+    box.setAttribute("width", 265);
     box.setAttribute("height", 28);
     const input = document.createElementNS(HTML, "input");
     input.setAttribute("id", "field");

@@ -71,10 +71,10 @@ std::string Dump(const pb::Profile& p) {
   absl::StrAppend(&out, "time ", p.time_nanos(), " duration ", p.duration_nanos(), "\n");
   for (int64_t comment : p.comment()) absl::StrAppend(&out, "comment ", text(comment), "\n");
   for (const pb::Mapping& m : p.mapping()) {
-    absl::StrAppendFormat(&out, "mapping %d [%#x, %#x) offset %#x '%s' build_id '%s' has %d%d%d%d\n",
-                          m.id(), m.memory_start(), m.memory_limit(), m.file_offset(),
-                          text(m.filename()), text(m.build_id()), m.has_functions(),
-                          m.has_filenames(), m.has_line_numbers(), m.has_inline_frames());
+    absl::StrAppendFormat(
+        &out, "mapping %d [%#x, %#x) offset %#x '%s' build_id '%s' has %d%d%d%d\n", m.id(),
+        m.memory_start(), m.memory_limit(), m.file_offset(), text(m.filename()), text(m.build_id()),
+        m.has_functions(), m.has_filenames(), m.has_line_numbers(), m.has_inline_frames());
   }
   for (const pb::Function& f : p.function()) {
     absl::StrAppend(&out, "function ", f.id(), " '", text(f.name()), "' system '",
@@ -200,7 +200,8 @@ TEST(PprofTest, TheMainExecutableIsTheFirstMapping) {
     ExpectWellFormed(message);
     return message.string_table(static_cast<int>(message.mapping(0).filename()));
   };
-  EXPECT_EQ(first("a;k ([kernel]+0x1)_[k];l (/lib/libc.so.6+0x1);m (/bin/node+0x1) 1"), "/bin/node");
+  EXPECT_EQ(first("a;k ([kernel]+0x1)_[k];l (/lib/libc.so.6+0x1);m (/bin/node+0x1) 1"),
+            "/bin/node");
   EXPECT_EQ(first("a;m (/opt/x.so.d/node+0x1);l (/bin/other+0x1) 1"), "/opt/x.so.d/node");
   EXPECT_EQ(first("a;k ([vdso]+0x1);l (/lib/libc.so.6+0x1) 1"), "/lib/libc.so.6");
   EXPECT_EQ(first("a;k ([kernel.kallsyms]_text+0x1)_[k] 1"), "[kernel.kallsyms]");
@@ -219,9 +220,9 @@ TEST(PprofTest, ReorderedMappingsKeepTheirLocations) {
 
 TEST(PprofTest, HostileNamesAreShownAndKept) {
   // A newline and an escape, bytes that are no UTF-8, a direction override, 100 kB.
-  pb::Profile message = Read(absl::StrCat(
-      "a\\xff;x\\n\\x1b[2J;\\xff\\xfe;\\xe2\\x80\\xae;", std::string(100'000, 'n'),
-      ";f /srv/\\x00\\n.js:1_[j] 1\n# comment: \\n\\xff\n# title: \\x1b\n"));
+  pb::Profile message = Read(
+      absl::StrCat("a\\xff;x\\n\\x1b[2J;\\xff\\xfe;\\xe2\\x80\\xae;", std::string(100'000, 'n'),
+                   ";f /srv/\\x00\\n.js:1_[j] 1\n# comment: \\n\\xff\n# title: \\x1b\n"));
   ExpectWellFormed(message);
   auto name = [&](int i) {
     return message.string_table(static_cast<int>(message.function(i).name()));

@@ -9,8 +9,10 @@ namespace {
 
 TEST(TextTest, PlainTextIsShownAsItIs) {
   EXPECT_EQ(ShownText("std::vector<int>::push_back(int&&)"), "std::vector<int>::push_back(int&&)");
-  EXPECT_EQ(ShownText("gr\xc3\xb6\xc3\x9f""e \xe4\xb8\xad\xe6\x96\x87 \xf0\x9f\x9a\x80"),
-            "gr\xc3\xb6\xc3\x9f""e \xe4\xb8\xad\xe6\x96\x87 \xf0\x9f\x9a\x80");
+  EXPECT_EQ(ShownText("gr\xc3\xb6\xc3\x9f"
+                      "e \xe4\xb8\xad\xe6\x96\x87 \xf0\x9f\x9a\x80"),
+            "gr\xc3\xb6\xc3\x9f"
+            "e \xe4\xb8\xad\xe6\x96\x87 \xf0\x9f\x9a\x80");
   EXPECT_EQ(ShownText("C:\\new"), "C:\\new");
 }
 
@@ -25,11 +27,11 @@ TEST(TextTest, InvisibleCharactersAreSpelledOut) {
 
 TEST(TextTest, BytesThatAreNoUtf8AreSpelledOutOneByOne) {
   EXPECT_EQ(ShownText("\xff"), "\\xff");
-  EXPECT_EQ(ShownText("a\xe4\xb8"), "a\\xe4\\xb8");              // cut
-  EXPECT_EQ(ShownText("\xc0\xaf"), "\\xc0\\xaf");                // overlong
-  EXPECT_EQ(ShownText("\xe0\x80\xaf"), "\\xe0\\x80\\xaf");       // overlong
+  EXPECT_EQ(ShownText("a\xe4\xb8"), "a\\xe4\\xb8");         // cut
+  EXPECT_EQ(ShownText("\xc0\xaf"), "\\xc0\\xaf");           // overlong
+  EXPECT_EQ(ShownText("\xe0\x80\xaf"), "\\xe0\\x80\\xaf");  // overlong
   EXPECT_EQ(ShownText("\xf0\x80\x80\xaf"), "\\xf0\\x80\\x80\\xaf");
-  EXPECT_EQ(ShownText("\xed\xa0\x80"), "\\xed\\xa0\\x80");       // surrogate
+  EXPECT_EQ(ShownText("\xed\xa0\x80"), "\\xed\\xa0\\x80");           // surrogate
   EXPECT_EQ(ShownText("\xf4\x90\x80\x80"), "\\xf4\\x90\\x80\\x80");  // above U+10FFFF
   EXPECT_EQ(ValidUtf8("a\xff\xe4\xb8z\n"), "a\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbdz\n");
 }

@@ -194,8 +194,8 @@ class Parser {
       Malformed("bad offset", text);
     }
     uint64_t start = kImageSpacing * (builder_.profile().images.size() + 1);
-    frame.image = builder_.AddImage(Unescape(text.substr(0, plus)), "", start,
-                                    start + kImageSpacing, 0);
+    frame.image =
+        builder_.AddImage(Unescape(text.substr(0, plus)), "", start, start + kImageSpacing, 0);
     frame.address = builder_.profile().images[frame.image.value].memory_start + offset;
   }
 
