@@ -45,6 +45,13 @@ struct FrameName {
   FrameKind kind = FrameKind::kScript;
 };
 
+// One of the functions that a frame stands for, and where it executes.
+struct FrameLine {
+  FrameName function;
+  uint32_t line = 0;    // 1-based, 0 where not known
+  uint32_t column = 0;  // 1-based, 0 where not known
+};
+
 // One process. Called from the pipeline's thread only; may keep caches, bounded.
 class RuntimeInstance {
  public:
@@ -52,6 +59,13 @@ class RuntimeInstance {
   // The name in a symbol record of this process: a struct jp_symbol and its text. DataLoss: the
   // record is damaged. Reads the process's memory for what the record leaves out (lines).
   virtual absl::StatusOr<FrameName> Describe(std::span<const uint8_t> record) = 0;
+
+  // Where a frame of a function described before executes, and the functions inlined there:
+  // innermost first, the function of the frame's symbol last. Empty: nothing but its name is known.
+  virtual std::vector<FrameLine> Locate(const RawFrame& frame) {
+    static_cast<void>(frame);
+    return {};
+  }
 };
 
 class Runtime {

@@ -14,6 +14,10 @@ uint32_t Intern(Map& ids, Table& table, const Key& key, Value&& value) {
 
 uint32_t FrameTable::InternName(PendingName name) { return Intern(name_ids_, names_, name, name); }
 
+uint32_t FrameTable::InternLines(std::vector<PendingLine> lines) {
+  return Intern(line_ids_, lines_, lines, lines);
+}
+
 uint32_t FrameTable::InternFrame(const PendingFrame& frame) {
   return Intern(frame_ids_, frames_, frame, frame);
 }

@@ -21,11 +21,12 @@ namespace jprof {
 // A frame whose name is still to come, or has come.
 struct PendingFrame {
   enum class Kind : uint8_t {
-    kImage,       // index: of the image; value: file offset to look up
-    kKernel,      // value: address to look up
-    kNamed,       // index: into FrameTable::names; value: for distinct frames of one function: 0
-    kUnknown,     // index: into FrameTable::names, which holds what is known
-    kBuiltin,     // as kImage, in the code of runtime `runtime`
+    kImage,    // index: of the image; value: file offset to look up
+    kKernel,   // value: address to look up
+    kNamed,    // index: into FrameTable::names; value: for distinct frames of one function: 0
+    kUnknown,  // index: into FrameTable::names, which holds what is known
+    kLocated,  // index: into FrameTable::lines: a function with its line, and those inlined there
+    kBuiltin,  // as kImage, in the code of runtime `runtime`
     kTruncation,  // the marker where callers are missing; value 1: hardly any (WalkEnd::kNearBase)
   };
   Kind kind = Kind::kUnknown;
@@ -55,8 +56,23 @@ struct PendingName {
   }
 };
 
+// One function of a kLocated frame.
+struct PendingLine {
+  uint32_t name = 0;  // into FrameTable::names
+  uint32_t line = 0;
+  uint32_t column = 0;
+
+  friend bool operator==(const PendingLine&, const PendingLine&) = default;
+  template <typename H>
+  friend H AbslHashValue(H h, const PendingLine& l) {
+    return H::combine(std::move(h), l.name, l.line, l.column);
+  }
+};
+
 class FrameTable {
  public:
+  // Innermost first, not empty.
+  uint32_t InternLines(std::vector<PendingLine> lines);
   uint32_t InternName(PendingName name);
   uint32_t InternFrame(const PendingFrame& frame);
   // A frame below `caller` in the tree of stacks; kNoStack: the outermost.
@@ -70,14 +86,17 @@ class FrameTable {
 
   const std::vector<PendingFrame>& frames() const { return frames_; }
   const std::vector<PendingName>& names() const { return names_; }
+  const std::vector<std::vector<PendingLine>>& lines() const { return lines_; }
   const std::vector<Node>& stacks() const { return stacks_; }
 
  private:
   std::vector<PendingFrame> frames_;
   std::vector<PendingName> names_;
+  std::vector<std::vector<PendingLine>> lines_;
   std::vector<Node> stacks_;
   absl::flat_hash_map<PendingFrame, uint32_t> frame_ids_;
   absl::flat_hash_map<PendingName, uint32_t> name_ids_;
+  absl::flat_hash_map<std::vector<PendingLine>, uint32_t> line_ids_;
   absl::flat_hash_map<std::pair<uint32_t, uint32_t>, uint32_t> stack_ids_;
 };
 

@@ -127,6 +127,21 @@ void Namer::NameFrames(const FrameTable& frames, ImageTable& images, const Runti
         }
         break;
       }
+      case PendingFrame::Kind::kLocated: {
+        std::vector<Line> lines;
+        for (const PendingLine& line : frames.lines()[frame.index]) {
+          const PendingName& name = frames.names()[line.name];
+          lines.push_back(
+              {builder_.AddFunction(name.name, name.name, name.file, name.start_line, name.kind),
+               line.line, line.column});
+        }
+        const PendingName& outer = frames.names()[frames.lines()[frame.index].back().name];
+        named.counts.frames = static_cast<uint32_t>(lines.size());
+        named.counts.script = named.counts.frames;
+        named.location =
+            builder_.AddLocation(builder_.AddImage(outer.image, "", 0, 0, 0), 0, lines);
+        break;
+      }
       case PendingFrame::Kind::kTruncation:
         named.counts = {};
         named.is_truncation = true;

@@ -80,17 +80,33 @@ void Pipeline::OnMap(const MapEvent& map) {
 }
 
 void Pipeline::OnSymbol(const SymbolEvent& symbol) {
-  PendingName name;
-  if (RuntimeInstance* instance = runtimes_.Instance(symbol.pid, symbol.runtime)) {
-    absl::StatusOr<FrameName> described = instance->Describe(symbol.record);
-    if (described.ok()) {
-      name = {std::move(described->name), std::move(described->file), described->start_line,
-              described->kind,
-              absl::StrCat("[", runtimes_.RuntimeByNumber(symbol.runtime)->name(), "]")};
+  RuntimeInstance* instance = runtimes_.Instance(symbol.pid, symbol.runtime);
+  if (instance == nullptr) return;
+  absl::StatusOr<FrameName> described = instance->Describe(symbol.record);
+  if (!described.ok()) return;
+  symbol_names_[symbol.number] = InternRuntimeName(*std::move(described), symbol.runtime);
+}
+
+uint32_t Pipeline::InternRuntimeName(FrameName name, uint8_t runtime) {
+  return frames_.InternName({std::move(name.name), std::move(name.file), name.start_line, name.kind,
+                             absl::StrCat("[", runtimes_.RuntimeByNumber(runtime)->name(), "]")});
+}
+
+uint32_t Pipeline::RuntimeFrame(const RawFrame& frame, Pid pid, uint32_t name) {
+  std::vector<PendingLine> lines;
+  if (RuntimeInstance* instance = runtimes_.Instance(pid, frame.runtime)) {
+    for (FrameLine& line : instance->Locate(frame)) {
+      lines.push_back(
+          {InternRuntimeName(std::move(line.function), frame.runtime), line.line, line.column});
     }
   }
-  if (name.name.empty()) return;
-  symbol_names_[symbol.number] = frames_.InternName(std::move(name));
+  if (lines.empty()) {
+    return frames_.InternFrame({.kind = PendingFrame::Kind::kNamed, .index = name});
+  }
+  // What the helper read at the instant of the sample is the name; the line was looked up later.
+  lines.back().name = name;
+  return frames_.InternFrame(
+      {.kind = PendingFrame::Kind::kLocated, .index = frames_.InternLines(std::move(lines))});
 }
 
 uint32_t Pipeline::NamedFrame(PendingName name, PendingFrame::Kind kind) {
@@ -172,7 +188,7 @@ uint32_t Pipeline::ResolveFrame(const RawFrame& frame, Pid pid, UserStack& stack
       auto it = symbol_names_.find(frame.symbol);
       if (it != symbol_names_.end()) {
         ++helper_answers_[pid].named;
-        return frames_.InternFrame({.kind = PendingFrame::Kind::kNamed, .index = it->second});
+        return RuntimeFrame(frame, pid, it->second);
       }
       break;
     }

@@ -106,6 +106,8 @@ class Pipeline {
   void OnMap(const MapEvent& map);
   void OnSymbol(const SymbolEvent& symbol);
   void OnUnresolved(const RawFrame& frame, Pid pid);
+  uint32_t InternRuntimeName(FrameName name, uint8_t runtime);
+  uint32_t RuntimeFrame(const RawFrame& frame, Pid pid, uint32_t name);
   void Resolve(UserStack& stack);
   uint32_t ResolveFrame(const RawFrame& frame, Pid pid, UserStack& stack, bool& plausible);
   uint32_t NativeFrame(const RawFrame& frame, Pid pid, UserStack& stack, bool& plausible);
