@@ -212,7 +212,7 @@ static __always_inline int jp_v8_append_string(struct jp_walk *w, __u8 field, __
 JP_SUBPROG(jp_v8_scope)
 {
 	const struct jp_v8_layout *l = jp_layout(w);
-	__u64 slots, name, index, inferred = 0, start = 0, end = 0, at;
+	__u64 slots, name, index, inferred = 0, start, end, at, after_locals;
 	__u32 flags, locals, names;
 	int skip, type, answer;
 
@@ -230,8 +230,11 @@ JP_SUBPROG(jp_v8_scope)
 	names = l->scope_hashed_locals && locals >= l->scope_hashed_locals ? 1 : locals;
 	at = slots + 8 * (__u64)(l->scope_base + ((flags & 15) == l->scope_module_type) + names + locals);
 
-	for (skip = 0; skip < 3; skip++, at += 8) {
-		if (jp_read(w, w->scratch, 5 * 8, at))
+	/* Only function scopes have a name; their type is the one before the modules'. Not a word more
+	 * is read than there must be: behind the object is another one, or nothing. */
+	after_locals = at;
+	for (skip = (flags & 15) + 1 == l->scope_module_type ? 0 : 3; skip < 3; skip++, at += 8) {
+		if (jp_read(w, w->scratch, 2 * 8, at))
 			return JP_UNREADABLE;
 		name = w->scratch[0];
 		index = w->scratch[1];
@@ -245,31 +248,32 @@ JP_SUBPROG(jp_v8_scope)
 		if (!jp_v8_is_object(name))
 			continue;
 		type = jp_v8_object_type(w, l, &name);
-		if (type >= 0 && type < l->first_nonstring_type)
+		if (type < 0)
+			return JP_UNREADABLE;
+		if (type < l->first_nonstring_type)
 			break;
 	}
 	if (skip < 3) {
-		start = w->scratch[2];
-		end = w->scratch[3];
-		if (jp_v8_is_object(start)) {
+		at += 2 * 8;
+		/* Where positions are elsewhere, the name may be the last of it. */
+		if (jp_read(w, &start, 8, at)) {
+			if (!l->scope_position_slot)
+				return JP_UNREADABLE;
+		} else if (jp_v8_is_object(start)) {
 			inferred = start;
-			start = end;
-			end = w->scratch[4];
+			at += 8;
 		}
 	} else {
-		/* No function name at all: the top level of a script or of eval'd code. */
+		/* The top level of a script, a module or of eval'd code. */
 		name = 0;
-		if (jp_read(w, w->scratch, 2 * 8, at - 3 * 8))
-			return JP_UNREADABLE;
-		start = w->scratch[0];
-		end = w->scratch[1];
+		at = after_locals;
 	}
-	if (l->scope_position_slot) {
-		if (jp_read(w, w->scratch, 2 * 8, slots + 8 * (__u64)l->scope_position_slot))
-			return JP_UNREADABLE;
-		start = w->scratch[0];
-		end = w->scratch[1];
-	}
+	if (l->scope_position_slot)
+		at = slots + 8 * (__u64)l->scope_position_slot;
+	if (jp_read(w, w->scratch, 2 * 8, at))
+		return JP_UNREADABLE;
+	start = w->scratch[0];
+	end = w->scratch[1];
 	if (jp_v8_is_smi(start) && jp_v8_is_smi(end) && jp_v8_smi(start) >= 0 &&
 	    jp_v8_smi(start) <= jp_v8_smi(end))
 		w->symbol.words[JP_V8_START] = start >> 32;
@@ -353,7 +357,9 @@ JP_SUBPROG(jp_v8_resolve)
 		name = w->scratch[(l->script_name >> 3) & JP_V8_WORD_MASK];
 		if (jp_v8_is_object(name)) {
 			type = jp_v8_object_type(w, l, &name);
-			if (type >= 0 && type < l->first_nonstring_type) {
+			if (type < 0)
+				return JP_UNREADABLE;
+			if (type < l->first_nonstring_type) {
 				answer = jp_v8_append_string(w, JP_V8_SCRIPT, name);
 				if (answer)
 					return answer;
@@ -412,6 +418,8 @@ JP_SUBPROG(jp_v8_frame)
 	if (l->shared_data_2 && jp_v8_is_smi(data))
 		data = w->scratch[(l->shared_data_2 >> 3) & JP_V8_WORD_MASK];
 	if (jp_v8_is_smi(data)) {
+		if (jp_v8_type(w, l, w->scratch[0]) != l->shared_type)
+			return JP_CORRUPT;
 		jp_emit(w, JP_FRAME_BUILTIN, w->pc, 0, 0);
 		return JP_MINE;
 	}

@@ -1,0 +1,621 @@
+// The V8 helper over object graphs that a test made, in its native form: what it names, and that
+// nothing a target can put into its memory makes it name wrongly, run long or read astray.
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "helpers/symbol_record.h"
+#include "helpers/v8/v8_names.h"
+#include "jprof_runtimes.h"
+#include "tests/helpers/v8_heap.h"
+
+namespace jprof {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+constexpr Pid kPid = 4711;
+// More reads than any walk of one frame may need: 24 steps of a string twice, and the objects.
+constexpr uint64_t kReadsOfOneFrame = 250;
+
+class V8HelperTest : public testing::TestWithParam<int> {
+ protected:
+  V8HelperTest() : heap_(GetParam()) {
+    std::vector<std::byte> layout(sizeof(jp_v8_layout));
+    std::memcpy(layout.data(), &heap_.layout(), sizeof(jp_v8_layout));
+    runner_ = std::make_unique<NativeRunner>(BuiltinRuntimes(), heap_.memory(),
+                                             std::vector<std::vector<std::byte>>{layout});
+    instance_ = v8::MakeV8Instance(heap_.layout(), heap_.memory());
+  }
+
+  // One text for each frame, leaf first: a function's name, "builtin", "native", "unreadable" or
+  // "corrupt".
+  std::vector<std::string> Walk(const V8Stack& stack) { return Walk(stack.registers()); }
+  std::vector<std::string> Walk(const Registers& registers) {
+    const uint64_t before = heap_.memory().reads();
+    last_ = runner_->Walk(V8Stack::process(), kPid, registers);
+    reads_ = heap_.memory().reads() - before;
+    for (const SymbolEvent& symbol : last_.symbols) {
+      auto name = instance_->Describe(symbol.record);
+      EXPECT_TRUE(name.ok()) << name.status();
+      if (name.ok()) names_[symbol.number] = *std::move(name);
+    }
+    std::vector<std::string> texts;
+    for (const RawFrame& frame : last_.stack.frames) {
+      switch (frame.kind) {
+        case RawFrame::Kind::kNative:
+          texts.push_back("native");
+          break;
+        case RawFrame::Kind::kBuiltin:
+          texts.push_back("builtin");
+          break;
+        case RawFrame::Kind::kUnresolved:
+          texts.push_back(frame.detail == JP_UNREADABLE ? "unreadable" : "corrupt");
+          break;
+        case RawFrame::Kind::kRuntime:
+          texts.push_back(names_[frame.symbol].name);
+          break;
+      }
+    }
+    return texts;
+  }
+
+  // The only frame of a stack of one compiled function.
+  std::string WalkOne(uint64_t function) {
+    V8Stack stack(heap_);
+    stack.Js(kJitPc, function);
+    std::vector<std::string> texts = Walk(stack);
+    EXPECT_EQ(texts.size(), 1u);
+    return texts.empty() ? "" : texts[0];
+  }
+  // A function of this name, which may be a string or a ScopeInfo.
+  uint64_t Named(uint64_t name) { return heap_.Function(heap_.Shared(name, script_)); }
+  std::string NameOf(uint64_t name) { return WalkOne(Named(name)); }
+  std::string Inferred(uint64_t inferred) {
+    return NameOf(heap_.ScopeInfo({.inferred = inferred}));
+  }
+  const FrameName& LastName() { return names_[last_.stack.frames.at(0).symbol]; }
+
+  V8Heap heap_;
+  std::unique_ptr<NativeRunner> runner_;
+  std::unique_ptr<RuntimeInstance> instance_;
+  absl::flat_hash_map<uint32_t, FrameName> names_;
+  NativeRunner::Result last_;
+  uint64_t reads_ = 0;
+  uint64_t script_ = heap_.Script("/srv/app.js");
+};
+
+INSTANTIATE_TEST_SUITE_P(Node, V8HelperTest, testing::Values(18, 20, 22, 24),
+                         [](const auto& node) { return absl::StrCat(node.param); });
+
+// --- Names -----------------------------------------------------------------------------------------
+
+TEST_P(V8HelperTest, NameIsAStringOrInTheScopeInfo) {
+  EXPECT_EQ(NameOf(heap_.OneByte("render")), "render");
+  EXPECT_EQ(NameOf(heap_.ScopeInfo({.name = heap_.OneByte("paint")})), "paint");
+  EXPECT_EQ(LastName().file, "/srv/app.js");
+  EXPECT_EQ(LastName().kind, FrameKind::kScript);
+}
+
+TEST_P(V8HelperTest, FunctionWithoutNameHasTheInferredOne) {
+  EXPECT_EQ(Inferred(heap_.OneByte("holder.deep.arrow")), "holder.deep.arrow");
+  EXPECT_EQ(Inferred(heap_.Undefined()), "(anonymous)");
+  EXPECT_EQ(NameOf(heap_.ScopeInfo({})), "(anonymous)");
+  EXPECT_EQ(NameOf(V8Heap::Smi(0)), "(anonymous)");
+  EXPECT_EQ(NameOf(heap_.OneByte("")), "(anonymous)");
+}
+
+TEST_P(V8HelperTest, OwnNameGoesBeforeTheInferredOne) {
+  EXPECT_EQ(NameOf(heap_.ScopeInfo(
+                {.name = heap_.OneByte("own"), .inferred = heap_.OneByte("inferred")})),
+            "own");
+}
+
+TEST_P(V8HelperTest, EmptyNameGivesWayToTheInferredOne) {
+  EXPECT_EQ(NameOf(heap_.ScopeInfo(
+                {.name = heap_.OneByte(""), .inferred = heap_.OneByte("inferred")})),
+            "inferred");
+}
+
+TEST_P(V8HelperTest, TopLevelOfAScriptHasNoName) {
+  EXPECT_EQ(NameOf(heap_.ScopeInfo({.has_name = false, .start = 0, .end = 5000})), "(anonymous)");
+}
+
+TEST_P(V8HelperTest, StringsOfEveryRepresentation) {
+  const uint64_t head = heap_.OneByte("before"), tail = heap_.OneByte("After");
+  EXPECT_EQ(NameOf(heap_.OneByte("internalized", kV8InternalizedOneByte)), "internalized");
+  EXPECT_EQ(NameOf(heap_.Cons(head, tail)), "beforeAfter");
+  EXPECT_EQ(NameOf(heap_.Cons(heap_.Cons(head, tail), heap_.Cons(tail, head))),
+            "beforeAfterAfterbefore");
+  EXPECT_EQ(NameOf(heap_.Thin(head)), "before");
+  EXPECT_EQ(NameOf(heap_.Sliced(head, 2, 3)), "for");
+  EXPECT_EQ(NameOf(heap_.Sliced(heap_.Thin(head), 2, 3)), "for");
+  EXPECT_EQ(NameOf(heap_.ExternalOneByte("outside")), "outside");
+  EXPECT_EQ(NameOf(heap_.ExternalOneByte("farOutside", /*cached=*/false)), "farOutside");
+  EXPECT_EQ(NameOf(heap_.Sliced(heap_.ExternalOneByte("outside"), 3, 4)), "side");
+  EXPECT_EQ(NameOf(heap_.Cons(heap_.Sliced(head, 0, 2), heap_.Thin(heap_.ExternalOneByte("rry")))),
+            "berry");
+}
+
+TEST_P(V8HelperTest, SliceOfAFlattenedConsStringIsOfItsFirstHalf) {
+  const uint64_t flat = heap_.Cons(heap_.OneByte("beforeAfter"), heap_.OneByte(""));
+  EXPECT_EQ(NameOf(heap_.Sliced(flat, 4, 5)), "reAft");
+  EXPECT_EQ(NameOf(flat), "beforeAfter");
+}
+
+TEST_P(V8HelperTest, TwoByteStringsBecomeUtf8) {
+  EXPECT_EQ(NameOf(heap_.TwoByte(u"名前")), "名前");
+  EXPECT_EQ(NameOf(heap_.ExternalTwoByte(u"名前🦊")), "名前🦊");
+  EXPECT_EQ(NameOf(heap_.ExternalTwoByte(u"名前🦊", /*cached=*/false)), "名前🦊");
+  EXPECT_EQ(NameOf(heap_.Sliced(heap_.TwoByte(u"a名前b"), 1, 2)), "名前");
+  EXPECT_EQ(NameOf(heap_.OneByte("gr\xf6\xdf" "e")), "größe");
+  EXPECT_EQ(NameOf(heap_.Cons(heap_.OneByte("gr\xf6\xdf" "e"), heap_.TwoByte(u"名前"))),
+            "größe名前");
+  // A pair of surrogates that two pieces part.
+  EXPECT_EQ(NameOf(heap_.Cons(heap_.TwoByte({u"\xd83e", 1}), heap_.TwoByte({u"\xdd8a", 1}))), "🦊");
+}
+
+TEST_P(V8HelperTest, LongNamesAreCutAndSayIt) {
+  const std::string name = NameOf(heap_.OneByte(std::string(5000, 'x')));
+  EXPECT_EQ(name, std::string(JP_STRING_BYTES - 2, 'x') + "…");
+  std::u16string wide(5000, u'名');
+  const std::string cut = NameOf(heap_.TwoByte(wide));
+  EXPECT_EQ(cut.size(), 3 * (JP_STRING_BYTES - 2) / 2 + std::string("…").size());
+}
+
+TEST_P(V8HelperTest, ScopeInfoWithLocals) {
+  const uint64_t name = heap_.OneByte("paint");
+  for (int locals : {1, 2, 3, 74, 75, 76, 500}) {
+    EXPECT_EQ(NameOf(heap_.ScopeInfo({.name = name, .locals = locals})), "paint") << locals;
+  }
+}
+
+TEST_P(V8HelperTest, ScopeInfoWithReceiverSlot) {
+  EXPECT_EQ(NameOf(heap_.ScopeInfo({.name = heap_.OneByte("paint"), .locals = 2, .receiver = true})),
+            "paint");
+  EXPECT_EQ(NameOf(heap_.ScopeInfo(
+                {.inferred = heap_.OneByte("inferred"), .locals = 2, .receiver = true})),
+            "inferred");
+}
+
+TEST_P(V8HelperTest, TopLevelOfAModuleHasNoName) {
+  const uint64_t script = heap_.Script({.source = heap_.OneByte("one\ntwo\n")});
+  const uint64_t scope = heap_.ScopeInfo({.locals = 3, .module = true, .start = 4, .end = 8});
+  EXPECT_EQ(WalkOne(heap_.Function(heap_.Shared(scope, script))), "(anonymous)");
+  EXPECT_EQ(LastName().start_line, 2u);
+}
+
+// What lies behind the object is not taken for a part of it.
+TEST_P(V8HelperTest, TopLevelDoesNotTakeTheNameOfTheObjectBehindIt) {
+  const uint64_t scope = heap_.ScopeInfo({.has_name = false, .start = 0, .end = 8});
+  const uint64_t behind = heap_.layout().scope_slots + 5 * 8;
+  heap_.Set(scope, behind, heap_.OneByte("stranger")).Set(scope, behind + 8, V8Heap::Smi(3));
+  EXPECT_EQ(NameOf(scope), "(anonymous)");
+}
+
+TEST_P(V8HelperTest, ClassConstructorsAreFunctions) {
+  const uint64_t shared = heap_.Shared(heap_.OneByte("Painter"), script_);
+  const int types =
+      heap_.layout().last_js_function_type - heap_.layout().first_js_function_type + 1;
+  for (int type = 0; type < types; ++type) {
+    EXPECT_EQ(WalkOne(heap_.Function(shared, static_cast<uint16_t>(type))), "Painter") << type;
+  }
+  EXPECT_EQ(WalkOne(heap_.Function(shared, static_cast<uint16_t>(types))), "native");
+}
+
+// --- Position and script -----------------------------------------------------------------------------
+
+TEST_P(V8HelperTest, PositionOfTheFunctionInItsScript) {
+  const uint64_t script = heap_.Script({.name = heap_.OneByte("/srv/app.js"),
+                                        .source = heap_.OneByte("one\ntwo\nfunction three() {}\n")});
+  auto line_at = [&](V8Heap::ScopeSpec spec) {
+    spec.name = heap_.OneByte("f");
+    WalkOne(heap_.Function(heap_.Shared(heap_.ScopeInfo(spec), script)));
+    return LastName().start_line;
+  };
+  EXPECT_EQ(line_at({.start = 0}), 1u);
+  EXPECT_EQ(line_at({.start = 3}), 1u);
+  EXPECT_EQ(line_at({.start = 4}), 2u);
+  EXPECT_EQ(line_at({.start = 22}), 3u);
+  EXPECT_EQ(line_at({.locals = 80, .receiver = true, .start = 22}), 3u);
+  EXPECT_EQ(line_at({.inferred = heap_.OneByte("i"), .locals = 2, .start = 22}), 3u);
+  EXPECT_EQ(line_at({.inferred = heap_.Undefined(), .start = 22}), 3u);
+}
+
+TEST_P(V8HelperTest, PositionOfTheTopLevel) {
+  const uint64_t script = heap_.Script({.name = heap_.OneByte("/srv/app.js"),
+                                        .source = heap_.OneByte("one\ntwo\n")});
+  const uint64_t scope = heap_.ScopeInfo({.has_name = false, .start = 0, .end = 8});
+  EXPECT_EQ(WalkOne(heap_.Function(heap_.Shared(scope, script))), "(anonymous)");
+  EXPECT_EQ(LastName().start_line, 1u);
+}
+
+TEST_P(V8HelperTest, LineOffsetOfTheScriptIsAdded) {
+  const uint64_t script = heap_.Script({.source = heap_.OneByte("one\ntwo\n"), .line_offset = 40});
+  const uint64_t scope = heap_.ScopeInfo({.name = heap_.OneByte("f"), .start = 5, .end = 7});
+  EXPECT_EQ(WalkOne(heap_.Function(heap_.Shared(scope, script))), "f");
+  EXPECT_EQ(LastName().start_line, 42u);
+}
+
+TEST_P(V8HelperTest, ImpossiblePositionsAreNone) {
+  const uint64_t script = heap_.Script({.source = heap_.OneByte("one\ntwo\n")});
+  for (auto [start, end] : {std::pair(5, 4), {-1, 4}, {1000, 2000}}) {
+    const uint64_t scope =
+        heap_.ScopeInfo({.name = heap_.OneByte("f"), .start = start, .end = end});
+    EXPECT_EQ(WalkOne(heap_.Function(heap_.Shared(scope, script))), "f");
+    EXPECT_EQ(LastName().start_line, 0u) << start << " " << end;
+  }
+}
+
+TEST_P(V8HelperTest, ScriptWithoutName) {
+  EXPECT_EQ(WalkOne(heap_.Function(heap_.Shared(heap_.OneByte("evaluated"), heap_.Script(V8Heap::ScriptSpec{})))),
+            "evaluated");
+  EXPECT_EQ(LastName().file, "");
+  // Functions of the runtime's own, and those that a debugger touched, have another object there.
+  EXPECT_EQ(WalkOne(heap_.Function(heap_.Shared(heap_.OneByte("own"), heap_.Undefined()))), "own");
+}
+
+// --- Frames ------------------------------------------------------------------------------------------
+
+TEST_P(V8HelperTest, StackOfScriptNativeAndPlumbing) {
+  V8Stack stack(heap_);
+  stack.Native(kNativePc)
+      .Typed(kBlobPc, 1)
+      .Js(kBlobPc, Named(heap_.OneByte("main")))
+      .Js(kJitPc, heap_.Function(heap_.BuiltinShared("map", 300)))
+      .Js(kJitPc, Named(heap_.OneByte("each")))
+      .Typed(kBlobPc, 3)
+      .Native(kNativePc);
+  EXPECT_THAT(Walk(stack), ElementsAre("native", "each", "builtin", "main", "native"));
+  EXPECT_EQ(last_.stack.end, WalkEnd::kRoot);
+  EXPECT_EQ(last_.unreadable + last_.corrupt, 0u);
+}
+
+TEST_P(V8HelperTest, FramesWithoutFunctionAreShownAtTheLeafOnly) {
+  const uint64_t function = Named(heap_.OneByte("main"));
+  for (int type = 1; type < 40; ++type) {
+    V8Stack leaf(heap_);
+    leaf.Js(kJitPc, function).Typed(kBlobPc, type);
+    EXPECT_THAT(Walk(leaf), ElementsAre("builtin", "main")) << type;
+    V8Stack inner(heap_);
+    inner.Js(kJitPc, function).Typed(kBlobPc, type).Native(kNativePc);
+    EXPECT_THAT(Walk(inner), ElementsAre("native", "main")) << type;
+  }
+}
+
+TEST_P(V8HelperTest, TypedFrameInCompiledCodeIsNativeCode) {
+  V8Stack stack(heap_);
+  stack.Js(kJitPc, Named(heap_.OneByte("main"))).Typed(kJitPc, 5);
+  EXPECT_THAT(Walk(stack), ElementsAre("native", "main"));
+}
+
+TEST_P(V8HelperTest, BuiltinsAreRecognisedByTheirNumber) {
+  EXPECT_EQ(WalkOne(heap_.Function(heap_.BuiltinShared("map", 0))), "builtin");
+  EXPECT_EQ(WalkOne(heap_.Function(heap_.BuiltinShared("map", 1234))), "builtin");
+  EXPECT_THAT(last_.symbols, IsEmpty());
+}
+
+TEST_P(V8HelperTest, BytecodeHandlerAtTheLeafStandsOnItsFunction) {
+  V8Stack stack(heap_);
+  stack.Js(kBlobPc, Named(heap_.OneByte("interpreted")));
+  EXPECT_THAT(Walk(stack), ElementsAre("builtin", "interpreted"));
+}
+
+TEST_P(V8HelperTest, LeafWhoseSlotsAreNotPushedYetIsNoError) {
+  const uint64_t main = Named(heap_.OneByte("main"));
+  V8Stack builtin(heap_), compiled(heap_);
+  builtin.Js(kJitPc, main).Frame(kBlobPc, 0x123457, 0x55551);
+  EXPECT_THAT(Walk(builtin), ElementsAre("builtin", "main"));
+  compiled.Js(kJitPc, main).Frame(kJitPc, 0x123457, 0x55551);
+  EXPECT_THAT(Walk(compiled), ElementsAre("native", "main"));
+  EXPECT_EQ(last_.unreadable + last_.corrupt, 0u);
+}
+
+TEST_P(V8HelperTest, CodeOutsideTheRangesIsNative) {
+  V8Stack stack(heap_);
+  stack.Js(kNativePc, Named(heap_.OneByte("f")));
+  EXPECT_THAT(Walk(stack), ElementsAre("native"));
+}
+
+TEST_P(V8HelperTest, ReturnAddressBehindTheRangeBelongsToIt) {
+  const uint64_t end = V8Stack::process().ranges[1].end;
+  V8Stack stack(heap_);
+  stack.Js(end, Named(heap_.OneByte("caller"))).Native(kNativePc);
+  EXPECT_THAT(Walk(stack), ElementsAre("native", "caller"));
+  // As a pc it lies outside.
+  V8Stack leaf(heap_);
+  leaf.Js(end, Named(heap_.OneByte("leaf")));
+  EXPECT_THAT(Walk(leaf), ElementsAre("native"));
+}
+
+// --- The cache of symbols ----------------------------------------------------------------------------
+
+TEST_P(V8HelperTest, SecondSightOfAFunctionReadsItsFrameOnly) {
+  const uint64_t function = Named(heap_.ScopeInfo({.name = heap_.OneByte("f")}));
+  EXPECT_EQ(WalkOne(function), "f");
+  const uint64_t first = reads_;
+  EXPECT_EQ(last_.symbols.size(), 1u);
+  EXPECT_EQ(WalkOne(function), "f");
+  EXPECT_THAT(last_.symbols, IsEmpty());
+  EXPECT_LE(reads_, 4u);  // frame, function, its type, shared info
+  EXPECT_LT(reads_, first);
+}
+
+TEST_P(V8HelperTest, ClosuresOfOneFunctionAreOneSymbol) {
+  const uint64_t shared = heap_.Shared(heap_.OneByte("f"), script_);
+  EXPECT_EQ(WalkOne(heap_.Function(shared)), "f");
+  EXPECT_EQ(WalkOne(heap_.Function(shared)), "f");
+  EXPECT_THAT(last_.symbols, IsEmpty());
+}
+
+TEST_P(V8HelperTest, ReusedAddressIsANewSymbol) {
+  const uint64_t shared = heap_.Shared(heap_.OneByte("old"), script_);
+  const uint64_t function = heap_.Function(shared);
+  EXPECT_EQ(WalkOne(function), "old");
+  heap_.Set(shared, heap_.layout().shared_name_or_scope_info, heap_.OneByte("new"));
+  EXPECT_EQ(WalkOne(function), "new");
+  heap_.Set(shared, heap_.layout().shared_script, heap_.Script("/srv/other.js"));
+  EXPECT_EQ(WalkOne(function), "new");
+  EXPECT_EQ(LastName().file, "/srv/other.js");
+}
+
+TEST_P(V8HelperTest, UnreadableNameIsTriedAgain) {
+  const uint64_t name = heap_.OneByte("later");
+  const uint64_t function = Named(name);
+  V8Stack stack(heap_);
+  stack.Js(kJitPc, function);
+  // Whichever read of the resolution fails, the frame is shown as it is and not remembered.
+  uint64_t failing = 1;
+  std::vector<std::string> seen;
+  for (; seen != std::vector<std::string>{"later"}; ++failing) {
+    ASSERT_LT(failing, 100u);
+    heap_.memory().FailRead(failing);
+    seen = Walk(stack);
+    ASSERT_THAT(seen, testing::AnyOf(ElementsAre("later"), ElementsAre("unreadable"),
+                                     ElementsAre("corrupt"), ElementsAre("native")))
+        << failing;
+    EXPECT_EQ(last_.unreadable, seen[0] == "unreadable") << failing;
+    EXPECT_EQ(last_.corrupt, seen[0] == "corrupt") << failing;
+    EXPECT_EQ(last_.symbols.size(), seen[0] == "later") << failing;
+  }
+  EXPECT_GT(failing, 8u);
+  EXPECT_FALSE(heap_.memory().FailedAsTold());  // the last round had no read to fail
+}
+
+// --- What must not be believed -------------------------------------------------------------------------
+
+TEST_P(V8HelperTest, ObjectsOfAnotherTypeAreCorruptAndCounted) {
+  const uint64_t other = heap_.Object(900, 128);
+  const jp_v8_layout& l = heap_.layout();
+  const auto expect_corrupt = [&](uint64_t function, const char* what) {
+    EXPECT_EQ(WalkOne(function), "corrupt") << what;
+    EXPECT_EQ(last_.corrupt, 1u) << what;
+    EXPECT_THAT(last_.symbols, IsEmpty()) << what;
+  };
+  heap_.Set(other, l.shared_data, other);  // not to be taken for a builtin
+  expect_corrupt(heap_.Function(other), "shared info");
+  expect_corrupt(heap_.Function(heap_.Object(900, 128)), "shared info of a builtin");
+  expect_corrupt(heap_.Function(V8Heap::Smi(5)), "shared info");
+  expect_corrupt(Named(other), "name");
+  expect_corrupt(Named(0x1234'5678'9abc'def2), "name");
+  expect_corrupt(heap_.Function(heap_.Shared(heap_.OneByte("f"), V8Heap::Smi(1))), "script");
+  const uint64_t cons = heap_.Cons(heap_.OneByte("a"), heap_.OneByte("b"));
+  heap_.Set(cons, l.cons_second, other);
+  expect_corrupt(Named(cons), "half of a string");
+}
+
+// A function that is not the leaf, whose frame slots are full: no other reading is possible.
+TEST_P(V8HelperTest, CallerThatIsNoFunctionIsCorrupt) {
+  V8Stack stack(heap_);
+  stack.Frame(kJitPc, heap_.Context(), heap_.Object(900, 64)).Native(kNativePc);
+  EXPECT_THAT(Walk(stack), ElementsAre("native", "corrupt"));
+  V8Stack junk(heap_);
+  junk.Frame(kJitPc, 0x12346, 0x55550).Native(kNativePc);
+  EXPECT_THAT(Walk(junk), ElementsAre("native", "corrupt"));
+}
+
+TEST_P(V8HelperTest, UnmappedObjectsAreUnreadable) {
+  const auto unmapped = [&](uint64_t object) { return heap_.Unmap(object, 8), object; };
+  EXPECT_EQ(NameOf(unmapped(heap_.OneByte("gone"))), "unreadable");
+  EXPECT_EQ(NameOf(heap_.Thin(unmapped(heap_.OneByte("gone")) )), "unreadable");
+  EXPECT_EQ(WalkOne(heap_.Function(unmapped(heap_.Shared(heap_.OneByte("f"), script_)))),
+            "unreadable");
+  EXPECT_EQ(WalkOne(heap_.Function(heap_.Shared(heap_.OneByte("f"),
+                                                unmapped(heap_.Script("/srv/a.js"))))),
+            "unreadable");
+  EXPECT_EQ(last_.unreadable, 1u);
+  V8Stack stack(heap_);
+  stack.Js(kJitPc, unmapped(heap_.Function(heap_.Undefined()))).Native(kNativePc);
+  EXPECT_THAT(Walk(stack), ElementsAre("native", "unreadable"));
+}
+
+TEST_P(V8HelperTest, UnmappedCharactersAreUnreadable) {
+  const uint64_t external = heap_.ExternalOneByte("outside");
+  heap_.Set(external, heap_.layout().external_data, uint64_t{0xdead0000});
+  EXPECT_EQ(NameOf(external), "unreadable");
+  heap_.Set(external, heap_.layout().external_data, ~uint64_t{0} - 2);
+  EXPECT_EQ(NameOf(external), "unreadable");
+}
+
+TEST_P(V8HelperTest, ForwardedObjectsAreReadWhereTheyWent) {
+  const auto moved = [&](uint64_t object) {
+    const uint64_t shell = heap_.Object(900, 128);
+    return heap_.Forward(shell, object), shell;
+  };
+  EXPECT_EQ(WalkOne(moved(Named(heap_.OneByte("f")))), "f");
+  EXPECT_EQ(WalkOne(heap_.Function(moved(heap_.Shared(heap_.OneByte("f"), script_)))), "f");
+  EXPECT_EQ(NameOf(moved(heap_.OneByte("f"))), "f");
+  EXPECT_EQ(NameOf(moved(heap_.ScopeInfo({.name = moved(heap_.OneByte("f"))}))), "f");
+  EXPECT_EQ(NameOf(heap_.Cons(moved(heap_.OneByte("f")), heap_.OneByte("g"))), "fg");
+  EXPECT_EQ(WalkOne(heap_.Function(heap_.Shared(heap_.OneByte("f"), moved(script_)))), "f");
+  EXPECT_EQ(LastName().file, "/srv/app.js");
+}
+
+TEST_P(V8HelperTest, ForwardedObjectIsTheSameSymbolAsTheMovedOne) {
+  const uint64_t shared = heap_.Shared(heap_.OneByte("f"), script_);
+  EXPECT_EQ(WalkOne(heap_.Function(shared)), "f");
+  const uint64_t shell = heap_.Object(900, 128);
+  heap_.Forward(shell, shared);
+  EXPECT_EQ(WalkOne(heap_.Function(shell)), "f");
+  EXPECT_THAT(last_.symbols, IsEmpty());
+}
+
+TEST_P(V8HelperTest, ForwardingInACircleEnds) {
+  const uint64_t a = heap_.Object(900, 128), b = heap_.Object(900, 128);
+  heap_.Forward(a, b).Forward(b, a);
+  EXPECT_EQ(WalkOne(heap_.Function(a)), "corrupt");
+  EXPECT_EQ(NameOf(a), "unreadable");  // no map, no type
+  heap_.Forward(a, a);
+  EXPECT_EQ(WalkOne(heap_.Function(a)), "corrupt");
+  EXPECT_LE(reads_, kReadsOfOneFrame);
+}
+
+TEST_P(V8HelperTest, StringsInCirclesEnd) {
+  const jp_v8_layout& l = heap_.layout();
+  const uint64_t thin = heap_.Thin(heap_.OneByte("x"));
+  heap_.Set(thin, l.thin_actual, thin);
+  EXPECT_EQ(NameOf(thin), "(anonymous)");
+  EXPECT_LE(reads_, kReadsOfOneFrame);
+
+  const uint64_t sliced = heap_.Sliced(heap_.OneByte("xyz"), 0, 3);
+  heap_.Set(sliced, l.sliced_parent, sliced);
+  EXPECT_EQ(NameOf(sliced), "(anonymous)");
+  EXPECT_LE(reads_, kReadsOfOneFrame);
+
+  const uint64_t cons = heap_.Cons(heap_.OneByte("x"), heap_.OneByte("y"));
+  heap_.Set(cons, l.cons_first, cons);
+  NameOf(cons);
+  EXPECT_LE(reads_, kReadsOfOneFrame);
+  heap_.Set(cons, l.cons_first, heap_.OneByte("x")).Set(cons, l.cons_second, cons);
+  EXPECT_EQ(NameOf(cons).substr(0, 4), "xxxx");
+  EXPECT_LE(reads_, kReadsOfOneFrame);
+  heap_.Set(cons, l.cons_first, cons).Set(cons, l.cons_second, cons);
+  NameOf(cons);
+  EXPECT_LE(reads_, kReadsOfOneFrame);
+}
+
+TEST_P(V8HelperTest, DeepConsStringsAreCutNotRefused) {
+  // As a loop of += builds them: the long half comes first.
+  uint64_t left = heap_.OneByte("0"), right = heap_.OneByte("0");
+  for (char c = '1'; c <= '9'; ++c) left = heap_.Cons(left, heap_.OneByte({&c, 1}));
+  EXPECT_EQ(NameOf(left), "0123456789");
+  for (int i = 0; i < 100; ++i) {
+    left = heap_.Cons(left, heap_.OneByte("x"));
+    right = heap_.Cons(heap_.OneByte("x"), right);
+  }
+  EXPECT_EQ(NameOf(right), "xxxxxxxxxxxx");
+  NameOf(left);
+  EXPECT_THAT(last_.symbols, testing::SizeIs(1));
+  EXPECT_EQ(ParseSymbolRecord(last_.symbols[0].record)->symbol.flags & JP_SYMBOL_CUT,
+            JP_SYMBOL_CUT);
+}
+
+TEST_P(V8HelperTest, LengthsThatLieReadNothingOutside) {
+  const jp_v8_layout& l = heap_.layout();
+  for (int32_t length : {INT32_MAX, -1, INT32_MIN, 1 << 30}) {
+    const uint64_t s = heap_.OneByte("short");
+    heap_.Set(s, l.string_length, length);
+    const std::string name = NameOf(s);
+    // Behind the string's page there is nothing: what is cut to the record's limit cannot be read.
+    EXPECT_EQ(name, length < 0 ? "corrupt" : "unreadable") << length;
+  }
+  const uint64_t parent = heap_.OneByte("parent");
+  EXPECT_EQ(NameOf(heap_.Sliced(parent, 7, 1)), "corrupt");
+  EXPECT_EQ(NameOf(heap_.Sliced(parent, -1, 1)), "corrupt");
+  EXPECT_EQ(NameOf(heap_.Sliced(parent, INT32_MIN, 1)), "corrupt");
+  // A slice reaches at most to its parent's end.
+  EXPECT_EQ(NameOf(heap_.Sliced(parent, 3, 1000)), "ent");
+}
+
+TEST_P(V8HelperTest, LocalsThatLieAreCorrupt) {
+  const uint64_t scope = heap_.ScopeInfo({.name = heap_.OneByte("f")});
+  const uint64_t count = heap_.layout().scope_slots + 16;
+  for (int32_t locals : {-1, INT32_MAX, 100'001}) {
+    heap_.Set(scope, count, V8Heap::Smi(locals));
+    EXPECT_EQ(NameOf(scope), "corrupt") << locals;
+  }
+  heap_.Set(scope, count, V8Heap::Smi(99'999));
+  EXPECT_EQ(NameOf(scope), "unreadable");  // there is nothing so far behind it
+  heap_.Set(scope, count, heap_.Undefined());
+  EXPECT_EQ(NameOf(scope), "corrupt");
+}
+
+TEST_P(V8HelperTest, ScopeInfoAtTheEndOfMemoryHasItsName) {
+  // Nothing is readable behind the object: what it does not have must not be asked for.
+  for (bool inferred : {false, true}) {
+    V8Heap::ScopeSpec spec = {.name = heap_.OneByte("last"), .locals = 1};
+    if (inferred) spec.inferred = heap_.Undefined();
+    EXPECT_EQ(NameOf(heap_.ScopeInfo(spec)), "last") << inferred;
+  }
+}
+
+TEST_P(V8HelperTest, SecondNameIsNotTakenForTheFirstOfALyingScope) {
+  // The name slot holds no string: nothing else in the object is taken for it.
+  const uint64_t scope = heap_.ScopeInfo({.name = heap_.Object(900, 16)});
+  EXPECT_THAT(NameOf(scope), testing::AnyOf("(anonymous)", "corrupt", "unreadable"));
+}
+
+// --- The walk ------------------------------------------------------------------------------------------
+
+TEST_P(V8HelperTest, WalkStopsAtTheDepthLimit) {
+  const uint64_t function = Named(heap_.OneByte("recurse"));
+  V8Stack stack(heap_);
+  for (int i = 0; i < JP_MAX_FRAMES + 100; ++i) stack.Js(kJitPc, function);
+  EXPECT_EQ(Walk(stack).size(), size_t{JP_MAX_FRAMES});
+  EXPECT_EQ(last_.stack.end, WalkEnd::kDepthLimit);
+  EXPECT_EQ(last_.symbols.size(), 1u);
+}
+
+TEST_P(V8HelperTest, WalkOfFramesThatAreLeftOutIsBoundedToo) {
+  V8Stack stack(heap_);
+  for (int i = 0; i < 1500; ++i) stack.Typed(kBlobPc, 1);
+  EXPECT_EQ(Walk(stack).size(), 1u);
+  EXPECT_EQ(last_.stack.end, WalkEnd::kDepthLimit);
+  EXPECT_LE(reads_, 2u * JP_MAX_FRAMES);
+}
+
+TEST_P(V8HelperTest, FramePointerThatIsNoneEndsTheWalk) {
+  const uint64_t function = Named(heap_.OneByte("f"));
+  V8Stack stack(heap_);
+  stack.Js(kJitPc, function).Js(kJitPc, function);
+  const Registers registers = stack.registers();
+  const uint64_t fp = registers.fp;
+  const auto walk_to = [&](uint64_t saved_fp) {
+    heap_.memory().PutValue(Address{registers.fp}, saved_fp);
+    Walk(registers);
+    EXPECT_LE(last_.stack.frames.size(), 2u);
+    EXPECT_EQ(last_.stack.frames[0].kind, RawFrame::Kind::kRuntime);
+    return last_.stack.end;
+  };
+  EXPECT_EQ(walk_to(0), WalkEnd::kRoot);
+  EXPECT_EQ(walk_to(fp), WalkEnd::kNotAscending);  // itself
+  EXPECT_EQ(walk_to(fp - 4096), WalkEnd::kNotAscending);
+  EXPECT_EQ(walk_to(fp + 3), WalkEnd::kUnaligned);
+  EXPECT_EQ(walk_to(0xffff'8880'0000'0000), WalkEnd::kNotUserAddress);
+  EXPECT_EQ(walk_to(fp + 0x10'0000), WalkEnd::kUnreadable);
+}
+
+TEST_P(V8HelperTest, RegistersAreNotTrusted) {
+  for (uint64_t fp : {uint64_t{0}, uint64_t{8}, uint64_t{0xffff'8880'0000'0000}, ~uint64_t{0},
+                      uint64_t{0x8000'0000'0000}}) {
+    EXPECT_THAT(Walk(Registers{.pc = kJitPc, .sp = fp, .fp = fp, .stack_base = 0x7ffd'0100'0000}), ElementsAre("native"));
+    EXPECT_EQ(last_.stack.end, WalkEnd::kNotUserAddress) << fp;
+    EXPECT_EQ(reads_, 0u) << fp;
+  }
+  EXPECT_THAT(Walk(Registers{.pc = kJitPc, .sp = 0x5000, .fp = 0x5000}), ElementsAre("native"));
+  EXPECT_EQ(last_.stack.end, WalkEnd::kUnreadable);
+}
+
+TEST_P(V8HelperTest, KernelAddressInAnObjectIsPassedToTheReaderOnly) {
+  // The reader of the kernel half refuses such addresses; nothing else is done with them.
+  EXPECT_EQ(NameOf(0xffff'8880'0000'0001), "unreadable");
+  EXPECT_EQ(WalkOne(heap_.Function(0xffff'8880'0000'0001)), "unreadable");
+}
+
+}  // namespace
+}  // namespace jprof
