@@ -1,0 +1,206 @@
+// What can go wrong, as a user sees it: the exit status, one line that says what failed on what, at
+// most one line with the least that fixes it, and no file.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "profiler/process/proc_status.h"
+#include "tests/e2e/run_jprof.h"
+#include "tests/testing/spawn.h"
+
+namespace jprof {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+class ErrorsTest : public testing::Test {
+ protected:
+  void SetUp() override { JPROF_REQUIRE_ROOT(); }
+};
+
+Child StartSpin() {
+  absl::StatusOr<Child> child = Child::SpawnReady({TestProgram("spin")});
+  if (!child.ok()) {
+    ADD_FAILURE() << child.status();
+    std::abort();
+  }
+  return *std::move(child);
+}
+
+// "" for no hint.
+void ExpectError(const JprofResult& result, int exit_code, const std::string& error,
+                 const std::string& hint) {
+  EXPECT_EQ(result.exit_code(), exit_code);
+  EXPECT_EQ(result.out, "");
+  const std::vector<std::string> lines = result.messages();
+  ASSERT_EQ(lines.size(), hint.empty() ? 1u : 2u) << result.err;
+  EXPECT_THAT(lines[0], testing::StartsWith("jprof: error: "));
+  EXPECT_THAT(lines[0], HasSubstr(error));
+  if (!hint.empty()) {
+    EXPECT_THAT(lines[1], testing::StartsWith("  hint: "));
+    EXPECT_THAT(lines[1], HasSubstr(hint));
+  }
+}
+
+TEST_F(ErrorsTest, NoSuchProcess) {
+  auto gone = Child::Spawn({"/bin/true"});
+  ASSERT_TRUE(gone.ok());
+  const Pid pid = gone->pid();
+  gone->Wait();
+  ExpectError(RunJprof({"-p", absl::StrCat(pid)}), 1, absl::StrCat("there is no process ", pid),
+              "pgrep");
+  ExpectError(RunJprof({"-t", absl::StrCat(pid)}), 1, absl::StrCat("there is no thread ", pid),
+              "/proc/PID/task");
+}
+
+TEST_F(ErrorsTest, AThreadIsNoProcess) {
+  auto threads = Child::SpawnReady({TestProgram("threads")});
+  ASSERT_TRUE(threads.ok() && threads->Write("x").ok());
+  ASSERT_EQ(threads->ReadLine().value_or(""), "ready");
+  auto tids = ListThreads(threads->pid());
+  ASSERT_TRUE(tids.ok() && tids->size() == 2);
+  const Tid worker = (*tids)[0] == threads->pid() ? (*tids)[1] : (*tids)[0];
+  ExpectError(RunJprof({"-p", absl::StrCat(worker)}), 1,
+              absl::StrCat(worker, " is a thread of process ", threads->pid(), ", not a process"),
+              absl::StrCat("-p ", threads->pid()));
+}
+
+TEST_F(ErrorsTest, AZombieIsCalledOne) {
+  auto zombie = Child::Spawn({"/bin/true"});
+  ASSERT_TRUE(zombie.ok());
+  siginfo_t info;
+  ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(zombie->pid()), &info, WEXITED | WNOWAIT), 0);
+  ExpectError(RunJprof({"-p", absl::StrCat(zombie->pid())}), 1, "zombie", "");
+}
+
+TEST_F(ErrorsTest, ASleepingProcessHasNoSamplesAndGetsNoFile) {
+  auto sleeper = Child::SpawnReady({TestProgram("threads")});
+  ASSERT_TRUE(sleeper.ok());
+  TemporaryFolder folder;
+  ExpectError(RunJprof({"-p", absl::StrCat(sleeper->pid()), "-d", "300ms", "-o", folder / "o.svg"}),
+              1, absl::StrCat("no samples: threads (pid ", sleeper->pid(), ") used no CPU time"),
+              "sleeps");
+  EXPECT_THAT(folder.Names(), IsEmpty());
+}
+
+TEST_F(ErrorsTest, AProcessThatExitsUnsampledIsSaidToHaveExited) {
+  auto sleeper = Child::SpawnReady({TestProgram("threads")});
+  ASSERT_TRUE(sleeper.ok());
+  // One sample a second: its last few instructions will hardly meet one.
+  auto jprof = Jprof::Start({"-p", absl::StrCat(sleeper->pid()), "-F", "1"});
+  ASSERT_TRUE(jprof.ok());
+  ASSERT_TRUE(jprof->WaitForRecording());
+  sleeper->CloseStdin();
+  ExpectError(jprof->Wait(), 1, "no samples", "it exited");
+}
+
+TEST_F(ErrorsTest, AnOldFileSurvivesARecordingThatFails) {
+  auto sleeper = Child::SpawnReady({TestProgram("threads")});
+  ASSERT_TRUE(sleeper.ok());
+  TemporaryFolder folder;
+  ASSERT_EQ(std::system(absl::StrCat("echo old >", folder / "o.svg").c_str()), 0);
+  EXPECT_EQ(RunJprof({"-p", absl::StrCat(sleeper->pid()), "-d", "300ms", "-o", folder / "o.svg"})
+                .exit_code(),
+            1);
+  EXPECT_EQ(ReadWholeFile(folder / "o.svg"), "old\n");
+  EXPECT_THAT(folder.Names(), ElementsAre("o.svg"));
+}
+
+TEST_F(ErrorsTest, AFullDiskLeavesNothing) {
+  Child spin = StartSpin();
+  TemporaryFolder folder;
+  ASSERT_EQ(::mount("jprof-test", folder.path().c_str(), "tmpfs", 0, "size=8k"), 0)
+      << "needs to mount a tmpfs";
+  const JprofResult result =
+      RunJprof({"-p", absl::StrCat(spin.pid()), "-d", "300ms", "-o", folder / "out.svg"});
+  const std::vector<std::string> names = folder.Names();
+  ::umount2(folder.path().c_str(), MNT_DETACH);
+  ExpectError(result, 1, absl::StrCat("cannot write ", folder / "out.svg", ": No space left"),
+              "make room");
+  EXPECT_THAT(names, IsEmpty());
+}
+
+TEST_F(ErrorsTest, AFullDeviceBehindStandardOutput) {
+  Child spin = StartSpin();
+  ExpectError(RunJprof({"-p", absl::StrCat(spin.pid()), "-d", "300ms"},
+                       {.standard_output = JprofOptions::Stdout::kFullDevice}),
+              1, "cannot write standard output: No space left on device", "make room");
+}
+
+TEST_F(ErrorsTest, ABrokenPipeIsAMessageNotASignal) {
+  Child spin = StartSpin();
+  ExpectError(RunJprof({"-p", absl::StrCat(spin.pid()), "-d", "300ms"},
+                       {.standard_output = JprofOptions::Stdout::kBrokenPipe}),
+              1, "cannot write standard output: Broken pipe", "reader of the pipe has gone");
+  ExpectError(RunJprof({"--help"}, {.standard_output = JprofOptions::Stdout::kBrokenPipe}), 1,
+              "cannot write standard output: Broken pipe", "");
+}
+
+TEST_F(ErrorsTest, AnUnwritableOutputIsToldBeforeTheRecording) {
+  Child spin = StartSpin();
+  // Without -d this would never end.
+  ExpectError(RunJprof({"-p", absl::StrCat(spin.pid()), "-o", "/nowhere/at/all/out.svg"}), 1,
+              "cannot write /nowhere/at/all/out.svg: No such file or directory",
+              "mkdir -p /nowhere/at/all");
+  ExpectError(RunJprof({"-p", absl::StrCat(spin.pid()), "-o", "/tmp", "--format", "svg"}), 1,
+              "cannot write /tmp: Is a directory", "-o FILE");
+}
+
+TEST_F(ErrorsTest, ATerminalGetsNoBinaryAndNoPicture) {
+  Child spin = StartSpin();
+  const JprofOptions terminal = {.standard_output = JprofOptions::Stdout::kTerminal};
+  const std::string pid = absl::StrCat(spin.pid());
+  ExpectError(RunJprof({"-p", pid, "--format", "pprof"}, terminal), 2,
+              "the format pprof is binary and standard output is a terminal", "-o FILE");
+  ExpectError(RunJprof({"-p", pid}, terminal), 2, "standard output is a terminal", "-o FILE");
+  // Text that was asked for is fine.
+  EXPECT_EQ(RunJprof({"-p", pid, "-d", "300ms", "--format", "folded"}, terminal).exit_code(), 0);
+}
+
+TEST_F(ErrorsTest, WrongUsageIsStatus2) {
+  ExpectError(RunJprof({}), 2, "nothing to profile", "");
+  ExpectError(RunJprof({"--frmat", "svg"}), 2, "did you mean '--format'?", "");
+  ExpectError(RunJprof({"-p", "1", "--format", "foldde"}), 2, "did you mean 'folded'?", "");
+  ExpectError(RunJprof({"-p", "1", "-a"}), 2, "exclude each other", "");
+  ExpectError(RunJprof({"-p", "1", "-o", "x.png"}), 2, "no suffix that names a format", "");
+  ExpectError(RunJprof({"-p", "1", "-F", "0"}), 2, "from 1 to 50000, not '0'", "");
+}
+
+TEST_F(ErrorsTest, JprofDoesNotProfileItself) {
+  // A process that becomes jprof keeps its number.
+  TemporaryFolder folder;
+  const int status = std::system(absl::StrCat("sh -c 'exec ", JPROF_BINARY, " -p $$' 2>",
+                                              folder / "err")
+                                     .c_str());
+  EXPECT_EQ(WEXITSTATUS(status), 2);
+  EXPECT_THAT(ReadWholeFile(folder / "err"), HasSubstr("is jprof itself"));
+}
+
+TEST_F(ErrorsTest, WithoutPermissionTheCapabilityIsNamed) {
+  Child spin = StartSpin();
+  TemporaryFolder folder;  // the build's folder may be hidden from others
+  const std::string binary = folder / "jprof";
+  ASSERT_TRUE(std::filesystem::copy_file(JPROF_BINARY, binary));
+  ASSERT_EQ(::chmod(binary.c_str(), 0755), 0);
+  const JprofResult result = RunJprof({"-p", absl::StrCat(spin.pid()), "-d", "300ms"},
+                                      {.as_nobody = true, .binary = binary});
+  ExpectError(result, 1, absl::StrCat("cannot sample spin (pid ", spin.pid(), ")"), "CAP_BPF");
+  EXPECT_THAT(result.err, HasSubstr("CAP_PERFMON"));
+}
+
+}  // namespace
+}  // namespace jprof

@@ -1,0 +1,300 @@
+// Whole recordings of small C programs.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "profiler/process/proc_status.h"
+#include "tests/e2e/run_jprof.h"
+#include "tests/testing/spawn.h"
+
+namespace jprof {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::MatchesRegex;
+using ::testing::Not;
+
+class NativeTest : public testing::Test {
+ protected:
+  void SetUp() override { JPROF_REQUIRE_ROOT(); }
+};
+
+Child StartProgram(std::vector<std::string> command) {
+  command[0] = TestProgram(command[0]);
+  absl::StatusOr<Child> child = Child::SpawnReady(command);
+  if (!child.ok()) {
+    ADD_FAILURE() << command[0] << ": " << child.status();
+    std::abort();
+  }
+  return *std::move(child);
+}
+
+std::vector<std::string> Folded(absl::string_view target, Pid id) {
+  return {std::string(target), absl::StrCat(id), "-F", "999", "--format", "folded"};
+}
+
+// Half-width of an interval that a share of n samples leaves once in some millions of runs, and a
+// little for a clock that the loop may fall in step with.
+double Tolerance(double share, uint64_t samples) {
+  return 5 * std::sqrt(share * (1 - share) / static_cast<double>(samples)) + 0.03;
+}
+
+double CpuSeconds(Pid pid) {
+  clockid_t clock;
+  timespec t = {};
+  EXPECT_EQ(::clock_getcpuclockid(pid, &clock), 0);
+  EXPECT_EQ(::clock_gettime(clock, &t), 0);
+  return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) * 1e-9;
+}
+
+TEST_F(NativeTest, A70To30SplitIsSeenAsOne) {
+  Child spin = StartProgram({"spin"});
+  const FoldedProfile profile = ParseFolded(RunJprofFor(1500, Folded("-p", spin.pid())).out);
+  const uint64_t hot70 = profile.Leaf("hot70"), hot30 = profile.Leaf("hot30");
+  const uint64_t both = hot70 + hot30;
+  EXPECT_GT(both, profile.total() * 9 / 10);
+  EXPECT_NEAR(static_cast<double>(hot70) / static_cast<double>(both), 0.7, Tolerance(0.7, both));
+}
+
+TEST_F(NativeTest, EveryStackReachesTheFirstFunction) {
+  Child spin = StartProgram({"spin"});
+  const FoldedProfile profile = ParseFolded(RunJprofFor(200, Folded("-p", spin.pid())).out);
+  for (const FoldedStack& stack : profile.stacks) {
+    EXPECT_EQ(stack.frames[0], "spin");
+    EXPECT_TRUE(stack.Has("main") && stack.Has("work")) << testing::PrintToString(stack.frames);
+    EXPECT_FALSE(stack.Has("[truncated]")) << testing::PrintToString(stack.frames);
+  }
+}
+
+TEST_F(NativeTest, SamplesTimesPeriodIsTheCpuTime) {
+  Child spin = StartProgram({"spin"});
+  auto jprof = Jprof::Start({"-p", absl::StrCat(spin.pid()), "-F", "199", "--format", "folded"});
+  ASSERT_TRUE(jprof.ok()) << jprof.status();
+  ASSERT_TRUE(jprof->WaitForRecording());
+  const double before = CpuSeconds(spin.pid());
+  ASSERT_TRUE(jprof->WaitForSamples(500));
+  const double used = CpuSeconds(spin.pid()) - before;
+  jprof->Signal(SIGINT);
+  const JprofResult result = jprof->Wait();
+  ASSERT_EQ(result.exit_code(), 0) << result.err;
+  const double sampled = static_cast<double>(ParseFolded(result.out).total()) / 199;
+  EXPECT_GT(sampled, 0.75 * used);
+  EXPECT_LT(sampled, 1.5 * used + 1);  // what came after the signal, too
+}
+
+TEST_F(NativeTest, AThreadStartedLaterIsSampled) {
+  Child threads = StartProgram({"threads"});
+  auto jprof = Jprof::Start(Folded("-p", threads.pid()));
+  ASSERT_TRUE(jprof.ok()) << jprof.status();
+  ASSERT_TRUE(jprof->WaitForRecording());
+  ASSERT_TRUE(threads.Write("x").ok());
+  ASSERT_EQ(threads.ReadLine().value_or(""), "ready");
+  ASSERT_TRUE(jprof->WaitForSamples(100));
+  jprof->Signal(SIGINT);
+  const JprofResult result = jprof->Wait();
+  ASSERT_EQ(result.exit_code(), 0) << result.err;
+  const FoldedProfile profile = ParseFolded(result.out);
+  EXPECT_GE(profile.With("worker_loop"), profile.total() * 9 / 10) << result.out;
+}
+
+TEST_F(NativeTest, OneThreadIsSampledAlone) {
+  Child threads = StartProgram({"threads"});
+  ASSERT_TRUE(threads.Write("x").ok());
+  ASSERT_EQ(threads.ReadLine().value_or(""), "ready");
+  auto tids = ListThreads(threads.pid());
+  ASSERT_TRUE(tids.ok() && tids->size() == 2) << tids.status();
+  const Tid worker = (*tids)[0] == threads.pid() ? (*tids)[1] : (*tids)[0];
+
+  const FoldedProfile profile = ParseFolded(RunJprofFor(100, Folded("-t", worker)).out);
+  EXPECT_GE(profile.With("worker_loop"), profile.total() * 9 / 10);
+
+  // The main thread waits for its input while the worker burns CPU.
+  std::vector<std::string> command = Folded("-t", threads.pid());
+  command.insert(command.end(), {"-d", "500ms"});
+  const JprofResult main_thread = RunJprof(command);
+  EXPECT_EQ(main_thread.exit_code(), 1);
+  EXPECT_THAT(main_thread.err, HasSubstr("no samples"));
+}
+
+TEST_F(NativeTest, AProcessThatExitsEarlyIsWrittenAsFarAsItWent) {
+  Child program = StartProgram({"early_exit"});
+  std::vector<std::string> command = Folded("-p", program.pid());
+  command.insert(command.end(), {"-d", "1h"});
+  auto jprof = Jprof::Start(command);
+  ASSERT_TRUE(jprof.ok()) << jprof.status();
+  ASSERT_TRUE(jprof->WaitForSamples(50));
+  ASSERT_TRUE(program.Write("x").ok());
+  const JprofResult result = jprof->Wait();
+  EXPECT_EQ(result.exit_code(), 0) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("the target exited; writing what was gathered"));
+  EXPECT_GE(ParseFolded(result.out).With("burn"), 45u);
+}
+
+TEST_F(NativeTest, AProcessIsFollowedThroughExec) {
+  // The shell waits for a line, asleep, so all samples are of what it becomes.
+  auto shell = Child::SpawnReady(
+      {"/bin/sh", "-c", "echo ready; read line; exec \"$0\"", TestProgram("spin")});
+  ASSERT_TRUE(shell.ok()) << shell.status();
+  auto jprof = Jprof::Start(Folded("-p", shell->pid()));
+  ASSERT_TRUE(jprof.ok()) << jprof.status();
+  ASSERT_TRUE(jprof->WaitForRecording());
+  ASSERT_TRUE(shell->Write("\n").ok());
+  ASSERT_TRUE(jprof->WaitForSamples(200));
+  jprof->Signal(SIGINT);
+  const JprofResult result = jprof->Wait();
+  ASSERT_EQ(result.exit_code(), 0) << result.err;
+  const FoldedProfile profile = ParseFolded(result.out);
+  EXPECT_GE(profile.Leaf("hot70") + profile.Leaf("hot30"), profile.total() * 8 / 10) << result.out;
+  for (const FoldedStack& stack : profile.stacks) EXPECT_EQ(stack.frames[0], "spin");
+}
+
+TEST_F(NativeTest, ChildrenThatComeAndGoAreNamedWithAllProcesses) {
+  // Each child executes a program, burns some tenths of a second and is gone before the naming.
+  Child forker = StartProgram({"forker", TestProgram("early_exit"), "300"});
+  auto jprof = Jprof::Start({"-a", "-F", "999", "--format", "folded"});
+  ASSERT_TRUE(jprof.ok()) << jprof.status();
+  ASSERT_TRUE(jprof->WaitForRecording());
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_TRUE(forker.Write("x").ok());
+    ASSERT_EQ(forker.ReadLine().value_or(""), "ready") << "of the child";
+    ASSERT_NE(forker.ReadLine().value_or(""), "") << "its pid, when it has ended";
+  }
+  jprof->Signal(SIGINT);
+  const JprofResult result = jprof->Wait();
+  ASSERT_EQ(result.exit_code(), 0) << result.err;
+  uint64_t named = 0, all = 0;
+  for (const FoldedStack& stack : ParseFolded(result.out).stacks) {
+    if (stack.frames[0] != "early_exit") continue;
+    all += stack.count;
+    if (stack.Has("burn") && stack.Has("main")) named += stack.count;
+  }
+  EXPECT_GE(all, 50u);
+  EXPECT_GE(named, all * 8 / 10);
+}
+
+TEST_F(NativeTest, AllProcessesAreSampledAtOnce) {
+  Child spin = StartProgram({"spin"});
+  Child deep = StartProgram({"deep", "20"});
+  const FoldedProfile profile =
+      ParseFolded(RunJprofFor(2000, {"-a", "-F", "999", "--format", "folded"}).out);
+  // However busy the machine is with other things.
+  EXPECT_GT(profile.With("work"), 50u);
+  EXPECT_GT(profile.With("bottom"), 50u);
+}
+
+TEST_F(NativeTest, AStackOfSomeHundredFramesIsWhole) {
+  Child deep = StartProgram({"deep", "400"});
+  const FoldedProfile profile = ParseFolded(RunJprofFor(100, Folded("-p", deep.pid())).out);
+  EXPECT_EQ(profile.With("[truncated]"), 0u);
+  for (const FoldedStack& stack : profile.stacks) {
+    EXPECT_EQ(stack.Count("descend"), 400u);
+    EXPECT_TRUE(stack.Has("main"));
+  }
+}
+
+TEST_F(NativeTest, ADeeperStackIsCutAndSaysSo) {
+  Child deep = StartProgram({"deep", "600"});
+  const JprofResult result = RunJprofFor(100, Folded("-p", deep.pid()));
+  const FoldedProfile profile = ParseFolded(result.out);
+  ASSERT_FALSE(profile.stacks.empty());
+  for (const FoldedStack& stack : profile.stacks) {
+    EXPECT_EQ(stack.frames[1], "[truncated]");
+    EXPECT_GE(stack.Count("descend"), 500u);
+    EXPECT_LT(stack.Count("descend"), 512u);
+    EXPECT_FALSE(stack.Has("main"));
+  }
+  EXPECT_THAT(result.err, HasSubstr(" 0.0 % rooted"));
+}
+
+TEST_F(NativeTest, EachSignalThatAsksForAnEndGetsAFile) {
+  Child spin = StartProgram({"spin"});
+  for (int number : {SIGINT, SIGTERM, SIGHUP}) {
+    TemporaryFolder folder;
+    auto jprof = Jprof::Start({"-p", absl::StrCat(spin.pid()), "-o", folder / "out.svg"});
+    ASSERT_TRUE(jprof.ok()) << jprof.status();
+    ASSERT_TRUE(jprof->WaitForSamples(5));
+    jprof->Signal(number);
+    const JprofResult result = jprof->Wait();
+    EXPECT_EQ(result.exit_code(), 0) << result.err;
+    EXPECT_THAT(ReadWholeFile(folder / "out.svg"), AllOf(HasSubstr("<svg"), HasSubstr("</svg>")));
+  }
+}
+
+TEST_F(NativeTest, ASecondSignalEndsAtOnceWhateverItIs) {
+  Child spin = StartProgram({"spin"});
+  for (int second : {SIGINT, SIGTERM}) {
+    // The first signal ends the recording; the writing then waits for a reader that never reads.
+    auto jprof = Jprof::Start({"-p", absl::StrCat(spin.pid()), "-F", "999"},
+                              {.standard_output = JprofOptions::Stdout::kStuckPipe});
+    ASSERT_TRUE(jprof.ok()) << jprof.status();
+    ASSERT_TRUE(jprof->WaitForSamples(5));
+    jprof->Signal(SIGINT);
+    ASSERT_TRUE(jprof->WaitUntilStuck());
+    jprof->Signal(second);
+    EXPECT_EQ(jprof->Wait().signal(), second);
+  }
+}
+
+TEST_F(NativeTest, AFileAppearsWholeOrNotAtAll) {
+  Child spin = StartProgram({"spin"});
+  TemporaryFolder folder;
+  auto jprof = Jprof::Start({"-p", absl::StrCat(spin.pid()), "-o", folder / "out.svg"});
+  ASSERT_TRUE(jprof.ok()) << jprof.status();
+  ASSERT_TRUE(jprof->WaitForSamples(5));
+  EXPECT_THAT(folder.Names(), Not(testing::Contains("out.svg")));
+  jprof->Signal(SIGINT);
+  EXPECT_EQ(jprof->Wait().exit_code(), 0);
+  EXPECT_THAT(folder.Names(), ElementsAre("out.svg"));
+}
+
+TEST_F(NativeTest, AKilledRecordingLeavesNothing) {
+  Child spin = StartProgram({"spin"});
+  TemporaryFolder folder;
+  auto jprof = Jprof::Start({"-p", absl::StrCat(spin.pid()), "-o", folder / "out.svg"});
+  ASSERT_TRUE(jprof.ok()) << jprof.status();
+  ASSERT_TRUE(jprof->WaitForSamples(5));
+  jprof->Signal(SIGKILL);
+  EXPECT_EQ(jprof->Wait().signal(), SIGKILL);
+  EXPECT_THAT(folder.Names(), IsEmpty());
+}
+
+TEST_F(NativeTest, TheVerdictIsOneLineAndAllThatIsSaidWithoutATerminal) {
+  Child spin = StartProgram({"spin"});
+  const JprofResult result =
+      RunJprof({"record", "-p", absl::StrCat(spin.pid()), "-d", "1", "--format", "folded"},
+               {.stderr_is_terminal = false});
+  ASSERT_EQ(result.exit_code(), 0) << result.err;
+  EXPECT_THAT(result.messages(),
+              ElementsAre(MatchesRegex(
+                  "jprof: [0-9]+ samples in 1\\.[0-9] s, 0 lost, [0-9.]+ % rooted, [0-9.]+ % of "
+                  "frames unnamed, level kernel \\(.*\\), own CPU [0-9.]+ s \\([0-9.]+ %\\)")));
+}
+
+TEST_F(NativeTest, OtherProgramsReadWhatWasWritten) {
+  Child spin = StartProgram({"spin"});
+  TemporaryFolder folder;
+  const auto shell = [](const std::string& command) { return std::system(command.c_str()); };
+  const std::string pid = absl::StrCat(spin.pid());
+  ASSERT_EQ(RunJprof({"-p", pid, "-d", "1", "-o", folder / "out.svg"}).exit_code(), 0);
+  EXPECT_EQ(shell(absl::StrCat("xmllint --noout ", folder / "out.svg")), 0);
+  ASSERT_EQ(RunJprof({"-p", pid, "-d", "1", "-o", folder / "out.pb.gz"}).exit_code(), 0);
+  EXPECT_EQ(shell(absl::StrCat("HOME=", folder.path(), " go tool pprof -top ", folder / "out.pb.gz",
+                               " >", folder / "top.txt")),
+            0);
+  EXPECT_THAT(ReadWholeFile(folder / "top.txt"), HasSubstr("hot70"));
+}
+
+}  // namespace
+}  // namespace jprof
