@@ -6,9 +6,6 @@
 #
 # A folder NAME holds NAME.helper.c (defines jp_NAME_frame), NAME_layout.h, NAME_probe.cc and
 # NAME_names.cc; the .cc files define `const Runtime& jprof::NAME::GetRuntime()`.
-find_program(JPROF_BPF_CLANG NAMES clang clang-14 REQUIRED)
-find_program(JPROF_BPFTOOL NAMES bpftool PATHS /usr/sbin REQUIRED)
-
 function(jprof_runtime_set target)
   cmake_parse_arguments(ARG "" "FUNCTION" "RUNTIMES" ${ARGN})
   set(dir ${PROJECT_BINARY_DIR}/${target}.gen)
@@ -64,18 +61,7 @@ const RuntimeSet& @ARG_FUNCTION@() {
 ]])
 
   set(object ${dir}/sampler_${target}.bpf.o)
-  set(sampler ${PROJECT_SOURCE_DIR}/profiler/capture/sampler.bpf.c)
-  # The flags name no path of the build machine in the object, and keep its BTF but no DWARF.
-  add_custom_command(
-    OUTPUT ${object}
-    COMMAND ${JPROF_BPF_CLANG} -target bpf -mcpu=v3 -O2 -g -Wall -Werror -D__TARGET_ARCH_x86
-            -fdebug-prefix-map=${PROJECT_SOURCE_DIR}=.
-            -I${PROJECT_SOURCE_DIR} -I${dir} -I/usr/include/${CMAKE_LIBRARY_ARCHITECTURE}
-            -MD -MF ${object}.d -c ${sampler} -o ${object}
-    COMMAND ${JPROF_BPFTOOL} gen object ${object}.stripped ${object}
-    COMMAND ${CMAKE_COMMAND} -E rename ${object}.stripped ${object}
-    DEPENDS ${sampler} DEPFILE ${object}.d
-    COMMENT "Building BPF object sampler_${target}.bpf.o" VERBATIM)
+  jprof_bpf_object(${object} ${PROJECT_SOURCE_DIR}/profiler/capture/sampler.bpf.c ${dir})
 
   add_library(${target} STATIC ${dir}/${target}.cc ${sources}
               ${PROJECT_SOURCE_DIR}/helpers/abi/native_walk.c)

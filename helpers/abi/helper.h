@@ -19,6 +19,7 @@
 #define JP_WINDOW_WORDS 7
 #define JP_WINDOW_BELOW 40 /* bytes below fp */
 #define JP_SLOT(offset) (((offset) + JP_WINDOW_BELOW) / 8)
+#define JP_BLOCK_BYTES 512 /* of stack read at once; power of two */
 
 #define JP_PENDING 16 /* pieces of a string that wait to be read; power of two */
 
@@ -44,6 +45,8 @@ struct jp_walk {
 	__u32 depth;
 	__u64 hash; /* of all frames emitted */
 	void *host; /* native back end only */
+	__u64 block_begin; /* address of block, 0: none read */
+	__u64 block[JP_BLOCK_BYTES / 8 + JP_WINDOW_WORDS];
 
 	/* For the helper at work: it may keep what it likes between its subprograms. */
 	__u64 scratch[12];

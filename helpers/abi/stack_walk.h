@@ -1,6 +1,7 @@
 /* The walk: from registers to frames, the same source in the kernel and natively.
  *
- * One step reads the seven words around the frame pointer. They hold the caller's frame pointer and
+ * One step looks at the seven words around the frame pointer. They are read a block at a time: a
+ * call to read user memory costs more than the bytes, and frames are small and close together. They hold the caller's frame pointer and
  * the return address, and with them the slots in which runtimes keep a frame's function, so asking a
  * helper costs no further read. Code in one of the process's ranges is described by its runtime's
  * helper, all other code is a native frame: just its address.
@@ -33,6 +34,7 @@ static __always_inline void jp_walk_begin(struct jp_walk *w, __u32 tgid, __u64 p
 	w->sp = sp;
 	w->fp = fp;
 	w->leaf = 1;
+	w->block_begin = 0;
 	w->depth = 0;
 	w->hash = tgid;
 	w->end = JP_END_DEPTH;
@@ -68,13 +70,36 @@ static __always_inline int jp_done(struct jp_walk *w, __u32 end)
 	return 1;
 }
 
+/* Fills the window around `fp`. Not 0: it is not readable. */
+static __always_inline int jp_read_window(struct jp_walk *w, __u64 fp)
+{
+	__u64 begin = fp - JP_WINDOW_BELOW;
+	__u64 offset = begin - w->block_begin;
+	__u32 i;
+
+	if (offset > JP_BLOCK_BYTES - sizeof(w->window)) {
+		w->block_begin = 0;
+		/* A block may reach beyond the end of the stack. */
+		if (fp & 7 || jp_read(w, w->block, JP_BLOCK_BYTES, begin))
+			return jp_read(w, w->window, sizeof(w->window), begin);
+		w->block_begin = begin;
+		offset = 0;
+	}
+	offset /= 8;
+	JP_OPAQUE(offset);
+	offset &= JP_BLOCK_BYTES / 8 - 1;
+	for (i = 0; i < JP_WINDOW_WORDS; i++)
+		w->window[i] = w->block[offset + i];
+	return 0;
+}
+
 /* One frame. Not 0: the walk is done. */
 static __always_inline int jp_walk_frame(struct jp_walk *w)
 {
 	__u64 fp = w->fp, next_fp, next_pc;
 	int answer = JP_NOT_MINE;
 	int readable = fp >= JP_LOWEST_ADDRESS && fp < JP_USER_LIMIT &&
-		       !jp_read(w, w->window, sizeof(w->window), fp - JP_WINDOW_BELOW);
+		       !jp_read_window(w, fp);
 
 	if (readable && w->process.range_count && jp_find_range(w))
 		answer = jp_ask_runtime(w);

@@ -88,7 +88,7 @@ static __always_inline __u32 jp_known_stack(const struct jp_stack_key *key)
 }
 
 /* Number of the kernel stack, 0 when it has no frame; -1 when it did not fit into the ring. */
-static __always_inline int jp_take_kernel_stack(void *ctx, __u32 *number)
+static __always_inline int jp_take_kernel_stack(struct bpf_perf_event_data *ctx, __u32 *number)
 {
 	struct jp_stack_key key = {};
 	struct jp_kernel_scratch *k;
@@ -97,6 +97,8 @@ static __always_inline int jp_take_kernel_stack(void *ctx, __u32 *number)
 	long bytes;
 
 	*number = 0;
+	if (ctx->regs.cs & 3) /* the sample hit user mode */
+		return 0;
 	k = bpf_map_lookup_elem(&jp_kernel_scratches, &zero);
 	if (!k)
 		return -1;

@@ -1,0 +1,165 @@
+// What a sample costs in the interrupt: jprof's whole program (walk, names, hash, record) against the
+// kernel's own callchain code (bpf_get_stack of the user stack, its result thrown away), attached by
+// turns to the same kind of event on the same busy program, each timed by the kernel's own BPF run-time
+// statistics. The target runs alone on one CPU, so that every hit is its.
+//
+//   interrupt_cost PROGRAM_DEEP NODE DEEP_STACK_JS
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <linux/perf_event.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "bench/callchain_object.h"
+#include "helpers/runtime_table.h"
+#include "jprof_runtimes.h"
+#include "profiler/capture/bpf_sampler.h"
+#include "profiler/capture/live_source.h"
+#include "profiler/capture/perf_event.h"
+#include "profiler/process/live_memory.h"
+#include "profiler/process/proc_status.h"
+#include "profiler/process/process_table.h"
+#include "profiler/process/target_file.h"
+#include "tests/testing/spawn.h"
+
+namespace jprof {
+namespace {
+
+constexpr int kRounds = 7;
+
+template <typename T>
+T OrDie(absl::StatusOr<T> value) {
+  if (!value.ok()) {
+    std::fprintf(stderr, "interrupt_cost: error: %s\n", value.status().ToString().c_str());
+    std::exit(1);
+  }
+  return *std::move(value);
+}
+void OrDie(absl::Status status) { OrDie<bool>(status.ok() ? absl::StatusOr<bool>(true) : status); }
+
+struct RunTime {
+  uint64_t ns = 0;
+  uint64_t count = 0;
+};
+
+RunTime ReadRunTime(int program_fd) {
+  bpf_prog_info info = {};
+  uint32_t size = sizeof(info);
+  bpf_obj_get_info_by_fd(program_fd, &info, &size);
+  return {info.run_time_ns, info.run_cnt};
+}
+
+// Nanoseconds per hit of `program` on `cpu` within `seconds`.
+double MeasureOnce(int program_fd, int cpu, uint64_t hz, double seconds,
+                   const std::function<void()>& drain) {
+  SamplingEvent event = OrDie(OpenSamplingEvent(cpu, hz));
+  if (::ioctl(event.fd.get(), PERF_EVENT_IOC_SET_BPF, program_fd) != 0) {
+    OrDie(absl::InternalError("cannot attach"));
+  }
+  const RunTime before = ReadRunTime(program_fd);
+  OrDie(EnableEvent(event.fd));
+  for (double left = seconds; left > 0; left -= 0.1) {
+    ::usleep(100'000);
+    drain();
+  }
+  OrDie(DisableEvent(event.fd));
+  const RunTime after = ReadRunTime(program_fd);
+  return static_cast<double>(after.ns - before.ns) /
+         static_cast<double>(std::max<uint64_t>(after.count - before.count, 1));
+}
+
+double Median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+void Pin(Pid pid, int cpu) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(cpu, &set);
+  ::sched_setaffinity(pid, sizeof(set), &set);
+}
+
+class Bench {
+ public:
+  Bench() : stats_(bpf_enable_stats(BPF_STATS_RUN_TIME)) {
+    cpu_ = OrDie(OnlineCpus()).back();
+    Pin(0, OrDie(OnlineCpus()).front());
+    bpf_object_open_opts options = {};
+    options.sz = sizeof(options);
+    auto object = assets::callchain_bpf_o();
+    peer_ = bpf_object__open_mem(object.data(), object.size(), &options);
+    if (peer_ == nullptr || bpf_object__load(peer_) != 0) {
+      OrDie(absl::InternalError("cannot load the peer: run as root"));
+    }
+    peer_fd_ = bpf_program__fd(bpf_object__find_program_by_name(peer_, "on_sample"));
+  }
+  ~Bench() {
+    bpf_object__close(peer_);
+    ::close(stats_);
+  }
+
+  void Run(const char* what, std::vector<std::string> command) {
+    Child child = OrDie(Child::SpawnReady(command));
+    for (Tid tid : OrDie(ListThreads(child.pid()))) Pin(tid, cpu_);
+    const RuntimeSet& set = BuiltinRuntimes();
+    auto sampler = OrDie(BpfSampler::Load(set.bpf_object, {.only_pid = child.pid()}));
+    RuntimeTable table(
+        set, *sampler,
+        {.open_image = [](const MapEvent& m) -> absl::StatusOr<ElfFile> {
+           auto file = OpenMappedFile(m.pid, Mapping{m.range, m.offset, m.file, m.path});
+           if (!file.ok()) return file.status();
+           return ElfFile::Open(*std::move(file), m.path);
+         },
+         .read_maps = ReadProcMaps,
+         .open_memory = [](Pid pid) { return std::make_unique<LiveMemory>(pid); }});
+    for (Event& e : OrDie(SynthesizeProcessEvents(child.pid(), MonotonicNow()))) {
+      if (auto* map = std::get_if<MapEvent>(&e)) table.OnMap(*map);
+    }
+    size_t frames = 0;
+    auto drain = [&] {
+      OrDie(sampler->Drain([&](Event e) {
+        if (auto* stack = std::get_if<StackEvent>(&e)) frames = stack->frames.size();
+      }));
+    };
+    for (auto [hz, seconds] : {std::pair<uint64_t, double>{4999, 0.5}, {99, 3.0}}) {
+      std::vector<double> ours, kernels, ratios;
+      for (int round = 0; round < kRounds; ++round) {
+        ours.push_back(MeasureOnce(sampler->program_fd(), cpu_, hz, seconds, drain));
+        kernels.push_back(MeasureOnce(peer_fd_, cpu_, hz, seconds, [] {}));
+        ratios.push_back(ours.back() / kernels.back());
+      }
+      std::printf("%-34s %5lu Hz  %3zu frames  jprof %6.2f us  kernel callchain %6.2f us  ratio %.2f\n",
+                  what, static_cast<unsigned long>(hz), frames, Median(ours) / 1000,
+                  Median(kernels) / 1000, Median(ratios));
+    }
+  }
+
+ private:
+  int stats_;
+  int cpu_ = 0;
+  bpf_object* peer_ = nullptr;
+  int peer_fd_ = -1;
+};
+
+}  // namespace
+}  // namespace jprof
+
+int main(int argc, char** argv) {
+  if (argc != 4) {
+    std::fprintf(stderr, "usage: interrupt_cost PROGRAM_DEEP NODE DEEP_STACK_JS\n");
+    return 2;
+  }
+  jprof::Bench bench;
+  bench.Run("native, recursion", {argv[1], "27"});
+  bench.Run("node, 30 JavaScript functions", {argv[2], "--no-opt", "--no-sparkplug", argv[3], "120"});
+  return 0;
+}
