@@ -5,7 +5,8 @@
 # the generated header TARGET.h that returns them.
 #
 # A folder NAME holds NAME.helper.c (defines jp_NAME_frame), NAME_layout.h, NAME_probe.cc and
-# NAME_names.cc; the .cc files define `const Runtime& jprof::NAME::GetRuntime()`.
+# NAME_names.cc; the .cc files define `const Runtime& jprof::NAME::GetRuntime()`. A folder with more
+# source files has a CMakeLists.txt that makes a library jprof_NAME of them.
 function(jprof_runtime_set target)
   cmake_parse_arguments(ARG "" "FUNCTION" "RUNTIMES" ${ARGN})
   set(dir ${PROJECT_BINARY_DIR}/${target}.gen)
@@ -14,6 +15,7 @@ function(jprof_runtime_set target)
   set(declarations "")
   set(entries "")
   set(sources "")
+  set(libraries "")
   set(number 0)
   foreach(folder ${ARG_RUNTIMES})
     math(EXPR number "${number} + 1")
@@ -24,6 +26,12 @@ function(jprof_runtime_set target)
     string(APPEND entries "&${name}::GetRuntime(), ")
     list(APPEND sources ${PROJECT_SOURCE_DIR}/${folder}/${name}_probe.cc
                         ${PROJECT_SOURCE_DIR}/${folder}/${name}_names.cc)
+    if(EXISTS ${PROJECT_SOURCE_DIR}/${folder}/CMakeLists.txt)
+      if(NOT TARGET jprof_${name})
+        add_subdirectory(${PROJECT_SOURCE_DIR}/${folder} ${PROJECT_BINARY_DIR}/${folder})
+      endif()
+      list(APPEND libraries jprof_${name})
+    endif()
   endforeach()
 
   file(CONFIGURE OUTPUT ${dir}/runtime_helpers.h @ONLY CONTENT [[
@@ -69,6 +77,6 @@ const RuntimeSet& @ARG_FUNCTION@() {
     TARGET_DIRECTORY ${target} PROPERTIES COMPILE_OPTIONS "-Wno-unused-parameter;-Wno-unused-function")
   target_compile_definitions(${target} PRIVATE JP_NATIVE_WALK=jp_native_walk_${target})
   target_include_directories(${target} PUBLIC ${dir})
-  target_link_libraries(${target} PUBLIC jprof_helpers)
+  target_link_libraries(${target} PUBLIC jprof_helpers ${libraries})
   jprof_embed(TARGET ${target} HEADER ${target}.gen/bpf_assets.h FILES ${object})
 endfunction()

@@ -33,8 +33,13 @@ struct FileRange {
 struct RuntimeImage {
   std::string version;               // for people: "V8 11.3.244.8"
   std::vector<std::byte> layout;     // the runtime's layout struct; at most JP_LAYOUT_BYTES
+  std::vector<std::byte> user_layout;  // a struct of its own, for Attach() alone; may be empty
   std::vector<FileRange> code;       // its own code in the image: the helper is asked about it
   bool owns_anonymous_code = false;  // executable memory of no file belongs to it
+
+  // Filled by RuntimeTable: what it takes to run the helper natively, outside a sample.
+  decltype(&jp_native_walk) native_walk = nullptr;
+  uint8_t number = 0;  // of the runtime in its set
 };
 
 // A frame's name as the pictures show it.

@@ -59,6 +59,8 @@ const RuntimeTable::KnownImage& RuntimeTable::ProbeImage(const MapEvent& map) {
       continue;
     }
     known = {static_cast<uint8_t>(i + 1), next_layout_++, *std::move(*found)};
+    known.image.native_walk = set_.native_walk;
+    known.image.number = known.runtime;
     sink_.SetLayout(known.layout, known.image.layout);
     AddDistinct(recognised_, known.image.version);
     break;

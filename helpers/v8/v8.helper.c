@@ -392,7 +392,7 @@ JP_SUBPROG(jp_v8_frame)
 	const struct jp_v8_layout *l = jp_layout(w);
 	__u64 context = w->window[JP_SLOT(-8)];
 	__u64 function = w->window[JP_SLOT(-16)];
-	__u64 shared, data, content;
+	__u64 shared, data, content, offset;
 	__u32 number;
 	int type, answer;
 
@@ -441,6 +441,13 @@ JP_SUBPROG(jp_v8_frame)
 		if (!number)
 			return JP_UNREADABLE;
 	}
-	jp_emit(w, JP_FRAME_RUNTIME, w->pc, number, w->range.kind);
+	offset = l->frame_bytecode_offset == -32 ? w->window[JP_SLOT(-32)] : w->window[JP_SLOT(-40)];
+	/* Interpreted frames all return to the same place; what tells where they are is their slot. */
+	if (w->range.kind == JP_RANGE_JIT)
+		jp_emit(w, JP_FRAME_RUNTIME, w->pc, number, JP_V8_PC);
+	else if (!w->leaf && jp_v8_is_smi(offset))
+		jp_emit(w, JP_FRAME_RUNTIME, offset >> 32, number, JP_V8_BYTECODE);
+	else
+		jp_emit(w, JP_FRAME_RUNTIME, 0, number, JP_V8_NO_PLACE);
 	return JP_MINE;
 }

@@ -20,6 +20,9 @@ struct jp_v8_layout {
 	__u16 script_type;
 	__u16 first_nonstring_type;
 
+	/* Frame: bytes from fp, negative, to the bytecode offset of an interpreted frame */
+	__s16 frame_bytecode_offset;
+
 	/* JSFunction, SharedFunctionInfo */
 	__u16 function_shared;
 	__u16 shared_data;    /* a Smi in it: the function is a builtin */
@@ -77,4 +80,9 @@ enum jp_v8_word {
 	JP_V8_NAME_SOURCE = 5,   /* enum jp_v8_field of the name that was found, 0: anonymous */
 };
 
-/* Why a frame of V8's is unresolved: jp_frame.detail holds enum jp_answer. */
+/* What jp_frame.address is, in jp_frame.detail of a JP_FRAME_RUNTIME frame. */
+enum jp_v8_detail {
+	JP_V8_BYTECODE = 0, /* interpreted: the word in the frame's slot for the bytecode offset, as a number */
+	JP_V8_PC = 1,       /* in JIT code */
+	JP_V8_NO_PLACE = 2, /* on top of it runs code without a frame: where the function is, is not known */
+};

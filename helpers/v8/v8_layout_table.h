@@ -11,6 +11,8 @@ struct VersionFacts {
   uint32_t first_version;
   uint32_t last_version;
 
+  // Slot of an interpreted frame's bytecode offset, from fp.
+  int16_t frame_bytecode_offset;
   // How many instance types JSFunctions have, from JS_FUNCTION_TYPE on, where the metadata does not
   // name the first and the last.
   uint16_t js_function_types;
@@ -27,15 +29,15 @@ struct VersionFacts {
 };
 
 inline constexpr VersionFacts kVersionFacts[] = {
-    // versions,  types, data, scope: base, module type, position, hashed
-    {708, 806, 1, 8, 0, 3, 3, 0, 0},        // Node 12 to 15
-    {904, 904, 14, 8, 0, 3, 3, 0, 0},       // Node 16
-    {906, 906, 16, 8, 0, 3, 3, 0, 0},       // Node 17
-    {1001, 1103, 16, 8, 0, 3, 3, 0, 75},    // Node 18 to 20
-    {1108, 1108, 16, 8, 0, 3, 3, 0, 75},    // Node 21
-    {1204, 1204, 17, 8, 0, 3, 3, 0, 75},    // Node 22
-    {1209, 1209, 17, 8, 16, 5, 5, 3, 75},   // Node 23
-    {1306, 1406, 17, 8, 16, 5, 5, 3, 75},   // Node 24 to 26
+    // versions, slot, types, data, scope: base, module type, position, hashed
+    {708, 806, -32, 1, 8, 0, 3, 3, 0, 0},        // Node 12 to 15
+    {904, 904, -40, 14, 8, 0, 3, 3, 0, 0},       // Node 16
+    {906, 906, -40, 16, 8, 0, 3, 3, 0, 0},       // Node 17
+    {1001, 1103, -40, 16, 8, 0, 3, 3, 0, 75},    // Node 18 to 20
+    {1108, 1108, -40, 16, 8, 0, 3, 3, 0, 75},    // Node 21
+    {1204, 1204, -40, 17, 8, 0, 3, 3, 0, 75},    // Node 22
+    {1209, 1209, -40, 17, 8, 16, 5, 5, 3, 75},   // Node 23
+    {1306, 1406, -40, 17, 8, 16, 5, 5, 3, 75},   // Node 24 to 26
 };
 
 // The same in every version of the table.

@@ -54,13 +54,13 @@ class V8Instance : public RuntimeInstance {
 
  private:
   const LineTable* FindLines(const jp_symbol& symbol);
-  bool ScriptIsStill(const jp_symbol& symbol) const;
+  std::optional<uint64_t> SourceNow(const jp_symbol& symbol) const;
   std::optional<uint16_t> TypeOf(uint64_t tagged) const;
   bool AppendString(uint64_t tagged, LineTable& lines) const;
 
   jp_v8_layout layout_;
   const MemoryReader& memory_;
-  // By (script id, source address): two isolates of a process may use one id for two scripts.
+  // By (script id, script address): two isolates of a process may use one id for two scripts.
   absl::flat_hash_map<std::pair<uint64_t, uint64_t>, LineTable> scripts_;
 };
 
@@ -71,24 +71,24 @@ std::optional<uint16_t> V8Instance::TypeOf(uint64_t tagged) const {
   return memory_.ReadValue<uint16_t>(Address{*map - 1 + layout_.map_instance_type});
 }
 
-bool V8Instance::ScriptIsStill(const jp_symbol& symbol) const {
+// The source of the script as it is now. A script lives where it was made, in the old generation,
+// but its source, when young, moves with the first collections after it was loaded: just when a
+// busy program is first looked at.
+std::optional<uint64_t> V8Instance::SourceNow(const jp_symbol& symbol) const {
   const uint64_t script = symbol.words[JP_V8_SCRIPT_OBJECT];
-  if (TypeOf(script) != layout_.script_type) return false;
+  if (TypeOf(script) != layout_.script_type) return std::nullopt;
   auto id = memory_.ReadValue<uint64_t>(Address{script - 1 + layout_.script_id});
-  auto source = memory_.ReadValue<uint64_t>(Address{script - 1 + layout_.script_source});
-  return id && source && *id >> 32 == symbol.words[JP_V8_SCRIPT_ID] &&
-         *source == symbol.words[JP_V8_SCRIPT_SOURCE];
+  if (!id || *id >> 32 != symbol.words[JP_V8_SCRIPT_ID]) return std::nullopt;
+  return memory_.ReadValue<uint64_t>(Address{script - 1 + layout_.script_source});
 }
 
 const LineTable* V8Instance::FindLines(const jp_symbol& symbol) {
-  const std::pair key(symbol.words[JP_V8_SCRIPT_ID], symbol.words[JP_V8_SCRIPT_SOURCE]);
+  const std::pair key(symbol.words[JP_V8_SCRIPT_ID], symbol.words[JP_V8_SCRIPT_OBJECT]);
   auto it = scripts_.find(key);
   if (it != scripts_.end()) return &it->second;
   LineTable lines;
-  if (!ScriptIsStill(symbol) || !AppendString(symbol.words[JP_V8_SCRIPT_SOURCE], lines) ||
-      !ScriptIsStill(symbol)) {
-    return nullptr;
-  }
+  const std::optional<uint64_t> source = SourceNow(symbol);
+  if (!source || !AppendString(*source, lines) || SourceNow(symbol) != source) return nullptr;
   // Programs with so many scripts make them by eval; starting over keeps the memory bounded.
   if (scripts_.size() >= kMaxScripts) scripts_.clear();
   return &scripts_.emplace(key, std::move(lines)).first->second;

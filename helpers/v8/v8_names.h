@@ -14,8 +14,8 @@
 
 namespace jprof::v8 {
 
-// `memory` outlives the instance.
-std::unique_ptr<RuntimeInstance> MakeV8Instance(const jp_v8_layout& layout,
+// `image` is one that V8's probe made. `memory` outlives the instance.
+std::unique_ptr<RuntimeInstance> MakeV8Instance(const RuntimeImage& image,
                                                 const MemoryReader& memory);
 
 // "Builtins_ArrayMap" -> "ArrayMap". nullopt for the code that runs bytecode (trampolines, bytecode
@@ -30,6 +30,8 @@ class LineTable {
   void Append(std::u16string_view units);
   // 1-based line of a position; 0 when the position lies behind the end.
   uint32_t LineOf(uint32_t position) const;
+  // 1-based column, in UTF-16 units; 0 when the position lies behind the end.
+  uint32_t ColumnOf(uint32_t position) const;
 
  private:
   std::vector<uint32_t> starts_;

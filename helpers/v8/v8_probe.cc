@@ -20,6 +20,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "helpers/runtime.h"
+#include "helpers/v8/v8_code.h"
 #include "helpers/v8/v8_layout.h"
 #include "helpers/v8/v8_layout_table.h"
 #include "helpers/v8/v8_names.h"
@@ -30,6 +31,9 @@ namespace {
 
 constexpr absl::string_view kMetadataPrefix = "v8dbg_";
 constexpr absl::string_view kBuiltinPrefix = "Builtins_";
+constexpr absl::string_view kBytecodeSizesSymbol =
+    "_ZN2v88internal11interpreter9Bytecodes14kBytecodeSizesE";
+constexpr uint64_t kMaxBytecodeSizesBytes = 4096;
 constexpr absl::string_view kVersionPrefix = "_ZN2v88internal7Version";
 constexpr size_t kMaxMetadataSymbols = 10000;
 constexpr uint64_t kMaxBuiltinBytes = uint64_t{64} << 20;
@@ -41,6 +45,8 @@ constexpr uint16_t kMaxFieldOffset = 256;
 struct Symbols {
   absl::flat_hash_map<std::string, ElfAddress> metadata;  // without the prefix
   absl::flat_hash_map<std::string, ElfAddress> version;   // "major", "minor", ...
+  ElfAddress bytecode_sizes;
+  uint64_t bytecode_sizes_bytes = 0;
   ElfAddress builtins_begin{UINT64_MAX};
   ElfAddress builtins_end{0};
 };
@@ -58,6 +64,9 @@ Symbols CollectSymbols(const ElfFile& image) {
       symbols.builtins_end =
           std::max(symbols.builtins_end,
                    ElfAddress{s.address.value + (s.size != 0 ? s.size : kBuiltinBytesWithoutSize)});
+    } else if (name == kBytecodeSizesSymbol) {
+      symbols.bytecode_sizes = s.address;
+      symbols.bytecode_sizes_bytes = std::min(s.size, kMaxBytecodeSizesBytes);
     } else if (absl::ConsumePrefix(&name, kVersionPrefix)) {
       // "6major_E" and so on: length, name.
       for (absl::string_view part : {"6major_E", "6minor_E", "6build_E", "6patch_E"}) {
@@ -170,6 +179,12 @@ jp_v8_layout MakeLayout(Metadata& metadata, const VersionFacts& facts) {
   l.script_type = metadata.Type("type_Script__SCRIPT_TYPE");
   l.first_nonstring_type = metadata.Type("FirstNonstringType");
 
+  l.frame_bytecode_offset = static_cast<int16_t>(
+      metadata.Find({"off_fp_bytecode_offset"}).value_or(facts.frame_bytecode_offset));
+  if (l.frame_bytecode_offset != -32 && l.frame_bytecode_offset != -40) {
+    metadata.Reject("the bytecode offset's slot");
+  }
+
   l.function_shared = metadata.Field("JSFunction__shared");
   l.shared_data = metadata.Field("SharedFunctionInfo__function_data", facts.shared_data);
   l.shared_data_2 = facts.shared_data_2;
@@ -229,6 +244,20 @@ jp_v8_layout MakeLayout(Metadata& metadata, const VersionFacts& facts) {
   return l;
 }
 
+// What the user-space side reads code with. Empty when this build's code cannot be read, which
+// leaves names without lines.
+std::vector<std::byte> MakeUserLayout(const ElfFile& image, const Symbols& symbols,
+                                      const Metadata& metadata, uint32_t version) {
+  std::vector<std::byte> sizes(symbols.bytecode_sizes_bytes);
+  if (!image.ReadAt(symbols.bytecode_sizes, sizes)) sizes.clear();
+  auto constant = [&](absl::string_view name) { return metadata.Find({name}); };
+  auto by_prefix = [&](absl::string_view name) { return metadata.FindField(name); };
+  auto layout = MakeCodeLayout(version, {constant, by_prefix, sizes});
+  if (!layout.ok()) return {};
+  auto bytes = std::as_bytes(std::span(&*layout, 1));
+  return {bytes.begin(), bytes.end()};
+}
+
 class V8Runtime : public Runtime {
  public:
   absl::string_view name() const override { return "v8"; }
@@ -265,6 +294,8 @@ class V8Runtime : public Runtime {
     result.owns_anonymous_code = true;
     result.layout.resize(sizeof(layout));
     std::memcpy(result.layout.data(), &layout, sizeof(layout));
+    result.user_layout =
+        MakeUserLayout(image, symbols, metadata, static_cast<uint32_t>(*major * 100 + *minor));
     if (symbols.builtins_begin < symbols.builtins_end &&
         symbols.builtins_end.value - symbols.builtins_begin.value < kMaxBuiltinBytes) {
       auto begin = image.ToFileOffset(symbols.builtins_begin);
@@ -282,9 +313,7 @@ class V8Runtime : public Runtime {
 
   std::unique_ptr<RuntimeInstance> Attach(const RuntimeImage& image,
                                           const MemoryReader& memory) const override {
-    jp_v8_layout layout;
-    std::memcpy(&layout, image.layout.data(), sizeof(layout));
-    return MakeV8Instance(layout, memory);
+    return MakeV8Instance(image, memory);
   }
 
   std::optional<FrameName> DescribeBuiltin(absl::string_view symbol) const override {

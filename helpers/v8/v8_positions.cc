@@ -1,0 +1,344 @@
+#include "helpers/v8/v8_positions.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <utility>
+
+namespace jprof::v8 {
+namespace {
+
+constexpr size_t kLength = 8;     // Smi, in arrays of all kinds
+constexpr size_t kElements = 16;  // in all but BytecodeArrays
+constexpr size_t kFirstReadBytes = 512;
+constexpr size_t kMaxAnswers = 4096;  // remembered for one table
+constexpr size_t kInliningBytes = 16;
+constexpr size_t kWrapped = 8;  // first field of a wrapper or of InterpreterData
+
+bool IsSmi(uint64_t word) { return (word & 0xffffffff) == 0; }
+int32_t SmiValue(uint64_t word) { return static_cast<int32_t>(word >> 32); }
+
+CodePosition FromRaw(uint64_t raw) {
+  // Bit 0: a position outside the script. Then 30 bits position + 1, 16 bits inlining id.
+  CodePosition result;
+  result.inlining_id = static_cast<uint32_t>(raw >> 31 & 0xffff);
+  if ((raw & 1) == 0) result.position = static_cast<int32_t>(raw >> 1 & 0x3fffffff) - 1;
+  return result;
+}
+
+// Numbers of 7 bits per byte, lowest first; the top bit says that more follow.
+class NumberReader {
+ public:
+  explicit NumberReader(std::span<const std::byte> bytes) : bytes_(bytes) {}
+
+  bool AtEnd() const { return at_ == bytes_.size(); }
+  std::optional<uint64_t> Unsigned() {
+    uint64_t value = 0;
+    for (int shift = 0; shift < 70; shift += 7) {
+      if (AtEnd()) return std::nullopt;
+      const uint64_t byte = std::to_integer<uint64_t>(bytes_[at_++]);
+      value |= (byte & 0x7f) << std::min(shift, 63);
+      if ((byte & 0x80) == 0) return value;
+    }
+    return std::nullopt;
+  }
+  // Zig-zag: 0, -1, 1, -2 ...
+  std::optional<int64_t> Signed() {
+    auto value = Unsigned();
+    if (!value) return std::nullopt;
+    return static_cast<int64_t>(*value >> 1) ^ -static_cast<int64_t>(*value & 1);
+  }
+
+ private:
+  std::span<const std::byte> bytes_;
+  size_t at_ = 0;
+};
+
+}  // namespace
+
+std::optional<CodePosition> FindPosition(std::span<const std::byte> table, uint32_t code_offset,
+                                         bool unsigned_offsets) {
+  NumberReader numbers(table);
+  std::optional<CodePosition> last;
+  uint64_t raw = 0;
+  // The coding before V8 14 starts one before the first offset, to tell a statement there from an
+  // expression: its sign says which, and 0 has none.
+  int64_t code = unsigned_offsets ? 0 : -1;
+  while (!numbers.AtEnd()) {
+    int64_t delta = 0;
+    if (unsigned_offsets) {
+      auto value = numbers.Unsigned();  // below the delta: statement, breakable
+      if (!value) return std::nullopt;
+      delta = static_cast<int64_t>(*value >> 2);
+    } else {
+      auto value = numbers.Signed();
+      if (!value) return std::nullopt;
+      delta = *value >= 0 ? *value : -(*value + 1);
+    }
+    auto source = numbers.Signed();
+    if (!source || delta > INT32_MAX || code + delta > INT32_MAX) return std::nullopt;
+    code += delta;
+    if (code > static_cast<int64_t>(code_offset)) break;
+    raw += static_cast<uint64_t>(*source);
+    last = FromRaw(raw);
+  }
+  return last;
+}
+
+std::optional<uint32_t> FindBytecode(std::span<const std::byte> table,
+                                     std::span<const std::byte> bytecodes, const CodeLayout& layout,
+                                     uint32_t code_offset) {
+  if (layout.bytecode_count == 0) return std::nullopt;
+  NumberReader sizes(table);
+  auto prologue = sizes.Unsigned();
+  if (!prologue || code_offset < *prologue) return std::nullopt;
+  uint64_t end = *prologue;
+  uint32_t index = 0;
+  while (index < bytecodes.size()) {
+    auto size = sizes.Unsigned();
+    if (!size || *size > INT32_MAX) return std::nullopt;
+    end += *size;
+    if (code_offset < end) return index;
+    // Prefixes make the operands of the next bytecode wide (0, 2) or extra wide (1, 3).
+    uint32_t at = index;
+    uint32_t bytecode = std::to_integer<uint32_t>(bytecodes[at]);
+    size_t row = 0;
+    if (bytecode < 4) {
+      row = bytecode % 2 == 0 ? 1 : 2;
+      if (++at == bytecodes.size()) return std::nullopt;
+      bytecode = std::to_integer<uint32_t>(bytecodes[at]);
+    }
+    if (bytecode >= layout.bytecode_count) return std::nullopt;
+    index = at + layout.bytecode_sizes[row][bytecode];
+  }
+  return std::nullopt;
+}
+
+std::optional<uint64_t> CodePositions::Copy::Word(size_t offset) const {
+  if (offset > bytes.size() || bytes.size() - offset < sizeof(uint64_t)) return std::nullopt;
+  uint64_t word;
+  std::memcpy(&word, bytes.data() + offset, sizeof(word));
+  return word;
+}
+
+bool CodePositions::Fits(uint16_t type, Shape shape) const {
+  if (type == 0) return false;
+  auto among = [type](const auto& types) {
+    return std::find(std::begin(types), std::end(types), type) != std::end(types);
+  };
+  switch (shape) {
+    case Shape::kBytes:
+      return among(layout_.byte_array_types);
+    case Shape::kWords:
+      return among(layout_.array_types);
+    case Shape::kBytecode:
+      return type == layout_.bytecode_array_type;
+  }
+  return false;
+}
+
+CodePositions::Copy* CodePositions::Read(uint64_t tagged, Shape shape) {
+  if ((tagged & 3) != 1) return nullptr;
+  auto it = copies_.find(tagged);
+  Copy* known = it != copies_.end() ? it->second.get() : nullptr;
+  auto forget = [&] {
+    if (known == nullptr) return;
+    bytes_ -= known->bytes.size();
+    copies_.erase(it);
+  };
+  // Bytes that were kept answer only for the same shape.
+  auto fits = [&](std::span<const std::byte> bytes) {
+    uint64_t map;
+    std::memcpy(&map, bytes.data(), sizeof(map));
+    return Fits(types_.TypeOfMap(map), shape);
+  };
+  if (known != nullptr && known->instant == instant_) {
+    return fits(known->bytes) ? known : nullptr;
+  }
+
+  const size_t first = shape == Shape::kBytecode ? layout_.bytecode_first : kElements;
+  std::vector<std::byte> bytes(
+      std::max(known != nullptr ? known->bytes.size() : kFirstReadBytes, first));
+  size_t got = memory_.Read(Address{tagged - 1}, bytes);
+  if (got < first || !fits(bytes)) {
+    forget();
+    return nullptr;
+  }
+  uint64_t length;
+  std::memcpy(&length, bytes.data() + kLength, sizeof(length));
+  const size_t unit = shape == Shape::kWords ? sizeof(uint64_t) : 1;
+  if (!IsSmi(length) || SmiValue(length) < 0 ||
+      static_cast<size_t>(SmiValue(length)) > (kMaxObjectBytes - first) / unit) {
+    forget();
+    return nullptr;
+  }
+  const size_t size = first + static_cast<size_t>(SmiValue(length)) * unit;
+  bytes.resize(size);
+  if (got < size &&
+      !memory_.ReadExactly(Address{tagged - 1 + got}, std::span(bytes).subspan(got))) {
+    forget();
+    return nullptr;
+  }
+  if (known != nullptr && known->bytes == bytes) {
+    known->instant = instant_;
+    return known;
+  }
+  forget();
+  bytes_ += size;
+  auto copy = std::make_unique<Copy>();
+  copy->bytes = std::move(bytes);
+  copy->instant = instant_;
+  copy->version = next_version_++;
+  return (copies_[tagged] = std::move(copy)).get();
+}
+
+void CodePositions::Trim() {
+  if (bytes_ <= kMaxBytes) return;
+  copies_.clear();
+  bytes_ = 0;
+}
+
+uint64_t CodePositions::TableIn(uint64_t slot) {
+  if (layout_.frame_cache_type == 0 || types_.TypeOf(slot) != layout_.frame_cache_type) return slot;
+  return memory_.ReadValue<uint64_t>(Address{slot - 1 + kWrapped}).value_or(0);
+}
+
+std::optional<CodePosition> CodePositions::Lookup(uint64_t table, uint32_t code_offset) {
+  Copy* copy = Read(TableIn(table), Shape::kBytes);
+  if (copy == nullptr) return std::nullopt;
+  auto it = copy->positions.find(code_offset);
+  if (it != copy->positions.end()) return it->second;
+  auto position = FindPosition(copy->Contents(kElements), code_offset, layout_.unsigned_positions);
+  if (copy->positions.size() >= kMaxAnswers) copy->positions.clear();
+  copy->positions.emplace(code_offset, position);
+  return position;
+}
+
+std::optional<uint64_t> CodePositions::SharedIn(uint64_t word) {
+  if ((word & 3) == 3) word &= ~uint64_t{2};  // a weak reference
+  const uint16_t type = types_.TypeOf(word);
+  if (type == 0) return std::nullopt;
+  if (type == layout_.shared_type) return word;
+  if (type != layout_.shared_wrapper_type) return std::nullopt;
+  auto inner = memory_.ReadValue<uint64_t>(Address{word - 1 + kWrapped});
+  if (!inner || types_.TypeOf(*inner) != layout_.shared_type) return std::nullopt;
+  return inner;
+}
+
+std::optional<uint64_t> CodePositions::Owner(const CodeObject& code) {
+  Trim();
+  return OwnerOf(code);
+}
+
+std::optional<uint64_t> CodePositions::OwnerOf(const CodeObject& code) {
+  if (IsOptimized(code.kind)) {
+    Copy* data = Read(code.deopt, Shape::kWords);
+    if (data == nullptr) return std::nullopt;
+    auto word = data->Word(kElements + 8 * size_t{layout_.deopt_shared});
+    return word ? SharedIn(*word) : std::nullopt;
+  }
+  if (code.kind != CodeKind::kBaseline || !layout_.baseline_has_bytecode) return std::nullopt;
+  uint64_t owner = code.deopt;
+  uint16_t type = types_.TypeOf(owner);
+  if (type != 0 && type == layout_.interpreter_data_type) {
+    owner = memory_.ReadValue<uint64_t>(Address{owner - 1 + kWrapped}).value_or(0);
+    type = types_.TypeOf(owner);
+  }
+  if (type != layout_.bytecode_array_type) return std::nullopt;
+  return owner;
+}
+
+std::vector<ScriptPosition> CodePositions::Optimized(const CodeObject& code, Address pc,
+                                                     PcKind kind) {
+  Trim();
+  std::vector<ScriptPosition> result;
+  auto owner = OwnerOf(code);
+  const uint64_t key = pc.value - (kind == PcKind::kReturnAddress ? 1 : 0);
+  if (!owner || !IsOptimized(code.kind) || !code.instructions.Contains(Address{key})) {
+    return result;
+  }
+  const auto offset = static_cast<uint32_t>(key - code.instructions.begin.value);
+  CodePosition at = Lookup(code.positions, offset).value_or(CodePosition{});
+
+  if (at.inlining_id != 0) {
+    Copy* data = Read(code.deopt, Shape::kWords);
+    if (data == nullptr) return {};
+    auto word = [&](uint8_t index) {
+      return data->Word(kElements + 8 * size_t{index}).value_or(0);
+    };
+    const uint64_t literals_object = word(layout_.deopt_literals);
+    const uint64_t inlining_object = word(layout_.deopt_inlining);
+    // Ids of call sites only go down: what an inlined function inlines was inlined after it.
+    uint32_t last_id = UINT32_MAX;
+    while (at.inlining_id != 0) {
+      if (at.inlining_id >= last_id || result.size() >= kMaxInlined) return {};
+      last_id = at.inlining_id;
+      Copy* inlining = Read(inlining_object, Shape::kBytes);
+      const size_t entry = kElements + (at.inlining_id - 1) * kInliningBytes;
+      if (inlining == nullptr || entry + kInliningBytes > inlining->bytes.size()) return {};
+      const uint64_t call_site = *inlining->Word(entry);
+      // The upper half of the second word is not written.
+      const auto function = static_cast<int32_t>(*inlining->Word(entry + 8));
+      std::optional<uint64_t> shared = owner;  // -1: the outer function, in itself
+      if (function != -1) {
+        if (function < 0) return {};
+        Copy* literals = Read(literals_object, Shape::kWords);
+        if (literals == nullptr) return {};
+        auto literal = literals->Word(kElements + 8 * static_cast<size_t>(function));
+        shared = literal ? SharedIn(*literal) : std::nullopt;
+      }
+      if (!shared) return {};
+      result.push_back({*shared, at.position});
+      at = FromRaw(call_site);
+    }
+  }
+  result.push_back({*owner, at.position});
+  return result;
+}
+
+std::optional<int32_t> CodePositions::AtBytecode(uint64_t bytecode_array, uint32_t index) {
+  Copy* bytecode = Read(bytecode_array, Shape::kBytecode);
+  if (bytecode == nullptr || index >= bytecode->bytes.size() - layout_.bytecode_first) {
+    return std::nullopt;
+  }
+  auto table = bytecode->Word(layout_.bytecode_positions);
+  auto at = table ? Lookup(*table, index) : std::nullopt;
+  if (!at || at->position == kNoPosition || at->inlining_id != 0) return std::nullopt;
+  return at->position;
+}
+
+std::optional<int32_t> CodePositions::Interpreted(uint64_t bytecode_array, uint64_t offset) {
+  Trim();
+  // The slot counts from the tagged address.
+  const int64_t index = int64_t{SmiValue(offset)} - (int64_t{layout_.bytecode_first} - 1);
+  if (!IsSmi(offset) || index < 0) return std::nullopt;
+  return AtBytecode(bytecode_array, static_cast<uint32_t>(index));
+}
+
+std::optional<int32_t> CodePositions::Baseline(const CodeObject& code, uint64_t bytecode_array,
+                                               Address pc, PcKind kind) {
+  Trim();
+  const uint64_t key = pc.value - (kind == PcKind::kReturnAddress ? 1 : 0);
+  if (code.kind != CodeKind::kBaseline || !code.instructions.Contains(Address{key})) {
+    return std::nullopt;
+  }
+  const auto offset = static_cast<uint32_t>(key - code.instructions.begin.value);
+  Copy* bytecode = Read(bytecode_array, Shape::kBytecode);
+  Copy* table = Read(code.positions, Shape::kBytes);
+  if (bytecode == nullptr || table == nullptr) return std::nullopt;
+  if (table->bytecodes_of != bytecode_array || table->bytecodes_version != bytecode->version) {
+    table->bytecodes.clear();
+    table->bytecodes_of = bytecode_array;
+    table->bytecodes_version = bytecode->version;
+  }
+  auto it = table->bytecodes.find(offset);
+  if (it == table->bytecodes.end()) {
+    if (table->bytecodes.size() >= kMaxAnswers) table->bytecodes.clear();
+    auto index = FindBytecode(table->Contents(kElements),
+                              bytecode->Contents(layout_.bytecode_first), layout_, offset);
+    it = table->bytecodes.emplace(offset, index).first;
+  }
+  return it->second ? AtBytecode(bytecode_array, *it->second) : std::nullopt;
+}
+
+}  // namespace jprof::v8
