@@ -8,14 +8,19 @@
 #include "helpers/v8/v8_names.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/match.h"
 #include "absl/strings/strip.h"
 #include "helpers/symbol_record.h"
+#include "helpers/v8/v8_code.h"
+#include "helpers/v8/v8_function.h"
+#include "helpers/v8/v8_positions.h"
 
 namespace jprof::v8 {
 namespace {
@@ -25,44 +30,193 @@ constexpr size_t kMaxScripts = 4096;
 constexpr int kMaxStringPieces = 1024;
 constexpr size_t kReadUnits = 16384;
 
+// Answers of Locate are believed for so long: code may be thrown away and other code of the same
+// function come to lie where it was.
+constexpr auto kLocatedFor = std::chrono::seconds(1);
+// Reads of the target count as one instant for so long.
+constexpr auto kInstant = std::chrono::milliseconds(20);
+constexpr size_t kMaxFunctions = 1 << 17;
+constexpr size_t kMaxLocated = 1 << 17;
+
 class V8Instance : public RuntimeInstance {
  public:
-  V8Instance(const jp_v8_layout& layout, const MemoryReader& memory)
-      : layout_(layout), memory_(memory) {}
-
-  absl::StatusOr<FrameName> Describe(std::span<const uint8_t> bytes) override {
-    auto record = ParseSymbolRecord(bytes);
-    if (!record.ok()) return record.status();
-    FrameName result;
-    result.kind = FrameKind::kScript;
-    const jp_symbol& symbol = record->symbol;
-    result.name = record->Text(JP_V8_NAME);
-    if (result.name.empty()) result.name = record->Text(JP_V8_INFERRED);
-    if (result.name.empty()) result.name = "(anonymous)";
-    result.file = record->Text(JP_V8_SCRIPT);
-    const uint64_t start = symbol.words[JP_V8_START];
-    if (start <= INT32_MAX && symbol.words[JP_V8_SCRIPT_OBJECT] != 0) {
-      if (const LineTable* lines = FindLines(symbol)) {
-        uint32_t line = lines->LineOf(static_cast<uint32_t>(start));
-        if (line != 0) {
-          result.start_line = line + static_cast<uint32_t>(symbol.words[JP_V8_LINE_OFFSET]);
-        }
-      }
+  V8Instance(const RuntimeImage& image, const MemoryReader& memory)
+      : image_(image), memory_(memory) {
+    std::memcpy(&layout_, image.layout.data(), sizeof(layout_));
+    if (image.user_layout.size() == sizeof(CodeLayout)) {
+      std::memcpy(&code_layout_, image.user_layout.data(), sizeof(code_layout_));
+      has_code_layout_ = true;
     }
-    return result;
   }
 
+  absl::StatusOr<FrameName> Describe(std::span<const uint8_t> bytes) override {
+    absl::StatusOr<Function> function = ReadRecord(bytes);
+    if (!function.ok()) return function.status();
+    FrameName name = function->name;
+    if (functions_.size() >= kMaxFunctions) functions_.clear();
+    functions_[function->symbol.number] = *std::move(function);
+    return name;
+  }
+
+  std::vector<FrameLine> Locate(const RawFrame& frame) override;
+
  private:
+  struct Function {
+    jp_symbol symbol;
+    FrameName name;
+  };
+  using Clock = std::chrono::steady_clock;
+  struct Located {
+    std::vector<FrameLine> lines;
+    Clock::time_point when;
+  };
+
+  absl::StatusOr<Function> ReadRecord(std::span<const uint8_t> bytes);
+  std::vector<ScriptPosition> Positions(const Function& function, const RawFrame& frame);
+  std::optional<uint64_t> BytecodeOf(uint64_t shared) const;
+  const Function* FindShared(uint64_t shared);
+  FrameLine MakeLine(const Function& function, int32_t position);
   const LineTable* FindLines(const jp_symbol& symbol);
   std::optional<uint64_t> SourceNow(const jp_symbol& symbol) const;
   std::optional<uint16_t> TypeOf(uint64_t tagged) const;
   bool AppendString(uint64_t tagged, LineTable& lines) const;
 
-  jp_v8_layout layout_;
+  const RuntimeImage image_;
   const MemoryReader& memory_;
+  jp_v8_layout layout_ = {};
+  CodeLayout code_layout_ = {};
+  bool has_code_layout_ = false;
+  CodeFinder finder_{code_layout_, memory_};
+  CodePositions positions_{code_layout_, memory_};
+  Clock::time_point instant_;
+  absl::flat_hash_map<uint32_t, Function> functions_;  // by symbol number
+  absl::flat_hash_map<uint64_t, Function> shared_;     // by SharedFunctionInfo, of this instant
+  absl::flat_hash_map<std::tuple<uint32_t, uint64_t, uint8_t, bool>, Located> located_;
   // By (script id, script address): two isolates of a process may use one id for two scripts.
   absl::flat_hash_map<std::pair<uint64_t, uint64_t>, LineTable> scripts_;
 };
+
+absl::StatusOr<V8Instance::Function> V8Instance::ReadRecord(std::span<const uint8_t> bytes) {
+  auto record = ParseSymbolRecord(bytes);
+  if (!record.ok()) return record.status();
+  Function result{record->symbol, {}};
+  result.name.kind = FrameKind::kScript;
+  result.name.name = record->Text(JP_V8_NAME);
+  if (result.name.name.empty()) result.name.name = record->Text(JP_V8_INFERRED);
+  if (result.name.name.empty()) result.name.name = "(anonymous)";
+  result.name.file = record->Text(JP_V8_SCRIPT);
+  const uint64_t start = result.symbol.words[JP_V8_START];
+  if (start <= INT32_MAX) {
+    result.name.start_line = MakeLine(result, static_cast<int32_t>(start)).line;
+  }
+  return result;
+}
+
+FrameLine V8Instance::MakeLine(const Function& function, int32_t position) {
+  FrameLine result{function.name};
+  if (position < 0 || function.symbol.words[JP_V8_SCRIPT_OBJECT] == 0) return result;
+  const LineTable* lines = FindLines(function.symbol);
+  if (lines == nullptr) return result;
+  const uint32_t at = static_cast<uint32_t>(position);
+  const uint32_t line = lines->LineOf(at);
+  if (line == 0) return result;
+  result.line = line + static_cast<uint32_t>(function.symbol.words[JP_V8_LINE_OFFSET]);
+  result.column = lines->ColumnOf(at);
+  return result;
+}
+
+// The BytecodeArray of a function that runs, or ran a moment ago.
+std::optional<uint64_t> V8Instance::BytecodeOf(uint64_t shared) const {
+  if (TypeOf(shared) != layout_.shared_type) return std::nullopt;
+  auto data = memory_.ReadValue<uint64_t>(Address{shared - 1 + layout_.shared_data});
+  // Baseline code and what the interpreter keeps beside the bytecode point to it.
+  for (int hops = 0; data && hops < 3; ++hops) {
+    const std::optional<uint16_t> type = TypeOf(*data);
+    if (!type) return std::nullopt;
+    if (*type == code_layout_.bytecode_array_type) return data;
+    const Address object{*data - 1};
+    if (*type == code_layout_.interpreter_data_type) {
+      data = memory_.ReadValue<uint64_t>(object + 8);
+    } else if (*type == code_layout_.code_type && code_layout_.baseline_has_bytecode) {
+      data = memory_.ReadValue<uint64_t>(object + code_layout_.code_deopt);
+    } else {
+      return std::nullopt;
+    }
+  }
+  return std::nullopt;
+}
+
+// The positions of a frame, innermost first, the frame's own function last. Empty when what is in
+// memory now is not what the sample met.
+std::vector<ScriptPosition> V8Instance::Positions(const Function& function, const RawFrame& frame) {
+  const uint64_t shared = function.symbol.identity;
+  if (frame.detail == JP_V8_BYTECODE) {
+    auto bytecode = BytecodeOf(shared);
+    if (!bytecode) return {};
+    auto position = positions_.Interpreted(*bytecode, frame.address << 32);
+    if (!position) return {};
+    return {{shared, *position}};
+  }
+  if (frame.detail != JP_V8_PC) return {};
+  const Address pc{frame.address};
+  const PcKind kind = frame.is_return_address ? PcKind::kReturnAddress : PcKind::kExact;
+  auto code = finder_.Find(Address{frame.address - (frame.is_return_address ? 1 : 0)});
+  if (!code) return {};
+  if (IsOptimized(code->kind)) {
+    std::vector<ScriptPosition> positions = positions_.Optimized(*code, pc, kind);
+    if (positions.empty() || positions.back().shared != shared) return {};
+    return positions;
+  }
+  if (code->kind == CodeKind::kBaseline) {
+    auto bytecode = BytecodeOf(shared);
+    auto owner = positions_.Owner(*code);
+    if (!bytecode || (owner && *owner != *bytecode)) return {};
+    auto position = positions_.Baseline(*code, *bytecode, pc, kind);
+    if (!position) return {};
+    return {{shared, *position}};
+  }
+  return {};
+}
+
+const V8Instance::Function* V8Instance::FindShared(uint64_t shared) {
+  auto it = shared_.find(shared);
+  if (it != shared_.end()) return &it->second;
+  std::optional<std::vector<uint8_t>> record = ReadFunction(image_, layout_, memory_, shared);
+  if (!record) return nullptr;
+  absl::StatusOr<Function> function = ReadRecord(*record);
+  if (!function.ok()) return nullptr;
+  return &shared_.emplace(shared, *std::move(function)).first->second;
+}
+
+std::vector<FrameLine> V8Instance::Locate(const RawFrame& frame) {
+  auto function = functions_.find(frame.symbol);
+  if (!has_code_layout_ || function == functions_.end()) return {};
+  const Clock::time_point now = Clock::now();
+  if (now - instant_ > kInstant) {
+    instant_ = now;
+    finder_.Advance();
+    positions_.Advance();
+    shared_.clear();
+  }
+  const std::tuple key(frame.symbol, frame.address, frame.detail, frame.is_return_address);
+  auto known = located_.find(key);
+  if (known != located_.end() && now - known->second.when < kLocatedFor) return known->second.lines;
+
+  std::vector<FrameLine> lines;
+  const std::vector<ScriptPosition> positions = Positions(function->second, frame);
+  for (const ScriptPosition& p : positions) {
+    if (&p == &positions.back()) {
+      lines.push_back(MakeLine(function->second, p.position));
+    } else if (const Function* inlined = FindShared(p.shared)) {
+      lines.push_back(MakeLine(*inlined, p.position));
+    } else {
+      // Something was inlined here that has no name any more: its caller stands for it.
+      lines.clear();
+    }
+  }
+  if (located_.size() >= kMaxLocated) located_.clear();
+  return located_.insert_or_assign(key, Located{std::move(lines), now}).first->second.lines;
+}
 
 std::optional<uint16_t> V8Instance::TypeOf(uint64_t tagged) const {
   if ((tagged & 3) != 1) return std::nullopt;
@@ -189,15 +343,20 @@ void LineTable::Append(std::u16string_view units) {
   }
 }
 
+uint32_t LineTable::ColumnOf(uint32_t position) const {
+  const uint32_t line = LineOf(position);
+  return line == 0 ? 0 : position - starts_[line - 1] + 1;
+}
+
 uint32_t LineTable::LineOf(uint32_t position) const {
   if (position > length_) return 0;
   auto next = std::upper_bound(starts_.begin(), starts_.end(), position);
   return static_cast<uint32_t>(next - starts_.begin());
 }
 
-std::unique_ptr<RuntimeInstance> MakeV8Instance(const jp_v8_layout& layout,
+std::unique_ptr<RuntimeInstance> MakeV8Instance(const RuntimeImage& image,
                                                 const MemoryReader& memory) {
-  return std::make_unique<V8Instance>(layout, memory);
+  return std::make_unique<V8Instance>(image, memory);
 }
 
 std::optional<FrameName> DescribeV8Builtin(absl::string_view symbol) {

@@ -30,7 +30,7 @@ class V8HelperTest : public testing::TestWithParam<int> {
     std::memcpy(layout.data(), &heap_.layout(), sizeof(jp_v8_layout));
     runner_ = std::make_unique<NativeRunner>(BuiltinRuntimes(), heap_.memory(),
                                              std::vector<std::vector<std::byte>>{layout});
-    instance_ = v8::MakeV8Instance(heap_.layout(), heap_.memory());
+    instance_ = v8::MakeV8Instance(RuntimeImage{.layout = layout}, heap_.memory());
   }
 
   // One text for each frame, leaf first: a function's name, "builtin", "native", "unreadable" or
