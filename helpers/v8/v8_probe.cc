@@ -40,6 +40,7 @@ constexpr uint64_t kMaxBuiltinBytes = uint64_t{64} << 20;
 // The last builtin of a blob whose symbols have no sizes (V8 before 8.0).
 constexpr uint64_t kBuiltinBytesWithoutSize = 4096;
 constexpr uint16_t kMaxFieldOffset = 256;
+constexpr int64_t kMaxFunctionTypes = 64;
 
 // What the symbol tables say of V8.
 struct Symbols {
@@ -163,17 +164,19 @@ bool IsWordWithin(uint16_t offset, int words) { return offset % 8 == 0 && offset
 jp_v8_layout MakeLayout(Metadata& metadata, const VersionFacts& facts) {
   jp_v8_layout l = {};
   l.map_instance_type = metadata.Field("Map__instance_type", kMapInstanceType);
-  l.first_js_function_type = metadata.Type("type_JSFunction__JS_FUNCTION_TYPE");
-  l.last_js_function_type =
-      static_cast<uint16_t>(l.first_js_function_type + facts.js_function_types - 1);
-  auto first = metadata.Find({"FirstJSFunctionType"}), last = metadata.Find({"LastJSFunctionType"});
-  if (first && last) {
-    if (*first < 1 || *last < *first || *last > *first + 64) {
-      metadata.Reject("the range of JSFunction types");
-    }
-    l.first_js_function_type = static_cast<uint16_t>(*first);
-    l.last_js_function_type = static_cast<uint16_t>(*last);
+  int64_t first = metadata.Type("type_JSFunction__JS_FUNCTION_TYPE");
+  int64_t last = first + facts.js_function_types - 1;
+  auto named_first = metadata.Find({"FirstJSFunctionType"});
+  auto named_last = metadata.Find({"LastJSFunctionType"});
+  if (named_first && named_last) {
+    first = *named_first;
+    last = *named_last;
   }
+  if (first < 1 || last < first || last - first > kMaxFunctionTypes || last > 0xffff) {
+    metadata.Reject("the range of JSFunction types");
+  }
+  l.first_js_function_type = static_cast<uint16_t>(first);
+  l.last_js_function_type = static_cast<uint16_t>(last);
   l.shared_type = metadata.Type("type_SharedFunctionInfo__SHARED_FUNCTION_INFO_TYPE");
   l.scope_info_type = metadata.Type("type_ScopeInfo__SCOPE_INFO_TYPE");
   l.script_type = metadata.Type("type_Script__SCRIPT_TYPE");

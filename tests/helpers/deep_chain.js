@@ -49,4 +49,5 @@ function viaBuiltin() { [1].map(function eachItem() { direct(); sink++; }); sink
 
 function outermost() { viaBuiltin(); sink++; }
 
+if (globalThis.gc) { gc(); gc(); }
 outermost();

@@ -4,11 +4,16 @@
 #include <sys/user.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <fstream>
+#include <iterator>
 #include <utility>
 #include <variant>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "profiler/core/status.h"
 #include "profiler/process/proc_maps.h"
 #include "profiler/process/process_table.h"
@@ -16,6 +21,21 @@
 #include "symbolize/elf_file.h"
 
 namespace jprof {
+namespace {
+
+// Where the kernel put the stack of the main thread: field 28 of /proc/PID/stat, 0 if not known.
+uint64_t StackBase(Tid tid) {
+  std::ifstream in(absl::StrCat("/proc/", tid, "/stat"));
+  const std::string stat((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+  // The second field is a name in parentheses, in which there may be anything.
+  const std::vector<std::string> fields =
+      absl::StrSplit(stat.substr(std::min(stat.rfind(')') + 1, stat.size())), ' ');
+  uint64_t base = 0;
+  if (fields.size() <= 26 || !absl::SimpleAtoi(fields[26], &base)) return 0;
+  return base;
+}
+
+}  // namespace
 
 void RecordingSink::SetLayout(uint32_t index, std::span<const std::byte> layout) {
   if (layouts.size() <= index) layouts.resize(index + 1);
@@ -35,7 +55,8 @@ absl::StatusOr<StoppedThread> StoppedThread::Stop(Tid tid) {
   }
   user_regs_struct regs;
   if (::ptrace(PTRACE_GETREGS, tid, 0, &regs) != 0) return ErrnoStatus(errno, "PTRACE_GETREGS");
-  thread.registers_ = {.pc = regs.rip, .sp = regs.rsp, .fp = regs.rbp};
+  thread.registers_ = {
+      .pc = regs.rip, .sp = regs.rsp, .fp = regs.rbp, .stack_base = StackBase(tid)};
   return thread;
 }
 
@@ -87,8 +108,9 @@ absl::StatusOr<NativeSampler::Sample> NativeSampler::Take() {
 }
 
 std::string TextOf(const FrameName& name) {
-  return name.start_line == 0 ? name.name
-                              : absl::StrCat(name.name, " ", name.file, ":", name.start_line);
+  if (name.file.empty()) return name.name;
+  if (name.start_line == 0) return absl::StrCat(name.name, " ", name.file);
+  return absl::StrCat(name.name, " ", name.file, ":", name.start_line);
 }
 
 }  // namespace jprof

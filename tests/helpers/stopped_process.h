@@ -28,7 +28,7 @@ class RecordingSink : public LayoutSink {
   absl::flat_hash_map<Pid, jp_process> processes;
 };
 
-// Holds one thread of a child of this process, from Stop() to its own end.
+// Holds the main thread of a child of this process, from Stop() to its own end.
 class StoppedThread {
  public:
   static absl::StatusOr<StoppedThread> Stop(Tid tid);
@@ -52,8 +52,7 @@ class NativeSampler {
 
   struct Sample {
     StackEvent stack;
-    // The runtime's functions, outermost first: "name file:line", or "name" without a line.
-    std::vector<std::string> functions;
+    std::vector<std::string> functions;  // of runtimes, outermost first, by TextOf()
     uint64_t unreadable = 0;
     uint64_t corrupt = 0;
   };
@@ -72,7 +71,7 @@ class NativeSampler {
   absl::flat_hash_map<uint32_t, std::string> names_;  // by symbol number
 };
 
-// "name file:line", as pictures show a function of a runtime.
+// "name file:line", as pictures show a function of a runtime; without what is not known.
 std::string TextOf(const FrameName& name);
 
 }  // namespace jprof

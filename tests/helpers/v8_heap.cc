@@ -41,6 +41,7 @@ jp_v8_layout V8LayoutOfNode(int major) {
     l.scope_info_type = n.scope_info;
     l.script_type = n.script;
     l.first_nonstring_type = 128;
+    l.frame_bytecode_offset = -40;
     l.function_shared = n.function_shared;
     l.shared_data = n.shared_data;
     l.shared_data_2 = n.shared_data_2;
@@ -75,6 +76,13 @@ jp_v8_layout V8LayoutOfNode(int major) {
     return l;
   }
   std::abort();
+}
+
+RuntimeImage V8Heap::Image() const {
+  RuntimeImage image;
+  const auto bytes = std::as_bytes(std::span(&layout_, 1));
+  image.layout.assign(bytes.begin(), bytes.end());
+  return image;
 }
 
 uint64_t V8Heap::Allocate(uint64_t bytes) {

@@ -18,6 +18,7 @@
 #include "absl/strings/string_view.h"
 #include "helpers/abi/records.h"
 #include "helpers/native_runner.h"
+#include "helpers/runtime.h"
 #include "helpers/v8/v8_layout.h"
 #include "tests/testing/fake_memory.h"
 
@@ -43,6 +44,8 @@ class V8Heap {
   explicit V8Heap(int node_major) : layout_(V8LayoutOfNode(node_major)), major_(node_major) {}
 
   const jp_v8_layout& layout() const { return layout_; }
+  // As the probe would give it, without what it takes to read code: names and their lines only.
+  RuntimeImage Image() const;
   FakeMemory& memory() { return memory_; }
 
   static uint64_t Smi(int32_t value) { return static_cast<uint64_t>(uint32_t(value)) << 32; }

@@ -1,0 +1,321 @@
+// Which files hold a V8 that the helper can read: real ones of every version, whatever their name, and
+// forged ones, whose metadata lies.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "helpers/runtime.h"
+#include "helpers/v8/v8_layout.h"
+#include "jprof_runtimes.h"
+#include "symbolize/elf_file.h"
+#include "tests/helpers/test_nodes.h"
+#include "tests/helpers/v8_heap.h"
+#include "tests/symbolize/elf_builder.h"
+
+namespace jprof {
+namespace {
+
+using ::testing::HasSubstr;
+
+using Found = absl::StatusOr<std::optional<RuntimeImage>>;
+
+const Runtime& V8() { return *BuiltinRuntimes().runtimes[0]; }
+
+Found ProbeFile(const std::string& path) {
+  auto image = ElfFile::Open(UniqueFd(::open(path.c_str(), O_RDONLY | O_CLOEXEC)), path);
+  EXPECT_TRUE(image.ok()) << image.status();
+  return V8().Probe(*image);
+}
+
+jp_v8_layout LayoutOf(const RuntimeImage& image) {
+  jp_v8_layout layout;
+  EXPECT_EQ(image.layout.size(), sizeof(layout));
+  std::memcpy(&layout, image.layout.data(), sizeof(layout));
+  return layout;
+}
+
+std::string Hex(const jp_v8_layout& layout) {
+  std::string hex;
+  for (size_t i = 0; i < sizeof(layout); i += 2) {
+    uint16_t word;
+    std::memcpy(&word, reinterpret_cast<const char*>(&layout) + i, sizeof(word));
+    absl::StrAppend(&hex, i, ": ", word, "\n");
+  }
+  return hex;
+}
+
+class RealNodeTest : public testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override {
+    if (std::string why = WhyNoNode(GetParam()); !why.empty()) GTEST_SKIP() << why;
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(Node, RealNodeTest, testing::ValuesIn(TestNodes()),
+                         [](const auto& test) { return TestNameOf(test.param); });
+
+TEST_P(RealNodeTest, IsRecognisedWithItsVersionAndCode) {
+  Found found = ProbeFile(GetParam());
+  ASSERT_TRUE(found.ok()) << found.status();
+  ASSERT_TRUE(found->has_value());
+  EXPECT_THAT((*found)->version, testing::MatchesRegex("V8 [0-9]+\\.[0-9]+\\.[0-9]+\\.[0-9]+"));
+  EXPECT_TRUE((*found)->owns_anonymous_code);
+  ASSERT_EQ((*found)->code.size(), 1u);
+  const FileRange code = (*found)->code[0];
+  // The embedded builtins are between one and three MiB.
+  EXPECT_GT(code.end.value - code.begin.value, uint64_t{1} << 19);
+  EXPECT_LT(code.end.value - code.begin.value, uint64_t{4} << 20);
+}
+
+// What the tests of the helper build their objects with is what the real binary says.
+TEST_P(RealNodeTest, HasTheLayoutThatTestsUse) {
+  Found found = ProbeFile(GetParam());
+  ASSERT_TRUE(found.ok() && found->has_value());
+  for (auto [version, major] : {std::pair("V8 10.2.", 18), {"V8 11.3.", 20}, {"V8 12.4.", 22},
+                                {"V8 13.6.", 24}}) {
+    if (!absl::StartsWith((*found)->version, version)) continue;
+    EXPECT_EQ(Hex(LayoutOf(**found)), Hex(V8LayoutOfNode(major)));
+    return;
+  }
+  GTEST_SKIP() << "tests have no layout of " << (*found)->version;
+}
+
+TEST_P(RealNodeTest, IsRecognisedUnderAnyName) {
+  const std::string name =
+      absl::StrCat(JPROF_BINARY_DIR, "/tests/helpers/libharmless.so.", TestNameOf(GetParam()));
+  ::unlink(name.c_str());
+  // A link is a file of another name, and costs nothing. It cannot lead to another file system.
+  if (::link(GetParam().c_str(), name.c_str()) != 0) {
+    ASSERT_EQ(::symlink(GetParam().c_str(), name.c_str()), 0) << std::strerror(errno);
+  }
+  Found found = ProbeFile(name);
+  ::unlink(name.c_str());
+  ASSERT_TRUE(found.ok()) << found.status();
+  EXPECT_TRUE(found->has_value());
+}
+
+TEST(V8ProbeTest, OtherProgramsAndLibrariesAreNotV8) {
+  for (const char* path : {"/proc/self/exe", "/bin/sh", "/lib/x86_64-linux-gnu/libc.so.6"}) {
+    if (::access(path, R_OK) != 0) continue;
+    Found found = ProbeFile(path);
+    ASSERT_TRUE(found.ok()) << path << ": " << found.status();
+    EXPECT_FALSE(found->has_value()) << path;
+  }
+}
+
+// --- Forged files ------------------------------------------------------------------------------------
+
+// A small ELF file with the metadata of a node 20, or with what a test makes of it.
+class ForgedV8 {
+ public:
+  ForgedV8() {
+    values_ = {
+        {"v8dbg_type_JSFunction__JS_FUNCTION_TYPE", 2066},
+        {"v8dbg_type_SharedFunctionInfo__SHARED_FUNCTION_INFO_TYPE", 262},
+        {"v8dbg_type_ScopeInfo__SCOPE_INFO_TYPE", 261},
+        {"v8dbg_type_Script__SCRIPT_TYPE", 167},
+        {"v8dbg_FirstNonstringType", 128},
+        {"v8dbg_class_Map__instance_type__uint16_t", 12},
+        {"v8dbg_class_JSFunction__shared__SharedFunctionInfo", 24},
+        {"v8dbg_class_SharedFunctionInfo__function_data__Object", 8},
+        {"v8dbg_class_SharedFunctionInfo__name_or_scope_info__Object", 16},
+        {"v8dbg_class_SharedFunctionInfo__script_or_debug_info__HeapObject", 32},
+        {"v8dbg_class_Script__source__Object", 8},
+        {"v8dbg_class_Script__name__Object", 16},
+        {"v8dbg_class_String__length__int32_t", 12},
+        {"v8dbg_class_SeqOneByteString__chars__char", 16},
+        {"v8dbg_class_ConsString__first__String", 16},
+        {"v8dbg_class_ConsString__second__String", 24},
+        {"v8dbg_class_ThinString__actual__String", 16},
+        {"v8dbg_class_SlicedString__parent__String", 16},
+        {"v8dbg_class_SlicedString__offset__SMI", 24},
+        {"v8dbg_class_ExternalString__resource__Object", 16},
+        {"v8dbg_StringRepresentationMask", 7},
+        {"v8dbg_SeqStringTag", 0},
+        {"v8dbg_ConsStringTag", 1},
+        {"v8dbg_ExternalStringTag", 2},
+        {"v8dbg_SlicedStringTag", 3},
+        {"v8dbg_ThinStringTag", 5},
+        {"v8dbg_OneByteStringTag", 8},
+        {"v8dbg_off_fp_context", -8},
+        {"v8dbg_off_fp_function", -16},
+        {kMajor, 11},
+        {kMinor, 3},
+        {"_ZN2v88internal7Version6build_E", 244},
+        {"_ZN2v88internal7Version6patch_E", 8},
+    };
+  }
+  ForgedV8& Set(const std::string& name, int32_t value) {
+    values_[name] = value;
+    return *this;
+  }
+  ForgedV8& Remove(const std::string& name) {
+    values_.erase(name);
+    return *this;
+  }
+  // Symbols "Builtins_*": address and size.
+  ForgedV8& Builtin(uint64_t address, uint64_t size) {
+    builtins_.emplace_back(address, size);
+    return *this;
+  }
+  std::vector<std::string> names() const {
+    std::vector<std::string> result;
+    for (const auto& [name, value] : values_) result.push_back(name);
+    return result;
+  }
+
+  Found Probe() const {
+    ElfBuilder elf;
+    std::string content;
+    uint64_t address = kBase;
+    for (const auto& [name, value] : values_) {
+      elf.Symbol(name, address, 4, STT_OBJECT);
+      content.append(reinterpret_cast<const char*>(&value), sizeof(value));
+      address += sizeof(value);
+    }
+    int number = 0;
+    const std::vector<std::pair<uint64_t, uint64_t>> usual = {{kCode, 64}, {kCode + 256, 64}};
+    for (auto [begin, size] : builtins_.empty() ? usual : builtins_) {
+      elf.Symbol(absl::StrCat("Builtins_B", number++), begin, size);
+    }
+    content.resize(0x2000);
+    elf.Segment(ElfBuilder::kContent, kBase, content.size(), content.size(), PF_R | PF_X)
+        .CodeSection(kBase, content.size())
+        .Content(content);
+    auto image = ElfFile::Open(FileOf(elf.Build()), "forged");
+    EXPECT_TRUE(image.ok()) << image.status();
+    return V8().Probe(*image);
+  }
+
+  static constexpr uint64_t kBase = 0x400000;
+  static constexpr uint64_t kCode = kBase + 0x1000;
+  static constexpr const char* kMajor = "_ZN2v88internal7Version6major_E";
+  static constexpr const char* kMinor = "_ZN2v88internal7Version6minor_E";
+
+ private:
+  std::map<std::string, int32_t> values_;
+  std::vector<std::pair<uint64_t, uint64_t>> builtins_;
+};
+
+void ExpectRejected(const Found& found, absl::string_view why) {
+  ASSERT_FALSE(found.ok()) << why;
+  EXPECT_EQ(found.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(found.status().message()), HasSubstr(std::string(why)));
+}
+
+TEST(V8ProbeTest, SmallFileWithAllMetadataIsV8) {
+  Found found = ForgedV8().Probe();
+  ASSERT_TRUE(found.ok()) << found.status();
+  ASSERT_TRUE(found->has_value());
+  EXPECT_EQ((*found)->version, "V8 11.3.244.8");
+  EXPECT_EQ(Hex(LayoutOf(**found)), Hex(V8LayoutOfNode(20)));
+  ASSERT_EQ((*found)->code.size(), 1u);
+  EXPECT_EQ((*found)->code[0].begin.value, ElfBuilder::kContent + 0x1000);
+  EXPECT_EQ((*found)->code[0].end.value, ElfBuilder::kContent + 0x1000 + 256 + 64);
+}
+
+TEST(V8ProbeTest, MissingMetadataIsNamed) {
+  for (const char* name :
+       {"type_JSFunction__JS_FUNCTION_TYPE", "type_SharedFunctionInfo__SHARED_FUNCTION_INFO_TYPE",
+        "type_ScopeInfo__SCOPE_INFO_TYPE", "type_Script__SCRIPT_TYPE", "FirstNonstringType"}) {
+    ExpectRejected(ForgedV8().Remove(absl::StrCat("v8dbg_", name)).Probe(),
+                   absl::StrCat(name, " is missing"));
+  }
+  ExpectRejected(ForgedV8().Remove("v8dbg_class_String__length__int32_t").Probe(),
+                 "String__length is missing");
+}
+
+TEST(V8ProbeTest, EachMetadataSymbolMayBeMissingWithoutACrash) {
+  for (const std::string& name : ForgedV8().names()) {
+    Found found = ForgedV8().Remove(name).Probe();
+    EXPECT_TRUE(!found.ok() || found->has_value()) << name;
+  }
+}
+
+TEST(V8ProbeTest, NoValueMakesALayoutThatReadsOutOfBounds) {
+  for (const std::string& name : ForgedV8().names()) {
+    for (int32_t value : {INT32_MIN, -1, 0, 1, 7, 9, 12, 63, 64, 100, 256, 300, 65535, 65536,
+                          INT32_MAX}) {
+      Found found = ForgedV8().Set(name, value).Probe();
+      if (!found.ok()) {
+        EXPECT_EQ(found.status().code(), absl::StatusCode::kFailedPrecondition);
+        continue;
+      }
+      ASSERT_TRUE(found->has_value()) << name << " " << value;
+      const jp_v8_layout l = LayoutOf(**found);
+      // The helper uses these as indices into the words that it read.
+      EXPECT_EQ(l.function_shared % 8, 0) << name;
+      EXPECT_LT(l.function_shared / 8, 6) << name;
+      for (uint16_t offset : {l.shared_data, l.shared_name_or_scope_info, l.shared_script}) {
+        EXPECT_EQ(offset % 8, 0) << name;
+        EXPECT_LT(offset / 8, 7) << name;
+      }
+      EXPECT_LT(l.first_nonstring_type, l.shared_type) << name;
+      EXPECT_LE(l.first_js_function_type, l.last_js_function_type) << name;
+    }
+  }
+}
+
+TEST(V8ProbeTest, MetadataThatContradictsItselfIsRejected) {
+  const char* shared = "v8dbg_type_SharedFunctionInfo__SHARED_FUNCTION_INFO_TYPE";
+  ExpectRejected(ForgedV8().Set(shared, 261).Probe(), "two types with one number");
+  ExpectRejected(ForgedV8().Set(shared, 100).Probe(), "a type among the strings");
+  ExpectRejected(ForgedV8().Set("v8dbg_ThinStringTag", 1).Probe(), "with one tag");
+  ExpectRejected(ForgedV8().Set("v8dbg_class_JSFunction__shared__SharedFunctionInfo", 20).Probe(),
+                 "beyond the object");
+  ExpectRejected(ForgedV8().Set("v8dbg_class_JSFunction__shared__SharedFunctionInfo", 300).Probe(),
+                 "JSFunction__shared is 300");
+  ExpectRejected(ForgedV8().Set("v8dbg_off_fp_context", -24).Probe(), "the frame's slots");
+}
+
+TEST(V8ProbeTest, RangeOfFunctionTypesIsChecked) {
+  const auto with_range = [](int32_t first, int32_t last) {
+    return ForgedV8().Set("v8dbg_FirstJSFunctionType", first).Set("v8dbg_LastJSFunctionType", last);
+  };
+  Found found = with_range(2066, 2082).Probe();
+  ASSERT_TRUE(found.ok()) << found.status();
+  EXPECT_EQ(LayoutOf(**found).last_js_function_type, 2082);
+  for (auto [first, last] : {std::pair(2066, 2065), {2066, 4000}, {-5, 5}, {INT32_MAX, INT32_MAX},
+                             {INT32_MAX, INT32_MIN}, {70000, 70010}, {65530, 65540}}) {
+    ExpectRejected(with_range(first, last).Probe(), "the range of JSFunction types");
+  }
+}
+
+TEST(V8ProbeTest, UnknownVersionsAreNamed) {
+  ExpectRejected(ForgedV8().Set(ForgedV8::kMajor, 99).Probe(), "V8 99.3.244.8 has no layout");
+  ExpectRejected(ForgedV8().Set(ForgedV8::kMinor, 4).Probe(), "V8 11.4.244.8 has no layout");
+  ExpectRejected(ForgedV8().Remove(ForgedV8::kMajor).Probe(), "unknown version");
+  ExpectRejected(ForgedV8().Set(ForgedV8::kMajor, -1).Probe(), "unknown version");
+}
+
+TEST(V8ProbeTest, BuiltinsMustLieInTheFile) {
+  constexpr uint64_t kCode = ForgedV8::kCode;
+  ExpectRejected(ForgedV8().Builtin(0x900000, 64).Probe(), "builtins were not found");
+  ExpectRejected(ForgedV8().Builtin(kCode, uint64_t{1} << 40).Probe(), "builtins were not found");
+  ExpectRejected(ForgedV8().Builtin(kCode, ~uint64_t{0}).Probe(), "builtins were not found");
+  ExpectRejected(ForgedV8().Builtin(kCode, 64).Builtin(kCode + (1 << 30), 64).Probe(),
+                 "builtins were not found");
+}
+
+TEST(V8ProbeTest, OneMetadataSymbolAloneIsNotEnough) {
+  ElfBuilder elf;
+  elf.Segment(ElfBuilder::kContent, 0x400000, 16, 16, PF_R | PF_X)
+      .CodeSection(0x400000, 16)
+      .Content(std::string(16, '\0'))
+      .Symbol("v8dbg_FirstNonstringType", 0x400000, 4, STT_OBJECT);
+  auto image = ElfFile::Open(FileOf(elf.Build()), "forged");
+  ASSERT_TRUE(image.ok()) << image.status();
+  ExpectRejected(V8().Probe(*image), "unknown version");
+}
+
+}  // namespace
+}  // namespace jprof
