@@ -61,16 +61,16 @@ std::optional<CodePosition> FindPosition(std::span<const std::byte> table, uint3
   NumberReader numbers(table);
   std::optional<CodePosition> last;
   uint64_t raw = 0;
-  // The coding before V8 14 starts one before the first offset, to tell a statement there from an
-  // expression: its sign says which, and 0 has none.
-  int64_t code = unsigned_offsets ? 0 : -1;
+  int64_t code = -1;  // the function's entry
   while (!numbers.AtEnd()) {
     int64_t delta = 0;
     if (unsigned_offsets) {
-      auto value = numbers.Unsigned();  // below the delta: statement, breakable
+      // Its low bits are flags: a statement's place, and where a debugger may break.
+      auto value = numbers.Unsigned();
       if (!value) return std::nullopt;
       delta = static_cast<int64_t>(*value >> 2);
     } else {
+      // Negative for the place of an expression.
       auto value = numbers.Signed();
       if (!value) return std::nullopt;
       delta = *value >= 0 ? *value : -(*value + 1);
