@@ -31,11 +31,11 @@ struct FileRange {
 };
 
 struct RuntimeImage {
-  std::string version;               // for people: "V8 11.3.244.8"
-  std::vector<std::byte> layout;     // the runtime's layout struct; at most JP_LAYOUT_BYTES
+  std::string version;                 // for people: "V8 11.3.244.8"
+  std::vector<std::byte> layout;       // the runtime's layout struct; at most JP_LAYOUT_BYTES
   std::vector<std::byte> user_layout;  // a struct of its own, for Attach() alone; may be empty
-  std::vector<FileRange> code;       // its own code in the image: the helper is asked about it
-  bool owns_anonymous_code = false;  // executable memory of no file belongs to it
+  std::vector<FileRange> code;         // its own code in the image: the helper is asked about it
+  bool owns_anonymous_code = false;    // executable memory of no file belongs to it
 
   // Filled by RuntimeTable: what it takes to run the helper natively, outside a sample.
   decltype(&jp_native_walk) native_walk = nullptr;
@@ -70,6 +70,13 @@ class RuntimeInstance {
   virtual std::vector<FrameLine> Locate(const RawFrame& frame) {
     static_cast<void>(frame);
     return {};
+  }
+
+  // What the code at an address in anonymous memory is, where the helper had no function to name:
+  // code that the runtime made for other ends. nullopt: not the runtime's, or not known.
+  virtual std::optional<FrameName> NameCode(Address address) {
+    static_cast<void>(address);
+    return std::nullopt;
   }
 };
 

@@ -188,6 +188,19 @@ RuntimeInstance* RuntimeTable::Instance(Pid pid, uint8_t runtime) {
   return nullptr;
 }
 
+std::optional<FrameName> RuntimeTable::NameCode(Pid pid, Address address) {
+  auto it = processes_.find(pid);
+  if (it == processes_.end() || it->second.rejected) return std::nullopt;
+  for (const FileIdentity& file : it->second.images) {
+    const KnownImage& image = images_[file];
+    if (!image.image.owns_anonymous_code) continue;
+    if (RuntimeInstance* instance = Instance(pid, image.runtime)) {
+      if (auto name = instance->NameCode(address)) return name;
+    }
+  }
+  return std::nullopt;
+}
+
 uint8_t RuntimeTable::RuntimeOfCode(const FileIdentity& file, FileOffset offset) const {
   auto it = images_.find(file);
   if (it == images_.end()) return 0;

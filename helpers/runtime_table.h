@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -50,6 +51,9 @@ class RuntimeTable {
 
   // The instance that describes symbol records of `runtime` in `pid`; nullptr when there is none.
   RuntimeInstance* Instance(Pid pid, uint8_t runtime);
+
+  // The name that a runtime of the process has for code in anonymous memory.
+  std::optional<FrameName> NameCode(Pid pid, Address address);
 
   const Runtime* RuntimeByNumber(uint8_t number) const { return set_.ByNumber(number); }
   // The runtime whose own code covers `offset` of a file; 0: none.

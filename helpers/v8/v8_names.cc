@@ -59,6 +59,7 @@ class V8Instance : public RuntimeInstance {
   }
 
   std::vector<FrameLine> Locate(const RawFrame& frame) override;
+  std::optional<FrameName> NameCode(Address address) override;
 
  private:
   struct Function {
@@ -71,6 +72,7 @@ class V8Instance : public RuntimeInstance {
     Clock::time_point when;
   };
 
+  void SeeInstant(Clock::time_point now);
   absl::StatusOr<Function> ReadRecord(std::span<const uint8_t> bytes);
   std::vector<ScriptPosition> Positions(const Function& function, const RawFrame& frame);
   std::optional<uint64_t> BytecodeOf(uint64_t shared) const;
@@ -188,16 +190,28 @@ const V8Instance::Function* V8Instance::FindShared(uint64_t shared) {
   return &shared_.emplace(shared, *std::move(function)).first->second;
 }
 
+void V8Instance::SeeInstant(Clock::time_point now) {
+  if (now - instant_ <= kInstant) return;
+  instant_ = now;
+  finder_.Advance();
+  positions_.Advance();
+  shared_.clear();
+}
+
+// Regular expressions are compiled to code without a function of its own.
+std::optional<FrameName> V8Instance::NameCode(Address address) {
+  if (!has_code_layout_) return std::nullopt;
+  SeeInstant(Clock::now());
+  auto code = finder_.Find(address);
+  if (!code || code->kind != CodeKind::kRegExp) return std::nullopt;
+  return FrameName{.name = "(regular expression)", .kind = FrameKind::kBuiltin};
+}
+
 std::vector<FrameLine> V8Instance::Locate(const RawFrame& frame) {
   auto function = functions_.find(frame.symbol);
   if (!has_code_layout_ || function == functions_.end()) return {};
   const Clock::time_point now = Clock::now();
-  if (now - instant_ > kInstant) {
-    instant_ = now;
-    finder_.Advance();
-    positions_.Advance();
-    shared_.clear();
-  }
+  SeeInstant(now);
   const std::tuple key(frame.symbol, frame.address, frame.detail, frame.is_return_address);
   auto known = located_.find(key);
   if (known != located_.end() && now - known->second.when < kLocatedFor) return known->second.lines;

@@ -58,22 +58,29 @@ void Pipeline::Handle(Event event) {
     OnMap(*map);
   } else {
     if (auto* comm = std::get_if<CommEvent>(&event); comm != nullptr && comm->exec) {
-      runtimes_.OnGone(comm->pid);
-      perf_maps_.erase(comm->pid);
-      helper_answers_.erase(comm->pid);
+      Forget(comm->pid);
     } else if (auto* fork = std::get_if<ForkEvent>(&event);
                fork != nullptr && fork->pid != fork->parent_pid && options_.use_helpers) {
       if (options_.only_pid == 0) runtimes_.OnFork(fork->parent_pid, fork->pid);
-    } else if (auto* exit = std::get_if<ExitEvent>(&event);
-               exit != nullptr && exit->pid == exit->tid) {
-      runtimes_.OnGone(exit->pid);
-      helper_answers_.erase(exit->pid);
     }
     processes_.Apply(event);
+    // With its last thread, which need not be the main one.
+    if (auto* exit = std::get_if<ExitEvent>(&event)) {
+      const Process* process = processes_.Find(exit->pid);
+      if (process == nullptr || process->exited) Forget(exit->pid);
+    }
   }
 }
 
+void Pipeline::Forget(Pid pid) {
+  runtimes_.OnGone(pid);
+  perf_maps_.erase(pid);
+  helper_answers_.erase(pid);
+  maps_reread_at_.erase(pid);
+}
+
 void Pipeline::OnMap(const MapEvent& map) {
+  ++mappings_seen_;
   processes_.Apply(map);
   images_.Add(map);
   if (options_.use_helpers) runtimes_.OnMap(map);
@@ -156,6 +163,7 @@ uint32_t Pipeline::NativeFrame(const RawFrame& frame, Pid pid, UserStack& stack,
   const Mapping* mapping = FindMapping(pid, lookup);
   if (mapping == nullptr) {
     plausible = false;
+    stack.incomplete = true;
     return NamedFrame({.name = "[unknown]"}, PendingFrame::Kind::kUnknown);
   }
   const bool has_file = mapping->file.valid() || mapping->path == "[vdso]";
@@ -168,6 +176,9 @@ uint32_t Pipeline::NativeFrame(const RawFrame& frame, Pid pid, UserStack& stack,
     return frames_.InternFrame({.kind = PendingFrame::Kind::kImage,
                                 .index = image,
                                 .value = mapping->ToFileOffset(lookup).value});
+  }
+  if (auto name = runtimes_.NameCode(pid, lookup)) {
+    return NamedFrame({.name = std::move(name->name), .kind = name->kind, .image = "[jit]"});
   }
   stack.uses_perf_map = true;
   if (PerfMap* map = FindPerfMap(pid)) {
@@ -195,7 +206,7 @@ uint32_t Pipeline::ResolveFrame(const RawFrame& frame, Pid pid, UserStack& stack
     case RawFrame::Kind::kBuiltin: {
       const uint32_t id = NativeFrame(frame, pid, stack, plausible);
       PendingFrame builtin = frames_.frames()[id];
-      if (builtin.kind != PendingFrame::Kind::kImage) return id;
+      if (builtin.kind != PendingFrame::Kind::kImage || runtime == nullptr) return id;
       builtin.kind = PendingFrame::Kind::kBuiltin;
       builtin.runtime = frame.runtime;
       return frames_.InternFrame(builtin);
@@ -232,6 +243,7 @@ void Pipeline::Resolve(UserStack& stack) {
   std::vector<uint32_t> resolved;
   resolved.reserve(stack.event.frames.size() + 1);
   stack.uses_perf_map = false;
+  stack.incomplete = false;
   bool truncated = stack.event.end != WalkEnd::kRoot && stack.event.end != WalkEnd::kNoUserStack;
   bool near_base = stack.event.end == WalkEnd::kNearBase;
   for (const RawFrame& frame : stack.event.frames) {
@@ -256,15 +268,23 @@ void Pipeline::Resolve(UserStack& stack) {
   }
   stack.stack = node;
   stack.resolved = true;
+  stack.resolved_ns = last_time_ns_;
+  stack.mappings_seen = mappings_seen_;
   const Process* process = processes_.Find(pid);  // with what resolving made known of it
   stack.process_life = process == nullptr ? 0 : process->life;
   stack.maps_generation = process == nullptr ? 0 : process->maps.generation();
+}
+
+bool Pipeline::MayBeCompleted(const UserStack& stack) const {
+  return stack.incomplete && (stack.mappings_seen != mappings_seen_ ||
+                              last_time_ns_ >= stack.resolved_ns + kRereadMapsAfterNs);
 }
 
 void Pipeline::OnSample(const SampleEvent& sample) {
   ++accounting_.taken;
   last_time_ns_ = std::max(last_time_ns_, sample.time_ns);
   uint32_t node = FrameTable::kNoStack;
+  WalkEnd end = WalkEnd::kNoUserStack;
   if (sample.user_stack != 0) {
     auto it = user_stacks_.find(sample.user_stack);
     if (it == user_stacks_.end()) {
@@ -273,7 +293,7 @@ void Pipeline::OnSample(const SampleEvent& sample) {
     }
     UserStack& stack = it->second;
     const Process* process = processes_.Find(sample.pid);
-    bool stale = !stack.resolved ||
+    bool stale = !stack.resolved || MayBeCompleted(stack) ||
                  (process != nullptr && (process->life != stack.process_life ||
                                          process->maps.generation() != stack.maps_generation));
     if (!stale && stack.uses_perf_map) {
@@ -284,10 +304,7 @@ void Pipeline::OnSample(const SampleEvent& sample) {
     }
     if (stale) Resolve(stack);
     node = stack.stack;
-    ++accounting_.walk_ends[static_cast<size_t>(stack.event.end)];
-    if (stack.event.end == WalkEnd::kDepthLimit) ++accounting_.truncated_depth;
-  } else {
-    ++accounting_.walk_ends[static_cast<size_t>(WalkEnd::kNoUserStack)];
+    end = stack.event.end;
   }
   if (sample.kernel_stack != 0) {
     auto it = kernel_stacks_.find(sample.kernel_stack);
@@ -303,6 +320,8 @@ void Pipeline::OnSample(const SampleEvent& sample) {
     }
   }
   ++accounting_.kept;
+  ++accounting_.walk_ends[static_cast<size_t>(end)];
+  accounting_.truncated_depth += end == WalkEnd::kDepthLimit;
   samples_.push_back({sample.time_ns, sample.pid, sample.tid, sample.cpu, node});
 }
 

@@ -84,6 +84,9 @@ class Pipeline {
     uint64_t maps_generation = 0;
     uint64_t perf_map_generation = 0;
     bool uses_perf_map = false;
+    bool incomplete = false;  // an address lay in no mapping
+    uint64_t mappings_seen = 0;
+    uint64_t resolved_ns = 0;
     bool resolved = false;
   };
   struct KeptSample {
@@ -104,11 +107,15 @@ class Pipeline {
   };
   void OnSample(const SampleEvent& sample);
   void OnMap(const MapEvent& map);
+  // The process is gone, or its address space is.
+  void Forget(Pid pid);
   void OnSymbol(const SymbolEvent& symbol);
   void OnUnresolved(const RawFrame& frame, Pid pid);
   uint32_t InternRuntimeName(FrameName name, uint8_t runtime);
   uint32_t RuntimeFrame(const RawFrame& frame, Pid pid, uint32_t name);
   void Resolve(UserStack& stack);
+  // Whether what was not found when the stack was resolved might be found now.
+  bool MayBeCompleted(const UserStack& stack) const;
   uint32_t ResolveFrame(const RawFrame& frame, Pid pid, UserStack& stack, bool& plausible);
   uint32_t NativeFrame(const RawFrame& frame, Pid pid, UserStack& stack, bool& plausible);
   uint32_t NamedFrame(PendingName name, PendingFrame::Kind kind = PendingFrame::Kind::kNamed);
@@ -129,6 +136,7 @@ class Pipeline {
   absl::flat_hash_map<Pid, uint64_t> maps_reread_at_;
   std::vector<KeptSample> samples_;
   uint64_t last_time_ns_ = 0;
+  uint64_t mappings_seen_ = 0;  // map events, of all processes
   Accounting accounting_;
 };
 
