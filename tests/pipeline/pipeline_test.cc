@@ -1,0 +1,597 @@
+#include "profiler/pipeline/pipeline.h"
+
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/pipeline/scripted_world.h"
+
+namespace jprof {
+namespace {
+
+using ::testing::ElementsAre;
+
+constexpr Pid kPid = 100;
+constexpr uint64_t kApp = 0x55'0000'1000;   // where the program's code is mapped
+constexpr uint64_t kLib = 0x7f'0000'1000;   // a library's
+constexpr uint64_t kJit = 0x7e'0000'0000;   // anonymous
+constexpr int64_t kPeriodNs = 1000;
+
+FileIdentity FileNumber(uint64_t inode) { return {8, 1, inode}; }
+
+class PipelineTest : public testing::Test {
+ protected:
+  PipelineTest() {
+    set_.runtimes = {&runtime_};
+    world_.File(1, Program({"_start", "main", "work", "idle"}))
+        .File(2, Program({"lib_a", "lib_b"}))
+        .File(3, Program({"_start", "fake_runtime_code", "run"}))
+        .File(4, Program({"other_start", "other_main", "other_work"}));
+  }
+
+  // Made at the first event, so that a test can prepare the world.
+  Pipeline& pipeline() {
+    if (pipeline_ == nullptr) {
+      pipeline_ = std::make_unique<Pipeline>(options_, set_, world_, world_.World());
+    }
+    return *pipeline_;
+  }
+  uint64_t Tick() { return time_ns_ += 1'000'000; }
+
+  void Map(uint64_t begin, uint64_t inode, absl::string_view path, Pid pid = kPid,
+           uint64_t size = 0x2000, uint64_t offset = 0x1000) {
+    pipeline().Handle(MapEvent{Tick(), pid, {{begin}, {begin + size}}, {offset}, FileNumber(inode),
+                               std::string(path)});
+  }
+  void MapAnonymous(uint64_t begin, uint64_t size = 0x2000, Pid pid = kPid) {
+    pipeline().Handle(
+        MapEvent{Tick(), pid, {{begin}, {begin + size}}, {0}, FileIdentity{}, "//anon"});
+  }
+  void Comm(absl::string_view comm, bool exec = false, Pid pid = kPid) {
+    pipeline().Handle(CommEvent{Tick(), pid, pid, exec, std::string(comm)});
+  }
+  // Leaf first: the leaf's pc, then return addresses.
+  void Stack(uint32_t number, const std::vector<uint64_t>& addresses, WalkEnd end = WalkEnd::kRoot,
+             Pid pid = kPid) {
+    StackEvent stack{number, pid, end, {}};
+    for (uint64_t address : addresses) {
+      stack.frames.push_back({.address = address, .is_return_address = !stack.frames.empty()});
+    }
+    pipeline().Handle(stack);
+  }
+  void RuntimeStack(uint32_t number, std::vector<RawFrame> frames) {
+    for (size_t i = 0; i < frames.size(); ++i) {
+      if (frames[i].kind != RawFrame::Kind::kNative) frames[i].runtime = 1;
+      frames[i].is_return_address = i > 0;
+    }
+    pipeline().Handle(StackEvent{number, kPid, WalkEnd::kRoot, std::move(frames)});
+  }
+  void Symbol(uint32_t number, absl::string_view name) {
+    jp_symbol symbol = {};
+    const jp_chunk chunk = {1, JP_ENCODING_UTF8, static_cast<uint16_t>(name.size())};
+    symbol.text_bytes = static_cast<uint32_t>(sizeof(chunk) + name.size());
+    std::vector<uint8_t> record(sizeof(symbol) + symbol.text_bytes);
+    std::memcpy(record.data(), &symbol, sizeof(symbol));
+    std::memcpy(record.data() + sizeof(symbol), &chunk, sizeof(chunk));
+    std::memcpy(record.data() + sizeof(symbol) + sizeof(chunk), name.data(), name.size());
+    pipeline().Handle(SymbolEvent{number, kPid, 1, std::move(record)});
+  }
+  void Sample(uint32_t user_stack, uint32_t kernel_stack = 0, Pid pid = kPid) {
+    pipeline().Handle(SampleEvent{Tick(), pid, pid, 0, user_stack, kernel_stack});
+  }
+
+  Profile Finish(RecordingEnd end = {}) {
+    auto profile = pipeline().Finish(end);
+    EXPECT_TRUE(profile.ok()) << profile.status();
+    return profile.ok() ? *std::move(profile) : Profile();
+  }
+  std::vector<std::string> FinishedStacks() { return Stacks(Finish()); }
+
+  // main called work: addresses in the middle of the functions.
+  static std::vector<uint64_t> WorkStack(uint64_t base = kApp) {
+    return {base + 0x210, base + 0x110, base + 0x10};
+  }
+  // All of process `pid` as /proc would tell it.
+  static ProcMapping Mapped(uint64_t begin, uint64_t inode, absl::string_view path,
+                            uint64_t offset = 0x1000) {
+    ProcMapping m;
+    m.range = {{begin}, {begin + 0x2000}};
+    m.offset = {offset};
+    if (inode != 0) m.file = FileNumber(inode);
+    m.readable = m.executable = true;
+    m.path = std::string(path);
+    return m;
+  }
+  // A process with the fake runtime in its program and anonymous code.
+  void StartFakeRuntime() {
+    world_.maps[kPid] = {Mapped(kApp, 3, "/bin/fake"), Mapped(kJit, 0, "", 0)};
+    Map(kApp, 3, "/bin/fake");
+    MapAnonymous(kJit);
+  }
+
+  FakeRuntime runtime_;
+  RuntimeSet set_;
+  ScriptedWorld world_;
+  PipelineOptions options_{.period_ns = kPeriodNs};
+  std::unique_ptr<Pipeline> pipeline_;
+  uint64_t time_ns_ = 1'000'000'000;
+};
+
+// --- Native frames -------------------------------------------------------------------------------------
+
+TEST_F(PipelineTest, FramesAreNamedByTheFileBehindTheirMapping) {
+  Comm("app");
+  Map(kApp, 1, "/bin/app");
+  Map(kLib, 2, "/lib/libx.so");
+  Stack(1, {kLib + 0x110, kApp + 0x210, kApp + 0x110, kApp + 0x10});
+  Sample(1);
+  const Profile profile = Finish();
+  EXPECT_THAT(Stacks(profile), ElementsAre("_start;main;work;lib_b"));
+  EXPECT_EQ(profile.String(profile.threads[0].process_name), "app");
+  EXPECT_EQ(profile.Value(0, 0), 1);
+  EXPECT_EQ(profile.Value(0, 1), kPeriodNs);
+}
+
+TEST_F(PipelineTest, ReturnAddressBelongsToTheCallBeforeIt) {
+  Map(kApp, 1, "/bin/app");
+  // Right behind "work" begins "idle": the call was the last instruction of "work".
+  Stack(1, {kApp + 0x310, kApp + 0x300});
+  Stack(2, {kApp + 0x300});
+  Sample(1);
+  Sample(2);
+  EXPECT_THAT(FinishedStacks(), ElementsAre("work;idle", "idle"));
+}
+
+TEST_F(PipelineTest, SymbolsThatAreMissingAreShownAsOffsets) {
+  Map(kApp, 1, "/bin/app");
+  Map(kLib, 2, "/usr/lib/libx.so.1");
+  Map(0x7f'1000'0000, 99, "/gone/liby.so");  // cannot be opened
+  Stack(1, {kLib + 0x210, kApp + 0x10});
+  Stack(2, {0x7f'1000'0234, kApp + 0x10});
+  Sample(1);
+  Sample(2);
+  const Profile profile = Finish();
+  EXPECT_THAT(Stacks(profile), ElementsAre("_start;[unknown] libx.so.1+0x1210",
+                                           "_start;[unknown] liby.so+0x1234"));
+  EXPECT_EQ(profile.accounting.frames, 4u);
+  EXPECT_EQ(profile.accounting.frames_unnamed, 2u);
+  EXPECT_EQ(profile.accounting.script_frames, 0u);
+}
+
+TEST_F(PipelineTest, VdsoIsAnImageWithoutAFile) {
+  Map(kApp, 1, "/bin/app");
+  pipeline().Handle(MapEvent{Tick(), kPid, {{kLib}, {kLib + 0x1000}}, {0}, {}, "[vdso]"});
+  Stack(1, {kLib + 0x10, kApp + 0x10});
+  Sample(1);
+  EXPECT_THAT(FinishedStacks(), ElementsAre("_start;[unknown] [vdso]+0x10"));
+}
+
+// --- Changes under a stack that is known -----------------------------------------------------------------
+
+TEST_F(PipelineTest, StackIsResolvedAnewWhenAMappingIsReplaced) {
+  Map(kApp, 1, "/bin/app");
+  Stack(1, WorkStack());
+  Sample(1);
+  Map(kApp, 4, "/bin/other");
+  Sample(1);
+  EXPECT_THAT(FinishedStacks(),
+              ElementsAre("_start;main;work", "other_start;other_main;other_work"));
+}
+
+TEST_F(PipelineTest, StackIsResolvedAnewWhenAMappingIsCut) {
+  Map(kApp, 1, "/bin/app");
+  Stack(1, WorkStack());
+  Sample(1);
+  Map(kApp + 0x200, 4, "/bin/other", kPid, 0x100, 0x1000);
+  Sample(1);
+  EXPECT_THAT(FinishedStacks(), ElementsAre("_start;main;work", "_start;main;other_start"));
+}
+
+TEST_F(PipelineTest, StackIsResolvedAnewAfterExec) {
+  Map(kApp, 1, "/bin/app");
+  Stack(1, WorkStack());
+  Sample(1);
+  Comm("other", /*exec=*/true);
+  Map(kApp, 4, "/bin/other");
+  Sample(1);
+  EXPECT_THAT(FinishedStacks(),
+              ElementsAre("_start;main;work", "other_start;other_main;other_work"));
+}
+
+TEST_F(PipelineTest, PidThatIsUsedAgainIsAnotherProcess) {
+  for (uint64_t inode : {1, 4}) {
+    pipeline().Handle(ForkEvent{Tick(), kPid, kPid, 1, 1});
+    Map(kApp, inode, inode == 1 ? "/bin/app" : "/bin/other");
+    if (inode == 1) Stack(1, WorkStack());
+    Sample(1);
+    pipeline().Handle(ExitEvent{Tick(), kPid, kPid});
+  }
+  EXPECT_THAT(FinishedStacks(),
+              ElementsAre("_start;main;work", "other_start;other_main;other_work"));
+}
+
+TEST_F(PipelineTest, ChildHasItsParentsMappings) {
+  Comm("parent");
+  Map(kApp, 1, "/bin/app");
+  pipeline().Handle(ForkEvent{Tick(), 101, 101, kPid, kPid});
+  Stack(1, WorkStack(), WalkEnd::kRoot, 101);
+  Sample(1, 0, 101);
+  const Profile profile = Finish();
+  EXPECT_THAT(Stacks(profile), ElementsAre("_start;main;work"));
+  EXPECT_EQ(profile.threads[0].pid, 101);
+  EXPECT_EQ(profile.String(profile.threads[0].process_name), "parent");
+}
+
+TEST_F(PipelineTest, MappingsThatNoEventToldOfAreReadOnce) {
+  Comm("app");
+  world_.maps[kPid] = {Mapped(kApp, 1, "/bin/app")};
+  Stack(1, WorkStack());
+  Sample(1);
+  Sample(1);
+  EXPECT_EQ(world_.maps_reads, 1);
+  EXPECT_THAT(FinishedStacks(), ElementsAre("_start;main;work", "_start;main;work"));
+}
+
+// What could not be found is not remembered as lost: a mapping may become known later.
+TEST_F(PipelineTest, UnknownAddressesAreLookedUpAgain) {
+  Map(kApp, 1, "/bin/app");
+  Stack(1, {kLib + 0x10, kApp + 0x110, kApp + 0x10});
+  Sample(1);
+  Map(kLib, 2, "/lib/libx.so");
+  Sample(1);
+  EXPECT_THAT(FinishedStacks(), ElementsAre("_start;main;[unknown]", "_start;main;lib_a"));
+}
+
+TEST_F(PipelineTest, UnknownAddressesDoNotMakeUsReadMapsAllTheTime) {
+  Map(kApp, 1, "/bin/app");
+  Stack(1, {kLib + 0x10, kApp + 0x10});
+  for (int i = 0; i < 150; ++i) Sample(1);  // 1 ms apart
+  EXPECT_EQ(world_.maps_reads, 1);
+  for (int i = 0; i < 150; ++i) Sample(1);
+  EXPECT_EQ(world_.maps_reads, 2);
+}
+
+// --- The end of a walk -------------------------------------------------------------------------------------
+
+TEST_F(PipelineTest, WalkThatBrokeIsShownAsTruncated) {
+  Map(kApp, 1, "/bin/app");
+  Stack(1, {kApp + 0x210, kApp + 0x110}, WalkEnd::kNotAscending);
+  Sample(1);
+  const Profile profile = Finish();
+  EXPECT_THAT(Stacks(profile), ElementsAre("[truncated];main;work"));
+  EXPECT_EQ(profile.accounting.rooted, 0u);
+  EXPECT_EQ(profile.accounting.frames, 2u);  // the marker is none
+  EXPECT_EQ(profile.accounting.walk_ends[static_cast<size_t>(WalkEnd::kNotAscending)], 1u);
+}
+
+TEST_F(PipelineTest, WalkThatBrokeInAThreadsFirstFunctionIsWhole) {
+  Map(kApp, 1, "/bin/app");
+  Stack(1, WorkStack(), WalkEnd::kNotAscending);
+  Sample(1);
+  const Profile profile = Finish();
+  EXPECT_THAT(Stacks(profile), ElementsAre("_start;main;work"));
+  EXPECT_EQ(profile.accounting.rooted, 1u);
+}
+
+TEST_F(PipelineTest, WalkThatEndsNearTheBaseInTheCLibraryIsWhole) {
+  Map(kApp, 1, "/bin/app");
+  Map(kLib, 2, "/lib/libc.so.6");
+  Stack(1, {kApp + 0x210, kApp + 0x110, kLib + 0x250}, WalkEnd::kNearBase);
+  Stack(2, {kApp + 0x210, kApp + 0x110}, WalkEnd::kNearBase);
+  Stack(3, {kApp + 0x210, kLib + 0x250}, WalkEnd::kUnreadable);
+  Sample(1);
+  Sample(2);
+  Sample(3);
+  const Profile profile = Finish();
+  EXPECT_THAT(Stacks(profile), ElementsAre("[unknown] libc.so.6+0x124f;main;work",
+                                           "[truncated];main;work",
+                                           "[truncated];[unknown] libc.so.6+0x124f;work"));
+  EXPECT_EQ(profile.accounting.rooted, 1u);
+}
+
+TEST_F(PipelineTest, AddressInNoCodeEndsTheStackThere) {
+  Map(kApp, 1, "/bin/app");
+  Stack(1, {kApp + 0x210, kApp + 0x110, 0x1234'5678, kApp + 0x10});
+  Sample(1);
+  EXPECT_THAT(FinishedStacks(), ElementsAre("[truncated];main;work"));
+}
+
+TEST_F(PipelineTest, StackAtTheDepthLimitIsCounted) {
+  Map(kApp, 1, "/bin/app");
+  Stack(1, {kApp + 0x210, kApp + 0x110}, WalkEnd::kDepthLimit);
+  Sample(1);
+  Sample(1);
+  const Profile profile = Finish();
+  EXPECT_EQ(profile.accounting.truncated_depth, 2u);
+  EXPECT_THAT(Stacks(profile), ElementsAre("[truncated];main;work", "[truncated];main;work"));
+}
+
+// --- Kernel frames -------------------------------------------------------------------------------------------
+
+class PipelineKernelTest : public PipelineTest {
+ protected:
+  PipelineKernelTest() {
+    world_.kallsyms = absl::StrCat(testing::TempDir(), "/kallsyms.", ::getpid());
+    std::ofstream(world_.kallsyms) << "ffffffff81000000 T entry_syscall\n"
+                                      "ffffffff81000100 T sys_write\n"
+                                      "ffffffff81000200 t copy\n";
+  }
+  ~PipelineKernelTest() override { std::remove(world_.kallsyms.c_str()); }
+};
+
+TEST_F(PipelineKernelTest, KernelFramesStandOnTheUserStack) {
+  Map(kApp, 1, "/bin/app");
+  Stack(1, WorkStack());
+  // Return addresses as well, but for the leaf: "copy" was called by the end of "sys_write".
+  pipeline().Handle(KernelStackEvent{
+      2, {0xffffffff81000210, 0xffffffff81000200, 0xffffffff81000010}});
+  Sample(1, 2);
+  Sample(0, 2);
+  const Profile profile = Finish();
+  EXPECT_THAT(Stacks(profile), ElementsAre("_start;main;work;entry_syscall;sys_write;copy",
+                                           "entry_syscall;sys_write;copy"));
+  EXPECT_EQ(profile.accounting.walk_ends[static_cast<size_t>(WalkEnd::kNoUserStack)], 1u);
+  EXPECT_EQ(profile.accounting.frames_unnamed, 0u);
+}
+
+TEST_F(PipelineTest, KernelFramesWithoutSymbolsAreKept) {
+  pipeline().Handle(KernelStackEvent{2, {0xffffffff81000210}});
+  Sample(0, 2);
+  const Profile profile = Finish();
+  EXPECT_THAT(Stacks(profile), ElementsAre("[unknown] [kernel]"));
+  EXPECT_EQ(profile.accounting.frames_unnamed, 1u);
+}
+
+// --- JIT code and runtimes -----------------------------------------------------------------------------------
+
+TEST_F(PipelineTest, PerfMapNamesAnonymousCode) {
+  Map(kApp, 1, "/bin/app");
+  MapAnonymous(kJit);
+  world_.perf_maps[kPid] = "7e00000100 80 JS:*hot /srv/app.js:3:1\n";
+  Stack(1, {kJit + 0x110, kApp + 0x10});
+  Stack(2, {kJit + 0x410, kApp + 0x10});
+  Sample(1);
+  Sample(2);
+  const Profile profile = Finish();
+  EXPECT_THAT(Stacks(profile),
+              ElementsAre("_start;JS:*hot /srv/app.js:3:1", "_start;[unknown] [jit]"));
+  EXPECT_EQ(profile.accounting.frames_unnamed, 1u);
+}
+
+TEST_F(PipelineTest, PerfMapThatGrowsNamesKnownStacksToo) {
+  Map(kApp, 1, "/bin/app");
+  MapAnonymous(kJit);
+  world_.perf_maps[kPid] = "7e00000100 80 first\n";
+  Stack(1, {kJit + 0x110, kApp + 0x10});
+  Sample(1);
+  world_.AppendPerfMap(kPid, "7e00000100 80 second\n");
+  Sample(1);
+  EXPECT_THAT(FinishedStacks(), ElementsAre("_start;first", "_start;second"));
+}
+
+TEST_F(PipelineTest, PerfMapOfADeadProcessIsNotItsSuccessors) {
+  for (const char* name : {"old", "new"}) {
+    world_.perf_maps[kPid] = absl::StrCat("7e00000100 80 ", name, "\n");
+    pipeline().Handle(ForkEvent{Tick(), kPid, kPid, 1, 1});
+    MapAnonymous(kJit);
+    Stack(1, {kJit + 0x110});
+    Sample(1);
+    pipeline().Handle(ExitEvent{Tick(), kPid, kPid});
+  }
+  EXPECT_THAT(FinishedStacks(), ElementsAre("old", "new"));
+}
+
+TEST_F(PipelineTest, RuntimesFunctionsHaveTheNamesOfTheirRecords) {
+  StartFakeRuntime();
+  Symbol(5, "render");
+  RuntimeStack(1, {{.address = kJit + 0x10, .symbol = 5, .kind = RawFrame::Kind::kRuntime},
+                   {.address = kApp + 0x210},
+                   {.address = kApp + 0x10}});
+  Sample(1);
+  const Profile profile = Finish();
+  EXPECT_THAT(Stacks(profile), ElementsAre("_start;run;render app.fake:3"));
+  EXPECT_EQ(profile.accounting.script_frames, 1u);
+  EXPECT_EQ(profile.accounting.script_frames_unnamed, 0u);
+}
+
+TEST_F(PipelineTest, SinkLearnsTheRuntimesLayoutAndCode) {
+  StartFakeRuntime();
+  EXPECT_THAT(pipeline().runtimes().recognised(), ElementsAre("fake 1"));
+  EXPECT_EQ(world_.layouts[0], 1);
+  const jp_process& process = world_.processes.at(kPid);
+  ASSERT_EQ(process.range_count, 2u);
+  EXPECT_EQ(process.ranges[0].begin, kApp + 0x100);  // fake_runtime_code
+  EXPECT_EQ(process.ranges[0].end, kApp + 0x200);
+  EXPECT_EQ(process.ranges[0].kind, JP_RANGE_IMAGE);
+  EXPECT_EQ(process.ranges[1].begin, kJit);
+  EXPECT_EQ(process.ranges[1].kind, JP_RANGE_JIT);
+  pipeline().Handle(ExitEvent{Tick(), kPid, kPid});
+  EXPECT_EQ(world_.processes.count(kPid), 0u);
+}
+
+TEST_F(PipelineTest, RuntimeLivesAsLongAsAnyThread) {
+  StartFakeRuntime();
+  pipeline().Handle(ForkEvent{Tick(), kPid, kPid + 1, kPid, kPid});
+  pipeline().Handle(ExitEvent{Tick(), kPid, kPid});  // the main thread
+  Symbol(5, "render");
+  RuntimeStack(1, {{.address = kJit + 0x10, .symbol = 5, .kind = RawFrame::Kind::kRuntime}});
+  Sample(1);
+  EXPECT_EQ(world_.processes.count(kPid), 1u);
+  pipeline().Handle(ExitEvent{Tick(), kPid, kPid + 1});
+  EXPECT_EQ(world_.processes.count(kPid), 0u);
+  EXPECT_THAT(FinishedStacks(), ElementsAre("render app.fake:3"));
+}
+
+TEST_F(PipelineTest, WithoutHelpersNoRuntimeIsLookedFor) {
+  options_.use_helpers = false;
+  StartFakeRuntime();
+  world_.perf_maps[kPid] = "7e00000100 80 by map\n";
+  Stack(1, {kJit + 0x110, kApp + 0x10});
+  Sample(1);
+  EXPECT_TRUE(pipeline().runtimes().recognised().empty());
+  EXPECT_TRUE(world_.processes.empty());
+  EXPECT_THAT(FinishedStacks(), ElementsAre("_start;by map"));
+}
+
+TEST_F(PipelineTest, RuntimeThatCannotBeReadIsSaid) {
+  world_.File(5, Program({"_start", "fake_runtime_broken"}));
+  Map(kApp, 5, "/bin/fake");
+  EXPECT_THAT(pipeline().runtimes().rejected(), ElementsAre("fake 2 is too new"));
+  EXPECT_TRUE(pipeline().runtimes().recognised().empty());
+}
+
+TEST_F(PipelineTest, FramesThatTheHelperDidNotNameSayWhy) {
+  StartFakeRuntime();
+  RuntimeStack(1, {{.address = kJit + 0x10,
+                    .kind = RawFrame::Kind::kUnresolved,
+                    .detail = JP_UNREADABLE},
+                   {.address = kJit + 0x10, .kind = RawFrame::Kind::kUnresolved,
+                    .detail = JP_CORRUPT},
+                   {.address = kJit + 0x10, .symbol = 77, .kind = RawFrame::Kind::kRuntime},
+                   {.address = kApp + 0x10}});
+  Sample(1);
+  const Profile profile = Finish();
+  EXPECT_THAT(Stacks(profile),
+              ElementsAre("_start;[fake: name lost];[fake: not understood];[fake: unreadable]"));
+  EXPECT_EQ(profile.accounting.script_frames, 3u);
+  EXPECT_EQ(profile.accounting.script_frames_unnamed, 3u);
+  EXPECT_EQ(profile.accounting.frames_unnamed, 3u);
+}
+
+TEST_F(PipelineTest, DamagedSymbolRecordNamesNothing) {
+  StartFakeRuntime();
+  pipeline().Handle(SymbolEvent{5, kPid, 1, {1, 2, 3}});
+  pipeline().Handle(SymbolEvent{6, kPid, 9, {}});  // of no runtime
+  pipeline().Handle(SymbolEvent{7, 555, 1, {}});   // of a process without one
+  RuntimeStack(1, {{.address = kJit + 0x10, .symbol = 5, .kind = RawFrame::Kind::kRuntime}});
+  Sample(1);
+  EXPECT_THAT(FinishedStacks(), ElementsAre("[fake: name lost]"));
+}
+
+TEST_F(PipelineTest, BuiltinsAreNamedByTheirImageAndPlumbingIsLeftOut) {
+  world_.File(6, Program({"_start", "fake_runtime_code", "plumbing_entry", "sort"}));
+  world_.maps[kPid] = {Mapped(kApp, 6, "/bin/fake")};
+  Map(kApp, 6, "/bin/fake");
+  const auto builtin = RawFrame::Kind::kBuiltin;
+  RuntimeStack(1, {{.address = kApp + 0x310, .kind = builtin},
+                   {.address = kApp + 0x210, .kind = builtin},
+                   {.address = kApp + 0x10}});
+  Sample(1);
+  const Profile profile = Finish();
+  EXPECT_THAT(Stacks(profile), ElementsAre("_start;builtin sort"));
+  EXPECT_EQ(profile.accounting.frames, 2u);
+  EXPECT_EQ(profile.accounting.frames_unnamed, 0u);
+}
+
+TEST_F(PipelineTest, BuiltinOfNoRuntimeIsNativeCode) {
+  Map(kApp, 1, "/bin/app");
+  StackEvent stack{1, kPid, WalkEnd::kRoot, {}};
+  stack.frames.push_back({.address = kApp + 0x210, .kind = RawFrame::Kind::kBuiltin, .runtime = 9});
+  pipeline().Handle(stack);
+  Sample(1);
+  EXPECT_THAT(FinishedStacks(), ElementsAre("work"));
+}
+
+TEST_F(PipelineTest, HelperThatUnderstandsNothingIsNotAskedAnyMore) {
+  StartFakeRuntime();
+  ASSERT_EQ(world_.processes.count(kPid), 1u);
+  for (uint32_t number = 1; number <= 64; ++number) {
+    RuntimeStack(number, {{.address = kJit + number,
+                           .kind = RawFrame::Kind::kUnresolved,
+                           .detail = JP_CORRUPT}});
+    Sample(number);
+  }
+  EXPECT_EQ(world_.processes.count(kPid), 0u);
+  ASSERT_EQ(pipeline().runtimes().rejected().size(), 1u);
+  EXPECT_THAT(pipeline().runtimes().rejected()[0], testing::HasSubstr("fake 1 of pid 100"));
+}
+
+TEST_F(PipelineTest, HelperThatMissesAFewFramesIsKept) {
+  StartFakeRuntime();
+  Symbol(1000, "render");
+  for (uint32_t number = 1; number <= 200; ++number) {
+    RuntimeStack(number,
+                 {{.address = kJit + number, .kind = RawFrame::Kind::kUnresolved,
+                   .detail = JP_CORRUPT},
+                  {.address = kJit + number, .symbol = 1000, .kind = RawFrame::Kind::kRuntime}});
+    Sample(number);
+  }
+  EXPECT_EQ(world_.processes.count(kPid), 1u);
+}
+
+// --- Accounting ----------------------------------------------------------------------------------------------
+
+TEST_F(PipelineTest, EverySampleIsKeptOrCounted) {
+  Map(kApp, 1, "/bin/app");
+  Stack(1, WorkStack());
+  Sample(1);
+  Sample(1);
+  Sample(99);     // its stack never came
+  Sample(1, 98);  // its kernel stack never came
+  pipeline().Handle(LostEvent{LostEvent::What::kSamples, 5});
+  pipeline().Handle(LostEvent{LostEvent::What::kSideband, 3});
+  const Profile profile = Finish({.samples_taken = 20, .samples_lost = 7});
+  const Accounting& a = profile.accounting;
+  EXPECT_EQ(a.taken, 20u);
+  EXPECT_EQ(a.kept, 2u);
+  EXPECT_EQ(a.dropped_queue_full, 5u);
+  EXPECT_EQ(a.dropped_ring_full, 7u);
+  // Two whose stack did not come, and four of which nobody knows.
+  EXPECT_EQ(a.dropped_no_stack, 6u);
+  EXPECT_EQ(a.sideband_lost, 3u);
+  EXPECT_EQ(a.kept + a.dropped_queue_full + a.dropped_ring_full + a.dropped_no_stack, a.taken);
+  EXPECT_EQ(profile.samples.size(), 2u);
+  // Walk ends are of the samples that were kept.
+  uint64_t ends = 0;
+  for (uint64_t n : a.walk_ends) ends += n;
+  EXPECT_EQ(ends, a.kept);
+}
+
+TEST_F(PipelineTest, FramesCountOnceForEachSampleTheyAreIn) {
+  Map(kApp, 1, "/bin/app");
+  Stack(1, WorkStack());
+  Stack(2, {kApp + 0x310, kApp + 0x110, kApp + 0x10});
+  Sample(1);
+  Sample(1);
+  Sample(2);
+  const Profile profile = Finish();
+  EXPECT_EQ(profile.accounting.frames, 9u);
+  EXPECT_EQ(profile.accounting.rooted, 3u);
+  EXPECT_EQ(profile.stacks.size(), 4u);  // _start, main, and the two leaves
+}
+
+TEST_F(PipelineTest, SampleWithoutAnyStackIsASampleStill) {
+  Comm("app");
+  Sample(0);
+  const Profile profile = Finish();
+  EXPECT_THAT(Stacks(profile), ElementsAre(""));
+  EXPECT_EQ(profile.accounting.kept, 1u);
+}
+
+TEST_F(PipelineTest, ProcessThatNobodySpokeOfHasItsNumberForAName) {
+  Stack(1, {0x1234});
+  Sample(1);
+  const Profile profile = Finish();
+  EXPECT_THAT(Stacks(profile), ElementsAre("[unknown]"));
+  EXPECT_EQ(profile.String(profile.threads[0].process_name), "pid 100");
+}
+
+TEST_F(PipelineTest, TimesAreCountedFromTheRecordingsBegin) {
+  Comm("app");
+  Sample(0);
+  const Profile profile = Finish({.start_time_ns = 1'700'000'000'000'000'000,
+                                  .start_monotonic_ns = 1'000'000'000,
+                                  .duration_ns = 5'000'000});
+  EXPECT_EQ(profile.samples[0].time_ns, 2'000'000);
+  EXPECT_EQ(profile.start_time_ns, 1'700'000'000'000'000'000);
+  EXPECT_EQ(profile.duration_ns, 5'000'000);
+}
+
+}  // namespace
+}  // namespace jprof
