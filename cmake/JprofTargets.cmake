@@ -3,8 +3,11 @@
 
 find_program(JPROF_CCACHE ccache)
 if(JPROF_CCACHE)
-  set(CMAKE_C_COMPILER_LAUNCHER ${JPROF_CCACHE})
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${JPROF_CCACHE})
+  # One cache for all clones and build directories.
+  set(launcher ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} CCACHE_NOHASHDIR=1
+      ${JPROF_CCACHE})
+  set(CMAKE_C_COMPILER_LAUNCHER ${launcher})
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${launcher})
 endif()
 
 add_library(jprof_flags INTERFACE)
@@ -40,6 +43,11 @@ function(jprof_test name)
   target_link_libraries(${name} PRIVATE jprof_flags ${ARG_DEPS} GTest::gmock GTest::gtest_main)
   target_compile_definitions(${name} PRIVATE
     JPROF_SOURCE_DIR="${PROJECT_SOURCE_DIR}" JPROF_BINARY_DIR="${PROJECT_BINARY_DIR}")
+  # The tests' own code need not be fast, but there is much of it to compile.
+  target_compile_options(${name} PRIVATE -O0)
+  if(JPROF_SANITIZE AND "live" IN_LIST ARG_LABELS)
+    set_target_properties(${name} PROPERTIES EXCLUDE_FROM_ALL ON)
+  endif()
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES LABELS "unit;${ARG_LABELS}" TIMEOUT 300)
 endfunction()
@@ -56,7 +64,7 @@ function(jprof_fuzzer name)
   target_link_options(${name} PRIVATE -fsanitize=fuzzer)
   set(findings ${PROJECT_BINARY_DIR}/fuzz-findings/${name})
   file(MAKE_DIRECTORY ${findings})
-  add_test(NAME ${name} COMMAND ${name} -max_total_time=20 -timeout=1 -rss_limit_mb=512
+  add_test(NAME ${name} COMMAND ${name} -max_total_time=15 -timeout=10 -rss_limit_mb=512
     -artifact_prefix=${findings}/ ${findings} ${PROJECT_SOURCE_DIR}/tests/fuzz/corpus/${name})
   set_tests_properties(${name} PROPERTIES LABELS fuzz TIMEOUT 120)
 endfunction()
