@@ -27,6 +27,7 @@ namespace {
 
 constexpr uint64_t kMaxSourceUnits = uint64_t{16} << 20;
 constexpr size_t kMaxScripts = 4096;
+constexpr size_t kMaxLines = size_t{16} << 20;  // of all scripts: 64 MiB
 constexpr int kMaxStringPieces = 1024;
 constexpr size_t kReadUnits = 16384;
 
@@ -96,6 +97,7 @@ class V8Instance : public RuntimeInstance {
   absl::flat_hash_map<std::tuple<uint32_t, uint64_t, uint8_t, bool>, Located> located_;
   // By (script id, script address): two isolates of a process may use one id for two scripts.
   absl::flat_hash_map<std::pair<uint64_t, uint64_t>, LineTable> scripts_;
+  size_t lines_kept_ = 0;  // in scripts_
 };
 
 absl::StatusOr<V8Instance::Function> V8Instance::ReadRecord(std::span<const uint8_t> bytes) {
@@ -153,6 +155,13 @@ std::optional<uint64_t> V8Instance::BytecodeOf(uint64_t shared) const {
 std::vector<ScriptPosition> V8Instance::Positions(const Function& function, const RawFrame& frame) {
   const uint64_t shared = function.symbol.identity;
   if (frame.detail == JP_V8_BYTECODE) {
+    // The collector may have put another function where this one was.
+    const Function* now = FindShared(shared);
+    if (now == nullptr || now->name.name != function.name.name ||
+        now->symbol.words[JP_V8_START] != function.symbol.words[JP_V8_START] ||
+        now->symbol.words[JP_V8_SCRIPT_ID] != function.symbol.words[JP_V8_SCRIPT_ID]) {
+      return {};
+    }
     auto bytecode = BytecodeOf(shared);
     if (!bytecode) return {};
     auto position = positions_.Interpreted(*bytecode, frame.address << 32);
@@ -258,7 +267,11 @@ const LineTable* V8Instance::FindLines(const jp_symbol& symbol) {
   const std::optional<uint64_t> source = SourceNow(symbol);
   if (!source || !AppendString(*source, lines) || SourceNow(symbol) != source) return nullptr;
   // Programs with so many scripts make them by eval; starting over keeps the memory bounded.
-  if (scripts_.size() >= kMaxScripts) scripts_.clear();
+  if (scripts_.size() >= kMaxScripts || lines_kept_ + lines.size() > kMaxLines) {
+    scripts_.clear();
+    lines_kept_ = 0;
+  }
+  lines_kept_ += lines.size();
   return &scripts_.emplace(key, std::move(lines)).first->second;
 }
 

@@ -32,6 +32,7 @@ class LineTable {
   uint32_t LineOf(uint32_t position) const;
   // 1-based column, in UTF-16 units; 0 when the position lies behind the end.
   uint32_t ColumnOf(uint32_t position) const;
+  size_t size() const { return starts_.size(); }
 
  private:
   std::vector<uint32_t> starts_;

@@ -96,24 +96,25 @@ const Tier kTiers[] = {
     {"baseline", {"--no-opt", "--sparkplug", "--always-sparkplug"}},
 };
 
+Child Start(const std::string& node, absl::string_view script,
+            const std::vector<std::string>& flags) {
+  // The scripts collect garbage before they say "ready": what they are made of has come to rest.
+  std::vector<std::string> command = {node, "--expose-gc"};
+  command.insert(command.end(), flags.begin(), flags.end());
+  command.push_back(ScriptPath(script));
+  auto child = Child::SpawnReady(command);
+  EXPECT_TRUE(child.ok()) << child.status();
+  return *std::move(child);
+}
+
 class LiveV8Test : public testing::TestWithParam<std::tuple<std::string, size_t>> {
  protected:
   void SetUp() override {
     if (std::string why = WhyNoNode(node()); !why.empty()) GTEST_SKIP() << why;
   }
   std::string node() const { return std::get<0>(GetParam()); }
-
-  Child Run(absl::string_view script, std::vector<std::string> flags) {
-    // The scripts collect garbage before they say "ready": what they are made of has come to rest.
-    std::vector<std::string> command = {node(), "--expose-gc"};
-    command.insert(command.end(), flags.begin(), flags.end());
-    command.push_back(ScriptPath(script));
-    auto child = Child::SpawnReady(command);
-    EXPECT_TRUE(child.ok()) << child.status();
-    return *std::move(child);
-  }
   Child RunInTier(absl::string_view script) {
-    return Run(script, kTiers[std::get<1>(GetParam())].flags);
+    return Start(node(), script, kTiers[std::get<1>(GetParam())].flags);
   }
 };
 
@@ -200,11 +201,20 @@ TEST_P(LiveV8Test, KernelHalfGivesTheSameNames) {
   EXPECT_GT(samples, 0u);
 }
 
+class HotV8Test : public testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override {
+    if (std::string why = WhyNoNode(GetParam()); !why.empty()) GTEST_SKIP() << why;
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(Node, HotV8Test, testing::ValuesIn(TestNodes()),
+                         [](const auto& test) { return TestNameOf(test.param); });
+
 // Each function is compiled, and left and entered all the time: at any instant a stack shows the
 // chain from its outer end.
-TEST_P(LiveV8Test, CompiledFunctionsOfAHotChainKeepTheirNames) {
-  if (std::get<1>(GetParam()) != 0) GTEST_SKIP() << "the optimizing tier is the default's";
-  Child child = Run("hot_chain.js", {"--no-turbo-inlining"});
+TEST_P(HotV8Test, CompiledFunctionsKeepTheirNames) {
+  Child child = Start(GetParam(), "hot_chain.js", {"--no-turbo-inlining"});
   const std::vector<std::string> chain = HotChain();
   const auto expect_prefix = [&](const std::vector<std::string>& functions) {
     const std::vector<std::string> seen = Below(functions, "hotOuter");

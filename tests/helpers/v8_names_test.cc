@@ -1,0 +1,221 @@
+#include "helpers/v8/v8_names.h"
+
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/helpers/v8_heap.h"
+
+namespace jprof::v8 {
+namespace {
+
+// --- LineTable -----------------------------------------------------------------------------------------
+
+// The line of each position of `text`, end included, appended in pieces of `piece` units.
+std::vector<uint32_t> Lines(std::u16string_view text, size_t piece) {
+  LineTable table;
+  for (size_t at = 0; at < text.size(); at += piece) table.Append(text.substr(at, piece));
+  std::vector<uint32_t> lines;
+  for (uint32_t i = 0; i <= text.size(); ++i) lines.push_back(table.LineOf(i));
+  return lines;
+}
+
+TEST(LineTableTest, EveryTerminatorOfJavaScriptEndsALine) {
+  using Expected = std::vector<uint32_t>;
+  for (size_t piece : {1, 2, 3, 100}) {
+    EXPECT_EQ(Lines(u"a\nb", piece), (Expected{1, 1, 2, 2})) << piece;
+    EXPECT_EQ(Lines(u"a\rb", piece), (Expected{1, 1, 2, 2})) << piece;
+    EXPECT_EQ(Lines(u"a\r\nb", piece), (Expected{1, 1, 1, 2, 2})) << piece;
+    EXPECT_EQ(Lines(u"a\u2028b", piece), (Expected{1, 1, 2, 2})) << piece;
+    EXPECT_EQ(Lines(u"a\u2029b", piece), (Expected{1, 1, 2, 2})) << piece;
+    EXPECT_EQ(Lines(u"\n\n\n", piece), (Expected{1, 2, 3, 4})) << piece;
+    EXPECT_EQ(Lines(u"\r\r\n\n", piece), (Expected{1, 2, 2, 3, 4})) << piece;
+    EXPECT_EQ(Lines(u"\n\r\n", piece), (Expected{1, 2, 2, 3})) << piece;
+    EXPECT_EQ(Lines(u"\r\n\r\n", piece), (Expected{1, 1, 2, 2, 3})) << piece;
+    EXPECT_EQ(Lines(u"", piece), (Expected{1})) << piece;
+    // Terminators elsewhere, but not here.
+    EXPECT_EQ(Lines(u"\v\f\u0085\u2027\u202a", piece), (Expected{1, 1, 1, 1, 1, 1})) << piece;
+  }
+}
+
+TEST(LineTableTest, PositionBehindTheEndHasNoLine) {
+  LineTable table;
+  table.Append(u"a\nb");
+  EXPECT_EQ(table.LineOf(3), 2u);
+  EXPECT_EQ(table.LineOf(4), 0u);
+  EXPECT_EQ(table.LineOf(UINT32_MAX), 0u);
+  EXPECT_EQ(table.ColumnOf(4), 0u);
+}
+
+TEST(LineTableTest, ColumnsCountUtf16Units) {
+  LineTable table;
+  table.Append(u"ab\r\n🦊c");
+  EXPECT_EQ(table.ColumnOf(0), 1u);
+  EXPECT_EQ(table.ColumnOf(1), 2u);
+  EXPECT_EQ(table.ColumnOf(4), 1u);
+  EXPECT_EQ(table.ColumnOf(6), 3u);
+}
+
+// --- Builtins ------------------------------------------------------------------------------------------
+
+TEST(V8BuiltinTest, FunctionsOfTheLibraryHaveTheirNames) {
+  for (const char* name : {"ArrayMap", "ArrayPrototypeSort", "StringPrototypeReplace",
+                           "PromiseFulfillReactionJob", "AsyncFunctionAwaitResolveClosure",
+                           "LoadIC", "RunMicrotasks"}) {
+    auto described = DescribeV8Builtin(std::string("Builtins_") + name);
+    ASSERT_TRUE(described.has_value()) << name;
+    EXPECT_EQ(described->name, name);
+    EXPECT_EQ(described->kind, FrameKind::kBuiltin);
+  }
+}
+
+TEST(V8BuiltinTest, PlumbingIsLeftOut) {
+  for (const char* name :
+       {"InterpreterEntryTrampoline", "InterpreterEntryTrampolineForProfiling", "JSEntry",
+        "JSConstructEntry", "JSRunMicrotasksEntry", "CEntry_Return1_ArgvOnStack_NoBuiltinExit",
+        "LdaNamedPropertyHandler", "CallProperty1WideHandler", "StarExtraWideHandler",
+        "InterpreterPushArgsThenCall", "BaselineOutOfLinePrologue",
+        "BaselineOrInterpreterEnterAtBytecode", "InterpreterOnStackReplacement"}) {
+    EXPECT_FALSE(DescribeV8Builtin(std::string("Builtins_") + name).has_value()) << name;
+  }
+}
+
+// --- Names and lines of records ----------------------------------------------------------------------
+
+class V8NamesTest : public testing::Test {
+ protected:
+  V8NamesTest() : instance_(MakeV8Instance(heap_.Image(), heap_.memory())) {}
+
+  // The record of a function at position `start` of a script as it is now.
+  std::vector<uint8_t> Record(uint64_t script, uint64_t start) {
+    const jp_v8_layout& l = heap_.layout();
+    const auto field = [&](uint16_t offset) {
+      return *heap_.memory().ReadValue<uint64_t>(Address{script - 1 + offset});
+    };
+    jp_symbol symbol = {};
+    symbol.number = ++number_;
+    symbol.words[JP_V8_START] = start;
+    symbol.words[JP_V8_SCRIPT_OBJECT] = script;
+    symbol.words[JP_V8_SCRIPT_ID] = field(l.script_id) >> 32;
+    symbol.words[JP_V8_SCRIPT_SOURCE] = field(l.script_source);
+    symbol.words[JP_V8_LINE_OFFSET] = field(l.script_line_offset) >> 32;
+    const jp_chunk chunk = {JP_V8_NAME, JP_ENCODING_LATIN1, 1};
+    symbol.text_bytes = sizeof(chunk) + 1;
+    std::vector<uint8_t> bytes(sizeof(symbol) + symbol.text_bytes);
+    std::memcpy(bytes.data(), &symbol, sizeof(symbol));
+    std::memcpy(bytes.data() + sizeof(symbol), &chunk, sizeof(chunk));
+    bytes.back() = 'f';
+    return bytes;
+  }
+  uint32_t LineIn(const std::vector<uint8_t>& record) {
+    auto name = instance_->Describe(record);
+    EXPECT_TRUE(name.ok()) << name.status();
+    if (!name.ok()) return 999;
+    EXPECT_EQ(name->name, "f");
+    return name->start_line;
+  }
+  uint64_t ScriptOf(uint64_t source, int32_t line_offset = 0) {
+    return heap_.Script(V8Heap::ScriptSpec{.source = source, .id = ++id_,
+                                           .line_offset = line_offset});
+  }
+  uint32_t Line(uint64_t source, uint64_t start) { return LineIn(Record(ScriptOf(source), start)); }
+
+  V8Heap heap_{20};
+  std::unique_ptr<RuntimeInstance> instance_;
+  uint32_t number_ = 0;
+  int32_t id_ = 0;
+};
+
+TEST_F(V8NamesTest, LinesOfSourcesInEveryRepresentation) {
+  const uint64_t one = heap_.OneByte("a\nb\n"), two = heap_.OneByte("c\nd\n");
+  EXPECT_EQ(Line(one, 2), 2u);
+  EXPECT_EQ(Line(heap_.TwoByte(u"名\n前\u2028x"), 4), 3u);
+  EXPECT_EQ(Line(heap_.ExternalOneByte("a\nb\nc"), 4), 3u);
+  EXPECT_EQ(Line(heap_.ExternalOneByte("a\nb\nc", /*cached=*/false), 4), 3u);
+  EXPECT_EQ(Line(heap_.ExternalTwoByte(u"名\n前\nx"), 4), 3u);
+  EXPECT_EQ(Line(heap_.ExternalTwoByte(u"名\n前\nx", /*cached=*/false), 4), 3u);
+  EXPECT_EQ(Line(heap_.Cons(one, two), 6), 4u);
+  EXPECT_EQ(Line(heap_.Cons(heap_.Cons(one, heap_.TwoByte(u"名\n")), two), 6), 4u);
+  EXPECT_EQ(Line(heap_.Thin(heap_.Cons(one, two)), 6), 4u);
+  EXPECT_EQ(Line(heap_.Sliced(heap_.Cons(heap_.OneByte("a\nb\nc\nd\n"), heap_.OneByte("")), 2, 6), 2), 2u);
+  EXPECT_EQ(Line(heap_.Sliced(heap_.TwoByte(u"名\n前\nx\n"), 2, 4), 2), 2u);
+}
+
+TEST_F(V8NamesTest, ReturnAndNewlineMayBeInTwoPieces) {
+  const uint64_t cons = heap_.Cons(heap_.OneByte("a\r"), heap_.OneByte("\nb"));
+  EXPECT_EQ(Line(cons, 3), 2u);
+}
+
+TEST_F(V8NamesTest, SourceIsReadOncePerScript) {
+  std::string text;
+  for (int i = 0; i < 1000; ++i) text += "line\n";
+  const uint64_t script = ScriptOf(heap_.OneByte(text));
+  EXPECT_EQ(LineIn(Record(script, 4999)), 1000u);
+  const std::vector<uint8_t> other = Record(script, 0);
+  const uint64_t reads = heap_.memory().reads();
+  EXPECT_EQ(LineIn(other), 1u);
+  EXPECT_EQ(heap_.memory().reads(), reads);
+}
+
+TEST_F(V8NamesTest, LineOffsetIsAdded) {
+  EXPECT_EQ(LineIn(Record(ScriptOf(heap_.OneByte("a\nb"), 10), 2)), 12u);
+}
+
+TEST_F(V8NamesTest, UnknownPositionHasNoLine) {
+  const uint64_t script = ScriptOf(heap_.OneByte("a\nb"));
+  EXPECT_EQ(LineIn(Record(script, ~uint64_t{0})), 0u);
+  EXPECT_EQ(LineIn(Record(script, 4)), 0u);
+}
+
+TEST_F(V8NamesTest, ScriptThatMovedAwayHasNoLine) {
+  const uint64_t script = ScriptOf(heap_.OneByte("a\nb"));
+  const std::vector<uint8_t> record = Record(script, 2);
+  const auto in_its_place = [&](uint64_t map) {
+    heap_.Set(script, 0, map);
+    return LineIn(record);
+  };
+  EXPECT_EQ(in_its_place(heap_.Map(900)), 0u);          // another object
+  EXPECT_EQ(in_its_place(0x2000'0000'1000), 0u);        // a forwarding address
+  EXPECT_EQ(in_its_place(0xdead'0001), 0u);             // nothing that can be read
+  EXPECT_EQ(in_its_place(heap_.Map(heap_.layout().script_type)), 2u);
+}
+
+TEST_F(V8NamesTest, AnotherScriptInItsPlaceIsNotTakenForIt) {
+  const uint64_t script = ScriptOf(heap_.OneByte("a\nb"));
+  const std::vector<uint8_t> record = Record(script, 2);
+  heap_.Set(script, heap_.layout().script_id, V8Heap::Smi(4444));
+  EXPECT_EQ(LineIn(record), 0u);
+}
+
+TEST_F(V8NamesTest, SourcesThatLieHaveNoLineAndEnd) {
+  const jp_v8_layout& l = heap_.layout();
+  EXPECT_EQ(Line(heap_.Undefined(), 0), 0u);
+  EXPECT_EQ(Line(V8Heap::Smi(5), 0), 0u);
+  const uint64_t thin = heap_.Thin(heap_.OneByte("a\nb"));
+  heap_.Set(thin, l.thin_actual, thin);
+  EXPECT_EQ(Line(thin, 0), 0u);
+  const uint64_t cons = heap_.Cons(heap_.OneByte("a\n"), heap_.OneByte("b\n"));
+  heap_.Set(cons, l.cons_first, cons).Set(cons, l.cons_second, cons);
+  const uint64_t before = heap_.memory().reads();
+  EXPECT_EQ(Line(cons, 0), 0u);
+  EXPECT_LT(heap_.memory().reads() - before, 10'000u);
+  for (int32_t length : {-1, INT32_MIN, INT32_MAX, 1 << 24}) {
+    const uint64_t lying = heap_.OneByte("a\nb");
+    heap_.Set(lying, l.string_length, length);
+    EXPECT_EQ(Line(lying, 0), 0u) << length;
+  }
+  EXPECT_EQ(Line(heap_.Sliced(heap_.OneByte("a\nb"), -1, 2), 0), 0u);
+  EXPECT_EQ(Line(heap_.Sliced(heap_.OneByte("a\nb"), 4, 2), 0), 0u);
+}
+
+TEST_F(V8NamesTest, DamagedRecordIsDataLoss) {
+  EXPECT_EQ(instance_->Describe({}).status().code(), absl::StatusCode::kDataLoss);
+  std::vector<uint8_t> record = Record(ScriptOf(heap_.OneByte("a")), 0);
+  record.pop_back();
+  EXPECT_EQ(instance_->Describe(record).status().code(), absl::StatusCode::kDataLoss);
+}
+
+}  // namespace
+}  // namespace jprof::v8

@@ -1,0 +1,118 @@
+// The native walk with the V8 helper, over memory that the input makes up: it ends, reads no more
+// than its bounds allow, and hands out records that can be read.
+//
+// The input is four bytes that choose pc, fp and the version, then memory: 64-bit words from kBase
+// on, which wrap around, so that every pointer into the window leads to something. A word is written
+// in one byte, or in nine: `t` below 0xf0 is a tagged pointer to word t, 0xf0 to 0xfe a small integer,
+// 0xff takes the next eight bytes as they are.
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "helpers/native_runner.h"
+#include "helpers/symbol_record.h"
+#include "helpers/v8/v8_names.h"
+#include "jprof_runtimes.h"
+#include "profiler/process/memory_reader.h"
+#include "tests/helpers/v8_heap.h"
+
+namespace jprof {
+namespace {
+
+constexpr uint64_t kBase = 0x10000;
+constexpr size_t kWords = 4096;
+
+class FuzzedMemory : public MemoryReader {
+ public:
+  FuzzedMemory(const uint8_t* data, size_t size) {
+    while (size > 0 && words_.size() < kWords) {
+      const uint8_t t = *data++;
+      --size;
+      if (t < 0xf0) {
+        words_.push_back(kBase + t * 8u + 1);
+      } else if (t < 0xff) {
+        words_.push_back(uint64_t{t - 0xf0u} << 32);
+      } else {
+        uint64_t word = 0;
+        const size_t taken = size < 8 ? size : 8;
+        std::memcpy(&word, data, taken);
+        data += taken;
+        size -= taken;
+        words_.push_back(word);
+      }
+    }
+    if (words_.empty()) words_.push_back(0);
+  }
+
+  size_t Read(Address address, std::span<std::byte> out) const override {
+    ++reads_;
+    bytes_ += out.size();
+    // Within the window words repeat; outside nothing is mapped.
+    if (address.value < kBase || address.value >= kBase + kWords * 8) return 0;
+    for (size_t i = 0; i < out.size(); ++i) {
+      const uint64_t at = address.value - kBase + i;
+      if (at >= kWords * 8) return i;
+      const uint64_t word = words_[at / 8 % words_.size()];
+      out[i] = static_cast<std::byte>(word >> (at % 8 * 8));
+    }
+    return out.size();
+  }
+  uint64_t reads() const { return reads_; }
+  uint64_t bytes() const { return bytes_; }
+
+ private:
+  std::vector<uint64_t> words_;
+  mutable uint64_t reads_ = 0;
+  mutable uint64_t bytes_ = 0;
+};
+
+void Check(bool condition) {
+  if (!condition) std::abort();
+}
+
+}  // namespace
+}  // namespace jprof
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  using namespace jprof;  // NOLINT: a fuzz target is C, its body is not
+  if (size < 4) return 0;
+  constexpr int kMajors[] = {18, 20, 22, 24};
+  V8Heap heap(kMajors[data[0] % 4]);
+  jp_process process = V8Stack::process();
+  // Code everywhere, so that each frame asks the helper; which kind is the input's choice.
+  process.ranges[data[0] / 4 % 2].begin = 0;
+  process.ranges[data[0] / 4 % 2].end = uint64_t{1} << 47;
+  const Registers registers = {.pc = kBase + data[1],
+                               .sp = kBase + data[2] * 8u,
+                               .fp = kBase + data[2] * 8u + data[3] % 16u,
+                               .stack_base = kBase + data[3] * 128u};
+  const FuzzedMemory memory(data + 4, size - 4);
+
+  const RuntimeImage image = heap.Image();
+  NativeRunner runner(BuiltinRuntimes(), memory, {image.layout});
+  auto instance = v8::MakeV8Instance(image, memory);
+  const NativeRunner::Result result = runner.Walk(process, 1, registers);
+  Check(result.stack.frames.size() <= JP_MAX_FRAMES);
+  Check(static_cast<int>(result.stack.end) < kWalkEndCount);
+  // A frame costs its window, and at first sight its objects: three strings of 24 steps at the most.
+  Check(memory.reads() <= 2 * JP_MAX_FRAMES * uint64_t{400});
+  for (const RawFrame& frame : result.stack.frames) {
+    Check(frame.kind != RawFrame::Kind::kRuntime || frame.symbol != 0);
+  }
+  size_t described = 0;
+  for (const SymbolEvent& symbol : result.symbols) {
+    auto record = ParseSymbolRecord(symbol.record);
+    Check(record.ok());
+    Check(record->text.size() <= JP_TEXT_BYTES);
+    if (++described > 8) continue;  // they are slow: each may read a source
+    const uint64_t before = memory.bytes();
+    auto name = instance->Describe(symbol.record);
+    Check(name.ok() && !name->name.empty());
+    Check(memory.bytes() - before < uint64_t{64} << 20);
+  }
+  return 0;
+}
