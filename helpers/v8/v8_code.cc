@@ -297,6 +297,12 @@ std::optional<CodeObject> CodeFinder::Verify(uint64_t header) {
     auto code = memory_.ReadValue<uint64_t>(Address{header + layout_.stream_code});
     if (!code || types_.TypeOf(*code) != layout_.code_type) return std::nullopt;
     result.code = *code;
+  } else {
+    // No pointer back; instead the first field, the relocation table, has a type.
+    auto relocation = memory_.ReadValue<uint64_t>(Address{header + kCodeRelocation});
+    if (!relocation || types_.TypeOf(*relocation) != layout_.byte_array_types[0]) {
+      return std::nullopt;
+    }
   }
   std::array<std::byte, kMaxCodeBytes> bytes;
   const size_t length =

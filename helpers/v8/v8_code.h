@@ -9,7 +9,7 @@
 //   since V8 11   InstructionStream: map (its type, and its map's type), Code --+
 //                   +- header -> instructions                                   |
 //                        ^-- instruction_start, size, flags: Code (type) <------+
-//   before        Code: map, size, flags; instructions behind them
+//   before        Code: map, relocation table (type), size; instructions behind them
 //
 // and the pc lies within. No object lies inside another one: the first that passes, whether or not
 // it holds the pc, ends the search.

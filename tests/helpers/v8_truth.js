@@ -144,14 +144,17 @@ function looping(r) {
   return s;
 }
 
-function* counting(r) {
-  let n = 1;
-  n += leaf(r);
-  yield n;
+function* counting() {
+  let n = 1, r = yield n;
+  for (;;) {
+    n = (n + leaf(r)) | 0;
+    r = yield n;
+  }
 }
+const counter = counting();
+counter.next();
 function generators(r) {
-  const g = counting(r);
-  return g.next().value;
+  return counter.next(r).value;
 }
 
 function applied(r, a, b) { return (a | 0) + leaf(r) + (b | 0); }

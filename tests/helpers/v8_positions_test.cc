@@ -1,0 +1,356 @@
+#include "helpers/v8/v8_positions.h"
+
+#include <string>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/helpers/v8_code_heap.h"
+
+namespace jprof::v8 {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+constexpr uint64_t kJit = 0x7f00'0000'1000;
+
+// The position tables of `function d1(r, k) { return d2(r, k) - 1; }`, read from nodes 24 and 26:
+// the function's entry, a statement at 0, expressions at 3 and 8, a statement at 11.
+const auto kSignedTable =
+    Bytes({0x01, 0xe8, 0x90, 0x01, 0x02, 0x24, 0x07, 0x1c, 0x0b, 0x24, 0x06, 0x10});
+const auto kUnsignedTable =
+    Bytes({0x02, 0xe8, 0x90, 0x01, 0x07, 0x24, 0x0e, 0x1c, 0x16, 0x24, 0x0f, 0x10});
+
+TEST(PositionTableTest, BothCodingsOfOneFunctionSayTheSame) {
+  const std::pair<uint32_t, int> expected[] = {{0, 4642}, {2, 4642},  {3, 4649},  {7, 4649},
+                                               {8, 4658}, {11, 4662}, {500, 4662}};
+  for (auto [offset, position] : expected) {
+    EXPECT_EQ(FindPosition(kSignedTable, offset, false)->position, position) << offset;
+    EXPECT_EQ(FindPosition(kUnsignedTable, offset, true)->position, position) << offset;
+  }
+}
+
+TEST(PositionTableTest, WriterOfTheTestsWritesAsV8) {
+  for (bool coding : {false, true}) {
+    TableWriter table(coding);
+    table.Add(-1, RawPosition(4633)).Add(0, RawPosition(4642), true).Add(3, RawPosition(4649));
+    table.Add(8, RawPosition(4658)).Add(11, RawPosition(4662), true);
+    EXPECT_EQ(table.bytes(), coding ? kUnsignedTable : kSignedTable);
+  }
+}
+
+TEST(PositionTableTest, InliningIdsAndStepsBackSurviveBothCodings) {
+  for (bool coding : {false, true}) {
+    TableWriter table(coding);
+    table.Add(10, RawPosition(0x3ffffffe, 65535))
+        .Add(2000, RawPosition(0))
+        .Add(300000, RawPosition(-1, 2));
+    EXPECT_EQ(FindPosition(table.bytes(), 9, coding), std::nullopt);
+    EXPECT_EQ(FindPosition(table.bytes(), 10, coding), (CodePosition{0x3ffffffe, 65535}));
+    EXPECT_EQ(FindPosition(table.bytes(), 2000, coding), (CodePosition{0, 0}));
+    EXPECT_EQ(FindPosition(table.bytes(), 300000, coding), (CodePosition{kNoPosition, 2}));
+  }
+}
+
+TEST(PositionTableTest, PositionOutsideTheScriptIsUnknown) {
+  TableWriter table(false);
+  table.Add(0, RawPosition(100) | 1);
+  EXPECT_EQ(FindPosition(table.bytes(), 0, false), CodePosition{});
+}
+
+TEST(PositionTableTest, EmptyTableSaysNothing) {
+  EXPECT_EQ(FindPosition({}, 0, false), std::nullopt);
+  EXPECT_EQ(FindPosition({}, UINT32_MAX, true), std::nullopt);
+}
+
+TEST(PositionTableTest, TableCutAnywhereGivesAnEarlierEntryOnlyIfItIsTheAnswer) {
+  for (size_t size = 0; size < kSignedTable.size(); ++size) {
+    const auto cut = std::span(kSignedTable).first(size);
+    auto last = FindPosition(cut, 11, false);
+    // Cut between entries it is a shorter table; within one it is damaged.
+    const bool whole = size == 4 || size == 6 || size == 8 || size == 10;
+    EXPECT_EQ(last.has_value(), whole) << size;
+  }
+}
+
+TEST(PositionTableTest, NumbersWithoutEndAndOverflowsAreDamage) {
+  EXPECT_EQ(FindPosition(std::vector<std::byte>(100, std::byte{0xff}), 5, false), std::nullopt);
+  EXPECT_EQ(FindPosition(std::vector<std::byte>(100, std::byte{0xff}), 5, true), std::nullopt);
+  // A delta of 2^62.
+  EXPECT_EQ(FindPosition(Bytes({0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x01, 0}), 5,
+                         false),
+            std::nullopt);
+  // The most negative number.
+  EXPECT_EQ(FindPosition(Bytes({0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01, 0}), 5,
+                         false),
+            std::nullopt);
+}
+
+TEST(OffsetTableTest, FirstSizeIsThePrologues) {
+  // A prologue of 40 bytes; bytecodes 4 (1 byte), 5 x (2), 6 x y (3), with 10, 20 and 300 bytes.
+  const auto table = Bytes({40, 10, 20, 0xac, 0x02});
+  const auto bytecodes = Bytes({4, 5, 0, 6, 0, 0});
+  const CodeLayout layout = TestLayout();
+  auto find = [&](uint32_t offset) { return FindBytecode(table, bytecodes, layout, offset); };
+  EXPECT_EQ(find(0), std::nullopt);
+  EXPECT_EQ(find(39), std::nullopt);
+  EXPECT_EQ(find(40), 0u);
+  EXPECT_EQ(find(49), 0u);
+  EXPECT_EQ(find(50), 1u);
+  EXPECT_EQ(find(70), 3u);
+  EXPECT_EQ(find(369), 3u);
+  EXPECT_EQ(find(370), std::nullopt);
+}
+
+TEST(OffsetTableTest, PrefixesMakeOperandsWide) {
+  const CodeLayout layout = TestLayout();
+  const auto table = Bytes({0, 1, 1, 1});
+  // Index of the last bytecode tells how long the ones before it were.
+  auto third = [&](std::initializer_list<int> bytecodes) {
+    return FindBytecode(table, Bytes(bytecodes), layout, 2);
+  };
+  EXPECT_EQ(third({5, 9, 6, 9, 9, 4}), 5u);
+  EXPECT_EQ(third({0, 5, 9, 9, 4, 4}), 5u);                     // wide: 1 + 3
+  EXPECT_EQ(third({2, 5, 9, 9, 4, 4}), 5u);                     // the same, with a break point
+  EXPECT_EQ(third({1, 5, 9, 9, 9, 9, 4, 4}), 7u);               // extra wide: 1 + 5
+  EXPECT_EQ(third({3, 6, 9, 9, 9, 9, 9, 9, 9, 9, 4, 4}), 11u);  // 1 + 9
+}
+
+TEST(OffsetTableTest, BytecodesThatDoNotExistAreDamage) {
+  const CodeLayout layout = TestLayout();
+  const auto table = Bytes({0, 1, 1, 1});
+  EXPECT_EQ(FindBytecode(table, Bytes({7, 4, 4}), layout, 1), std::nullopt);
+  EXPECT_EQ(FindBytecode(table, Bytes({0}), layout, 1), std::nullopt);
+  EXPECT_EQ(FindBytecode(table, {}, layout, 1), std::nullopt);
+  EXPECT_EQ(FindBytecode(Bytes({0, 1}), Bytes({4, 4}), layout, 1), std::nullopt);
+  EXPECT_EQ(FindBytecode(std::vector<std::byte>(20, std::byte{0xff}), Bytes({4}), layout, 1),
+            std::nullopt);
+  CodeLayout no_sizes = layout;
+  no_sizes.bytecode_count = 0;
+  EXPECT_EQ(FindBytecode(table, Bytes({4, 4}), no_sizes, 0), std::nullopt);
+}
+
+class CodePositionsTest : public ::testing::Test {
+ protected:
+  CodeLayout layout_ = TestLayout();
+  CodeHeap heap_{layout_};
+  CodePositions positions_{layout_, heap_.memory()};
+
+  CodeObject Optimized(uint64_t deopt, const TableWriter& table) {
+    return heap_.Code(kJit, 1000, layout_.kind_turbofan, deopt, heap_.ByteArray(table.bytes()));
+  }
+  std::vector<ScriptPosition> At(const CodeObject& code, uint32_t offset,
+                                 PcKind kind = PcKind::kExact) {
+    return positions_.Optimized(code, code.instructions.begin + offset, kind);
+  }
+};
+
+TEST_F(CodePositionsTest, InlinedFunctionsComeInnermostFirst) {
+  const uint64_t outer = heap_.Shared(), middle = heap_.Shared(), inner = heap_.Shared();
+  // inner was inlined (id 2) into middle (id 1) at 50, middle into outer at 7.
+  const uint64_t deopt =
+      heap_.Deopt(outer, {middle, inner}, {{RawPosition(7), 0}, {RawPosition(50, 1), 1}});
+  const CodeObject code = Optimized(deopt, TableWriter(false)
+                                               .Add(0, RawPosition(1))
+                                               .Add(100, RawPosition(99, 2))
+                                               .Add(200, RawPosition(55, 1)));
+  EXPECT_THAT(At(code, 0), ElementsAre(ScriptPosition{outer, 1}));
+  EXPECT_THAT(At(code, 150), ElementsAre(ScriptPosition{inner, 99}, ScriptPosition{middle, 50},
+                                         ScriptPosition{outer, 7}));
+  EXPECT_THAT(At(code, 200), ElementsAre(ScriptPosition{middle, 55}, ScriptPosition{outer, 7}));
+}
+
+TEST_F(CodePositionsTest, ReturnAddressBelongsToTheCallBeforeIt) {
+  const uint64_t outer = heap_.Shared();
+  const CodeObject code = Optimized(
+      heap_.Deopt(outer), TableWriter(false).Add(10, RawPosition(1)).Add(20, RawPosition(2)));
+  EXPECT_THAT(At(code, 20), ElementsAre(ScriptPosition{outer, 2}));
+  EXPECT_THAT(At(code, 20, PcKind::kReturnAddress), ElementsAre(ScriptPosition{outer, 1}));
+  // A call may be the last instruction: the return address then lies behind the code.
+  EXPECT_THAT(At(code, 1000, PcKind::kReturnAddress), ElementsAre(ScriptPosition{outer, 2}));
+  EXPECT_THAT(At(code, 1000), IsEmpty());
+  EXPECT_THAT(At(code, 0, PcKind::kReturnAddress), IsEmpty());
+}
+
+TEST_F(CodePositionsTest, WeakLiteralsAndWrappersLeadToTheFunction) {
+  const uint64_t outer = heap_.Shared(), inner = heap_.Shared(), other = heap_.Shared();
+  const uint64_t deopt = heap_.Deopt(heap_.Wrapper(outer), {inner | 2, heap_.Wrapper(other)},
+                                     {{RawPosition(3), 0}, {RawPosition(4), 1}});
+  const CodeObject code =
+      Optimized(deopt, TableWriter(false).Add(0, RawPosition(1, 1)).Add(9, RawPosition(2, 2)));
+  EXPECT_THAT(At(code, 0), ElementsAre(ScriptPosition{inner, 1}, ScriptPosition{outer, 3}));
+  EXPECT_THAT(At(code, 9), ElementsAre(ScriptPosition{other, 2}, ScriptPosition{outer, 4}));
+  EXPECT_EQ(positions_.Owner(code), outer);
+}
+
+TEST_F(CodePositionsTest, FunctionInlinedInItselfHasNoLiteral) {
+  const uint64_t outer = heap_.Shared();
+  const CodeObject code = Optimized(heap_.Deopt(outer, {}, {{RawPosition(8), -1}}),
+                                    TableWriter(false).Add(0, RawPosition(3, 1)));
+  EXPECT_THAT(At(code, 5), ElementsAre(ScriptPosition{outer, 3}, ScriptPosition{outer, 8}));
+}
+
+TEST_F(CodePositionsTest, CodeWithoutATableIsOneFunctionSomewhere) {
+  const uint64_t outer = heap_.Shared();
+  const CodeObject empty = Optimized(heap_.Deopt(outer), TableWriter(false));
+  EXPECT_THAT(At(empty, 5), ElementsAre(ScriptPosition{outer, kNoPosition}));
+  CodeObject none = empty;
+  none.positions = CodeHeap::Smi(0);
+  EXPECT_THAT(At(none, 5), ElementsAre(ScriptPosition{outer, kNoPosition}));
+}
+
+TEST_F(CodePositionsTest, InliningIdOutOfRangeIsNoAnswer) {
+  const uint64_t outer = heap_.Shared(), inner = heap_.Shared();
+  const uint64_t deopt = heap_.Deopt(outer, {inner}, {{RawPosition(3), 0}});
+  for (uint32_t id : {2u, 3u, 65535u}) {
+    const CodeObject code = Optimized(deopt, TableWriter(false).Add(0, RawPosition(1, id)));
+    EXPECT_THAT(At(code, 0), IsEmpty()) << id;
+  }
+}
+
+TEST_F(CodePositionsTest, LiteralThatIsNoFunctionIsNoAnswer) {
+  const uint64_t outer = heap_.Shared(), inner = heap_.Shared();
+  const uint64_t string = heap_.Object(40, 32);
+  for (int32_t literal : {1, 2, 3, -2, INT32_MAX, INT32_MIN}) {
+    const uint64_t deopt =
+        heap_.Deopt(outer, {inner, string, CodeHeap::Smi(1)}, {{RawPosition(3), literal}});
+    const CodeObject code = Optimized(deopt, TableWriter(false).Add(0, RawPosition(1, 1)));
+    EXPECT_THAT(At(code, 0), IsEmpty()) << literal;
+  }
+}
+
+TEST_F(CodePositionsTest, CirclesOfCallSitesEnd) {
+  const uint64_t outer = heap_.Shared(), inner = heap_.Shared();
+  for (uint32_t back : {1u, 2u}) {
+    const uint64_t deopt =
+        heap_.Deopt(outer, {inner}, {{RawPosition(3, back), 0}, {RawPosition(4, 1), 0}});
+    const CodeObject code = Optimized(deopt, TableWriter(false).Add(0, RawPosition(1, 2)));
+    EXPECT_THAT(At(code, 0), IsEmpty());
+  }
+}
+
+TEST_F(CodePositionsTest, MoreFunctionsThanV8InlinesAreNoAnswer) {
+  const uint64_t outer = heap_.Shared(), inner = heap_.Shared();
+  std::vector<CodeHeap::Inlined> inlined;
+  for (uint32_t id = 0; id < 1000; ++id) inlined.push_back({RawPosition(1, id), 0});
+  const CodeObject code = Optimized(heap_.Deopt(outer, {inner}, inlined),
+                                    TableWriter(false)
+                                        .Add(0, RawPosition(1, 1000))
+                                        .Add(9, RawPosition(1, CodePositions::kMaxInlined - 1)));
+  EXPECT_THAT(At(code, 0), IsEmpty());
+  EXPECT_EQ(At(code, 9).size(), CodePositions::kMaxInlined);
+}
+
+TEST_F(CodePositionsTest, LengthsThatCannotBeAreNoAnswer) {
+  const uint64_t outer = heap_.Shared();
+  for (uint64_t length : {CodeHeap::Smi(0x7fff'ffff), CodeHeap::Smi(-1), CodeHeap::Smi(1 << 22),
+                          uint64_t{5}, CodeHeap::Smi(4000)}) {
+    const CodeObject code =
+        Optimized(heap_.Deopt(outer), TableWriter(false).Add(0, RawPosition(1)));
+    heap_.Set(code.positions, 8, length);
+    EXPECT_THAT(At(code, 0), ElementsAre(ScriptPosition{outer, kNoPosition}));
+    heap_.Set(code.deopt, 8, length);
+    positions_.Advance();
+    EXPECT_THAT(At(code, 0), IsEmpty());
+  }
+}
+
+TEST_F(CodePositionsTest, OptimizedCodeOfNoFunctionIsNoAnswer) {
+  const TableWriter table = TableWriter(false).Add(0, RawPosition(1));
+  for (uint64_t owner : {uint64_t{0}, CodeHeap::Smi(3), heap_.Object(40, 32),
+                         heap_.Wrapper(heap_.Object(40, 32)), uint64_t{0x41}}) {
+    const CodeObject code = Optimized(heap_.Deopt(owner), table);
+    EXPECT_EQ(positions_.Owner(code), std::nullopt);
+    EXPECT_THAT(At(code, 0), IsEmpty());
+  }
+  EXPECT_THAT(At(Optimized(0, table), 0), IsEmpty());
+  EXPECT_THAT(At(Optimized(heap_.ByteArray({}), table), 0), IsEmpty());
+}
+
+TEST_F(CodePositionsTest, InterpretedFrameCountsFromTheTaggedAddress) {
+  const uint64_t bytecode =
+      heap_.BytecodeArray(std::vector<std::byte>(12), heap_.ByteArray(kSignedTable));
+  auto at = [&](int64_t index) {
+    return positions_.Interpreted(bytecode, CodeHeap::Smi(index + layout_.bytecode_first - 1));
+  };
+  EXPECT_EQ(at(0), 4642);
+  EXPECT_EQ(at(3), 4649);
+  EXPECT_EQ(at(11), 4662);
+  EXPECT_EQ(at(12), std::nullopt);  // behind the last bytecode
+  EXPECT_EQ(at(-1), std::nullopt);
+  EXPECT_EQ(at(0x7fff'ff00), std::nullopt);
+  EXPECT_EQ(positions_.Interpreted(bytecode, 0x41), std::nullopt);  // no Smi
+  EXPECT_EQ(positions_.Interpreted(heap_.Shared(), CodeHeap::Smi(70)), std::nullopt);
+}
+
+TEST_F(CodePositionsTest, FunctionWithoutPositionsSaysNothing) {
+  const uint64_t bytecode = heap_.BytecodeArray(std::vector<std::byte>(12), heap_.Object(131, 32));
+  EXPECT_EQ(positions_.Interpreted(bytecode, CodeHeap::Smi(layout_.bytecode_first - 1)),
+            std::nullopt);
+}
+
+TEST_F(CodePositionsTest, BaselineGoesByTheBytecode) {
+  const uint64_t bytecode = heap_.BytecodeArray(
+      Bytes({5, 0, 4, 6, 0, 0, 4}),
+      heap_.ByteArray(
+          TableWriter(false).Add(0, RawPosition(100), true).Add(3, RawPosition(130)).bytes()));
+  const CodeObject code = heap_.Code(kJit, 100, layout_.kind_baseline, bytecode,
+                                     heap_.ByteArray(Bytes({20, 10, 10, 10, 10})));
+  auto at = [&](uint32_t offset, PcKind kind) {
+    return positions_.Baseline(code, bytecode, code.instructions.begin + offset, kind);
+  };
+  EXPECT_EQ(at(10, PcKind::kExact), std::nullopt);  // prologue
+  EXPECT_EQ(at(20, PcKind::kExact), 100);
+  EXPECT_EQ(at(40, PcKind::kExact), 130);
+  EXPECT_EQ(at(40, PcKind::kReturnAddress), 100);
+  EXPECT_EQ(at(50, PcKind::kReturnAddress), 130);
+  EXPECT_EQ(at(99, PcKind::kExact), std::nullopt);
+  EXPECT_EQ(positions_.Owner(code), bytecode);
+}
+
+TEST_F(CodePositionsTest, BaselineCodeKnowsItsBytecodeThroughInterpreterData) {
+  const uint64_t bytecode = heap_.BytecodeArray(Bytes({4}), 0);
+  const uint64_t data = heap_.Object(layout_.interpreter_data_type, 24);
+  heap_.Set(data, 8, bytecode);
+  EXPECT_EQ(positions_.Owner(heap_.Code(kJit, 9, layout_.kind_baseline, data)), bytecode);
+  heap_.Set(data, 8, data);
+  positions_.Advance();
+  EXPECT_EQ(positions_.Owner(heap_.Code(kJit, 9, layout_.kind_baseline, data)), std::nullopt);
+}
+
+TEST_F(CodePositionsTest, OtherKindsHaveNoOwnerAndNoPositions) {
+  const uint64_t outer = heap_.Shared();
+  const CodeObject code = heap_.Code(kJit, 100, layout_.kind_regexp, heap_.Deopt(outer));
+  EXPECT_EQ(positions_.Owner(code), std::nullopt);
+  EXPECT_THAT(At(code, 0), IsEmpty());
+}
+
+TEST_F(CodePositionsTest, WhatChangedInMemoryIsSeenInTheNextInstant) {
+  const uint64_t outer = heap_.Shared(), other = heap_.Shared();
+  const CodeObject code = Optimized(heap_.Deopt(outer), TableWriter(false).Add(0, RawPosition(5)));
+  EXPECT_THAT(At(code, 0), ElementsAre(ScriptPosition{outer, 5}));
+  const uint64_t reads = heap_.memory().reads();
+  EXPECT_THAT(At(code, 0), ElementsAre(ScriptPosition{outer, 5}));
+  EXPECT_LE(heap_.memory().reads() - reads, 1u);  // the function's type
+
+  heap_.memory().Put(Address{code.positions - 1 + 16},
+                     TableWriter(false).Add(0, RawPosition(6)).bytes());
+  heap_.Set(code.deopt, 16 + 8 * layout_.deopt_shared, other);
+  positions_.Advance();
+  EXPECT_THAT(At(code, 0), ElementsAre(ScriptPosition{other, 6}));
+  // No longer a table at all.
+  heap_.Set(code.positions, 0, heap_.Map(40));
+  positions_.Advance();
+  EXPECT_THAT(At(code, 0), ElementsAre(ScriptPosition{other, kNoPosition}));
+}
+
+TEST_F(CodePositionsTest, TableInFrontOfWhichACacheLiesIsFound) {
+  layout_.frame_cache_type = 97;
+  const uint64_t cache = heap_.Object(97, 24);
+  heap_.Set(cache, 8, heap_.ByteArray(kSignedTable));
+  const uint64_t bytecode = heap_.BytecodeArray(std::vector<std::byte>(12), cache);
+  EXPECT_EQ(positions_.Interpreted(bytecode, CodeHeap::Smi(layout_.bytecode_first + 2)), 4649);
+}
+
+}  // namespace
+}  // namespace jprof::v8
