@@ -46,7 +46,12 @@ const RuntimeTable::KnownImage& RuntimeTable::ProbeImage(const MapEvent& map) {
   KnownImage& known = it->second;
   if (!added) return known;
   absl::StatusOr<ElfFile> image = world_.open_image(map);
-  if (!image.ok()) return known;
+  if (!image.ok()) {
+    // Another process may let us open it: nothing is known of the file yet.
+    images_.erase(it);
+    static const KnownImage& none = *new KnownImage;
+    return none;
+  }
   for (size_t i = 0; i < set_.runtimes.size(); ++i) {
     auto found = set_.runtimes[i]->Probe(*image);
     if (!found.ok()) {

@@ -21,6 +21,10 @@
 #define JP_SLOT(offset) (((offset) + JP_WINDOW_BELOW) / 8)
 #define JP_BLOCK_BYTES 512 /* of stack read at once; power of two */
 
+/* Functions that one walk reads at first sight; the next sample goes on where this one stopped. A
+ * program that makes up ever new ones must not hold up the interrupt. */
+#define JP_MAX_RESOLVES 96
+
 #define JP_PENDING 16 /* pieces of a string that wait to be read; power of two */
 
 struct jp_pending_string {
@@ -40,6 +44,8 @@ struct jp_walk {
 
 	/* Of the walk. */
 	__u64 base; /* of the stack: where it begins, or a little above; 0: not known */
+	__u32 near_base; /* bytes below base that only start-up code uses */
+	__u32 resolves;  /* functions read at first sight in this walk */
 	__u32 tgid;
 	__u32 end; /* enum jp_walk_end, once done */
 	__u32 depth;

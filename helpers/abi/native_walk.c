@@ -20,7 +20,7 @@ __u32 JP_NATIVE_WALK(const struct jp_host *host, const struct jp_process *proces
 	w->process = *process;
 	if (w->process.range_count > JP_MAX_RANGES)
 		w->process.range_count = JP_MAX_RANGES;
-	jp_walk_begin(w, tgid, pc, sp, fp, base);
+	jp_walk_begin(w, tgid, pc, sp, fp, base, JP_NEAR_STACK_START);
 	jp_walk_all(w);
 	*depth = w->depth;
 	memcpy(frames, w->frames, w->depth * sizeof(*frames));

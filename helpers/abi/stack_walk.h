@@ -20,16 +20,20 @@
 /* Frames per subprogram: large enough to amortise the call, small enough to verify quickly. */
 #define JP_WALK_CHUNK 16
 
-/* A C library without frame pointers leaves junk where the root's 0 should be. When a chain ends so
- * within this distance of the stack's base, what is missing can only be the library's own start-up
- * code: its frames, the environment or the thread-local storage fill the rest. */
-#define JP_NEAR_BASE 8192
+/* A C library without frame pointers leaves junk where the root's 0 should be. When a chain ends
+ * so close to the stack's base, what is missing can only be the library's own start-up code. A main
+ * function's frame lies some 300 bytes below the base; a thread's function's some 2 KiB below the
+ * thread control block, since the thread-local storage is between. */
+#define JP_NEAR_STACK_START 1024
+#define JP_NEAR_THREAD_BLOCK 4096
 
 static __always_inline void jp_walk_begin(struct jp_walk *w, __u32 tgid, __u64 pc, __u64 sp, __u64 fp,
-					  __u64 base)
+					  __u64 base, __u32 near_base)
 {
 	w->tgid = tgid;
 	w->base = base;
+	w->near_base = near_base;
+	w->resolves = 0;
 	w->pc = pc;
 	w->sp = sp;
 	w->fp = fp;
@@ -64,7 +68,7 @@ static __always_inline int jp_ask_runtime(struct jp_walk *w);
 
 static __always_inline int jp_done(struct jp_walk *w, __u32 end)
 {
-	if (end != JP_END_ROOT && end != JP_END_DEPTH && w->base - w->fp < JP_NEAR_BASE)
+	if (end != JP_END_ROOT && end != JP_END_DEPTH && w->base - w->fp < w->near_base)
 		end = JP_END_NEAR_BASE;
 	w->end = end;
 	return 1;
@@ -119,6 +123,8 @@ static __always_inline int jp_walk_frame(struct jp_walk *w)
 		return jp_done(w, next_fp == 0 ? JP_END_ROOT : JP_END_NOT_USER);
 	w->leaf = 0;
 	w->pc = next_pc;
+	if (w->depth >= JP_MAX_FRAMES)
+		return jp_done(w, JP_END_DEPTH);
 	if (next_fp == 0) {
 		jp_emit(w, JP_FRAME_NATIVE, next_pc, 0, 0);
 		return jp_done(w, JP_END_ROOT);
@@ -129,7 +135,7 @@ static __always_inline int jp_walk_frame(struct jp_walk *w)
 	}
 	w->sp = fp + 16;
 	w->fp = next_fp;
-	return w->depth >= JP_MAX_FRAMES ? jp_done(w, JP_END_DEPTH) : 0;
+	return 0;
 }
 
 JP_SUBPROG(jp_walk_chunk)

@@ -15,8 +15,8 @@
  * Every object on the way is checked by the instance type of its map before a field of it is
  * believed, so a layout that does not fit, or a slot that holds something else, ends in JP_CORRUPT
  * and not in a wrong name. During a collection an object's map word may be a forwarding address (bit
- * 0 clear): the object is then read where it went. What could have moved between the first read and
- * the last is read again at the end.
+ * 0 clear): the object is then read where it went. The SFI itself is read again at the
+ * end, and must still be one.
  *
  * Not here: which tier, executing lines, inlined functions. User space has what it takes for
  * them in the record and the frame's address.
@@ -432,6 +432,8 @@ JP_SUBPROG(jp_v8_frame)
 	content = jp_mix(content, w->scratch[((l->shared_script >> 3) + 1) & JP_V8_WORD_MASK]);
 	number = jp_find_symbol(w, shared, content);
 	if (!number) {
+		if (w->resolves++ >= JP_MAX_RESOLVES)
+			return JP_UNREADABLE;
 		w->scratch[JP_V8_SHARED] = shared;
 		w->scratch[JP_V8_CONTENT] = content;
 		answer = JP_CALL(jp_v8_resolve, w);

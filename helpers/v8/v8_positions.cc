@@ -11,7 +11,7 @@ namespace {
 constexpr size_t kLength = 8;     // Smi, in arrays of all kinds
 constexpr size_t kElements = 16;  // in all but BytecodeArrays
 constexpr size_t kFirstReadBytes = 512;
-constexpr size_t kMaxAnswers = 4096;  // remembered for one table
+constexpr size_t kMaxAnswers = 4096;  // remembered of one table, or of one instant
 constexpr size_t kInliningBytes = 16;
 constexpr size_t kWrapped = 8;  // first field of a wrapper or of InterpreterData
 
@@ -192,6 +192,11 @@ CodePositions::Copy* CodePositions::Read(uint64_t tagged, Shape shape) {
   return (copies_[tagged] = std::move(copy)).get();
 }
 
+void CodePositions::Advance() {
+  ++instant_;
+  shared_.clear();
+}
+
 void CodePositions::Trim() {
   if (bytes_ <= kMaxBytes) return;
   copies_.clear();
@@ -216,6 +221,15 @@ std::optional<CodePosition> CodePositions::Lookup(uint64_t table, uint32_t code_
 
 std::optional<uint64_t> CodePositions::SharedIn(uint64_t word) {
   if ((word & 3) == 3) word &= ~uint64_t{2};  // a weak reference
+  auto it = shared_.find(word);
+  if (it != shared_.end()) return it->second;
+  auto shared = ReadShared(word);
+  if (shared_.size() >= kMaxAnswers) shared_.clear();
+  shared_.emplace(word, shared);
+  return shared;
+}
+
+std::optional<uint64_t> CodePositions::ReadShared(uint64_t word) {
   const uint16_t type = types_.TypeOf(word);
   if (type == 0) return std::nullopt;
   if (type == layout_.shared_type) return word;

@@ -83,7 +83,7 @@ class CodePositions {
   // BytecodeArray. nullopt: not known, as for baseline code before V8 9.6.
   std::optional<uint64_t> Owner(const CodeObject& code);
 
-  void Advance() { ++instant_; }
+  void Advance();
 
   static constexpr size_t kMaxObjectBytes = size_t{2} << 20;
   static constexpr size_t kMaxBytes = size_t{32} << 20;  // of all that is kept between calls
@@ -118,7 +118,9 @@ class CodePositions {
   std::optional<CodePosition> Lookup(uint64_t table, uint32_t code_offset);
   // From what a slot holds to the table itself.
   uint64_t TableIn(uint64_t slot);
+  // The SharedFunctionInfo that a word of the deoptimization data leads to.
   std::optional<uint64_t> SharedIn(uint64_t word);
+  std::optional<uint64_t> ReadShared(uint64_t word);
   std::optional<int32_t> AtBytecode(uint64_t bytecode_array, uint32_t index);
 
   const CodeLayout& layout_;
@@ -127,7 +129,8 @@ class CodePositions {
   uint64_t instant_ = 1;
   uint64_t next_version_ = 1;
   size_t bytes_ = 0;
-  absl::flat_hash_map<uint64_t, std::unique_ptr<Copy>> copies_;  // by tagged address
+  absl::flat_hash_map<uint64_t, std::optional<uint64_t>> shared_;  // of this instant, by word
+  absl::flat_hash_map<uint64_t, std::unique_ptr<Copy>> copies_;    // by tagged address
 };
 
 }  // namespace jprof::v8

@@ -10,8 +10,8 @@
  * an address that is kept to be looked up later may name another function by then.
  *
  * All state is in one per-CPU scratch (struct jp_walk). A sample cannot interrupt another one on
- * the same CPU: the kernel refuses to run a second event program there, and the event's own lost
- * count tells of it.
+ * the same CPU: the kernel does not run an event program while any other BPF program runs there. It
+ * does not count such samples either; they are few, and not in our sums.
  *
  * User registers: when the sample hit user mode they are the event's registers; when it hit the
  * kernel they lie at the top of the task's kernel stack (bpf_task_pt_regs).
@@ -160,6 +160,7 @@ static __always_inline int jp_take_user_stack(struct bpf_perf_event_data *ctx, _
 	struct jp_walk *w = jp_scratch();
 	struct jp_process *process;
 	__u64 pc, sp, fp, cs, base;
+	__u32 near_base = JP_NEAR_THREAD_BLOCK;
 
 	*number = 0;
 	if (!w || !task->mm)
@@ -192,9 +193,11 @@ static __always_inline int jp_take_user_stack(struct bpf_perf_event_data *ctx, _
 	/* The thread control block lies above a thread's stack, behind its thread-local storage. The
 	 * main thread's is elsewhere: its stack begins where the kernel put it. */
 	base = task->thread.fsbase;
-	if (base - sp >= task->mm->start_stack - sp)
+	if (base - sp >= task->mm->start_stack - sp) {
 		base = task->mm->start_stack;
-	jp_walk_begin(w, tgid, pc, sp, fp, base);
+		near_base = JP_NEAR_STACK_START;
+	}
+	jp_walk_begin(w, tgid, pc, sp, fp, base, near_base);
 	jp_walk_all(w);
 	return jp_send_user_stack(w, number);
 }

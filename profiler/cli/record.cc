@@ -29,6 +29,15 @@ namespace {
 // Set by the first SIGINT, SIGTERM or SIGHUP; the second ends the program at once.
 std::atomic<bool> g_stop_asked{false};
 
+// Marks an error as one of usage: exit status 2.
+constexpr absl::string_view kUsageUrl = "jprof/usage";
+
+absl::Status UsageError(absl::string_view message, absl::string_view hint) {
+  absl::Status status = WithHint(absl::InvalidArgumentError(message), hint);
+  status.SetPayload(kUsageUrl, absl::Cord());
+  return status;
+}
+
 void OnStopSignal(int number) {
   if (!g_stop_asked.exchange(true)) return;
   ::signal(number, SIG_DFL);
@@ -62,13 +71,13 @@ absl::Status CheckTerminal(const RecordOptions& options, const ExportFormat& for
   if (!output.is_terminal()) return absl::OkStatus();
   const std::string where = options.output.empty() ? "standard output" : options.output;
   if (format.binary) {
-    return WithHint(absl::InvalidArgumentError(absl::StrCat(
-                        "the format ", format.name, " is binary and ", where, " is a terminal")),
-                    "name a file with -o FILE, or redirect: > FILE");
+    return UsageError(
+        absl::StrCat("the format ", format.name, " is binary and ", where, " is a terminal"),
+        "name a file with -o FILE, or redirect: > FILE");
   }
   if (options.format.empty()) {
-    return WithHint(absl::InvalidArgumentError(absl::StrCat(where, " is a terminal")),
-                    "name a file with -o FILE, or redirect: > out.svg");
+    return UsageError(absl::StrCat(where, " is a terminal"),
+                      "name a file with -o FILE, or redirect: > out.svg");
   }
   return absl::OkStatus();
 }
@@ -132,7 +141,7 @@ int RecordMain(const std::vector<std::string>& arguments, const RuntimeSet& runt
   absl::Status status = Record(*options, runtimes);
   if (status.ok()) return 0;
   PrintError(status);
-  return absl::IsInvalidArgument(status) ? 2 : 1;
+  return status.GetPayload(kUsageUrl) ? 2 : 1;
 }
 
 }  // namespace jprof

@@ -100,8 +100,10 @@ StackId ProfileBuilder::AddStack(StackId caller, LocationId location) {
 
 ThreadId ProfileBuilder::AddThread(Pid pid, Tid tid, absl::string_view process_name,
                                    absl::string_view name) {
-  auto [id, added] = InternKey<ThreadId>(threads_, std::pair(pid, tid), profile_.threads.size());
-  if (added) profile_.threads.push_back({pid, tid, Intern(process_name), Intern(name)});
+  const Thread thread{pid, tid, Intern(process_name), Intern(name)};
+  auto [id, added] = InternKey<ThreadId>(
+      threads_, std::tuple(pid, tid, thread.process_name, thread.name), profile_.threads.size());
+  if (added) profile_.threads.push_back(thread);
   return id;
 }
 

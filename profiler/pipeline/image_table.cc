@@ -24,10 +24,17 @@ uint32_t ImageTable::Add(const MapEvent& map) {
     absl::StatusOr<UniqueFd> file = opener_(map);
     if (file.ok()) {
       image.file = *std::move(file);
-    } else {
+    } else if (map.file.valid()) {
       ++unopened_;
     }
     images_.push_back(std::move(image));
+  } else if (!images_[id].file.valid() && map.file.valid()) {
+    // The process that had it first was gone too soon; this one may let us open it.
+    absl::StatusOr<UniqueFd> file = opener_(map);
+    if (file.ok()) {
+      images_[id].file = *std::move(file);
+      --unopened_;
+    }
   } else if (images_[id].base == base) {
     images_[id].limit = std::max(images_[id].limit, map.range.end.value);
   }

@@ -14,10 +14,14 @@ namespace {
 // most this often for one process.
 constexpr uint64_t kRereadMapsAfterNs = 200'000'000;
 constexpr size_t kMaxPerfMaps = 256;
+constexpr uint64_t kRetryPerfMapAfterNs = 1'000'000'000;
+constexpr uint64_t kUpdatePerfMapAfterNs = 50'000'000;
 constexpr uint32_t kMinCorruptToReject = 64;
 
 MapEvent ToMapEvent(Pid pid, uint64_t time_ns, const ProcMapping& m) {
-  return MapEvent{time_ns, pid, m.range, m.offset, m.file, m.path};
+  // Anonymous code has one name in events, whatever the target calls it.
+  const bool anonymous = !m.file.valid() && m.path != "[vdso]" && m.path != "[vsyscall]";
+  return MapEvent{time_ns, pid, m.range, m.offset, m.file, anonymous ? "//anon" : m.path};
 }
 
 }  // namespace
@@ -82,15 +86,18 @@ void Pipeline::Forget(Pid pid) {
 void Pipeline::OnMap(const MapEvent& map) {
   ++mappings_seen_;
   processes_.Apply(map);
-  images_.Add(map);
+  if (map.file.valid()) images_.Add(map);
   if (options_.use_helpers) runtimes_.OnMap(map);
 }
 
 void Pipeline::OnSymbol(const SymbolEvent& symbol) {
   RuntimeInstance* instance = runtimes_.Instance(symbol.pid, symbol.runtime);
-  if (instance == nullptr) return;
-  absl::StatusOr<FrameName> described = instance->Describe(symbol.record);
-  if (!described.ok()) return;
+  absl::StatusOr<FrameName> described = absl::NotFoundError("no runtime");
+  if (instance != nullptr) described = instance->Describe(symbol.record);
+  if (!described.ok()) {
+    ++symbols_dropped_;
+    return;
+  }
   symbol_names_[symbol.number] = InternRuntimeName(*std::move(described), symbol.runtime);
 }
 
@@ -150,12 +157,18 @@ PerfMap* Pipeline::FindPerfMap(Pid pid) {
     it = perf_maps_.try_emplace(pid).first;
   }
   PerfMapState& state = it->second;
-  if (!state.tried) {
-    state.tried = true;
+  const uint64_t now = std::max<uint64_t>(last_time_ns_, 1);
+  if (!state.map && (state.tried_at_ns == 0 || now >= state.tried_at_ns + kRetryPerfMapAfterNs)) {
+    state.tried_at_ns = now;
     absl::StatusOr<PerfMap> map = world_.open_perf_map(pid);
     if (map.ok()) state.map = *std::move(map);
   }
-  return state.map ? &*state.map : nullptr;
+  if (!state.map) return nullptr;
+  if (state.updated_at_ns == 0 || now >= state.updated_at_ns + kUpdatePerfMapAfterNs) {
+    state.updated_at_ns = now;
+    state.map->Update().IgnoreError();
+  }
+  return &*state.map;
 }
 
 uint32_t Pipeline::NativeFrame(const RawFrame& frame, Pid pid, UserStack& stack, bool& plausible) {
@@ -182,7 +195,6 @@ uint32_t Pipeline::NativeFrame(const RawFrame& frame, Pid pid, UserStack& stack,
   }
   stack.uses_perf_map = true;
   if (PerfMap* map = FindPerfMap(pid)) {
-    map->Update().IgnoreError();
     stack.perf_map_generation = map->generation();
     if (auto name = map->Find(lookup)) {
       return NamedFrame({.name = std::string(*name), .kind = FrameKind::kJit, .image = "[jit]"});
@@ -298,7 +310,6 @@ void Pipeline::OnSample(const SampleEvent& sample) {
                                          process->maps.generation() != stack.maps_generation));
     if (!stale && stack.uses_perf_map) {
       if (PerfMap* map = FindPerfMap(sample.pid)) {
-        map->Update().IgnoreError();
         stale = map->generation() != stack.perf_map_generation;
       }
     }
@@ -322,7 +333,18 @@ void Pipeline::OnSample(const SampleEvent& sample) {
   ++accounting_.kept;
   ++accounting_.walk_ends[static_cast<size_t>(end)];
   accounting_.truncated_depth += end == WalkEnd::kDepthLimit;
-  samples_.push_back({sample.time_ns, sample.pid, sample.tid, sample.cpu, node});
+  const Process* process = processes_.Find(sample.pid);
+  const std::string unknown = process == nullptr ? absl::StrCat("pid ", sample.pid) : "";
+  samples_.push_back({sample.time_ns, sample.pid, sample.tid,
+                      InternComm(process == nullptr ? unknown : process->comm),
+                      InternComm(process == nullptr ? unknown : process->ThreadComm(sample.tid)),
+                      sample.cpu, node});
+}
+
+uint32_t Pipeline::InternComm(absl::string_view comm) {
+  auto [it, added] = comm_ids_.try_emplace(std::string(comm), static_cast<uint32_t>(comms_.size()));
+  if (added) comms_.emplace_back(comm);
+  return it->second;
 }
 
 absl::StatusOr<Profile> Pipeline::Finish(const RecordingEnd& end) {
@@ -340,11 +362,8 @@ absl::StatusOr<Profile> Pipeline::Finish(const RecordingEnd& end) {
   builder.SetTimes(end.start_time_ns, end.duration_ns);
   const Namer namer(frames_, images_, runtimes_, builder, world_.kallsyms, options_.symbol_threads);
   for (const KeptSample& sample : samples_) {
-    const Process* process = processes_.Find(sample.pid);
-    const std::string comm = process == nullptr ? absl::StrCat("pid ", sample.pid) : process->comm;
-    const std::string thread =
-        process == nullptr ? comm : std::string(process->ThreadComm(sample.tid));
-    const ThreadId thread_id = builder.AddThread(sample.pid, sample.tid, comm, thread);
+    const ThreadId thread_id = builder.AddThread(
+        sample.pid, sample.tid, comms_[sample.process_name], comms_[sample.thread_name]);
     const Namer::Stack stack = namer.Find(sample.stack);
     const std::array<int64_t, 2> values = {1, options_.period_ns};
     builder.AddSample(static_cast<int64_t>(sample.time_ns - end.start_monotonic_ns), thread_id,

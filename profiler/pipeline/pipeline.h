@@ -1,5 +1,6 @@
-// From events to a profile: everything between the capture and the exporters, without a thread, a
-// clock or a file of its own, so that a test feeds it scripted events.
+// From events to a profile: everything between the capture and the exporters, which a test
+// feeds with scripted events: it is driven by its caller's thread, and what it needs of the world
+// is handed in.
 //
 //   Map, Comm, Fork, Exit --> ProcessTable, RuntimeTable, ImageTable
 //   Stack, KernelStack, Symbol --> kept by number until a sample refers to them
@@ -45,7 +46,6 @@ struct PipelineOptions {
   Pid only_pid = 0;         // 0: every process
   bool use_helpers = true;  // false: JIT code is named by perf maps alone
   int64_t period_ns = 0;    // of CPU time, between two samples
-  bool hardware = false;    // period counted in CPU cycles, the frequency kept by the kernel
   int symbol_threads = 2;
 };
 
@@ -71,6 +71,10 @@ class Pipeline {
   uint64_t samples() const { return samples_.size(); }
   const ProcessTable& processes() const { return processes_; }
   const RuntimeTable& runtimes() const { return runtimes_; }
+  const Accounting& accounting() const { return accounting_; }
+  uint64_t unopened_images() const { return images_.unopened(); }
+  // Records of functions that nothing could be read from.
+  uint64_t symbols_dropped() const { return symbols_dropped_; }
 
   // Names all frames and builds the profile. Call once.
   absl::StatusOr<Profile> Finish(const RecordingEnd& end);
@@ -93,6 +97,8 @@ class Pipeline {
     uint64_t time_ns;
     Pid pid;
     Tid tid;
+    uint32_t process_name;  // in comms_, as at the time of the sample
+    uint32_t thread_name;
     uint32_t cpu;
     uint32_t stack;  // in FrameTable: the kernel's frames below the user's
   };
@@ -103,7 +109,8 @@ class Pipeline {
   };
   struct PerfMapState {
     std::optional<PerfMap> map;
-    bool tried = false;
+    uint64_t tried_at_ns = 0;    // 0: never
+    uint64_t updated_at_ns = 0;  // 0: never
   };
   void OnSample(const SampleEvent& sample);
   void OnMap(const MapEvent& map);
@@ -134,8 +141,13 @@ class Pipeline {
   absl::flat_hash_map<Pid, PerfMapState> perf_maps_;
   absl::flat_hash_map<Pid, HelperAnswers> helper_answers_;
   absl::flat_hash_map<Pid, uint64_t> maps_reread_at_;
+  uint32_t InternComm(absl::string_view comm);
+
+  std::vector<std::string> comms_;
+  absl::flat_hash_map<std::string, uint32_t> comm_ids_;
   std::vector<KeptSample> samples_;
   uint64_t last_time_ns_ = 0;
+  uint64_t symbols_dropped_ = 0;
   uint64_t mappings_seen_ = 0;  // map events, of all processes
   Accounting accounting_;
 };

@@ -34,7 +34,7 @@ namespace jprof {
 namespace {
 
 constexpr int kDrainIntervalMs = 100;
-constexpr size_t kMaxQueuedSamples = 1 << 20;
+constexpr size_t kMaxQueuedEvents = 1 << 17;
 
 double CpuSeconds() {
   rusage usage;
@@ -55,21 +55,24 @@ absl::StatusOr<UniqueFd> OpenFile(const MapEvent& map) {
 
 }  // namespace
 
-// Batches from the reader to the pipeline. Bounded by dropping samples, never by waiting; what
-// tells of mappings and names is small and always kept.
+// Batches from the reader to the pipeline. Bounded by dropping samples and their stacks,
+// never by waiting; what tells of mappings and names is always kept.
 class Runner::Queue {
  public:
   void Push(std::vector<Event> batch) {
     uint64_t samples = 0;
     for (const Event& e : batch) samples += std::holds_alternative<SampleEvent>(e);
     absl::MutexLock lock(&mutex_);
-    if (queued_samples_ + samples > kMaxQueuedSamples) {
-      std::erase_if(batch, [](const Event& e) { return std::holds_alternative<SampleEvent>(e); });
+    if (queued_events_ + batch.size() > kMaxQueuedEvents) {
+      // Stacks go with the samples: what refers to one later is counted as without a stack.
+      std::erase_if(batch, [](const Event& e) {
+        return std::holds_alternative<SampleEvent>(e) || std::holds_alternative<StackEvent>(e) ||
+               std::holds_alternative<KernelStackEvent>(e);
+      });
       batch.push_back(LostEvent{LostEvent::What::kSamples, samples});
-      samples = 0;
     }
-    queued_samples_ += samples;
-    batches_.push_back({std::move(batch), samples});
+    queued_events_ += batch.size();
+    batches_.push_back(std::move(batch));
   }
   void Close(absl::Status status) {
     absl::MutexLock lock(&mutex_);
@@ -84,8 +87,8 @@ class Runner::Queue {
     absl::MutexLock lock(&mutex_);
     mutex_.AwaitWithTimeout(absl::Condition(&ready), timeout);
     if (batches_.empty()) return false;
-    batch = std::move(batches_.front().first);
-    queued_samples_ -= batches_.front().second;
+    batch = std::move(batches_.front());
+    queued_events_ -= batch.size();
     batches_.pop_front();
     return true;
   }
@@ -98,8 +101,8 @@ class Runner::Queue {
 
  private:
   absl::Mutex mutex_;
-  std::deque<std::pair<std::vector<Event>, uint64_t>> batches_ ABSL_GUARDED_BY(mutex_);
-  uint64_t queued_samples_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::deque<std::vector<Event>> batches_ ABSL_GUARDED_BY(mutex_);
+  uint64_t queued_events_ ABSL_GUARDED_BY(mutex_) = 0;
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Status status_ ABSL_GUARDED_BY(mutex_);
 };
@@ -301,6 +304,17 @@ std::vector<std::string> Runner::Warnings() const {
   for (const std::string& rejected : pipeline_->runtimes().rejected()) {
     warnings.push_back(absl::StrCat(
         rejected, ": its functions are named by /tmp/perf-PID.map alone, if there is one"));
+  }
+  auto warn = [&warnings](uint64_t count, absl::string_view what) {
+    if (count != 0) warnings.push_back(absl::StrCat(count, " ", what));
+  };
+  warn(pipeline_->accounting().sideband_lost,
+       "records of mappings, execs and exits lost: frames mapped meanwhile may be unnamed");
+  warn(source_->damaged_records(), "records of mappings, execs and exits damaged");
+  warn(pipeline_->unopened_images(), "mapped files could not be opened: their frames are unnamed");
+  warn(pipeline_->symbols_dropped(), "function names could not be read");
+  if (absl::StatusOr<jp_counters> counters = source_->ReadCounters(); counters.ok()) {
+    warn(counters->symbols_lost, "function names found no room in the ring");
   }
   return warnings;
 }

@@ -371,6 +371,7 @@ TEST_F(PipelineTest, PerfMapThatGrowsNamesKnownStacksToo) {
   Stack(1, {kJit + 0x110, kApp + 0x10});
   Sample(1);
   world_.AppendPerfMap(kPid, "7e00000100 80 second\n");
+  time_ns_ += 100'000'000;  // the map is looked at again every 50 ms
   Sample(1);
   EXPECT_THAT(FinishedStacks(), ElementsAre("_start;first", "_start;second"));
 }
