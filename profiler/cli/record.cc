@@ -2,6 +2,7 @@
 
 #include <signal.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -26,8 +27,11 @@
 namespace jprof {
 namespace {
 
-// Set by the first SIGINT, SIGTERM or SIGHUP; the second ends the program at once.
+// Set by the first SIGINT, SIGTERM or SIGHUP; a second one ends the program at once. timeout(1) and
+// terminals may send the first one twice: what follows within 50 ms is the same wish.
 std::atomic<bool> g_stop_asked{false};
+std::atomic<int64_t> g_stop_asked_ns{0};
+constexpr int64_t kSameWishNs = 50'000'000;
 
 // Marks an error as one of usage: exit status 2.
 constexpr absl::string_view kUsageUrl = "jprof/usage";
@@ -39,7 +43,14 @@ absl::Status UsageError(absl::string_view message, absl::string_view hint) {
 }
 
 void OnStopSignal(int number) {
-  if (!g_stop_asked.exchange(true)) return;
+  timespec now;
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  const int64_t now_ns = int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+  if (!g_stop_asked.exchange(true)) {
+    g_stop_asked_ns = now_ns;
+    return;
+  }
+  if (now_ns - g_stop_asked_ns.load() < kSameWishNs) return;
   ::signal(number, SIG_DFL);
   ::raise(number);  // delivered when this handler returns
 }
@@ -55,7 +66,12 @@ void RaiseDescriptorLimit() {
 void InstallSignals() {
   struct sigaction action = {};
   action.sa_handler = OnStopSignal;
-  for (int signal : {SIGINT, SIGTERM, SIGHUP}) ::sigaction(signal, &action, nullptr);
+  for (int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    struct sigaction before;
+    // What the parent had ignored stays ignored: nohup, background jobs.
+    if (::sigaction(signal, nullptr, &before) == 0 && before.sa_handler == SIG_IGN) continue;
+    ::sigaction(signal, &action, nullptr);
+  }
   ::signal(SIGPIPE, SIG_IGN);  // a closed pipe is an error of write, with a message
 }
 
