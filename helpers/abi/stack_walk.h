@@ -24,8 +24,8 @@
  * so close to the stack's base, what is missing can only be the library's own start-up code. A main
  * function's frame lies some 300 bytes below the base; a thread's function's some 2 KiB below the
  * thread control block, since the thread-local storage is between. */
-#define JP_NEAR_STACK_START 1024
-#define JP_NEAR_THREAD_BLOCK 4096
+#define JP_NEAR_STACK_START 8192
+#define JP_NEAR_THREAD_BLOCK 8192
 
 static __always_inline void jp_walk_begin(struct jp_walk *w, __u32 tgid, __u64 pc, __u64 sp, __u64 fp,
 					  __u64 base, __u32 near_base)
