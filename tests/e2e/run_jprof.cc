@@ -197,6 +197,13 @@ void Jprof::Signal(int number) const {
   if (pid_ > 0) ::kill(pid_, number);
 }
 
+void Jprof::SignalUntilEnd(int number) {
+  const absl::Time deadline = absl::Now() + kPatience;
+  do {
+    Signal(number);
+  } while (absl::Now() < deadline && ReadStderr(20));
+}
+
 JprofResult Jprof::Wait() {
   JprofResult result;
   const absl::Time deadline = absl::Now() + 2 * kPatience;

@@ -53,6 +53,8 @@ class Jprof {
   // Until it has filled its stdout, a stuck pipe.
   bool WaitUntilStuck();
   void Signal(int number) const;
+  // Again and again until it ends, a minute at most: signals in short succession count as one.
+  void SignalUntilEnd(int number);
   JprofResult Wait();  // kills it after two minutes
 
  private:
