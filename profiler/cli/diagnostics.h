@@ -2,21 +2,16 @@
 // writes there.
 #pragma once
 
-#include <string>
-
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 
 namespace jprof {
 
-// "jprof: error: ..." and, when the status carries one, a line "  hint: ...". Control characters
-// are shown escaped: a target's names never reach the terminal raw.
+// One line each, "jprof: error: MESSAGE; HINT" and the like. They are shown as export/text.h has it,
+// so a target's names never reach the terminal raw.
 void PrintError(const absl::Status& status);
 void PrintWarning(absl::string_view message);
 void PrintNote(absl::string_view message);
-
-// Control characters, invalid UTF-8 and direction marks as \xNN or \u{N}.
-std::string TerminalSafe(absl::string_view text);
 
 // A line that is overwritten in place. Nothing at all where stderr is no terminal.
 class ProgressLine {

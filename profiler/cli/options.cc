@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <numeric>
 
 #include "absl/strings/ascii.h"
@@ -97,11 +98,7 @@ absl::Status Apply(const Option& option, absl::string_view value, RecordOptions&
   } else if (name == "--pid" || name == "--tid") {
     auto id = ParsePositive(name, value, INT32_MAX, "a number");
     if (!id.ok()) return id.status();
-    int& given = name == "--pid" ? out.pid : out.tid;
-    if (given != 0 && given != *id) {
-      return Usage(absl::StrCat(name, " takes one number, not ", given, " and ", *id));
-    }
-    given = *id;
+    (name == "--pid" ? out.pid : out.tid) = *id;
   } else if (name == "--frequency") {
     auto hz = ParsePositive(name, value, kMaxFrequency, "samples per second,");
     if (!hz.ok()) return hz.status();
@@ -190,6 +187,7 @@ absl::StatusOr<int64_t> ParseDuration(absl::string_view text) {
 absl::StatusOr<RecordOptions> ParseRecordOptions(const std::vector<std::string>& arguments) {
   RecordOptions out;
   out.command_line = absl::StrCat("jprof ", absl::StrJoin(arguments, " "));
+  std::map<absl::string_view, absl::string_view> given;  // long name -> value
   for (size_t i = 0; i < arguments.size(); ++i) {
     absl::string_view word = arguments[i];
     absl::string_view name = word, value;
@@ -228,6 +226,12 @@ absl::StatusOr<RecordOptions> ParseRecordOptions(const std::vector<std::string>&
         return Usage(absl::StrCat("option '", name, "' needs a value: ", option->argument));
       }
       value = arguments[++i];
+    }
+    // Which of two values was meant is not ours to guess; saying yes twice means yes.
+    auto [before, first] = given.try_emplace(option->long_name, value);
+    if (!first && !option->argument.empty()) {
+      return Usage(absl::StrCat("option '", name, "' is given twice (", before->second, ", ", value,
+                                "), keep one of them"));
     }
     absl::Status applied = Apply(*option, value, out);
     if (!applied.ok()) return applied;

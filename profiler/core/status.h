@@ -16,8 +16,8 @@ absl::Status ErrnoStatus(int err, absl::string_view context);
 // The same status with "context: " before its message; OK stays OK.
 absl::Status Annotate(const absl::Status& status, absl::string_view context);
 
-// A hint is the least that would fix the error. It rides on the status and is printed as a line of
-// its own by the command line.
+// A hint is the least that would fix the error. It rides on the status; the command line prints it
+// behind the message, on the same line.
 absl::Status WithHint(absl::Status status, absl::string_view hint);
 std::string HintOf(const absl::Status& status);  // "" when there is none
 

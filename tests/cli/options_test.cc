@@ -147,9 +147,16 @@ TEST(OptionsTest, TheTargetIsOneOfThree) {
   }
 }
 
-TEST(OptionsTest, TwoProcessesAreOneTooMany) {
-  EXPECT_EQ(Complaint("-p 1 -p 2"), "--pid takes one number, not 1 and 2");
-  EXPECT_EQ(Complaint("-p 1 -p 1"), "");
+TEST(OptionsTest, AnOptionWithAValueIsGivenOnce) {
+  EXPECT_EQ(Complaint("-p 1 -p 2"), "option '-p' is given twice (1, 2), keep one of them");
+  EXPECT_EQ(Complaint("-p 1 -p 1"), "option '-p' is given twice (1, 1), keep one of them");
+  EXPECT_EQ(Complaint("-t 1 --tid=2"), "option '--tid' is given twice (1, 2), keep one of them");
+  EXPECT_EQ(Complaint("-a -F 99 -F199"), "option '-F' is given twice (99, 199), keep one of them");
+  EXPECT_EQ(Complaint("-a -d 1 -d 2"), "option '-d' is given twice (1, 2), keep one of them");
+  EXPECT_EQ(Complaint("-a -o - -o x.svg"), "option '-o' is given twice (-, x.svg), keep one of them");
+  EXPECT_EQ(Complaint("-a --format svg --format folded"),
+            "option '--format' is given twice (svg, folded), keep one of them");
+  EXPECT_EQ(Complaint("-a --all --no-helpers --no-helpers"), "");
 }
 
 TEST(OptionsTest, ANumberOfAProcessIsPositive) {
