@@ -13,8 +13,9 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "absl/strings/strip.h"
 #include "profiler/core/status.h"
+#include "profiler/process/proc_status.h"
+#include "profiler/process/target_file.h"
 
 namespace jprof {
 namespace {
@@ -24,7 +25,7 @@ constexpr size_t kReadBytes = 64 * 1024;
 constexpr size_t kMaxLineBytes = PerfMap::kMaxNameBytes + 64;
 constexpr size_t kBlockBytes = 64 * 1024;
 constexpr size_t kContinuityBytes = 64;
-constexpr size_t kMaxProcFileBytes = 64 * 1024;
+constexpr size_t kMaxUidMapBytes = 64 * 1024;
 // A file counts as older than the process only by more than the kernel's clocks differ.
 constexpr int64_t kAgeSlackNs = 1'000'000'000;
 
@@ -65,44 +66,14 @@ bool ConsumeBlanks(absl::string_view* text) {
   return n > 0;
 }
 
-absl::StatusOr<std::string> ReadProcFile(int process, const char* name, absl::string_view what) {
-  UniqueFd fd(::openat(process, name, O_RDONLY | O_CLOEXEC));
-  if (!fd.valid()) return ErrnoStatus(errno, absl::StrCat(what, "/", name));
-  std::string text(kMaxProcFileBytes, '\0');
-  size_t used = 0;
-  while (used < text.size()) {
-    ssize_t got = ::read(fd.get(), text.data() + used, text.size() - used);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return ErrnoStatus(errno, absl::StrCat(what, "/", name));
-    if (got == 0) break;
-    used += static_cast<size_t>(got);
-  }
-  text.resize(used);
-  return text;
-}
-
-// The numbers of the line of /proc/PID/status that begins with `key`.
-std::vector<uint32_t> StatusNumbers(absl::string_view status, absl::string_view key) {
-  std::vector<uint32_t> numbers;
-  for (absl::string_view line : absl::StrSplit(status, '\n')) {
-    if (!absl::ConsumePrefix(&line, key)) continue;
-    for (absl::string_view word : absl::StrSplit(line, absl::ByAnyChar("\t "), absl::SkipEmpty())) {
-      uint32_t number;
-      if (absl::SimpleAtoi(word, &number)) numbers.push_back(number);
-    }
-    break;
-  }
-  return numbers;
-}
-
 // Who may have written the map: as user ids in our own user namespace.
 struct Owners {
   uid_t process;
   uid_t root;  // of the process's user namespace
 };
 
-uid_t NamespaceRoot(int process, absl::string_view what) {
-  auto map = ReadProcFile(process, "uid_map", what);
+uid_t NamespaceRoot(const UniqueFd& process) {
+  absl::StatusOr<std::string> map = ReadProcFile(process, "uid_map", kMaxUidMapBytes);
   if (!map.ok()) return 0;
   for (absl::string_view line : absl::StrSplit(*map, '\n')) {
     std::vector<absl::string_view> words = absl::StrSplit(line, ' ', absl::SkipEmpty());
@@ -123,52 +94,11 @@ int64_t NowNs(clockid_t clock) {
   return Nanoseconds(now);
 }
 
-// Wall-clock time at which the process started.
-absl::StatusOr<int64_t> StartTimeNs(int process, absl::string_view what) {
-  JPROF_ASSIGN_OR_RETURN(std::string stat, ReadProcFile(process, "stat", what));
-  // The command name may hold anything, closing parentheses too.
-  const size_t name_end = stat.rfind(')');
-  constexpr size_t kStartTime = 22 - 3;  // the field after the name is the third
-  std::vector<absl::string_view> fields;
-  if (name_end != std::string::npos) {
-    fields = absl::StrSplit(absl::string_view(stat).substr(name_end + 1), ' ', absl::SkipEmpty());
-  }
-  int64_t ticks;
-  if (fields.size() <= kStartTime || !absl::SimpleAtoi(fields[kStartTime], &ticks)) {
-    return absl::DataLossError(absl::StrCat(what, "/stat: no start time"));
-  }
-  const int64_t since_boot = ticks * (1'000'000'000 / ::sysconf(_SC_CLK_TCK));
-  return NowNs(CLOCK_REALTIME) - NowNs(CLOCK_BOOTTIME) + since_boot;
-}
-
-// Opens `path` below the root of the process without following any link, first as a mere name, and
-// for reading only once it is known to be a file that may be believed. Component by component with
-// O_NOFOLLOW, which is confined to the root as there is no link and no "..", on every kernel.
-absl::StatusOr<UniqueFd> OpenBelowRoot(int process, absl::string_view path,
-                                       absl::string_view message_name) {
-  UniqueFd at(::openat(process, "root", O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (!at.valid()) return ErrnoStatus(errno, absl::StrCat(message_name, ": root directory"));
-  std::vector<std::string> components = absl::StrSplit(path, '/', absl::SkipEmpty());
-  for (size_t i = 0; i < components.size(); ++i) {
-    if (components[i] == "..") {
-      return absl::InvalidArgumentError(absl::StrCat(message_name, ": '..' in the path"));
-    }
-    const bool last = i + 1 == components.size();
-    UniqueFd next(::openat(at.get(), components[i].c_str(),
-                           O_PATH | O_NOFOLLOW | O_CLOEXEC | (last ? 0 : O_DIRECTORY)));
-    if (!next.valid()) return ErrnoStatus(errno, message_name);
-    at = std::move(next);
-  }
-  return at;
-}
-
 absl::Status Believable(const struct stat& st, const Owners& owners, int64_t start_time_ns,
                         absl::string_view name) {
   auto refuse = [&](absl::string_view why) {
-    return absl::FailedPreconditionError(absl::StrCat(name, ": ignored: ", why));
+    return absl::FailedPreconditionError(absl::StrCat(name, ": ", why));
   };
-  if (S_ISLNK(st.st_mode)) return refuse("it is a symbolic link");
-  if (!S_ISREG(st.st_mode)) return refuse("it is not a regular file");
   if (st.st_nlink != 1) return refuse(absl::StrCat("it has ", st.st_nlink, " hard links"));
   if (st.st_uid != owners.process && st.st_uid != owners.root && st.st_uid != 0) {
     return refuse(
@@ -184,20 +114,22 @@ absl::Status Believable(const struct stat& st, const Owners& owners, int64_t sta
   return absl::OkStatus();
 }
 
-absl::StatusOr<UniqueFd> OpenBelieved(int process, absl::string_view path, absl::string_view name) {
-  JPROF_ASSIGN_OR_RETURN(std::string status, ReadProcFile(process, "status", name));
-  std::vector<uint32_t> uids = StatusNumbers(status, "Uid:");
-  if (uids.size() < 2) return absl::DataLossError(absl::StrCat(name, ": owner of the process"));
-  const Owners owners = {uids[1], NamespaceRoot(process, name)};
-  JPROF_ASSIGN_OR_RETURN(int64_t start_time_ns, StartTimeNs(process, name));
+// Wall-clock time at which the process started.
+int64_t StartTimeNs(const ProcStat& stat) {
+  const int64_t since_boot =
+      static_cast<int64_t>(stat.start_time_ticks) * (1'000'000'000 / ::sysconf(_SC_CLK_TCK));
+  return NowNs(CLOCK_REALTIME) - NowNs(CLOCK_BOOTTIME) + since_boot;
+}
 
-  JPROF_ASSIGN_OR_RETURN(UniqueFd found, OpenBelowRoot(process, path, name));
+absl::StatusOr<UniqueFd> OpenBelieved(const UniqueFd& process, const std::string& path,
+                                      absl::string_view name) {
+  JPROF_ASSIGN_OR_RETURN(ProcStatus status, ReadProcStatus(process));
+  JPROF_ASSIGN_OR_RETURN(ProcStat stat, ReadProcStat(process));
+  JPROF_ASSIGN_OR_RETURN(UniqueFd fd, OpenInProcessRoot(process, path, LinkPolicy::kRefuse, name));
   struct stat st;
-  if (::fstat(found.get(), &st) != 0) return ErrnoStatus(errno, name);
-  JPROF_RETURN_IF_ERROR(Believable(st, owners, start_time_ns, name));
-  UniqueFd fd(::open(absl::StrCat("/proc/self/fd/", found.get()).c_str(),
-                     O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
-  if (!fd.valid()) return ErrnoStatus(errno, name);
+  if (::fstat(fd.get(), &st) != 0) return ErrnoStatus(errno, name);
+  JPROF_RETURN_IF_ERROR(
+      Believable(st, {status.effective_uid, NamespaceRoot(process)}, StartTimeNs(stat), name));
   return fd;
 }
 
@@ -207,18 +139,12 @@ PerfMap::PerfMap(UniqueFd fd, absl::string_view name, const PerfMapOptions& opti
     : fd_(std::move(fd)), name_(name), options_(options) {}
 
 absl::StatusOr<PerfMap> PerfMap::Open(Pid pid, const PerfMapOptions& options) {
-  const std::string process_name = absl::StrCat("/proc/", pid);
-  UniqueFd process(::open(process_name.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (!process.valid()) return ErrnoStatus(errno, process_name);
-
+  JPROF_ASSIGN_OR_RETURN(UniqueFd process, OpenProcess(pid));
+  JPROF_ASSIGN_OR_RETURN(ProcStatus status, ReadProcStatus(process));
   // The process names its map by the innermost of its numbers.
-  JPROF_ASSIGN_OR_RETURN(std::string status, ReadProcFile(process.get(), "status", process_name));
-  std::vector<uint32_t> pids = StatusNumbers(status, "NSpid:");
-  if (pids.empty()) return absl::DataLossError(absl::StrCat(process_name, "/status: no NSpid"));
-  std::string path = absl::StrCat(options.directory, "/perf-", pids.back(), ".map");
-  std::string name = absl::StrCat(process_name, "/root", path);
-
-  JPROF_ASSIGN_OR_RETURN(UniqueFd fd, OpenBelieved(process.get(), path, name));
+  std::string path = absl::StrCat(options.directory, "/perf-", status.innermost_pid, ".map");
+  std::string name = absl::StrCat("process ", pid, ": ", path);
+  JPROF_ASSIGN_OR_RETURN(UniqueFd fd, OpenBelieved(process, path, name));
   PerfMap map(std::move(fd), name, options);
   map.process_ = std::move(process);
   map.path_ = std::move(path);
@@ -282,7 +208,7 @@ absl::Status PerfMap::Update() {
 // Takes the file that is at the path now, if it is another one.
 absl::Status PerfMap::FollowReplacement() {
   if (!process_.valid()) return absl::OkStatus();
-  absl::StatusOr<UniqueFd> fd = OpenBelieved(process_.get(), path_, name_);
+  absl::StatusOr<UniqueFd> fd = OpenBelieved(process_, path_, name_);
   if (absl::IsNotFound(fd.status())) return absl::OkStatus();
   JPROF_RETURN_IF_ERROR(fd.status());
   struct stat now, before;

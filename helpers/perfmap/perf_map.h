@@ -40,8 +40,8 @@ class PerfMap {
  public:
   // Opens the map of process `pid` under the number that the process itself knows. Reads nothing
   // yet. NotFound: no such process, or it has no map. FailedPrecondition: there is a file, but not
-  // one to believe: no regular file, hard-linked, owned by somebody other than the process or its
-  // root, writable by others, or older than the process.
+  // one to believe: behind a link, no regular file, hard-linked, owned by somebody other than the
+  // process or its root, writable by others, or older than the process.
   static absl::StatusOr<PerfMap> Open(Pid pid, const PerfMapOptions& options = {});
 
   // Of an open file, without questions about its origin. `name` is for messages.
@@ -101,8 +101,7 @@ class PerfMap {
   UniqueFd fd_;
   std::string name_;
   PerfMapOptions options_;
-  // /proc/PID as it was at Open(): calls through it fail once that very process is gone, whoever
-  // has its number then. Not valid after OpenFile(). The root directory is not kept open, because
+  // As OpenProcess has it; not valid after OpenFile(). The root directory is not kept open, because
   // that would keep a container's file system mounted.
   UniqueFd process_;
   std::string path_;  // in the target's root

@@ -14,6 +14,7 @@ namespace {
 // most this often for one process.
 constexpr uint64_t kRereadMapsAfterNs = 200'000'000;
 constexpr size_t kMaxPerfMaps = 256;
+constexpr size_t kMaxPerfMapTroubles = 256;
 constexpr uint64_t kRetryPerfMapAfterNs = 1'000'000'000;
 constexpr uint64_t kUpdatePerfMapAfterNs = 50'000'000;
 constexpr uint32_t kMinCorruptToReject = 64;
@@ -78,7 +79,7 @@ void Pipeline::Handle(Event event) {
 
 void Pipeline::Forget(Pid pid) {
   runtimes_.OnGone(pid);
-  perf_maps_.erase(pid);
+  ForgetPerfMap(pid);
   helper_answers_.erase(pid);
   maps_reread_at_.erase(pid);
 }
@@ -162,13 +163,43 @@ PerfMap* Pipeline::FindPerfMap(Pid pid) {
     state.tried_at_ns = now;
     absl::StatusOr<PerfMap> map = world_.open_perf_map(pid);
     if (map.ok()) state.map = *std::move(map);
+    // It may come later, so that there is none is no trouble.
+    state.trouble = map.ok() || absl::IsNotFound(map.status())
+                        ? ""
+                        : absl::StrCat(map.status().message(), "; its names are not used");
   }
   if (!state.map) return nullptr;
   if (state.updated_at_ns == 0 || now >= state.updated_at_ns + kUpdatePerfMapAfterNs) {
     state.updated_at_ns = now;
-    state.map->Update().IgnoreError();
+    absl::Status updated = state.map->Update();
+    if (!updated.ok()) {
+      state.trouble = absl::StrCat(updated.message(), "; its newer names are not used");
+    } else if (state.map->exhausted()) {
+      state.trouble = absl::StrCat(state.map->name(), ": too large; only the first ",
+                                   state.map->size(), " pieces of code have names");
+    } else {
+      state.trouble.clear();
+    }
   }
   return &*state.map;
+}
+
+void Pipeline::ForgetPerfMap(Pid pid) {
+  auto it = perf_maps_.find(pid);
+  if (it == perf_maps_.end()) return;
+  if (!it->second.trouble.empty() && perf_map_troubles_.size() < kMaxPerfMapTroubles) {
+    perf_map_troubles_.push_back(std::move(it->second.trouble));
+  }
+  perf_maps_.erase(it);
+}
+
+std::vector<std::string> Pipeline::PerfMapTroubles() const {
+  std::vector<std::string> troubles = perf_map_troubles_;
+  for (const auto& [pid, state] : perf_maps_) {
+    if (!state.trouble.empty()) troubles.push_back(state.trouble);
+  }
+  std::sort(troubles.begin(), troubles.end());
+  return troubles;
 }
 
 uint32_t Pipeline::NativeFrame(const RawFrame& frame, Pid pid, UserStack& stack, bool& plausible) {

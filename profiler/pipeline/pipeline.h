@@ -76,6 +76,9 @@ class Pipeline {
   // Records of functions that nothing could be read from.
   uint64_t symbols_dropped() const { return symbols_dropped_; }
 
+  // Perf maps that were there and did not name all that they should, with the reason.
+  std::vector<std::string> PerfMapTroubles() const;
+
   // Names all frames and builds the profile. Call once.
   absl::StatusOr<Profile> Finish(const RecordingEnd& end);
 
@@ -111,6 +114,7 @@ class Pipeline {
     std::optional<PerfMap> map;
     uint64_t tried_at_ns = 0;    // 0: never
     uint64_t updated_at_ns = 0;  // 0: never
+    std::string trouble;         // "" for none
   };
   void OnSample(const SampleEvent& sample);
   void OnMap(const MapEvent& map);
@@ -128,6 +132,7 @@ class Pipeline {
   uint32_t NamedFrame(PendingName name, PendingFrame::Kind kind = PendingFrame::Kind::kNamed);
   const Mapping* FindMapping(Pid pid, Address address);
   PerfMap* FindPerfMap(Pid pid);
+  void ForgetPerfMap(Pid pid);
 
   const PipelineOptions options_;
   PipelineWorld world_;
@@ -139,6 +144,7 @@ class Pipeline {
   absl::flat_hash_map<uint32_t, std::vector<uint64_t>> kernel_stacks_;
   absl::flat_hash_map<uint32_t, uint32_t> symbol_names_;  // number -> name in frames_
   absl::flat_hash_map<Pid, PerfMapState> perf_maps_;
+  std::vector<std::string> perf_map_troubles_;  // of processes that are gone
   absl::flat_hash_map<Pid, HelperAnswers> helper_answers_;
   absl::flat_hash_map<Pid, uint64_t> maps_reread_at_;
   uint32_t InternComm(absl::string_view comm);

@@ -27,6 +27,7 @@
 #include "profiler/process/live_memory.h"
 #include "profiler/process/proc_maps.h"
 #include "profiler/process/proc_status.h"
+#include "profiler/process/process_access.h"
 #include "profiler/process/process_table.h"
 #include "profiler/process/target_file.h"
 
@@ -145,7 +146,8 @@ absl::Status Runner::CheckTarget() {
   if (!target_.valid()) {
     return ErrnoStatus(errno, absl::StrCat("cannot watch process ", sample_pid_));
   }
-  return absl::OkStatus();
+  return Annotate(CheckAccess(sample_pid_, options_.use_helpers),
+                  absl::StrCat("cannot look into ", target_name_));
 }
 
 absl::StatusOr<std::unique_ptr<Runner>> Runner::Attach(const RecordingOptions& options,
@@ -182,13 +184,23 @@ absl::Status Runner::Seed() {
   if (sample_pid_ == 0) {
     JPROF_ASSIGN_OR_RETURN(pids, ListProcesses());
   }
+  uint64_t unreadable = 0;
   for (Pid pid : pids) {
+    absl::Status access =
+        sample_pid_ == 0 ? CheckAccess(pid, options_.use_helpers) : absl::OkStatus();
+    if (!access.ok() && ++unreadable == 1) {
+      access_warning_ = absl::StrCat("such as ", pid, ": ", access.message(), "; ", HintOf(access));
+    }
     auto events = SynthesizeProcessEvents(pid, MonotonicNow());
     if (!events.ok()) {
       if (sample_pid_ == 0) continue;  // one of many, gone meanwhile
       return Annotate(events.status(), absl::StrCat("cannot look into ", target_name_));
     }
     for (Event& event : *events) pipeline_->Handle(std::move(event));
+  }
+  if (unreadable != 0) {
+    access_warning_ = absl::StrCat(unreadable, " of ", pids.size(),
+                                   " processes cannot be looked into, ", access_warning_);
   }
   return absl::OkStatus();
 }
@@ -301,13 +313,21 @@ std::string Runner::Verdict(const Profile& profile) const {
 
 std::vector<std::string> Runner::Warnings() const {
   std::vector<std::string> warnings;
+  if (!access_warning_.empty()) warnings.push_back(access_warning_);
   for (const std::string& rejected : pipeline_->runtimes().rejected()) {
     warnings.push_back(absl::StrCat(
         rejected, ": its functions are named by /tmp/perf-PID.map alone, if there is one"));
   }
+  constexpr size_t kPerfMapsNamed = 3;
+  const std::vector<std::string> troubles = pipeline_->PerfMapTroubles();
+  for (size_t i = 0; i < std::min(troubles.size(), kPerfMapsNamed); ++i) {
+    warnings.push_back(absl::StrCat("perf map of ", troubles[i]));
+  }
   auto warn = [&warnings](uint64_t count, absl::string_view what) {
     if (count != 0) warnings.push_back(absl::StrCat(count, " ", what));
   };
+  warn(troubles.size() - std::min(troubles.size(), kPerfMapsNamed),
+       "more perf maps are not used, or not in full");
   warn(pipeline_->accounting().sideband_lost,
        "records of mappings, execs and exits lost: frames mapped meanwhile may be unnamed");
   warn(source_->damaged_records(), "records of mappings, execs and exits damaged");

@@ -56,7 +56,7 @@ class Runner {
   // The verdict on a finished profile in one line: what was taken, lost, rooted, named, and by
   // what.
   std::string Verdict(const Profile& profile) const;
-  // Runtimes that were recognised and cannot be read, in words.
+  // What will be missing in the picture and why, one line each.
   std::vector<std::string> Warnings() const;
 
  private:
@@ -70,6 +70,7 @@ class Runner {
 
   const RecordingOptions options_;
   std::string target_name_;
+  std::string access_warning_;  // "" for none
   Pid sample_pid_ = 0;  // the process of a single thread too
   UniqueFd target_;     // pidfd
   std::unique_ptr<LiveSource> source_;

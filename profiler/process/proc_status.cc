@@ -12,13 +12,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "profiler/core/status.h"
-#include "profiler/core/unique_fd.h"
 
 namespace jprof {
 namespace {
 
 constexpr size_t kMaxStatBytes = 64 << 10;
-constexpr uint64_t kPfKthread = 0x00200000;  // PF_KTHREAD, in the flags field of stat
 
 template <typename T>
 bool ParseNumber(absl::string_view text, T& value) {
@@ -62,10 +60,8 @@ absl::StatusOr<std::vector<int32_t>> ListNumbers(const std::string& path) {
   return numbers;
 }
 
-}  // namespace
-
-absl::StatusOr<std::string> ReadProcFile(const std::string& path, size_t max_bytes) {
-  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+absl::StatusOr<std::string> ReadAt(int folder, const std::string& path, size_t max_bytes) {
+  UniqueFd fd(::openat(folder, path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd.valid()) return ErrnoStatus(errno, path);
   std::string text;
   size_t size = 0;
@@ -89,6 +85,33 @@ absl::StatusOr<std::string> ReadProcFile(const std::string& path, size_t max_byt
   return text;
 }
 
+// `read` on the folder of a process, with that process in the message.
+template <typename T>
+absl::StatusOr<T> OfProcess(Pid pid, absl::StatusOr<T> (*read)(const UniqueFd&)) {
+  JPROF_ASSIGN_OR_RETURN(UniqueFd process, OpenProcess(pid));
+  absl::StatusOr<T> result = read(process);
+  if (!result.ok()) return Annotate(result.status(), absl::StrCat("/proc/", pid));
+  return result;
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> ReadProcFile(const std::string& path, size_t max_bytes) {
+  return ReadAt(AT_FDCWD, path, max_bytes);
+}
+
+absl::StatusOr<std::string> ReadProcFile(const UniqueFd& process, const std::string& name,
+                                         size_t max_bytes) {
+  return ReadAt(process.get(), name, max_bytes);
+}
+
+absl::StatusOr<UniqueFd> OpenProcess(Pid pid) {
+  const std::string path = absl::StrCat("/proc/", pid);
+  UniqueFd process(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!process.valid()) return ErrnoStatus(errno, path);
+  return process;
+}
+
 absl::StatusOr<ProcStat> ParseProcStat(absl::string_view text) {
   ProcStat stat;
   absl::Status bad = absl::DataLossError("not the text of a stat file");
@@ -99,26 +122,19 @@ absl::StatusOr<ProcStat> ParseProcStat(absl::string_view text) {
   if (open == absl::string_view::npos || close == absl::string_view::npos || close < open + 2) {
     return bad;
   }
-  if (!ParseNumber(text.substr(0, open), stat.identity.pid)) return bad;
   absl::string_view comm = text.substr(open + 2, close - open - 2);
   stat.comm.assign(comm.data(), comm.size());
   text.remove_prefix(close + 1);
 
-  constexpr int kState = 3, kParent = 4, kFlags = 9, kStartTime = 22;  // numbered as in proc(5)
+  constexpr int kState = 3, kStartTime = 22;  // numbered as in proc(5)
   for (int field = kState; field <= kStartTime; ++field) {
     absl::string_view word = NextWord(text);
     if (word.empty()) return bad;
     if (field == kState) {
       if (word.size() != 1) return bad;
       stat.state = word[0];
-    } else if (field == kParent) {
-      if (!ParseNumber(word, stat.parent)) return bad;
-    } else if (field == kFlags) {
-      uint64_t flags = 0;
-      if (!ParseNumber(word, flags)) return bad;
-      stat.kernel_thread = (flags & kPfKthread) != 0;
     } else if (field == kStartTime) {
-      if (!ParseNumber(word, stat.identity.start_time_ticks)) return bad;
+      if (!ParseNumber(word, stat.start_time_ticks)) return bad;
     }
   }
   return stat;
@@ -136,10 +152,6 @@ absl::StatusOr<ProcStatus> ParseProcStatus(absl::string_view text) {
     bool ok = true;
     if (key == "Tgid:") {
       have_group = ok = ParseNumber(NextWord(line), status.thread_group);
-    } else if (key == "TracerPid:") {
-      ok = ParseNumber(NextWord(line), status.tracer);
-    } else if (key == "Threads:") {
-      ok = ParseNumber(NextWord(line), status.threads);
     } else if (key == "Uid:") {
       NextWord(line);  // real
       ok = ParseNumber(NextWord(line), status.effective_uid);
@@ -155,34 +167,20 @@ absl::StatusOr<ProcStatus> ParseProcStatus(absl::string_view text) {
   return status;
 }
 
-absl::StatusOr<ProcStat> ReadProcStat(Pid pid) {
-  std::string path = absl::StrCat("/proc/", pid, "/stat");
-  JPROF_ASSIGN_OR_RETURN(std::string text, ReadProcFile(path, kMaxStatBytes));
-  absl::StatusOr<ProcStat> stat = ParseProcStat(text);
-  if (!stat.ok()) return Annotate(stat.status(), path);
-  return stat;
+absl::StatusOr<ProcStat> ReadProcStat(const UniqueFd& process) {
+  JPROF_ASSIGN_OR_RETURN(std::string text, ReadProcFile(process, "stat", kMaxStatBytes));
+  return ParseProcStat(text);
 }
+
+absl::StatusOr<ProcStatus> ReadProcStatus(const UniqueFd& process) {
+  JPROF_ASSIGN_OR_RETURN(std::string text, ReadProcFile(process, "status", kMaxStatBytes));
+  return ParseProcStatus(text);
+}
+
+absl::StatusOr<ProcStat> ReadProcStat(Pid pid) { return OfProcess<ProcStat>(pid, ReadProcStat); }
 
 absl::StatusOr<ProcStatus> ReadProcStatus(Pid pid) {
-  std::string path = absl::StrCat("/proc/", pid, "/status");
-  JPROF_ASSIGN_OR_RETURN(std::string text, ReadProcFile(path, kMaxStatBytes));
-  absl::StatusOr<ProcStatus> status = ParseProcStatus(text);
-  if (!status.ok()) return Annotate(status.status(), path);
-  return status;
-}
-
-absl::StatusOr<ProcIdentity> ReadProcIdentity(Pid pid) {
-  JPROF_ASSIGN_OR_RETURN(ProcStat stat, ReadProcStat(pid));
-  return stat.identity;
-}
-
-absl::StatusOr<std::string> ReadExeLink(Pid pid) {
-  std::string path = absl::StrCat("/proc/", pid, "/exe");
-  std::string target(4096, '\0');
-  ssize_t n = ::readlink(path.c_str(), target.data(), target.size());
-  if (n < 0) return ErrnoStatus(errno, path);
-  target.resize(static_cast<size_t>(n));
-  return target;
+  return OfProcess<ProcStatus>(pid, ReadProcStatus);
 }
 
 absl::StatusOr<std::string> ReadThreadComm(Pid pid, Tid tid) {

@@ -3,7 +3,6 @@
 
 #include <sys/types.h>
 
-#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -12,23 +11,15 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "profiler/core/ids.h"
+#include "profiler/core/unique_fd.h"
 
 namespace jprof {
 
-// A pid alone is no identity: its number is given away again.
-struct ProcIdentity {
-  Pid pid = 0;
-  uint64_t start_time_ticks = 0;  // since boot, in units of sysconf(_SC_CLK_TCK)
-  friend auto operator<=>(const ProcIdentity&, const ProcIdentity&) = default;
-};
-
 // /proc/ID/stat. For the number of a thread, that thread's.
 struct ProcStat {
-  ProcIdentity identity;
   std::string comm;  // raw: at most 63 bytes of anything, newlines and parentheses included
   char state = '?';  // R S D T t Z X I ...
-  Pid parent = 0;
-  bool kernel_thread = false;
+  uint64_t start_time_ticks = 0;  // since boot, in units of sysconf(_SC_CLK_TCK)
 
   bool dead() const { return state == 'Z' || state == 'X'; }
 };
@@ -36,24 +27,23 @@ struct ProcStat {
 // /proc/ID/status. For the number of a thread, that thread's.
 struct ProcStatus {
   Pid thread_group = 0;     // the process; differs from ID when ID is that of a thread
-  Pid tracer = 0;           // who ptraces it, 0 for nobody
   uid_t effective_uid = 0;  // in jprof's user namespace
   Pid innermost_pid = 0;    // the process's number in its own pid namespace: what perf-PID.map uses
-  size_t threads = 0;
 };
 
 // DataLoss: not the text of such a file.
 absl::StatusOr<ProcStat> ParseProcStat(absl::string_view text);
 absl::StatusOr<ProcStatus> ParseProcStatus(absl::string_view text);
 
+// /proc/PID, to be read through: a pid alone is no identity, its number is given away again, but
+// what is read through the descriptor is NotFound once that very process is gone.
+absl::StatusOr<UniqueFd> OpenProcess(Pid pid);
+
 // NotFound: no such process or thread.
 absl::StatusOr<ProcStat> ReadProcStat(Pid pid);
+absl::StatusOr<ProcStat> ReadProcStat(const UniqueFd& process);
 absl::StatusOr<ProcStatus> ReadProcStatus(Pid pid);
-absl::StatusOr<ProcIdentity> ReadProcIdentity(Pid pid);
-
-// What /proc/PID/exe points to, for messages: text that the target may have chosen. NotFound for a
-// kernel thread too.
-absl::StatusOr<std::string> ReadExeLink(Pid pid);
+absl::StatusOr<ProcStatus> ReadProcStatus(const UniqueFd& process);
 
 // The command name of one thread: /proc/PID/task/TID/comm without its newline.
 absl::StatusOr<std::string> ReadThreadComm(Pid pid, Tid tid);
@@ -62,7 +52,10 @@ absl::StatusOr<std::string> ReadThreadComm(Pid pid, Tid tid);
 absl::StatusOr<std::vector<Pid>> ListProcesses();
 absl::StatusOr<std::vector<Tid>> ListThreads(Pid pid);
 
-// Reads a whole /proc file. ResourceExhausted beyond `max_bytes`.
+// Reads a whole /proc file, by its path or by its name in a process's folder. ResourceExhausted
+// beyond `max_bytes`.
 absl::StatusOr<std::string> ReadProcFile(const std::string& path, size_t max_bytes);
+absl::StatusOr<std::string> ReadProcFile(const UniqueFd& process, const std::string& name,
+                                         size_t max_bytes);
 
 }  // namespace jprof

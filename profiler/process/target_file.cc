@@ -15,6 +15,7 @@
 #include "absl/strings/string_view.h"
 #include "profiler/core/status.h"
 #include "profiler/process/proc_maps.h"
+#include "profiler/process/proc_status.h"
 
 namespace jprof {
 namespace {
@@ -47,11 +48,11 @@ int OpenPathByComponent(int root, const std::string& path) {
 }
 
 // Opens for reading what `path_only` refers to, if that is a regular file.
-absl::StatusOr<UniqueFd> Reopen(const UniqueFd& path_only, const std::string& name) {
+absl::StatusOr<UniqueFd> Reopen(const UniqueFd& path_only, absl::string_view name) {
   struct stat st;
   if (::fstat(path_only.get(), &st) != 0) return ErrnoStatus(errno, name);
   if (!S_ISREG(st.st_mode)) {
-    return absl::InvalidArgumentError(absl::StrCat(name, ": not a regular file"));
+    return absl::FailedPreconditionError(absl::StrCat(name, ": not a regular file"));
   }
   UniqueFd fd(::open(absl::StrCat("/proc/self/fd/", path_only.get()).c_str(),
                      O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
@@ -100,19 +101,23 @@ absl::StatusOr<UniqueFd> OpenThroughMapFiles(Pid pid, const Mapping& mapping) {
 
 }  // namespace
 
-absl::StatusOr<UniqueFd> OpenInProcessRoot(Pid pid, const std::string& path, LinkPolicy links) {
-  std::string name = absl::StrCat("/proc/", pid, "/root", path);
+absl::StatusOr<UniqueFd> OpenInProcessRoot(const UniqueFd& process, const std::string& path,
+                                           LinkPolicy links, absl::string_view name) {
   if (path.empty() || path[0] != '/' || path.find('\0') != std::string::npos) {
     return absl::InvalidArgumentError(absl::StrCat(name, ": not an absolute path"));
   }
-  UniqueFd root(
-      ::open(absl::StrCat("/proc/", pid, "/root").c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  UniqueFd root(::openat(process.get(), "root", O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!root.valid()) return ErrnoStatus(errno, name);
   UniqueFd path_only(OpenPathConfined(root.get(), path, links));
   if (!path_only.valid() && (errno == ENOSYS || errno == EPERM)) {
     path_only = UniqueFd(OpenPathByComponent(root.get(), path));
   }
-  if (!path_only.valid()) return ErrnoStatus(errno, name);
+  if (!path_only.valid()) {
+    if (errno == ELOOP && links == LinkPolicy::kRefuse) {
+      return absl::FailedPreconditionError(absl::StrCat(name, ": a symbolic link is in the path"));
+    }
+    return ErrnoStatus(errno, name);
+  }
   return Reopen(path_only, name);
 }
 
@@ -122,7 +127,9 @@ absl::StatusOr<UniqueFd> OpenMappedFile(Pid pid, const Mapping& mapping) {
   }
   absl::Status by_path = absl::OkStatus();
   if (!mapping.path.empty() && mapping.path[0] == '/') {
-    absl::StatusOr<UniqueFd> fd = OpenInProcessRoot(pid, mapping.path, LinkPolicy::kFollowInRoot);
+    JPROF_ASSIGN_OR_RETURN(UniqueFd process, OpenProcess(pid));
+    absl::StatusOr<UniqueFd> fd =
+        OpenInProcessRoot(process, mapping.path, LinkPolicy::kFollowInRoot, mapping.path);
     if (fd.ok() && IsFile(*fd, mapping.file)) return fd;
     by_path = fd.status();
   }

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "profiler/core/ids.h"
 #include "profiler/core/unique_fd.h"
 #include "profiler/process/address_space.h"
@@ -18,14 +19,16 @@ namespace jprof {
 // /proc/PID/map_files, which also has deleted and replaced files and those whose file system
 // reports other devices by stat than in mappings (overlay, btrfs), but needs CAP_CHECKPOINT_RESTORE
 // or root. NotFound: memory without a file ("[vdso]", "//anon"), the process is gone, or the file
-// can no more be reached. PermissionDenied: it could be, with more privileges. InvalidArgument: not
-// a regular file.
+// can no more be reached. PermissionDenied: it could be, with more privileges. FailedPrecondition:
+// not a regular file.
 absl::StatusOr<UniqueFd> OpenMappedFile(Pid pid, const Mapping& mapping);
 
 enum class LinkPolicy { kFollowInRoot, kRefuse };
 
-// A regular file by its absolute path in the root of a process, read-only; what links in it mean is
-// confined to that root. Ownership and identity are the caller's to check, on the descriptor.
-absl::StatusOr<UniqueFd> OpenInProcessRoot(Pid pid, const std::string& path, LinkPolicy links);
+// A regular file by its absolute path in the root of a process (OpenProcess), read-only; what links
+// in it mean is confined to that root. Ownership and identity are the caller's to check, on the
+// descriptor. `name` is the file's in messages. FailedPrecondition: not a regular file, or a link.
+absl::StatusOr<UniqueFd> OpenInProcessRoot(const UniqueFd& process, const std::string& path,
+                                           LinkPolicy links, absl::string_view name);
 
 }  // namespace jprof

@@ -41,6 +41,12 @@ Child StartSpin() {
   return *std::move(child);
 }
 
+std::string CopyForAll(const std::string& from, const std::string& to) {
+  EXPECT_TRUE(std::filesystem::copy_file(from, to));
+  EXPECT_EQ(::chmod(to.c_str(), 0755), 0);
+  return to;
+}
+
 // `fix` is a part of what follows the error's own words; "" when nothing does.
 void ExpectError(const JprofResult& result, int exit_code, const std::string& error,
                  const std::string& fix) {
@@ -191,13 +197,52 @@ TEST_F(ErrorsTest, JprofDoesNotProfileItself) {
 TEST_F(ErrorsTest, WithoutPermissionTheCapabilityIsNamed) {
   Child spin = StartSpin();
   TemporaryFolder folder;  // the build's folder may be hidden from others
-  const std::string binary = folder / "jprof";
-  ASSERT_TRUE(std::filesystem::copy_file(JPROF_BINARY, binary));
-  ASSERT_EQ(::chmod(binary.c_str(), 0755), 0);
-  const JprofResult result = RunJprof({"-p", absl::StrCat(spin.pid()), "-d", "300ms"},
-                                      {.as_nobody = true, .binary = binary});
-  ExpectError(result, 1, absl::StrCat("cannot sample spin (pid ", spin.pid(), ")"), "CAP_BPF");
-  EXPECT_THAT(result.err, HasSubstr("CAP_PERFMON"));
+  const std::string binary = CopyForAll(JPROF_BINARY, folder / "jprof");
+  ExpectError(RunJprof({"-p", absl::StrCat(spin.pid())}, {.as_nobody = true, .binary = binary}), 1,
+              absl::StrCat("cannot look into spin (pid ", spin.pid(), "): reading it takes CAP_SYS"),
+              "setcap cap_bpf,cap_perfmon,cap_sys_ptrace+ep");
+
+  auto own = Child::SpawnReady({"/usr/bin/setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
+                                CopyForAll(TestProgram("spin"), folder / "spin")});
+  ASSERT_TRUE(own.ok()) << own.status();
+  ExpectError(RunJprof({"-p", absl::StrCat(own->pid())}, {.as_nobody = true, .binary = binary}), 1,
+              absl::StrCat("cannot sample spin (pid ", own->pid(), ")"),
+              "CAP_PERFMON and CAP_BPF: sudo setcap");
+}
+
+// What root may do but for some capabilities.
+JprofResult RunWithout(const std::string& capabilities, std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(), {"--bounding-set=-" + capabilities, JPROF_BINARY});
+  return RunJprof(arguments, {.binary = "/usr/bin/setpriv"});
+}
+
+TEST_F(ErrorsTest, ATargetThatMayNotBeReadIsToldBeforeTheRecording) {
+  Child spin = StartSpin();
+  // Without -d this would never end.
+  ExpectError(RunWithout("sys_ptrace", {"-p", absl::StrCat(spin.pid()), "--format", "folded"}), 1,
+              absl::StrCat("cannot look into spin (pid ", spin.pid(),
+                           "): reading it takes CAP_SYS_PTRACE, which jprof lacks"),
+              "setcap cap_bpf,cap_perfmon,cap_sys_ptrace+ep");
+}
+
+TEST_F(ErrorsTest, ProcessesThatMayNotBeReadAreCounted) {
+  Child spin = StartSpin();
+  const JprofResult result =
+      RunWithout("sys_ptrace", {"-a", "-d", "300ms", "--format", "folded"});
+  EXPECT_EQ(result.exit_code(), 0) << result.err;
+  EXPECT_THAT(result.messages(),
+              testing::Contains(testing::MatchesRegex(
+                  "jprof: warning: [0-9]+ of [0-9]+ processes cannot be looked into, such as "
+                  "[0-9]+: reading it takes CAP_SYS_PTRACE, which jprof lacks; .*setcap.*")));
+}
+
+TEST_F(ErrorsTest, EachMissingCapabilityIsNamed) {
+  Child spin = StartSpin();
+  const std::string pid = absl::StrCat(spin.pid());
+  ExpectError(RunWithout("sys_admin,-perfmon", {"-p", pid}), 1, "needs CAP_PERFMON",
+              "setcap cap_perfmon");
+  ExpectError(RunWithout("sys_admin,-bpf", {"-p", pid}), 1, "loading BPF: permission denied",
+              "CAP_BPF");
 }
 
 }  // namespace

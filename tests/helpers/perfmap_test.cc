@@ -384,13 +384,6 @@ TEST_F(PerfMapOfProcessTest, LinkOnTheWayIsNotFollowed) {
   ASSERT_EQ(::unlink(link.c_str()), 0);
 }
 
-TEST_F(PerfMapOfProcessTest, ParentDirectoryIsNoComponent) {
-  Write(path_, "1000 10 f\n");
-  options_.directory += "/..";
-  EXPECT_TRUE(absl::IsInvalidArgument(OpenStatus())) << OpenStatus();
-  options_.directory.resize(options_.directory.size() - 3);
-}
-
 TEST_F(PerfMapOfProcessTest, HardLinkedFileIsIgnored) {
   Write(path_, "1000 10 f\n");
   ASSERT_EQ(::link(path_.c_str(), absl::StrCat(path_, ".second").c_str()), 0);

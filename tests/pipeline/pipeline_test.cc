@@ -388,6 +388,38 @@ TEST_F(PipelineTest, PerfMapOfADeadProcessIsNotItsSuccessors) {
   EXPECT_THAT(FinishedStacks(), ElementsAre("old", "new"));
 }
 
+TEST_F(PipelineTest, PerfMapThatIsNotUsedIsSaidToBe) {
+  for (Pid pid : {kPid}) {
+    world_.perf_map_errors[pid] =
+        absl::FailedPreconditionError(absl::StrCat("process ", pid, ": a link"));
+  }
+  Map(kApp, 1, "/bin/app");
+  MapAnonymous(kJit);
+  Stack(1, {kJit + 0x110});
+  Sample(1);
+  EXPECT_THAT(pipeline().PerfMapTroubles(),
+              ElementsAre("process 100: a link; its names are not used"));
+  pipeline().Handle(ExitEvent{Tick(), kPid, kPid});
+  EXPECT_EQ(pipeline().PerfMapTroubles().size(), 1u) << "the process is gone, the trouble is not";
+}
+
+TEST_F(PipelineTest, PerfMapThatIsUsedAfterAllOrMissingIsNoTrouble) {
+  Map(kApp, 1, "/bin/app");
+  MapAnonymous(kJit);
+  Stack(1, {kJit + 0x110});
+  Sample(1);
+  EXPECT_THAT(pipeline().PerfMapTroubles(), ElementsAre()) << "there is none";
+  world_.perf_map_errors[kPid] = absl::FailedPreconditionError("older than the process");
+  time_ns_ += 2'000'000'000;
+  Sample(1);
+  EXPECT_EQ(pipeline().PerfMapTroubles().size(), 1u);
+  world_.perf_map_errors.clear();
+  world_.perf_maps[kPid] = "7e00000100 80 hot\n";
+  time_ns_ += 2'000'000'000;
+  Sample(1);
+  EXPECT_THAT(pipeline().PerfMapTroubles(), ElementsAre());
+}
+
 TEST_F(PipelineTest, RuntimesFunctionsHaveTheNamesOfTheirRecords) {
   StartFakeRuntime();
   Symbol(5, "render");

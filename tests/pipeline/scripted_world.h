@@ -79,6 +79,7 @@ class ScriptedWorld : public LayoutSink {
   }
   std::map<Pid, std::vector<ProcMapping>> maps;
   std::map<Pid, std::string> perf_maps;
+  std::map<Pid, absl::Status> perf_map_errors;
   int maps_reads = 0;
 
   PipelineWorld World() {
@@ -96,6 +97,7 @@ class ScriptedWorld : public LayoutSink {
         },
         .open_memory = [](Pid) { return std::make_unique<FakeMemory>(); },
         .open_perf_map = [this](Pid pid) -> absl::StatusOr<PerfMap> {
+          if (auto e = perf_map_errors.find(pid); e != perf_map_errors.end()) return e->second;
           auto it = perf_maps.find(pid);
           if (it == perf_maps.end()) return absl::NotFoundError("no perf map");
           UniqueFd& fd = perf_map_files_[pid];

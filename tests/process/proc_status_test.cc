@@ -26,11 +26,9 @@ std::string StatText(absl::string_view comm) {
 TEST(ProcStatTest, FieldsAreReadBehindTheName) {
   auto stat = ParseProcStat(StatText("node"));
   ASSERT_TRUE(stat.ok()) << stat.status();
-  EXPECT_EQ(stat->identity, (ProcIdentity{4711, 987654}));
+  EXPECT_EQ(stat->start_time_ticks, 987654u);
   EXPECT_EQ(stat->comm, "node");
   EXPECT_EQ(stat->state, 'S');
-  EXPECT_EQ(stat->parent, 1);
-  EXPECT_FALSE(stat->kernel_thread);
 }
 
 TEST(ProcStatTest, TheNameMayHoldAnything) {
@@ -39,7 +37,7 @@ TEST(ProcStatTest, TheNameMayHoldAnything) {
     ASSERT_TRUE(stat.ok()) << comm << ": " << stat.status();
     EXPECT_EQ(stat->comm, comm);
     EXPECT_EQ(stat->state, 'S') << comm;
-    EXPECT_EQ(stat->identity.start_time_ticks, 987654u) << comm;
+    EXPECT_EQ(stat->start_time_ticks, 987654u) << comm;
   }
 }
 
@@ -58,10 +56,8 @@ TEST(ProcStatusTest, TheInnermostNumberIsThatOfItsOwnNamespace) {
       "NStgid:\t500\t40\t7\nNSpid:\t501\t41\t8\nThreads:\t11\n");
   ASSERT_TRUE(status.ok()) << status.status();
   EXPECT_EQ(status->thread_group, 500);
-  EXPECT_EQ(status->tracer, 9);
   EXPECT_EQ(status->effective_uid, 1001u);
   EXPECT_EQ(status->innermost_pid, 7);
-  EXPECT_EQ(status->threads, 11u);
 }
 
 TEST(ProcStatusTest, WithoutNamespacesItIsTheProcessItself) {
@@ -83,8 +79,6 @@ TEST(ProcStatusTest, WeKnowOurselves) {
   EXPECT_EQ(status->effective_uid, ::geteuid());
   auto stat = ReadProcStat(::getpid());
   ASSERT_TRUE(stat.ok()) << stat.status();
-  EXPECT_EQ(stat->parent, ::getppid());
-  EXPECT_FALSE(stat->kernel_thread);
   auto processes = ListProcesses();
   ASSERT_TRUE(processes.ok()) << processes.status();
   EXPECT_THAT(*processes, Contains(::getpid()));
@@ -102,7 +96,6 @@ TEST(ProcStatusTest, AThreadsNumberLeadsToItsProcess) {
   auto status = ReadProcStatus(threads->back());
   ASSERT_TRUE(status.ok()) << status.status();
   EXPECT_EQ(status->thread_group, child->pid());
-  EXPECT_EQ(status->threads, 2u);
   EXPECT_EQ(*ReadThreadComm(child->pid(), threads->back()), "worker");
 }
 
@@ -119,18 +112,12 @@ TEST(ProcStatusTest, ANewlineInTheNameIsPartOfIt) {
   EXPECT_EQ(stat->comm, "a) R\n9\n");
 }
 
-TEST(ProcStatusTest, AKernelThreadIsRecognised) {
-  auto stat = ReadProcStat(2);  // kthreadd, unless we are in a pid namespace
-  if (!stat.ok() || stat->comm != "kthreadd") GTEST_SKIP() << "no kernel threads visible here";
-  EXPECT_TRUE(stat->kernel_thread);
-  EXPECT_FALSE(ReadExeLink(2).ok());
-}
-
 TEST(ProcStatusTest, AZombieIsDeadAndAGoneProcessIsNotFound) {
   auto child = Child::SpawnReady({TestProgram("spin")});
   ASSERT_TRUE(child.ok()) << child.status();
   const Pid pid = child->pid();
-  EXPECT_EQ(*ReadExeLink(pid), TestProgram("spin"));
+  auto held = OpenProcess(pid);
+  ASSERT_TRUE(held.ok() && ReadProcStat(*held).ok());
   child->Signal(SIGKILL);
   siginfo_t ended;
   ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(pid), &ended, WEXITED | WNOWAIT), 0);
@@ -140,7 +127,8 @@ TEST(ProcStatusTest, AZombieIsDeadAndAGoneProcessIsNotFound) {
   child->Wait();
   EXPECT_TRUE(absl::IsNotFound(ReadProcStat(pid).status()));
   EXPECT_TRUE(absl::IsNotFound(ReadProcStatus(pid).status()));
-  EXPECT_TRUE(absl::IsNotFound(ReadExeLink(pid).status()));
+  EXPECT_TRUE(absl::IsNotFound(ReadProcStat(*held).status())) << ReadProcStat(*held).status();
+  EXPECT_TRUE(absl::IsNotFound(OpenProcess(pid).status()));
   EXPECT_TRUE(absl::IsNotFound(ListThreads(pid).status()));
 }
 

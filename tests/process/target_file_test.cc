@@ -14,7 +14,9 @@
 #include <string>
 
 #include "absl/strings/match.h"
+#include "profiler/core/status.h"
 #include "profiler/process/proc_maps.h"
+#include "profiler/process/proc_status.h"
 #include "tests/testing/spawn.h"
 
 namespace jprof {
@@ -38,6 +40,11 @@ std::string ReadAll(const UniqueFd& fd) {
 
 void WriteAll(const fs::path& path, const std::string& text) {
   std::ofstream(path, std::ios::binary) << text;
+}
+
+absl::StatusOr<UniqueFd> OpenInRoot(Pid pid, const std::string& path, LinkPolicy links) {
+  JPROF_ASSIGN_OR_RETURN(UniqueFd process, OpenProcess(pid));
+  return OpenInProcessRoot(process, path, links, "the file");
 }
 
 class TargetFileTest : public ::testing::Test {
@@ -136,29 +143,30 @@ TEST_F(TargetFileTest, AFifoOrADeviceOrAFolderIsRefusedWithoutWaiting) {
   ASSERT_EQ(::mkfifo((dir_ / "fifo").c_str(), 0600), 0);
   for (const std::string& path :
        {(dir_ / "fifo").string(), std::string("/dev/null"), dir_.string()}) {
-    auto fd = OpenInProcessRoot(::getpid(), path, LinkPolicy::kFollowInRoot);
-    EXPECT_EQ(fd.status().code(), absl::StatusCode::kInvalidArgument) << path;
+    auto fd = OpenInRoot(::getpid(), path, LinkPolicy::kFollowInRoot);
+    EXPECT_EQ(fd.status().code(), absl::StatusCode::kFailedPrecondition) << path;
   }
 }
 
 TEST_F(TargetFileTest, MagicLinksAreNotFollowed) {
-  EXPECT_FALSE(OpenInProcessRoot(::getpid(), "/proc/self/exe", LinkPolicy::kFollowInRoot).ok());
+  EXPECT_FALSE(OpenInRoot(::getpid(), "/proc/self/exe", LinkPolicy::kFollowInRoot).ok());
 }
 
 TEST_F(TargetFileTest, LinksAreFollowedOnlyIfAllowed) {
   WriteAll(dir_ / "file", "content");
   fs::create_symlink("file", dir_ / "link");
-  auto fd = OpenInProcessRoot(::getpid(), dir_ / "link", LinkPolicy::kFollowInRoot);
+  auto fd = OpenInRoot(::getpid(), dir_ / "link", LinkPolicy::kFollowInRoot);
   ASSERT_TRUE(fd.ok()) << fd.status();
   EXPECT_EQ(ReadAll(*fd), "content");
-  EXPECT_FALSE(OpenInProcessRoot(::getpid(), dir_ / "link", LinkPolicy::kRefuse).ok());
-  EXPECT_TRUE(OpenInProcessRoot(::getpid(), dir_ / "file", LinkPolicy::kRefuse).ok());
+  absl::Status refused = OpenInRoot(::getpid(), dir_ / "link", LinkPolicy::kRefuse).status();
+  EXPECT_EQ(refused, absl::FailedPreconditionError("the file: a symbolic link is in the path"));
+  EXPECT_TRUE(OpenInRoot(::getpid(), dir_ / "file", LinkPolicy::kRefuse).ok());
 }
 
 TEST_F(TargetFileTest, OddPathsAreRefused) {
   for (const std::string& path :
        {std::string(), std::string("relative"), std::string("/a\0b", 4)}) {
-    auto fd = OpenInProcessRoot(::getpid(), path, LinkPolicy::kFollowInRoot);
+    auto fd = OpenInRoot(::getpid(), path, LinkPolicy::kFollowInRoot);
     EXPECT_EQ(fd.status().code(), absl::StatusCode::kInvalidArgument) << path;
   }
 }
@@ -186,10 +194,10 @@ TEST_F(TargetFileTest, LinksInAPrivateRootDoNotLeadOutOfIt) {
   char byte = 0;
   const bool started = ::read(ready[0], &byte, 1) == 1;
   ::close(ready[0]);
-  auto climbing = OpenInProcessRoot(pid, "/climbing", LinkPolicy::kFollowInRoot);
-  auto absolute = OpenInProcessRoot(pid, "/absolute", LinkPolicy::kFollowInRoot);
-  auto dots = OpenInProcessRoot(pid, "/../secret", LinkPolicy::kFollowInRoot);
-  auto inside = OpenInProcessRoot(pid, "/inside", LinkPolicy::kFollowInRoot);
+  auto climbing = OpenInRoot(pid, "/climbing", LinkPolicy::kFollowInRoot);
+  auto absolute = OpenInRoot(pid, "/absolute", LinkPolicy::kFollowInRoot);
+  auto dots = OpenInRoot(pid, "/../secret", LinkPolicy::kFollowInRoot);
+  auto inside = OpenInRoot(pid, "/inside", LinkPolicy::kFollowInRoot);
   ::kill(pid, SIGKILL);
   ::waitpid(pid, nullptr, 0);
   ASSERT_TRUE(started);

@@ -1,0 +1,79 @@
+#include "profiler/process/process_access.h"
+
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <string>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "profiler/core/status.h"
+#include "profiler/core/unique_fd.h"
+#include "profiler/process/proc_status.h"
+
+namespace jprof {
+namespace {
+
+constexpr char kPtraceScope[] = "/proc/sys/kernel/yama/ptrace_scope";
+
+bool HaveCapability(int capability) {
+  __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {};
+  if (::syscall(SYS_capget, &header, data) != 0) return false;
+  return (data[CAP_TO_INDEX(capability)].effective & CAP_TO_MASK(capability)) != 0;
+}
+
+bool FilesDenied(Pid pid) {
+  UniqueFd root(
+      ::open(absl::StrCat("/proc/", pid, "/root").c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  return !root.valid() && (errno == EACCES || errno == EPERM);
+}
+
+// The kernel asks for the right before it looks at the address.
+bool MemoryDenied(Pid pid) {
+  char byte;
+  iovec local = {&byte, 1};
+  iovec remote = {nullptr, 1};
+  return ::process_vm_readv(pid, &local, 1, &remote, 1, 0) < 0 && errno == EPERM;
+}
+
+}  // namespace
+
+absl::Status CheckAccess(Pid pid, bool memory_too) {
+  const bool files_denied = FilesDenied(pid);
+  if (!files_denied && !(memory_too && MemoryDenied(pid))) return absl::OkStatus();
+  absl::StatusOr<std::string> scope = ReadProcFile(kPtraceScope, 64);
+  return AccessDenied(HaveCapability(CAP_SYS_PTRACE), !files_denied,
+                      absl::StripAsciiWhitespace(scope.ok() ? *scope : ""));
+}
+
+absl::Status AccessDenied(bool have_cap_sys_ptrace, bool only_memory,
+                          absl::string_view ptrace_scope) {
+  const absl::string_view reading = only_memory ? "reading its memory" : "reading it";
+  const std::string yama = only_memory && !ptrace_scope.empty() && ptrace_scope != "0"
+                               ? absl::StrCat(" (kernel.yama.ptrace_scope is ", ptrace_scope, ")")
+                               : "";
+  if (only_memory && ptrace_scope == "3") {
+    return WithHint(
+        absl::PermissionDeniedError(absl::StrCat(reading, " is forbidden, to root as well", yama)),
+        "boot with kernel.yama.ptrace_scope=2 or less, or do without: --no-helpers");
+  }
+  if (!have_cap_sys_ptrace) {
+    return WithHint(absl::PermissionDeniedError(
+                        absl::StrCat(reading, " takes CAP_SYS_PTRACE, which jprof lacks", yama)),
+                    "run as root, or sudo setcap cap_bpf,cap_perfmon,cap_sys_ptrace+ep "
+                    "\"$(command -v jprof)\"");
+  }
+  return WithHint(absl::PermissionDeniedError(absl::StrCat(
+                      reading,
+                      " is forbidden although jprof has CAP_SYS_PTRACE: by a user namespace, a "
+                      "container's seccomp profile or a security module",
+                      yama)),
+                  "run jprof as root outside of the container");
+}
+
+}  // namespace jprof
