@@ -117,6 +117,7 @@ inline constexpr CodeFacts kCodeFacts[] = {
 
 // The same in every version of the table, or in all from one on.
 inline constexpr uint16_t kStreamCode = 8;
+inline constexpr uint16_t kSharedData = 8;  // SharedFunctionInfo: its bytecode, or what leads to it
 inline constexpr uint16_t kCodeRelocation = 8;  // of Code with instructions
 inline constexpr uint32_t kFirstVersionOfNewKinds = 900;
 inline constexpr uint32_t kFirstVersionWithMaglev = 1100;

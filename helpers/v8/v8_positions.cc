@@ -5,6 +5,10 @@
 #include <cstring>
 #include <utility>
 
+#include "helpers/v8/v8_code_table.h"
+#include "helpers/v8/v8_deopt.h"
+#include "helpers/v8/v8_numbers.h"
+
 namespace jprof::v8 {
 namespace {
 
@@ -13,7 +17,11 @@ constexpr size_t kElements = 16;  // in all but BytecodeArrays
 constexpr size_t kFirstReadBytes = 512;
 constexpr size_t kMaxAnswers = 4096;  // remembered of one table, or of one instant
 constexpr size_t kInliningBytes = 16;
-constexpr size_t kWrapped = 8;  // first field of a wrapper or of InterpreterData
+constexpr size_t kSafepointReadBytes = 4096;
+// Deoptimization data: behind the inlining positions, in front of the entries.
+constexpr size_t kScalarsBehindInlining = 3;
+constexpr size_t kDeoptEntryWords = 3;  // bytecode offset, index in the translations, pc
+constexpr uint16_t kWrapped = 8;        // first field of a wrapper or of InterpreterData
 
 bool IsSmi(uint64_t word) { return (word & 0xffffffff) == 0; }
 int32_t SmiValue(uint64_t word) { return static_cast<int32_t>(word >> 32); }
@@ -25,34 +33,6 @@ CodePosition FromRaw(uint64_t raw) {
   if ((raw & 1) == 0) result.position = static_cast<int32_t>(raw >> 1 & 0x3fffffff) - 1;
   return result;
 }
-
-// Numbers of 7 bits per byte, lowest first; the top bit says that more follow.
-class NumberReader {
- public:
-  explicit NumberReader(std::span<const std::byte> bytes) : bytes_(bytes) {}
-
-  bool AtEnd() const { return at_ == bytes_.size(); }
-  std::optional<uint64_t> Unsigned() {
-    uint64_t value = 0;
-    for (int shift = 0; shift < 70; shift += 7) {
-      if (AtEnd()) return std::nullopt;
-      const uint64_t byte = std::to_integer<uint64_t>(bytes_[at_++]);
-      value |= (byte & 0x7f) << std::min(shift, 63);
-      if ((byte & 0x80) == 0) return value;
-    }
-    return std::nullopt;
-  }
-  // Zig-zag: 0, -1, 1, -2 ...
-  std::optional<int64_t> Signed() {
-    auto value = Unsigned();
-    if (!value) return std::nullopt;
-    return static_cast<int64_t>(*value >> 1) ^ -static_cast<int64_t>(*value & 1);
-  }
-
- private:
-  std::span<const std::byte> bytes_;
-  size_t at_ = 0;
-};
 
 }  // namespace
 
@@ -262,6 +242,76 @@ std::optional<uint64_t> CodePositions::OwnerOf(const CodeObject& code) {
   return owner;
 }
 
+std::optional<uint64_t> CodePositions::BytecodeOf(uint64_t shared) {
+  uint64_t data = memory_.ReadValue<uint64_t>(Address{shared - 1 + kSharedData}).value_or(0);
+  // Baseline code and what the interpreter keeps beside the bytecode lead to it.
+  for (int hops = 0; hops < 3; ++hops) {
+    const uint16_t type = types_.TypeOf(data);
+    if (type == 0) return std::nullopt;
+    if (type == layout_.bytecode_array_type) return data;
+    uint16_t field = kWrapped;
+    if (type == layout_.code_type && layout_.baseline_has_bytecode) {
+      field = layout_.code_deopt;
+    } else if (type != layout_.interpreter_data_type) {
+      return std::nullopt;
+    }
+    data = memory_.ReadValue<uint64_t>(Address{data - 1 + field}).value_or(0);
+  }
+  return std::nullopt;
+}
+
+std::optional<uint32_t> CodePositions::DeoptEntry(const CodeObject& code, Address pc,
+                                                  const DeoptCoding& coding) {
+  const bool maglev = code.kind == CodeKind::kMaglev;
+  const Address begin = code.instructions.end;
+  std::vector<std::byte> bytes(kSafepointReadBytes);
+  bytes.resize(memory_.Read(begin, bytes));
+  auto table = ReadSafepointHeader(bytes, coding, maglev);
+  if (!table || table->size() > kMaxObjectBytes) return std::nullopt;
+  if (const size_t got = bytes.size(); got < table->size()) {
+    bytes.resize(table->size());
+    if (!memory_.ReadExactly(begin + got, std::span(bytes).subspan(got))) return std::nullopt;
+  }
+  return FindDeoptEntry(bytes, *table,
+                        static_cast<uint32_t>(pc.value - code.instructions.begin.value));
+}
+
+std::vector<ScriptPosition> CodePositions::Deoptimized(const CodeObject& code, Address pc,
+                                                       uint64_t owner) {
+  const DeoptCoding* coding = FindDeoptCoding(layout_.version);
+  if (coding == nullptr) return {};
+  auto entry = DeoptEntry(code, pc, *coding);
+  Copy* data = entry ? Read(code.deopt, Shape::kWords) : nullptr;
+  if (data == nullptr) return {};
+  auto word = [&](size_t index) { return data->Word(kElements + 8 * index).value_or(0); };
+  const size_t first = size_t{layout_.deopt_inlining} + kScalarsBehindInlining + 1;
+  const uint64_t index = word(first + size_t{*entry} * kDeoptEntryWords + 1);
+  const uint64_t literals_object = word(layout_.deopt_literals);
+  if (!IsSmi(index) || SmiValue(index) < 0) return {};
+  Copy* translations = Read(word(0), Shape::kBytes);
+  if (translations == nullptr) return {};
+  const std::vector<DeoptFrame> frames =
+      ReadTranslation(translations->Contents(kElements), SmiValue(index), *coding);
+
+  std::vector<ScriptPosition> result;
+  for (auto frame = frames.rbegin(); frame != frames.rend(); ++frame) {
+    Copy* literals = Read(literals_object, Shape::kWords);
+    auto literal =
+        literals ? literals->Word(kElements + 8 * size_t{frame->function}) : std::nullopt;
+    auto shared = literal ? SharedIn(*literal) : std::nullopt;
+    if (!shared) return {};
+    ScriptPosition position{*shared};
+    auto bytecode = frame->bytecode_offset >= 0 ? BytecodeOf(*shared) : std::nullopt;
+    if (bytecode) {
+      position.position = AtBytecode(*bytecode, static_cast<uint32_t>(frame->bytecode_offset))
+                              .value_or(kNoPosition);
+    }
+    result.push_back(position);
+  }
+  if (result.empty() || result.back().shared != owner) return {};
+  return result;
+}
+
 std::vector<ScriptPosition> CodePositions::Optimized(const CodeObject& code, Address pc,
                                                      PcKind kind) {
   Trim();
@@ -270,6 +320,10 @@ std::vector<ScriptPosition> CodePositions::Optimized(const CodeObject& code, Add
   const uint64_t key = pc.value - (kind == PcKind::kReturnAddress ? 1 : 0);
   if (!owner || !IsOptimized(code.kind) || !code.instructions.Contains(Address{key})) {
     return result;
+  }
+  if (kind == PcKind::kReturnAddress) {
+    result = Deoptimized(code, pc, *owner);
+    if (!result.empty()) return result;
   }
   const auto offset = static_cast<uint32_t>(key - code.instructions.begin.value);
   CodePosition at = Lookup(code.positions, offset).value_or(CodePosition{});

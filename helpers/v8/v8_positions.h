@@ -3,7 +3,9 @@
 //
 //   interpreted   bytecode offset -------------------------------> BytecodeArray's position table
 //   baseline      pc -> offset table: native bytes per bytecode -> BytecodeArray's position table
-//   optimized     pc -> Code's position table -> (position, inlining id)
+//   optimized     return address -> deoptimization data (v8_deopt.h) -> functions, bytecode offsets
+//                        -> each BytecodeArray's position table; for other pcs, and calls without
+//                 pc -> Code's position table -> (position, inlining id)
 //                        inlining positions[id] -> (call site, its id), function in literals
 //
 // Positions are UTF-16 units from the start of the script, as V8 counts them. Functions are tagged
@@ -22,6 +24,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "helpers/v8/v8_code.h"
+#include "helpers/v8/v8_deopt.h"
 #include "profiler/core/address.h"
 #include "profiler/process/memory_reader.h"
 
@@ -122,6 +125,11 @@ class CodePositions {
   std::optional<uint64_t> SharedIn(uint64_t word);
   std::optional<uint64_t> ReadShared(uint64_t word);
   std::optional<int32_t> AtBytecode(uint64_t bytecode_array, uint32_t index);
+  // The BytecodeArray of a SharedFunctionInfo.
+  std::optional<uint64_t> BytecodeOf(uint64_t shared);
+  std::optional<uint32_t> DeoptEntry(const CodeObject& code, Address pc, const DeoptCoding& coding);
+  // What Optimized() says of a return address, by the deoptimization data; empty: nothing.
+  std::vector<ScriptPosition> Deoptimized(const CodeObject& code, Address pc, uint64_t owner);
 
   const CodeLayout& layout_;
   const MemoryReader& memory_;

@@ -84,7 +84,6 @@ struct Score {
   int right_lines = 0;
   int right_columns = 0;
   int unknown_lines = 0;
-  int peeled = 0;        // callers in a loop that Maglev peeled, see Judge()
   int unfound_code = 0;  // return addresses in JIT memory without code
   int unverified = 0;    // code of another function than the frame's, or chains that broke off
   std::map<std::string, int> tiers;
@@ -108,8 +107,6 @@ class Walker {
       if (text[i] == '\n') line_starts_.push_back(static_cast<int>(i) + 1);
     }
   }
-
-  uint32_t version() const { return layout_.version; }
 
   // The script's functions, outermost first. False: stopped in native code.
   bool Take(Score& score, std::vector<Site>& chain) {
@@ -293,12 +290,6 @@ class Walker {
   std::vector<int> line_starts_ = {0};
 };
 
-// In the second copy of a loop that Maglev has peeled, V8's own table has the loop's position for
-// everything: Error.stack does without the table. Such callers are counted apart.
-bool IsPeeled(const Site& seen, const Site& truth) {
-  return seen.name == "looping" && absl::StartsWith(seen.tier, "+") && seen.line == truth.line - 2;
-}
-
 void Judge(const std::vector<Site>& chain, const std::vector<std::vector<Site>>& truths,
            Score& score) {
   ++score.samples;
@@ -316,10 +307,6 @@ void Judge(const std::vector<Site>& chain, const std::vector<std::vector<Site>>&
     }
     ++score.right_chain;
     for (size_t i = 0; i + 1 < seen.size(); ++i) {
-      if (IsPeeled(seen[i], truth[i])) {
-        ++score.peeled;
-        continue;
-      }
       ++score.callers;
       score.right_lines += seen[i].line == truth[i].line;
       score.right_columns += seen[i].line == truth[i].line && seen[i].column == truth[i].column;
@@ -391,7 +378,7 @@ TEST_P(LiveV8CodeTest, CallersAreWhereErrorStackSays) {
             << " judged " << score.judged << " right chain " << score.right_chain << " callers "
             << score.callers << " lines " << score.right_lines << " columns " << score.right_columns
             << " unknown " << score.unknown_lines << " unfound " << score.unfound_code
-            << " unverified " << score.unverified << " peeled " << score.peeled << " tiers";
+            << " unverified " << score.unverified << " tiers";
   for (const auto& [tier, count] : score.tiers) std::cout << " " << tier << "=" << count;
   std::cout << "\n";
   for (const auto& [mistake, count] : score.mistakes) {
@@ -406,11 +393,6 @@ TEST_P(LiveV8CodeTest, CallersAreWhereErrorStackSays) {
                         : flags == "--maglev --no-turbofan"    ? (score.tiers["+"] > 0 ? "+" : "^")
                                                                : "*"],
             0);
-  if (walker.version() == 1209 && score.tiers["+"] > 0) {
-    // No position tables for Maglev in this version: what cannot be known is not made up.
-    EXPECT_EQ(score.right_lines + score.unknown_lines, score.callers);
-    return;
-  }
   EXPECT_GE(score.right_chain * 1000, score.judged * 995);
   EXPECT_GE(score.right_lines * 100, score.callers * 99);
 }

@@ -180,6 +180,47 @@ class CodeHeap {
     return Array(words);
   }
 
+  // A function whose code is `bytecode`.
+  uint64_t SharedWith(uint64_t bytecode) {
+    const uint64_t shared = Shared();
+    Set(shared, 8, bytecode);
+    return shared;
+  }
+  // One translation: the functions by their index in the literals, each at a bytecode offset,
+  // outermost first. Numbers below 64, in the coding of V8 13.
+  struct Frame {
+    int function;
+    int bytecode_offset;
+  };
+  static std::vector<std::byte> Translation(const std::vector<Frame>& frames) {
+    const int count = static_cast<int>(frames.size());
+    std::vector<std::byte> bytes = Bytes({14, 0, 2 * count, 2 * count});
+    for (const Frame& frame : frames) {
+      for (int value : {1, 2 * frame.bytecode_offset, 2 * frame.function, 0, 0}) {
+        bytes.push_back(static_cast<std::byte>(value));
+      }
+    }
+    return bytes;
+  }
+  // Deoptimization data with one entry, and that of a call which returns to `return_offset` (below
+  // 256) in Maglev's code.
+  uint64_t DeoptWithEntry(uint64_t shared, const std::vector<uint64_t>& literals,
+                          std::span<const std::byte> translations,
+                          const std::vector<Inlined>& inlined = {}) {
+    const uint64_t plain = Deopt(shared, literals, inlined);
+    std::vector<uint64_t> words(15, Smi(0));
+    for (uint8_t i : {layout_.deopt_literals, layout_.deopt_shared, layout_.deopt_inlining}) {
+      words[i] = memory_.ReadValue<uint64_t>(Address{plain - 1 + 16 + 8 * uint64_t{i}}).value();
+    }
+    words[0] = ByteArray(translations);
+    return Array(words);
+  }
+  void PutSafepoint(const CodeObject& code, int return_offset) {
+    memory_.Put(
+        code.instructions.end,
+        Bytes({0, 0, 0, 0, 1, 0, 0, 0, 0x91, 0, 0, 0, 0, 0, 0, 0, return_offset, 1, 200, 0}));
+  }
+
   // Code whose header is at `header`; header + CodeLayout::header is where instructions begin.
   CodeObject Code(uint64_t header, uint32_t size, int kind, uint64_t deopt = 0,
                   uint64_t positions = 0) {

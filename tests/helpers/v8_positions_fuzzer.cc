@@ -68,7 +68,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     std::memcpy(&made_up.deopt, bytes.data(), 6);
     std::memcpy(&made_up.positions, bytes.data() + 6, 6);
     made_up.instructions = {Address{kBase}, Address{kBase + 4096}};
-    for (CodeKind kind : {CodeKind::kTurbofan, CodeKind::kBaseline}) {
+    for (CodeKind kind : {CodeKind::kMaglev, CodeKind::kTurbofan, CodeKind::kBaseline}) {
       made_up.kind = kind;
       for (const CodeObject& code : {found.value_or(made_up), made_up}) {
         positions.Owner(code);

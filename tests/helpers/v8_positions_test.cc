@@ -267,6 +267,101 @@ TEST_F(CodePositionsTest, OptimizedCodeOfNoFunctionIsNoAnswer) {
   EXPECT_THAT(At(Optimized(heap_.ByteArray({}), table), 0), IsEmpty());
 }
 
+// Two functions, inner inlined in outer, with the positions 100 + 10 * offset and 200 + 10 *
+// offset, and a call in Maglev's code that returns to 50, to which a table gives the position 7.
+class DeoptPositionsTest : public CodePositionsTest {
+ protected:
+  uint64_t Bytecode(int position) {
+    TableWriter table(true);
+    for (int i = 0; i < 10; ++i) table.Add(i, RawPosition(position + 10 * i));
+    return heap_.BytecodeArray(std::vector<std::byte>(10), heap_.ByteArray(table.bytes()));
+  }
+  DeoptPositionsTest() { layout_.unsigned_positions = true; }
+  CodeObject Code(uint64_t deopt, bool has_table = true) {
+    const CodeObject code = heap_.Code(
+        kJit, 1000, layout_.kind_maglev, deopt,
+        has_table ? heap_.ByteArray(TableWriter(true).Add(0, RawPosition(7)).bytes()) : 0);
+    heap_.PutSafepoint(code, 50);
+    return code;
+  }
+  CodeObject Code(const std::vector<CodeHeap::Frame>& frames, bool has_table = true) {
+    return Code(heap_.DeoptWithEntry(outer_, {inner_, outer_}, CodeHeap::Translation(frames)),
+                has_table);
+  }
+
+  const uint64_t outer_bytecode_ = Bytecode(100);
+  const uint64_t outer_ = heap_.SharedWith(outer_bytecode_);
+  const uint64_t inner_ = heap_.SharedWith(Bytecode(200));
+};
+
+TEST_F(DeoptPositionsTest, CallIsWhereItWouldGoOnWithoutTheCode) {
+  const CodeObject code = Code({{1, 3}, {0, 4}});
+  EXPECT_THAT(At(code, 50, PcKind::kReturnAddress),
+              ElementsAre(ScriptPosition{inner_, 240}, ScriptPosition{outer_, 130}));
+  // Anywhere else the table holds, and where there is none nothing.
+  EXPECT_THAT(At(code, 51, PcKind::kReturnAddress), ElementsAre(ScriptPosition{outer_, 7}));
+  EXPECT_THAT(At(code, 50), ElementsAre(ScriptPosition{outer_, 7}));
+  const CodeObject bare = Code({{1, 3}, {0, 4}}, false);
+  EXPECT_EQ(At(bare, 50, PcKind::kReturnAddress).size(), 2u);
+  EXPECT_THAT(At(bare, 50), ElementsAre(ScriptPosition{outer_, kNoPosition}));
+  // The trampoline, once the code is given up.
+  EXPECT_EQ(At(code, 199, PcKind::kReturnAddress).size(), 2u);
+}
+
+TEST_F(DeoptPositionsTest, BytecodeIsFoundBehindBaselineCode) {
+  const uint64_t data = heap_.Object(layout_.interpreter_data_type, 24);
+  heap_.Set(data, 8, outer_bytecode_);
+  const uint64_t baseline = heap_.Code(kJit + 0x10000, 64, layout_.kind_baseline, data).code;
+  for (uint64_t way : {data, baseline}) {
+    heap_.Set(outer_, 8, way);
+    EXPECT_THAT(At(Code({{1, 3}}), 50, PcKind::kReturnAddress),
+                ElementsAre(ScriptPosition{outer_, 130}));
+    positions_.Advance();
+  }
+  // It was thrown away, or is behind itself.
+  heap_.Set(data, 8, data);
+  for (uint64_t way : {CodeHeap::Smi(1), heap_.Object(40, 32), data}) {
+    heap_.Set(outer_, 8, way);
+    EXPECT_THAT(At(Code({{1, 3}}), 50, PcKind::kReturnAddress),
+                ElementsAre(ScriptPosition{outer_, kNoPosition}));
+    positions_.Advance();
+  }
+}
+
+TEST_F(DeoptPositionsTest, OffsetsThatTheBytecodeHasNotHaveNoPosition) {
+  for (int offset : {10, 31}) {
+    EXPECT_THAT(At(Code({{1, offset}}), 50, PcKind::kReturnAddress),
+                ElementsAre(ScriptPosition{outer_, kNoPosition}));
+  }
+}
+
+TEST_F(DeoptPositionsTest, DataThatDoesNotFitLeavesTheTable) {
+  auto at = [&](const CodeObject& code) {
+    positions_.Advance();
+    return At(code, 50, PcKind::kReturnAddress);
+  };
+  const auto table_only = ElementsAre(ScriptPosition{outer_, 7});
+  EXPECT_THAT(at(Code({{0, 3}, {1, 4}})), table_only);  // not the code's function outermost
+  EXPECT_THAT(at(Code({{1, 3}, {2, 4}})), table_only);  // no such literal
+  EXPECT_THAT(at(Code(heap_.DeoptWithEntry(outer_, {heap_.Object(40, 32), outer_},
+                                           CodeHeap::Translation({{1, 3}, {0, 4}})))),
+              table_only);
+  EXPECT_THAT(at(Code(heap_.DeoptWithEntry(outer_, {outer_}, {}))), table_only);
+  EXPECT_THAT(at(Code(heap_.Deopt(outer_, {outer_}))), table_only);  // no entries
+  CodeObject code = Code({{1, 3}});
+  heap_.Set(code.deopt, 16 + 8 * 13, uint64_t{0x41});  // an index that is no Smi
+  EXPECT_THAT(at(code), table_only);
+  heap_.Set(code.deopt, 16 + 8 * 13, CodeHeap::Smi(-1));
+  EXPECT_THAT(at(code), table_only);
+  heap_.Set(code.deopt, 16 + 8 * 13, CodeHeap::Smi(0));
+  EXPECT_THAT(at(code), ElementsAre(ScriptPosition{outer_, 130}));
+  // A safepoint table of which more is told than memory holds.
+  heap_.memory().PutValue(code.instructions.end + 4, uint32_t{100'000});
+  EXPECT_THAT(at(code), table_only);
+  heap_.memory().PutValue(code.instructions.end + 4, UINT32_MAX);
+  EXPECT_THAT(at(code), table_only);
+}
+
 TEST_F(CodePositionsTest, InterpretedFrameCountsFromTheTaggedAddress) {
   const uint64_t bytecode =
       heap_.BytecodeArray(std::vector<std::byte>(12), heap_.ByteArray(kSignedTable));

@@ -1,0 +1,81 @@
+// What V8 keeps beside optimized code to give it up during a call: for the call's return address,
+// the functions that the one frame stands for, and at which bytecode each of them is.
+//
+//   return address -> safepoint table, behind the instructions -> number of an entry
+//                     deoptimization data: entry -> index in the translations
+//                     translations: opcodes from there on -> functions, bytecode offsets
+//
+// A translation may take opcodes from an earlier one, the one it names at its beginning.
+//
+// All of it is the target's memory: steps and sizes are bounded; what is damaged says nothing.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+
+namespace jprof::v8 {
+
+// How some versions of V8 write these tables. Facts from V8's sources of the respective branches
+// (src/codegen/safepoint-table.h, maglev-safepoint-table.h, src/deoptimizer/translation-opcode.h,
+// src/objects/deoptimization-data.h); the operand counts were compared with those in node binaries.
+struct DeoptCoding {
+  // First and last version of the row, major * 100 + minor.
+  uint32_t first_version;
+  uint32_t last_version;
+  // How many operands each opcode has: a digit for each. The last opcode is the one that repeats
+  // an earlier translation's; bytes that are no opcodes are short forms of it.
+  absl::string_view operands;
+  uint8_t begin;     // the first of two opcodes, adjacent
+  uint8_t js_frame;  // the first of four: two with bytecode, two that go on in a builtin
+  // Header of a safepoint table: u32 length, u32 configuration behind it; its size.
+  uint8_t safepoint_length;
+  uint8_t safepoint_header;
+  uint8_t maglev_safepoint_header;
+};
+
+// nullptr: not known.
+const DeoptCoding* FindDeoptCoding(uint32_t version);
+
+inline constexpr size_t kMaxSafepointHeaderBytes = 16;
+
+// A safepoint table by its header.
+struct SafepointTable {
+  uint32_t length = 0;  // of entries
+  size_t header = 0;    // bytes, as the next ones
+  size_t pc = 0;
+  size_t deopt_index = 0;  // 0: no entry has one
+  size_t entry = 0;
+
+  size_t size() const { return header + entry * length; }
+};
+
+// nullopt: this is no table. `bytes` begins with the header; more does no harm.
+std::optional<SafepointTable> ReadSafepointHeader(std::span<const std::byte> bytes,
+                                                  const DeoptCoding& coding, bool maglev);
+
+// Number of the deoptimization entry of the call that returns to `return_offset`, from the first
+// instruction. nullopt: it has none, or `bytes` are fewer than table.size().
+std::optional<uint32_t> FindDeoptEntry(std::span<const std::byte> bytes,
+                                       const SafepointTable& table, uint32_t return_offset);
+
+struct DeoptFrame {
+  uint32_t function = 0;        // index in the literals
+  int32_t bytecode_offset = 0;  // -1: before the first
+  friend bool operator==(const DeoptFrame&, const DeoptFrame&) = default;
+};
+
+// The functions of the translation at `index`, outermost first; builtins are left out. Empty: the
+// translation is damaged.
+std::vector<DeoptFrame> ReadTranslation(std::span<const std::byte> translations, uint64_t index,
+                                        const DeoptCoding& coding);
+
+// A translation longer than this, with what it takes from others, is taken for damaged.
+inline constexpr size_t kMaxTranslationOpcodes = size_t{1} << 16;
+inline constexpr size_t kMaxDeoptFrames = 64;
+
+}  // namespace jprof::v8
