@@ -26,13 +26,9 @@ void PrintError(const absl::Status& status) {
   WriteLine("jprof: error: ", absl::StrCat(status.message(), hint.empty() ? "" : "; ", hint));
 }
 
-void PrintWarning(absl::string_view message) {
-  WriteLine("jprof: warning: ", message);
-}
+void PrintWarning(absl::string_view message) { WriteLine("jprof: warning: ", message); }
 
-void PrintNote(absl::string_view message) {
-  WriteLine("jprof: ", message);
-}
+void PrintNote(absl::string_view message) { WriteLine("jprof: ", message); }
 
 ProgressLine::ProgressLine() : terminal_(::isatty(STDERR_FILENO) == 1) {}
 

@@ -7,8 +7,8 @@
 
 namespace jprof {
 
-// One line each, "jprof: error: MESSAGE; HINT" and the like. They are shown as export/text.h has it,
-// so a target's names never reach the terminal raw.
+// One line each, "jprof: error: MESSAGE; HINT" and the like. They are shown as export/text.h has
+// it, so a target's names never reach the terminal raw.
 void PrintError(const absl::Status& status);
 void PrintWarning(absl::string_view message);
 void PrintNote(absl::string_view message);

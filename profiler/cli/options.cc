@@ -126,7 +126,8 @@ absl::Status CheckTogether(const RecordOptions& o) {
         "nothing to profile: name a process with -p PID, a thread with -t TID, or all with -a");
   }
   if (targets > 1) return Usage("-p, -t and -a exclude each other: give one of them");
-  if (o.format.empty() && !o.output.empty() && FindFormatByPath(o.output) == nullptr) {
+  if (o.format.empty() && !o.output.empty() && !absl::StartsWith(o.output, "/dev/") &&
+      FindFormatByPath(o.output) == nullptr) {
     std::vector<absl::string_view> suffixes;
     for (const ExportFormat& f : ExportFormats()) {
       suffixes.insert(suffixes.end(), f.suffixes.begin(), f.suffixes.end());

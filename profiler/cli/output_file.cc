@@ -5,9 +5,11 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <climits>
 #include <cstdio>
 
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "profiler/core/status.h"
 
@@ -16,6 +18,7 @@ namespace {
 
 constexpr size_t kBufferBytes = 1 << 16;
 constexpr mode_t kMode = 0600;
+constexpr int kMaxLinks = 40;  // as the kernel has it
 
 std::string DirectoryOf(absl::string_view path) {
   const size_t slash = path.rfind('/');
@@ -48,11 +51,65 @@ absl::Status CannotWrite(int err, absl::string_view path) {
   }
 }
 
+// The number of an open descriptor of ours that `path` names, "/dev/fd/3" and the like; else -1.
+int OwnDescriptor(const std::string& path) {
+  struct stat folder, own;
+  int number = -1;
+  if (!absl::SimpleAtoi(absl::string_view(path).substr(path.rfind('/') + 1), &number) ||
+      ::stat(DirectoryOf(path).c_str(), &folder) != 0 || ::stat("/proc/self/fd", &own) != 0 ||
+      folder.st_dev != own.st_dev || folder.st_ino != own.st_ino) {
+    return -1;
+  }
+  return number;
+}
+
+// The path behind all links, or that of a descriptor, which is a link as well.
+absl::StatusOr<std::string> FollowLinks(std::string path) {
+  for (int links = 0; links <= kMaxLinks; ++links) {
+    struct stat st;
+    if (OwnDescriptor(path) >= 0 || ::lstat(path.c_str(), &st) != 0 || !S_ISLNK(st.st_mode)) {
+      return path;
+    }
+    if (st.st_uid != ::geteuid() && st.st_uid != 0) {
+      return WithHint(
+          absl::PermissionDeniedError(absl::StrCat(
+              "cannot write ", path, ": it is a symbolic link that user ", st.st_uid, " made")),
+          "name the file itself: -o FILE");
+    }
+    std::string target(PATH_MAX, '\0');
+    const ssize_t size = ::readlink(path.c_str(), target.data(), target.size());
+    if (size < 0) return CannotWrite(errno, path);
+    target.resize(static_cast<size_t>(size));
+    path = absl::StartsWith(target, "/") ? target : absl::StrCat(DirectoryOf(path), "/", target);
+  }
+  return CannotWrite(ELOOP, path);
+}
+
+// Whether a file that is there may give way to ours.
+absl::Status CheckReplaceable(const std::string& path, const struct stat& file) {
+  struct stat folder;
+  if (file.st_uid == ::geteuid() || ::stat(DirectoryOf(path).c_str(), &folder) != 0 ||
+      (folder.st_mode & S_ISVTX) == 0 || file.st_uid == folder.st_uid) {
+    return absl::OkStatus();
+  }
+  return WithHint(
+      absl::PermissionDeniedError(absl::StrCat("cannot write ", path, ": it belongs to user ",
+                                               file.st_uid, ", in a folder that all may write to")),
+      "remove it, or name another file: -o FILE");
+}
+
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<OutputFile>> OutputFile::Open(const std::string& path) {
+absl::StatusOr<std::unique_ptr<OutputFile>> OutputFile::Open(const std::string& given) {
   auto file = std::unique_ptr<OutputFile>(new OutputFile);
+  JPROF_ASSIGN_OR_RETURN(const std::string path, FollowLinks(given));
   file->path_ = path;
+  if (const int descriptor = OwnDescriptor(path); descriptor >= 0) {
+    file->owned_ = UniqueFd(::fcntl(descriptor, F_DUPFD_CLOEXEC, 0));
+    if (!file->owned_.valid()) return CannotWrite(errno, path);
+    file->fd_ = file->owned_.get();
+    return file;
+  }
   if (path.empty()) {
     file->fd_ = STDOUT_FILENO;
     if (::fcntl(file->fd_, F_GETFD) < 0) return CannotWrite(errno, path);
@@ -72,11 +129,7 @@ absl::StatusOr<std::unique_ptr<OutputFile>> OutputFile::Open(const std::string& 
                           "cannot write ", path, ": it is a block device or a socket")),
                       "name a file, a pipe or a character device: -o FILE");
     }
-  }
-  if (::lstat(path.c_str(), &st) == 0 && S_ISLNK(st.st_mode)) {
-    return WithHint(absl::FailedPreconditionError(
-                        absl::StrCat("cannot write ", path, ": it is a symbolic link to a file")),
-                    "name the file itself, or - for standard output: -o FILE");
+    JPROF_RETURN_IF_ERROR(CheckReplaceable(path, st));
   }
   JPROF_RETURN_IF_ERROR(file->CreateBeside());
   return file;
@@ -123,7 +176,21 @@ absl::Status OutputFile::Flush() {
   return absl::OkStatus();
 }
 
+// Gives the new file the old one's owner and mode. Only root can give a file away; a group that it
+// cannot be given to is not let in.
+absl::Status OutputFile::TakeOver(const struct stat& replaced) {
+  JPROF_RETURN_IF_ERROR(CheckReplaceable(path_, replaced));
+  mode_t mode = replaced.st_mode & 0777;
+  if (::fchown(fd_, replaced.st_uid, replaced.st_gid) != 0) mode &= ~mode_t{S_IRWXG};
+  if (::fchmod(fd_, mode) != 0) return CannotWrite(errno, path_);
+  return absl::OkStatus();
+}
+
 absl::Status OutputFile::GiveName() {
+  struct stat replaced;
+  if (::lstat(path_.c_str(), &replaced) == 0 && S_ISREG(replaced.st_mode)) {
+    JPROF_RETURN_IF_ERROR(TakeOver(replaced));
+  }
   if (temporary_.empty()) {
     // A link cannot replace a file as a rename can, so it may take two steps.
     const std::string self = absl::StrCat("/proc/self/fd/", fd_);

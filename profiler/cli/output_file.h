@@ -3,6 +3,8 @@
 // all is on disk.
 #pragma once
 
+#include <sys/stat.h>
+
 #include <memory>
 #include <string>
 
@@ -16,10 +18,17 @@ namespace jprof {
 
 class OutputFile : public OutputSink {
  public:
-  // Creates the file in the directory of `path`, mode 0600, so that an unwritable destination is
-  // known before the recording. "" stands for standard output. Pipes and character devices are
-  // written in place; a directory, another special file, and a link to a file are refused: who
-  // may plant a link could choose what is overwritten.
+  // Creates the file in the directory of `path`, so that an unwritable destination is known before
+  // the recording. "" stands for standard output; it, other open descriptors (/dev/stdout,
+  // /dev/fd/3), pipes and character devices are written in place.
+  //
+  // A new file has mode 0600 whatever the umask, as `perf record` has it: a profile tells paths,
+  // names of functions and command lines, and where root takes it, of every user. A file that is
+  // replaced hands its mode and its owner on. A link is followed, and the file behind it replaced.
+  //
+  // Refused: a directory, a socket, a block device; a link that neither we nor root made, since who
+  // may plant one could choose what is overwritten; and in a directory that everybody may write to,
+  // a file of somebody else, who would get to read the profile.
   static absl::StatusOr<std::unique_ptr<OutputFile>> Open(const std::string& path);
   ~OutputFile() override;  // without Commit: removes what was written
 
@@ -32,6 +41,7 @@ class OutputFile : public OutputSink {
  private:
   OutputFile() = default;
   absl::Status CreateBeside();
+  absl::Status TakeOver(const struct stat& replaced);
   absl::Status Flush();
   absl::Status GiveName();
 

@@ -77,8 +77,9 @@ void InstallSignals() {
 
 const ExportFormat& ChooseFormat(const RecordOptions& options) {
   if (!options.format.empty()) return *FindFormatByName(options.format);
-  if (!options.output.empty()) return *FindFormatByPath(options.output);
-  return *FindFormatByName("svg");
+  // None for standard output and devices.
+  const ExportFormat* by_suffix = FindFormatByPath(options.output);
+  return by_suffix != nullptr ? *by_suffix : *FindFormatByName("svg");
 }
 
 // Text goes to a terminal when it was asked for, binary data never.

@@ -81,6 +81,12 @@ TEST(OptionsTest, ADashIsStandardOutput) {
   EXPECT_EQ(options->output, "");
 }
 
+TEST(OptionsTest, ADeviceNeedsNoSuffix) {
+  for (const char* path : {"/dev/stdout", "/dev/fd/3", "/dev/null"}) {
+    EXPECT_EQ(Complaint(absl::StrCat("-a -o ", path)), "");
+  }
+}
+
 TEST(OptionsTest, AnUnknownOptionNamesTheNearestOne) {
   EXPECT_EQ(Complaint("--frmat svg -p 1"), "unknown option '--frmat', did you mean '--format'?");
   EXPECT_EQ(Complaint("--freqency=5"), "unknown option '--freqency', did you mean '--frequency'?");

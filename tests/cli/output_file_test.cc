@@ -51,6 +51,11 @@ class OutputFileTest : public testing::Test {
     text << std::ifstream(path).rdbuf();
     return text.str();
   }
+  struct stat Stat(absl::string_view name) const {
+    struct stat st = {};
+    EXPECT_EQ(::stat(Path(name).c_str(), &st), 0) << name;
+    return st;
+  }
   static void Put(const std::string& path, const std::string& text) { std::ofstream(path) << text; }
 
   std::string directory_;
@@ -68,12 +73,48 @@ TEST_F(OutputFileTest, TheFileAppearsAtCommitAndWhole) {
   EXPECT_THAT(Names(), ElementsAre("out.svg"));
 }
 
-TEST_F(OutputFileTest, OnlyItsOwnerMayReadTheFile) {
+TEST_F(OutputFileTest, ANewFileIsItsOwnersWhateverTheUmask) {
+  const mode_t before = ::umask(0);
+  auto file = OutputFile::Open(Path("out.svg"));
+  EXPECT_TRUE(file.ok() && (*file)->Commit().ok());
+  ::umask(before);
+  EXPECT_EQ(Stat("out.svg").st_mode & 0777, 0600u);
+}
+
+TEST_F(OutputFileTest, AReplacedFileKeepsItsModeAndItsOwner) {
+  Put(Path("out.svg"), "old");
+  ASSERT_EQ(::chmod(Path("out.svg").c_str(), 04640), 0);
+  const bool root = ::geteuid() == 0;
+  if (root) {
+    ASSERT_EQ(::chown(Path("out.svg").c_str(), 65534, 65533), 0);
+    ASSERT_EQ(::chmod(Path("out.svg").c_str(), 04640), 0);  // chown drops 04000
+  }
   auto file = OutputFile::Open(Path("out.svg"));
   ASSERT_TRUE(file.ok() && (*file)->Commit().ok());
-  struct stat st;
-  ASSERT_EQ(::stat(Path("out.svg").c_str(), &st), 0);
-  EXPECT_EQ(st.st_mode & 0777, 0600u);
+  EXPECT_EQ(Content(Path("out.svg")), "");
+  EXPECT_EQ(Stat("out.svg").st_mode & 07777, 0640u) << "but for set-uid";
+  EXPECT_EQ(Stat("out.svg").st_uid, root ? 65534 : ::geteuid());
+  EXPECT_EQ(Stat("out.svg").st_gid, root ? 65533 : ::getegid());
+}
+
+TEST_F(OutputFileTest, AnothersFileInASharedFolderIsRefused) {
+  ASSERT_EQ(::geteuid(), 0u) << "needs root, to give a file away";
+  ASSERT_EQ(::chmod(directory_.c_str(), 01777), 0);
+  Put(Path("out.svg"), "planted");
+  ASSERT_EQ(::chown(Path("out.svg").c_str(), 65534, 65534), 0);
+  absl::Status status = OutputFile::Open(Path("out.svg")).status();
+  EXPECT_EQ(status.message(), "cannot write " + Path("out.svg") +
+                                  ": it belongs to user 65534, in a folder that all may write to");
+  EXPECT_EQ(HintOf(status), "remove it, or name another file: -o FILE");
+
+  // It may also come while the recording runs.
+  ASSERT_EQ(::unlink(Path("out.svg").c_str()), 0);
+  auto file = OutputFile::Open(Path("out.svg"));
+  ASSERT_TRUE(file.ok()) << file.status();
+  Put(Path("out.svg"), "planted");
+  ASSERT_EQ(::chown(Path("out.svg").c_str(), 65534, 65534), 0);
+  EXPECT_FALSE((*file)->Commit().ok());
+  EXPECT_EQ(Content(Path("out.svg")), "planted");
 }
 
 TEST_F(OutputFileTest, AnOldFileIsReplacedAtCommitOnly) {
@@ -140,14 +181,61 @@ TEST_F(OutputFileTest, AnUnwritableDirectoryIsToldBeforeAnythingIsWritten) {
   EXPECT_THAT(Names(), IsEmpty());
 }
 
-TEST_F(OutputFileTest, ALinkIsRefusedAndItsTargetUntouched) {
+TEST_F(OutputFileTest, OfALinkTheFileBehindItIsReplaced) {
+  std::filesystem::create_directory(Path("far"));
+  Put(Path("far/file"), "old");
+  ASSERT_EQ(::symlink("far/next", Path("out.svg").c_str()), 0);
+  ASSERT_EQ(::symlink("file", Path("far/next").c_str()), 0);
+  for (const char* text : {"new", "created"}) {
+    auto file = OutputFile::Open(Path("out.svg"));
+    ASSERT_TRUE(file.ok()) << file.status();
+    ASSERT_TRUE((*file)->Append(text).ok() && (*file)->Commit().ok());
+    EXPECT_EQ(Content(Path("far/file")), text);
+    EXPECT_TRUE(std::filesystem::is_symlink(Path("out.svg")));
+    EXPECT_TRUE(std::filesystem::is_symlink(Path("far/next")));
+    ASSERT_EQ(::unlink(Path("far/file").c_str()), 0);  // next: a link to nothing
+  }
+}
+
+TEST_F(OutputFileTest, ALinkThatAnotherUserMadeIsNotFollowed) {
+  ASSERT_EQ(::geteuid(), 0u) << "needs root, to give a link away";
   Put(Path("precious"), "old");
-  ASSERT_EQ(::symlink(Path("precious").c_str(), Path("out.svg").c_str()), 0);
+  ASSERT_EQ(::symlink("precious", Path("out.svg").c_str()), 0);
+  ASSERT_EQ(::lchown(Path("out.svg").c_str(), 65534, 65534), 0);
   absl::Status status = OutputFile::Open(Path("out.svg")).status();
-  EXPECT_EQ(status.message(), "cannot write " + Path("out.svg") + ": it is a symbolic link to a file");
+  EXPECT_EQ(status.message(), "cannot write " + Path("out.svg") +
+                                  ": it is a symbolic link that user 65534 made");
+  EXPECT_EQ(HintOf(status), "name the file itself: -o FILE");
   EXPECT_EQ(Content(Path("precious")), "old");
-  ASSERT_EQ(::unlink(Path("precious").c_str()), 0);
-  EXPECT_FALSE(OutputFile::Open(Path("out.svg")).ok()) << "a link to nothing";
+}
+
+TEST_F(OutputFileTest, ACircleOfLinksIsRefused) {
+  ASSERT_EQ(::symlink("b.svg", Path("a.svg").c_str()), 0);
+  ASSERT_EQ(::symlink("a.svg", Path("b.svg").c_str()), 0);
+  EXPECT_THAT(std::string(OutputFile::Open(Path("a.svg")).status().message()),
+              HasSubstr("Too many levels of symbolic links"));
+}
+
+TEST_F(OutputFileTest, AnOpenDescriptorIsWrittenInPlace) {
+  Put(Path("log"), "before ");
+  UniqueFd log(::open(Path("log").c_str(), O_WRONLY | O_APPEND));
+  for (const std::string folder : {"/dev/fd/", "/proc/self/fd/"}) {
+    auto file = OutputFile::Open(folder + std::to_string(log.get()));
+    ASSERT_TRUE(file.ok()) << file.status();
+    ASSERT_TRUE((*file)->Append("text ").ok() && (*file)->Commit().ok());
+  }
+  EXPECT_EQ(Content(Path("log")), "before text text ");
+  EXPECT_THAT(Names(), ElementsAre("log"));
+  const std::string closed = "/dev/fd/" + std::to_string(log.get());
+  log.Reset();
+  absl::Status status = OutputFile::Open(closed).status();
+  EXPECT_EQ(status.message(), "cannot write " + closed + ": Bad file descriptor");
+}
+
+TEST_F(OutputFileTest, NothingIsWrittenToTheNullDevice) {
+  auto file = OutputFile::Open("/dev/null");
+  ASSERT_TRUE(file.ok()) << file.status();
+  EXPECT_TRUE((*file)->Append("text").ok() && (*file)->Commit().ok());
 }
 
 TEST_F(OutputFileTest, ASocketIsRefused) {

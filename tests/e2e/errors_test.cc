@@ -175,6 +175,15 @@ TEST_F(ErrorsTest, ATerminalGetsNoBinaryAndNoPicture) {
   EXPECT_EQ(RunJprof({"-p", pid, "-d", "300ms", "--format", "folded"}, terminal).exit_code(), 0);
 }
 
+TEST_F(ErrorsTest, StandardOutputHasANameInDev) {
+  Child spin = StartSpin();
+  const std::string pid = absl::StrCat(spin.pid());
+  const JprofResult result = RunJprof({"-p", pid, "-d", "300ms", "-o", "/dev/stdout"});
+  EXPECT_EQ(result.exit_code(), 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("<svg"));
+  EXPECT_EQ(RunJprof({"-p", pid, "-d", "300ms", "-o", "/dev/null"}).exit_code(), 0);
+}
+
 TEST_F(ErrorsTest, WrongUsageIsStatus2) {
   ExpectError(RunJprof({}), 2, "nothing to profile", "");
   ExpectError(RunJprof({"--frmat", "svg"}), 2, "did you mean '--format'?", "");
