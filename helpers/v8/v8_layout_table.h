@@ -30,7 +30,9 @@ struct VersionFacts {
 
 inline constexpr VersionFacts kVersionFacts[] = {
     // versions, slot, types, data, scope: base, module type, position, hashed
+    {704, 704, -32, 1, 8, 0, 3, 2, 0, 0},        // Node 12.0
     {708, 806, -32, 1, 8, 0, 3, 3, 0, 0},        // Node 12 to 15
+    {900, 900, -40, 14, 8, 0, 3, 3, 0, 0},       // Node 16.0
     {904, 904, -40, 14, 8, 0, 3, 3, 0, 0},       // Node 16
     {906, 906, -40, 16, 8, 0, 3, 3, 0, 0},       // Node 17
     {1001, 1103, -40, 16, 8, 0, 3, 3, 0, 75},    // Node 18 to 20

@@ -196,8 +196,11 @@ jp_v8_layout MakeLayout(Metadata& metadata, const VersionFacts& facts) {
   l.shared_script =
       script ? static_cast<uint16_t>(*script) : metadata.Field("SharedFunctionInfo__script");
 
-  // Once a FixedArray with its length in front, later an object of its own.
-  l.scope_slots = metadata.Find({"parent_ScopeInfo__FixedArray"}) ? 16 : 8;
+  // Once an array with its length in front (V8 up to 9.0), later an object of its own.
+  const bool scope_is_array =
+      metadata.Find({"parent_ScopeInfo__FixedArray", "parent_ScopeInfo__FixedArrayBase"})
+          .has_value();
+  l.scope_slots = scope_is_array ? 16 : 8;
   l.scope_base = facts.scope_base;
   l.scope_module_type = facts.scope_module_type;
   l.scope_position_slot = facts.scope_position_slot;

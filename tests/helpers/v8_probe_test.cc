@@ -290,6 +290,29 @@ TEST(V8ProbeTest, RangeOfFunctionTypesIsChecked) {
   }
 }
 
+// A ScopeInfo was an array, with its length in front; under two names.
+TEST(V8ProbeTest, ScopeInfoThatIsAnArrayBeginsBehindItsLength) {
+  for (const char* parent : {"FixedArray", "FixedArrayBase", "HeapObject"}) {
+    Found found = ForgedV8().Set(absl::StrCat("v8dbg_parent_ScopeInfo__", parent), 0).Probe();
+    ASSERT_TRUE(found.ok()) << found.status();
+    EXPECT_EQ(LayoutOf(**found).scope_slots, absl::StartsWith(parent, "Fixed") ? 16 : 8) << parent;
+  }
+}
+
+TEST(V8ProbeTest, EarlyReleasesOfAMajorHaveRowsOfTheirOwn) {
+  const auto with_version = [](int32_t major, int32_t minor) {
+    return ForgedV8().Set(ForgedV8::kMajor, major).Set(ForgedV8::kMinor, minor).Probe();
+  };
+  Found found = with_version(7, 4);  // Node 12.0
+  ASSERT_TRUE(found.ok()) << found.status();
+  EXPECT_EQ(LayoutOf(**found).scope_module_type, 2);
+  found = with_version(7, 8);
+  ASSERT_TRUE(found.ok()) << found.status();
+  EXPECT_EQ(LayoutOf(**found).scope_module_type, 3);
+  EXPECT_TRUE(with_version(9, 0).ok());  // Node 16.0
+  ExpectRejected(with_version(7, 5), "V8 7.5.244.8 has no layout");
+}
+
 TEST(V8ProbeTest, UnknownVersionsAreNamed) {
   ExpectRejected(ForgedV8().Set(ForgedV8::kMajor, 99).Probe(), "V8 99.3.244.8 has no layout");
   ExpectRejected(ForgedV8().Set(ForgedV8::kMinor, 4).Probe(), "V8 11.4.244.8 has no layout");
