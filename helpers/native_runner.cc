@@ -58,8 +58,10 @@ NativeRunner::Result NativeRunner::Walk(const jp_process& process, Pid pid,
                   Callbacks::AddSymbol, Callbacks::Count};
   std::vector<jp_frame> frames(JP_MAX_FRAMES);
   __u32 depth = 0;
-  __u32 end = set_.native_walk(&host, &process, static_cast<__u32>(pid), registers.pc, registers.sp,
-                               registers.fp, registers.stack_base, frames.data(), &depth);
+  const jp_registers start = {
+      .pc = registers.pc, .sp = registers.sp, .fp = registers.fp, .rdi = registers.rdi};
+  __u32 end = set_.native_walk(&host, &process, static_cast<__u32>(pid), &start,
+                               registers.stack_base, frames.data(), &depth);
   result.stack.pid = pid;
   result.stack.end = static_cast<WalkEnd>(end);
   result.stack.frames.reserve(depth);

@@ -17,6 +17,7 @@ struct Registers {
   uint64_t pc = 0;
   uint64_t sp = 0;
   uint64_t fp = 0;
+  uint64_t rdi = 0;
   uint64_t stack_base = 0;  // where the stack begins, or a little above; 0: not known
 };
 

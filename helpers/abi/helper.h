@@ -9,7 +9,8 @@
  * A helper is one JP_SUBPROG(jp_NAME_frame). It is asked about each frame whose code lies in one of
  * its ranges, and finds in `w`: pc, sp, fp, `range`, `leaf`, and `window`, the words around fp. It
  * answers with enum jp_answer after it has emitted the frame, or several, innermost first, by
- * jp_emit(). The walk then goes on to the caller by the saved frame pointer.
+ * jp_emit(). The walk then goes on to the caller by the saved frame pointer, unless the helper knew of
+ * a leaf that has no frame and found the caller itself (JP_STEPPED).
  */
 #pragma once
 
@@ -25,6 +26,11 @@
  * program that makes up ever new ones must not hold up the interrupt. */
 #define JP_MAX_RESOLVES 96
 
+/* User addresses. */
+#define JP_LOWEST_ADDRESS 4096
+#define JP_USER_LIMIT 0x0000800000000000ULL
+
+#define JP_SCRATCH_WORDS 16
 #define JP_PENDING 16 /* pieces of a string that wait to be read; power of two */
 
 struct jp_pending_string {
@@ -38,6 +44,7 @@ struct jp_walk {
 	__u64 pc;
 	__u64 sp;
 	__u64 fp;
+	__u64 rdi; /* of the leaf */
 	__u64 window[JP_WINDOW_WORDS];
 	struct jp_range range;
 	__u32 leaf; /* not 0: pc is where the thread stood, else a return address */
@@ -55,7 +62,7 @@ struct jp_walk {
 	__u64 block[JP_BLOCK_BYTES / 8 + JP_WINDOW_WORDS];
 
 	/* For the helper at work: it may keep what it likes between its subprograms. */
-	__u64 scratch[12];
+	__u64 scratch[JP_SCRATCH_WORDS];
 	struct jp_pending_string pending[JP_PENDING];
 
 	struct jp_process process;

@@ -7,8 +7,9 @@
 #include "helpers/abi/stack_walk.h"
 #include "runtime_helpers.h" /* generated: the helpers and jp_ask_runtime() */
 
-__u32 JP_NATIVE_WALK(const struct jp_host *host, const struct jp_process *process, __u32 tgid, __u64 pc,
-		     __u64 sp, __u64 fp, __u64 base, struct jp_frame *frames, __u32 *depth)
+__u32 JP_NATIVE_WALK(const struct jp_host *host, const struct jp_process *process, __u32 tgid,
+		     const struct jp_registers *registers, __u64 base, struct jp_frame *frames,
+		     __u32 *depth)
 {
 	struct jp_walk *w = calloc(1, sizeof(*w));
 	__u32 end;
@@ -20,7 +21,7 @@ __u32 JP_NATIVE_WALK(const struct jp_host *host, const struct jp_process *proces
 	w->process = *process;
 	if (w->process.range_count > JP_MAX_RANGES)
 		w->process.range_count = JP_MAX_RANGES;
-	jp_walk_begin(w, tgid, pc, sp, fp, base, JP_NEAR_STACK_START);
+	jp_walk_begin(w, tgid, registers, base, JP_NEAR_STACK_START);
 	jp_walk_all(w);
 	*depth = w->depth;
 	memcpy(frames, w->frames, w->depth * sizeof(*frames));

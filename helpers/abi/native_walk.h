@@ -20,8 +20,9 @@ struct jp_host {
 
 /* The type of each set's walk (RuntimeSet::native_walk). Walks one stack. `base` is the stack's, 0 where not known. Writes at most JP_MAX_FRAMES frames, leaf first, their number to *depth, and
  * returns the enum jp_walk_end. */
-__u32 jp_native_walk(const struct jp_host *host, const struct jp_process *process, __u32 tgid, __u64 pc,
-		     __u64 sp, __u64 fp, __u64 base, struct jp_frame *frames, __u32 *depth);
+__u32 jp_native_walk(const struct jp_host *host, const struct jp_process *process, __u32 tgid,
+		     const struct jp_registers *registers, __u64 base, struct jp_frame *frames,
+		     __u32 *depth);
 
 #ifdef __cplusplus
 }

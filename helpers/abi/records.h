@@ -118,12 +118,21 @@ struct jp_symbol {
 	__u64 words[8];
 };
 
+/* What a walk starts from. */
+struct jp_registers {
+	__u64 pc;
+	__u64 sp;
+	__u64 fp;
+	__u64 rdi;
+};
+
 /* What a helper answers about a frame; jp_frame.detail of an unresolved one. */
 enum jp_answer {
 	JP_MINE = 0,       /* described: nothing, one or several frames were emitted */
 	JP_NOT_MINE = 1,   /* the walk treats it as native code */
 	JP_UNREADABLE = 2, /* memory of the target could not be read: shown as unresolved */
 	JP_CORRUPT = 3,    /* memory that makes no sense: shown as unresolved */
+	JP_STEPPED = 4,    /* described, and w->pc is now the caller's: fp already was (leaf only) */
 };
 
 /* Code that a runtime helper is asked about. */

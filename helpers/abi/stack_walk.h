@@ -14,9 +14,6 @@
 
 #include "helpers/abi/helper.h"
 
-#define JP_USER_LIMIT 0x0000800000000000ULL
-#define JP_LOWEST_ADDRESS 4096
-
 /* Frames per subprogram: large enough to amortise the call, small enough to verify quickly. */
 #define JP_WALK_CHUNK 16
 
@@ -24,19 +21,21 @@
  * so close to the stack's base, what is missing can only be the library's own start-up code. A main
  * function's frame lies some 300 bytes below the base; a thread's function's some 2 KiB below the
  * thread control block, since the thread-local storage is between. */
-#define JP_NEAR_STACK_START 8192
-#define JP_NEAR_THREAD_BLOCK 8192
+#define JP_NEAR_STACK_START 512
+#define JP_NEAR_THREAD_BLOCK 4096
 
-static __always_inline void jp_walk_begin(struct jp_walk *w, __u32 tgid, __u64 pc, __u64 sp, __u64 fp,
-					  __u64 base, __u32 near_base)
+static __always_inline void jp_walk_begin(struct jp_walk *w, __u32 tgid,
+					  const struct jp_registers *registers, __u64 base,
+					  __u32 near_base)
 {
 	w->tgid = tgid;
 	w->base = base;
 	w->near_base = near_base;
 	w->resolves = 0;
-	w->pc = pc;
-	w->sp = sp;
-	w->fp = fp;
+	w->pc = registers->pc;
+	w->sp = registers->sp;
+	w->fp = registers->fp;
+	w->rdi = registers->rdi;
 	w->leaf = 1;
 	w->block_begin = 0;
 	w->depth = 0;
@@ -68,7 +67,8 @@ static __always_inline int jp_ask_runtime(struct jp_walk *w);
 
 static __always_inline int jp_done(struct jp_walk *w, __u32 end)
 {
-	if (end != JP_END_ROOT && end != JP_END_DEPTH && w->base - w->fp < w->near_base)
+	if (end != JP_END_ROOT && end != JP_END_DEPTH && w->base &&
+	    w->base - w->fp < w->near_base)
 		end = JP_END_NEAR_BASE;
 	w->end = end;
 	return 1;
@@ -107,6 +107,10 @@ static __always_inline int jp_walk_frame(struct jp_walk *w)
 
 	if (readable && w->process.range_count && jp_find_range(w))
 		answer = jp_ask_runtime(w);
+	if (answer == JP_STEPPED) {
+		w->leaf = 0;
+		return 0;
+	}
 	if (answer == JP_NOT_MINE)
 		jp_emit(w, JP_FRAME_NATIVE, w->pc, 0, 0);
 	else if (answer != JP_MINE) {

@@ -47,6 +47,7 @@ struct pt_regs___kernel {
 	unsigned long ip;
 	unsigned long cs;
 	unsigned long sp;
+	unsigned long di;
 } __attribute__((preserve_access_index));
 
 /* Set by the loader before the program is verified. */
@@ -159,28 +160,32 @@ static __always_inline int jp_take_user_stack(struct bpf_perf_event_data *ctx, _
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct jp_walk *w = jp_scratch();
 	struct jp_process *process;
-	__u64 pc, sp, fp, cs, base;
+	struct jp_registers r;
+	__u64 cs, base;
 	__u32 near_base = JP_NEAR_THREAD_BLOCK;
 
 	*number = 0;
 	if (!w || !task->mm)
 		return 0;
 	if (ctx->regs.cs & 3) {
-		pc = ctx->regs.rip;
-		sp = ctx->regs.rsp;
-		fp = ctx->regs.rbp;
+		r.pc = ctx->regs.rip;
+		r.sp = ctx->regs.rsp;
+		r.fp = ctx->regs.rbp;
+		r.rdi = ctx->regs.rdi;
 		cs = ctx->regs.cs;
 		/* Or clang would load from a pointer that is the context or not: not verifiable. */
-		JP_OPAQUE(pc);
-		JP_OPAQUE(sp);
-		JP_OPAQUE(fp);
+		JP_OPAQUE(r.pc);
+		JP_OPAQUE(r.sp);
+		JP_OPAQUE(r.fp);
+		JP_OPAQUE(r.rdi);
 		JP_OPAQUE(cs);
 	} else {
 		struct pt_regs___kernel *regs = (void *)bpf_task_pt_regs(task);
 
-		pc = regs->ip;
-		sp = regs->sp;
-		fp = regs->bp;
+		r.pc = regs->ip;
+		r.sp = regs->sp;
+		r.fp = regs->bp;
+		r.rdi = regs->di;
 		cs = regs->cs;
 	}
 	if (cs != JP_USER_CODE_SEGMENT)
@@ -193,11 +198,11 @@ static __always_inline int jp_take_user_stack(struct bpf_perf_event_data *ctx, _
 	/* The thread control block lies above a thread's stack, behind its thread-local storage. The
 	 * main thread's is elsewhere: its stack begins where the kernel put it. */
 	base = task->thread.fsbase;
-	if (base - sp >= task->mm->start_stack - sp) {
+	if (base - r.sp >= task->mm->start_stack - r.sp) {
 		base = task->mm->start_stack;
 		near_base = JP_NEAR_STACK_START;
 	}
-	jp_walk_begin(w, tgid, pc, sp, fp, base, near_base);
+	jp_walk_begin(w, tgid, &r, base, near_base);
 	jp_walk_all(w);
 	return jp_send_user_stack(w, number);
 }

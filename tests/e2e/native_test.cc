@@ -78,6 +78,16 @@ TEST_F(NativeTest, EveryStackReachesTheFirstFunction) {
   }
 }
 
+// Close to the stack's base, but not its beginning.
+TEST_F(NativeTest, AStackCutInALibraryIsMarkedAsCut) {
+  Child sorter = StartProgram({"sorter"});
+  const FoldedProfile profile = ParseFolded(RunJprofFor(200, Folded("-p", sorter.pid())).out);
+  EXPECT_GE(profile.With("compare"), profile.total() * 9 / 10);
+  for (const FoldedStack& stack : profile.stacks) {
+    EXPECT_TRUE(stack.Has("main") || stack.Has("[truncated]")) << testing::PrintToString(stack.frames);
+  }
+}
+
 TEST_F(NativeTest, SamplesTimesPeriodIsTheCpuTime) {
   Child spin = StartProgram({"spin"});
   auto jprof = Jprof::Start({"-p", absl::StrCat(spin.pid()), "-F", "199", "--format", "folded"});

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <iterator>
@@ -95,7 +96,7 @@ struct Score {
 class Walker {
  public:
   Walker(Pid pid, const std::string& node, const RuntimeImage& image)
-      : pid_(pid), node_(node), memory_(pid) {
+      : pid_(pid), node_(std::filesystem::canonical(node).string()), memory_(pid) {
     std::memcpy(&names_, image.layout.data(), sizeof(names_));
     std::memcpy(&layout_, image.user_layout.data(), sizeof(layout_));
     code_ = image.code;

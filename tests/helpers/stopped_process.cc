@@ -56,7 +56,7 @@ absl::StatusOr<StoppedThread> StoppedThread::Stop(Tid tid) {
   user_regs_struct regs;
   if (::ptrace(PTRACE_GETREGS, tid, 0, &regs) != 0) return ErrnoStatus(errno, "PTRACE_GETREGS");
   thread.registers_ = {
-      .pc = regs.rip, .sp = regs.rsp, .fp = regs.rbp, .stack_base = StackBase(tid)};
+      .pc = regs.rip, .sp = regs.rsp, .fp = regs.rbp, .rdi = regs.rdi, .stack_base = StackBase(tid)};
   return thread;
 }
 
