@@ -16,6 +16,10 @@
 // written with two decimals: the difference of two rounded edges, so neighbours neither overlap nor
 // gape, and a zoom into one pixel still has a hundred steps.
 //
+// Labels. A frame is labelled with its name but without the folders of a script: `render
+// app.js:12`. The title, which is what hovering shows and what search looks through, has the whole
+// path.
+//
 // What is left out. A frame narrower than 0.1 px is not seen and would make the file as large as
 // the profile; rows beyond kMaxSvgDepth and frames beyond kMaxSvgBytes neither. For the latter the
 // frames are taken by width, callers before callees, until the room is used up, so what is drawn is
@@ -96,7 +100,7 @@ constexpr std::array<CategoryStyle, 9> kStyles = {{
     {"C++, native", {0xf0, 0xcc, 0x4e}, {0xfa, 0xe7, 0x9c}},
     {"kernel", {0xf0, 0x96, 0x4e}, {0xf9, 0xc2, 0x8f}},
     {"JIT", {0xee, 0x88, 0xa4}, {0xf8, 0xbc, 0xcb}},
-    {"unknown", {0xb9, 0xbe, 0xc6}, {0xd9, 0xdd, 0xe2}},
+    {"unnamed", {0xb9, 0xbe, 0xc6}, {0xd9, 0xdd, 0xe2}},
 }};
 
 Category CategoryOf(const Profile& profile, const Function& function) {
@@ -161,6 +165,27 @@ std::string ShortPercent(int64_t part, int64_t whole) {
 
 std::string TitleOf(absl::string_view name, int64_t part, int64_t whole) {
   return absl::StrCat(name, " (", Grouped(part), " samples, ", Percent(part, whole), ")");
+}
+
+// "render /srv/app.js:12" -> "render app.js:12"; other names as they are. The same as labelOf in
+// web/flamegraph.js.
+std::string LabelOf(absl::string_view name) {
+  const size_t slash = name.rfind('/');
+  if (slash == absl::string_view::npos) return std::string(name);
+  const size_t digits = name.find_last_not_of("0123456789");
+  if (digits < slash + 2 || name[digits] != ':' || digits + 1 == name.size()) {
+    return std::string(name);
+  }
+  // The path begins with a slash or a scheme ("file:", "node:") behind a blank.
+  for (size_t blank = 0; (blank = name.find(' ', blank)) < slash; ++blank) {
+    const size_t begin = blank + 1;
+    size_t end = begin;
+    while (name[end] >= 'a' && name[end] <= 'z') ++end;
+    if (name[begin] == '/' || (end > begin && name[end] == ':')) {
+      return absl::StrCat(name.substr(0, begin), name.substr(slash + 1));
+    }
+  }
+  return std::string(name);
 }
 
 // The longest beginning of shown text that fits, with ".." where it is cut; "" below three
@@ -401,7 +426,7 @@ class FlameGraph {
         .Markup("\" y=\"")
         .Number(y + 11)
         .Markup("\">")
-        .Text(XmlText::EscapeShown(FitText(name, width_px - 6, kFontSize)))
+        .Text(XmlText::EscapeShown(FitText(LabelOf(name), width_px - 6, kFontSize)))
         .Markup("</text></g>\n");
   }
 
@@ -456,7 +481,14 @@ class FlameGraph {
     svg.Markup(
         "<g id=\"legend\" font-size=\"11\">"
         "<title>share of the samples in which this kind of code was executing</title>\n");
+    // The script lays this out anew: it knows the window's width.
     int x = kPadding;
+    auto room = [](absl::string_view text) {
+      return static_cast<int>(std::lround(static_cast<double>(text.size()) * 11 * kCharWidth)) + 12;
+    };
+    constexpr char kHeading[] = "executing:";
+    svg.Markup("<text x=\"").Number(x).Markup("\" y=\"63\">").Markup(kHeading).Markup("</text>\n");
+    x += room(kHeading);
     for (size_t i = 0; i < kStyles.size(); ++i) {
       // "no stack" goes last.
       size_t category = (i + 1) % kStyles.size();
@@ -473,8 +505,7 @@ class FlameGraph {
           .Markup("\" y=\"63\">")
           .Text(XmlText::EscapeShown(text))
           .Markup("</text>\n");
-      x += 15 + static_cast<int>(std::lround(static_cast<double>(text.size()) * 11 * kCharWidth)) +
-           12;
+      x += 15 + room(text);
     }
     svg.Markup("</g>\n");
   }

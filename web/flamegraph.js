@@ -24,6 +24,14 @@ function init() {
   const FULL = 1200;
   const HINT = "click zooms \u00b7 / searches \u00b7 arrows walk \u00b7 Enter zooms \u00b7 Esc goes back";
 
+  // The same as LabelOf in export/svg.cc.
+  function labelOf(name) {
+    const slash = name.lastIndexOf("/");
+    const path = name.search(/ (?:\/|[a-z]+:)/);
+    if (path < 0 || path > slash || !/^.[^]*:\d+$/.test(name.slice(slash + 1))) return name;
+    return name.slice(0, path + 1) + name.slice(slash + 1);
+  }
+
   // ---- the frames, read once -------------------------------------------------------------------
 
   const frames = [];
@@ -43,6 +51,7 @@ function init() {
       frames.push({
         g, rect, text, depth, shown, index,
         name: parts ? parts[1] : shown,
+        short: labelOf(parts ? parts[1] : shown),
         samples: parts ? Number(parts[2].replace(/,/g, "")) : 0,
         parent: open.length ? open[open.length - 1] : -1,
         end: 0,
@@ -82,11 +91,11 @@ function init() {
     }
     return width;
   };
-  const fit = (name, room) => {
-    const dots = 2 * charWidth(".");
+  const fit = (name, room, size = 12) => {
+    const dots = 2 * charWidth(".") * size / 12;
     let used = 0, end = 0, keep = 0, count = 0;
     for (const c of name) {
-      used += charWidth(c);
+      used += charWidth(c) * size / 12;
       if (used > room) return count < 3 ? "" : name.slice(0, keep) + "..";
       end += c.length;
       count += 1;
@@ -101,6 +110,21 @@ function init() {
   let trail = [];      // the ones before it, for Escape
   let scale = 1;       // window's width against the file's
   let total = FULL;    // width of the picture in pixels
+  let height = svg.viewBox.baseVal.height;
+  const fileHeight = height;
+
+  // Lines that are cut to the window: their text nodes, and what these hold in the file.
+  const lines = [["title", 17, 310], ["subtitle", 11, 0]].map(([id, size, besides]) => {
+    const node = byId(id).lastChild;
+    return { node, text: node ? node.data : "", size, besides };
+  });
+  const legend = [];  // {box, text}; the first has no box
+  for (const child of byId("legend").children) {
+    if (child.localName === "rect") legend.push({ box: child, text: null });
+    else if (child.localName === "text" && legend.length === 0) legend.push({ box: null, text: child });
+    else if (child.localName === "text") legend[legend.length - 1].text = child;
+  }
+  const LEGEND_ROW = 15;
 
   const toggle = (element, name, on) => {
     if (element.classList.contains(name) !== on) element.classList.toggle(name, on);
@@ -114,7 +138,7 @@ function init() {
     }
     const pixels = width * scale;
     toggle(frame.g, "w", pixels >= 3);
-    const label = pixels < 27 ? "" : fit(frame.name, pixels - 6);
+    const label = pixels < 27 ? "" : fit(frame.short, pixels - 6);
     if (label !== frame.label) {
       frame.text.textContent = label;
       frame.label = label;
@@ -149,15 +173,17 @@ function init() {
 
   function layout() {
     total = FULL;
-    if (standalone) total = Math.max(640, document.documentElement.clientWidth || window.innerWidth || FULL);
-    const height = svg.viewBox.baseVal.height;
+    if (standalone) total = Math.max(360, document.documentElement.clientWidth || window.innerWidth || FULL);
+    const below = layoutHeader();
+    height = fileHeight + below;
     scale = (total - 2 * PAD) / (FULL - 2 * PAD);
     svg.setAttribute("width", total);
+    svg.setAttribute("height", height);
     svg.setAttribute("viewBox", "0 0 " + total + " " + height);
-    if (scale === 1) {
+    if (scale === 1 && below === 0) {
       group.removeAttribute("transform");
     } else {
-      group.setAttribute("transform", "translate(" + PAD * (1 - scale) + " 0) scale(" + scale + " 1)");
+      group.setAttribute("transform", "translate(" + PAD * (1 - scale) + " " + below + ") scale(" + scale + " 1)");
     }
     const unscale = scale === 1 ? null : "scale(" + 1 / scale + " 1)";
     for (const frame of frames) {
@@ -168,17 +194,40 @@ function init() {
     buttons.ignorecase.setAttribute("x", total - PAD - 105);
     buttons.unzoom.setAttribute("x", total - PAD - 205);
     matched.setAttribute("x", total - PAD);
-    if (field) field.box.setAttribute("x", total - PAD - 560);
+    if (field) field.box.setAttribute("x", fieldX());
     paint();
     follow();
+  }
+
+  // The legend takes as many rows as it needs; returns by how much that moves the rest down.
+  function layoutHeader() {
+    for (const { node, text, size, besides } of lines) {
+      if (node) node.data = fit(text, total - 2 * PAD - besides, size);
+    }
+    let x = PAD, below = 0;
+    for (const { box, text } of legend) {
+      const width = (box ? 15 : 0) + [...text.textContent].reduce((sum, c) => sum + charWidth(c), 0) * 11 / 12;
+      if (x > PAD && x + width > total - PAD) {
+        x = PAD;
+        below += LEGEND_ROW;
+      }
+      if (box) {
+        box.setAttribute("x", x);
+        box.setAttribute("y", 54 + below);
+      }
+      text.setAttribute("x", box ? x + 15 : x);
+      text.setAttribute("y", 63 + below);
+      x += width + 12;
+    }
+    header.querySelector(".bar").setAttribute("height", 70 + below);
+    return below;
   }
 
   // Header and footer stay in sight when the picture is higher than the window.
   function follow() {
     if (!standalone) return;
-    const height = svg.viewBox.baseVal.height;
     const top = Math.max(0, Math.min(window.scrollY, height - window.innerHeight));
-    const bottom = Math.min(0, top + window.innerHeight - height);
+    const bottom = Math.min(0, top + window.innerHeight - height) + height - fileHeight;
     header.setAttribute("transform", "translate(0 " + top + ")");
     footer.setAttribute("transform", "translate(0 " + bottom + ")");
   }
@@ -274,6 +323,7 @@ function init() {
   // ---- the search field ------------------------------------------------------------------------
 
   let field = null;  // {box, input} while it is open
+  const fieldX = () => Math.max(PAD, total - PAD - 560);
 
   function openField() {
     if (field) {
@@ -282,7 +332,7 @@ function init() {
       return;
     }
     const box = document.createElementNS(SVG, "foreignObject");
-    box.setAttribute("x", total - PAD - 560);
+    box.setAttribute("x", fieldX());
     box.setAttribute("y", 8);
     box.setAttribute("width", 265);
     box.setAttribute("height", 28);
@@ -512,6 +562,6 @@ function init() {
   layout();
   report();
   // The widest frames are at the bottom; a picture higher than the window starts there.
-  if (standalone) window.scrollTo(0, svg.viewBox.baseVal.height);
+  if (standalone) window.scrollTo(0, height);
   follow();
 }

@@ -84,6 +84,40 @@ try {
     assert.ok(Math.abs(ratio - 0.7) < 0.002, `handle has ${ratio} of the width`);
   });
 
+  await test("a narrow window cuts nothing off", async (page) => {
+    for (const width of [1400, 900, 600, 400]) {
+      await page.send("Emulation.setDeviceMetricsOverride",
+                      { width, height: 500, deviceScaleFactor: 1, mobile: false });
+      await page.until(`rect('all').getBoundingClientRect().width <= ${width - 19}`);
+      const [right, bottom, top, end] = JSON.parse(await page.evaluate(`JSON.stringify([
+        Math.max(...[...document.querySelectorAll("#header text, #header #legend rect")]
+          .map((e) => e.getBoundingClientRect().right)),
+        Math.max(...[...document.querySelectorAll("#legend text")]
+          .map((e) => e.getBoundingClientRect().bottom)),
+        Math.min(...[...document.querySelectorAll("#frames rect")]
+          .map((e) => e.getBoundingClientRect().top)),
+        document.documentElement.getBoundingClientRect().bottom])`));
+      assert.ok(right <= width, `header ends at ${right} of ${width}`);
+      assert.ok(bottom <= top, `the legend ends at ${bottom}, the frames begin at ${top}`);
+      const all = await page.evaluate("rect('all').getBoundingClientRect().bottom");
+      const details = await page.evaluate("document.getElementById('details').getBoundingClientRect().top");
+      assert.ok(all <= details, `the root ends at ${all}, the details begin at ${details}`);
+      assert.ok(end - details < 34, "the details are at the end");
+    }
+    await page.send("Emulation.setDeviceMetricsOverride",
+                    { width: 1200, height: 800, deviceScaleFactor: 1, mobile: false });
+    assert.equal(await page.evaluate("text('title')"), "node app.js (pid 4711)");
+  });
+
+  await test("a zoomed frame's label leaves out the folders too", async (page) => {
+    const label = "frame('handle').querySelector('text').textContent";
+    assert.equal(await page.evaluate(label), "handle app.js:3");
+    await page.click("rect('handle')");
+    assert.equal(await page.evaluate(label), "handle app.js:3");
+    await page.hover("rect('handle')");
+    assert.equal(await page.evaluate("text('details')"), "handle /srv/app.js:3 (700 samples, 70.00%)");
+  });
+
   await test("a click zooms, dims the callers and hides the rest", async (page) => {
     const x = await page.evaluate("rect('Write Log').getAttribute('x')");
     const y = await page.evaluate("rect('Write Log').getAttribute('y')");

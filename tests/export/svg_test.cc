@@ -114,7 +114,7 @@ TEST(SvgTest, KindsOfCodeHaveTheirOwnColours) {
       "node;f 1\nnode;f_[k] 1\nnode;f_[b] 1\nnode;f_[p] 1\nnode;f_[u] 1\nnode;f /a/b.js:1_[j] 1\n"
       "node;f /a/node_modules/b.js:1_[j] 1\nnode;f node:fs:1_[j] 1");
   for (const char* name : {"JavaScript", "node_modules", "Node library", "builtins", "C++, native",
-                           "kernel", "JIT", "unknown"}) {
+                           "kernel", "JIT", "unnamed"}) {
     EXPECT_THAT(svg, HasSubstr(absl::StrCat(">", name, " 12.5%</text>")));
   }
   std::set<std::string> fills;
@@ -151,6 +151,28 @@ TEST(SvgTest, LongNamesAreCutToTheirFrame) {
   std::string svg = Svg("node;a_function_with_a_long_name 1\nnode;wide 9");
   EXPECT_THAT(svg, HasSubstr(">a_function_wi..</text>"));
   EXPECT_THAT(svg, HasSubstr("<title>a_function_with_a_long_name (1 samples, 10.00%)</title>"));
+}
+
+TEST(SvgTest, LabelsLeaveOutTheFoldersOfAScriptAndTitlesDoNot) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"render /srv/app/page.js:12_[j]", "render page.js:12"},
+      {"/page /srv/app.js:12_[j]", "/page app.js:12"},
+      {"get size file:///srv/my own/a.mjs:3_[j]", "get size a.mjs:3"},
+      {"load node:internal/modules/cjs/loader:1_[j]", "load loader:1"},
+      {"emit node:events:5_[j]", "emit node:events:5"},
+      {"JS:*hot /srv/jit.js:1:1_[p]", "JS:*hot jit.js:1:1"},
+      {"[unknown] lib/x.so+0x1_[u]", "[unknown] lib/x.so+0x1"},
+      {"operator/(a, b)", "operator/(a, b)"},
+      {"a/b:1", "a/b:1"},
+      {"f /:1_[j]", "f /:1"},
+  };
+  for (const auto& [name, label] : cases) {
+    const std::string shown(name);
+    std::string svg = Svg(absl::StrCat("node;", name, " 1"));
+    EXPECT_EQ(XmlLint(svg, "string(//*[@id='frames']/*[3]/*[3])"), label);
+    EXPECT_EQ(XmlLint(svg, "string(//*[@id='frames']/*[3]/*[1])"),
+              absl::StrCat(shown.substr(0, shown.find("_[")), " (1 samples, 100.00%)"));
+  }
 }
 
 TEST(SvgTest, AnEmptyProfileIsAPicture) {
