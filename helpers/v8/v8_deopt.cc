@@ -132,22 +132,19 @@ std::optional<SafepointTable> ReadSafepointHeader(std::span<const std::byte> byt
   return table;
 }
 
-std::optional<uint32_t> FindDeoptEntry(std::span<const std::byte> bytes,
-                                       const SafepointTable& table, uint32_t return_offset) {
-  if (table.deopt_index == 0 || bytes.size() < table.size()) return std::nullopt;
+std::vector<DeoptCall> ReadDeoptCalls(std::span<const std::byte> bytes,
+                                      const SafepointTable& table) {
+  std::vector<DeoptCall> calls;
+  if (table.deopt_index == 0 || bytes.size() < table.size()) return calls;
   for (size_t i = 0; i < table.length; ++i) {
     auto entry = bytes.subspan(table.header + i * table.entry, table.entry);
     const uint32_t pc = LittleEndian(entry.first(table.pc));
+    // Both count from 1.
     const uint32_t index = LittleEndian(entry.subspan(table.pc, table.deopt_index));
     const uint32_t trampoline = LittleEndian(entry.subspan(table.pc + table.deopt_index, table.pc));
-    if (index == 0) {
-      if (pc == return_offset) return std::nullopt;
-      continue;
-    }
-    // Once the code is given up, its frames return to the trampoline; both count from 1.
-    if (pc == return_offset || trampoline == return_offset + 1) return index - 1;
+    if (index != 0) calls.push_back({pc, trampoline - 1, index - 1});
   }
-  return std::nullopt;
+  return calls;
 }
 
 std::vector<DeoptFrame> ReadTranslation(std::span<const std::byte> translations, uint64_t index,

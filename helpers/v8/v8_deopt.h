@@ -58,10 +58,17 @@ struct SafepointTable {
 std::optional<SafepointTable> ReadSafepointHeader(std::span<const std::byte> bytes,
                                                   const DeoptCoding& coding, bool maglev);
 
-// Number of the deoptimization entry of the call that returns to `return_offset`, from the first
-// instruction. nullopt: it has none, or `bytes` are fewer than table.size().
-std::optional<uint32_t> FindDeoptEntry(std::span<const std::byte> bytes,
-                                       const SafepointTable& table, uint32_t return_offset);
+// A call that has an entry in the deoptimization data. Offsets are from the first instruction.
+struct DeoptCall {
+  uint32_t return_offset = 0;
+  uint32_t trampoline = 0;  // where the call returns to once the code was given up
+  uint32_t entry = 0;
+  friend bool operator==(const DeoptCall&, const DeoptCall&) = default;
+};
+
+// In the table's order. Empty if `bytes` are fewer than table.size().
+std::vector<DeoptCall> ReadDeoptCalls(std::span<const std::byte> bytes,
+                                      const SafepointTable& table);
 
 struct DeoptFrame {
   uint32_t function = 0;        // index in the literals

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <utility>
 
+#include "absl/functional/function_ref.h"
 #include "helpers/v8/v8_code_table.h"
 #include "helpers/v8/v8_deopt.h"
 #include "helpers/v8/v8_numbers.h"
@@ -18,6 +19,8 @@ constexpr size_t kFirstReadBytes = 512;
 constexpr size_t kMaxAnswers = 4096;  // remembered of one table, or of one instant
 constexpr size_t kInliningBytes = 16;
 constexpr size_t kSafepointReadBytes = 4096;
+constexpr size_t kMaxSafepointBytes = size_t{256} << 10;
+constexpr int kMaxTries = 8;  // of calls that may know more
 // Deoptimization data: behind the inlining positions, in front of the entries.
 constexpr size_t kScalarsBehindInlining = 3;
 constexpr size_t kDeoptEntryWords = 3;  // bytecode offset, index in the translations, pc
@@ -34,12 +37,10 @@ CodePosition FromRaw(uint64_t raw) {
   return result;
 }
 
-}  // namespace
-
-std::optional<CodePosition> FindPosition(std::span<const std::byte> table, uint32_t code_offset,
-                                         bool unsigned_offsets) {
+// The table's entries in order, until `visit` says no. False: the table is damaged there.
+bool ForEachPosition(std::span<const std::byte> table, bool unsigned_offsets,
+                     absl::FunctionRef<bool(int64_t code_offset, CodePosition)> visit) {
   NumberReader numbers(table);
-  std::optional<CodePosition> last;
   uint64_t raw = 0;
   int64_t code = -1;  // the function's entry
   while (!numbers.AtEnd()) {
@@ -47,22 +48,35 @@ std::optional<CodePosition> FindPosition(std::span<const std::byte> table, uint3
     if (unsigned_offsets) {
       // Its low bits are flags: a statement's place, and where a debugger may break.
       auto value = numbers.Unsigned();
-      if (!value) return std::nullopt;
+      if (!value) return false;
       delta = static_cast<int64_t>(*value >> 2);
     } else {
       // Negative for the place of an expression.
       auto value = numbers.Signed();
-      if (!value) return std::nullopt;
+      if (!value) return false;
       delta = *value >= 0 ? *value : -(*value + 1);
     }
     auto source = numbers.Signed();
-    if (!source || delta > INT32_MAX || code + delta > INT32_MAX) return std::nullopt;
+    if (!source || delta > INT32_MAX || code + delta > INT32_MAX) return false;
     code += delta;
-    if (code > static_cast<int64_t>(code_offset)) break;
     raw += static_cast<uint64_t>(*source);
-    last = FromRaw(raw);
+    if (!visit(code, FromRaw(raw))) return true;
   }
-  return last;
+  return true;
+}
+
+}  // namespace
+
+std::optional<CodePosition> FindPosition(std::span<const std::byte> table, uint32_t code_offset,
+                                         bool unsigned_offsets) {
+  std::optional<CodePosition> last;
+  const bool is_whole =
+      ForEachPosition(table, unsigned_offsets, [&](int64_t offset, CodePosition position) {
+        if (offset > int64_t{code_offset}) return false;
+        last = position;
+        return true;
+      });
+  return is_whole ? last : std::nullopt;
 }
 
 std::optional<uint32_t> FindBytecode(std::span<const std::byte> table,
@@ -136,6 +150,7 @@ CodePositions::Copy* CodePositions::Read(uint64_t tagged, Shape shape) {
     return fits(known->bytes) ? known : nullptr;
   }
 
+  if (bytes_ > 2 * kMaxBytes) return nullptr;
   const size_t first = shape == Shape::kBytecode ? layout_.bytecode_first : kElements;
   std::vector<std::byte> bytes(
       std::max(known != nullptr ? known->bytes.size() : kFirstReadBytes, first));
@@ -260,44 +275,37 @@ std::optional<uint64_t> CodePositions::BytecodeOf(uint64_t shared) {
   return std::nullopt;
 }
 
-std::optional<uint32_t> CodePositions::DeoptEntry(const CodeObject& code, Address pc,
-                                                  const DeoptCoding& coding) {
-  const bool maglev = code.kind == CodeKind::kMaglev;
+std::vector<DeoptCall> CodePositions::DeoptCalls(const CodeObject& code,
+                                                 const DeoptCoding& coding) {
   const Address begin = code.instructions.end;
   std::vector<std::byte> bytes(kSafepointReadBytes);
   bytes.resize(memory_.Read(begin, bytes));
-  auto table = ReadSafepointHeader(bytes, coding, maglev);
-  if (!table || table->size() > kMaxObjectBytes) return std::nullopt;
+  auto table = ReadSafepointHeader(bytes, coding, code.kind == CodeKind::kMaglev);
+  if (!table || table->size() > kMaxSafepointBytes) return {};
   if (const size_t got = bytes.size(); got < table->size()) {
     bytes.resize(table->size());
-    if (!memory_.ReadExactly(begin + got, std::span(bytes).subspan(got))) return std::nullopt;
+    if (!memory_.ReadExactly(begin + got, std::span(bytes).subspan(got))) return {};
   }
-  return FindDeoptEntry(bytes, *table,
-                        static_cast<uint32_t>(pc.value - code.instructions.begin.value));
+  return ReadDeoptCalls(bytes, *table);
 }
 
-std::vector<ScriptPosition> CodePositions::Deoptimized(const CodeObject& code, Address pc,
-                                                       uint64_t owner) {
-  const DeoptCoding* coding = FindDeoptCoding(layout_.version);
-  if (coding == nullptr) return {};
-  auto entry = DeoptEntry(code, pc, *coding);
-  Copy* data = entry ? Read(code.deopt, Shape::kWords) : nullptr;
+std::vector<ScriptPosition> CodePositions::AtDeoptEntry(const CodeObject& code,
+                                                        const DeoptCoding& coding, uint32_t entry) {
+  Copy* data = Read(code.deopt, Shape::kWords);
   if (data == nullptr) return {};
   auto word = [&](size_t index) { return data->Word(kElements + 8 * index).value_or(0); };
   const size_t first = size_t{layout_.deopt_inlining} + kScalarsBehindInlining + 1;
-  const uint64_t index = word(first + size_t{*entry} * kDeoptEntryWords + 1);
-  const uint64_t literals_object = word(layout_.deopt_literals);
+  const uint64_t index = word(first + size_t{entry} * kDeoptEntryWords + 1);
   if (!IsSmi(index) || SmiValue(index) < 0) return {};
   Copy* translations = Read(word(0), Shape::kBytes);
-  if (translations == nullptr) return {};
-  const std::vector<DeoptFrame> frames =
-      ReadTranslation(translations->Contents(kElements), SmiValue(index), *coding);
+  Copy* literals = Read(word(layout_.deopt_literals), Shape::kWords);
+  if (translations == nullptr || literals == nullptr) return {};
+  const std::vector<DeoptFrame> frames = ReadTranslation(
+      translations->Contents(kElements), static_cast<uint32_t>(SmiValue(index)), coding);
 
   std::vector<ScriptPosition> result;
   for (auto frame = frames.rbegin(); frame != frames.rend(); ++frame) {
-    Copy* literals = Read(literals_object, Shape::kWords);
-    auto literal =
-        literals ? literals->Word(kElements + 8 * size_t{frame->function}) : std::nullopt;
+    auto literal = literals->Word(kElements + 8 * size_t{frame->function});
     auto shared = literal ? SharedIn(*literal) : std::nullopt;
     if (!shared) return {};
     ScriptPosition position{*shared};
@@ -308,59 +316,107 @@ std::vector<ScriptPosition> CodePositions::Deoptimized(const CodeObject& code, A
     }
     result.push_back(position);
   }
-  if (result.empty() || result.back().shared != owner) return {};
+  if (!result.empty() && result.back().shared != OwnerOf(code)) return {};
   return result;
+}
+
+std::vector<CodePositions::TablePosition> CodePositions::Inlined(const CodeObject& code,
+                                                                 CodePosition at) {
+  std::vector<TablePosition> result;
+  auto owner = OwnerOf(code);
+  Copy* data = Read(code.deopt, Shape::kWords);
+  if (!owner || data == nullptr) return {};
+  auto word = [&](uint8_t index) { return data->Word(kElements + 8 * size_t{index}).value_or(0); };
+  // Ids of call sites only go down: what an inlined function inlines was inlined after it.
+  uint32_t last_id = UINT32_MAX;
+  while (at.inlining_id != 0) {
+    if (at.inlining_id >= last_id || result.size() >= kMaxInlined) return {};
+    last_id = at.inlining_id;
+    Copy* inlining = Read(word(layout_.deopt_inlining), Shape::kBytes);
+    const size_t entry = kElements + (at.inlining_id - 1) * kInliningBytes;
+    if (inlining == nullptr || entry + kInliningBytes > inlining->bytes.size()) return {};
+    const uint64_t call_site = *inlining->Word(entry);
+    // The upper half of the second word is not written.
+    const auto function = static_cast<int32_t>(*inlining->Word(entry + 8));
+    std::optional<uint64_t> shared = owner;  // -1: the outer function, in itself
+    if (function != -1) {
+      if (function < 0) return {};
+      Copy* literals = Read(word(layout_.deopt_literals), Shape::kWords);
+      if (literals == nullptr) return {};
+      auto literal = literals->Word(kElements + 8 * static_cast<size_t>(function));
+      shared = literal ? SharedIn(*literal) : std::nullopt;
+    }
+    if (!shared) return {};
+    result.push_back({{*shared, at.position}, at.inlining_id});
+    at = FromRaw(call_site);
+  }
+  result.push_back({{*owner, at.position}, 0});
+  return result;
+}
+
+void CodePositions::CorrectCallSites(const CodeObject& code, const DeoptCoding& coding,
+                                     std::vector<TablePosition>& chain) {
+  Copy* table = Read(TableIn(code.positions), Shape::kBytes);
+  if (table == nullptr) return;
+  std::vector<DeoptCall> calls = DeoptCalls(code, coding);
+  std::sort(calls.begin(), calls.end(), [](const DeoptCall& a, const DeoptCall& b) {
+    return a.return_offset < b.return_offset;
+  });
+  const uint32_t wanted = chain.front().inlining_id;
+  CodePosition last;
+  auto call = calls.begin();
+  int tries = 0;
+  bool is_done = false;
+  auto visit = [&](int64_t offset, CodePosition position) {
+    for (; call != calls.end() && int64_t{call->return_offset} <= offset; ++call) {
+      if (last.inlining_id < wanted) continue;
+      const std::vector<TablePosition> by_table = Inlined(code, last);
+      if (by_table.size() < chain.size()) continue;
+      const size_t inner = by_table.size() - chain.size();
+      if (by_table[inner].inlining_id != wanted || ++tries > kMaxTries) continue;
+      const std::vector<ScriptPosition> by_deopt = AtDeoptEntry(code, coding, call->entry);
+      // The table is of use for this call only if both agree on where it is.
+      is_done = std::equal(by_table.begin(), by_table.end(), by_deopt.begin(), by_deopt.end(),
+                           [](const TablePosition& a, const ScriptPosition& b) {
+                             return a.at.shared == b.shared;
+                           }) &&
+                by_table[0].at.position == by_deopt[0].position;
+      if (!is_done) continue;
+      for (size_t i = 1; i < chain.size(); ++i) chain[i].at.position = by_deopt[inner + i].position;
+      return false;
+    }
+    last = position;
+    return call != calls.end();
+  };
+  if (ForEachPosition(table->Contents(kElements), layout_.unsigned_positions, visit) && !is_done) {
+    visit(INT64_MAX, {});
+  }
 }
 
 std::vector<ScriptPosition> CodePositions::Optimized(const CodeObject& code, Address pc,
                                                      PcKind kind) {
   Trim();
   std::vector<ScriptPosition> result;
-  auto owner = OwnerOf(code);
-  const uint64_t key = pc.value - (kind == PcKind::kReturnAddress ? 1 : 0);
-  if (!owner || !IsOptimized(code.kind) || !code.instructions.Contains(Address{key})) {
-    return result;
-  }
-  if (kind == PcKind::kReturnAddress) {
-    result = Deoptimized(code, pc, *owner);
-    if (!result.empty()) return result;
-  }
-  const auto offset = static_cast<uint32_t>(key - code.instructions.begin.value);
-  CodePosition at = Lookup(code.positions, offset).value_or(CodePosition{});
-
-  if (at.inlining_id != 0) {
-    Copy* data = Read(code.deopt, Shape::kWords);
-    if (data == nullptr) return {};
-    auto word = [&](uint8_t index) {
-      return data->Word(kElements + 8 * size_t{index}).value_or(0);
-    };
-    const uint64_t literals_object = word(layout_.deopt_literals);
-    const uint64_t inlining_object = word(layout_.deopt_inlining);
-    // Ids of call sites only go down: what an inlined function inlines was inlined after it.
-    uint32_t last_id = UINT32_MAX;
-    while (at.inlining_id != 0) {
-      if (at.inlining_id >= last_id || result.size() >= kMaxInlined) return {};
-      last_id = at.inlining_id;
-      Copy* inlining = Read(inlining_object, Shape::kBytes);
-      const size_t entry = kElements + (at.inlining_id - 1) * kInliningBytes;
-      if (inlining == nullptr || entry + kInliningBytes > inlining->bytes.size()) return {};
-      const uint64_t call_site = *inlining->Word(entry);
-      // The upper half of the second word is not written.
-      const auto function = static_cast<int32_t>(*inlining->Word(entry + 8));
-      std::optional<uint64_t> shared = owner;  // -1: the outer function, in itself
-      if (function != -1) {
-        if (function < 0) return {};
-        Copy* literals = Read(literals_object, Shape::kWords);
-        if (literals == nullptr) return {};
-        auto literal = literals->Word(kElements + 8 * static_cast<size_t>(function));
-        shared = literal ? SharedIn(*literal) : std::nullopt;
-      }
-      if (!shared) return {};
-      result.push_back({*shared, at.position});
-      at = FromRaw(call_site);
+  const bool is_return = kind == PcKind::kReturnAddress;
+  const uint64_t key = pc.value - (is_return ? 1 : 0);
+  if (!IsOptimized(code.kind) || !code.instructions.Contains(Address{key})) return {};
+  const DeoptCoding* coding = FindDeoptCoding(layout_.version);
+  if (is_return && coding != nullptr) {
+    const auto offset = static_cast<uint32_t>(pc.value - code.instructions.begin.value);
+    for (const DeoptCall& call : DeoptCalls(code, *coding)) {
+      if (call.return_offset != offset && call.trampoline != offset) continue;
+      result = AtDeoptEntry(code, *coding, call.entry);
+      if (!result.empty()) return result;
+      break;
     }
   }
-  result.push_back({*owner, at.position});
+  const auto offset = static_cast<uint32_t>(key - code.instructions.begin.value);
+  std::vector<TablePosition> chain =
+      Inlined(code, Lookup(code.positions, offset).value_or(CodePosition{}));
+  if (chain.size() > 1 && code.kind == CodeKind::kMaglev && coding != nullptr) {
+    CorrectCallSites(code, *coding, chain);
+  }
+  for (const TablePosition& position : chain) result.push_back(position.at);
   return result;
 }
 

@@ -127,9 +127,21 @@ class CodePositions {
   std::optional<int32_t> AtBytecode(uint64_t bytecode_array, uint32_t index);
   // The BytecodeArray of a SharedFunctionInfo.
   std::optional<uint64_t> BytecodeOf(uint64_t shared);
-  std::optional<uint32_t> DeoptEntry(const CodeObject& code, Address pc, const DeoptCoding& coding);
-  // What Optimized() says of a return address, by the deoptimization data; empty: nothing.
-  std::vector<ScriptPosition> Deoptimized(const CodeObject& code, Address pc, uint64_t owner);
+  // The calls of optimized code that have an entry in its deoptimization data.
+  std::vector<DeoptCall> DeoptCalls(const CodeObject& code, const DeoptCoding& coding);
+  // The functions of such an entry, innermost first. Empty: it does not verify.
+  std::vector<ScriptPosition> AtDeoptEntry(const CodeObject& code, const DeoptCoding& coding,
+                                           uint32_t entry);
+  struct TablePosition {
+    ScriptPosition at;
+    uint32_t inlining_id = 0;
+  };
+  // The functions at a position of optimized code, innermost first. Empty: it does not verify.
+  std::vector<TablePosition> Inlined(const CodeObject& code, CodePosition at);
+  // Where Maglev peels a loop, its call sites of what it inlined there are wrong: they have the
+  // loop's position. A call within the same inlined function knows better.
+  void CorrectCallSites(const CodeObject& code, const DeoptCoding& coding,
+                        std::vector<TablePosition>& chain);
 
   const CodeLayout& layout_;
   const MemoryReader& memory_;

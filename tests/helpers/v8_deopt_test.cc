@@ -147,41 +147,28 @@ TEST(TranslationTest, TranslationWithoutEndEnds) {
   EXPECT_THAT(ReadTranslation(bytes, 0, Coding(1204)), IsEmpty());
 }
 
-std::optional<uint32_t> Find(std::span<const std::byte> bytes, uint32_t version, bool maglev,
-                             uint32_t offset) {
+std::vector<DeoptCall> Calls(std::span<const std::byte> bytes, uint32_t version, bool maglev) {
   auto table = ReadSafepointHeader(bytes, Coding(version), maglev);
-  return table ? FindDeoptEntry(bytes, *table, offset) : std::nullopt;
+  return table ? ReadDeoptCalls(bytes, *table) : std::vector<DeoptCall>();
 }
 
-TEST(SafepointTest, EntryIsTheReturnAddress) {
-  EXPECT_EQ(Find(kMaglevTable23, 1209, true, 0x47), 2u);
-  EXPECT_EQ(Find(kMaglevTable23, 1209, true, 0x75), 3u);
-  EXPECT_EQ(Find(kMaglevTable23, 1209, true, 0x74), std::nullopt);
-  EXPECT_EQ(Find(kMaglevTable23, 1209, true, 0xe7), std::nullopt);  // has none
-  EXPECT_EQ(Find(kMaglevTable24, 1306, true, 0x61), 3u);
-  EXPECT_EQ(Find(kMaglevTable24, 1306, true, 0x11c), std::nullopt);
-  EXPECT_EQ(Find(kTurbofanTable23, 1209, false, 0x52), 2u);
-  EXPECT_EQ(Find(kTurbofanTable23, 1209, false, 0xb6), 3u);
+TEST(SafepointTest, CallsWithoutAnEntryAreLeftOut) {
+  EXPECT_THAT(Calls(kMaglevTable23, 1209, true),
+              ElementsAre(DeoptCall{0x47, 0x143, 2}, DeoptCall{0x75, 0x147, 3}));
+  EXPECT_THAT(Calls(kMaglevTable24, 1306, true),
+              ElementsAre(DeoptCall{0x24, 0x133, 2}, DeoptCall{0x61, 0x137, 3}));
+  EXPECT_THAT(Calls(kTurbofanTable23, 1209, false),
+              ElementsAre(DeoptCall{0x52, 0xc4, 2}, DeoptCall{0xb6, 0xc8, 3}));
 }
 
-TEST(SafepointTest, CodeThatWasGivenUpReturnsToItsTrampoline) {
-  EXPECT_EQ(Find(kMaglevTable23, 1209, true, 0x143), 2u);
-  EXPECT_EQ(Find(kMaglevTable23, 1209, true, 0x147), 3u);
-  EXPECT_EQ(Find(kTurbofanTable23, 1209, false, 0xc4), 2u);
-  // No trampoline, which is written as 0.
-  EXPECT_EQ(Find(kMaglevTable23, 1209, true, UINT32_MAX), std::nullopt);
-}
-
-TEST(SafepointTest, TableWithoutEntriesForDeoptimizationHasNone) {
-  // 2 bytes of pc, no more; an index as large as a pc would be.
-  EXPECT_EQ(Find(Bytes({2, 0, 0, 0, 0xa0, 0, 0, 0, 0x47, 0, 0x75, 0}), 1209, false, 0x47),
-            std::nullopt);
-  EXPECT_EQ(Find(Bytes({0, 0, 0, 0, 0xa1, 0, 0, 0}), 1209, false, 0), std::nullopt);
+TEST(SafepointTest, TableWithoutEntriesForDeoptimizationHasNoSuchCalls) {
+  EXPECT_THAT(Calls(Bytes({2, 0, 0, 0, 0xa0, 0, 0, 0, 0x47, 0, 0x75, 0}), 1209, false), IsEmpty());
+  EXPECT_THAT(Calls(Bytes({0, 0, 0, 0, 0xa1, 0, 0, 0}), 1209, false), IsEmpty());
 }
 
 TEST(SafepointTest, CutOrSenselessTablesSayNothing) {
   for (size_t size = 0; size < kMaglevTable23.size(); ++size) {
-    EXPECT_EQ(Find(std::span(kMaglevTable23).first(size), 1209, true, 0x47), std::nullopt) << size;
+    EXPECT_THAT(Calls(std::span(kMaglevTable23).first(size), 1209, true), IsEmpty()) << size;
   }
   auto header = [](uint32_t pc, uint32_t index, uint32_t registers) {
     const uint32_t sizes = 1 | registers << 1 | pc << 4 | index << 7;
@@ -198,7 +185,7 @@ TEST(SafepointTest, CutOrSenselessTablesSayNothing) {
   EXPECT_FALSE(header(2, 1, 6));
   const auto endless = Bytes({0xff, 0xff, 0xff, 0xff, 0xa1, 0, 0, 0, 0x47, 0, 1, 0, 0});
   EXPECT_EQ(ReadSafepointHeader(endless, Coding(1209), false)->size(), 8 + 5 * 0xffffffffull);
-  EXPECT_EQ(Find(endless, 1209, false, 0x47), std::nullopt);
+  EXPECT_THAT(Calls(endless, 1209, false), IsEmpty());
 }
 
 }  // namespace

@@ -362,6 +362,44 @@ TEST_F(DeoptPositionsTest, DataThatDoesNotFitLeavesTheTable) {
   EXPECT_THAT(at(code), table_only);
 }
 
+// inner is inlined (id 1) in outer at 7, as its table says, and once more (id 2) in itself at 205.
+class PeeledLoopTest : public DeoptPositionsTest {
+ protected:
+  // The call that returns to 50 is at `position` of the function with that id.
+  CodeObject Peeled(const std::vector<CodeHeap::Frame>& frames, int position, uint32_t id) {
+    CodeObject code =
+        Code(heap_.DeoptWithEntry(outer_, {inner_, outer_}, CodeHeap::Translation(frames),
+                                  {{RawPosition(7), 0}, {RawPosition(205, 1), 0}}));
+    TableWriter table(true);
+    table.Add(20, RawPosition(222, 1)).Add(40, RawPosition(position, id)).Add(50, RawPosition(0));
+    code.positions = heap_.ByteArray(table.bytes());
+    return code;
+  }
+};
+
+TEST_F(PeeledLoopTest, CallFromAnInlinedFunctionTellsWhereThatOneWasCalled) {
+  EXPECT_THAT(At(Peeled({{1, 3}, {0, 4}}, 240, 1), 30),
+              ElementsAre(ScriptPosition{inner_, 222}, ScriptPosition{outer_, 130}));
+  // From a function that was inlined there.
+  EXPECT_THAT(At(Peeled({{1, 3}, {0, 5}, {0, 6}}, 260, 2), 30),
+              ElementsAre(ScriptPosition{inner_, 222}, ScriptPosition{outer_, 130}));
+}
+
+TEST_F(PeeledLoopTest, CallOfWhichTheTwoTellDifferentlyTellsNothing) {
+  const auto by_table = ElementsAre(ScriptPosition{inner_, 222}, ScriptPosition{outer_, 7});
+  EXPECT_THAT(At(Peeled({{1, 3}, {0, 4}}, 241, 1), 30), by_table);
+  EXPECT_THAT(At(Peeled({{1, 3}, {1, 4}}, 140, 1), 30), by_table);
+  EXPECT_THAT(At(Peeled({{1, 3}}, 130, 0), 30), by_table);
+  EXPECT_THAT(At(Peeled({{1, 3}, {0, 4}}, 240, 3), 30), by_table);  // no such id
+  EXPECT_THAT(At(Peeled({}, 240, 1), 30), by_table);
+}
+
+TEST_F(PeeledLoopTest, OtherCodeHasNoSuchLoops) {
+  CodeObject code = Peeled({{1, 3}, {0, 4}}, 240, 1);
+  code.kind = CodeKind::kTurbofan;
+  EXPECT_THAT(At(code, 30), ElementsAre(ScriptPosition{inner_, 222}, ScriptPosition{outer_, 7}));
+}
+
 TEST_F(CodePositionsTest, InterpretedFrameCountsFromTheTaggedAddress) {
   const uint64_t bytecode =
       heap_.BytecodeArray(std::vector<std::byte>(12), heap_.ByteArray(kSignedTable));
