@@ -155,7 +155,8 @@ KernelSymbols::Match KernelSymbols::Find(uint64_t address) const {
   if (after == symbols_.begin()) return {};
   const Symbol& symbol = *std::prev(after);
   if (address - symbol.address > kMaxOffset) return {};
-  return {text_.c_str() + symbol.name, text_.c_str() + symbol.module, address - symbol.address};
+  return {text_.c_str() + symbol.name, text_.c_str() + symbol.module, address - symbol.address,
+          after != symbols_.end() && after->module == symbol.module};
 }
 
 }  // namespace jprof

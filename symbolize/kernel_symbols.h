@@ -21,6 +21,7 @@ class KernelSymbols {
     absl::string_view name;    // valid as long as the KernelSymbols
     absl::string_view module;  // "" for the kernel proper
     uint64_t offset = 0;
+    bool enclosed = false;  // the next symbol is of the same module, so all between is this one's
   };
   // The last symbol at or below `address`; an empty name when there is none, or none within
   // kMaxOffset: symbols have no sizes, and behind the last one of a module is something else.

@@ -1,8 +1,10 @@
 #include "profiler/capture/live_source.h"
 
 #include <poll.h>
+#include <sys/eventfd.h>
 #include <time.h>
 
+#include <cerrno>
 #include <utility>
 #include <variant>
 
@@ -53,6 +55,8 @@ absl::StatusOr<std::unique_ptr<LiveSource>> LiveSource::Open(const Options& opti
                                                              absl::string_view bpf_object) {
   auto source = std::unique_ptr<LiveSource>(new LiveSource);
   source->only_pid_ = options.pid;
+  source->wake_ = UniqueFd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!source->wake_.valid()) return ErrnoStatus(errno, "eventfd");
   JPROF_ASSIGN_OR_RETURN(std::vector<int> cpus, OnlineCpus());
   JPROF_RETURN_IF_ERROR(
       OpenSamplingEvents(cpus, options.frequency_hz, SamplingSource::kBest, source->events_));
@@ -96,10 +100,13 @@ absl::Status LiveSource::Stop() {
 
 void LiveSource::Wait(int timeout_ms) {
   std::vector<pollfd> fds;
-  fds.reserve(sideband_.size());
+  fds.reserve(sideband_.size() + 1);
+  fds.push_back({wake_.get(), POLLIN, 0});
   for (const Sideband& s : sideband_) fds.push_back({s.event.get(), POLLIN, 0});
   ::poll(fds.data(), fds.size(), timeout_ms);
 }
+
+void LiveSource::Wake() { ::eventfd_write(wake_.get(), 1); }
 
 absl::Status LiveSource::Drain(std::vector<Event>& out, bool last) {
   const uint64_t began_ns = MonotonicNow();

@@ -1,8 +1,8 @@
 // Samples of the live system: the BPF sampler on every CPU, and beside it the side-band events that
 // tell of mappings, names, forks and exits. Level "kernel": names are resolved at the sample.
 //
-// Threads: Open, Start and Stop on the main thread; Wait and Drain on the reader's, which nobody
-// else calls meanwhile.
+// Threads: Open, Start, Stop and Wake on the main thread; Wait and Drain on the reader's, which
+// nobody else calls meanwhile.
 #pragma once
 
 #include <cstdint>
@@ -45,6 +45,8 @@ class LiveSource {
 
   // Waits until a side-band record is there, at most `timeout_ms`. Samples wake nobody.
   void Wait(int timeout_ms);
+  // Ends a Wait(), and each later one at once.
+  void Wake();
 
   // Appends what arrived, in the stream's order. Events of the last few milliseconds are kept for
   // the next call, so that all rings are in one order; the `last` call hands out all.
@@ -65,6 +67,7 @@ class LiveSource {
   std::unique_ptr<BpfSampler> sampler_;
   std::vector<SamplingEvent> events_;
   std::vector<Sideband> sideband_;
+  UniqueFd wake_;  // eventfd
   EventSorter sorter_;
   Pid only_pid_ = 0;
   bool hardware_ = false;

@@ -1,15 +1,12 @@
 #include "profiler/pipeline/namer.h"
 
 #include <algorithm>
-#include <optional>
-#include <thread>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "symbolize/kernel_symbols.h"
 #include "symbolize/symbolizer.h"
 
 namespace jprof {
@@ -54,9 +51,9 @@ absl::string_view BaseName(absl::string_view path) {
 }  // namespace
 
 Namer::Namer(const FrameTable& frames, ImageTable& images, const RuntimeTable& runtimes,
-             ProfileBuilder& builder, const std::string& kallsyms, int threads)
+             ProfileBuilder& builder, KernelNames& kernel, int threads)
     : builder_(builder) {
-  NameFrames(frames, images, runtimes, kallsyms, threads);
+  NameFrames(frames, images, runtimes, kernel, threads);
   BuildStacks(frames);
 }
 
@@ -68,15 +65,15 @@ LocationId Namer::Place(ImageId image, uint64_t address, absl::string_view name,
 }
 
 void Namer::NameFrames(const FrameTable& frames, ImageTable& images, const RuntimeTable& runtimes,
-                       const std::string& kallsyms, int threads) {
+                       KernelNames& kernel_names, int threads) {
   // What is to be asked of each image.
   std::vector<ImageQuery> queries(images.images().size());
-  bool kernel_frames = false;
+  std::vector<uint64_t> kernel_addresses;
   for (const PendingFrame& frame : frames.frames()) {
     if (frame.kind == PendingFrame::Kind::kImage || frame.kind == PendingFrame::Kind::kBuiltin) {
       queries[frame.index].offsets.push_back({frame.value});
     }
-    kernel_frames |= frame.kind == PendingFrame::Kind::kKernel;
+    if (frame.kind == PendingFrame::Kind::kKernel) kernel_addresses.push_back(frame.value);
   }
   std::vector<ImageQuery> asked;
   std::vector<uint32_t> asked_index(queries.size(), UINT32_MAX);
@@ -91,16 +88,9 @@ void Namer::NameFrames(const FrameTable& frames, ImageTable& images, const Runti
     asked.push_back(std::move(queries[i]));
   }
 
-  std::optional<KernelSymbols> kernel;
-  std::thread kernel_loader;
-  if (kernel_frames) {
-    kernel_loader = std::thread([&kernel, &kallsyms] {
-      auto loaded = KernelSymbols::Load(kallsyms);
-      if (loaded.ok()) kernel = *std::move(loaded);
-    });
-  }
   SymbolizeImages(asked, threads);
-  if (kernel_loader.joinable()) kernel_loader.join();
+  const KernelSymbols* kernel =
+      kernel_addresses.empty() ? nullptr : kernel_names.Get(kernel_addresses);
 
   auto image_id = [&](uint32_t index) {
     const PinnedImage& image = images.images()[index];

@@ -10,6 +10,7 @@
 #include "profiler/core/profile_builder.h"
 #include "profiler/pipeline/frame_table.h"
 #include "profiler/pipeline/image_table.h"
+#include "profiler/pipeline/kernel_names.h"
 
 namespace jprof {
 
@@ -27,9 +28,9 @@ class Namer {
     Counts counts;       // of the frames shown
   };
 
-  // Opens each image and the kernel's symbols, on `threads` threads; takes the images' descriptors.
+  // Opens each image, on `threads` threads, and takes its descriptor.
   Namer(const FrameTable& frames, ImageTable& images, const RuntimeTable& runtimes,
-        ProfileBuilder& builder, const std::string& kallsyms, int threads);
+        ProfileBuilder& builder, KernelNames& kernel, int threads);
 
   // `node` is a stack of the FrameTable, or kNoStack.
   Stack Find(uint32_t node) const {
@@ -51,7 +52,7 @@ class Namer {
   };
 
   void NameFrames(const FrameTable& frames, ImageTable& images, const RuntimeTable& runtimes,
-                  const std::string& kallsyms, int threads);
+                  KernelNames& kernel_names, int threads);
   void BuildStacks(const FrameTable& frames);
   LocationId Place(ImageId image, uint64_t address, absl::string_view name,
                    absl::string_view system_name, absl::string_view file, uint32_t start_line,

@@ -39,7 +39,8 @@ Pipeline::Pipeline(PipelineOptions options, const RuntimeSet& runtimes, LayoutSi
                    return ElfFile::Open(*std::move(file), map.path);
                  },
                  .read_maps = [this](Pid pid) { return world_.read_maps(pid); },
-                 .open_memory = [this](Pid pid) { return world_.open_memory(pid); }}) {}
+                 .open_memory = [this](Pid pid) { return world_.open_memory(pid); }}),
+      kernel_names_(world_.kallsyms, world_.modules) {}
 
 Pipeline::~Pipeline() = default;
 
@@ -50,6 +51,7 @@ void Pipeline::Handle(Event event) {
     user_stacks_[stack->number] = UserStack{.event = std::move(*stack)};
   } else if (auto* kernel = std::get_if<KernelStackEvent>(&event)) {
     kernel_stacks_[kernel->number] = std::move(kernel->addresses);
+    kernel_names_.Begin();
   } else if (auto* symbol = std::get_if<SymbolEvent>(&event)) {
     OnSymbol(*symbol);
   } else if (auto* lost = std::get_if<LostEvent>(&event)) {
@@ -391,7 +393,7 @@ absl::StatusOr<Profile> Pipeline::Finish(const RecordingEnd& end) {
   ProfileBuilder builder({{"samples", "count"}, {"cpu", "nanoseconds"}}, {"cpu", "nanoseconds"},
                          options_.period_ns);
   builder.SetTimes(end.start_time_ns, end.duration_ns);
-  const Namer namer(frames_, images_, runtimes_, builder, world_.kallsyms, options_.symbol_threads);
+  const Namer namer(frames_, images_, runtimes_, builder, kernel_names_, options_.symbol_threads);
   for (const KeptSample& sample : samples_) {
     const ThreadId thread_id = builder.AddThread(
         sample.pid, sample.tid, comms_[sample.process_name], comms_[sample.thread_name]);

@@ -29,6 +29,7 @@
 #include "profiler/core/profile.h"
 #include "profiler/pipeline/frame_table.h"
 #include "profiler/pipeline/image_table.h"
+#include "profiler/pipeline/kernel_names.h"
 #include "profiler/process/process_table.h"
 
 namespace jprof {
@@ -40,6 +41,7 @@ struct PipelineWorld {
   std::function<std::unique_ptr<MemoryReader>(Pid)> open_memory;
   std::function<absl::StatusOr<PerfMap>(Pid)> open_perf_map;
   std::string kallsyms = "/proc/kallsyms";
+  std::string modules = "/proc/modules";
 };
 
 struct PipelineOptions {
@@ -140,6 +142,7 @@ class Pipeline {
   ProcessTable processes_;
   RuntimeTable runtimes_;
   FrameTable frames_;
+  KernelNames kernel_names_;
   absl::flat_hash_map<uint32_t, UserStack> user_stacks_;
   absl::flat_hash_map<uint32_t, std::vector<uint64_t>> kernel_stacks_;
   absl::flat_hash_map<uint32_t, uint32_t> symbol_names_;  // number -> name in frames_

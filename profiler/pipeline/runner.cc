@@ -258,6 +258,7 @@ absl::StatusOr<Runner::Ended> Runner::Record(
   absl::Status stopped = source_->Stop();
   stopped_ns_ = MonotonicNow();
   queue_->stop = true;
+  source_->Wake();
   reader.join();
   while (queue_->Pop(batch, absl::ZeroDuration())) {
     for (Event& event : batch) pipeline_->Handle(std::move(event));

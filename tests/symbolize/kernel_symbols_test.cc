@@ -136,6 +136,18 @@ TEST(KernelSymbolsTest, LinesMayCrossReads) {
   }
 }
 
+TEST(KernelSymbolsTest, EnclosedIsWhatLiesBetweenTwoOfOneModule) {
+  KernelSymbols symbols = MustLoad(
+      "ffffffff81000000 T one\n"
+      "ffffffff81000100 T two\n"
+      "ffffffffc0000000 t first\t[ext4]\n"
+      "ffffffffc0000100 t second\t[ext4]\n");
+  EXPECT_TRUE(symbols.Find(0xffffffff81000010).enclosed);
+  EXPECT_FALSE(symbols.Find(0xffffffff81000110).enclosed);
+  EXPECT_TRUE(symbols.Find(0xffffffffc0000010).enclosed);
+  EXPECT_FALSE(symbols.Find(0xffffffffc0000110).enclosed);
+}
+
 TEST(KernelSymbolsTest, RunningKernelHasSymbolsOrSaysWhyNot) {
   auto symbols = KernelSymbols::Load();
   if (!symbols.ok()) {

@@ -1,0 +1,60 @@
+#include "profiler/pipeline/kernel_names.h"
+
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "profiler/process/proc_status.h"
+
+namespace jprof {
+namespace {
+
+constexpr size_t kMaxModulesBytes = 4 << 20;
+
+// One line for each module, with its address and size. "": the kernel has no modules.
+std::string ReadModules(const std::string& path) {
+  return ReadProcFile(path, kMaxModulesBytes).value_or("");
+}
+
+// kallsyms has names in brackets that are no modules: BPF programs, trampolines.
+bool IsModule(absl::string_view name, absl::string_view modules) {
+  return absl::StartsWith(modules, absl::StrCat(name, " ")) ||
+         absl::StrContains(modules, absl::StrCat("\n", name, " "));
+}
+
+}  // namespace
+
+KernelNames::~KernelNames() {
+  if (loader_.joinable()) loader_.join();
+}
+
+void KernelNames::Begin() {
+  if (std::exchange(begun_, true)) return;
+  loader_ = std::thread([this] { Load(); });
+}
+
+void KernelNames::Load() {
+  modules_text_ = ReadModules(modules_);
+  absl::StatusOr<KernelSymbols> loaded = KernelSymbols::Load(kallsyms_);
+  if (loaded.ok()) symbols_ = *std::move(loaded);
+}
+
+bool KernelNames::IsCurrent(std::span<const uint64_t> addresses) const {
+  const bool same_modules = ReadModules(modules_) == modules_text_;
+  for (uint64_t address : addresses) {
+    const KernelSymbols::Match match = symbols_->Find(address);
+    if (!match.enclosed) return false;
+    if (match.module.empty()) continue;
+    if (!same_modules || !IsModule(match.module, modules_text_)) return false;
+  }
+  return true;
+}
+
+const KernelSymbols* KernelNames::Get(std::span<const uint64_t> addresses) {
+  Begin();
+  if (loader_.joinable()) loader_.join();
+  if (symbols_ && !IsCurrent(addresses)) Load();
+  return symbols_ ? &*symbols_ : nullptr;
+}
+
+}  // namespace jprof

@@ -1,0 +1,51 @@
+// The kernel's symbols, read while the recording goes on: at its end they would take longer than
+// all other naming together, most of it in the kernel, which prints them line by line.
+//
+// Modules and BPF programs come and go meanwhile. So at the end an early table is believed only
+// where nothing can have changed: between two symbols of the kernel proper, or between two of one
+// module while the list of modules is still the same. Otherwise it is read once more.
+//
+// One thread calls; the reading has a thread of its own.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "symbolize/kernel_symbols.h"
+
+namespace jprof {
+
+class KernelNames {
+ public:
+  // Paths of the kernel's lists: /proc/kallsyms, /proc/modules.
+  KernelNames(std::string kallsyms, std::string modules)
+      : kallsyms_(std::move(kallsyms)), modules_(std::move(modules)) {}
+  ~KernelNames();
+  KernelNames(const KernelNames&) = delete;
+  KernelNames& operator=(const KernelNames&) = delete;
+
+  // Reads them in the background. To be called when the first kernel stack is seen, again at will.
+  void Begin();
+
+  // Symbols that are right about `addresses` as of now; waits for them. nullptr: the kernel gives
+  // none. Valid until the next call.
+  const KernelSymbols* Get(std::span<const uint64_t> addresses);
+
+ private:
+  void Load();
+  bool IsCurrent(std::span<const uint64_t> addresses) const;
+
+  const std::string kallsyms_;
+  const std::string modules_;
+  std::thread loader_;
+  bool begun_ = false;
+  // Written by loader_, read after it has ended.
+  std::optional<KernelSymbols> symbols_;
+  std::string modules_text_;  // as of before the reading
+};
+
+}  // namespace jprof

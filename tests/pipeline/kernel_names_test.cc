@@ -1,0 +1,99 @@
+#include "profiler/pipeline/kernel_names.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+
+namespace jprof {
+namespace {
+
+constexpr char kBefore[] =
+    "ffffffff81000000 T one\n"
+    "ffffffff81000100 T two\n"
+    "ffffffff81000200 T three\n"
+    "ffffffffc0000000 t first\t[ext4]\n"
+    "ffffffffc0000100 t second\t[ext4]\n"
+    "ffffffffc0100000 t bpf_prog_a\t[bpf]\n"
+    "ffffffffc0100100 t bpf_prog_b\t[bpf]\n";
+// The kernel's lists as they are after the first reading: a name that was not there tells which
+// reading answers.
+constexpr char kAfter[] =
+    "ffffffff81000000 T one\n"
+    "ffffffff81000080 T new\n"
+    "ffffffff81000200 T three\n"
+    "ffffffffc0000080 t new\t[ext4]\n"
+    "ffffffffc0100080 t new\t[bpf]\n";
+
+class KernelNamesTest : public testing::Test {
+ protected:
+  KernelNamesTest() {
+    Write("modules", "ext4 1000 1 - Live 0xffffffffc0000000\n");
+    Write("kallsyms", kBefore);
+    names_ = std::make_unique<KernelNames>(Path("kallsyms"), Path("modules"));
+  }
+  ~KernelNamesTest() override {
+    std::remove(Path("modules").c_str());
+    std::remove(Path("kallsyms").c_str());
+  }
+
+  static std::string Path(const std::string& name) {
+    return absl::StrCat(testing::TempDir(), "/", name, ".", ::getpid());
+  }
+  static void Write(const std::string& name, const std::string& text) {
+    std::ofstream(Path(name)) << text;
+  }
+  std::string Find(uint64_t address) {
+    const std::vector<uint64_t> addresses = {address};
+    const KernelSymbols* symbols = names_->Get(addresses);
+    return symbols == nullptr ? "none" : std::string(symbols->Find(address).name);
+  }
+  void ReadThenChange() {
+    ASSERT_EQ(Find(0xffffffff81000010), "one");
+    Write("kallsyms", kAfter);
+  }
+
+  std::unique_ptr<KernelNames> names_;
+};
+
+TEST_F(KernelNamesTest, TheKernelItselfIsReadOnce) {
+  ReadThenChange();
+  EXPECT_EQ(Find(0xffffffff81000090), "one");
+}
+
+TEST_F(KernelNamesTest, AModuleIsReadOnceWhileTheModulesAreTheSame) {
+  ReadThenChange();
+  EXPECT_EQ(Find(0xffffffffc0000090), "first");
+}
+
+TEST_F(KernelNamesTest, AModuleIsReadAgainWhenTheModulesAreOthers) {
+  ReadThenChange();
+  Write("modules", "ext4 1000 1 - Live 0xffffffffc0000000\nnfs 1000 1 - Live 0xffffffffc0200000\n");
+  EXPECT_EQ(Find(0xffffffffc0000090), "new");
+}
+
+TEST_F(KernelNamesTest, BehindTheLastSymbolOfAModuleIsReadAgain) {
+  ReadThenChange();
+  EXPECT_EQ(Find(0xffffffffc0000110), "new");
+}
+
+TEST_F(KernelNamesTest, BpfProgramsAreReadAgain) {
+  ReadThenChange();
+  EXPECT_EQ(Find(0xffffffffc0100090), "new");
+}
+
+TEST_F(KernelNamesTest, WithoutKallsymsThereIsNone) {
+  names_ = std::make_unique<KernelNames>("/nowhere", "/nowhere");
+  names_->Begin();
+  EXPECT_EQ(Find(0xffffffff81000010), "none");
+}
+
+}  // namespace
+}  // namespace jprof
