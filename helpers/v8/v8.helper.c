@@ -38,6 +38,7 @@
 #define JP_V8_CALLER 12      /* of a leaf without a frame: its return address, else 0 */
 #define JP_V8_FUNCTION 13    /* tagged JSFunction of the frame */
 #define JP_V8_PLACE 14       /* where the function is, if code without a frame runs on top; else 0 */
+#define JP_V8_EXIT 15        /* not 0: the function is a builtin written in C++ */
 
 #define JP_V8_STRING_STEPS 24
 #define JP_V8_WHOLE 0xffffffffU
@@ -540,7 +541,7 @@ JP_SUBPROG(jp_v8_function)
 	data = w->scratch[(l->shared_data >> 3) & JP_V8_WORD_MASK];
 	if (l->shared_data_2 && jp_v8_is_smi(data))
 		data = w->scratch[(l->shared_data_2 >> 3) & JP_V8_WORD_MASK];
-	if (jp_v8_is_smi(data)) {
+	if (jp_v8_is_smi(data) && !w->scratch[JP_V8_EXIT]) {
 		if (jp_v8_type(w, l, w->scratch[0]) != l->shared_type)
 			return JP_CORRUPT;
 		jp_emit(w, JP_FRAME_BUILTIN, w->pc, 0, 0);
@@ -563,6 +564,10 @@ JP_SUBPROG(jp_v8_function)
 		if (!number)
 			return JP_UNREADABLE;
 	}
+	if (w->scratch[JP_V8_EXIT]) {
+		jp_emit(w, JP_FRAME_RUNTIME, 0, number, JP_V8_NO_PLACE);
+		return JP_MINE;
+	}
 	offset = l->frame_bytecode_offset == -32 ? w->window[JP_SLOT(-32)] : w->window[JP_SLOT(-40)];
 	if (w->range.kind == JP_RANGE_JIT) {
 		jp_emit(w, JP_FRAME_RUNTIME, w->pc, number, JP_V8_PC);
@@ -584,11 +589,26 @@ JP_SUBPROG(jp_v8_function)
 	return JP_MINE;
 }
 
+/* The frame in which JavaScript called a builtin of C++: the function is among its arguments. What it
+ * does is in the native frames above it. */
+static __always_inline int jp_v8_builtin_exit(struct jp_walk *w)
+{
+	w->scratch[JP_V8_EXIT] = 1;
+	if (w->leaf || jp_read(w, &w->scratch[JP_V8_FUNCTION], 8, w->fp + 24) ||
+	    JP_CALL(jp_v8_function, w))
+		return jp_v8_no_function(w);
+	return JP_MINE;
+}
+
 JP_SUBPROG(jp_v8_frame)
 {
+	const struct jp_v8_layout *l = jp_layout(w);
 	__u64 context = w->window[JP_SLOT(-8)];
 	int answer, repaired = 0;
 
+	if (!l)
+		return JP_NOT_MINE;
+	w->scratch[JP_V8_EXIT] = 0;
 	w->scratch[JP_V8_CALLER] = 0;
 	w->scratch[JP_V8_FUNCTION] = w->window[JP_SLOT(-16)];
 	if (w->leaf && w->range.kind == JP_RANGE_JIT)
@@ -597,8 +617,11 @@ JP_SUBPROG(jp_v8_frame)
 		return jp_v8_no_function(w);
 
 	if (!repaired) {
-		if (!(context & 1) && context < JP_V8_FRAME_TYPES)
+		if (!(context & 1) && context < JP_V8_FRAME_TYPES) {
+			if (context && context == 2 * l->frame_builtin_exit)
+				return jp_v8_builtin_exit(w);
 			return jp_v8_no_function(w);
+		}
 		if (!jp_v8_is_object(context))
 			return w->leaf ? jp_v8_no_function(w) : JP_CORRUPT;
 	}

@@ -22,6 +22,8 @@ struct jp_v8_layout {
 
 	/* Frame: bytes from fp, negative, to the bytecode offset of an interpreted frame */
 	__s16 frame_bytecode_offset;
+	/* Type marker of the frame in which JavaScript calls a builtin written in C++; 0: not known */
+	__u16 frame_builtin_exit;
 
 	/* JSFunction, SharedFunctionInfo */
 	__u16 function_shared;

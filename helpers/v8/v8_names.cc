@@ -104,7 +104,9 @@ absl::StatusOr<V8Instance::Function> V8Instance::ReadRecord(std::span<const uint
   auto record = ParseSymbolRecord(bytes);
   if (!record.ok()) return record.status();
   Function result{record->symbol, {}};
-  result.name.kind = FrameKind::kScript;
+  // Functions without a script are V8's own.
+  result.name.kind = record->symbol.words[JP_V8_SCRIPT_OBJECT] != 0 ? FrameKind::kScript
+                                                                     : FrameKind::kBuiltin;
   result.name.name = record->Text(JP_V8_NAME);
   if (result.name.name.empty()) result.name.name = record->Text(JP_V8_INFERRED);
   if (result.name.name.empty()) result.name.name = "(anonymous)";

@@ -39,6 +39,7 @@ constexpr size_t kMaxMetadataSymbols = 10000;
 constexpr uint64_t kMaxBuiltinBytes = uint64_t{64} << 20;
 // The last builtin of a blob whose symbols have no sizes (V8 before 8.0).
 constexpr uint64_t kBuiltinBytesWithoutSize = 4096;
+constexpr int32_t kMaxFrameTypes = 64;
 constexpr uint16_t kMaxFieldOffset = 256;
 constexpr int64_t kMaxFunctionTypes = 64;
 
@@ -186,6 +187,11 @@ jp_v8_layout MakeLayout(Metadata& metadata, const VersionFacts& facts) {
       metadata.Find({"off_fp_bytecode_offset"}).value_or(facts.frame_bytecode_offset));
   if (l.frame_bytecode_offset != -32 && l.frame_bytecode_offset != -40) {
     metadata.Reject("the bytecode offset's slot");
+  }
+
+  const int32_t builtin_exit = metadata.Find({"frametype_BuiltinExitFrame"}).value_or(0);
+  if (0 < builtin_exit && builtin_exit < kMaxFrameTypes) {
+    l.frame_builtin_exit = static_cast<uint16_t>(builtin_exit);
   }
 
   l.function_shared = metadata.Field("JSFunction__shared");

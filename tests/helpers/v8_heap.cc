@@ -42,6 +42,7 @@ jp_v8_layout V8LayoutOfNode(int major) {
     l.script_type = n.script;
     l.first_nonstring_type = 128;
     l.frame_bytecode_offset = -40;
+    l.frame_builtin_exit = kV8BuiltinExit;
     l.function_shared = n.function_shared;
     l.shared_data = n.shared_data;
     l.shared_data_2 = n.shared_data_2;

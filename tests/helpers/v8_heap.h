@@ -115,6 +115,8 @@ class V8Heap {
   absl::flat_hash_map<uint16_t, uint64_t> maps_;
 };
 
+inline constexpr int kV8BuiltinExit = 41;  // frame type
+
 // Addresses of code, in the ranges of V8Stack::process().
 inline constexpr uint64_t kBlobPc = 0x1400'0100;    // an embedded builtin
 inline constexpr uint64_t kJitPc = 0x7e00'0000'0100;  // compiled code

@@ -300,6 +300,26 @@ TEST_P(V8HelperTest, BuiltinsAreRecognisedByTheirNumber) {
   EXPECT_THAT(last_.symbols, IsEmpty());
 }
 
+TEST_P(V8HelperTest, BuiltinOfCppIsNamedFromItsExitFrame) {
+  V8Stack stack(heap_);
+  stack.Js(kJitPc, Named(heap_.OneByte("main")))
+      .Typed(kBlobPc, kV8BuiltinExit)
+      .Native(kNativePc);
+  const uint64_t exit_frame = stack.registers().fp + 128;
+  const auto set_argument = [&](uint64_t function) {
+    heap_.memory().PutValue(Address{exit_frame + 24}, function);
+  };
+  set_argument(heap_.Function(heap_.BuiltinShared("stringify", 77)));
+  EXPECT_THAT(Walk(stack), ElementsAre("native", "stringify", "main"));
+  EXPECT_EQ(names_[last_.stack.frames.at(1).symbol].kind, FrameKind::kBuiltin);
+  EXPECT_EQ(names_[last_.stack.frames.at(1).symbol].file, "");
+  // Whatever else is there names nothing.
+  for (uint64_t other : {uint64_t{0}, heap_.Undefined(), V8Heap::Smi(4), ~uint64_t{2}}) {
+    set_argument(other);
+    EXPECT_THAT(Walk(stack), ElementsAre("native", "main"));
+  }
+}
+
 TEST_P(V8HelperTest, BytecodeHandlerAtTheLeafStandsOnItsFunction) {
   V8Stack stack(heap_);
   stack.Js(kBlobPc, Named(heap_.OneByte("interpreted")));
