@@ -8,6 +8,7 @@
 #include "helpers/v8/v8_names.h"
 
 #include <algorithm>
+#include <bit>
 #include <chrono>
 #include <cstring>
 #include <string>
@@ -95,8 +96,13 @@ class V8Instance : public RuntimeInstance {
   absl::flat_hash_map<uint32_t, Function> functions_;  // by symbol number
   absl::flat_hash_map<uint64_t, Function> shared_;     // by SharedFunctionInfo, of this instant
   absl::flat_hash_map<std::tuple<uint32_t, uint64_t, uint8_t, bool>, Located> located_;
+  struct Script {
+    LineTable lines;
+    bool read = false;
+    uint32_t requests = 0;  // while it was not read
+  };
   // By (script id, script address): two isolates of a process may use one id for two scripts.
-  absl::flat_hash_map<std::pair<uint64_t, uint64_t>, LineTable> scripts_;
+  absl::flat_hash_map<std::pair<uint64_t, uint64_t>, Script> scripts_;
   size_t lines_kept_ = 0;  // in scripts_
 };
 
@@ -262,19 +268,24 @@ std::optional<uint64_t> V8Instance::SourceNow(const jp_symbol& symbol) const {
 }
 
 const LineTable* V8Instance::FindLines(const jp_symbol& symbol) {
+  // Programs with so many scripts make them by eval; starting over keeps the memory bounded.
+  const auto make_room = [this] {
+    scripts_.clear();
+    lines_kept_ = 0;
+  };
   const std::pair key(symbol.words[JP_V8_SCRIPT_ID], symbol.words[JP_V8_SCRIPT_OBJECT]);
-  auto it = scripts_.find(key);
-  if (it != scripts_.end()) return &it->second;
+  if (scripts_.size() >= kMaxScripts && !scripts_.contains(key)) make_room();
+  Script& script = scripts_[key];
+  if (script.read) return &script.lines;
+  // A source that cannot be read may be there soon, or never: each further failure doubles the
+  // number of requests until the next attempt, for an attempt may read megabytes.
+  if (!std::has_single_bit(++script.requests)) return nullptr;
   LineTable lines;
   const std::optional<uint64_t> source = SourceNow(symbol);
   if (!source || !AppendString(*source, lines) || SourceNow(symbol) != source) return nullptr;
-  // Programs with so many scripts make them by eval; starting over keeps the memory bounded.
-  if (scripts_.size() >= kMaxScripts || lines_kept_ + lines.size() > kMaxLines) {
-    scripts_.clear();
-    lines_kept_ = 0;
-  }
+  if (lines_kept_ + lines.size() > kMaxLines) make_room();
   lines_kept_ += lines.size();
-  return &scripts_.emplace(key, std::move(lines)).first->second;
+  return &scripts_.insert_or_assign(key, Script{std::move(lines), true}).first->second.lines;
 }
 
 bool V8Instance::AppendString(uint64_t tagged, LineTable& lines) const {

@@ -11,7 +11,8 @@
 namespace jprof::v8 {
 namespace {
 
-// --- LineTable -----------------------------------------------------------------------------------------
+// --- LineTable
+// -----------------------------------------------------------------------------------------
 
 // The line of each position of `text`, end included, appended in pieces of `piece` units.
 std::vector<uint32_t> Lines(std::u16string_view text, size_t piece) {
@@ -58,12 +59,13 @@ TEST(LineTableTest, ColumnsCountUtf16Units) {
   EXPECT_EQ(table.ColumnOf(6), 3u);
 }
 
-// --- Builtins ------------------------------------------------------------------------------------------
+// --- Builtins
+// ------------------------------------------------------------------------------------------
 
 TEST(V8BuiltinTest, FunctionsOfTheLibraryHaveTheirNames) {
-  for (const char* name : {"ArrayMap", "ArrayPrototypeSort", "StringPrototypeReplace",
-                           "PromiseFulfillReactionJob", "AsyncFunctionAwaitResolveClosure",
-                           "LoadIC", "RunMicrotasks"}) {
+  for (const char* name :
+       {"ArrayMap", "ArrayPrototypeSort", "StringPrototypeReplace", "PromiseFulfillReactionJob",
+        "AsyncFunctionAwaitResolveClosure", "LoadIC", "RunMicrotasks"}) {
     auto described = DescribeV8Builtin(std::string("Builtins_") + name);
     ASSERT_TRUE(described.has_value()) << name;
     EXPECT_EQ(described->name, name);
@@ -82,7 +84,8 @@ TEST(V8BuiltinTest, PlumbingIsLeftOut) {
   }
 }
 
-// --- Names and lines of records ----------------------------------------------------------------------
+// --- Names and lines of records
+// ----------------------------------------------------------------------
 
 class V8NamesTest : public testing::Test {
  protected:
@@ -117,8 +120,8 @@ class V8NamesTest : public testing::Test {
     return name->start_line;
   }
   uint64_t ScriptOf(uint64_t source, int32_t line_offset = 0) {
-    return heap_.Script(V8Heap::ScriptSpec{.source = source, .id = ++id_,
-                                           .line_offset = line_offset});
+    return heap_.Script(
+        V8Heap::ScriptSpec{.source = source, .id = ++id_, .line_offset = line_offset});
   }
   uint32_t Line(uint64_t source, uint64_t start) { return LineIn(Record(ScriptOf(source), start)); }
 
@@ -139,7 +142,9 @@ TEST_F(V8NamesTest, LinesOfSourcesInEveryRepresentation) {
   EXPECT_EQ(Line(heap_.Cons(one, two), 6), 4u);
   EXPECT_EQ(Line(heap_.Cons(heap_.Cons(one, heap_.TwoByte(u"名\n")), two), 6), 4u);
   EXPECT_EQ(Line(heap_.Thin(heap_.Cons(one, two)), 6), 4u);
-  EXPECT_EQ(Line(heap_.Sliced(heap_.Cons(heap_.OneByte("a\nb\nc\nd\n"), heap_.OneByte("")), 2, 6), 2), 2u);
+  EXPECT_EQ(
+      Line(heap_.Sliced(heap_.Cons(heap_.OneByte("a\nb\nc\nd\n"), heap_.OneByte("")), 2, 6), 2),
+      2u);
   EXPECT_EQ(Line(heap_.Sliced(heap_.TwoByte(u"名\n前\nx\n"), 2, 4), 2), 2u);
 }
 
@@ -159,6 +164,28 @@ TEST_F(V8NamesTest, SourceIsReadOncePerScript) {
   EXPECT_EQ(heap_.memory().reads(), reads);
 }
 
+TEST_F(V8NamesTest, SourceThatCannotBeReadIsTriedEverMoreSeldom) {
+  const uint64_t script = ScriptOf(heap_.OneByte("a\nb"));
+  heap_.Set(script, 0, heap_.Map(900));
+  int attempts = 0;
+  for (int i = 0; i < 1000; ++i) {
+    const std::vector<uint8_t> record = Record(script, 2);
+    const uint64_t before = heap_.memory().reads();
+    EXPECT_EQ(LineIn(record), 0u);
+    attempts += heap_.memory().reads() != before;
+  }
+  EXPECT_EQ(attempts, 10);  // at 1, 2, 4, ... 512
+}
+
+TEST_F(V8NamesTest, SourceThatComesBackIsRead) {
+  const uint64_t script = ScriptOf(heap_.OneByte("a\nb"));
+  heap_.Set(script, 0, heap_.Map(900));
+  EXPECT_EQ(LineIn(Record(script, 2)), 0u);
+  heap_.Set(script, 0, heap_.Map(heap_.layout().script_type));
+  EXPECT_EQ(LineIn(Record(script, 2)), 2u);
+  EXPECT_EQ(LineIn(Record(script, 2)), 2u);
+}
+
 TEST_F(V8NamesTest, LineOffsetIsAdded) {
   EXPECT_EQ(LineIn(Record(ScriptOf(heap_.OneByte("a\nb"), 10), 2)), 12u);
 }
@@ -176,9 +203,9 @@ TEST_F(V8NamesTest, ScriptThatMovedAwayHasNoLine) {
     heap_.Set(script, 0, map);
     return LineIn(record);
   };
-  EXPECT_EQ(in_its_place(heap_.Map(900)), 0u);          // another object
-  EXPECT_EQ(in_its_place(0x2000'0000'1000), 0u);        // a forwarding address
-  EXPECT_EQ(in_its_place(0xdead'0001), 0u);             // nothing that can be read
+  EXPECT_EQ(in_its_place(heap_.Map(900)), 0u);    // another object
+  EXPECT_EQ(in_its_place(0x2000'0000'1000), 0u);  // a forwarding address
+  EXPECT_EQ(in_its_place(0xdead'0001), 0u);       // nothing that can be read
   EXPECT_EQ(in_its_place(heap_.Map(heap_.layout().script_type)), 2u);
 }
 
