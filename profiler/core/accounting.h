@@ -15,7 +15,6 @@ struct Accounting {
   uint64_t dropped_ring_full = 0;   // the kernel half found no room for the sample or its stack
   uint64_t dropped_no_stack = 0;    // its stack record never arrived
   uint64_t dropped_queue_full = 0;  // our own reader fell behind
-  uint64_t dropped_outside = 0;     // outside the recording window
 
   // Of the samples kept:
   uint64_t rooted = 0;  // the user stack reaches a thread's first function, or there is none

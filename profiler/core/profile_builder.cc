@@ -126,8 +126,7 @@ void ProfileBuilder::AddComment(absl::string_view comment) {
 
 absl::StatusOr<Profile> ProfileBuilder::Build() && {
   const Accounting& a = profile_.accounting;
-  uint64_t explained =
-      a.kept + a.dropped_ring_full + a.dropped_no_stack + a.dropped_queue_full + a.dropped_outside;
+  uint64_t explained = a.kept + a.dropped_ring_full + a.dropped_no_stack + a.dropped_queue_full;
   if (a.taken != explained) {
     return absl::InternalError(absl::StrCat("samples do not balance: ", a.taken, " taken, ",
                                             explained, " kept or dropped"));

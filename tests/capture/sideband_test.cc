@@ -61,16 +61,13 @@ class Sideband {
   std::vector<PerfRing> rings_;
 };
 
-#define START_OR_SKIP(name)                           \
-  auto name##_or = Sideband::Start();                 \
-  if (absl::IsPermissionDenied(name##_or.status())) { \
-    GTEST_SKIP() << name##_or.status().message();     \
-  }                                                   \
-  ASSERT_TRUE(name##_or.ok()) << name##_or.status();  \
+#define START(name)                                  \
+  auto name##_or = Sideband::Start();                \
+  ASSERT_TRUE(name##_or.ok()) << name##_or.status(); \
   Sideband name = *std::move(name##_or)
 
 TEST(SidebandTest, AForkedAndExecutedChildIsToldInOrder) {
-  START_OR_SKIP(sideband);
+  START(sideband);
   auto forker = Child::SpawnReady({TestProgram("forker"), "/bin/true"});
   ASSERT_TRUE(forker.ok()) << forker.status();
   ASSERT_TRUE(forker->Write("x").ok());
@@ -100,7 +97,7 @@ TEST(SidebandTest, AForkedAndExecutedChildIsToldInOrder) {
 }
 
 TEST(SidebandTest, ALaterThreadIsForkedAndNamed) {
-  START_OR_SKIP(sideband);
+  START(sideband);
   auto child = Child::SpawnReady({TestProgram("threads")});
   ASSERT_TRUE(child.ok()) << child.status();
   ASSERT_TRUE(child->Write("x").ok());
@@ -119,7 +116,7 @@ TEST(SidebandTest, ALaterThreadIsForkedAndNamed) {
 // Seeding from /proc and following events must not contradict each other: the one is laid over the
 // other when a recording starts.
 TEST(SidebandTest, EventsAndProcDescribeTheSameMappings) {
-  START_OR_SKIP(sideband);
+  START(sideband);
   auto child = Child::SpawnReady({TestProgram("spin")});
   ASSERT_TRUE(child.ok()) << child.status();
   ProcessTable from_events, from_proc;

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "profiler/core/status.h"
+#include "tests/testing/require.h"
 
 namespace jprof {
 namespace {
@@ -98,7 +99,7 @@ TEST_F(OutputFileTest, AReplacedFileKeepsItsModeAndItsOwner) {
 }
 
 TEST_F(OutputFileTest, AnothersFileInASharedFolderIsRefused) {
-  ASSERT_EQ(::geteuid(), 0u) << "needs root, to give a file away";
+  JPROF_REQUIRE_ROOT();  // to give a file away
   ASSERT_EQ(::chmod(directory_.c_str(), 01777), 0);
   Put(Path("out.svg"), "planted");
   ASSERT_EQ(::chown(Path("out.svg").c_str(), 65534, 65534), 0);
@@ -198,7 +199,7 @@ TEST_F(OutputFileTest, OfALinkTheFileBehindItIsReplaced) {
 }
 
 TEST_F(OutputFileTest, ALinkThatAnotherUserMadeIsNotFollowed) {
-  ASSERT_EQ(::geteuid(), 0u) << "needs root, to give a link away";
+  JPROF_REQUIRE_ROOT();  // to give a link away
   Put(Path("precious"), "old");
   ASSERT_EQ(::symlink("precious", Path("out.svg").c_str()), 0);
   ASSERT_EQ(::lchown(Path("out.svg").c_str(), 65534, 65534), 0);

@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "profiler/process/proc_status.h"
 #include "tests/e2e/run_jprof.h"
+#include "tests/testing/require.h"
 #include "tests/testing/spawn.h"
 
 namespace jprof {

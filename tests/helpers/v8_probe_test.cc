@@ -55,9 +55,7 @@ std::string Hex(const jp_v8_layout& layout) {
 
 class RealNodeTest : public testing::TestWithParam<std::string> {
  protected:
-  void SetUp() override {
-    if (std::string why = WhyNoNode(GetParam()); !why.empty()) GTEST_SKIP() << why;
-  }
+  void SetUp() override { ASSERT_EQ(WhyNoNode(GetParam()), ""); }
 };
 
 INSTANTIATE_TEST_SUITE_P(Node, RealNodeTest, testing::ValuesIn(TestNodes()),
@@ -86,7 +84,7 @@ TEST_P(RealNodeTest, HasTheLayoutThatTestsUse) {
     EXPECT_EQ(Hex(LayoutOf(**found)), Hex(V8LayoutOfNode(major)));
     return;
   }
-  GTEST_SKIP() << "tests have no layout of " << (*found)->version;
+  // Of other versions, which JPROF_TEST_NODES may name, the tests build no objects.
 }
 
 TEST_P(RealNodeTest, IsRecognisedUnderAnyName) {

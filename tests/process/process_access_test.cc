@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "profiler/core/status.h"
+#include "tests/testing/require.h"
 #include "tests/testing/spawn.h"
 
 namespace jprof {
@@ -43,7 +44,7 @@ int CodeWithoutRights(Pid pid) {
 }
 
 TEST(ProcessAccessTest, AnotherUsersProcessMayNotBeRead) {
-  ASSERT_EQ(::geteuid(), 0u) << "needs root, to drop it";
+  JPROF_REQUIRE_ROOT();  // to drop it
   auto child = Child::SpawnReady({TestProgram("spin")});
   ASSERT_TRUE(child.ok()) << child.status();
   EXPECT_EQ(CodeWithoutRights(child->pid()), static_cast<int>(absl::StatusCode::kPermissionDenied));
