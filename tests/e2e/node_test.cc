@@ -1,6 +1,7 @@
 // Node as users run it: no flag, no restart, functions by name. Needs build/nodes (ctest fetches it).
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmath>
@@ -168,6 +169,22 @@ TEST_P(PerfMapOnlyTest, FramesHaveTheNamesOfTheMap) {
   EXPECT_EQ(foreign, 0u);
   EXPECT_LE(unnamed * 50, jit);
   EXPECT_GT(known * 10, ParseFolded(result.out).total() * 8) << result.out.substr(0, 3000);
+}
+
+TEST(PerfMapTrouble, AMapThatOthersMayWriteIsNamedInAWarning) {
+  JPROF_REQUIRE_ROOT();
+  Child node = StartNode(kVersions[0], {"--perf-basic-prof"});
+  const std::string map_path = absl::StrCat("/tmp/perf-", node.pid(), ".map");
+  ASSERT_EQ(::chmod(map_path.c_str(), 0666), 0);
+  std::vector<std::string> command = Folded(node);
+  command.push_back("--no-helpers");
+  const JprofResult result = RunJprofFor(100, command);
+  ::unlink(map_path.c_str());
+  EXPECT_EQ(result.exit_code(), 0);
+  EXPECT_THAT(result.messages(),
+              testing::Contains(absl::StrCat("jprof: warning: perf map of process ", node.pid(),
+                                             ": ", map_path, ": others may write to it (mode 666); "
+                                             "its names are not used")));
 }
 
 INSTANTIATE_TEST_SUITE_P(
