@@ -10,20 +10,19 @@
 #include <atomic>
 #include <cerrno>
 #include <csignal>
-#include <deque>
 #include <thread>
 #include <utility>
-#include <variant>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "helpers/perfmap/perf_map.h"
 #include "profiler/capture/live_source.h"
 #include "profiler/core/status.h"
+#include "profiler/pipeline/event_queue.h"
 #include "profiler/pipeline/pipeline.h"
+#include "profiler/pipeline/target_task.h"
 #include "profiler/process/live_memory.h"
 #include "profiler/process/proc_maps.h"
 #include "profiler/process/proc_status.h"
@@ -35,7 +34,6 @@ namespace jprof {
 namespace {
 
 constexpr int kDrainIntervalMs = 100;
-constexpr size_t kMaxQueuedEvents = 1 << 17;
 
 double CpuSeconds() {
   rusage usage;
@@ -56,62 +54,54 @@ absl::StatusOr<UniqueFd> OpenFile(const MapEvent& map) {
 
 }  // namespace
 
-// Batches from the reader to the pipeline. Bounded by dropping samples and their stacks,
-// never by waiting; what tells of mappings and names is always kept.
-class Runner::Queue {
- public:
-  void Push(std::vector<Event> batch) {
-    uint64_t samples = 0;
-    for (const Event& e : batch) samples += std::holds_alternative<SampleEvent>(e);
-    absl::MutexLock lock(&mutex_);
-    if (queued_events_ + batch.size() > kMaxQueuedEvents) {
-      // Stacks go with the samples: what refers to one later is counted as without a stack.
-      std::erase_if(batch, [](const Event& e) {
-        return std::holds_alternative<SampleEvent>(e) || std::holds_alternative<StackEvent>(e) ||
-               std::holds_alternative<KernelStackEvent>(e);
-      });
-      batch.push_back(LostEvent{LostEvent::What::kSamples, samples});
-    }
-    queued_events_ += batch.size();
-    batches_.push_back(std::move(batch));
-  }
-  void Close(absl::Status status) {
-    absl::MutexLock lock(&mutex_);
-    closed_ = true;
-    status_ = std::move(status);
-  }
-
-  // False when nothing came within the time, or nothing will come any more.
-  bool Pop(std::vector<Event>& batch, absl::Duration timeout) {
-    auto ready = [this]()
-                     ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return !batches_.empty() || closed_; };
-    absl::MutexLock lock(&mutex_);
-    mutex_.AwaitWithTimeout(absl::Condition(&ready), timeout);
-    if (batches_.empty()) return false;
-    batch = std::move(batches_.front());
-    queued_events_ -= batch.size();
-    batches_.pop_front();
-    return true;
-  }
-  absl::Status status() {
-    absl::MutexLock lock(&mutex_);
-    return status_;
-  }
-
+// Left to the thread that was given up, if one was: so it is one allocation, and knows no Runner.
+struct Runner::Work {
+  std::unique_ptr<LiveSource> source;
+  std::unique_ptr<Pipeline> pipeline;
+  EventQueue queue;
   std::atomic<bool> stop{false};
+  std::atomic<uint64_t> samples{0};
 
- private:
-  absl::Mutex mutex_;
-  std::deque<std::vector<Event>> batches_ ABSL_GUARDED_BY(mutex_);
-  uint64_t queued_events_ ABSL_GUARDED_BY(mutex_) = 0;
-  bool closed_ ABSL_GUARDED_BY(mutex_) = false;
-  absl::Status status_ ABSL_GUARDED_BY(mutex_);
+  void ReadRings() {
+    absl::Status status;
+    for (bool last = false; !last && status.ok();) {
+      source->Wait(kDrainIntervalMs);
+      last = stop.load();
+      std::vector<Event> batch;
+      status = source->Drain(batch, last);
+      queue.Push(std::move(batch));
+    }
+    queue.Close(status);
+  }
+
+  void HandleEvents() {
+    std::vector<Event> batch;
+    while (queue.Pop(batch, absl::InfiniteDuration()) == EventQueue::Popped::kBatch) {
+      for (Event& event : batch) pipeline->Handle(std::move(event));
+      samples = pipeline->samples();
+    }
+  }
 };
 
 Runner::Runner(const RecordingOptions& options)
-    : options_(options), queue_(std::make_unique<Queue>()) {}
+    : options_(options), work_(std::make_unique<Work>()) {}
 
-Runner::~Runner() = default;
+Runner::~Runner() {
+  if (given_up_) static_cast<void>(work_.release());  // leaked on purpose
+}
+
+absl::Status Runner::GiveUp() {
+  given_up_ = true;
+  return WithHint(
+      absl::DeadlineExceededError(absl::StrCat(
+          target_name_, ": its files or memory do not answer; given up after 10 s without any")),
+      "look for a network or FUSE file system that hangs, or a userfaultfd: /proc/PID/maps");
+}
+
+absl::Status Runner::Await(std::function<void(Work&)> work) {
+  TargetTask task([work = std::move(work), shared = work_.get()] { work(*shared); });
+  return task.WaitWhileItWorks() ? absl::OkStatus() : GiveUp();
+}
 
 absl::Status Runner::CheckTarget() {
   const Pid id = options_.pid != 0 ? options_.pid : options_.tid;
@@ -161,48 +151,69 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Attach(const RecordingOptions& o
   if (!source.ok()) {
     return Annotate(source.status(), absl::StrCat("cannot sample ", runner->target_name_));
   }
-  runner->source_ = *std::move(source);
+  runner->work_->source = *std::move(source);
   PipelineWorld world = {
       .open_file = OpenFile,
       .read_maps = ReadProcMaps,
       .open_memory = [](Pid pid) { return std::make_unique<LiveMemory>(pid); },
       .open_perf_map = [](Pid pid) { return PerfMap::Open(pid); },
   };
-  runner->pipeline_ = std::make_unique<Pipeline>(
+  runner->work_->pipeline = std::make_unique<Pipeline>(
       PipelineOptions{
           .only_pid = runner->sample_pid_,
           .use_helpers = options.use_helpers,
           .period_ns = static_cast<int64_t>(1'000'000'000 / options.frequency_hz),
       },
-      runtimes, runner->source_->layouts(), std::move(world));
+      runtimes, runner->work_->source->layouts(), std::move(world));
   JPROF_RETURN_IF_ERROR(runner->Seed());
   return runner;
 }
 
-absl::Status Runner::Seed() {
-  std::vector<Pid> pids = {sample_pid_};
-  if (sample_pid_ == 0) {
-    JPROF_ASSIGN_OR_RETURN(pids, ListProcesses());
+namespace {
+
+struct Seeded {
+  absl::Status status;
+  std::string warning;  // "" for none
+};
+
+// Tells the pipeline what is there already: of process `pid`, or of all.
+Seeded SeedPipeline(Pipeline& pipeline, Pid only_pid, bool use_helpers) {
+  std::vector<Pid> pids = {only_pid};
+  if (only_pid == 0) {
+    absl::StatusOr<std::vector<Pid>> all = ListProcesses();
+    if (!all.ok()) return {all.status(), ""};
+    pids = *std::move(all);
   }
   uint64_t unreadable = 0;
+  std::string first;
   for (Pid pid : pids) {
-    absl::Status access =
-        sample_pid_ == 0 ? CheckAccess(pid, options_.use_helpers) : absl::OkStatus();
+    absl::Status access = only_pid == 0 ? CheckAccess(pid, use_helpers) : absl::OkStatus();
     if (!access.ok() && ++unreadable == 1) {
-      access_warning_ = absl::StrCat("such as ", pid, ": ", access.message(), "; ", HintOf(access));
+      first = absl::StrCat("such as ", pid, ": ", access.message(), "; ", HintOf(access));
     }
     auto events = SynthesizeProcessEvents(pid, MonotonicNow());
     if (!events.ok()) {
-      if (sample_pid_ == 0) continue;  // one of many, gone meanwhile
-      return Annotate(events.status(), absl::StrCat("cannot look into ", target_name_));
+      if (only_pid == 0) continue;  // one of many, gone meanwhile
+      return {events.status(), ""};
     }
-    for (Event& event : *events) pipeline_->Handle(std::move(event));
+    for (Event& event : *events) pipeline.Handle(std::move(event));
   }
-  if (unreadable != 0) {
-    access_warning_ = absl::StrCat(unreadable, " of ", pids.size(),
-                                   " processes cannot be looked into, ", access_warning_);
-  }
-  return absl::OkStatus();
+  if (unreadable == 0) return {};
+  return {absl::OkStatus(), absl::StrCat(unreadable, " of ", pids.size(),
+                                         " processes cannot be looked into, ", first)};
+}
+
+}  // namespace
+
+absl::Status Runner::Seed() {
+  // Not of ours: see Work.
+  auto seeded = std::make_shared<Seeded>();
+  JPROF_RETURN_IF_ERROR(
+      Await([seeded, pid = sample_pid_, use_helpers = options_.use_helpers](Work& work) {
+        *seeded = SeedPipeline(*work.pipeline, pid, use_helpers);
+      }));
+  access_warning_ = std::move(seeded->warning);
+  return Annotate(seeded->status, absl::StrCat("cannot look into ", target_name_));
 }
 
 bool Runner::TargetIsGone() const {
@@ -213,27 +224,16 @@ bool Runner::TargetIsGone() const {
          errno == ESRCH;
 }
 
-void Runner::ReadRings() {
-  absl::Status status;
-  for (bool last = false; !last && status.ok();) {
-    source_->Wait(kDrainIntervalMs);
-    last = queue_->stop.load();
-    std::vector<Event> batch;
-    status = source_->Drain(batch, last);
-    if (!batch.empty()) queue_->Push(std::move(batch));
-  }
-  queue_->Close(status);
-}
-
 absl::StatusOr<Runner::Ended> Runner::Record(
     const std::function<bool(const RecordingProgress&)>& go_on) {
+  Work& work = *work_;
   started_ns_ = MonotonicNow();
   started_unix_ns_ = UnixNow();
-  JPROF_RETURN_IF_ERROR(source_->Start());
-  std::thread reader(&Runner::ReadRings, this);
+  JPROF_RETURN_IF_ERROR(work.source->Start());
+  std::thread reader(&Work::ReadRings, &work);
+  TargetTask handler([&work] { work.HandleEvents(); });
 
   Ended ended = Ended::kTime;
-  std::vector<Event> batch;
   for (;;) {
     const uint64_t now = MonotonicNow();
     const int64_t elapsed = static_cast<int64_t>(now - started_ns_);
@@ -242,55 +242,62 @@ absl::StatusOr<Runner::Ended> Runner::Record(
       ended = Ended::kTargetExited;
       break;
     }
-    if (!go_on({elapsed, pipeline_->samples()})) {
+    if (!go_on({elapsed, work.samples})) {
       ended = Ended::kStopped;
       break;
     }
     int64_t wait_ns = int64_t{kDrainIntervalMs} * 1'000'000;
     if (options_.duration_ns != 0) wait_ns = std::min(wait_ns, options_.duration_ns - elapsed);
-    if (queue_->Pop(batch, absl::Nanoseconds(wait_ns))) {
-      for (Event& event : batch) pipeline_->Handle(std::move(event));
-      batch.clear();
-    } else if (!queue_->status().ok()) {
-      break;
-    }
+    if (handler.WaitFor(absl::Nanoseconds(wait_ns))) break;  // the rings cannot be read any more
   }
-  absl::Status stopped = source_->Stop();
+  absl::Status stopped = work.source->Stop();
   stopped_ns_ = MonotonicNow();
-  queue_->stop = true;
-  source_->Wake();
+  work.stop = true;
+  work.source->Wake();
   reader.join();
-  while (queue_->Pop(batch, absl::ZeroDuration())) {
-    for (Event& event : batch) pipeline_->Handle(std::move(event));
-  }
+  if (!handler.WaitWhileItWorks()) return GiveUp();
   cpu_recording_s_ = CpuSeconds() - cpu_before_s_;
-  JPROF_RETURN_IF_ERROR(queue_->status());
+  JPROF_RETURN_IF_ERROR(work.queue.status());
   JPROF_RETURN_IF_ERROR(stopped);
   return ended;
 }
 
 absl::StatusOr<Profile> Runner::Finish() {
-  JPROF_ASSIGN_OR_RETURN(jp_counters counters, source_->ReadCounters());
-  RecordingEnd end = {
+  JPROF_ASSIGN_OR_RETURN(jp_counters counters, work_->source->ReadCounters());
+  const RecordingEnd end = {
       .samples_taken = counters.samples,
       .samples_lost = counters.samples_lost,
       .start_time_ns = started_unix_ns_,
       .start_monotonic_ns = started_ns_,
       .duration_ns = static_cast<int64_t>(stopped_ns_ - started_ns_),
   };
-  JPROF_ASSIGN_OR_RETURN(Profile profile, pipeline_->Finish(end));
-  if (profile.samples.empty()) {
-    const double seconds = end.duration_ns * 1e-9;
-    return WithHint(
-        absl::NotFoundError(absl::StrFormat("no samples: %s used no CPU time in %.1f s that a "
-                                            "sample at %d Hz would have met",
-                                            target_name_, seconds, options_.frequency_hz)),
-        TargetIsGone() ? "it exited; profile it while it runs"
-                       : "it sleeps or is stopped; profile longer (-d) or at a higher rate (-F)");
-  }
+  // Not of ours: see Work.
+  auto finished = std::make_shared<absl::StatusOr<Profile>>();
+  JPROF_RETURN_IF_ERROR(
+      Await([finished, end](Work& work) { *finished = work.pipeline->Finish(end); }));
+  JPROF_ASSIGN_OR_RETURN(Profile profile, *std::move(finished));
+  if (profile.samples.empty()) return NoSamples(end.duration_ns);
   profile.title = target_name_;
   profile.comments = {Verdict(profile), options_.command_line};
   return profile;
+}
+
+absl::Status Runner::NoSamples(int64_t duration_ns) const {
+  // A busy thread may just have missed its first sample.
+  constexpr int64_t kFewPeriods = 3;
+  const bool too_short =
+      duration_ns < kFewPeriods * (1'000'000'000 / static_cast<int64_t>(options_.frequency_hz));
+  const std::string message =
+      too_short ? absl::StrFormat("no samples: %s was recorded for %.3f s alone, too short for %d Hz",
+                                  target_name_, duration_ns * 1e-9, options_.frequency_hz)
+                : absl::StrFormat("no samples: %s used no CPU time in %.1f s that a sample at %d Hz "
+                                  "would have met",
+                                  target_name_, duration_ns * 1e-9, options_.frequency_hz);
+  return WithHint(absl::NotFoundError(message),
+                  TargetIsGone() ? "it exited; profile it while it runs"
+                  : too_short    ? "profile longer (-d), or at a higher rate (-F)"
+                                 : "it sleeps or is stopped; profile longer (-d) or at a higher "
+                                   "rate (-F)");
 }
 
 std::string Runner::Verdict(const Profile& profile) const {
@@ -304,9 +311,9 @@ std::string Runner::Verdict(const Profile& profile) const {
       absl::StrFormat("%d lost", a.taken - a.kept),
       absl::StrFormat("%.1f %% rooted", percent(a.rooted, a.kept)),
       absl::StrFormat("%.1f %% of frames unnamed", percent(a.frames_unnamed, a.frames)),
-      absl::StrCat("level kernel (", source_->hardware() ? "cycles" : "cpu-clock", ")"),
+      absl::StrCat("level kernel (", work_->source->hardware() ? "cycles" : "cpu-clock", ")"),
   };
-  for (const std::string& version : pipeline_->runtimes().recognised()) parts.push_back(version);
+  for (const std::string& version : work_->pipeline->runtimes().recognised()) parts.push_back(version);
   parts.push_back(absl::StrFormat("own CPU %.2f s (%.2f %%)", cpu_recording_s_,
                                   seconds == 0 ? 0.0 : 100 * cpu_recording_s_ / seconds));
   return absl::StrJoin(parts, ", ");
@@ -314,13 +321,14 @@ std::string Runner::Verdict(const Profile& profile) const {
 
 std::vector<std::string> Runner::Warnings() const {
   std::vector<std::string> warnings;
+  if (given_up_) return warnings;  // all that could be told is still being worked on
   if (!access_warning_.empty()) warnings.push_back(access_warning_);
-  for (const std::string& rejected : pipeline_->runtimes().rejected()) {
+  for (const std::string& rejected : work_->pipeline->runtimes().rejected()) {
     warnings.push_back(absl::StrCat(
         rejected, ": its functions are named by /tmp/perf-PID.map alone, if there is one"));
   }
   constexpr size_t kPerfMapsNamed = 3;
-  const std::vector<std::string> troubles = pipeline_->PerfMapTroubles();
+  const std::vector<std::string> troubles = work_->pipeline->PerfMapTroubles();
   for (size_t i = 0; i < std::min(troubles.size(), kPerfMapsNamed); ++i) {
     warnings.push_back(absl::StrCat("perf map of ", troubles[i]));
   }
@@ -329,12 +337,12 @@ std::vector<std::string> Runner::Warnings() const {
   };
   warn(troubles.size() - std::min(troubles.size(), kPerfMapsNamed),
        "more perf maps are not used, or not in full");
-  warn(pipeline_->accounting().sideband_lost,
+  warn(work_->pipeline->accounting().sideband_lost,
        "records of mappings, execs and exits lost: frames mapped meanwhile may be unnamed");
-  warn(source_->damaged_records(), "records of mappings, execs and exits damaged");
-  warn(pipeline_->unopened_images(), "mapped files could not be opened: their frames are unnamed");
-  warn(pipeline_->symbols_dropped(), "function names could not be read");
-  if (absl::StatusOr<jp_counters> counters = source_->ReadCounters(); counters.ok()) {
+  warn(work_->source->damaged_records(), "records of mappings, execs and exits damaged");
+  warn(work_->pipeline->unopened_images(), "mapped files could not be opened: their frames are unnamed");
+  warn(work_->pipeline->symbols_dropped(), "function names could not be read");
+  if (absl::StatusOr<jp_counters> counters = work_->source->ReadCounters(); counters.ok()) {
     warn(counters->symbols_lost, "function names found no room in the ring");
   }
   return warnings;

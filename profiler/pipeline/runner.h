@@ -1,9 +1,12 @@
 // Runs a recording: the threads, the queue between them, the stop and the last drain around a
 // LiveSource and a Pipeline.
 //
-//   reader thread:  rings -> batches -> queue (never waits for the pipeline: a full queue drops
-//                   samples and counts them)
-//   main thread:    queue -> Pipeline; watches the clock, the target and the caller's wish to stop
+//   reader thread:    rings -> batches -> queue (never waits for the pipeline)
+//   pipeline thread:  queue -> Pipeline, and at the end the naming; may wait for the target
+//   main thread:      watches the clock, the target and the caller's wish to stop
+//
+// A target can make the pipeline's thread wait for ever (target_task.h). A recording still ends when
+// it should: what follows its end is then given up with DeadlineExceeded.
 #pragma once
 
 #include <cstdint>
@@ -18,9 +21,6 @@
 #include "profiler/core/unique_fd.h"
 
 namespace jprof {
-
-class LiveSource;
-class Pipeline;
 
 struct RecordingOptions {
   Pid pid = 0;  // 0 with tid 0: every process
@@ -42,6 +42,7 @@ class Runner {
 
   // Checks the target, loads the sampler, learns the target's mappings and runtimes: all that
   // comes before the first sample. NotFound, PermissionDenied and FailedPrecondition carry a hint.
+  // DeadlineExceeded here and below: the target's files or memory do not answer.
   static absl::StatusOr<std::unique_ptr<Runner>> Attach(const RecordingOptions& options,
                                                         const RuntimeSet& runtimes);
   ~Runner();
@@ -50,7 +51,8 @@ class Runner {
   // ten times a second.
   absl::StatusOr<Ended> Record(const std::function<bool(const RecordingProgress&)>& go_on);
 
-  // Names everything and builds the profile. NotFound: not one sample was taken; says why.
+  // Names everything and builds the profile. Call once, after a Record() that was OK. NotFound: not
+  // one sample was taken; says why.
   absl::StatusOr<Profile> Finish();
 
   // The verdict on a finished profile in one line: what was taken, lost, rooted, named, and by
@@ -60,22 +62,25 @@ class Runner {
   std::vector<std::string> Warnings() const;
 
  private:
-  class Queue;
+  // What the threads work on.
+  struct Work;
   explicit Runner(const RecordingOptions& options);
 
   absl::Status CheckTarget();
   absl::Status Seed();
   bool TargetIsGone() const;
-  void ReadRings();
+  // Does `work` on a thread of its own; DeadlineExceeded: it was given up.
+  absl::Status Await(std::function<void(Work&)> work);
+  absl::Status GiveUp();
+  absl::Status NoSamples(int64_t duration_ns) const;
 
   const RecordingOptions options_;
   std::string target_name_;
   std::string access_warning_;  // "" for none
   Pid sample_pid_ = 0;  // the process of a single thread too
   UniqueFd target_;     // pidfd
-  std::unique_ptr<LiveSource> source_;
-  std::unique_ptr<Pipeline> pipeline_;
-  std::unique_ptr<Queue> queue_;
+  std::unique_ptr<Work> work_;
+  bool given_up_ = false;  // a thread was left behind, and work_ is its own
   uint64_t started_ns_ = 0;
   uint64_t stopped_ns_ = 0;
   int64_t started_unix_ns_ = 0;

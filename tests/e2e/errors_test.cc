@@ -102,6 +102,16 @@ TEST_F(ErrorsTest, ASleepingProcessHasNoSamplesAndGetsNoFile) {
   EXPECT_THAT(folder.Names(), IsEmpty());
 }
 
+TEST_F(ErrorsTest, ARecordingOfLessThanAFewPeriodsSaysNothingOfSleep) {
+  auto sleeper = Child::SpawnReady({TestProgram("threads")});
+  ASSERT_TRUE(sleeper.ok());
+  const JprofResult result = RunJprof({"-p", absl::StrCat(sleeper->pid()), "-F", "1", "-d", "300ms"});
+  ExpectError(result, 1, absl::StrCat("no samples: threads (pid ", sleeper->pid(),
+                                      ") was recorded for 0.3"),
+              "profile longer");
+  EXPECT_THAT(result.err, testing::Not(HasSubstr("sleep")));
+}
+
 TEST_F(ErrorsTest, AProcessThatExitsUnsampledIsSaidToHaveExited) {
   auto sleeper = Child::SpawnReady({TestProgram("threads")});
   ASSERT_TRUE(sleeper.ok());

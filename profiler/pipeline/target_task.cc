@@ -1,0 +1,69 @@
+#include "profiler/pipeline/target_task.h"
+
+#include <time.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <utility>
+
+#include "absl/synchronization/notification.h"
+
+namespace jprof {
+namespace {
+
+// Below this two readings of the clocks differ by themselves.
+constexpr int64_t kNoProgressNs = 200'000;
+
+int64_t ClockNs(clockid_t clock) {
+  timespec t;
+  ::clock_gettime(clock, &t);
+  return int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec;
+}
+
+int64_t CpuTimeOfOthersNs() {
+  return ClockNs(CLOCK_PROCESS_CPUTIME_ID) - ClockNs(CLOCK_THREAD_CPUTIME_ID);
+}
+
+}  // namespace
+
+struct TargetTask::Shared {
+  std::function<void()> work;
+  absl::Notification done;
+};
+
+TargetTask::TargetTask(std::function<void()> work) : shared_(std::make_shared<Shared>()) {
+  shared_->work = std::move(work);
+  thread_ = std::thread([shared = shared_] {
+    shared->work();
+    shared->done.Notify();
+  });
+}
+
+TargetTask::~TargetTask() {
+  if (thread_.joinable()) thread_.join();
+}
+
+bool TargetTask::WaitFor(absl::Duration timeout) {
+  return shared_->done.WaitForNotificationWithTimeout(timeout);
+}
+
+bool TargetTask::WaitWhileItWorks(absl::Duration patience) {
+  const absl::Duration step = std::min(patience / 4, absl::Milliseconds(100));
+  int64_t used_ns = CpuTimeOfOthersNs();
+  absl::Duration idle;
+  while (!WaitFor(step)) {
+    const int64_t now_ns = CpuTimeOfOthersNs();
+    idle += step;
+    if (now_ns - used_ns > kNoProgressNs) {
+      used_ns = now_ns;
+      idle = absl::ZeroDuration();
+    }
+    if (idle >= patience) {
+      thread_.detach();
+      return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace jprof
