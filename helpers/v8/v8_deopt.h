@@ -27,12 +27,20 @@ struct DeoptCoding {
   // First and last version of the row, major * 100 + minor.
   uint32_t first_version;
   uint32_t last_version;
-  // How many operands each opcode has: a digit for each. The last opcode is the one that repeats
-  // an earlier translation's; bytes that are no opcodes are short forms of it.
+  // V8 7: numbers have the flag that more follow in the lowest bit, opcodes are numbers, nothing is
+  // taken from earlier translations, and entries of safepoint tables are three u32s.
+  bool is_old;
+  // How many operands each opcode has: a digit for each. Unless old, the last opcode is the one
+  // that repeats an earlier translation's; bytes that are no opcodes are short forms of it.
   absl::string_view operands;
-  uint8_t begin;     // the first of two opcodes, adjacent
-  uint8_t js_frame;  // the first of four: two with bytecode, two that go on in a builtin
-  // Header of a safepoint table: u32 length, u32 configuration behind it; its size.
+  uint8_t begin;     // the first of two opcodes, adjacent; old: the only one
+  uint8_t js_frame;  // the first of four: two with bytecode, two that go on in a builtin; old: the
+                     // second is another builtin's
+  uint8_t scalars;   // in the deoptimization data, from the inlining positions to the entries
+  // Where the safepoint table is: a u32 field of Code says where behind its first instruction; 0:
+  // behind the last one.
+  uint8_t code_safepoints;
+  // Header of a safepoint table: where u32 length and u32 configuration are; its size.
   uint8_t safepoint_length;
   uint8_t safepoint_header;
   uint8_t maglev_safepoint_header;
@@ -50,6 +58,7 @@ struct SafepointTable {
   size_t pc = 0;
   size_t deopt_index = 0;  // 0: no entry has one
   size_t entry = 0;
+  bool has_flags = false;  // old: indices have flags in their highest bits, and count from 0
 
   size_t size() const { return header + entry * length; }
 };

@@ -36,12 +36,16 @@ class NumberReader {
     if (!value) return std::nullopt;
     return static_cast<int64_t>(*value >> 1) ^ -static_cast<int64_t>(*value & 1);
   }
-  // The sign in the lowest bit: 0, -0, 1, -1, 2 ...
-  std::optional<int64_t> SignedMagnitude() {
-    auto value = Unsigned();
-    if (!value) return std::nullopt;
-    const auto magnitude = static_cast<int64_t>(*value >> 1);
-    return (*value & 1) != 0 ? -magnitude : magnitude;
+  // With the flag in the lowest bit of each byte, as V8 7 writes some.
+  std::optional<uint64_t> UnsignedFlagLast() {
+    uint64_t value = 0;
+    for (int shift = 0; shift < 63; shift += 7) {
+      auto byte = Byte();
+      if (!byte) return std::nullopt;
+      value |= static_cast<uint64_t>(*byte >> 1) << shift;
+      if ((*byte & 1) == 0) return value;
+    }
+    return std::nullopt;
   }
 
  private:

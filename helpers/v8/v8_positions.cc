@@ -21,10 +21,9 @@ constexpr size_t kInliningBytes = 16;
 constexpr size_t kSafepointReadBytes = 4096;
 constexpr size_t kMaxSafepointBytes = size_t{256} << 10;
 constexpr int kMaxTries = 8;  // of calls that may know more
-// Deoptimization data: behind the inlining positions, in front of the entries.
-constexpr size_t kScalarsBehindInlining = 3;
-constexpr size_t kDeoptEntryWords = 3;  // bytecode offset, index in the translations, pc
-constexpr uint16_t kWrapped = 8;        // first field of a wrapper or of InterpreterData
+// An entry of the deoptimization data: bytecode offset, index in the translations, pc.
+constexpr size_t kDeoptEntryWords = 3;
+constexpr uint16_t kWrapped = 8;  // first field of a wrapper or of InterpreterData
 
 bool IsSmi(uint64_t word) { return (word & 0xffffffff) == 0; }
 int32_t SmiValue(uint64_t word) { return static_cast<int32_t>(word >> 32); }
@@ -277,7 +276,12 @@ std::optional<uint64_t> CodePositions::BytecodeOf(uint64_t shared) {
 
 std::vector<DeoptCall> CodePositions::DeoptCalls(const CodeObject& code,
                                                  const DeoptCoding& coding) {
-  const Address begin = code.instructions.end;
+  Address begin = code.instructions.end;
+  if (coding.code_safepoints != 0) {
+    auto offset = memory_.ReadValue<uint32_t>(Address{code.code - 1} + coding.code_safepoints);
+    if (!offset) return {};
+    begin = code.instructions.begin + *offset;
+  }
   std::vector<std::byte> bytes(kSafepointReadBytes);
   bytes.resize(memory_.Read(begin, bytes));
   auto table = ReadSafepointHeader(bytes, coding, code.kind == CodeKind::kMaglev);
@@ -294,7 +298,7 @@ std::vector<ScriptPosition> CodePositions::AtDeoptEntry(const CodeObject& code,
   Copy* data = Read(code.deopt, Shape::kWords);
   if (data == nullptr) return {};
   auto word = [&](size_t index) { return data->Word(kElements + 8 * index).value_or(0); };
-  const size_t first = size_t{layout_.deopt_inlining} + kScalarsBehindInlining + 1;
+  const size_t first = size_t{layout_.deopt_inlining} + coding.scalars + 1;
   const uint64_t index = word(first + size_t{entry} * kDeoptEntryWords + 1);
   if (!IsSmi(index) || SmiValue(index) < 0) return {};
   Copy* translations = Read(word(0), Shape::kBytes);

@@ -12,8 +12,8 @@
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace jprof::v8;
   if (size < 3) return 0;
-  constexpr uint32_t kVersions[] = {1103, 1204, 1209, 1406};
-  const DeoptCoding& coding = *FindDeoptCoding(kVersions[data[0] % 4]);
+  constexpr uint32_t kVersions[] = {1103, 1204, 1209, 1406, 708};
+  const DeoptCoding& coding = *FindDeoptCoding(kVersions[data[0] % 5]);
   uint16_t offset;
   std::memcpy(&offset, data + 1, sizeof(offset));
   const auto bytes = std::as_bytes(std::span(data + 3, size - 3));

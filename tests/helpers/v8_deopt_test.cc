@@ -37,12 +37,18 @@ const auto kTurbofanTable23 = FromHex("02000000910400005203c5b604c9");
 const auto kMaglevTable24 =
     FromHex("0500000004000000a100000000000000240003340100610004380100d400000000011c0100000001");
 
+// Read from node 12: a function without inlined ones. Its three translations follow each other.
+const auto kTurbofan12 = FromHex(
+    "00040400042404080000480c480a2c2c481064082c042c2c00040400047804080004480c480a480648106408640864"
+    "0800040400040004080000480c480a48064810640864086408");
+
 const DeoptCoding& Coding(uint32_t version) { return *FindDeoptCoding(version); }
 
 TEST(DeoptCodingTest, VersionsWithoutFactsHaveNone) {
-  for (uint32_t version : {0u, 708u, 1102u, 1205u, 1305u, 1407u}) {
+  for (uint32_t version : {0u, 707u, 710u, 1102u, 1205u, 1305u, 1407u}) {
     EXPECT_EQ(FindDeoptCoding(version), nullptr) << version;
   }
+  EXPECT_EQ(FindDeoptCoding(708)->operands.size(), 27u);
   for (uint32_t version : {1103u, 1108u, 1204u, 1209u, 1306u, 1401u, 1406u}) {
     const DeoptCoding* coding = FindDeoptCoding(version);
     ASSERT_NE(coding, nullptr) << version;
@@ -74,6 +80,27 @@ TEST(TranslationTest, WhatAnEarlierTranslationSaidIsTakenFromThere) {
   const std::vector<DeoptFrame> turbofan = {{5, 5}, {0, 5}, {1, 14}};
   EXPECT_EQ(ReadTranslation(kTurbofan23, 55, Coding(1209)), turbofan);
   EXPECT_EQ(ReadTranslation(kTurbofan23, 76, Coding(1209)), turbofan);
+}
+
+TEST(TranslationTest, OldNumbersHaveTheirFlagLast) {
+  EXPECT_THAT(ReadTranslation(kTurbofan12, 0, Coding(708)), ElementsAre(DeoptFrame{1, 9}));
+  EXPECT_THAT(ReadTranslation(kTurbofan12, 24, Coding(708)), ElementsAre(DeoptFrame{1, 30}));
+  EXPECT_THAT(ReadTranslation(kTurbofan12, 48, Coding(708)), ElementsAre(DeoptFrame{1, 0}));
+  // Offset 100 has two bytes; before it a builtin that is no frame, behind it one that is.
+  const auto bytes = Bytes({0, 8, 8, 0, 8, 4, 4, 4, 4, 0x91, 2, 8, 0, 0, 0, 12, 4, 8, 0});
+  EXPECT_THAT(ReadTranslation(bytes, 0, Coding(709)), ElementsAre(DeoptFrame{2, 100}));
+  for (size_t size = 0; size < 14; ++size) {
+    EXPECT_THAT(ReadTranslation(std::span(bytes).first(size), 0, Coding(709)), IsEmpty()) << size;
+  }
+}
+
+TEST(TranslationTest, OldOpcodesHaveNoShortForms) {
+  for (int opcode : {27 << 2, 0x7c, 2 | 1 << 2, 0}) {  // none, none, negative, a beginning
+    EXPECT_THAT(ReadTranslation(Bytes({0, 4, 4, 0, opcode, 4, 4, 8, 0, 0, 4, 4, 4, 8, 0, 0}), 0,
+                                Coding(708)),
+                IsEmpty())
+        << opcode;
+  }
 }
 
 TEST(TranslationTest, BuiltinsThatGoOnAreNoFrames) {
@@ -159,6 +186,26 @@ TEST(SafepointTest, CallsWithoutAnEntryAreLeftOut) {
               ElementsAre(DeoptCall{0x24, 0x133, 2}, DeoptCall{0x61, 0x137, 3}));
   EXPECT_THAT(Calls(kTurbofanTable23, 1209, false),
               ElementsAre(DeoptCall{0x52, 0xc4, 2}, DeoptCall{0xb6, 0xc8, 3}));
+}
+
+TEST(SafepointTest, OldEntriesAreWordsWithFlags) {
+  const auto bytes =
+      Bytes({3,    0,    0,    0,    1,    0,    0,    0,     // three, a byte of slots each
+             7,    1,    0,    0,    5,    0,    0,    0x80,  // a flag
+             0x66, 1,    0,    0,                             //
+             9,    1,    0,    0,    0xff, 0xff, 0xff, 0x0f,  // no index
+             0xff, 0xff, 0xff, 0xff,                          //
+             11,   1,    0,    0,    0xff, 0xff, 0xff, 0x7f,  //
+             0xff, 0xff, 0xff, 0xff});
+  EXPECT_THAT(Calls(bytes, 708, false), ElementsAre(DeoptCall{0x107, 0x166, 5}));
+}
+
+TEST(SafepointTest, NothingIsNoTable) {
+  for (uint32_t version : {708u, 1103u, 1209u, 1406u}) {
+    for (bool maglev : {false, true}) {
+      EXPECT_FALSE(ReadSafepointHeader({}, Coding(version), maglev).has_value()) << version;
+    }
+  }
 }
 
 TEST(SafepointTest, TableWithoutEntriesForDeoptimizationHasNoSuchCalls) {

@@ -362,6 +362,35 @@ TEST_F(DeoptPositionsTest, DataThatDoesNotFitLeavesTheTable) {
   EXPECT_THAT(at(code), table_only);
 }
 
+TEST(OldDeoptPositionsTest, TableIsWhereCodeSays) {
+  CodeLayout layout = TestLayout(false);
+  layout.version = 708;
+  layout.code_flags = 44;
+  layout.deopt_literals = 2;
+  layout.deopt_shared = 6;
+  layout.deopt_inlining = 7;
+  CodeHeap heap(layout);
+  CodePositions positions(layout, heap.memory());
+  const uint64_t shared = heap.SharedWith(heap.BytecodeArray(
+      std::vector<std::byte>(10),
+      heap.ByteArray(TableWriter(false).Add(0, RawPosition(1)).Add(4, RawPosition(104)).bytes())));
+  std::vector<uint64_t> words(12, CodeHeap::Smi(0));
+  words[0] = heap.ByteArray(Bytes({0, 4, 4, 0, 4, 20, 0, 0, 0, 0}));  // function 0 at 5
+  words[layout.deopt_literals] = heap.Array({shared});
+  words[layout.deopt_shared] = shared;
+  const CodeObject code = heap.Code(kJit, 1000, layout.kind_turbofan, heap.Array(words));
+  heap.Set(code.code, 48, uint32_t{800});
+  heap.memory().Put(code.instructions.begin + 800,
+                    Bytes({1, 0, 0, 0, 0, 0, 0, 0, 50, 0, 0, 0, 0, 0, 0, 0, 200, 0, 0, 0}));
+  for (uint64_t offset : {50, 200}) {
+    EXPECT_THAT(positions.Optimized(code, code.instructions.begin + offset, PcKind::kReturnAddress),
+                ElementsAre(ScriptPosition{shared, 104}));
+  }
+  heap.Set(code.code, 48, UINT32_MAX);
+  EXPECT_THAT(positions.Optimized(code, code.instructions.begin + 50, PcKind::kReturnAddress),
+              ElementsAre(ScriptPosition{shared, kNoPosition}));
+}
+
 // inner is inlined (id 1) in outer at 7, as its table says, and once more (id 2) in itself at 205.
 class PeeledLoopTest : public DeoptPositionsTest {
  protected:
