@@ -19,6 +19,9 @@ constexpr uint64_t kSortMarginNs = 20'000'000;
 // Enough for a storm of mappings within one drain; for one process, whose own events are few, as
 // well, since the rings carry those of all processes.
 constexpr size_t kSidebandPages = 32;
+// A quarter of that, some 300 mappings: the rest is for those that come until the reader runs. What
+// is less waits for the next drain, so that a busy machine does not wake us at each of its execs.
+constexpr uint32_t kSidebandWakeupBytes = kSidebandPages * 4096 / 4;
 
 Pid PidOf(const Event& event) {
   return std::visit(
@@ -80,7 +83,7 @@ absl::StatusOr<std::unique_ptr<LiveSource>> LiveSource::Open(const Options& opti
     JPROF_RETURN_IF_ERROR(source->sampler_->Attach(event.fd.get()));
   }
   for (int cpu : cpus) {
-    JPROF_ASSIGN_OR_RETURN(UniqueFd event, OpenSidebandEvent(cpu));
+    JPROF_ASSIGN_OR_RETURN(UniqueFd event, OpenSidebandEvent(cpu, kSidebandWakeupBytes));
     JPROF_ASSIGN_OR_RETURN(PerfRing ring, PerfRing::Map(event.get(), kSidebandPages));
     JPROF_RETURN_IF_ERROR(EnableEvent(event));
     source->sideband_.push_back({std::move(event), std::move(ring)});

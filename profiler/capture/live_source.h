@@ -43,7 +43,8 @@ class LiveSource {
   absl::Status Start();  // samples from now on
   absl::Status Stop();   // none from now on; what was taken waits to be drained
 
-  // Waits until a side-band record is there, at most `timeout_ms`. Samples wake nobody.
+  // Waits until much of a side-band ring is full, at most `timeout_ms`, after which a Drain() is
+  // due. Samples wake nobody.
   void Wait(int timeout_ms);
   // Ends a Wait(), and each later one at once.
   void Wake();

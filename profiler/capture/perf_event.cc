@@ -128,7 +128,7 @@ absl::StatusOr<SamplingEvent> OpenSamplingEvent(int cpu, uint64_t frequency_hz,
   return PerfOpenStatus(err, what);
 }
 
-absl::StatusOr<UniqueFd> OpenSidebandEvent(int cpu) {
+absl::StatusOr<UniqueFd> OpenSidebandEvent(int cpu, uint32_t wakeup_bytes) {
   perf_event_attr attr = BaseAttr(PERF_TYPE_SOFTWARE, PERF_COUNT_SW_DUMMY);
   attr.sample_type = PERF_SAMPLE_TID | PERF_SAMPLE_TIME | PERF_SAMPLE_CPU;
   attr.sample_id_all = 1;
@@ -137,7 +137,8 @@ absl::StatusOr<UniqueFd> OpenSidebandEvent(int cpu) {
   attr.comm = 1;
   attr.comm_exec = 1;
   attr.task = 1;
-  attr.wakeup_events = 1;  // they are rare
+  attr.watermark = 1;
+  attr.wakeup_watermark = wakeup_bytes;
   UniqueFd fd = OpenOnCpu(attr, cpu);
   if (!fd.valid()) {
     return PerfOpenStatus(errno, absl::StrCat("cannot follow processes on cpu ", cpu));

@@ -30,8 +30,9 @@ absl::StatusOr<SamplingEvent> OpenSamplingEvent(int cpu, uint64_t frequency_hz,
                                                 SamplingSource source = SamplingSource::kBest);
 
 // A disabled event that reports executable mappings, command names, forks and exits of whatever
-// runs on `cpu`, in the records that record_parser.h reads. It costs nothing between them.
-absl::StatusOr<UniqueFd> OpenSidebandEvent(int cpu);
+// runs on `cpu`, in the records that record_parser.h reads. It costs nothing between them, and
+// wakes a poll() when `wakeup_bytes` of them wait in its ring.
+absl::StatusOr<UniqueFd> OpenSidebandEvent(int cpu, uint32_t wakeup_bytes);
 
 absl::Status EnableEvent(const UniqueFd& event);
 absl::Status DisableEvent(const UniqueFd& event);

@@ -96,7 +96,7 @@ TEST(SamplingEventTest, AFrequencyAboveTheMaximumNamesTheMaximum) {
 
 TEST(SamplingEventTest, ACpuThatDoesNotExistIsAnError) {
   EXPECT_FALSE(OpenSamplingEvent(60'000, 99).ok());
-  EXPECT_FALSE(OpenSidebandEvent(60'000).ok());
+  EXPECT_FALSE(OpenSidebandEvent(60'000, 1).ok());
 }
 
 TEST(SamplingEventTest, WithoutPrivilegesItIsRefusedWithAHint) {
@@ -109,7 +109,7 @@ TEST(SamplingEventTest, WithoutPrivilegesItIsRefusedWithAHint) {
   if (pid == 0) {
     if (::setuid(65534) != 0) ::_exit(9);
     auto event = OpenSamplingEvent(0, 99);
-    auto sideband = OpenSidebandEvent(0);
+    auto sideband = OpenSidebandEvent(0, 1);
     const bool refused = absl::IsPermissionDenied(event.status()) &&
                          !HintOf(event.status()).empty() &&
                          absl::IsPermissionDenied(sideband.status());

@@ -1,6 +1,7 @@
 // The side-band path on the real kernel: event, ring, parser, sorter.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -25,17 +26,24 @@ namespace {
 
 class Sideband {
  public:
-  static absl::StatusOr<Sideband> Start() {
+  static absl::StatusOr<Sideband> Start(uint32_t wakeup_bytes) {
     Sideband sideband;
     JPROF_ASSIGN_OR_RETURN(std::vector<int> cpus, OnlineCpus());
     for (int cpu : cpus) {
-      JPROF_ASSIGN_OR_RETURN(UniqueFd event, OpenSidebandEvent(cpu));
+      JPROF_ASSIGN_OR_RETURN(UniqueFd event, OpenSidebandEvent(cpu, wakeup_bytes));
       JPROF_ASSIGN_OR_RETURN(PerfRing ring, PerfRing::Map(event.get(), 64));
       JPROF_RETURN_IF_ERROR(EnableEvent(event));
       sideband.events_.push_back(std::move(event));
       sideband.rings_.push_back(std::move(ring));
     }
     return sideband;
+  }
+
+  // Whether a poll() would be woken.
+  bool WakesNow() const {
+    std::vector<pollfd> fds;
+    for (const UniqueFd& event : events_) fds.push_back({event.get(), POLLIN, 0});
+    return ::poll(fds.data(), fds.size(), 0) > 0;
   }
 
   // All events since the start, in time order.
@@ -61,8 +69,9 @@ class Sideband {
   std::vector<PerfRing> rings_;
 };
 
-#define START(name)                                  \
-  auto name##_or = Sideband::Start();                \
+#define START(name) START_WITH_WAKEUP(name, 1 << 16)
+#define START_WITH_WAKEUP(name, wakeup_bytes)        \
+  auto name##_or = Sideband::Start(wakeup_bytes);    \
   ASSERT_TRUE(name##_or.ok()) << name##_or.status(); \
   Sideband name = *std::move(name##_or)
 
@@ -140,6 +149,18 @@ TEST(SidebandTest, EventsAndProcDescribeTheSameMappings) {
   }
   EXPECT_EQ(both.generation(), generation) << "nothing was cut";
   EXPECT_EQ(from_events.Find(child->pid())->comm, from_proc.Find(child->pid())->comm);
+}
+
+TEST(SidebandTest, OneExecWakesNobodyButTheBytesAskedForDo) {
+  for (const bool at_once : {false, true}) {
+    // A quarter of the ring is more than other processes write meanwhile.
+    START_WITH_WAKEUP(sideband, at_once ? 1 : 1 << 16);
+    auto child = Child::Spawn({"/bin/true"});
+    ASSERT_TRUE(child.ok()) << child.status();
+    child->Wait();
+    EXPECT_EQ(sideband.WakesNow(), at_once);
+    EXPECT_FALSE(sideband.Collect().empty());
+  }
 }
 
 }  // namespace
