@@ -1,4 +1,10 @@
 // Nothing vanishes: every sample that the kernel took is kept or dropped for a counted reason.
+//
+// Not in it are hits of the sampling event at which the kernel ran no program, because it throttled
+// the event or another BPF program was active on that CPU: it counts neither. They cannot be had by
+// subtraction either. The event's own count is time or cycles, not hits, and how many there are to
+// a hit changes with the frequency that the kernel regulates; it is of all that ran on the CPU,
+// where samples are of the target; and the ring's throttle records do not say what was missed.
 #pragma once
 
 #include <array>
