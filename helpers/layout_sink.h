@@ -14,9 +14,10 @@ namespace jprof {
 class LayoutSink {
  public:
   virtual ~LayoutSink() = default;
-  // Layouts come before the first process that refers to their index (below JP_MAX_LAYOUTS).
-  virtual void SetLayout(uint32_t index, std::span<const std::byte> layout) = 0;
-  virtual void SetProcess(Pid pid, const jp_process& process) = 0;
+  // Layouts come before the first process that refers to their index (below JP_MAX_LAYOUTS). False,
+  // of both: there was no room, nothing changed.
+  virtual bool SetLayout(uint32_t index, std::span<const std::byte> layout) = 0;
+  virtual bool SetProcess(Pid pid, const jp_process& process) = 0;
   virtual void RemoveProcess(Pid pid) = 0;
 };
 

@@ -8,6 +8,12 @@
 namespace jprof {
 namespace {
 
+constexpr uint64_t kMinRefreshNs = 50'000'000;
+constexpr uint64_t kRefreshShare = 20;  // at most one of so many parts of the time goes into it
+// A target that maps ever new files or names must not make us grow.
+constexpr size_t kMaxImages = 65536;
+constexpr size_t kMaxDistinct = 256;
+
 // A runtime reserves more than it makes executable at first, and grows into it. Taking the whole
 // run of anonymous mappings around executable ones means that code made later is known at once. No
 // other code can be there: it would have a file.
@@ -31,6 +37,7 @@ std::vector<AddressRange> AnonymousCode(const std::vector<ProcMapping>& maps) {
 }
 
 void AddDistinct(std::vector<std::string>& list, std::string text) {
+  if (list.size() >= kMaxDistinct) return;
   if (std::find(list.begin(), list.end(), text) == list.end()) list.push_back(std::move(text));
 }
 
@@ -42,16 +49,17 @@ RuntimeTable::RuntimeTable(const RuntimeSet& set, LayoutSink& sink, World world)
 RuntimeTable::~RuntimeTable() = default;
 
 const RuntimeTable::KnownImage& RuntimeTable::ProbeImage(const MapEvent& map) {
+  if (images_.size() >= kMaxImages && !images_.contains(map.file)) {
+    // Those without a runtime can be looked into again.
+    absl::erase_if(images_, [](const auto& entry) { return entry.second.runtime == 0; });
+  }
   auto [it, added] = images_.try_emplace(map.file);
   KnownImage& known = it->second;
-  if (!added) return known;
+  // Where one process does not let us open it, another one may.
+  if (!added && (known.unopened_by == 0 || known.unopened_by == map.pid)) return known;
   absl::StatusOr<ElfFile> image = world_.open_image(map);
-  if (!image.ok()) {
-    // Another process may let us open it: nothing is known of the file yet.
-    images_.erase(it);
-    static const KnownImage& none = *new KnownImage;
-    return none;
-  }
+  known.unopened_by = image.ok() ? 0 : map.pid;
+  if (!image.ok()) return known;
   for (size_t i = 0; i < set_.runtimes.size(); ++i) {
     auto found = set_.runtimes[i]->Probe(*image);
     if (!found.ok()) {
@@ -63,10 +71,13 @@ const RuntimeTable::KnownImage& RuntimeTable::ProbeImage(const MapEvent& map) {
       AddDistinct(rejected_, "more distinct runtime binaries than the kernel half has room for");
       continue;
     }
+    if (!sink_.SetLayout(next_layout_, (*found)->layout)) {
+      AddDistinct(rejected_, absl::StrCat((*found)->version, ": the kernel takes no layout"));
+      continue;
+    }
     known = {static_cast<uint8_t>(i + 1), next_layout_++, *std::move(*found)};
     known.image.native_walk = set_.native_walk;
     known.image.number = known.runtime;
-    sink_.SetLayout(known.layout, known.image.layout);
     AddDistinct(recognised_, known.image.version);
     break;
   }
@@ -92,13 +103,15 @@ void RuntimeTable::OnMap(const MapEvent& map) {
       auto& images = it->second.images;
       if (std::find(images.begin(), images.end(), map.file) == images.end()) {
         images.push_back(map.file);
+        Refresh(map.pid, it->second);
+      } else {
+        RequestRefresh(map.pid, it->second, map.time_ns);
       }
-      Refresh(map.pid, it->second);
     } else if (it != processes_.end()) {
       // A library where there was JIT code: its code is native now.
       for (const AddressRange& jit : it->second.jit) {
         if (jit.Overlaps(map.range)) {
-          Refresh(map.pid, it->second);
+          RequestRefresh(map.pid, it->second, map.time_ns);
           break;
         }
       }
@@ -110,7 +123,31 @@ void RuntimeTable::OnMap(const MapEvent& map) {
   for (const AddressRange& jit : it->second.jit) {
     if (jit.begin <= map.range.begin && map.range.end <= jit.end) return;
   }
-  Refresh(map.pid, it->second);
+  RequestRefresh(map.pid, it->second, map.time_ns);
+}
+
+void RuntimeTable::RequestRefresh(Pid pid, KnownProcess& process, uint64_t time_ns) {
+  if (time_ns < process.refreshed_at_ns) return;
+  if (world_.now() < process.refresh_after_ns) {
+    pending_.insert(pid);
+  } else {
+    Refresh(pid, process);
+  }
+}
+
+void RuntimeTable::RefreshPending() {
+  if (pending_.empty()) return;
+  const uint64_t now = world_.now();
+  std::vector<Pid> due;
+  for (Pid pid : pending_) {
+    auto it = processes_.find(pid);
+    if (it == processes_.end() || it->second.refresh_after_ns <= now) due.push_back(pid);
+  }
+  for (Pid pid : due) {
+    pending_.erase(pid);
+    auto it = processes_.find(pid);
+    if (it != processes_.end()) Refresh(pid, it->second);
+  }
 }
 
 void RuntimeTable::Reject(Pid pid, uint8_t runtime) {
@@ -128,11 +165,20 @@ void RuntimeTable::Reject(Pid pid, uint8_t runtime) {
 
 void RuntimeTable::Refresh(Pid pid, KnownProcess& process) {
   if (process.rejected) return;
+  process.refreshed_at_ns = world_.now();
   absl::StatusOr<std::vector<ProcMapping>> maps = world_.read_maps(pid);
+  const uint64_t done_ns = world_.now();
+  process.refresh_after_ns =
+      done_ns + std::max(kMinRefreshNs, kRefreshShare * (done_ns - process.refreshed_at_ns));
   if (!maps.ok()) return;  // gone, or going
   jp_process value = {.life = process.life};
-  auto add = [&value](AddressRange range, const KnownImage& image, jp_range_kind kind) {
-    if (value.range_count == JP_MAX_RANGES || range.empty()) return;
+  uint64_t without_room = 0;
+  auto add = [&](AddressRange range, const KnownImage& image, jp_range_kind kind) {
+    if (range.empty()) return;
+    if (value.range_count == JP_MAX_RANGES) {
+      ++without_room;
+      return;
+    }
     value.ranges[value.range_count++] = {range.begin.value, range.end.value,         image.layout,
                                          image.runtime,     static_cast<__u8>(kind), 0};
   };
@@ -161,7 +207,13 @@ void RuntimeTable::Refresh(Pid pid, KnownProcess& process) {
                      [](const auto& a, const auto& b) { return a.size() > b.size(); });
     for (const AddressRange& range : largest) add(range, *jit_owner, JP_RANGE_JIT);
   }
-  sink_.SetProcess(pid, value);
+  if (without_room > process.ranges_without_room) {
+    ranges_without_room_ += without_room - process.ranges_without_room;
+    process.ranges_without_room = without_room;
+  }
+  if (!sink_.SetProcess(pid, value) && !std::exchange(process.without_room, true)) {
+    ++processes_without_room_;
+  }
 }
 
 void RuntimeTable::OnFork(Pid parent, Pid child) {

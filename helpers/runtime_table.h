@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "helpers/layout_sink.h"
@@ -33,13 +34,20 @@ class RuntimeTable {
     // All mappings of a process, as they are now.
     std::function<absl::StatusOr<std::vector<ProcMapping>>(Pid)> read_maps;
     std::function<std::unique_ptr<MemoryReader>(Pid)> open_memory;
+    // The clock of the events' times, in nanoseconds.
+    std::function<uint64_t()> now;
   };
 
   // `set` and `sink` outlive the table.
   RuntimeTable(const RuntimeSet& set, LayoutSink& sink, World world);
   ~RuntimeTable();
 
+  // Reads the process's mappings when they may matter to a helper: at once, unless they were read
+  // after the event, or so lately that reading them again would take more than a twentieth of the
+  // time. Then RefreshPending() does it, which is to be called some ten times a second.
   void OnMap(const MapEvent& map);
+  bool HasPending() const { return !pending_.empty(); }
+  void RefreshPending();
   // A new process starts as a copy of its parent, and with its parent's runtimes.
   void OnFork(Pid parent, Pid child);
   // The process exits, or its address space is replaced.
@@ -63,24 +71,35 @@ class RuntimeTable {
   // Distinct, in the order found.
   const std::vector<std::string>& recognised() const { return recognised_; }
   const std::vector<std::string>& rejected() const { return rejected_; }
+  // What the kernel half had no room for: processes, whose runtimes' frames have no names then, and
+  // ranges of anonymous code, the smallest of their process.
+  uint64_t processes_without_room() const { return processes_without_room_; }
+  uint64_t ranges_without_room() const { return ranges_without_room_; }
 
  private:
   struct KnownImage {
     uint8_t runtime = 0;  // 0: holds none
     uint32_t layout = 0;
     RuntimeImage image;
+    Pid unopened_by = 0;  // not 0: this process gave no access to the file
   };
   struct KnownProcess {
     std::vector<FileIdentity> images;  // that hold a runtime
     uint32_t life = 0;                 // never 0, never the same for two
     bool rejected = false;             // its memory does not fit the layout
     std::vector<AddressRange> jit;     // anonymous code that the helpers are asked about
+    uint64_t refreshed_at_ns = 0;      // its mappings were read not before; 0: never
+    uint64_t refresh_after_ns = 0;     // they are not read again before
+    uint64_t ranges_without_room = 0;
+    bool without_room = false;
     std::unique_ptr<MemoryReader> memory;
     absl::flat_hash_map<uint8_t, std::unique_ptr<RuntimeInstance>> instances;
   };
 
   const KnownImage& ProbeImage(const MapEvent& map);
   KnownProcess& AddProcess(Pid pid);
+  // As OnMap() says, for an event of `time_ns`.
+  void RequestRefresh(Pid pid, KnownProcess& process, uint64_t time_ns);
   void Refresh(Pid pid, KnownProcess& process);
 
   const RuntimeSet& set_;
@@ -90,6 +109,9 @@ class RuntimeTable {
   absl::flat_hash_map<Pid, KnownProcess> processes_;
   uint32_t next_layout_ = 0;
   uint32_t last_life_ = 0;
+  absl::flat_hash_set<Pid> pending_;
+  uint64_t processes_without_room_ = 0;
+  uint64_t ranges_without_room_ = 0;
   std::vector<std::string> recognised_;
   std::vector<std::string> rejected_;
 };

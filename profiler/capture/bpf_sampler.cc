@@ -202,15 +202,15 @@ absl::StatusOr<jp_counters> BpfSampler::ReadCounters() const {
 
 int BpfSampler::program_fd() const { return program_fd_; }
 
-void BpfSampler::SetLayout(uint32_t index, std::span<const std::byte> layout) {
+bool BpfSampler::SetLayout(uint32_t index, std::span<const std::byte> layout) {
   std::byte value[JP_LAYOUT_BYTES] = {};
   std::memcpy(value, layout.data(), std::min(layout.size(), sizeof(value)));
-  bpf_map_update_elem(layouts_fd_, &index, value, BPF_ANY);
+  return bpf_map_update_elem(layouts_fd_, &index, value, BPF_ANY) == 0;
 }
 
-void BpfSampler::SetProcess(Pid pid, const jp_process& process) {
+bool BpfSampler::SetProcess(Pid pid, const jp_process& process) {
   uint32_t key = static_cast<uint32_t>(pid);
-  bpf_map_update_elem(processes_fd_, &key, &process, BPF_ANY);
+  return bpf_map_update_elem(processes_fd_, &key, &process, BPF_ANY) == 0;
 }
 
 void BpfSampler::RemoveProcess(Pid pid) {

@@ -50,9 +50,9 @@ class BpfSampler : public LayoutSink {
   // Descriptor of the loaded program: for benchmarks that ask the kernel for its run time.
   int program_fd() const;
 
-  // LayoutSink. Thread-safe; a full map drops the process, its JIT frames then stay unnamed.
-  void SetLayout(uint32_t index, std::span<const std::byte> layout) override;
-  void SetProcess(Pid pid, const jp_process& process) override;
+  // LayoutSink. Thread-safe.
+  bool SetLayout(uint32_t index, std::span<const std::byte> layout) override;
+  bool SetProcess(Pid pid, const jp_process& process) override;
   void RemoveProcess(Pid pid) override;
 
  private:

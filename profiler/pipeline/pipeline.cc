@@ -39,7 +39,8 @@ Pipeline::Pipeline(PipelineOptions options, const RuntimeSet& runtimes, LayoutSi
                    return ElfFile::Open(*std::move(file), map.path);
                  },
                  .read_maps = [this](Pid pid) { return world_.read_maps(pid); },
-                 .open_memory = [this](Pid pid) { return world_.open_memory(pid); }}),
+                 .open_memory = [this](Pid pid) { return world_.open_memory(pid); },
+                 .now = [this] { return world_.now(); }}),
       kernel_names_(world_.kallsyms, world_.modules) {}
 
 Pipeline::~Pipeline() = default;

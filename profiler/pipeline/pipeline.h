@@ -40,6 +40,7 @@ struct PipelineWorld {
   std::function<absl::StatusOr<std::vector<ProcMapping>>(Pid)> read_maps;
   std::function<std::unique_ptr<MemoryReader>(Pid)> open_memory;
   std::function<absl::StatusOr<PerfMap>(Pid)> open_perf_map;
+  std::function<uint64_t()> now;  // the clock of the events' times
   std::string kallsyms = "/proc/kallsyms";
   std::string modules = "/proc/modules";
 };
@@ -69,6 +70,10 @@ class Pipeline {
 
   // One event, in the stream's order (profiler/core/event.h).
   void Handle(Event event);
+  // What was put off, because doing it at each event would cost too much: to be called some ten
+  // times a second while HasPending().
+  void HandlePending() { runtimes_.RefreshPending(); }
+  bool HasPending() const { return runtimes_.HasPending(); }
 
   uint64_t samples() const { return samples_.size(); }
   const ProcessTable& processes() const { return processes_; }

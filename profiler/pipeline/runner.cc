@@ -76,8 +76,13 @@ struct Runner::Work {
 
   void HandleEvents() {
     std::vector<Event> batch;
-    while (queue.Pop(batch, absl::InfiniteDuration()) == EventQueue::Popped::kBatch) {
+    auto wait = [this] {
+      return pipeline->HasPending() ? absl::Milliseconds(kDrainIntervalMs)
+                                    : absl::InfiniteDuration();
+    };
+    while (queue.Pop(batch, wait()) != EventQueue::Popped::kClosed) {
       for (Event& event : batch) pipeline->Handle(std::move(event));
+      pipeline->HandlePending();
       samples = pipeline->samples();
     }
   }
@@ -157,6 +162,7 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Attach(const RecordingOptions& o
       .read_maps = ReadProcMaps,
       .open_memory = [](Pid pid) { return std::make_unique<LiveMemory>(pid); },
       .open_perf_map = [](Pid pid) { return PerfMap::Open(pid); },
+      .now = MonotonicNow,
   };
   runner->work_->pipeline = std::make_unique<Pipeline>(
       PipelineOptions{
@@ -323,7 +329,8 @@ std::vector<std::string> Runner::Warnings() const {
   std::vector<std::string> warnings;
   if (given_up_) return warnings;  // all that could be told is still being worked on
   if (!access_warning_.empty()) warnings.push_back(access_warning_);
-  for (const std::string& rejected : work_->pipeline->runtimes().rejected()) {
+  const RuntimeTable& runtimes = work_->pipeline->runtimes();
+  for (const std::string& rejected : runtimes.rejected()) {
     warnings.push_back(absl::StrCat(
         rejected, ": its functions are named by /tmp/perf-PID.map alone, if there is one"));
   }
@@ -342,6 +349,10 @@ std::vector<std::string> Runner::Warnings() const {
   warn(work_->source->damaged_records(), "records of mappings, execs and exits damaged");
   warn(work_->pipeline->unopened_images(), "mapped files could not be opened: their frames are unnamed");
   warn(work_->pipeline->symbols_dropped(), "function names could not be read");
+  warn(runtimes.processes_without_room(),
+       "processes found no room in the kernel: their functions have no names");
+  warn(runtimes.ranges_without_room(),
+       "small ranges of code found no room in the kernel: their functions have no names");
   if (absl::StatusOr<jp_counters> counters = work_->source->ReadCounters(); counters.ok()) {
     warn(counters->symbols_lost, "function names found no room in the ring");
   }

@@ -74,15 +74,19 @@ std::string FileWith(const std::string& symbol) {
 
 class Sink : public LayoutSink {
  public:
-  void SetLayout(uint32_t index, std::span<const std::byte> layout) override {
+  bool SetLayout(uint32_t index, std::span<const std::byte> layout) override {
+    if (full) return false;
     layouts[index] = layout.size();
+    return true;
   }
-  void SetProcess(Pid pid, const jp_process& process) override {
+  bool SetProcess(Pid pid, const jp_process& process) override {
+    if (full) return false;
     for (uint32_t i = 0; i < process.range_count; ++i) {
       EXPECT_EQ(layouts.count(process.ranges[i].layout), 1u) << "a layout comes first";
     }
     ++updates;
     processes[pid] = process;
+    return true;
   }
   void RemoveProcess(Pid pid) override { processes.erase(pid); }
 
@@ -101,6 +105,7 @@ class Sink : public LayoutSink {
   std::map<uint32_t, size_t> layouts;
   std::map<Pid, jp_process> processes;
   int updates = 0;
+  bool full = false;
 };
 
 class RuntimeTableTest : public testing::Test {
@@ -119,11 +124,14 @@ class RuntimeTableTest : public testing::Test {
               return ElfFile::Open(FileOf(it->second), map.path);
             },
             .read_maps = [this](Pid pid) -> absl::StatusOr<std::vector<ProcMapping>> {
+              ++maps_reads_;
+              now_ns_ += read_maps_ns_;
               auto found = maps_.find(pid);
               if (found == maps_.end()) return absl::NotFoundError("no such process");
               return found->second;
             },
-            .open_memory = [](Pid) { return std::make_unique<FakeMemory>(); }});
+            .open_memory = [](Pid) { return std::make_unique<FakeMemory>(); },
+            .now = [this] { return now_ns_; }});
   }
 
   static FileIdentity Identity(uint64_t inode) {
@@ -139,9 +147,13 @@ class RuntimeTableTest : public testing::Test {
     m.path = inode == 0 ? "" : absl::StrCat("/file", inode);
     return m;
   }
-  // The event of a mapping that is in maps_ already.
+  // The event of a mapping that is in maps_ already, a second after the one before.
   void Map(const ProcMapping& m, Pid pid = kPid) {
-    table_->OnMap({1, pid, m.range, m.offset, m.file, m.file.valid() ? m.path : "//anon"});
+    now_ns_ += 1'000'000'000;
+    MapNow(m, pid);
+  }
+  void MapNow(const ProcMapping& m, Pid pid = kPid) {
+    table_->OnMap({now_ns_, pid, m.range, m.offset, m.file, m.file.valid() ? m.path : "//anon"});
   }
   // Adds it to the process's maps and tells of it.
   void Add(const ProcMapping& m, Pid pid = kPid) {
@@ -157,6 +169,9 @@ class RuntimeTableTest : public testing::Test {
   std::map<Pid, std::vector<ProcMapping>> maps_;
   std::unique_ptr<RuntimeTable> table_;
   int opened_ = 0;
+  int maps_reads_ = 0;
+  uint64_t now_ns_ = 1'000'000'000;
+  uint64_t read_maps_ns_ = 0;  // that reading the mappings takes
 };
 
 TEST_F(RuntimeTableTest, CodeOfARuntimeIsARangeOfTheProcess) {
@@ -283,6 +298,102 @@ TEST_F(RuntimeTableTest, OfTooManyRangesTheLargestAreKept) {
   ASSERT_EQ(ranges.size(), size_t{JP_MAX_RANGES});
   EXPECT_EQ(ranges[0], "image 400000-400100 1");
   EXPECT_EQ(ranges[1], "jit 28000000-28028000 1");
+}
+
+// --- How often mappings are read ---------------------------------------------------------------------------
+
+TEST_F(RuntimeTableTest, EventsOfBeforeTheLastReadingReadNothing) {
+  const uint64_t before = now_ns_;
+  Add(Mapping(0x400000, 0x402000, 1));
+  for (uint64_t i = 0; i < 1000; ++i) {
+    const ProcMapping m = Mapping(0x700000 + i * 0x10000, 0x701000 + i * 0x10000, 0);
+    table_->OnMap({before, kPid, m.range, m.offset, m.file, "//anon"});
+  }
+  EXPECT_EQ(maps_reads_, 1);
+  EXPECT_FALSE(table_->HasPending());
+}
+
+TEST_F(RuntimeTableTest, AProcessThatMapsCodeAllTheTimeIsReadNowAndThen) {
+  Add(Mapping(0x400000, 0x402000, 1));
+  for (uint64_t i = 0; i < 1000; ++i) {
+    now_ns_ += 1'000'000;
+    maps_[kPid].push_back(Mapping(0x700000 + i * 0x10000, 0x701000 + i * 0x10000, 0));
+    MapNow(maps_[kPid].back());
+    table_->RefreshPending();
+  }
+  EXPECT_LE(maps_reads_, 1 + 1000 / 50);
+  EXPECT_GE(maps_reads_, 1000 / 60);
+}
+
+TEST_F(RuntimeTableTest, WhatWasPutOffIsDoneWithoutAFurtherEvent) {
+  Add(Mapping(0x400000, 0x402000, 1));
+  maps_[kPid].push_back(Mapping(0x700000, 0x710000, 0));
+  MapNow(maps_[kPid].back());
+  table_->RefreshPending();
+  EXPECT_TRUE(table_->HasPending());
+  EXPECT_EQ(maps_reads_, 1);
+  now_ns_ += 1'000'000'000;
+  table_->RefreshPending();
+  EXPECT_FALSE(table_->HasPending());
+  EXPECT_THAT(sink_.Ranges(kPid), ElementsAre("image 400000-400100 1", "jit 700000-710000 1"));
+}
+
+TEST_F(RuntimeTableTest, ReadingThatTakesLongIsDoneTheLessOften) {
+  read_maps_ns_ = 40'000'000;
+  Add(Mapping(0x400000, 0x402000, 1));
+  const uint64_t began = now_ns_;
+  while (now_ns_ < began + 10'000'000'000) {
+    now_ns_ += 1'000'000;
+    MapNow(Mapping(0x700000, 0x710000, 0));
+    table_->RefreshPending();
+  }
+  EXPECT_LE(maps_reads_ * read_maps_ns_, (now_ns_ - began) / 15);
+}
+
+TEST_F(RuntimeTableTest, WhatWasPutOffForAProcessThatIsGoneIsForgotten) {
+  Add(Mapping(0x400000, 0x402000, 1));
+  MapNow(Mapping(0x700000, 0x710000, 0));
+  table_->OnGone(kPid);
+  table_->RefreshPending();
+  EXPECT_FALSE(table_->HasPending());
+  EXPECT_EQ(maps_reads_, 1);
+}
+
+TEST_F(RuntimeTableTest, AFileThatAProcessDoesNotGiveIsNotAskedForAgain) {
+  for (int i = 0; i < 10; ++i) Map(Mapping(0x500000, 0x502000, 77));
+  EXPECT_EQ(opened_, 1);
+  files_[77] = FileWith("js");
+  Add(Mapping(0x500000, 0x502000, 77), 11);
+  EXPECT_EQ(opened_, 2);
+  EXPECT_THAT(sink_.Ranges(11), ElementsAre("image 500000-500100 1"));
+}
+
+// --- What finds no room ----------------------------------------------------------------------------------
+
+TEST_F(RuntimeTableTest, ALayoutThatIsNotTakenIsSaid) {
+  sink_.full = true;
+  Add(Mapping(0x400000, 0x402000, 1));
+  EXPECT_THAT(table_->rejected(), ElementsAre("js 1: the kernel takes no layout"));
+  EXPECT_THAT(table_->recognised(), IsEmpty());
+}
+
+TEST_F(RuntimeTableTest, AProcessThatFindsNoRoomIsCountedOnce) {
+  Add(Mapping(0x400000, 0x402000, 1), 10);
+  EXPECT_EQ(table_->processes_without_room(), 0u);
+  sink_.full = true;
+  Add(Mapping(0x400000, 0x402000, 1), 11);
+  Add(Mapping(0x500000, 0x502000, 1), 11);
+  EXPECT_EQ(table_->processes_without_room(), 1u);
+}
+
+TEST_F(RuntimeTableTest, RangesThatFindNoRoomAreCountedOnce) {
+  maps_[kPid] = {Mapping(0x400000, 0x402000, 1)};
+  for (uint64_t i = 0; i < JP_MAX_RANGES + 3; ++i) {
+    maps_[kPid].push_back(Mapping(0x1000000 * (i + 1), 0x1000000 * (i + 1) + 0x1000, 0));
+  }
+  Map(maps_[kPid][0]);
+  Map(maps_[kPid][0]);
+  EXPECT_EQ(table_->ranges_without_room(), 4u);
 }
 
 // --- Life ------------------------------------------------------------------------------------------------

@@ -37,9 +37,10 @@ uint64_t StackBase(Tid tid) {
 
 }  // namespace
 
-void RecordingSink::SetLayout(uint32_t index, std::span<const std::byte> layout) {
+bool RecordingSink::SetLayout(uint32_t index, std::span<const std::byte> layout) {
   if (layouts.size() <= index) layouts.resize(index + 1);
   layouts[index].assign(layout.begin(), layout.end());
+  return true;
 }
 
 absl::StatusOr<StoppedThread> StoppedThread::Stop(Tid tid) {
@@ -78,7 +79,8 @@ NativeSampler::NativeSampler(const RuntimeSet& set, Pid pid) : pid_(pid), memory
             return ElfFile::Open(std::move(fd), map.path);
           },
           .read_maps = ReadProcMaps,
-          .open_memory = [](Pid p) { return std::make_unique<LiveMemory>(p); }});
+          .open_memory = [](Pid p) { return std::make_unique<LiveMemory>(p); },
+          .now = [] { return uint64_t{0}; }});
   auto events = SynthesizeProcessEvents(pid, 0);
   if (events.ok()) {
     for (const Event& event : *events) {

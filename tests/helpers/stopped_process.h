@@ -20,8 +20,11 @@ namespace jprof {
 // Keeps what it is told.
 class RecordingSink : public LayoutSink {
  public:
-  void SetLayout(uint32_t index, std::span<const std::byte> layout) override;
-  void SetProcess(Pid pid, const jp_process& process) override { processes[pid] = process; }
+  bool SetLayout(uint32_t index, std::span<const std::byte> layout) override;
+  bool SetProcess(Pid pid, const jp_process& process) override {
+    processes[pid] = process;
+    return true;
+  }
   void RemoveProcess(Pid pid) override { processes.erase(pid); }
 
   std::vector<std::vector<std::byte>> layouts;

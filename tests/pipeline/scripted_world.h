@@ -81,6 +81,7 @@ class ScriptedWorld : public LayoutSink {
   std::map<Pid, std::string> perf_maps;
   std::map<Pid, absl::Status> perf_map_errors;
   int maps_reads = 0;
+  uint64_t now_ns = 0;
 
   PipelineWorld World() {
     return {
@@ -104,6 +105,7 @@ class ScriptedWorld : public LayoutSink {
           fd = FileOf(it->second);
           return PerfMap::OpenFile(UniqueFd(::dup(fd.get())), "perf.map");
         },
+        .now = [this] { return now_ns; },
         .kallsyms = kallsyms,
     };
   }
@@ -115,8 +117,14 @@ class ScriptedWorld : public LayoutSink {
   std::string kallsyms = "/dev/null";
 
   // LayoutSink.
-  void SetLayout(uint32_t index, std::span<const std::byte>) override { ++layouts[index]; }
-  void SetProcess(Pid pid, const jp_process& process) override { processes[pid] = process; }
+  bool SetLayout(uint32_t index, std::span<const std::byte>) override {
+    ++layouts[index];
+    return true;
+  }
+  bool SetProcess(Pid pid, const jp_process& process) override {
+    processes[pid] = process;
+    return true;
+  }
   void RemoveProcess(Pid pid) override { processes.erase(pid); }
   std::map<uint32_t, int> layouts;
   std::map<Pid, jp_process> processes;
