@@ -12,6 +12,7 @@ function(jprof_runtime_set target)
   set(dir ${PROJECT_BINARY_DIR}/${target}.gen)
   set(includes "")
   set(cases "")
+  set(resume_cases "")
   set(declarations "")
   set(entries "")
   set(sources "")
@@ -22,6 +23,12 @@ function(jprof_runtime_set target)
     get_filename_component(name ${folder} NAME)
     string(APPEND includes "#include \"${folder}/${name}.helper.c\"\n")
     string(APPEND cases "\tcase ${number}:\n\t\treturn JP_CALL(jp_${name}_frame, w);\n")
+    set(helper ${PROJECT_SOURCE_DIR}/${folder}/${name}.helper.c)
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${helper})
+    file(STRINGS ${helper} resumes REGEX "^JP_SUBPROG\\(jp_${name}_resume\\)")
+    if(resumes)
+      string(APPEND resume_cases "\tcase ${number}:\n\t\treturn JP_CALL(jp_${name}_resume, w);\n")
+    endif()
     string(APPEND declarations "namespace ${name} {\nconst Runtime& GetRuntime();\n}\n")
     string(APPEND entries "&${name}::GetRuntime(), ")
     list(APPEND sources ${PROJECT_SOURCE_DIR}/${folder}/${name}_probe.cc
@@ -42,6 +49,14 @@ static __always_inline int jp_ask_runtime(struct jp_walk *w)
 	switch (w->range.runtime) {
 @cases@	default:
 		return JP_NOT_MINE;
+	}
+}
+
+static __always_inline int jp_resume_in_runtime(struct jp_walk *w)
+{
+	switch (w->range.runtime) {
+@resume_cases@	default:
+		return 1;
 	}
 }
 ]])

@@ -39,6 +39,14 @@ struct NativeRunner::Callbacks {
     self.result.symbols.push_back(std::move(event));
     return symbol->number;
   }
+  static void Remember(void* context, __u32 tid, __u64 word) {
+    Of(context).runner.thread_words_[tid] = word;
+  }
+  static __u64 Recall(void* context, __u32 tid) {
+    const auto& words = Of(context).runner.thread_words_;
+    auto it = words.find(tid);
+    return it == words.end() ? 0 : it->second;
+  }
   static void Count(void* context, int answer) {
     ++(answer == JP_UNREADABLE ? Of(context).result.unreadable : Of(context).result.corrupt);
   }
@@ -55,13 +63,15 @@ NativeRunner::Result NativeRunner::Walk(const jp_process& process, Pid pid,
   Result result;
   Callbacks callbacks{*this, pid, result};
   jp_host host = {&callbacks,           Callbacks::Read, Callbacks::Layout, Callbacks::FindSymbol,
-                  Callbacks::AddSymbol, Callbacks::Count};
+                  Callbacks::AddSymbol, Callbacks::Count, Callbacks::Remember,
+                  Callbacks::Recall};
   std::vector<jp_frame> frames(JP_MAX_FRAMES);
   __u32 depth = 0;
   const jp_registers start = {
-      .pc = registers.pc, .sp = registers.sp, .fp = registers.fp, .rdi = registers.rdi};
-  __u32 end = set_.native_walk(&host, &process, static_cast<__u32>(pid), &start,
-                               registers.stack_base, frames.data(), &depth);
+      .pc = registers.pc, .sp = registers.sp, .fp = registers.fp, .rdi = registers.rdi,
+      .r13 = registers.r13};
+  __u32 end = set_.native_walk(&host, &process, static_cast<__u32>(pid),
+                               static_cast<__u32>(registers.tid), &start, registers.stack_base, frames.data(), &depth);
   result.stack.pid = pid;
   result.stack.end = static_cast<WalkEnd>(end);
   result.stack.frames.reserve(depth);

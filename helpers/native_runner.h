@@ -18,6 +18,8 @@ struct Registers {
   uint64_t sp = 0;
   uint64_t fp = 0;
   uint64_t rdi = 0;
+  uint64_t r13 = 0;
+  Tid tid = 0;
   uint64_t stack_base = 0;  // where the stack begins, or a little above; 0: not known
 };
 
@@ -43,6 +45,7 @@ class NativeRunner {
   std::vector<std::vector<std::byte>> layouts_;  // each JP_LAYOUT_BYTES long
   absl::flat_hash_map<std::pair<uint64_t, uint8_t>, std::pair<uint64_t, uint32_t>> symbols_;
   uint32_t next_number_ = 1;
+  absl::flat_hash_map<uint32_t, uint64_t> thread_words_;
 };
 
 // A frame of the walk as core values.

@@ -76,6 +76,13 @@ struct {
 } jp_symbols SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, __u32); /* thread */
+	__type(value, __u64);
+} jp_thread_words SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
@@ -157,4 +164,21 @@ static __always_inline void jp_count(struct jp_walk *w, int answer)
 		c->helper_unreadable++;
 	else
 		c->helper_corrupt++;
+}
+
+static __always_inline void jp_remember(struct jp_walk *w, __u64 word)
+{
+	__u32 tid = w->tid;
+	__u64 *known = bpf_map_lookup_elem(&jp_thread_words, &tid);
+
+	if (!known || *known != word)
+		bpf_map_update_elem(&jp_thread_words, &tid, &word, BPF_ANY);
+}
+
+static __always_inline __u64 jp_recall(struct jp_walk *w)
+{
+	__u32 tid = w->tid;
+	__u64 *known = bpf_map_lookup_elem(&jp_thread_words, &tid);
+
+	return known ? *known : 0;
 }

@@ -11,6 +11,10 @@
  * answers with enum jp_answer after it has emitted the frame, or several, innermost first, by
  * jp_emit(). The walk then goes on to the caller by the saved frame pointer, unless the helper knew of
  * a leaf that has no frame and found the caller itself (JP_STEPPED).
+ *
+ * Where native code without frame pointers cuts the walk, a helper that also has a
+ * JP_SUBPROG(jp_NAME_resume) is asked for the runtime's next frame further up: it sets pc and fp and
+ * returns 0.
  */
 #pragma once
 
@@ -44,7 +48,7 @@ struct jp_walk {
 	__u64 pc;
 	__u64 sp;
 	__u64 fp;
-	__u64 rdi; /* of the leaf */
+	struct jp_registers leaf_registers;
 	__u64 window[JP_WINDOW_WORDS];
 	struct jp_range range;
 	__u32 leaf; /* not 0: pc is where the thread stood, else a return address */
@@ -54,9 +58,11 @@ struct jp_walk {
 	__u32 near_base; /* bytes below base that only start-up code uses */
 	__u32 resolves;  /* functions read at first sight in this walk */
 	__u32 tgid;
+	__u32 tid;
 	__u32 end; /* enum jp_walk_end, once done */
 	__u32 depth;
 	__u64 hash; /* of all frames emitted */
+	__u64 outer_frame; /* helper's own: where to resume; 0 at the walk's start */
 	void *host; /* native back end only */
 	__u64 block_begin; /* address of block, 0: none read */
 	__u64 block[JP_BLOCK_BYTES / 8 + JP_WINDOW_WORDS];
@@ -86,12 +92,15 @@ struct jp_walk {
  * jp_add_symbol:  hands over w->symbol with w->text, caches its number once it was accepted, and
  *                 returns the number; 0 when it was not accepted.
  * jp_count:       counts an answer that resolved nothing.
+ * jp_remember:    keeps one word for the thread, jp_recall gives it back, or 0.
  */
 static __always_inline int jp_read(struct jp_walk *w, void *to, __u32 size, __u64 address);
 static __always_inline const void *jp_layout(struct jp_walk *w);
 static __always_inline __u32 jp_find_symbol(struct jp_walk *w, __u64 identity, __u64 content);
 static __always_inline __u32 jp_add_symbol(struct jp_walk *w, __u64 identity, __u64 content);
 static __always_inline void jp_count(struct jp_walk *w, int answer);
+static __always_inline void jp_remember(struct jp_walk *w, __u64 word);
+static __always_inline __u64 jp_recall(struct jp_walk *w);
 
 static __always_inline __u64 jp_mix(__u64 hash, __u64 value)
 {

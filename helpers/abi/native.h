@@ -48,3 +48,13 @@ static __always_inline void jp_count(struct jp_walk *w, int answer)
 {
 	jp_host(w)->count(jp_host(w)->context, answer);
 }
+
+static __always_inline void jp_remember(struct jp_walk *w, __u64 word)
+{
+	jp_host(w)->remember(jp_host(w)->context, w->tid, word);
+}
+
+static __always_inline __u64 jp_recall(struct jp_walk *w)
+{
+	return jp_host(w)->recall(jp_host(w)->context, w->tid);
+}

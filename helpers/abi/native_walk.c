@@ -8,7 +8,7 @@
 #include "runtime_helpers.h" /* generated: the helpers and jp_ask_runtime() */
 
 __u32 JP_NATIVE_WALK(const struct jp_host *host, const struct jp_process *process, __u32 tgid,
-		     const struct jp_registers *registers, __u64 base, struct jp_frame *frames,
+		     __u32 tid, const struct jp_registers *registers, __u64 base, struct jp_frame *frames,
 		     __u32 *depth)
 {
 	struct jp_walk *w = calloc(1, sizeof(*w));
@@ -21,7 +21,8 @@ __u32 JP_NATIVE_WALK(const struct jp_host *host, const struct jp_process *proces
 	w->process = *process;
 	if (w->process.range_count > JP_MAX_RANGES)
 		w->process.range_count = JP_MAX_RANGES;
-	jp_walk_begin(w, tgid, registers, base, JP_NEAR_STACK_START);
+	w->leaf_registers = *registers;
+	jp_walk_begin(w, tgid, tid, base, JP_NEAR_STACK_START);
 	jp_walk_all(w);
 	*depth = w->depth;
 	memcpy(frames, w->frames, w->depth * sizeof(*frames));

@@ -124,6 +124,7 @@ struct jp_registers {
 	__u64 sp;
 	__u64 fp;
 	__u64 rdi;
+	__u64 r13;
 };
 
 /* What a helper answers about a frame; jp_frame.detail of an unresolved one. */
@@ -132,6 +133,7 @@ enum jp_answer {
 	JP_NOT_MINE = 1,   /* the walk treats it as native code */
 	JP_UNREADABLE = 2, /* memory of the target could not be read: shown as unresolved */
 	JP_CORRUPT = 3,    /* memory that makes no sense: shown as unresolved */
+	JP_SKIPPED = 5,    /* not an answer: native frames in between could not be walked */
 	JP_STEPPED = 4,    /* described, and w->pc is now the caller's: fp already was (leaf only) */
 };
 

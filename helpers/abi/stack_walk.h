@@ -24,18 +24,19 @@
 #define JP_NEAR_STACK_START 512
 #define JP_NEAR_THREAD_BLOCK 4096
 
-static __always_inline void jp_walk_begin(struct jp_walk *w, __u32 tgid,
-					  const struct jp_registers *registers, __u64 base,
+/* The caller has set w->leaf_registers. */
+static __always_inline void jp_walk_begin(struct jp_walk *w, __u32 tgid, __u32 tid, __u64 base,
 					  __u32 near_base)
 {
 	w->tgid = tgid;
+	w->tid = tid;
 	w->base = base;
 	w->near_base = near_base;
 	w->resolves = 0;
-	w->pc = registers->pc;
-	w->sp = registers->sp;
-	w->fp = registers->fp;
-	w->rdi = registers->rdi;
+	w->pc = w->leaf_registers.pc;
+	w->sp = w->leaf_registers.sp;
+	w->fp = w->leaf_registers.fp;
+	w->outer_frame = 0;
 	w->leaf = 1;
 	w->block_begin = 0;
 	w->depth = 0;
@@ -64,6 +65,7 @@ static __always_inline int jp_find_range(struct jp_walk *w)
 
 /* Generated from the list of runtimes: calls the helper of w->range.runtime. */
 static __always_inline int jp_ask_runtime(struct jp_walk *w);
+static __always_inline int jp_resume_in_runtime(struct jp_walk *w);
 
 static __always_inline int jp_done(struct jp_walk *w, __u32 end)
 {
@@ -124,7 +126,7 @@ static __always_inline int jp_walk_frame(struct jp_walk *w)
 	next_fp = w->window[JP_SLOT(0)];
 	next_pc = w->window[JP_SLOT(8)];
 	if (next_pc < JP_LOWEST_ADDRESS || next_pc >= JP_USER_LIMIT)
-		return jp_done(w, next_fp == 0 ? JP_END_ROOT : JP_END_NOT_USER);
+		return jp_done(w, next_fp == 0 && !w->leaf ? JP_END_ROOT : JP_END_NOT_USER);
 	w->leaf = 0;
 	w->pc = next_pc;
 	if (w->depth >= JP_MAX_FRAMES)
@@ -153,6 +155,21 @@ JP_SUBPROG(jp_walk_chunk)
 	return 0;
 }
 
+/* Goes on above native frames that could not be walked, if a runtime knows where. 0: it does. */
+JP_SUBPROG(jp_resume)
+{
+	if (w->end == JP_END_ROOT || w->end == JP_END_NEAR_BASE || w->end == JP_END_DEPTH ||
+	    !w->process.range_count || w->depth >= JP_MAX_FRAMES)
+		return 1;
+	w->range = w->process.ranges[0];
+	if (jp_resume_in_runtime(w))
+		return 1;
+	w->leaf = 0;
+	jp_emit(w, JP_FRAME_UNRESOLVED, 0, 0, JP_SKIPPED);
+	w->end = JP_END_DEPTH;
+	return 0;
+}
+
 /* All frames. The caller has set w->process and called jp_walk_begin(). */
 static __always_inline void jp_walk_all(struct jp_walk *w)
 {
@@ -160,7 +177,7 @@ static __always_inline void jp_walk_all(struct jp_walk *w)
 
 	/* A helper may emit nothing for a frame, so chunks are counted, not frames. */
 	for (i = 0; i < 2 * JP_MAX_FRAMES / JP_WALK_CHUNK; i++) {
-		if (JP_CALL(jp_walk_chunk, w))
+		if (JP_CALL(jp_walk_chunk, w) && JP_CALL(jp_resume, w))
 			break;
 	}
 }

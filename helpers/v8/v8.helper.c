@@ -43,7 +43,11 @@
 #define JP_V8_STRING_STEPS 24
 #define JP_V8_WHOLE 0xffffffffU
 #define JP_V8_FRAME_TYPES 128 /* frame type markers lie below (type << 1) */
+#define JP_V8_ENTRY 2           /* the marker of C++ calling JavaScript, in all versions */
+#define JP_V8_CONSTRUCT_ENTRY 4 /* the same for a constructor */
+#define JP_V8_NO_OUTER_FRAME 1  /* in w->outer_frame: V8 was met, and has no frame further up */
 #define JP_V8_MAX_LOCALS 100000
+#define JP_V8_MAX_STACK (1ULL << 30)
 
 static __always_inline int jp_v8_is_smi(__u64 word)
 {
@@ -455,10 +459,10 @@ JP_SUBPROG(jp_v8_leaf)
 	if (jp_read(w, w->scratch, JP_V8_CODE_BYTES, w->pc - JP_V8_CODE_BEFORE))
 		return 0;
 	if (jp_v8_not_entered(c)) {
-		w->scratch[JP_V8_FUNCTION] = w->rdi;
+		w->scratch[JP_V8_FUNCTION] = w->leaf_registers.rdi;
 		at = w->sp;
 	} else if (c[-1] == 0x55 && jp_v8_bytes(c, 3) == 0xe58948 /* mov rbp,rsp */) {
-		w->scratch[JP_V8_FUNCTION] = w->rdi;
+		w->scratch[JP_V8_FUNCTION] = w->leaf_registers.rdi;
 		at = w->sp + 8;
 	} else if (jp_v8_left(c)) {
 		/* Where more arguments were given than declared, they were popped too. */
@@ -475,7 +479,7 @@ JP_SUBPROG(jp_v8_leaf)
 	} else if (w->fp - w->sp < 16 && c[0] != 0x5d /* pop rbp */) {
 		/* Linked, but the function is not in it yet: push rsi; push rdi. Code of other kinds has
 		 * no function. */
-		w->scratch[JP_V8_FUNCTION] = c[0] == 0x56 || c[0] == 0x57 ? w->rdi : 0;
+		w->scratch[JP_V8_FUNCTION] = c[0] == 0x56 || c[0] == 0x57 ? w->leaf_registers.rdi : 0;
 		return 1;
 	} else {
 		return 0;
@@ -608,6 +612,9 @@ JP_SUBPROG(jp_v8_frame)
 
 	if (!l)
 		return JP_NOT_MINE;
+	if (w->leaf)
+		jp_remember(w, w->leaf_registers.r13);
+	w->outer_frame = JP_V8_NO_OUTER_FRAME;
 	w->scratch[JP_V8_EXIT] = 0;
 	w->scratch[JP_V8_CALLER] = 0;
 	w->scratch[JP_V8_FUNCTION] = w->window[JP_SLOT(-16)];
@@ -620,6 +627,10 @@ JP_SUBPROG(jp_v8_frame)
 		if (!(context & 1) && context < JP_V8_FRAME_TYPES) {
 			if (context && context == 2 * l->frame_builtin_exit)
 				return jp_v8_builtin_exit(w);
+			/* It keeps the exit frame of the JavaScript that called C++ before. */
+			if ((context == JP_V8_ENTRY || context == JP_V8_CONSTRUCT_ENTRY) &&
+			    !jp_read(w, w->scratch, 8, w->fp - 64) && w->scratch[0])
+				w->outer_frame = w->scratch[0];
 			return jp_v8_no_function(w);
 		}
 		if (!jp_v8_is_object(context))
@@ -636,4 +647,62 @@ JP_SUBPROG(jp_v8_frame)
 	}
 	w->pc = w->scratch[JP_V8_CALLER];
 	return JP_STEPPED;
+}
+
+/* Whether code of V8's or JIT code is at pc. */
+static __always_inline int jp_v8_owns(struct jp_walk *w, __u64 pc)
+{
+	__u32 i;
+
+	for (i = 0; i < JP_MAX_RANGES; i++) {
+		if (i >= w->process.range_count)
+			break;
+		if (pc - w->process.ranges[i].begin <
+		    w->process.ranges[i].end - w->process.ranges[i].begin)
+			return 1;
+	}
+	return 0;
+}
+
+/* Native code that JavaScript called cannot be walked. V8 itself must find its frames from there: it
+ * keeps the frame pointer of the frame that was left last, in the isolate (the root register, r13,
+ * points into it; known from a sample in V8's code) and, for calls before, in each entry frame. */
+JP_SUBPROG(jp_v8_resume)
+{
+	const struct jp_v8_layout *l = jp_layout(w);
+	__u64 frame = w->outer_frame, root, pc = 0;
+	__u32 i;
+
+	if (!l || !l->isolate_exit_frame || frame == JP_V8_NO_OUTER_FRAME)
+		return 1;
+	if (!frame) {
+		root = jp_recall(w);
+		if (!root)
+			return 1;
+		/* A call that left no exit frame: its caller's, with the return address beside. */
+		if (l->isolate_fast_call && !jp_read(w, w->scratch, 3 * 8, root + l->isolate_fast_call - 8) &&
+		    w->scratch[1]) {
+			frame = w->scratch[1];
+			pc = jp_v8_owns(w, w->scratch[0]) ? w->scratch[0] : w->scratch[2];
+		} else if (jp_read(w, &frame, 8, root + l->isolate_exit_frame)) {
+			return 1;
+		}
+	}
+	w->outer_frame = JP_V8_NO_OUTER_FRAME;
+	/* Within this stack, and V8's. */
+	if (frame & 7 || frame <= w->leaf_registers.sp || frame - w->leaf_registers.sp > JP_V8_MAX_STACK ||
+	    (w->base && frame >= w->base))
+		return 1;
+	if (jp_read(w, w->scratch, 8, frame + 8) || !jp_v8_owns(w, pc ? pc : w->scratch[0]))
+		return 1;
+	w->fp = frame;
+	w->pc = pc;
+	for (i = 0; i < JP_MAX_RANGES && !pc; i++) {
+		if (i >= w->process.range_count)
+			return 1;
+		/* An exit frame is of some builtin; its marker tells the rest. */
+		if (w->process.ranges[i].kind == JP_RANGE_IMAGE)
+			w->pc = pc = w->process.ranges[i].begin + 1;
+	}
+	return pc ? 0 : 1;
 }

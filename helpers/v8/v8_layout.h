@@ -25,6 +25,11 @@ struct jp_v8_layout {
 	/* Type marker of the frame in which JavaScript calls a builtin written in C++; 0: not known */
 	__u16 frame_builtin_exit;
 
+	/* Isolate: bytes from the root register to the frame pointer of the last exit frame, and of the
+	 * last caller of C without one; 0: not known */
+	__s32 isolate_exit_frame;
+	__s32 isolate_fast_call;
+
 	/* JSFunction, SharedFunctionInfo */
 	__u16 function_shared;
 	__u16 shared_data;    /* a Smi in it: the function is a builtin */

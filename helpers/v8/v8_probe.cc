@@ -21,6 +21,7 @@
 #include "absl/strings/strip.h"
 #include "helpers/runtime.h"
 #include "helpers/v8/v8_code.h"
+#include "helpers/v8/v8_isolate.h"
 #include "helpers/v8/v8_layout.h"
 #include "helpers/v8/v8_layout_table.h"
 #include "helpers/v8/v8_names.h"
@@ -270,6 +271,18 @@ std::vector<std::byte> MakeUserLayout(const ElfFile& image, const Symbols& symbo
   return {bytes.begin(), bytes.end()};
 }
 
+void AddIsolateSlots(const ElfFile& image, const Symbols& symbols, jp_v8_layout& layout) {
+  if (symbols.builtins_begin >= symbols.builtins_end) return;
+  const uint64_t bytes = symbols.builtins_end.value - symbols.builtins_begin.value;
+  if (bytes > kMaxBuiltinBytes) return;
+  std::vector<std::byte> builtins(bytes);
+  if (!image.ReadAt(symbols.builtins_begin, builtins)) return;
+  if (const std::optional<IsolateSlots> slots = FindIsolateSlots(builtins)) {
+    layout.isolate_exit_frame = slots->exit_frame;
+    layout.isolate_fast_call = slots->fast_call;
+  }
+}
+
 class V8Runtime : public Runtime {
  public:
   absl::string_view name() const override { return "v8"; }
@@ -316,6 +329,8 @@ class V8Runtime : public Runtime {
         result.code.push_back({*begin, FileOffset{last->value + 1}});
       }
     }
+    AddIsolateSlots(image, symbols, layout);
+    std::memcpy(result.layout.data(), &layout, sizeof(layout));
     if (result.code.empty()) {
       return absl::FailedPreconditionError(
           absl::StrCat(result.version, ": the embedded builtins were not found"));

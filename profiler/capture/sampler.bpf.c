@@ -48,6 +48,7 @@ struct pt_regs___kernel {
 	unsigned long cs;
 	unsigned long sp;
 	unsigned long di;
+	unsigned long r13;
 } __attribute__((preserve_access_index));
 
 /* Set by the loader before the program is verified. */
@@ -155,37 +156,40 @@ static __always_inline int jp_send_user_stack(struct jp_walk *w, __u32 *number)
 }
 
 /* Walks the user stack of the current thread. */
-static __always_inline int jp_take_user_stack(struct bpf_perf_event_data *ctx, __u32 tgid, __u32 *number)
+static __always_inline int jp_take_user_stack(struct bpf_perf_event_data *ctx, __u32 tgid, __u32 tid,
+					      __u32 *number)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct jp_walk *w = jp_scratch();
 	struct jp_process *process;
-	struct jp_registers r;
-	__u64 cs, base;
+	__u64 pc, sp, fp, rdi, r13, cs, base;
 	__u32 near_base = JP_NEAR_THREAD_BLOCK;
 
 	*number = 0;
 	if (!w || !task->mm)
 		return 0;
 	if (ctx->regs.cs & 3) {
-		r.pc = ctx->regs.rip;
-		r.sp = ctx->regs.rsp;
-		r.fp = ctx->regs.rbp;
-		r.rdi = ctx->regs.rdi;
+		pc = ctx->regs.rip;
+		sp = ctx->regs.rsp;
+		fp = ctx->regs.rbp;
+		rdi = ctx->regs.rdi;
+		r13 = ctx->regs.r13;
 		cs = ctx->regs.cs;
 		/* Or clang would load from a pointer that is the context or not: not verifiable. */
-		JP_OPAQUE(r.pc);
-		JP_OPAQUE(r.sp);
-		JP_OPAQUE(r.fp);
-		JP_OPAQUE(r.rdi);
+		JP_OPAQUE(pc);
+		JP_OPAQUE(sp);
+		JP_OPAQUE(fp);
+		JP_OPAQUE(rdi);
+		JP_OPAQUE(r13);
 		JP_OPAQUE(cs);
 	} else {
 		struct pt_regs___kernel *regs = (void *)bpf_task_pt_regs(task);
 
-		r.pc = regs->ip;
-		r.sp = regs->sp;
-		r.fp = regs->bp;
-		r.rdi = regs->di;
+		pc = regs->ip;
+		sp = regs->sp;
+		fp = regs->bp;
+		rdi = regs->di;
+		r13 = regs->r13;
 		cs = regs->cs;
 	}
 	if (cs != JP_USER_CODE_SEGMENT)
@@ -198,11 +202,16 @@ static __always_inline int jp_take_user_stack(struct bpf_perf_event_data *ctx, _
 	/* The thread control block lies above a thread's stack, behind its thread-local storage. The
 	 * main thread's is elsewhere: its stack begins where the kernel put it. */
 	base = task->thread.fsbase;
-	if (base - r.sp >= task->mm->start_stack - r.sp) {
+	if (base - sp >= task->mm->start_stack - sp) {
 		base = task->mm->start_stack;
 		near_base = JP_NEAR_STACK_START;
 	}
-	jp_walk_begin(w, tgid, &r, base, near_base);
+	w->leaf_registers.pc = pc;
+	w->leaf_registers.sp = sp;
+	w->leaf_registers.fp = fp;
+	w->leaf_registers.rdi = rdi;
+	w->leaf_registers.r13 = r13;
+	jp_walk_begin(w, tgid, tid, base, near_base);
 	jp_walk_all(w);
 	return jp_send_user_stack(w, number);
 }
@@ -239,7 +248,7 @@ int jp_on_sample(struct bpf_perf_event_data *ctx)
 	sample.tid = ids.pid;
 	sample.time_ns = bpf_ktime_get_ns();
 	if (jp_take_kernel_stack(ctx, &sample.kernel_stack) ||
-	    jp_take_user_stack(ctx, ids.tgid, &sample.user_stack) ||
+	    jp_take_user_stack(ctx, ids.tgid, ids.pid, &sample.user_stack) ||
 	    bpf_ringbuf_output(&jp_ring, &sample, sizeof(sample), BPF_RB_NO_WAKEUP))
 		counters->samples_lost++;
 	return 0;

@@ -258,6 +258,9 @@ uint32_t Pipeline::ResolveFrame(const RawFrame& frame, Pid pid, UserStack& stack
       return frames_.InternFrame(builtin);
     }
     case RawFrame::Kind::kUnresolved:
+      if (frame.detail == JP_SKIPPED) {
+        return NamedFrame({.name = "[native frames skipped]"}, PendingFrame::Kind::kUnknown);
+      }
       OnUnresolved(frame, pid);
       break;
     case RawFrame::Kind::kNative:
@@ -292,12 +295,21 @@ void Pipeline::Resolve(UserStack& stack) {
   stack.incomplete = false;
   bool truncated = stack.event.end != WalkEnd::kRoot && stack.event.end != WalkEnd::kNoUserStack;
   bool near_base = stack.event.end == WalkEnd::kNearBase;
-  for (const RawFrame& frame : stack.event.frames) {
+  const std::vector<RawFrame>& frames = stack.event.frames;
+  for (auto it = frames.begin(); it != frames.end(); ++it) {
     bool plausible;
-    const uint32_t id = ResolveFrame(frame, pid, stack, plausible);
+    const uint32_t id = ResolveFrame(*it, pid, stack, plausible);
     // An address that lies in no code is not a return address: what the walk followed there was not
     // a frame pointer, and what it found behind is no stack.
-    if (!plausible && frame.is_return_address) {
+    if (!plausible && it->is_return_address) {
+      // Unless a runtime knew where its frames go on.
+      auto resumed = std::find_if(it, frames.end(), [](const RawFrame& frame) {
+        return frame.kind == RawFrame::Kind::kUnresolved && frame.detail == JP_SKIPPED;
+      });
+      if (resumed != frames.end()) {
+        it = std::prev(resumed);
+        continue;
+      }
       truncated = true;
       near_base = false;
       break;

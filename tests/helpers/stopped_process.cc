@@ -56,8 +56,13 @@ absl::StatusOr<StoppedThread> StoppedThread::Stop(Tid tid) {
   }
   user_regs_struct regs;
   if (::ptrace(PTRACE_GETREGS, tid, 0, &regs) != 0) return ErrnoStatus(errno, "PTRACE_GETREGS");
-  thread.registers_ = {
-      .pc = regs.rip, .sp = regs.rsp, .fp = regs.rbp, .rdi = regs.rdi, .stack_base = StackBase(tid)};
+  thread.registers_ = {.pc = regs.rip,
+                       .sp = regs.rsp,
+                       .fp = regs.rbp,
+                       .rdi = regs.rdi,
+                       .r13 = regs.r13,
+                       .tid = tid,
+                       .stack_base = StackBase(tid)};
   return thread;
 }
 

@@ -43,6 +43,8 @@ jp_v8_layout V8LayoutOfNode(int major) {
     l.first_nonstring_type = 128;
     l.frame_bytecode_offset = -40;
     l.frame_builtin_exit = kV8BuiltinExit;
+    l.isolate_exit_frame = kV8ExitSlot;
+    l.isolate_fast_call = kV8FastCallSlot;
     l.function_shared = n.function_shared;
     l.shared_data = n.shared_data;
     l.shared_data_2 = n.shared_data_2;

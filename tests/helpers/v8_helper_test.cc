@@ -55,7 +55,9 @@ class V8HelperTest : public testing::TestWithParam<int> {
           texts.push_back("builtin");
           break;
         case RawFrame::Kind::kUnresolved:
-          texts.push_back(frame.detail == JP_UNREADABLE ? "unreadable" : "corrupt");
+          texts.push_back(frame.detail == JP_UNREADABLE ? "unreadable"
+                          : frame.detail == JP_SKIPPED  ? "skipped"
+                                                        : "corrupt");
           break;
         case RawFrame::Kind::kRuntime:
           texts.push_back(names_[frame.symbol].name);
@@ -730,6 +732,91 @@ TEST_P(V8LeafTest, BuiltinThatMakesItsFrameHasNoFunctionYet) {
   EXPECT_THAT(Walk(r), ElementsAre("builtin", "caller", "native"));
 }
 
+// --- Native code that cannot be walked ----------------------------------------------------------------
+
+class V8ResumeTest : public V8HelperTest {
+ protected:
+  V8ResumeTest() {
+    heap_.memory().Zero({{kRoot - 256}, {kRoot + 1024}});
+    // A sample in V8's code told where the isolate is.
+    V8Stack earlier(heap_);
+    earlier.Js(kJitPc, Named(heap_.OneByte("earlier")));
+    Registers r = earlier.registers();
+    r.r13 = kRoot;
+    EXPECT_THAT(Walk(r), ElementsAre("earlier"));
+  }
+  // The leaf of `stack`, its frame pointer used for something else.
+  Registers Cut(const V8Stack& stack) {
+    Registers r = stack.registers();
+    r.pc = kNativePc;
+    r.fp = 1;
+    return r;
+  }
+  void SetIsolate(int slot, uint64_t word) { heap_.memory().PutValue(Address{kRoot + slot}, word); }
+
+  static constexpr uint64_t kRoot = 0x3000'0000'0000;
+};
+
+INSTANTIATE_TEST_SUITE_P(Node, V8ResumeTest, testing::Values(18, 22, 24),
+                         [](const auto& node) { return absl::StrCat(node.param); });
+
+TEST_P(V8ResumeTest, WalkGoesOnAtTheExitFrame) {
+  V8Stack stack(heap_);
+  stack.Native(kNativePc).Js(kJitPc, Named(heap_.OneByte("caller"))).Typed(kBlobPc, 3);
+  const Registers r = Cut(stack);
+  EXPECT_THAT(Walk(r), ElementsAre("native"));  // none was left
+  SetIsolate(kV8ExitSlot, stack.registers().fp);
+  EXPECT_THAT(Walk(r), ElementsAre("native", "skipped", "caller", "native"));
+  EXPECT_EQ(last_.stack.end, WalkEnd::kRoot);
+  EXPECT_EQ(last_.unreadable + last_.corrupt, 0u);
+}
+
+TEST_P(V8ResumeTest, CallWithoutAnExitFrameGoesOnAtItsCaller) {
+  V8Stack stack(heap_);
+  stack.Native(kNativePc).Js(kJitPc, Named(heap_.OneByte("caller")));
+  for (int beside : {-8, 8}) {
+    SetIsolate(kV8FastCallSlot - 8, 0);
+    SetIsolate(kV8FastCallSlot + 8, 0);
+    SetIsolate(kV8FastCallSlot, stack.registers().fp);
+    SetIsolate(kV8FastCallSlot + beside, kJitPc + 0x20);
+    EXPECT_THAT(Walk(Cut(stack)), ElementsAre("native", "skipped", "caller", "native"));
+    EXPECT_EQ(last_.stack.frames.at(2).address, kJitPc + 0x20);
+  }
+}
+
+TEST_P(V8ResumeTest, EntryFrameLeadsToTheExitFrameBeforeIt) {
+  V8Stack stack(heap_);
+  stack.Native(kNativePc).Js(kJitPc, Named(heap_.OneByte("outer"))).Typed(kBlobPc, 3);
+  const uint64_t outer_exit = stack.registers().fp;
+  stack.Native(kNativePc).Typed(kBlobPc, 1);
+  const uint64_t entry = stack.registers().fp;
+  stack.Js(kJitPc, Named(heap_.OneByte("inner")));
+  heap_.memory().PutValue(Address{entry - 64}, outer_exit);
+  heap_.memory().PutValue(Address{entry}, uint64_t{1});  // the native code's own use
+  const std::vector<std::string> whole = {"inner", "native", "skipped", "outer", "native"};
+  EXPECT_EQ(Walk(stack), whole);
+  heap_.memory().PutValue(Address{entry - 64}, uint64_t{0});
+  EXPECT_THAT(Walk(stack), ElementsAre("inner", "native"));
+}
+
+TEST_P(V8ResumeTest, FrameThatIsNotOnThisStackIsNotTaken) {
+  V8Stack stack(heap_);
+  stack.Native(kNativePc).Js(kJitPc, Named(heap_.OneByte("caller"))).Typed(kBlobPc, 3);
+  const Registers r = Cut(stack);
+  const uint64_t frame = stack.registers().fp;
+  V8Stack native(heap_);
+  native.Native(kNativePc).Native(kNativePc).Native(kNativePc);
+  for (uint64_t other : {uint64_t{8}, frame + 4, r.sp - 64, r.stack_base + 64, ~uint64_t{7},
+                         kRoot /* V8's heap */}) {
+    SetIsolate(kV8ExitSlot, other);
+    EXPECT_THAT(Walk(r), ElementsAre("native")) << other;
+  }
+  // Its caller is no code of V8's.
+  SetIsolate(kV8ExitSlot, frame);
+  heap_.memory().PutValue(Address{frame + 8}, kNativePc);
+  EXPECT_THAT(Walk(r), ElementsAre("native"));
+}
+
 // --- The walk ------------------------------------------------------------------------------------------
 
 TEST_P(V8HelperTest, WalkStopsAtTheDepthLimit) {
@@ -746,7 +833,7 @@ TEST_P(V8HelperTest, WalkOfFramesThatAreLeftOutIsBoundedToo) {
   for (int i = 0; i < 1500; ++i) stack.Typed(kBlobPc, 1);
   EXPECT_EQ(Walk(stack).size(), 1u);
   EXPECT_EQ(last_.stack.end, WalkEnd::kDepthLimit);
-  EXPECT_LE(reads_, 2u * JP_MAX_FRAMES);
+  EXPECT_LE(reads_, 3u * JP_MAX_FRAMES);
 }
 
 TEST_P(V8HelperTest, FramePointerThatIsNoneEndsTheWalk) {
