@@ -115,10 +115,6 @@ class V8Heap {
   absl::flat_hash_map<uint16_t, uint64_t> maps_;
 };
 
-inline constexpr int kV8BuiltinExit = 41;  // frame type
-inline constexpr int kV8ExitSlot = 0x100;  // from r13
-inline constexpr int kV8FastCallSlot = 0x40;
-
 // Addresses of code, in the ranges of V8Stack::process().
 inline constexpr uint64_t kBlobPc = 0x1400'0100;    // an embedded builtin
 inline constexpr uint64_t kJitPc = 0x7e00'0000'0100;  // compiled code

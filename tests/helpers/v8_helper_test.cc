@@ -305,7 +305,7 @@ TEST_P(V8HelperTest, BuiltinsAreRecognisedByTheirNumber) {
 TEST_P(V8HelperTest, BuiltinOfCppIsNamedFromItsExitFrame) {
   V8Stack stack(heap_);
   stack.Js(kJitPc, Named(heap_.OneByte("main")))
-      .Typed(kBlobPc, kV8BuiltinExit)
+      .Typed(kBlobPc, heap_.layout().frame_builtin_exit)
       .Native(kNativePc);
   const uint64_t exit_frame = stack.registers().fp + 128;
   const auto set_argument = [&](uint64_t function) {
@@ -737,7 +737,7 @@ TEST_P(V8LeafTest, BuiltinThatMakesItsFrameHasNoFunctionYet) {
 class V8ResumeTest : public V8HelperTest {
  protected:
   V8ResumeTest() {
-    heap_.memory().Zero({{kRoot - 256}, {kRoot + 1024}});
+    heap_.memory().Zero({{kRoot - 0x1000}, {kRoot + 0x8000}});
     // A sample in V8's code told where the isolate is.
     V8Stack earlier(heap_);
     earlier.Js(kJitPc, Named(heap_.OneByte("earlier")));
@@ -765,7 +765,7 @@ TEST_P(V8ResumeTest, WalkGoesOnAtTheExitFrame) {
   stack.Native(kNativePc).Js(kJitPc, Named(heap_.OneByte("caller"))).Typed(kBlobPc, 3);
   const Registers r = Cut(stack);
   EXPECT_THAT(Walk(r), ElementsAre("native"));  // none was left
-  SetIsolate(kV8ExitSlot, stack.registers().fp);
+  SetIsolate(heap_.layout().isolate_exit_frame, stack.registers().fp);
   EXPECT_THAT(Walk(r), ElementsAre("native", "skipped", "caller", "native"));
   EXPECT_EQ(last_.stack.end, WalkEnd::kRoot);
   EXPECT_EQ(last_.unreadable + last_.corrupt, 0u);
@@ -775,10 +775,10 @@ TEST_P(V8ResumeTest, CallWithoutAnExitFrameGoesOnAtItsCaller) {
   V8Stack stack(heap_);
   stack.Native(kNativePc).Js(kJitPc, Named(heap_.OneByte("caller")));
   for (int beside : {-8, 8}) {
-    SetIsolate(kV8FastCallSlot - 8, 0);
-    SetIsolate(kV8FastCallSlot + 8, 0);
-    SetIsolate(kV8FastCallSlot, stack.registers().fp);
-    SetIsolate(kV8FastCallSlot + beside, kJitPc + 0x20);
+    SetIsolate(heap_.layout().isolate_fast_call - 8, 0);
+    SetIsolate(heap_.layout().isolate_fast_call + 8, 0);
+    SetIsolate(heap_.layout().isolate_fast_call, stack.registers().fp);
+    SetIsolate(heap_.layout().isolate_fast_call + beside, kJitPc + 0x20);
     EXPECT_THAT(Walk(Cut(stack)), ElementsAre("native", "skipped", "caller", "native"));
     EXPECT_EQ(last_.stack.frames.at(2).address, kJitPc + 0x20);
   }
@@ -808,11 +808,11 @@ TEST_P(V8ResumeTest, FrameThatIsNotOnThisStackIsNotTaken) {
   native.Native(kNativePc).Native(kNativePc).Native(kNativePc);
   for (uint64_t other : {uint64_t{8}, frame + 4, r.sp - 64, r.stack_base + 64, ~uint64_t{7},
                          kRoot /* V8's heap */}) {
-    SetIsolate(kV8ExitSlot, other);
+    SetIsolate(heap_.layout().isolate_exit_frame, other);
     EXPECT_THAT(Walk(r), ElementsAre("native")) << other;
   }
   // Its caller is no code of V8's.
-  SetIsolate(kV8ExitSlot, frame);
+  SetIsolate(heap_.layout().isolate_exit_frame, frame);
   heap_.memory().PutValue(Address{frame + 8}, kNativePc);
   EXPECT_THAT(Walk(r), ElementsAre("native"));
 }

@@ -302,6 +302,17 @@ TEST_F(PipelineTest, AddressInNoCodeEndsTheStackThere) {
   EXPECT_THAT(FinishedStacks(), ElementsAre("[truncated];main;work"));
 }
 
+TEST_F(PipelineTest, WhereTheRuntimeResumedTheStackGoesOn) {
+  using Kind = RawFrame::Kind;
+  Map(kApp, 1, "/bin/app");
+  RuntimeStack(1, {{.address = kApp + 0x210},
+                   {.address = 0x1234'5678},  // what the cut walk took for a frame
+                   {.kind = Kind::kUnresolved, .detail = JP_SKIPPED},
+                   {.address = kApp + 0x110}});
+  Sample(1);
+  EXPECT_THAT(FinishedStacks(), ElementsAre("main;[native frames skipped];work"));
+}
+
 TEST_F(PipelineTest, StackAtTheDepthLimitIsCounted) {
   Map(kApp, 1, "/bin/app");
   Stack(1, {kApp + 0x210, kApp + 0x110}, WalkEnd::kDepthLimit);
