@@ -122,6 +122,7 @@ class ForgedV8 {
         {"v8dbg_type_ScopeInfo__SCOPE_INFO_TYPE", 261},
         {"v8dbg_type_Script__SCRIPT_TYPE", 167},
         {"v8dbg_FirstNonstringType", 128},
+        {"v8dbg_frametype_BuiltinExitFrame", 25},
         {"v8dbg_class_Map__instance_type__uint16_t", 12},
         {"v8dbg_class_JSFunction__shared__SharedFunctionInfo", 24},
         {"v8dbg_class_SharedFunctionInfo__function_data__Object", 8},
