@@ -19,6 +19,10 @@ class LayoutSink {
   virtual bool SetLayout(uint32_t index, std::span<const std::byte> layout) = 0;
   virtual bool SetProcess(Pid pid, const jp_process& process) = 0;
   virtual void RemoveProcess(Pid pid) = 0;
+  // The names, or the stacks, that were handed out by number: samples that begin after the call
+  // refer to new numbers only. A sink that gives no numbers has nothing to forget.
+  virtual void ForgetSymbols() {}
+  virtual void ForgetStacks() {}
 };
 
 }  // namespace jprof

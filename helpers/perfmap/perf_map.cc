@@ -328,6 +328,10 @@ const char* PerfMap::Keep(absl::string_view name) {
   return copy;
 }
 
+size_t PerfMap::memory_bytes() const {
+  return blocks_.size() * kBlockBytes + entries_.size() * (sizeof(uint64_t) + sizeof(Entry));
+}
+
 std::optional<absl::string_view> PerfMap::Find(Address address) const {
   auto after = entries_.upper_bound(address.value);
   if (after == entries_.begin()) return std::nullopt;

@@ -78,6 +78,7 @@ class PerfMap {
   bool exhausted() const { return exhausted_; }
 
   size_t size() const { return entries_.size(); }
+  size_t memory_bytes() const;  // about
   const std::string& name() const { return name_; }
 
   static constexpr size_t kMaxNameBytes = 4096;

@@ -42,6 +42,19 @@ bool ReadStruct(std::span<const uint8_t> bytes, T& out) {
   return true;
 }
 
+// Deletes all that was in the map at the call.
+void Clear(const bpf_map* map) {
+  const int fd = bpf_map__fd(map);
+  std::vector<std::byte> key(bpf_map__key_size(map)), next(key.size());
+  bool more = bpf_map_get_next_key(fd, nullptr, next.data()) == 0;
+  // Others come meanwhile, and when `key` was evicted the iteration begins anew: so it is bounded.
+  for (uint64_t left = 4 * uint64_t{bpf_map__max_entries(map)}; more && left > 0; --left) {
+    key.swap(next);
+    more = bpf_map_get_next_key(fd, key.data(), next.data()) == 0;
+    bpf_map_delete_elem(fd, key.data());
+  }
+}
+
 absl::StatusOr<Event> ParseStack(std::span<const uint8_t> bytes) {
   jp_stack head;
   if (!ReadStruct(bytes, head) || head.depth > JP_MAX_FRAMES || head.end >= kWalkEndCount ||
@@ -126,7 +139,10 @@ absl::StatusOr<std::unique_ptr<BpfSampler>> BpfSampler::Load(absl::string_view o
   bpf_map* config_map = bpf_object__find_map_by_name(o, ".rodata.jp_config");
   bpf_map* ring_map = bpf_object__find_map_by_name(o, "jp_ring");
   bpf_program* program = bpf_object__find_program_by_name(o, "jp_on_sample");
+  sampler->symbols_ = bpf_object__find_map_by_name(o, "jp_symbols");
+  sampler->stacks_ = bpf_object__find_map_by_name(o, "jp_stacks");
   if (config_map == nullptr || ring_map == nullptr || program == nullptr ||
+      sampler->symbols_ == nullptr || sampler->stacks_ == nullptr ||
       bpf_map__set_initial_value(config_map, &config, sizeof(config)) != 0 ||
       bpf_map__set_max_entries(ring_map, options.ring_bytes) != 0) {
     return absl::InternalError("the BPF object is not the one that jprof was built with");
@@ -212,6 +228,9 @@ bool BpfSampler::SetProcess(Pid pid, const jp_process& process) {
   uint32_t key = static_cast<uint32_t>(pid);
   return bpf_map_update_elem(processes_fd_, &key, &process, BPF_ANY) == 0;
 }
+
+void BpfSampler::ForgetSymbols() { Clear(symbols_); }
+void BpfSampler::ForgetStacks() { Clear(stacks_); }
 
 void BpfSampler::RemoveProcess(Pid pid) {
   uint32_t key = static_cast<uint32_t>(pid);

@@ -19,6 +19,7 @@
 #include "profiler/core/event.h"
 #include "profiler/core/unique_fd.h"
 
+struct bpf_map;
 struct bpf_object;
 struct ring_buffer;
 
@@ -54,6 +55,8 @@ class BpfSampler : public LayoutSink {
   bool SetLayout(uint32_t index, std::span<const std::byte> layout) override;
   bool SetProcess(Pid pid, const jp_process& process) override;
   void RemoveProcess(Pid pid) override;
+  void ForgetSymbols() override;
+  void ForgetStacks() override;
 
  private:
   BpfSampler() = default;
@@ -71,6 +74,8 @@ class BpfSampler : public LayoutSink {
   int processes_fd_ = -1;
   int layouts_fd_ = -1;
   int counters_fd_ = -1;
+  bpf_map* symbols_ = nullptr;
+  bpf_map* stacks_ = nullptr;
 };
 
 // Decodes one record of the ring. DataLoss: not a record of the kernel half.

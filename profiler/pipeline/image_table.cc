@@ -14,29 +14,47 @@ uint32_t ImageTable::Find(const FileIdentity& file, const std::string& path) con
   return it == by_name_.end() ? kNone : it->second;
 }
 
+bool ImageTable::Pin(PinnedImage& image, const MapEvent& map) {
+  absl::StatusOr<UniqueFd> file = opener_(map);
+  if (!file.ok()) {
+    image.unopened_by = map.pid;
+    return false;
+  }
+  image.file = *std::move(file);
+  ++pinned_;
+  return true;
+}
+
 uint32_t ImageTable::Add(const MapEvent& map) {
-  const uint32_t next = static_cast<uint32_t>(images_.size());
-  const uint32_t id = map.file.valid() ? by_file_.try_emplace(map.file, next).first->second
-                                       : by_name_.try_emplace(map.path, next).first->second;
+  uint32_t id = Find(map.file, map.path);
   const uint64_t base = map.range.begin.value - map.offset.value;
-  if (id == next) {
-    PinnedImage image{map.path, UniqueFd(), base, map.range.end.value};
-    absl::StatusOr<UniqueFd> file = opener_(map);
-    if (file.ok()) {
-      image.file = *std::move(file);
-    } else if (map.file.valid()) {
+  if (id == kNone) {
+    if (images_.size() >= kMaxImages) return kNone;
+    id = static_cast<uint32_t>(images_.size());
+    if (map.file.valid()) {
+      by_file_[map.file] = id;
+    } else {
+      by_name_[map.path] = id;
+    }
+    PinnedImage image{map.path, UniqueFd(), base, map.range.end.value, 0};
+    if (pinned_ >= max_pinned_) {
+      ++over_limit_;
+    } else if (!Pin(image, map) && map.file.valid()) {
       ++unopened_;
     }
     images_.push_back(std::move(image));
-  } else if (!images_[id].file.valid() && map.file.valid()) {
+    return id;
+  }
+  PinnedImage& image = images_[id];
+  if (map.file.valid() && image.unopened_by != 0 && image.unopened_by != map.pid &&
+      pinned_ < max_pinned_) {
     // The process that had it first was gone too soon; this one may let us open it.
-    absl::StatusOr<UniqueFd> file = opener_(map);
-    if (file.ok()) {
-      images_[id].file = *std::move(file);
+    if (Pin(image, map)) {
+      image.unopened_by = 0;
       --unopened_;
     }
-  } else if (images_[id].base == base) {
-    images_[id].limit = std::max(images_[id].limit, map.range.end.value);
+  } else if (image.base == base) {
+    image.limit = std::max(image.limit, map.range.end.value);
   }
   return id;
 }

@@ -1,5 +1,9 @@
 // The files that frames lie in: interned by identity, pinned (opened) when first seen, so that they
 // can still be read when the process is gone and the path leads elsewhere.
+//
+// Each pinned file costs a descriptor until the end, and descriptors are what everything else is
+// read with too: beyond `max_pinned` files are not opened, and counted. Frames in them are shown by
+// file and offset.
 #pragma once
 
 #include <cstdint>
@@ -20,16 +24,19 @@ struct PinnedImage {
   UniqueFd file;       // invalid when it could not be opened
   uint64_t base = 0;   // address of file offset 0 by the first mapping seen
   uint64_t limit = 0;  // end of that mapping, or of a later one of the same base
+  Pid unopened_by = 0;  // the process that gave no access to it last
 };
 
 class ImageTable {
  public:
   using Opener = std::function<absl::StatusOr<UniqueFd>(const MapEvent&)>;
-  explicit ImageTable(Opener opener) : opener_(std::move(opener)) {}
+  ImageTable(Opener opener, size_t max_pinned)
+      : opener_(std::move(opener)), max_pinned_(max_pinned) {}
 
-  // The image of a mapping; pins it at first sight.
+  // The image of a mapping; pins it at first sight. kNone: there are kMaxImages already.
   uint32_t Add(const MapEvent& map);
 
+  static constexpr size_t kMaxImages = 1 << 18;
   static constexpr uint32_t kNone = UINT32_MAX;
   // kNone: not added yet. Without a file, images are known by name.
   uint32_t Find(const FileIdentity& file, const std::string& path) const;
@@ -37,13 +44,20 @@ class ImageTable {
   const std::vector<PinnedImage>& images() const { return images_; }
   std::vector<PinnedImage>& images() { return images_; }
   uint64_t unopened() const { return unopened_; }
+  uint64_t over_limit() const { return over_limit_; }
 
  private:
+  // False: it could not be opened, or may not.
+  bool Pin(PinnedImage& image, const MapEvent& map);
+
   Opener opener_;
+  size_t max_pinned_;
+  size_t pinned_ = 0;
   std::vector<PinnedImage> images_;
   absl::flat_hash_map<FileIdentity, uint32_t> by_file_;
   absl::flat_hash_map<std::string, uint32_t> by_name_;  // "[vdso]": no file
   uint64_t unopened_ = 0;
+  uint64_t over_limit_ = 0;
 };
 
 }  // namespace jprof

@@ -19,6 +19,17 @@ constexpr uint64_t kRetryPerfMapAfterNs = 1'000'000'000;
 constexpr uint64_t kUpdatePerfMapAfterNs = 50'000'000;
 constexpr uint32_t kMinCorruptToReject = 64;
 
+// Longer than a sample takes, and than its record is under way.
+constexpr uint64_t kForgetStepNs = 1'000'000'000;
+
+// With what keeping one takes besides.
+size_t BytesOf(const StackEvent& stack) {
+  return 256 + stack.frames.size() * sizeof(stack.frames[0]);
+}
+size_t BytesOf(const std::vector<uint64_t>& addresses) {
+  return 64 + addresses.size() * sizeof(addresses[0]);
+}
+
 MapEvent ToMapEvent(Pid pid, uint64_t time_ns, const ProcMapping& m) {
   // Anonymous code has one name in events, whatever the target calls it.
   const bool anonymous = !m.file.valid() && m.path != "[vdso]" && m.path != "[vsyscall]";
@@ -31,7 +42,9 @@ Pipeline::Pipeline(PipelineOptions options, const RuntimeSet& runtimes, LayoutSi
                    PipelineWorld world)
     : options_(options),
       world_(std::move(world)),
-      images_([this](const MapEvent& map) { return world_.open_file(map); }),
+      sink_(sink),
+      images_([this](const MapEvent& map) { return world_.open_file(map); },
+              options.max_pinned_files),
       runtimes_(runtimes, sink,
                 {.open_image = [this](const MapEvent& map) -> absl::StatusOr<ElfFile> {
                    absl::StatusOr<UniqueFd> file = world_.open_file(map);
@@ -49,8 +62,12 @@ void Pipeline::Handle(Event event) {
   if (auto* sample = std::get_if<SampleEvent>(&event)) {
     OnSample(*sample);
   } else if (auto* stack = std::get_if<StackEvent>(&event)) {
+    OnNumber(stack->number);
+    stack_bytes_ += BytesOf(*stack);
     user_stacks_[stack->number] = UserStack{.event = std::move(*stack)};
   } else if (auto* kernel = std::get_if<KernelStackEvent>(&event)) {
+    OnNumber(kernel->number);
+    stack_bytes_ += BytesOf(kernel->addresses);
     kernel_stacks_[kernel->number] = std::move(kernel->addresses);
     kernel_names_.Begin();
   } else if (auto* symbol = std::get_if<SymbolEvent>(&event)) {
@@ -94,7 +111,49 @@ void Pipeline::OnMap(const MapEvent& map) {
   if (options_.use_helpers) runtimes_.OnMap(map);
 }
 
+// Numbers only grow, and begin anew after 2^32 of them.
+void Pipeline::OnNumber(uint32_t number) {
+  if (static_cast<int32_t>(number - last_number_) > 0) last_number_ = number;
+}
+
+void Pipeline::ForgetNumbered() {
+  if (last_time_ns_ < forget_next_ns_) return;
+  switch (forgetting_) {
+    case Forgetting::kNo:
+      if (stack_bytes_ <= options_.max_stack_bytes &&
+          symbol_names_.size() <= options_.max_symbols) {
+        return;
+      }
+      forget_up_to_ = last_number_;
+      forgetting_ = Forgetting::kDecided;
+      break;
+    case Forgetting::kDecided:
+      sink_.ForgetSymbols();
+      forgetting_ = Forgetting::kSymbolsForgotten;
+      break;
+    case Forgetting::kSymbolsForgotten:
+      sink_.ForgetStacks();
+      forgetting_ = Forgetting::kStacksForgotten;
+      break;
+    case Forgetting::kStacksForgotten: {
+      auto old = [this](const auto& entry) {
+        return static_cast<int32_t>(entry.first - forget_up_to_) <= 0;
+      };
+      absl::erase_if(symbol_names_, old);
+      absl::erase_if(user_stacks_, old);
+      absl::erase_if(kernel_stacks_, old);
+      stack_bytes_ = 0;
+      for (const auto& [number, stack] : user_stacks_) stack_bytes_ += BytesOf(stack.event);
+      for (const auto& [number, addresses] : kernel_stacks_) stack_bytes_ += BytesOf(addresses);
+      forgetting_ = Forgetting::kNo;
+      break;
+    }
+  }
+  forget_next_ns_ = world_.now() + kForgetStepNs;
+}
+
 void Pipeline::OnSymbol(const SymbolEvent& symbol) {
+  OnNumber(symbol.number);
   RuntimeInstance* instance = runtimes_.Instance(symbol.pid, symbol.runtime);
   absl::StatusOr<FrameName> described = absl::NotFoundError("no runtime");
   if (instance != nullptr) described = instance->Describe(symbol.record);
@@ -162,7 +221,7 @@ PerfMap* Pipeline::FindPerfMap(Pid pid) {
   }
   PerfMapState& state = it->second;
   const uint64_t now = std::max<uint64_t>(last_time_ns_, 1);
-  if (!state.map && (state.tried_at_ns == 0 || now >= state.tried_at_ns + kRetryPerfMapAfterNs)) {
+  if (!state.map && !state.given_up && (state.tried_at_ns == 0 || now >= state.tried_at_ns + kRetryPerfMapAfterNs)) {
     state.tried_at_ns = now;
     absl::StatusOr<PerfMap> map = world_.open_perf_map(pid);
     if (map.ok()) state.map = *std::move(map);
@@ -183,6 +242,18 @@ PerfMap* Pipeline::FindPerfMap(Pid pid) {
     } else {
       state.trouble.clear();
     }
+    perf_map_bytes_ -= state.bytes;
+    state.bytes = state.map->memory_bytes();
+    perf_map_bytes_ += state.bytes;
+    if (perf_map_bytes_ > options_.max_perf_map_bytes) {
+      // Not read any further it would name new code by what lay there before.
+      perf_map_bytes_ -= std::exchange(state.bytes, 0);
+      state.trouble = absl::StrCat(state.map->name(), ": all perf maps together exceed ",
+                                   options_.max_perf_map_bytes >> 20, " MB; its names are not used");
+      state.map.reset();
+      state.given_up = true;
+      return nullptr;
+    }
   }
   return &*state.map;
 }
@@ -193,6 +264,7 @@ void Pipeline::ForgetPerfMap(Pid pid) {
   if (!it->second.trouble.empty() && perf_map_troubles_.size() < kMaxPerfMapTroubles) {
     perf_map_troubles_.push_back(std::move(it->second.trouble));
   }
+  perf_map_bytes_ -= it->second.bytes;
   perf_maps_.erase(it);
 }
 
@@ -219,6 +291,9 @@ uint32_t Pipeline::NativeFrame(const RawFrame& frame, Pid pid, UserStack& stack,
     if (image == ImageTable::kNone) {
       image = images_.Add(
           MapEvent{0, pid, mapping->range, mapping->offset, mapping->file, mapping->path});
+      if (image == ImageTable::kNone) {
+        return NamedFrame({.name = "[unknown]"}, PendingFrame::Kind::kUnknown);
+      }
     }
     return frames_.InternFrame({.kind = PendingFrame::Kind::kImage,
                                 .index = image,
@@ -292,6 +367,7 @@ void Pipeline::Resolve(UserStack& stack) {
   std::vector<uint32_t> resolved;
   resolved.reserve(stack.event.frames.size() + 1);
   stack.uses_perf_map = false;
+  stack.perf_map_generation = 0;
   stack.incomplete = false;
   bool truncated = stack.event.end != WalkEnd::kRoot && stack.event.end != WalkEnd::kNoUserStack;
   bool near_base = stack.event.end == WalkEnd::kNearBase;
@@ -341,6 +417,7 @@ bool Pipeline::MayBeCompleted(const UserStack& stack) const {
 void Pipeline::OnSample(const SampleEvent& sample) {
   ++accounting_.taken;
   last_time_ns_ = std::max(last_time_ns_, sample.time_ns);
+  ForgetNumbered();
   uint32_t node = FrameTable::kNoStack;
   WalkEnd end = WalkEnd::kNoUserStack;
   if (sample.user_stack != 0) {
@@ -357,6 +434,9 @@ void Pipeline::OnSample(const SampleEvent& sample) {
     if (!stale && stack.uses_perf_map) {
       if (PerfMap* map = FindPerfMap(sample.pid)) {
         stale = map->generation() != stack.perf_map_generation;
+      } else {
+        auto found = perf_maps_.find(sample.pid);
+        stale = found != perf_maps_.end() && found->second.given_up && stack.perf_map_generation != 0;
       }
     }
     if (stale) Resolve(stack);

@@ -6,6 +6,12 @@
 //   Stack, KernelStack, Symbol --> kept by number until a sample refers to them
 //   Sample --> frames of its stack --> (image, file offset) or a runtime's name --> kept
 //   Finish(): each image's offsets are named, once; the profile is built.
+//
+// Stacks and names that came by number are kept as long as the kernel half may refer to them, which
+// only it knows. So when they have become many it is told to forget its numbers, names first, since
+// its stacks refer to them; a second after each step, by the time of the samples, all that began
+// before is over, and in the end what had an old number can go. A stack that is met again comes
+// again. (To drop the least used ones would be a guess at what the kernel's caches still hold.)
 #pragma once
 
 #include <array>
@@ -50,6 +56,13 @@ struct PipelineOptions {
   bool use_helpers = true;  // false: JIT code is named by perf maps alone
   int64_t period_ns = 0;    // of CPU time, between two samples
   int symbol_threads = 2;
+  // Beyond these numbered things are forgotten,
+  size_t max_stack_bytes = size_t{128} << 20;
+  size_t max_symbols = 1 << 20;
+  // a perf map that is read is given up,
+  size_t max_perf_map_bytes = size_t{512} << 20;  // of all together
+  // and files are not kept open.
+  size_t max_pinned_files = SIZE_MAX;
 };
 
 // What only the source knows, at the end.
@@ -80,6 +93,11 @@ class Pipeline {
   const RuntimeTable& runtimes() const { return runtimes_; }
   const Accounting& accounting() const { return accounting_; }
   uint64_t unopened_images() const { return images_.unopened(); }
+  uint64_t images_over_limit() const { return images_.over_limit(); }
+  // What is kept by number now.
+  size_t numbered() const {
+    return user_stacks_.size() + kernel_stacks_.size() + symbol_names_.size();
+  }
   // Records of functions that nothing could be read from.
   uint64_t symbols_dropped() const { return symbols_dropped_; }
 
@@ -121,8 +139,14 @@ class Pipeline {
     std::optional<PerfMap> map;
     uint64_t tried_at_ns = 0;    // 0: never
     uint64_t updated_at_ns = 0;  // 0: never
+    size_t bytes = 0;            // of map, as counted in perf_map_bytes_
+    bool given_up = false;
     std::string trouble;         // "" for none
   };
+  // What is kept by number can be forgotten in these steps.
+  enum class Forgetting { kNo, kDecided, kSymbolsForgotten, kStacksForgotten };
+  void OnNumber(uint32_t number);
+  void ForgetNumbered();
   void OnSample(const SampleEvent& sample);
   void OnMap(const MapEvent& map);
   // The process is gone, or its address space is.
@@ -143,6 +167,7 @@ class Pipeline {
 
   const PipelineOptions options_;
   PipelineWorld world_;
+  LayoutSink& sink_;
   ImageTable images_;
   ProcessTable processes_;
   RuntimeTable runtimes_;
@@ -151,7 +176,13 @@ class Pipeline {
   absl::flat_hash_map<uint32_t, UserStack> user_stacks_;
   absl::flat_hash_map<uint32_t, std::vector<uint64_t>> kernel_stacks_;
   absl::flat_hash_map<uint32_t, uint32_t> symbol_names_;  // number -> name in frames_
+  size_t stack_bytes_ = 0;    // of both kinds of stacks
+  uint32_t last_number_ = 0;  // that arrived
+  Forgetting forgetting_ = Forgetting::kNo;
+  uint32_t forget_up_to_ = 0;
+  uint64_t forget_next_ns_ = 0;  // the next step may be taken when samples are that late
   absl::flat_hash_map<Pid, PerfMapState> perf_maps_;
+  size_t perf_map_bytes_ = 0;
   std::vector<std::string> perf_map_troubles_;  // of processes that are gone
   absl::flat_hash_map<Pid, HelperAnswers> helper_answers_;
   absl::flat_hash_map<Pid, uint64_t> maps_reread_at_;

@@ -48,6 +48,14 @@ int64_t UnixNow() {
   return int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec;
 }
 
+// The rest is for perf maps, two descriptors each, and for what is read in passing.
+size_t MaxPinnedFiles() {
+  constexpr size_t kForOthers = 768;
+  rlimit limit = {};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  return limit.rlim_cur - std::min<size_t>(kForOthers, limit.rlim_cur / 2);
+}
+
 absl::StatusOr<UniqueFd> OpenFile(const MapEvent& map) {
   return OpenMappedFile(map.pid, Mapping{map.range, map.offset, map.file, map.path});
 }
@@ -169,6 +177,7 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Attach(const RecordingOptions& o
           .only_pid = runner->sample_pid_,
           .use_helpers = options.use_helpers,
           .period_ns = static_cast<int64_t>(1'000'000'000 / options.frequency_hz),
+          .max_pinned_files = MaxPinnedFiles(),
       },
       runtimes, runner->work_->source->layouts(), std::move(world));
   JPROF_RETURN_IF_ERROR(runner->Seed());
@@ -348,6 +357,8 @@ std::vector<std::string> Runner::Warnings() const {
        "records of mappings, execs and exits lost: frames mapped meanwhile may be unnamed");
   warn(work_->source->damaged_records(), "records of mappings, execs and exits damaged");
   warn(work_->pipeline->unopened_images(), "mapped files could not be opened: their frames are unnamed");
+  warn(work_->pipeline->images_over_limit(),
+       "mapped files are more than may be kept open (ulimit -n): their frames are unnamed");
   warn(work_->pipeline->symbols_dropped(), "function names could not be read");
   warn(runtimes.processes_without_room(),
        "processes found no room in the kernel: their functions have no names");

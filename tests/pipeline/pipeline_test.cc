@@ -637,5 +637,87 @@ TEST_F(PipelineTest, TimesAreCountedFromTheRecordingsBegin) {
   EXPECT_EQ(profile.duration_ns, 5'000'000);
 }
 
+// --- Bounds --------------------------------------------------------------------------------------------------
+
+class PipelineBoundsTest : public PipelineTest {
+ protected:
+  // A sample of a second later.
+  void LaterSample(uint32_t stack) {
+    world_.now_ns = time_ns_;
+    time_ns_ += 1'100'000'000;
+    Sample(stack);
+  }
+};
+
+TEST_F(PipelineBoundsTest, NumberedStacksAreDroppedWhenTheKernelHasForgottenThem) {
+  options_.max_stack_bytes = 1;
+  Map(kApp, 1, "/bin/app");
+  Stack(1, WorkStack());
+  Sample(1);
+  LaterSample(1);
+  EXPECT_EQ(world_.forgotten, "symbols ");
+  LaterSample(1);
+  EXPECT_EQ(world_.forgotten, "symbols stacks ");
+  Stack(2, WorkStack());  // its new number
+  EXPECT_EQ(pipeline().numbered(), 2u);
+  LaterSample(2);
+  EXPECT_EQ(pipeline().numbered(), 1u);
+  Sample(2);
+  const Profile profile = Finish();
+  EXPECT_EQ(profile.accounting.dropped_no_stack, 0u);
+  EXPECT_THAT(Stacks(profile), testing::Each("_start;main;work"));
+}
+
+TEST_F(PipelineBoundsTest, SamplesOfBeforeTheKernelForgotFindTheirStacks) {
+  options_.max_stack_bytes = 1;
+  Map(kApp, 1, "/bin/app");
+  Stack(1, WorkStack());
+  Sample(1);
+  // The samples are late: the kernel forgets a long time after they were taken.
+  world_.now_ns = time_ns_ + 3'600'000'000'000;
+  for (int i = 0; i < 10; ++i) {
+    time_ns_ += 1'100'000'000;
+    Sample(1);
+  }
+  EXPECT_EQ(Finish().accounting.dropped_no_stack, 0u);
+}
+
+TEST_F(PipelineBoundsTest, NumbersThatBeginAnewAreNotTakenForOldOnes) {
+  options_.max_stack_bytes = 1;
+  Map(kApp, 1, "/bin/app");
+  Stack(0xffffffff, WorkStack());
+  Sample(0xffffffff);
+  LaterSample(0xffffffff);
+  LaterSample(0xffffffff);
+  Stack(1, WorkStack());
+  LaterSample(1);
+  Sample(1);
+  EXPECT_EQ(pipeline().numbered(), 1u);
+  EXPECT_EQ(Finish().accounting.dropped_no_stack, 0u);
+}
+
+TEST_F(PipelineBoundsTest, PerfMapsThatAreTooLargeTogetherAreNotUsedAndSaid) {
+  options_.max_perf_map_bytes = 1;
+  Map(kApp, 1, "/bin/app");
+  MapAnonymous(kJit);
+  world_.perf_maps[kPid] = "7e00000100 80 hot\n";
+  Stack(1, {kJit + 0x110, kApp + 0x10});
+  Sample(1);
+  Sample(1);
+  EXPECT_THAT(pipeline().PerfMapTroubles(), ElementsAre(testing::HasSubstr("all perf maps")));
+  EXPECT_THAT(FinishedStacks(), testing::Each("_start;[unknown] [jit]"));
+}
+
+TEST_F(PipelineBoundsTest, FilesBeyondTheLimitAreCountedAndShownByFile) {
+  options_.max_pinned_files = 1;
+  Map(kApp, 1, "/bin/app");
+  Map(kLib, 2, "/lib/lib.so");
+  Stack(1, {kLib + 0x110, kApp + 0x10});
+  Sample(1);
+  EXPECT_EQ(pipeline().images_over_limit(), 1u);
+  EXPECT_EQ(pipeline().unopened_images(), 0u);
+  EXPECT_THAT(FinishedStacks(), ElementsAre("_start;[unknown] lib.so+0x1110"));
+}
+
 }  // namespace
 }  // namespace jprof

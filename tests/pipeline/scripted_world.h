@@ -126,6 +126,9 @@ class ScriptedWorld : public LayoutSink {
     return true;
   }
   void RemoveProcess(Pid pid) override { processes.erase(pid); }
+  void ForgetSymbols() override { forgotten += "symbols "; }
+  void ForgetStacks() override { forgotten += "stacks "; }
+  std::string forgotten;
   std::map<uint32_t, int> layouts;
   std::map<Pid, jp_process> processes;
 
