@@ -1,0 +1,313 @@
+#!/usr/bin/env node
+// Does jprof see the stacks that V8 itself reports?
+//
+// target.js tells the truth, V8's own stack of each scenario, and runs the scenarios in turn; jprof
+// samples it live. A sample is judged when one of the scenarios' functions is on its stack: its
+// functions, from the outermost of a scenario on, must be those of a true stack, as far as they go
+// (a sample may be taken before the innermost is called). Judged are
+//
+//   chain   all functions: name, file, and the definition stands where the call is
+//   lines   of right chains, each function that calls another one of the chain: the line of the call
+//   leaf    the innermost function is one of the scenario's, and executes on a line of its own
+//
+// Stacks through WebAssembly are judged by their functions alone, and in a column of their own. Every
+// other sample is left out, and counted, by the reason:
+//
+//   harness    between two scenarios: target.js is on the stack, none of the scenarios
+//   node       JavaScript of Node's own alone: the event loop turns
+//   starting   a scenario sets up its timer, its promise
+//   native     no JavaScript on a stack that is whole: collector, compiler, other threads
+//   cut        no JavaScript on a stack that is not whole: a scenario may have been lost there
+//
+//   usage: conformance.mjs [--nodes 20.20.2,22.23.3] [--modes default,ignition,...] [--leaves small,big]
+//                          [--seconds N] [--rate HZ] [--check] [--details]
+//
+// --check: exit with 1 where a figure misses its threshold. --details: the commonest mistakes.
+// The environment's JPROF names the program under test (build/release/jprof). Needs root.
+import { execFileSync, spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import os from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parsePprof } from '../testing/pprof.mjs';
+
+const here = path.dirname(fileURLToPath(import.meta.url));
+const root = path.resolve(here, '../..');
+const jprof = process.env.JPROF || path.join(root, 'build/release/jprof');
+const ownFiles = ['scenarios.js', 'scenarios.mjs'].map((name) => path.join(here, name));
+const harness = path.join(here, 'target.js');
+
+// What V8 flags make a mode, and since which major there is such a thing.
+const modes = {
+  default: { flags: [], since: 12 },
+  // Without the recording, which makes V8 work out where the lines of the scripts begin.
+  unrecorded: { flags: [], since: 12, separate: true },
+  ignition: { flags: ['--no-opt', '--no-sparkplug'], since: 12 },
+  sparkplug: { flags: ['--always-sparkplug', '--no-opt'], since: 16 },
+  maglev: { flags: ['--maglev', '--no-turbofan'], since: 22 },
+  'no-maglev': { flags: ['--no-maglev'], since: 22 },
+};
+const thresholds = { chain: 0.995, lines: 0.99, leaf: 0.995 };
+
+function options(args) {
+  const out = {
+    nodes: ['18.20.8', '20.20.2', '22.23.3', '24.21.0', '26.10.0'], modes: Object.keys(modes),
+    leaves: ['small', 'big'], seconds: 5, rate: 499, check: false, details: false,
+  };
+  for (let i = 0; i < args.length; i++) {
+    const name = args[i].slice(2);
+    if (!args[i].startsWith('--') || !(name in out)) throw new Error(`unknown argument ${args[i]}`);
+    if (typeof out[name] === 'boolean') out[name] = true;
+    else if (typeof out[name] === 'number') out[name] = Number(args[++i]);
+    else out[name] = args[++i].split(',');
+  }
+  return out;
+}
+
+const major = (version) => Number(version.split('.')[0]);
+const flagsOf = (mode, version) =>
+  modes[mode].flags.filter((flag) => flag !== '--no-sparkplug' || major(version) >= 16);
+
+// ---- the truth
+
+// Last line of the definition that begins on line `start` of one of the scenarios' files: where its
+// brackets balance.
+const sources = new Map(ownFiles.map((file) => [file, readFileSync(file, 'utf8').split('\n')]));
+function lastLine(file, start) {
+  let depth = 0;
+  for (let line = start; line <= sources.get(file).length; line++) {
+    for (const c of sources.get(file)[line - 1]) {
+      if ('([{'.includes(c)) depth++;
+      if (')]}'.includes(c)) depth--;
+    }
+    if (depth <= 0) return line;
+  }
+  return start;
+}
+const within = (frame, line) =>
+  !sources.has(frame.file) || (frame.start <= line && line <= lastLine(frame.file, frame.start));
+
+// Names that a function got at run time; V8 keeps the written or the inferred one as well.
+const namedAtRunTime = new Set(['computed1', 'built-at-run-time', '[symbolic]', '[Symbol.iterator]']);
+
+function sameFunction(seen, truth) {
+  if (truth.file.startsWith('wasm://')) return seen.name === truth.name;
+  if (seen.file !== truth.file) return false;
+  if (truth.name === '' || namedAtRunTime.has(truth.name)) return within(seen, truth.line);
+  // V8 calls the code of eval and of `new Function` alike.
+  const alike = truth.file === '' && truth.name === 'eval' && /^\(?anonymous\)?$/.test(seen.name);
+  return (seen.name === truth.name || alike) && within(seen, truth.line);
+}
+
+function parseTruth(lines) {
+  const byRoot = new Map();
+  const rootOf = ({ name, file }) => `${file} ${name}`;
+  for (const line of lines) {
+    for (const chain of JSON.parse(line).chains) {
+      const frames = chain.map(([name, file, at, column]) => ({ name, file, line: at, column }));
+      const key = rootOf(frames[0]);
+      if (!byRoot.has(key)) byRoot.set(key, []);
+      byRoot.get(key).push(frames);
+    }
+  }
+  return { scenarios: byRoot.size, chains: (frame) => byRoot.get(rootOf(frame)) };
+}
+
+// ---- judging
+
+class Score {
+  judged = 0;
+  chain = 0;
+  callers = 0;
+  lines = 0;
+  columns = 0;
+  noLine = 0;
+  leaf = 0;
+  wasm = 0;
+  wasmChain = 0;
+  left = { harness: 0, node: 0, starting: 0, native: 0, cut: 0 };
+  mistakes = new Map();
+  scenarios = new Set();
+  known = 0;  // scenarios that there are
+
+  add(other) {
+    for (const key of ['judged', 'chain', 'callers', 'lines', 'columns', 'noLine', 'leaf', 'wasm', 'wasmChain']) this[key] += other[key];
+    for (const key of Object.keys(this.left)) this.left[key] += other.left[key];
+    for (const [text, n] of other.mistakes) this.mistake(text, n);
+    for (const name of other.scenarios) this.scenarios.add(name);
+    this.known = other.known;
+  }
+  mistake(text, n) {
+    this.mistakes.set(text, (this.mistakes.get(text) || 0) + n);
+  }
+}
+
+const isScript = (frame) => frame.image === '[v8]' && (frame.file !== '' || frame.start > 0 || frame.name.startsWith('wasm'));
+const isUnresolved = (frame) => /^\[(v8: |unknown\] \[jit\])/.test(frame.name);
+const isOfNode = (frame) => /^(node:|internal\/|[a-z_]+\.js$)/.test(frame.file);
+const starters = new Set(['timers', 'ticks', 'immediates', 'promises']);
+
+function textOf(frames) {
+  return frames.map((f) => `${f.name}:${f.line}:${f.column}${f.inlined ? 'i' : ''}`).join(' > ');
+}
+
+function reasonLeftOut(frames) {
+  if (frames.some((f) => f.file === harness)) return 'harness';
+  if (frames.some(isScript)) return 'node';
+  const whole = !frames.some((f) => f.name === '[truncated]') &&
+    frames.slice(0, 6).some((f) => /node::Start|_main|start_thread|clone|libc\.so/.test(f.name));
+  return whole ? 'native' : 'cut';
+}
+
+function judge(sample, truth, score) {
+  for (const frame of sample.frames) frame.file = frame.file.replace(/^file:\/\//, '');
+  const script = sample.frames.filter((f) => isScript(f) || isUnresolved(f));
+  const from = script.findIndex((f) => ownFiles.includes(f.file));
+  if (from < 0) {
+    score.left[reasonLeftOut(sample.frames)] += sample.count;
+    return;
+  }
+  const seen = script.slice(from);
+  if (starters.has(seen[0].name)) {
+    score.left.starting += sample.count;
+    return;
+  }
+  const ofWasm = seen[0].name === 'wasm';
+  if (ofWasm) score.wasm += sample.count;
+  else score.judged += sample.count;
+  const chains = truth.chains(seen[0]);
+  if (!chains) {
+    score.mistake(`chain begins with ${textOf(seen)}, called from ${sample.frames.slice(0, sample.frames.indexOf(seen[0])).map((f) => f.name).slice(-4).join(' > ')}`, sample.count);
+    return;
+  }
+  score.scenarios.add(seen[0].name);
+  // Of the true stacks the one that fits best: by functions, then by lines.
+  let best = { functions: -1, lines: 0 };
+  for (const chain of chains) {
+    let functions = 0;
+    let lines = 0;
+    while (functions < seen.length && functions < chain.length && sameFunction(seen[functions], chain[functions])) {
+      if (functions > 0) lines += seen[functions - 1].line === chain[functions - 1].line;
+      functions++;
+    }
+    if (functions > best.functions || (functions === best.functions && lines > best.lines)) {
+      best = { functions, lines, chain };
+    }
+  }
+  // What a function of Node calls, on its own account, is not of the chain.
+  let length = seen.length;
+  while (length > best.functions && isOfNode(seen[length - 1])) length--;
+  const leaf = seen[length - 1];
+  const known = chains.some((chain) => chain.some((f) => f.name === leaf.name && f.file === leaf.file));
+  if (ofWasm) {
+    if (best.functions === length) score.wasmChain += sample.count;
+    else score.mistake(`chain ${textOf(seen)}   true is ${textOf(best.chain)}`, sample.count);
+    return;
+  }
+  if (best.functions < length) {
+    score.leaf += known && within(leaf, leaf.line) ? sample.count : 0;
+    score.mistake(`chain ${textOf(seen)}   true is ${textOf(best.chain)}`, sample.count);
+    return;
+  }
+  score.chain += sample.count;
+  if (leaf.line === 0 || within(leaf, leaf.line)) score.leaf += sample.count;
+  else score.mistake(`leaf ${textOf(seen)}: not a line of ${leaf.name}`, sample.count);
+  for (let i = 0; i + 1 < length; i++) {
+    const frame = seen[i];
+    const expected = best.chain[i];
+    score.callers += sample.count;
+    score.lines += frame.line === expected.line ? sample.count : 0;
+    score.columns += frame.line === expected.line && frame.column === expected.column ? sample.count : 0;
+    score.noLine += frame.line === 0 ? sample.count : 0;
+    if (frame.line !== expected.line) {
+      score.mistake(`line ${textOf([frame])} of ${frame.file || 'eval'} is ${expected.line}, before ${seen[i + 1].name}`, sample.count);
+    }
+  }
+}
+
+// ---- running
+
+const children = new Set();
+process.on('exit', () => children.forEach((child) => child.kill('SIGKILL')));
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(1));
+
+function start(command, args, environment) {
+  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...environment } });
+  children.add(child);
+  child.errors = '';
+  child.stderr.setEncoding('utf8').on('data', (text) => (child.errors += text));
+  child.ended = once(child, 'close').then(([status]) => {
+    children.delete(child);
+    return status;
+  });
+  return child;
+}
+
+// Lines of a target up to "ready" or its end.
+async function linesOf(child) {
+  const lines = [];
+  for await (const line of createInterface({ input: child.stdout })) {
+    if (line === 'ready') return { lines, ready: true };
+    lines.push(line);
+  }
+  return { lines, ready: false };
+}
+
+async function run(version, mode, leaf, { seconds, rate }) {
+  const node = execFileSync(path.join(root, 'tools/fetch-node'), [version], { encoding: 'utf8' }).trim();
+  const target = (what) =>
+    start(node, [...flagsOf(mode, version), path.join(here, 'target.js'), what], { CONFORMANCE_LEAF: leaf });
+  let recorded = null;
+  if (modes[mode].separate) {
+    const recorder = target('record');
+    recorded = (await linesOf(recorder)).lines;
+  }
+  const child = target(recorded ? 'sample' : 'both');
+  const { lines, ready } = await linesOf(child);
+  if (!ready) throw new Error(`node ${version} ${mode}: ${child.errors}`);
+  const folder = mkdtempSync(path.join(os.tmpdir(), 'conformance-'));
+  const output = path.join(folder, 'profile.pb.gz');
+  const recording = start(jprof, ['-p', String(child.pid), '-F', String(rate), '-d', String(seconds),
+    '--format', 'pprof', '-o', output]);
+  const status = await recording.ended;
+  child.kill('SIGKILL');
+  await child.ended;
+  if (status !== 0) throw new Error(`jprof: ${status}\n${recording.errors}`);
+  const samples = parsePprof(readFileSync(output));
+  rmSync(folder, { recursive: true });
+  const truth = parseTruth(recorded || lines);
+  const score = new Score();
+  score.known = truth.scenarios;
+  for (const sample of samples) judge(sample, truth, score);
+  return score;
+}
+
+const share = (part, whole) => (whole === 0 ? '-' : (100 * part / whole).toFixed(2));
+const row = (cells) => console.log(`| ${cells.join(' | ')} |`);
+
+const wanted = options(process.argv.slice(2));
+row(['Node', 'mode', 'chains', 'lines', 'columns', 'leaf', 'judged', 'wasm chains', 'judged', 'left out: harness', 'node', 'starting', 'native', 'cut']);
+row(Array(14).fill('---'));
+let failed = false;
+for (const version of wanted.nodes) {
+  for (const mode of wanted.modes) {
+    if (major(version) < modes[mode].since) continue;
+    const score = new Score();
+    for (const leaf of wanted.leaves) score.add(await run(version, mode, leaf, wanted));
+    row([version, mode, share(score.chain, score.judged), share(score.lines, score.callers),
+      share(score.columns, score.callers), share(score.leaf, score.judged), score.judged,
+      share(score.wasmChain, score.wasm), score.wasm, ...Object.values(score.left)]);
+    // Few scenarios seen: too little was measured to say anything.
+    const bad = score.scenarios.size < 0.8 * score.known || score.chain < thresholds.chain * score.judged ||
+      score.lines < thresholds.lines * score.callers || score.leaf < thresholds.leaf * score.judged;
+    failed ||= bad;
+    if (wanted.details || (wanted.check && bad)) {
+      const worst = [...score.mistakes].sort((a, b) => b[1] - a[1]).slice(0, 12);
+      for (const [text, n] of worst) console.log(`    ${n} x ${text}`);
+      console.log(`    scenarios seen: ${score.scenarios.size} of ${score.known}, callers without a line: ${score.noLine}`);
+    }
+  }
+}
+process.exitCode = wanted.check && failed ? 1 : 0;
