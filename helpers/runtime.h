@@ -30,12 +30,26 @@ struct FileRange {
   FileOffset end;
 };
 
+// A number that a layout was made of, for people who ask where jprof has it from.
+struct LayoutFact {
+  enum class Source : uint8_t {
+    kSymbol,   // a symbol of the binary
+    kDerived,  // found in the binary's content, and checked there
+    kTable,    // jprof's own table, by the exact version
+  };
+  std::string name;
+  int64_t value = 0;
+  Source source = Source::kTable;
+};
+
 struct RuntimeImage {
   std::string version;                 // for people: "V8 11.3.244.8"
   std::vector<std::byte> layout;       // the runtime's layout struct; at most JP_LAYOUT_BYTES
   std::vector<std::byte> user_layout;  // a struct of its own, for Attach() alone; may be empty
   std::vector<FileRange> code;         // its own code in the image: the helper is asked about it
+  std::vector<FileRange> plumbing;     // of it: what is left out where no symbol says what it is
   bool owns_anonymous_code = false;    // executable memory of no file belongs to it
+  std::vector<LayoutFact> facts;       // what the layouts were made of
 
   // Filled by RuntimeTable: what it takes to run the helper natively, outside a sample.
   decltype(&jp_native_walk) native_walk = nullptr;

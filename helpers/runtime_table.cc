@@ -258,13 +258,13 @@ std::optional<FrameName> RuntimeTable::NameCode(Pid pid, Address address) {
   return std::nullopt;
 }
 
-uint8_t RuntimeTable::RuntimeOfCode(const FileIdentity& file, FileOffset offset) const {
+bool RuntimeTable::IsPlumbing(const FileIdentity& file, FileOffset offset) const {
   auto it = images_.find(file);
-  if (it == images_.end()) return 0;
-  for (const FileRange& code : it->second.image.code) {
-    if (code.begin <= offset && offset < code.end) return it->second.runtime;
-  }
-  return 0;
+  if (it == images_.end()) return false;
+  const std::vector<FileRange>& ranges = it->second.image.plumbing;
+  return std::any_of(ranges.begin(), ranges.end(), [offset](const FileRange& range) {
+    return range.begin <= offset && offset < range.end;
+  });
 }
 
 }  // namespace jprof

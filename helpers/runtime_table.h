@@ -64,8 +64,9 @@ class RuntimeTable {
   std::optional<FrameName> NameCode(Pid pid, Address address);
 
   const Runtime* RuntimeByNumber(uint8_t number) const { return set_.ByNumber(number); }
-  // The runtime whose own code covers `offset` of a file; 0: none.
-  uint8_t RuntimeOfCode(const FileIdentity& file, FileOffset offset) const;
+  // Whether a runtime's code at `offset` of a file is left out of the picture when no symbol says
+  // what it is.
+  bool IsPlumbing(const FileIdentity& file, FileOffset offset) const;
 
   // What was found, for the verdict: "V8 11.3.244.8" and "V8 99.1 has no layout in jprof".
   // Distinct, in the order found.

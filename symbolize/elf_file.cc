@@ -81,6 +81,7 @@ struct Segment {
   uint64_t address;
   uint64_t file_size;
   uint64_t memory_size;
+  bool writable;
   bool executable;
 };
 
@@ -243,7 +244,8 @@ absl::Status ElfFile::State::ReadSegments(const Elf64_Ehdr& header, uint64_t cou
       return Damaged("a segment wraps around");
     }
     if (segments.size() == kMaxLoadSegments) return Damaged("too many segments");
-    segments.push_back({p.p_offset, p.p_vaddr, p.p_filesz, p.p_memsz, (p.p_flags & PF_X) != 0});
+    segments.push_back({p.p_offset, p.p_vaddr, p.p_filesz, p.p_memsz, (p.p_flags & PF_W) != 0,
+                        (p.p_flags & PF_X) != 0});
     if (p.p_flags & PF_X) executable.push_back({{p.p_vaddr}, {p.p_vaddr + p.p_memsz}});
   }
   // A file without sections; ReadSections looks among the section's notes first, because the
@@ -357,6 +359,14 @@ std::optional<ElfFile::Range> ElfFile::ExecutableRange(ElfAddress address) const
                                 [](ElfAddress a, const Range& r) { return a < r.begin; });
   if (after == ranges.begin() || !std::prev(after)->Contains(address)) return std::nullopt;
   return *std::prev(after);
+}
+
+std::vector<ElfFile::LoadedSegment> ElfFile::LoadedSegments() const {
+  std::vector<LoadedSegment> result;
+  for (const Segment& s : state_->segments) {
+    result.push_back({{s.address}, s.file_size, s.writable, s.executable});
+  }
+  return result;
 }
 
 absl::Status ElfFile::ForEachSymbolEntry(Table which,

@@ -81,6 +81,15 @@ class ElfFile {
   };
   std::optional<Range> ExecutableRange(ElfAddress address) const;
 
+  // The loadable segments, without their zero-filled tails, in the file's order.
+  struct LoadedSegment {
+    ElfAddress begin;
+    uint64_t file_size = 0;
+    bool writable = false;
+    bool executable = false;
+  };
+  std::vector<LoadedSegment> LoadedSegments() const;
+
   // For each address in a procedure linkage stub the name of the function that the stub jumps to,
   // "" for all other addresses. x86-64 only.
   std::vector<std::string> PltTargets(std::span<const ElfAddress> addresses) const;

@@ -2,8 +2,9 @@
 //
 // A binary holds V8 when it defines v8dbg_* symbols: V8's post-mortem metadata, one 4-byte integer
 // for each offset, type number or constant, which every node carries in .dynsym (V8 up to 12) or
-// .symtab. The file's name plays no part. What the metadata does not tell comes from one table by
-// version (v8_layout_table.h), the version itself from the data symbols v8::internal::Version.
+// .symtab; or, stripped of those, the data symbols v8::internal::Version, which are in .dynsym
+// always. The file's name plays no part. What the metadata does not tell comes from one table by
+// version (v8_layout_table.h), and all of it does for a stripped binary of a version in the table.
 //
 // The metadata is as hostile as the rest of the file: every value is checked for its range, the
 // types for being distinct, before the layout is believed. The helper then checks each object's
@@ -11,6 +12,8 @@
 #include <algorithm>
 #include <cstring>
 #include <initializer_list>
+#include <iterator>
+#include <map>
 #include <string>
 
 #include "absl/container/flat_hash_map.h"
@@ -20,6 +23,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "helpers/runtime.h"
+#include "helpers/v8/v8_blob.h"
 #include "helpers/v8/v8_code.h"
 #include "helpers/v8/v8_isolate.h"
 #include "helpers/v8/v8_layout.h"
@@ -41,6 +45,7 @@ constexpr uint64_t kMaxBuiltinBytes = uint64_t{64} << 20;
 // The last builtin of a blob whose symbols have no sizes (V8 before 8.0).
 constexpr uint64_t kBuiltinBytesWithoutSize = 4096;
 constexpr int32_t kMaxFrameTypes = 64;
+constexpr int32_t kSmiShiftSize = 31;  // where a tagged word is 8 bytes
 constexpr uint16_t kMaxFieldOffset = 256;
 constexpr int64_t kMaxFunctionTypes = 64;
 
@@ -93,7 +98,9 @@ std::optional<int32_t> ReadInt(const ElfFile& image, ElfAddress address) {
 // Reads metadata constants; remembers the first one that is missing or out of range.
 class Metadata {
  public:
-  Metadata(const ElfFile& image, const Symbols& symbols) : image_(image), symbols_(symbols) {}
+  // Both outlive this. `version`: major * 100 + minor.
+  Metadata(const ElfFile& image, const Symbols& symbols, uint32_t version)
+      : image_(image), symbols_(symbols), version_(version) {}
 
   // The first of several spellings that exists (field types change between versions, and with them
   // the symbols' names).
@@ -101,7 +108,10 @@ class Metadata {
     for (absl::string_view name : names) {
       auto it = symbols_.metadata.find(name);
       if (it == symbols_.metadata.end()) continue;
-      if (auto value = ReadInt(image_, it->second)) return value;
+      if (auto value = ReadInt(image_, it->second)) return Note(name, *value, Source::kSymbol);
+    }
+    for (absl::string_view name : names) {
+      if (auto value = FindStripped(name)) return Note(name, *value, Source::kTable);
     }
     return std::nullopt;
   }
@@ -116,25 +126,59 @@ class Metadata {
         first = {name, address};
       }
     }
-    return first ? ReadInt(image_, first->second) : std::nullopt;
+    const std::optional<int32_t> value =
+        first ? ReadInt(image_, first->second) : FindStripped(absl::StripSuffix(prefix, "__"));
+    if (!value) return std::nullopt;
+    return Note(class_and_field, *value, first ? Source::kSymbol : Source::kTable);
+  }
+
+  // A number that no symbol tells.
+  template <typename T>
+  T Table(absl::string_view name, T value) const {
+    Note(name, value, Source::kTable);
+    return value;
   }
 
   uint16_t Field(absl::string_view class_and_field, std::optional<uint16_t> otherwise = {}) {
     auto value = FindField(class_and_field);
-    if (!value && otherwise) value = *otherwise;
+    if (!value && otherwise) value = Table(class_and_field, *otherwise);
     // Fields are behind the map word; the helper reads them in 4 or 8 bytes.
     return Checked(class_and_field, value, 8, kMaxFieldOffset, 4);
   }
   uint16_t Type(absl::string_view name) { return Checked(name, Find({name}), 1, 0xffff, 1); }
   uint8_t Constant(absl::string_view name, int32_t otherwise) {
-    return static_cast<uint8_t>(Checked(name, Find({name}).value_or(otherwise), 0, 0xff, 1));
+    auto value = Find({name});
+    if (!value) value = Table(name, otherwise);
+    return static_cast<uint8_t>(Checked(name, value, 0, 0xff, 1));
   }
   void Reject(absl::string_view what) {
     if (problem_.empty()) problem_ = std::string(what);
   }
   const std::string& problem() const { return problem_; }
 
+  std::vector<LayoutFact> facts() const {
+    std::vector<LayoutFact> result;
+    for (const auto& [name, fact] : facts_) result.push_back(fact);
+    return result;
+  }
+
  private:
+  using Source = LayoutFact::Source;
+
+  int32_t Note(absl::string_view name, int32_t value, Source source) const {
+    facts_.try_emplace(std::string(name), LayoutFact{std::string(name), value, source});
+    return value;
+  }
+  std::optional<int32_t> FindStripped(absl::string_view name) const {
+    if (!symbols_.metadata.empty()) return std::nullopt;
+    for (size_t i = 0; i < std::size(kStrippedVersions); ++i) {
+      if (kStrippedVersions[i] != version_) continue;
+      for (const StrippedMetadata& row : kStrippedMetadata) {
+        if (row.name == name) return row.values[i];
+      }
+    }
+    return std::nullopt;
+  }
   uint16_t Checked(absl::string_view name, std::optional<int32_t> value, int32_t min, int32_t max,
                    int32_t multiple) {
     if (!value) {
@@ -150,7 +194,9 @@ class Metadata {
 
   const ElfFile& image_;
   const Symbols& symbols_;
+  const uint32_t version_;
   std::string problem_;
+  mutable std::map<std::string, LayoutFact> facts_;  // what was asked for and is known
 };
 
 const VersionFacts* FindFacts(uint32_t version) {
@@ -167,12 +213,14 @@ jp_v8_layout MakeLayout(Metadata& metadata, const VersionFacts& facts) {
   jp_v8_layout l = {};
   l.map_instance_type = metadata.Field("Map__instance_type", kMapInstanceType);
   int64_t first = metadata.Type("type_JSFunction__JS_FUNCTION_TYPE");
-  int64_t last = first + facts.js_function_types - 1;
+  int64_t last = first - 1;
   auto named_first = metadata.Find({"FirstJSFunctionType"});
   auto named_last = metadata.Find({"LastJSFunctionType"});
   if (named_first && named_last) {
     first = *named_first;
     last = *named_last;
+  } else {
+    last += metadata.Table("JSFunction types", facts.js_function_types);
   }
   if (first < 1 || last < first || last - first > kMaxFunctionTypes || last > 0xffff) {
     metadata.Reject("the range of JSFunction types");
@@ -184,8 +232,10 @@ jp_v8_layout MakeLayout(Metadata& metadata, const VersionFacts& facts) {
   l.script_type = metadata.Type("type_Script__SCRIPT_TYPE");
   l.first_nonstring_type = metadata.Type("FirstNonstringType");
 
+  const auto bytecode_slot = metadata.Find({"off_fp_bytecode_offset"});
   l.frame_bytecode_offset = static_cast<int16_t>(
-      metadata.Find({"off_fp_bytecode_offset"}).value_or(facts.frame_bytecode_offset));
+      bytecode_slot ? *bytecode_slot
+                    : metadata.Table("off_fp_bytecode_offset", facts.frame_bytecode_offset));
   if (l.frame_bytecode_offset != -32 && l.frame_bytecode_offset != -40) {
     metadata.Reject("the bytecode offset's slot");
   }
@@ -197,7 +247,7 @@ jp_v8_layout MakeLayout(Metadata& metadata, const VersionFacts& facts) {
 
   l.function_shared = metadata.Field("JSFunction__shared");
   l.shared_data = metadata.Field("SharedFunctionInfo__function_data", facts.shared_data);
-  l.shared_data_2 = facts.shared_data_2;
+  l.shared_data_2 = metadata.Table("SharedFunctionInfo__function_data_2", facts.shared_data_2);
   l.shared_name_or_scope_info = metadata.Field("SharedFunctionInfo__name_or_scope_info");
   auto script = metadata.FindField("SharedFunctionInfo__script_or_debug_info");
   l.shared_script =
@@ -208,15 +258,16 @@ jp_v8_layout MakeLayout(Metadata& metadata, const VersionFacts& facts) {
       metadata.Find({"parent_ScopeInfo__FixedArray", "parent_ScopeInfo__FixedArrayBase"})
           .has_value();
   l.scope_slots = scope_is_array ? 16 : 8;
-  l.scope_base = facts.scope_base;
-  l.scope_module_type = facts.scope_module_type;
-  l.scope_position_slot = facts.scope_position_slot;
-  l.scope_hashed_locals = facts.scope_hashed_locals;
+  l.scope_base = metadata.Table("ScopeInfo slots before the names", facts.scope_base);
+  l.scope_module_type = metadata.Table("ScopeInfo type of modules", facts.scope_module_type);
+  l.scope_position_slot = metadata.Table("ScopeInfo slot of positions", facts.scope_position_slot);
+  l.scope_hashed_locals =
+      metadata.Table("ScopeInfo locals in one table", facts.scope_hashed_locals);
 
   l.script_source = metadata.Field("Script__source", kScriptSource);
   l.script_name = metadata.Field("Script__name", kScriptName);
-  l.script_line_offset = kScriptLineOffset;
-  l.script_id = kScriptId;
+  l.script_line_offset = metadata.Table("Script__line_offset", kScriptLineOffset);
+  l.script_id = metadata.Table("Script__id", kScriptId);
 
   l.string_length = metadata.Field("String__length");
   l.string_chars = metadata.Field("SeqOneByteString__chars");
@@ -250,6 +301,9 @@ jp_v8_layout MakeLayout(Metadata& metadata, const VersionFacts& facts) {
   absl::flat_hash_set<uint8_t> tags = {l.sequential_tag, l.cons_tag, l.external_tag, l.sliced_tag,
                                        l.thin_tag};
   if (tags.size() != 5) metadata.Reject("two string representations with one tag");
+  if (metadata.Find({"SmiShiftSize"}).value_or(kSmiShiftSize) != kSmiShiftSize) {
+    metadata.Reject("compressed pointers");
+  }
   if (metadata.Find({"off_fp_context"}).value_or(-8) != -8 ||
       metadata.Find({"off_fp_function"}).value_or(-16) != -16) {
     metadata.Reject("the frame's slots");
@@ -271,16 +325,47 @@ std::vector<std::byte> MakeUserLayout(const ElfFile& image, const Symbols& symbo
   return {bytes.begin(), bytes.end()};
 }
 
-void AddIsolateSlots(const ElfFile& image, const Symbols& symbols, jp_v8_layout& layout) {
-  if (symbols.builtins_begin >= symbols.builtins_end) return;
-  const uint64_t bytes = symbols.builtins_end.value - symbols.builtins_begin.value;
-  if (bytes > kMaxBuiltinBytes) return;
-  std::vector<std::byte> builtins(bytes);
-  if (!image.ReadAt(symbols.builtins_begin, builtins)) return;
-  if (const std::optional<IsolateSlots> slots = FindIsolateSlots(builtins)) {
-    layout.isolate_exit_frame = slots->exit_frame;
-    layout.isolate_fast_call = slots->fast_call;
+void AddRange(const ElfFile& image, ElfAddress begin, ElfAddress end,
+              std::vector<FileRange>& ranges) {
+  if (begin >= end || end.value - begin.value >= kMaxBuiltinBytes) return;
+  auto first = image.ToFileOffset(begin);
+  auto last = image.ToFileOffset(ElfAddress{end.value - 1});
+  if (first && last && *first < *last) ranges.push_back({*first, FileOffset{last->value + 1}});
+}
+
+void AddIsolateSlots(const ElfFile& image, ElfAddress begin, ElfAddress end, jp_v8_layout& layout,
+                     std::vector<LayoutFact>& facts) {
+  if (begin >= end || end.value - begin.value > kMaxBuiltinBytes) return;
+  std::vector<std::byte> builtins(end.value - begin.value);
+  if (!image.ReadAt(begin, builtins)) return;
+  const std::optional<IsolateSlots> slots = FindIsolateSlots(builtins);
+  if (!slots) return;
+  layout.isolate_exit_frame = slots->exit_frame;
+  layout.isolate_fast_call = slots->fast_call;
+  facts.push_back({"Isolate exit frame", slots->exit_frame, LayoutFact::Source::kDerived});
+  facts.push_back({"Isolate fast call", slots->fast_call, LayoutFact::Source::kDerived});
+}
+
+// The embedded builtins, by their symbols or by what they are, and what their code tells.
+void SetCode(const ElfFile& image, const Symbols& symbols, uint32_t version,
+             const VersionFacts& facts, jp_v8_layout& layout, RuntimeImage& result) {
+  using Source = LayoutFact::Source;
+  ElfAddress begin = symbols.builtins_begin, end = symbols.builtins_end;
+  const bool named = begin.value != UINT64_MAX;
+  if (!named) {
+    auto blob = FindEmbeddedBlob(image, version, facts.handlers);
+    if (!blob) return;
+    begin = blob->begin;
+    end = blob->end;
+    AddRange(image, blob->handlers, blob->end, result.plumbing);
+    result.facts.push_back(
+        {"bytecode handlers begin", static_cast<int64_t>(blob->handlers.value), Source::kDerived});
   }
+  AddRange(image, begin, end, result.code);
+  const Source source = named ? Source::kSymbol : Source::kDerived;
+  result.facts.push_back({"builtins begin", static_cast<int64_t>(begin.value), source});
+  result.facts.push_back({"builtins end", static_cast<int64_t>(end.value), source});
+  AddIsolateSlots(image, begin, end, layout, result.facts);
 }
 
 class V8Runtime : public Runtime {
@@ -289,7 +374,7 @@ class V8Runtime : public Runtime {
 
   absl::StatusOr<std::optional<RuntimeImage>> Probe(const ElfFile& image) const override {
     Symbols symbols = CollectSymbols(image);
-    if (symbols.metadata.empty()) return std::optional<RuntimeImage>();
+    if (symbols.metadata.empty() && symbols.version.empty()) return std::optional<RuntimeImage>();
 
     auto part = [&](absl::string_view name) -> std::optional<int32_t> {
       auto it = symbols.version.find(name);
@@ -300,36 +385,33 @@ class V8Runtime : public Runtime {
       return absl::FailedPreconditionError(
           "V8 of unknown version (its version symbols are missing)");
     }
-    std::string version = absl::StrCat("V8 ", *major, ".", *minor, ".", part("build").value_or(0),
-                                       ".", part("patch").value_or(0));
-    const VersionFacts* facts = FindFacts(static_cast<uint32_t>(*major * 100 + *minor));
+    const uint32_t number = static_cast<uint32_t>(*major * 100 + *minor);
+    RuntimeImage result;
+    result.version = absl::StrCat("V8 ", *major, ".", *minor, ".", part("build").value_or(0), ".",
+                                  part("patch").value_or(0));
+    const VersionFacts* facts = FindFacts(number);
     if (facts == nullptr) {
-      return absl::FailedPreconditionError(absl::StrCat(version, " has no layout in jprof"));
+      return absl::FailedPreconditionError(absl::StrCat(result.version, " has no layout in jprof"));
     }
-    Metadata metadata(image, symbols);
+    if (symbols.metadata.empty() &&
+        std::find(std::begin(kStrippedVersions), std::end(kStrippedVersions), number) ==
+            std::end(kStrippedVersions)) {
+      return absl::FailedPreconditionError(
+          absl::StrCat(result.version, " without metadata has no layout in jprof"));
+    }
+    Metadata metadata(image, symbols, number);
     jp_v8_layout layout = MakeLayout(metadata, *facts);
     if (!metadata.problem().empty()) {
       return absl::FailedPreconditionError(
-          absl::StrCat(version, ": metadata does not fit: ", metadata.problem()));
+          absl::StrCat(result.version, ": metadata does not fit: ", metadata.problem()));
     }
     layout.version = static_cast<uint32_t>(*major << 24 | *minor << 16);
 
-    RuntimeImage result;
-    result.version = std::move(version);
     result.owns_anonymous_code = true;
     result.layout.resize(sizeof(layout));
-    std::memcpy(result.layout.data(), &layout, sizeof(layout));
-    result.user_layout =
-        MakeUserLayout(image, symbols, metadata, static_cast<uint32_t>(*major * 100 + *minor));
-    if (symbols.builtins_begin < symbols.builtins_end &&
-        symbols.builtins_end.value - symbols.builtins_begin.value < kMaxBuiltinBytes) {
-      auto begin = image.ToFileOffset(symbols.builtins_begin);
-      auto last = image.ToFileOffset(ElfAddress{symbols.builtins_end.value - 1});
-      if (begin && last && *begin < *last) {
-        result.code.push_back({*begin, FileOffset{last->value + 1}});
-      }
-    }
-    AddIsolateSlots(image, symbols, layout);
+    result.user_layout = MakeUserLayout(image, symbols, metadata, number);
+    result.facts = metadata.facts();
+    SetCode(image, symbols, number, *facts, layout, result);
     std::memcpy(result.layout.data(), &layout, sizeof(layout));
     if (result.code.empty()) {
       return absl::FailedPreconditionError(

@@ -36,7 +36,7 @@ uint32_t ImageTable::Add(const MapEvent& map) {
     } else {
       by_name_[map.path] = id;
     }
-    PinnedImage image{map.path, UniqueFd(), base, map.range.end.value, 0};
+    PinnedImage image{map.path, map.file, UniqueFd(), base, map.range.end.value, 0};
     if (pinned_ >= max_pinned_) {
       ++over_limit_;
     } else if (!Pin(image, map) && map.file.valid()) {

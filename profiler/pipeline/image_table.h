@@ -20,10 +20,11 @@
 namespace jprof {
 
 struct PinnedImage {
-  std::string path;    // in the target's root
-  UniqueFd file;       // invalid when it could not be opened
-  uint64_t base = 0;   // address of file offset 0 by the first mapping seen
-  uint64_t limit = 0;  // end of that mapping, or of a later one of the same base
+  std::string path;  // in the target's root
+  FileIdentity identity;
+  UniqueFd file;        // invalid when it could not be opened
+  uint64_t base = 0;    // address of file offset 0 by the first mapping seen
+  uint64_t limit = 0;   // end of that mapping, or of a later one of the same base
   Pid unopened_by = 0;  // the process that gave no access to it last
 };
 

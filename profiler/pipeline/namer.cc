@@ -163,8 +163,21 @@ void Namer::NameFrames(const FrameTable& frames, ImageTable& images, const Runti
         const SymbolName symbol = at < query.names.size() ? query.names[at] : SymbolName{};
         const uint64_t address = pinned.base + frame.value;
         named.in_c_library = IsCLibrary(BaseName(pinned.path));
-        if (frame.kind == PendingFrame::Kind::kBuiltin && !symbol.name.empty()) {
-          const Runtime* runtime = runtimes.RuntimeByNumber(frame.runtime);
+        const Runtime* runtime = frame.kind == PendingFrame::Kind::kBuiltin
+                                     ? runtimes.RuntimeByNumber(frame.runtime)
+                                     : nullptr;
+        if (runtime != nullptr && symbol.name.empty()) {
+          if (runtimes.IsPlumbing(pinned.identity, {frame.value})) {
+            named.counts = {};
+            break;
+          }
+          named.counts.unnamed = 1;
+          named.location =
+              Place(image_id(frame.index), address, absl::StrCat("[", runtime->name(), " builtin]"),
+                    "", "", 0, FrameKind::kBuiltin);
+          break;
+        }
+        if (runtime != nullptr) {
           auto builtin = runtime->DescribeBuiltin(symbol.name);
           if (!builtin) {
             named.counts = {};

@@ -1,8 +1,11 @@
 // The sentence to prove: the helper gives the same names in the kernel, at a sample, and natively, on
 // the stopped process, and they are the names that the script gave to its functions. For each node,
 // in each tier.
+#include <unistd.h>
+
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <fstream>
 #include <iterator>
 #include <string>
@@ -210,6 +213,24 @@ class HotV8Test : public testing::TestWithParam<std::string> {
 
 INSTANTIATE_TEST_SUITE_P(Node, HotV8Test, testing::ValuesIn(TestNodes()),
                          [](const auto& test) { return TestNameOf(test.param); });
+
+// Without a symbol for a builtin, or, from V8 13 on, for anything of V8's.
+TEST_P(HotV8Test, StrippedBinaryHasTheSameNames) {
+  const std::string node =
+      absl::StrCat(JPROF_BINARY_DIR, "/tests/helpers/renamed.", TestNameOf(GetParam()));
+  const std::string strip = absl::StrCat("strip -o '", node, "' '", GetParam(), "'");
+  ASSERT_EQ(std::system(strip.c_str()), 0) << strip;
+  Child child = Start(node, "deep_chain.js", {});
+  ::unlink(node.c_str());
+  NativeSampler sampler(BuiltinRuntimes(), child.pid());
+  ASSERT_NO_FATAL_FAILURE(WaitUntilIn("spinHere", sampler));
+  for (int i = 0; i < kStops; ++i) {
+    auto sample = TakeInScript(sampler);
+    ASSERT_TRUE(sample.ok()) << sample.status();
+    EXPECT_EQ(Below(sample->functions, "outermost"), DeepChain(/*with_builtins=*/false));
+    EXPECT_EQ(sample->unreadable + sample->corrupt, 0u);
+  }
+}
 
 // Each function is compiled, and left and entered all the time: at any instant a stack shows the
 // chain from its outer end.

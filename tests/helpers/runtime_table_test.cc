@@ -41,6 +41,7 @@ class SymbolRuntime : public Runtime {
     result.version = absl::StrCat(symbol_, " 1");
     result.layout.resize(layout_bytes);
     result.code = {{FileOffset{0x1000}, FileOffset{0x1100}}};
+    result.plumbing = {{FileOffset{0x1080}, FileOffset{0x1100}}};
     result.owns_anonymous_code = jit_;
     return std::optional<RuntimeImage>(std::move(result));
   }
@@ -453,12 +454,13 @@ TEST_F(RuntimeTableTest, RejectedProcessIsNotAskedUntilItExecs) {
   EXPECT_THAT(sink_.Ranges(kPid), testing::Contains("image 400000-400100 1"));
 }
 
-TEST_F(RuntimeTableTest, RuntimeOfCodeIsKnownByFileAndOffset) {
+TEST_F(RuntimeTableTest, PlumbingIsKnownByFileAndOffset) {
   Add(Mapping(0x400000, 0x402000, 1));
-  EXPECT_EQ(table_->RuntimeOfCode(Identity(1), FileOffset{0x1000}), 1);
-  EXPECT_EQ(table_->RuntimeOfCode(Identity(1), FileOffset{0x10ff}), 1);
-  EXPECT_EQ(table_->RuntimeOfCode(Identity(1), FileOffset{0x1100}), 0);
-  EXPECT_EQ(table_->RuntimeOfCode(Identity(3), FileOffset{0x1000}), 0);
+  EXPECT_FALSE(table_->IsPlumbing(Identity(1), FileOffset{0x107f}));
+  EXPECT_TRUE(table_->IsPlumbing(Identity(1), FileOffset{0x1080}));
+  EXPECT_TRUE(table_->IsPlumbing(Identity(1), FileOffset{0x10ff}));
+  EXPECT_FALSE(table_->IsPlumbing(Identity(1), FileOffset{0x1100}));
+  EXPECT_FALSE(table_->IsPlumbing(Identity(3), FileOffset{0x1080}));
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <map>
@@ -18,6 +19,7 @@
 #include "jprof_runtimes.h"
 #include "symbolize/elf_file.h"
 #include "tests/helpers/test_nodes.h"
+#include "tests/helpers/v8_blob_files.h"
 #include "tests/helpers/v8_heap.h"
 #include "tests/symbolize/elf_builder.h"
 
@@ -53,6 +55,33 @@ std::string Hex(const jp_v8_layout& layout) {
   return hex;
 }
 
+// The layout that tests use, of a file without the code that tells of the isolate.
+jp_v8_layout LayoutWithoutCode(int major) {
+  jp_v8_layout layout = V8LayoutOfNode(major);
+  layout.isolate_exit_frame = layout.isolate_fast_call = 0;
+  return layout;
+}
+
+// Where the handler of the first bytecode lies.
+int64_t FirstHandler(const std::string& path) {
+  auto image = ElfFile::Open(UniqueFd(::open(path.c_str(), O_RDONLY | O_CLOEXEC)), path);
+  int64_t address = 0;
+  auto status = image->ForEachSymbol(ElfFile::Table::kSymtab, [&](const ElfFile::Symbol& s) {
+    if (s.name == "Builtins_WideHandler") address = static_cast<int64_t>(s.address.value);
+    return address == 0;
+  });
+  EXPECT_TRUE(status.ok()) << path;
+  return address;
+}
+
+LayoutFact Fact(const RuntimeImage& image, absl::string_view name) {
+  for (const LayoutFact& fact : image.facts) {
+    if (fact.name == name) return fact;
+  }
+  ADD_FAILURE() << name;
+  return {};
+}
+
 class RealNodeTest : public testing::TestWithParam<std::string> {
  protected:
   void SetUp() override { ASSERT_EQ(WhyNoNode(GetParam()), ""); }
@@ -72,6 +101,43 @@ TEST_P(RealNodeTest, IsRecognisedWithItsVersionAndCode) {
   // The embedded builtins are between one and three MiB.
   EXPECT_GT(code.end.value - code.begin.value, uint64_t{1} << 19);
   EXPECT_LT(code.end.value - code.begin.value, uint64_t{4} << 20);
+}
+
+// The same file without symbols, but for those that the dynamic linker needs.
+class StrippedFile {
+ public:
+  explicit StrippedFile(const std::string& path)
+      : path_(absl::StrCat(JPROF_BINARY_DIR, "/tests/helpers/stripped.", TestNameOf(path))) {
+    const std::string command = absl::StrCat("strip -o '", path_, "' '", path, "'");
+    EXPECT_EQ(std::system(command.c_str()), 0) << command;
+  }
+  ~StrippedFile() { ::unlink(path_.c_str()); }
+  const std::string& path() const { return path_; }
+
+ private:
+  const std::string path_;
+};
+
+TEST_P(RealNodeTest, IsRecognisedWhenStripped) {
+  const StrippedFile stripped(GetParam());
+  Found found = ProbeFile(stripped.path()), whole = ProbeFile(GetParam());
+  ASSERT_TRUE(found.ok()) << found.status();
+  ASSERT_TRUE(found->has_value());
+  ASSERT_TRUE(whole.ok() && whole->has_value());
+  EXPECT_EQ((*found)->version, (*whole)->version);
+  EXPECT_EQ(Hex(LayoutOf(**found)), Hex(LayoutOf(**whole)));
+  EXPECT_EQ((*found)->user_layout, (*whole)->user_layout);
+  // `strip` may move a segment in the file, but not in memory.
+  EXPECT_EQ(Fact(**found, "builtins begin").value, Fact(**whole, "builtins begin").value);
+  // The symbol of the last builtin had no size before V8 8.
+  const int64_t end = Fact(**whole, "builtins end").value;
+  EXPECT_LE(Fact(**found, "builtins end").value, end);
+  EXPECT_GT(Fact(**found, "builtins end").value, end - 4096);
+  EXPECT_EQ(Fact(**found, "bytecode handlers begin").value, FirstHandler(GetParam()));
+  EXPECT_TRUE((*whole)->plumbing.empty());
+  ASSERT_EQ((*found)->code.size(), 1u);
+  ASSERT_EQ((*found)->plumbing.size(), 1u);
+  EXPECT_EQ((*found)->plumbing[0].end, (*found)->code[0].end);
 }
 
 // What the tests of the helper build their objects with is what the real binary says.
@@ -122,7 +188,6 @@ class ForgedV8 {
         {"v8dbg_type_ScopeInfo__SCOPE_INFO_TYPE", 261},
         {"v8dbg_type_Script__SCRIPT_TYPE", 167},
         {"v8dbg_FirstNonstringType", 128},
-        {"v8dbg_frametype_BuiltinExitFrame", 25},
         {"v8dbg_class_Map__instance_type__uint16_t", 12},
         {"v8dbg_class_JSFunction__shared__SharedFunctionInfo", 24},
         {"v8dbg_class_SharedFunctionInfo__function_data__Object", 8},
@@ -145,6 +210,8 @@ class ForgedV8 {
         {"v8dbg_SlicedStringTag", 3},
         {"v8dbg_ThinStringTag", 5},
         {"v8dbg_OneByteStringTag", 8},
+        {"v8dbg_frametype_BuiltinExitFrame", 25},
+        {"v8dbg_SmiShiftSize", 31},
         {"v8dbg_off_fp_context", -8},
         {"v8dbg_off_fp_function", -16},
         {kMajor, 11},
@@ -216,9 +283,7 @@ TEST(V8ProbeTest, SmallFileWithAllMetadataIsV8) {
   ASSERT_TRUE(found.ok()) << found.status();
   ASSERT_TRUE(found->has_value());
   EXPECT_EQ((*found)->version, "V8 11.3.244.8");
-  jp_v8_layout expected = V8LayoutOfNode(20);
-  expected.isolate_exit_frame = expected.isolate_fast_call = 0;  // from code, which it has none of
-  EXPECT_EQ(Hex(LayoutOf(**found)), Hex(expected));
+  EXPECT_EQ(Hex(LayoutOf(**found)), Hex(LayoutWithoutCode(20)));
   ASSERT_EQ((*found)->code.size(), 1u);
   EXPECT_EQ((*found)->code[0].begin.value, ElfBuilder::kContent + 0x1000);
   EXPECT_EQ((*found)->code[0].end.value, ElfBuilder::kContent + 0x1000 + 256 + 64);
@@ -276,6 +341,7 @@ TEST(V8ProbeTest, MetadataThatContradictsItselfIsRejected) {
   ExpectRejected(ForgedV8().Set("v8dbg_class_JSFunction__shared__SharedFunctionInfo", 300).Probe(),
                  "JSFunction__shared is 300");
   ExpectRejected(ForgedV8().Set("v8dbg_off_fp_context", -24).Probe(), "the frame's slots");
+  ExpectRejected(ForgedV8().Set("v8dbg_SmiShiftSize", 0).Probe(), "compressed pointers");
 }
 
 TEST(V8ProbeTest, RangeOfFunctionTypesIsChecked) {
@@ -339,6 +405,59 @@ TEST(V8ProbeTest, OneMetadataSymbolAloneIsNotEnough) {
   auto image = ElfFile::Open(FileOf(elf.Build()), "forged");
   ASSERT_TRUE(image.ok()) << image.status();
   ExpectRejected(V8().Probe(*image), "unknown version");
+}
+
+// --- Stripped files ------------------------------------------------------------------------------------
+
+// A file that says its version, and nothing else but what a blob says.
+Found ProbeStripped(BlobFile blob, int32_t major, int32_t minor) {
+  BlobFile::Store(blob.data, 0, static_cast<uint32_t>(major));
+  BlobFile::Store(blob.data, 4, static_cast<uint32_t>(minor));
+  const auto elf = blob.Elf()
+                       .DynamicSymbol(ForgedV8::kMajor, BlobFile::kData, 4, STT_OBJECT)
+                       .DynamicSymbol(ForgedV8::kMinor, BlobFile::kData + 4, 4, STT_OBJECT);
+  auto image = ElfFile::Open(FileOf(elf.Build()), "stripped");
+  EXPECT_TRUE(image.ok()) << image.status();
+  return V8().Probe(*image);
+}
+
+TEST(V8ProbeTest, StrippedFileIsReadByItsVersion) {
+  Found found = ProbeStripped(BlobFile(), 13, 6);
+  ASSERT_TRUE(found.ok()) << found.status();
+  ASSERT_TRUE(found->has_value());
+  EXPECT_EQ((*found)->version, "V8 13.6.0.0");
+  EXPECT_EQ(Hex(LayoutOf(**found)), Hex(LayoutWithoutCode(24)));
+  EXPECT_FALSE((*found)->user_layout.empty());
+  EXPECT_EQ((*found)->code.size(), 1u);
+  EXPECT_EQ((*found)->plumbing.size(), 1u);
+}
+
+TEST(V8ProbeTest, StrippedFileOfAVersionThatKeepsItsMetadataIsNotRead) {
+  ExpectRejected(ProbeStripped(BlobFile(), 12, 4), "V8 12.4.0.0 without metadata has no layout");
+  ExpectRejected(ProbeStripped(BlobFile(), 15, 0), "V8 15.0.0.0 has no layout");
+}
+
+TEST(V8ProbeTest, StrippedFileWithoutABlobIsNotRead) {
+  BlobFile blob;
+  blob.text.assign(blob.text.size(), '\x90');
+  ExpectRejected(ProbeStripped(blob, 13, 6), "the embedded builtins were not found");
+}
+
+TEST(V8ProbeTest, EachNumberOfALayoutHasASource) {
+  using Source = LayoutFact::Source;
+  Found whole = ForgedV8().Probe(), stripped = ProbeStripped(BlobFile(), 13, 6);
+  ASSERT_TRUE(whole.ok() && stripped.ok());
+  const auto expect = [](const Found& found, absl::string_view name, int64_t value, Source source) {
+    const LayoutFact fact = Fact(**found, name);
+    EXPECT_EQ(fact.value, value) << name;
+    EXPECT_EQ(fact.source, source) << name;
+  };
+  expect(whole, "JSFunction__shared", 24, Source::kSymbol);
+  expect(whole, "Script__id", 64, Source::kTable);
+  expect(whole, "builtins begin", ForgedV8::kCode, Source::kSymbol);
+  expect(stripped, "JSFunction__shared", 32, Source::kTable);
+  expect(stripped, "type_Script__SCRIPT_TYPE", 167, Source::kTable);
+  expect(stripped, "builtins begin", BlobFile::kCode, Source::kDerived);
 }
 
 }  // namespace
