@@ -533,6 +533,27 @@ TEST_F(PipelineTest, BuiltinsAreNamedByTheirImageAndPlumbingIsLeftOut) {
   EXPECT_EQ(profile.accounting.frames_unnamed, 0u);
 }
 
+// The symbols of a stripped binary end before the code does.
+TEST_F(PipelineTest, BuiltinsWithoutSymbolsAreUnnamedAndPlumbingIsLeftOut) {
+  ElfBuilder elf;
+  elf.Segment(ElfBuilder::kContent, 0, 0x300, 0x300, PF_R | PF_X)
+      .CodeSection(0, 0x300)
+      .Content(std::string(0x300, '\x90'))
+      .Symbol("_start", 0, 0x20)
+      .Symbol("fake_runtime_code", 0x100, 0x100);
+  world_.File(6, elf.Build());
+  world_.maps[kPid] = {Mapped(kApp, 6, "/bin/fake")};
+  Map(kApp, 6, "/bin/fake");
+  const auto builtin = RawFrame::Kind::kBuiltin;
+  RuntimeStack(1, {{.address = kApp + 0x208, .kind = builtin},
+                   {.address = kApp + 0x80, .kind = builtin},
+                   {.address = kApp + 0x10}});
+  Sample(1);
+  const Profile profile = Finish();
+  EXPECT_THAT(Stacks(profile), ElementsAre("_start;[fake builtin]"));
+  EXPECT_EQ(profile.accounting.frames_unnamed, 1u);
+}
+
 TEST_F(PipelineTest, BuiltinOfNoRuntimeIsNativeCode) {
   Map(kApp, 1, "/bin/app");
   StackEvent stack{1, kPid, WalkEnd::kRoot, {}};

@@ -43,6 +43,8 @@ class FakeRuntime : public Runtime {
         found = RuntimeImage{.version = "fake 1",
                              .layout = std::vector<std::byte>(8, std::byte{7}),
                              .code = {{begin, FileOffset{begin.value + s.size}}},
+                             .plumbing = {{FileOffset{begin.value + s.size},
+                                           FileOffset{begin.value + s.size + 0x10}}},
                              .owns_anonymous_code = true};
       }
       return true;
