@@ -49,6 +49,7 @@ struct RuntimeImage {
   std::vector<FileRange> code;         // its own code in the image: the helper is asked about it
   std::vector<FileRange> plumbing;     // of it: what is left out where no symbol says what it is
   bool owns_anonymous_code = false;    // executable memory of no file belongs to it
+  bool is_partial = false;             // not all can be read that is read of other builds: lines
   std::vector<LayoutFact> facts;       // what the layouts were made of
 
   // Filled by RuntimeTable: what it takes to run the helper natively, outside a sample.
@@ -94,6 +95,13 @@ class RuntimeInstance {
   }
 };
 
+// What a look at live memory says of a layout.
+enum class Fit {
+  kUnseen,      // nothing was met that tells
+  kFits,        // several objects read as the layout says
+  kDoesNotFit,  // several objects contradict it, and none fits
+};
+
 class Runtime {
  public:
   virtual ~Runtime() = default;
@@ -106,6 +114,14 @@ class Runtime {
   // `memory` outlives the instance.
   virtual std::unique_ptr<RuntimeInstance> Attach(const RuntimeImage& image,
                                                   const MemoryReader& memory) const = 0;
+
+  // Looks at a process that uses the image. `stack`: of its main thread, in use or not. Takes some
+  // milliseconds at most.
+  virtual Fit Check(const RuntimeImage& image, const MemoryReader& memory,
+                    AddressRange stack) const {
+    static_cast<void>(image), static_cast<void>(memory), static_cast<void>(stack);
+    return Fit::kUnseen;
+  }
 
   // What to show for a kBuiltin frame, given the symbol that covers it in the image. nullopt: the
   // frame is plumbing of the runtime and is left out of the picture.

@@ -48,7 +48,7 @@ RuntimeTable::RuntimeTable(const RuntimeSet& set, LayoutSink& sink, World world)
 
 RuntimeTable::~RuntimeTable() = default;
 
-const RuntimeTable::KnownImage& RuntimeTable::ProbeImage(const MapEvent& map) {
+RuntimeTable::KnownImage& RuntimeTable::ProbeImage(const MapEvent& map) {
   if (images_.size() >= kMaxImages && !images_.contains(map.file)) {
     // Those without a runtime can be looked into again.
     absl::erase_if(images_, [](const auto& entry) { return entry.second.runtime == 0; });
@@ -78,10 +78,45 @@ const RuntimeTable::KnownImage& RuntimeTable::ProbeImage(const MapEvent& map) {
     known = {static_cast<uint8_t>(i + 1), next_layout_++, *std::move(*found)};
     known.image.native_walk = set_.native_walk;
     known.image.number = known.runtime;
-    AddDistinct(recognised_, known.image.version);
+    recognised_.push_back(map.file);
     break;
   }
   return known;
+}
+
+MemoryReader& RuntimeTable::MemoryOf(Pid pid, KnownProcess& process) {
+  if (process.memory == nullptr) process.memory = world_.open_memory(pid);
+  return *process.memory;
+}
+
+// One look for each process, until one was seen to fit. A process that has just been started tells
+// nothing.
+void RuntimeTable::Check(Pid pid, KnownProcess& process, KnownImage& image) {
+  if (image.fits || process.rejected || process.stack.empty()) return;
+  const Fit fit =
+      set_.ByNumber(image.runtime)->Check(image.image, MemoryOf(pid, process), process.stack);
+  image.fits = fit == Fit::kFits;
+  if (fit == Fit::kDoesNotFit) Reject(pid, image.runtime);
+}
+
+void RuntimeTable::Confirm(Pid pid, uint8_t runtime) {
+  auto it = processes_.find(pid);
+  if (it == processes_.end()) return;
+  for (const FileIdentity& file : it->second.images) {
+    KnownImage& image = images_[file];
+    if (image.runtime == runtime) image.fits = true;
+  }
+}
+
+std::vector<std::string> RuntimeTable::recognised() const {
+  std::vector<std::string> result;
+  for (const FileIdentity& file : recognised_) {
+    const KnownImage& known = images_.at(file);
+    const bool verified = known.fits && !known.image.is_partial;
+    AddDistinct(result,
+                absl::StrCat(known.image.version, verified ? " (verified)" : " (partly verified)"));
+  }
+  return result;
 }
 
 RuntimeTable::KnownProcess& RuntimeTable::AddProcess(Pid pid) {
@@ -93,7 +128,7 @@ RuntimeTable::KnownProcess& RuntimeTable::AddProcess(Pid pid) {
 
 void RuntimeTable::OnMap(const MapEvent& map) {
   if (map.file.valid()) {
-    const KnownImage& image = ProbeImage(map);
+    KnownImage& image = ProbeImage(map);
     auto it = processes_.find(map.pid);
     if (image.runtime != 0) {
       if (it == processes_.end()) {
@@ -104,6 +139,7 @@ void RuntimeTable::OnMap(const MapEvent& map) {
       if (std::find(images.begin(), images.end(), map.file) == images.end()) {
         images.push_back(map.file);
         Refresh(map.pid, it->second);
+        Check(map.pid, it->second, image);
       } else {
         RequestRefresh(map.pid, it->second, map.time_ns);
       }
@@ -182,6 +218,9 @@ void RuntimeTable::Refresh(Pid pid, KnownProcess& process) {
     value.ranges[value.range_count++] = {range.begin.value, range.end.value,         image.layout,
                                          image.runtime,     static_cast<__u8>(kind), 0};
   };
+  for (const ProcMapping& m : *maps) {
+    if (!m.file.valid() && m.path == "[stack]") process.stack = m.range;
+  }
   const KnownImage* jit_owner = nullptr;
   for (const FileIdentity& file : process.images) {
     const KnownImage& image = images_[file];
@@ -238,8 +277,7 @@ RuntimeInstance* RuntimeTable::Instance(Pid pid, uint8_t runtime) {
   for (const FileIdentity& file : process.images) {
     const KnownImage& image = images_[file];
     if (image.runtime != runtime) continue;
-    if (process.memory == nullptr) process.memory = world_.open_memory(pid);
-    auto instance = set_.ByNumber(runtime)->Attach(image.image, *process.memory);
+    auto instance = set_.ByNumber(runtime)->Attach(image.image, MemoryOf(pid, process));
     return process.instances.emplace(runtime, std::move(instance)).first->second.get();
   }
   return nullptr;

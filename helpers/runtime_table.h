@@ -68,9 +68,13 @@ class RuntimeTable {
   // what it is.
   bool IsPlumbing(const FileIdentity& file, FileOffset offset) const;
 
-  // What was found, for the verdict: "V8 11.3.244.8" and "V8 99.1 has no layout in jprof".
+  // A function of the process was read as the runtime's layout says.
+  void Confirm(Pid pid, uint8_t runtime);
+
+  // What was found, for the verdict: "V8 11.3.244.8 (verified)" when objects of a live process were
+  // seen to fit the layout, else "(partly verified)"; and "V8 99.1 has no layout in jprof".
   // Distinct, in the order found.
-  const std::vector<std::string>& recognised() const { return recognised_; }
+  std::vector<std::string> recognised() const;
   const std::vector<std::string>& rejected() const { return rejected_; }
   // What the kernel half had no room for: processes, whose runtimes' frames have no names then, and
   // ranges of anonymous code, the smallest of their process.
@@ -82,12 +86,14 @@ class RuntimeTable {
     uint8_t runtime = 0;  // 0: holds none
     uint32_t layout = 0;
     RuntimeImage image;
+    bool fits = false;    // seen in a live process
     Pid unopened_by = 0;  // not 0: this process gave no access to the file
   };
   struct KnownProcess {
     std::vector<FileIdentity> images;  // that hold a runtime
     uint32_t life = 0;                 // never 0, never the same for two
     bool rejected = false;             // its memory does not fit the layout
+    AddressRange stack;                // of the main thread
     std::vector<AddressRange> jit;     // anonymous code that the helpers are asked about
     uint64_t refreshed_at_ns = 0;      // its mappings were read not before; 0: never
     uint64_t refresh_after_ns = 0;     // they are not read again before
@@ -97,11 +103,13 @@ class RuntimeTable {
     absl::flat_hash_map<uint8_t, std::unique_ptr<RuntimeInstance>> instances;
   };
 
-  const KnownImage& ProbeImage(const MapEvent& map);
+  KnownImage& ProbeImage(const MapEvent& map);
+  MemoryReader& MemoryOf(Pid pid, KnownProcess& process);
   KnownProcess& AddProcess(Pid pid);
   // As OnMap() says, for an event of `time_ns`.
   void RequestRefresh(Pid pid, KnownProcess& process, uint64_t time_ns);
   void Refresh(Pid pid, KnownProcess& process);
+  void Check(Pid pid, KnownProcess& process, KnownImage& image);
 
   const RuntimeSet& set_;
   LayoutSink& sink_;
@@ -113,7 +121,7 @@ class RuntimeTable {
   absl::flat_hash_set<Pid> pending_;
   uint64_t processes_without_room_ = 0;
   uint64_t ranges_without_room_ = 0;
-  std::vector<std::string> recognised_;
+  std::vector<FileIdentity> recognised_;  // in the order found
   std::vector<std::string> rejected_;
 };
 

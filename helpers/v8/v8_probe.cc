@@ -24,6 +24,7 @@
 #include "absl/strings/strip.h"
 #include "helpers/runtime.h"
 #include "helpers/v8/v8_blob.h"
+#include "helpers/v8/v8_check.h"
 #include "helpers/v8/v8_code.h"
 #include "helpers/v8/v8_isolate.h"
 #include "helpers/v8/v8_layout.h"
@@ -410,6 +411,7 @@ class V8Runtime : public Runtime {
     result.owns_anonymous_code = true;
     result.layout.resize(sizeof(layout));
     result.user_layout = MakeUserLayout(image, symbols, metadata, number);
+    result.is_partial = result.user_layout.empty();
     result.facts = metadata.facts();
     SetCode(image, symbols, number, *facts, layout, result);
     std::memcpy(result.layout.data(), &layout, sizeof(layout));
@@ -423,6 +425,13 @@ class V8Runtime : public Runtime {
   std::unique_ptr<RuntimeInstance> Attach(const RuntimeImage& image,
                                           const MemoryReader& memory) const override {
     return MakeV8Instance(image, memory);
+  }
+
+  Fit Check(const RuntimeImage& image, const MemoryReader& memory,
+            AddressRange stack) const override {
+    jp_v8_layout layout;
+    std::memcpy(&layout, image.layout.data(), sizeof(layout));
+    return CheckHeap(image, layout, memory, stack);
   }
 
   std::optional<FrameName> DescribeBuiltin(absl::string_view symbol) const override {

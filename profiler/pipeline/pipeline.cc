@@ -161,6 +161,7 @@ void Pipeline::OnSymbol(const SymbolEvent& symbol) {
     ++symbols_dropped_;
     return;
   }
+  runtimes_.Confirm(symbol.pid, symbol.runtime);
   symbol_names_[symbol.number] = InternRuntimeName(*std::move(described), symbol.runtime);
 }
 

@@ -43,6 +43,7 @@ class SymbolRuntime : public Runtime {
     result.code = {{FileOffset{0x1000}, FileOffset{0x1100}}};
     result.plumbing = {{FileOffset{0x1080}, FileOffset{0x1100}}};
     result.owns_anonymous_code = jit_;
+    result.is_partial = partial;
     return std::optional<RuntimeImage>(std::move(result));
   }
   std::unique_ptr<RuntimeInstance> Attach(const RuntimeImage&, const MemoryReader&) const override {
@@ -55,9 +56,16 @@ class SymbolRuntime : public Runtime {
   std::optional<FrameName> DescribeBuiltin(absl::string_view) const override {
     return std::nullopt;
   }
+  Fit Check(const RuntimeImage&, const MemoryReader&, AddressRange stack) const override {
+    checked.push_back(stack.begin.value);
+    return fit;
+  }
+  Fit fit = Fit::kUnseen;
+  mutable std::vector<uint64_t> checked;
   mutable int probes = 0;
   mutable int attached = 0;
   size_t layout_bytes = 16;
+  bool partial = false;
 
  private:
   const std::string symbol_;
@@ -178,7 +186,7 @@ class RuntimeTableTest : public testing::Test {
 TEST_F(RuntimeTableTest, CodeOfARuntimeIsARangeOfTheProcess) {
   Add(Mapping(0x400000, 0x402000, 1));
   EXPECT_THAT(sink_.Ranges(kPid), ElementsAre("image 400000-400100 1"));
-  EXPECT_THAT(table_->recognised(), ElementsAre("js 1"));
+  EXPECT_THAT(table_->recognised(), ElementsAre("js 1 (partly verified)"));
   EXPECT_EQ(sink_.layouts[0], 16u);
 }
 
@@ -200,7 +208,7 @@ TEST_F(RuntimeTableTest, FileIsProbedOnceForAllProcesses) {
   EXPECT_EQ(js_.probes, 1);
   EXPECT_EQ(opened_, 1);
   EXPECT_EQ(sink_.layouts.size(), 1u);
-  EXPECT_THAT(table_->recognised(), ElementsAre("js 1"));
+  EXPECT_THAT(table_->recognised(), ElementsAre("js 1 (partly verified)"));
   EXPECT_THAT(sink_.Ranges(11), ElementsAre("image 400000-400100 1"));
 }
 
@@ -452,6 +460,58 @@ TEST_F(RuntimeTableTest, RejectedProcessIsNotAskedUntilItExecs) {
   table_->OnGone(kPid);  // exec
   Map(maps_[kPid][0]);
   EXPECT_THAT(sink_.Ranges(kPid), testing::Contains("image 400000-400100 1"));
+}
+
+// --- Fit -------------------------------------------------------------------------------------------------
+
+class RuntimeFitTest : public RuntimeTableTest {
+ protected:
+  RuntimeFitTest() {
+    for (Pid pid : {10, 11}) {
+      maps_[pid].push_back(Mapping(0x7f0000, 0x7f8000, 0, /*executable=*/false));
+      maps_[pid].back().path = "[stack]";
+    }
+  }
+};
+
+TEST_F(RuntimeFitTest, LayoutIsVerifiedWhenALiveProcessFitsIt) {
+  Add(Mapping(0x400000, 0x402000, 1), 10);
+  EXPECT_THAT(js_.checked, ElementsAre(0x7f0000));
+  EXPECT_THAT(table_->recognised(), ElementsAre("js 1 (partly verified)"));
+  js_.fit = Fit::kFits;
+  Add(Mapping(0x400000, 0x402000, 1), 11);
+  EXPECT_THAT(table_->recognised(), ElementsAre("js 1 (verified)"));
+}
+
+TEST_F(RuntimeFitTest, ProcessIsLookedAtOnceAndNoneAfterOneFits) {
+  js_.fit = Fit::kFits;
+  Add(Mapping(0x400000, 0x402000, 1), 10);
+  Add(Mapping(0x500000, 0x502000, 1), 10);
+  Add(Mapping(0x400000, 0x402000, 1), 11);
+  EXPECT_EQ(js_.checked.size(), 1u);
+}
+
+TEST_F(RuntimeFitTest, ProcessThatDoesNotFitIsRejected) {
+  js_.fit = Fit::kDoesNotFit;
+  Add(Mapping(0x400000, 0x402000, 1));
+  EXPECT_THAT(table_->rejected(), ElementsAre("js 1 of pid 10: its memory does not fit the layout"));
+  EXPECT_THAT(sink_.Ranges(kPid), ElementsAre("none"));
+}
+
+TEST_F(RuntimeFitTest, FunctionThatWasReadVerifiesTheLayout) {
+  Add(Mapping(0x400000, 0x402000, 1));
+  table_->Confirm(kPid, 2);  // of another runtime
+  table_->Confirm(99, 1);    // of another process
+  EXPECT_THAT(table_->recognised(), ElementsAre("js 1 (partly verified)"));
+  table_->Confirm(kPid, 1);
+  EXPECT_THAT(table_->recognised(), ElementsAre("js 1 (verified)"));
+}
+
+TEST_F(RuntimeFitTest, LayoutWithoutAllItsPartsIsPartlyVerified) {
+  js_.partial = true;
+  js_.fit = Fit::kFits;
+  Add(Mapping(0x400000, 0x402000, 1));
+  EXPECT_THAT(table_->recognised(), ElementsAre("js 1 (partly verified)"));
 }
 
 TEST_F(RuntimeTableTest, PlumbingIsKnownByFileAndOffset) {

@@ -446,7 +446,7 @@ TEST_F(PipelineTest, RuntimesFunctionsHaveTheNamesOfTheirRecords) {
 
 TEST_F(PipelineTest, SinkLearnsTheRuntimesLayoutAndCode) {
   StartFakeRuntime();
-  EXPECT_THAT(pipeline().runtimes().recognised(), ElementsAre("fake 1"));
+  EXPECT_THAT(pipeline().runtimes().recognised(), ElementsAre("fake 1 (partly verified)"));
   EXPECT_EQ(world_.layouts[0], 1);
   const jp_process& process = world_.processes.at(kPid);
   ASSERT_EQ(process.range_count, 2u);
