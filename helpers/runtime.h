@@ -87,6 +87,12 @@ class RuntimeInstance {
     return {};
   }
 
+  // How the runtime itself marks the kind of code that a frame runs, one character. 0: not known.
+  virtual char Tier(const RawFrame& frame) {
+    static_cast<void>(frame);
+    return 0;
+  }
+
   // What the code at an address in anonymous memory is, where the helper had no function to name:
   // code that the runtime made for other ends. nullopt: not the runtime's, or not known.
   virtual std::optional<FrameName> NameCode(Address address) {

@@ -517,6 +517,16 @@ JP_SUBPROG(jp_v8_place)
 	return 0;
 }
 
+/* Whether the slot beside the bytecode offset's holds bytecode. */
+static __always_inline int jp_v8_has_bytecode(struct jp_walk *w, const struct jp_v8_layout *l)
+{
+	__u64 bytecode = l->frame_bytecode_offset == -32 ? w->window[JP_SLOT(-24)] :
+							    w->window[JP_SLOT(-32)];
+
+	return l->bytecode_array_type && jp_v8_is_object(bytecode) &&
+	       jp_v8_object_type(w, l, &bytecode) == l->bytecode_array_type;
+}
+
 /* The frame of the JSFunction in scratch[JP_V8_FUNCTION]. */
 JP_SUBPROG(jp_v8_function)
 {
@@ -582,6 +592,8 @@ JP_SUBPROG(jp_v8_function)
 		w->leaf = 0;
 		if (w->scratch[JP_V8_PLACE])
 			jp_emit(w, JP_FRAME_RUNTIME, w->scratch[JP_V8_PLACE], number, JP_V8_PC);
+		else if (jp_v8_is_smi(offset) && jp_v8_has_bytecode(w, l))
+			jp_emit(w, JP_FRAME_RUNTIME, 0, number, JP_V8_INTERPRETED);
 		else
 			jp_emit(w, JP_FRAME_RUNTIME, 0, number, JP_V8_NO_PLACE);
 	} else if (jp_v8_is_smi(offset)) {

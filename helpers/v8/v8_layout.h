@@ -17,6 +17,7 @@ struct jp_v8_layout {
 	__u16 last_js_function_type;
 	__u16 shared_type;
 	__u16 scope_info_type;
+	__u16 bytecode_array_type; /* 0: not known */
 	__u16 script_type;
 	__u16 first_nonstring_type;
 
@@ -91,5 +92,6 @@ enum jp_v8_word {
 enum jp_v8_detail {
 	JP_V8_BYTECODE = 0, /* interpreted: the word in the frame's slot for the bytecode offset, as a number */
 	JP_V8_PC = 1,       /* in JIT code */
+	JP_V8_INTERPRETED = 4, /* as JP_V8_NO_PLACE, and it is interpreted */
 	JP_V8_NO_PLACE = 2, /* on top of it runs code without a frame: where the function is, is not known */
 };

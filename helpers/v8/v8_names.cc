@@ -61,6 +61,7 @@ class V8Instance : public RuntimeInstance {
   }
 
   std::vector<FrameLine> Locate(const RawFrame& frame) override;
+  char Tier(const RawFrame& frame) override;
   std::optional<FrameName> NameCode(Address address) override;
 
  private:
@@ -247,6 +248,26 @@ std::vector<FrameLine> V8Instance::Locate(const RawFrame& frame) {
   }
   if (located_.size() >= kMaxLocated) located_.clear();
   return located_.insert_or_assign(key, Located{std::move(lines), now}).first->second.lines;
+}
+
+char V8Instance::Tier(const RawFrame& frame) {
+  if (frame.detail == JP_V8_BYTECODE || frame.detail == JP_V8_INTERPRETED) return '~';
+  if (frame.detail != JP_V8_PC || !has_code_layout_) return 0;
+  SeeInstant(Clock::now());
+  auto code = finder_.Find(Address{frame.address - (frame.is_return_address ? 1 : 0)});
+  if (!code) return 0;
+  switch (code->kind) {
+    case CodeKind::kBuiltin:
+      return '~';
+    case CodeKind::kBaseline:
+      return '^';
+    case CodeKind::kMaglev:
+      return '+';
+    case CodeKind::kTurbofan:
+      return '*';
+    default:
+      return 0;
+  }
 }
 
 std::optional<uint16_t> V8Instance::TypeOf(uint64_t tagged) const {

@@ -414,6 +414,11 @@ class V8Runtime : public Runtime {
     result.is_partial = result.user_layout.empty();
     result.facts = metadata.facts();
     SetCode(image, symbols, number, *facts, layout, result);
+    if (!result.user_layout.empty()) {
+      CodeLayout code;
+      std::memcpy(&code, result.user_layout.data(), sizeof(code));
+      layout.bytecode_array_type = code.bytecode_array_type;
+    }
     std::memcpy(result.layout.data(), &layout, sizeof(layout));
     if (result.code.empty()) {
       return absl::FailedPreconditionError(

@@ -36,6 +36,7 @@ constexpr Option kOptions[] = {
     {"-o", "--output", "FILE", "write to FILE, its suffix chooses the format (default: -, stdout)"},
     {"", "--format", "NAME", "choose the format by name"},
     {"", "--no-helpers", "", "name JIT code by /tmp/perf-PID.map alone"},
+    {"", "--tiers", "", "mark functions by their code: ~ interpreted, ^ + * compiled"},
     {"-h", "--help", "", "print this help"},
     {"", "--version", "", "print the version"},
 };
@@ -95,6 +96,8 @@ absl::Status Apply(const Option& option, absl::string_view value, RecordOptions&
     out.all = true;
   } else if (name == "--no-helpers") {
     out.use_helpers = false;
+  } else if (name == "--tiers") {
+    out.tiers = true;
   } else if (name == "--pid" || name == "--tid") {
     auto id = ParsePositive(name, value, INT32_MAX, "a number");
     if (!id.ok()) return id.status();

@@ -22,6 +22,7 @@ struct RecordOptions {
   std::string output;       // "": standard output
   std::string format;       // "": by the output's suffix, else SVG
   bool use_helpers = true;
+  bool tiers = false;
   std::string command_line;  // as typed, for the profile's comment
 };
 

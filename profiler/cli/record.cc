@@ -110,6 +110,7 @@ absl::Status Record(const RecordOptions& options, const RuntimeSet& runtimes) {
                                          .frequency_hz = static_cast<uint64_t>(options.frequency),
                                          .duration_ns = options.duration_ns,
                                          .use_helpers = options.use_helpers,
+                                         .tiers = options.tiers,
                                          .command_line = options.command_line},
                                         runtimes));
   ProgressLine progress;

@@ -173,7 +173,14 @@ uint32_t Pipeline::InternRuntimeName(FrameName name, uint8_t runtime) {
 uint32_t Pipeline::RuntimeFrame(const RawFrame& frame, Pid pid, uint32_t name) {
   std::vector<PendingLine> lines;
   if (RuntimeInstance* instance = runtimes_.Instance(pid, frame.runtime)) {
+    const char tier = options_.tiers ? instance->Tier(frame) : '\0';
+    if (tier != 0) {
+      PendingName marked = frames_.names()[name];
+      marked.name.insert(marked.name.begin(), tier);
+      name = frames_.InternName(std::move(marked));
+    }
     for (FrameLine& line : instance->Locate(frame)) {
+      if (tier != 0) line.function.name.insert(line.function.name.begin(), tier);
       lines.push_back(
           {InternRuntimeName(std::move(line.function), frame.runtime), line.line, line.column});
     }

@@ -54,6 +54,7 @@ struct PipelineWorld {
 struct PipelineOptions {
   Pid only_pid = 0;         // 0: every process
   bool use_helpers = true;  // false: JIT code is named by perf maps alone
+  bool tiers = false;       // prefix functions with RuntimeInstance::Tier()
   int64_t period_ns = 0;    // of CPU time, between two samples
   int symbol_threads = 2;
   // Beyond these numbered things are forgotten,

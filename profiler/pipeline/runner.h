@@ -28,6 +28,7 @@ struct RecordingOptions {
   uint64_t frequency_hz = 99;
   int64_t duration_ns = 0;  // 0: until stopped or the target exits
   bool use_helpers = true;
+  bool tiers = false;
   std::string command_line;
 };
 

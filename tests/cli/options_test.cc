@@ -62,6 +62,8 @@ TEST(OptionsTest, EachOptionIsUnderstoodInEachSpelling) {
   EXPECT_TRUE(Parse("-a")->all);
   EXPECT_TRUE(Parse("--all")->all);
   EXPECT_FALSE(Parse("-a --no-helpers")->use_helpers);
+  EXPECT_FALSE(Parse("-a")->tiers);
+  EXPECT_TRUE(Parse("-a --tiers")->tiers);
   EXPECT_EQ(Parse("-a --format folded")->format, "folded");
 }
 

@@ -18,13 +18,14 @@ struct NodeTypes {
   uint16_t frame_builtin_exit;
   int32_t isolate_exit_frame;
   int32_t isolate_fast_call;
+  uint16_t bytecode_array;
 };
 
 constexpr NodeTypes kNodes[] = {
-    {18, 10 << 8 | 2, 2065, 2080, 257, 256, 170, 24, 8, 0, 16, 32, 3, 3, 0, 22, 0x44b8, 0x80},
-    {20, 11 << 8 | 3, 2066, 2081, 262, 261, 167, 24, 8, 0, 16, 32, 3, 3, 0, 25, 0x100, 0x68},
-    {22, 12 << 8 | 4, 2066, 2082, 274, 272, 167, 32, 8, 0, 16, 32, 3, 3, 0, 26, 0x90, 0x70},
-    {24, 13 << 8 | 6, 2065, 2081, 282, 280, 167, 32, 8, 16, 24, 40, 5, 5, 3, 27, 0xc0, 0xa8},
+    {18, 10 << 8 | 2, 2065, 2080, 257, 256, 170, 24, 8, 0, 16, 32, 3, 3, 0, 22, 0x44b8, 0x80, 195},
+    {20, 11 << 8 | 3, 2066, 2081, 262, 261, 167, 24, 8, 0, 16, 32, 3, 3, 0, 25, 0x100, 0x68, 191},
+    {22, 12 << 8 | 4, 2066, 2082, 274, 272, 167, 32, 8, 0, 16, 32, 3, 3, 0, 26, 0x90, 0x70, 205},
+    {24, 13 << 8 | 6, 2065, 2081, 282, 280, 167, 32, 8, 16, 24, 40, 5, 5, 3, 27, 0xc0, 0xa8, 186},
 };
 
 constexpr uint16_t kOddballType = 131;  // any that is no string and none of the above
@@ -42,6 +43,7 @@ jp_v8_layout V8LayoutOfNode(int major) {
     l.last_js_function_type = n.last_js_function;
     l.shared_type = n.shared;
     l.scope_info_type = n.scope_info;
+    l.bytecode_array_type = n.bytecode_array;
     l.script_type = n.script;
     l.first_nonstring_type = 128;
     l.frame_bytecode_offset = -40;

@@ -723,6 +723,19 @@ TEST_P(V8LeafTest, BuiltinWithoutAFrameLeavesThePlaceOfItsCall) {
   EXPECT_EQ(last_.stack.frames.at(1).detail, JP_V8_NO_PLACE);
 }
 
+TEST_P(V8LeafTest, BuiltinOnInterpretedCodeIsTold) {
+  const uint64_t fp = stack_.registers().fp;
+  Registers r = Top({3});
+  r.pc = kBlobPc;
+  heap_.memory().PutValue(Address{fp - 40}, V8Heap::Smi(57));
+  heap_.memory().PutValue(Address{fp - 32}, heap_.Object(heap_.layout().bytecode_array_type, 64));
+  EXPECT_THAT(Walk(r), ElementsAre("builtin", "caller", "native"));
+  EXPECT_EQ(last_.stack.frames.at(1).detail, JP_V8_INTERPRETED);
+  heap_.memory().PutValue(Address{fp - 32}, heap_.Undefined());
+  EXPECT_THAT(Walk(r), ElementsAre("builtin", "caller", "native"));
+  EXPECT_EQ(last_.stack.frames.at(1).detail, JP_V8_NO_PLACE);
+}
+
 TEST_P(V8LeafTest, BuiltinThatMakesItsFrameHasNoFunctionYet) {
   V8Stack stack(heap_);
   stack.Native(kNativePc).Js(kJitPc + 0x400, Named(heap_.OneByte("caller")));

@@ -59,6 +59,7 @@ std::string Hex(const jp_v8_layout& layout) {
 jp_v8_layout LayoutWithoutCode(int major) {
   jp_v8_layout layout = V8LayoutOfNode(major);
   layout.isolate_exit_frame = layout.isolate_fast_call = 0;
+  layout.bytecode_array_type = 0;
   return layout;
 }
 
