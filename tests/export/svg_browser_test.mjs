@@ -106,7 +106,7 @@ try {
     }
     await page.send("Emulation.setDeviceMetricsOverride",
                     { width: 1200, height: 800, deviceScaleFactor: 1, mobile: false });
-    assert.equal(await page.evaluate("text('title')"), "node app.js (pid 4711)");
+    await page.until("text('title') === 'node app.js (pid 4711)'");
   });
 
   await test("a zoomed frame's label leaves out the folders too", async (page) => {
