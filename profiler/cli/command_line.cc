@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "profiler/cli/diagnostics.h"
+#include "profiler/cli/doctor.h"
 #include "profiler/cli/record.h"
 
 namespace jprof {
@@ -16,7 +17,7 @@ struct Subcommand {
   int (*main)(const std::vector<std::string>& arguments, const RuntimeSet& runtimes);
 };
 
-constexpr Subcommand kSubcommands[] = {{"record", RecordMain}};
+constexpr Subcommand kSubcommands[] = {{"record", RecordMain}, {"doctor", DoctorMain}};
 
 }  // namespace
 

@@ -83,6 +83,12 @@ LayoutFact Fact(const RuntimeImage& image, absl::string_view name) {
   return {};
 }
 
+void ExpectRejected(const Found& found, absl::string_view why) {
+  ASSERT_FALSE(found.ok()) << why;
+  EXPECT_EQ(found.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(found.status().message()), HasSubstr(std::string(why)));
+}
+
 class RealNodeTest : public testing::TestWithParam<std::string> {
  protected:
   void SetUp() override { ASSERT_EQ(WhyNoNode(GetParam()), ""); }
@@ -139,6 +145,24 @@ TEST_P(RealNodeTest, IsRecognisedWhenStripped) {
   ASSERT_EQ((*found)->code.size(), 1u);
   ASSERT_EQ((*found)->plumbing.size(), 1u);
   EXPECT_EQ((*found)->plumbing[0].end, (*found)->code[0].end);
+}
+
+// Under other names the symbols of the metadata are none. The table has the same values, or none.
+TEST_P(RealNodeTest, IsReadByItsVersionWithoutMetadata) {
+  const StrippedFile stripped(GetParam());
+  const std::string command = absl::StrCat("sed -i s/v8dbg_/other_/g '", stripped.path(), "'");
+  ASSERT_EQ(std::system(command.c_str()), 0) << command;
+  Found found = ProbeFile(stripped.path()), whole = ProbeFile(GetParam());
+  ASSERT_TRUE(whole.ok() && whole->has_value());
+  const std::string& version = (*whole)->version;
+  if (!absl::StartsWith(version, "V8 13.") && !absl::StartsWith(version, "V8 14.")) {
+    ExpectRejected(found, absl::StrCat(version, " without metadata has no layout in jprof"));
+    return;
+  }
+  ASSERT_TRUE(found.ok()) << found.status();
+  ASSERT_TRUE(found->has_value());
+  EXPECT_EQ(Hex(LayoutOf(**found)), Hex(LayoutOf(**whole)));
+  EXPECT_EQ((*found)->user_layout, (*whole)->user_layout);
 }
 
 // What the tests of the helper build their objects with is what the real binary says.
@@ -272,12 +296,6 @@ class ForgedV8 {
   std::map<std::string, int32_t> values_;
   std::vector<std::pair<uint64_t, uint64_t>> builtins_;
 };
-
-void ExpectRejected(const Found& found, absl::string_view why) {
-  ASSERT_FALSE(found.ok()) << why;
-  EXPECT_EQ(found.status().code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_THAT(std::string(found.status().message()), HasSubstr(std::string(why)));
-}
 
 TEST(V8ProbeTest, SmallFileWithAllMetadataIsV8) {
   Found found = ForgedV8().Probe();

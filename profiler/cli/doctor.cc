@@ -1,0 +1,143 @@
+#include "profiler/cli/doctor.h"
+
+#include <cerrno>
+#include <csignal>
+#include <cstdint>
+#include <cstdio>
+#include <optional>
+#include <utility>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "export/text.h"
+#include "profiler/cli/diagnostics.h"
+#include "profiler/core/status.h"
+#include "profiler/process/live_memory.h"
+#include "profiler/process/proc_maps.h"
+#include "profiler/process/target_file.h"
+#include "symbolize/elf_file.h"
+
+namespace jprof {
+namespace {
+
+absl::string_view TextOf(LayoutFact::Source source) {
+  switch (source) {
+    case LayoutFact::Source::kSymbol:
+      return "symbol";
+    case LayoutFact::Source::kDerived:
+      return "derived";
+    case LayoutFact::Source::kTable:
+      break;
+  }
+  return "table";
+}
+
+absl::string_view TextOf(Fit fit, bool is_partial) {
+  switch (fit) {
+    case Fit::kFits:
+      return is_partial ? "partly verified: functions of the process fit, lines cannot be read"
+                        : "verified: functions of the process read as the layout says";
+    case Fit::kDoesNotFit:
+      return "unknown: objects of the process contradict the layout; perf maps name its functions";
+    case Fit::kUnseen:
+      break;
+  }
+  return "partly verified: no function of the process was met yet";
+}
+
+std::string ExplainImage(const RuntimeImage& image, Fit fit) {
+  std::string text = absl::StrCat("  ", image.version, "\n  ", TextOf(fit, image.is_partial), "\n");
+  for (const FileRange& code : image.code) {
+    absl::StrAppendFormat(&text, "  its own code: file offsets 0x%x to 0x%x%s\n", code.begin.value,
+                          code.end.value, image.plumbing.empty() ? "" : ", without symbols");
+  }
+  for (const LayoutFact& fact : image.facts) {
+    absl::StrAppendFormat(&text, "    %-52s %10d  %s\n", fact.name, fact.value,
+                          TextOf(fact.source));
+  }
+  return text;
+}
+
+// "" when the file holds no runtime.
+std::string ExplainFile(const ElfFile& file, const RuntimeSet& runtimes, const MemoryReader& memory,
+                        AddressRange stack) {
+  std::string text;
+  for (size_t i = 0; i < runtimes.runtimes.size(); ++i) {
+    auto found = runtimes.runtimes[i]->Probe(file);
+    if (!found.ok()) {
+      absl::StrAppend(&text, "  unknown: ", found.status().message(),
+                      "; perf maps name its functions\n");
+    } else if (found->has_value()) {
+      RuntimeImage& image = **found;
+      image.native_walk = runtimes.native_walk;
+      image.number = static_cast<uint8_t>(i + 1);
+      absl::StrAppend(&text,
+                      ExplainImage(image, runtimes.runtimes[i]->Check(image, memory, stack)));
+    }
+  }
+  return text;
+}
+
+std::optional<Pid> ParseArguments(const std::vector<std::string>& arguments) {
+  Pid pid = 0;
+  absl::string_view value;
+  if (arguments.size() == 2 && (arguments[0] == "--pid" || arguments[0] == "-p")) {
+    value = arguments[1];
+  } else if (arguments.size() == 1 && absl::StartsWith(arguments[0], "--pid=")) {
+    value = absl::string_view(arguments[0]).substr(6);
+  }
+  if (!absl::SimpleAtoi(value, &pid) || pid < 1) return std::nullopt;
+  return pid;
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> ExplainProcess(Pid pid, const RuntimeSet& runtimes) {
+  JPROF_ASSIGN_OR_RETURN(std::vector<ProcMapping> maps, ReadProcMaps(pid));
+  const LiveMemory memory(pid);
+  AddressRange stack;
+  for (const ProcMapping& m : maps) {
+    if (!m.file.valid() && m.path == "[stack]") stack = m.range;
+  }
+  std::string text;
+  size_t unopened = 0;
+  absl::flat_hash_set<FileIdentity> seen;
+  for (const ProcMapping& m : maps) {
+    if (!m.file.valid() || !m.executable || !seen.insert(m.file).second) continue;
+    auto fd = OpenMappedFile(pid, Mapping{m.range, m.offset, m.file, m.path});
+    if (!fd.ok()) {
+      ++unopened;
+      continue;
+    }
+    auto file = ElfFile::Open(*std::move(fd), m.path);
+    if (!file.ok()) continue;
+    const std::string runtime = ExplainFile(*file, runtimes, memory, stack);
+    if (!runtime.empty()) absl::StrAppend(&text, ShownText(m.path), "\n", runtime);
+  }
+  if (text.empty()) text = "no runtime that jprof knows\n";
+  if (unopened > 0) absl::StrAppend(&text, unopened, " mapped files could not be opened\n");
+  return text;
+}
+
+int DoctorMain(const std::vector<std::string>& arguments, const RuntimeSet& runtimes) {
+  const std::optional<Pid> pid = ParseArguments(arguments);
+  if (!pid) {
+    PrintError(WithHint(absl::InvalidArgumentError("doctor takes one process"),
+                        "use: jprof doctor --pid PID"));
+    return 2;
+  }
+  absl::StatusOr<std::string> text = ExplainProcess(*pid, runtimes);
+  if (!text.ok()) {
+    PrintError(text.status());
+    return 1;
+  }
+  std::signal(SIGPIPE, SIG_IGN);
+  if (std::fputs(text->c_str(), stdout) >= 0 && std::fflush(stdout) == 0) return 0;
+  PrintError(ErrnoStatus(errno, "cannot write standard output"));
+  return 1;
+}
+
+}  // namespace jprof

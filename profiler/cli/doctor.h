@@ -1,0 +1,20 @@
+// `jprof doctor`: what jprof knows of one process, and where it has it from.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "helpers/runtime.h"
+#include "profiler/core/ids.h"
+
+namespace jprof {
+
+// Runs `jprof doctor --pid PID`; returns the exit status: 0 explained, 1 failed, 2 wrong usage.
+int DoctorMain(const std::vector<std::string>& arguments, const RuntimeSet& runtimes);
+
+// The text that it prints: for each file of the process with a runtime its version, whether the
+// process fits it, and each number of its layout with the source. NotFound: no such process.
+absl::StatusOr<std::string> ExplainProcess(Pid pid, const RuntimeSet& runtimes);
+
+}  // namespace jprof
