@@ -159,6 +159,7 @@ absl::StatusOr<CodeLayout> MakeCodeLayout(uint32_t version, const CodeMetadata& 
   l.bytecode_array_type = checked.Type("BytecodeArray__BYTECODE_ARRAY_TYPE", types.bytecode_array);
   l.interpreter_data_type =
       checked.Type("InterpreterData__INTERPRETER_DATA_TYPE", types.interpreter_data);
+  l.baseline_data_type = checked.Type("BaselineData__BASELINE_DATA_TYPE", 0);
   l.shared_type = checked.Type("SharedFunctionInfo__SHARED_FUNCTION_INFO_TYPE", types.shared);
   l.shared_wrapper_type = checked.Type(
       "SharedFunctionInfoWrapper__SHARED_FUNCTION_INFO_WRAPPER_TYPE", types.shared_wrapper);
@@ -252,9 +253,9 @@ uint16_t HeapTypes::TypeOfMap(uint64_t map) {
   // Only maps that cannot go away: not those of an application's objects.
   const CodeLayout& l = layout_;
   const uint16_t lasting[] = {
-      l.code_type,          l.stream_type,         l.bytecode_array_type, l.interpreter_data_type,
-      l.shared_type,        l.shared_wrapper_type, l.frame_cache_type,    l.byte_array_types[0],
-      l.byte_array_types[1]};
+      l.code_type,           l.stream_type,         l.bytecode_array_type, l.interpreter_data_type,
+      l.shared_type,         l.shared_wrapper_type, l.frame_cache_type,    l.byte_array_types[0],
+      l.byte_array_types[1], l.baseline_data_type};
   if (*type != 0 &&
       (std::find(std::begin(lasting), std::end(lasting), *type) != std::end(lasting) ||
        std::find(std::begin(l.array_types), std::end(l.array_types), *type) !=

@@ -53,6 +53,7 @@ inline bool IsOptimized(CodeKind kind) {
 // an object's first word, instance types, numbers. Plain values, kept in RuntimeImage::user_layout.
 struct CodeLayout {
   static constexpr size_t kMaxBytecodes = 256;
+  static constexpr uint16_t kBaselineDataBytecode = 16;  // after the code
 
   uint32_t version = 0;  // major * 100 + minor
 
@@ -62,6 +63,7 @@ struct CodeLayout {
   uint16_t stream_type = 0;  // 0: instructions lie in the Code object itself
   uint16_t bytecode_array_type = 0;
   uint16_t interpreter_data_type = 0;
+  uint16_t baseline_data_type = 0;  // baseline code beside the bytecode (V8 9.0 to 9.5)
   uint16_t shared_type = 0;
   uint16_t shared_wrapper_type = 0;
   uint16_t frame_cache_type = 0;      // a struct in front of the position table (V8 7)

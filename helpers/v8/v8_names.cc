@@ -150,6 +150,8 @@ std::optional<uint64_t> V8Instance::BytecodeOf(uint64_t shared) const {
     const Address object{*data - 1};
     if (*type == code_layout_.interpreter_data_type) {
       data = memory_.ReadValue<uint64_t>(object + 8);
+    } else if (*type != 0 && *type == code_layout_.baseline_data_type) {
+      data = memory_.ReadValue<uint64_t>(object + CodeLayout::kBaselineDataBytecode);
     } else if (*type == code_layout_.code_type && code_layout_.baseline_has_bytecode) {
       data = memory_.ReadValue<uint64_t>(object + code_layout_.code_deopt);
     } else {

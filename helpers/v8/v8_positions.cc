@@ -266,6 +266,8 @@ std::optional<uint64_t> CodePositions::BytecodeOf(uint64_t shared) {
     uint16_t field = kWrapped;
     if (type == layout_.code_type && layout_.baseline_has_bytecode) {
       field = layout_.code_deopt;
+    } else if (type == layout_.baseline_data_type) {
+      field = CodeLayout::kBaselineDataBytecode;
     } else if (type != layout_.interpreter_data_type) {
       return std::nullopt;
     }

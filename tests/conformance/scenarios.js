@@ -381,6 +381,31 @@ function looping(r) {
   }
   return s;
 }
+// Inlined into loops by each compiler, Maglev too.
+function mark() {
+  record(new Error());
+}
+function tiny(x, r) {
+  if (r) mark();
+  let s = x;
+  for (let i = 0; i < 300; i++) s = (s * 31 + i) % 65521;
+  return s;
+}
+function tinyLoop(r) {
+  let s = 0;
+  for (let i = 0; i < 4; i++) {
+    s ^= 1;
+    s += tiny(s + i, r);
+  }
+  return s;
+}
+function inlinedLoop(r) {
+  let s = 0;
+  for (let i = 0; i < 8; i++) {
+    s ^= tinyLoop(r);
+  }
+  return s;
+}
 function* counting() {
   let n = 1, r = yield n;
   for (;;) {
@@ -501,7 +526,7 @@ const sync = [plain, method, construct, derived, getter, setter, prototypes, clo
   captured, computed, renamed, latin, wideName, symbols, callbacks, reducing, sorting, replacing,
   stringify, parsing, reflection, reflectConstruct, binding, callAndApply, proxies, texts,
   spreading, mismatch, restArguments, evaluated, newFunction, vmOffset, vmContext, guarded,
-  afterThrow, looping, generators, delegates, switched, recursion, deep, again, locals, pingPong,
+  afterThrow, looping, inlinedLoop, generators, delegates, switched, recursion, deep, again, locals, pingPong,
   regexp, builtins, runtime];
 
 // ---- scenarios that end later: each returns a promise

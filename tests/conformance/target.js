@@ -10,7 +10,7 @@ const { isMainThread, parentPort, Worker } = require('worker_threads');
 const scenarios = require('./scenarios.js');
 
 const mode = process.argv[2];
-const sliceMs = 40;
+const sliceMs = 25;
 const ownFiles = ['scenarios.js', 'scenarios.mjs'].map((name) => path.join(__dirname, name));
 
 let chains = [];
@@ -23,9 +23,10 @@ scenarios.onRecord((error) => {
   const chain = [];
   for (const site of sites) {
     if (site.isAsync && site.isAsync()) break;
-    if (site.getTypeName && site.getFileName() === null && site.getEvalOrigin() === undefined) continue;
-    chain.unshift([site.getFunctionName() || '', plainPath(site.getFileName()), site.getLineNumber(),
-      site.getColumnNumber()]);
+    const ofWasm = site.toString().includes('wasm-function[');
+    if (!ofWasm && !site.getFileName() && site.getEvalOrigin() === undefined) continue;  // a builtin
+    chain.unshift([site.getFunctionName() || '', ofWasm ? 'wasm://' : plainPath(site.getFileName()),
+      site.getLineNumber(), site.getColumnNumber()]);
   }
   chains.push(chain.slice(chain.findIndex((frame) => ownFiles.includes(frame[1]))));
 });

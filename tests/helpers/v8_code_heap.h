@@ -23,6 +23,7 @@ inline CodeLayout TestLayout(bool stream = true) {
   l.stream_type = stream ? 192 : 0;
   l.bytecode_array_type = 186;
   l.interpreter_data_type = 188;
+  l.baseline_data_type = 189;
   l.shared_type = 282;
   l.shared_wrapper_type = 195;
   l.byte_array_types[0] = 217;

@@ -312,7 +312,9 @@ TEST_F(DeoptPositionsTest, BytecodeIsFoundBehindBaselineCode) {
   const uint64_t data = heap_.Object(layout_.interpreter_data_type, 24);
   heap_.Set(data, 8, outer_bytecode_);
   const uint64_t baseline = heap_.Code(kJit + 0x10000, 64, layout_.kind_baseline, data).code;
-  for (uint64_t way : {data, baseline}) {
+  const uint64_t both = heap_.Object(layout_.baseline_data_type, 24);
+  heap_.Set(both, 16, outer_bytecode_);
+  for (uint64_t way : {data, baseline, both}) {
     heap_.Set(outer_, 8, way);
     EXPECT_THAT(At(Code({{1, 3}}), 50, PcKind::kReturnAddress),
                 ElementsAre(ScriptPosition{outer_, 130}));
