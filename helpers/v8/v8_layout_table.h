@@ -50,8 +50,8 @@ inline constexpr VersionFacts kVersionFacts[] = {
     {1406, 1406, -40, 17, 8, 16, 5, 5, 3, 75, 521},  // Node 26
 };
 
-// What the metadata says, for binaries that were stripped of it: up to V8 12 it is in .dynsym,
-// which stays. By name, without the type behind a field; one value for each version.
+// What the metadata says, for binaries that were stripped of it. By name, without the type behind a
+// field; one value for each version.
 inline constexpr uint32_t kStrippedVersions[] = {1306, 1401, 1406};
 struct StrippedMetadata {
   absl::string_view name;
