@@ -88,9 +88,7 @@ std::string SymbolRecord::Text(uint8_t field) const {
     at += chunk.bytes;
   }
   decoder.Finish(out);
-  if ((symbol.flags & JP_SYMBOL_CUT) != 0 && out.size() >= JP_STRING_BYTES - 8) {
-    AppendUtf8(out, 0x2026);
-  }
+  if (field < 8 && (symbol.flags & JP_SYMBOL_CUT(field)) != 0) AppendUtf8(out, 0x2026);
   return out;
 }
 

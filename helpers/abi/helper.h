@@ -34,7 +34,7 @@
 #define JP_LOWEST_ADDRESS 4096
 #define JP_USER_LIMIT 0x0000800000000000ULL
 
-#define JP_SCRATCH_WORDS 16
+#define JP_SCRATCH_WORDS 20
 #define JP_PENDING 16 /* pieces of a string that wait to be read; power of two */
 
 struct jp_pending_string {
@@ -143,10 +143,10 @@ static __always_inline int jp_append_text(struct jp_walk *w, __u8 field, __u8 en
 
 	if (bytes >= JP_STRING_BYTES) {
 		bytes = JP_STRING_BYTES - 2;
-		w->symbol.flags |= JP_SYMBOL_CUT;
+		w->symbol.flags |= JP_SYMBOL_CUT(field);
 	}
 	if (at + 4 + bytes > JP_TEXT_BYTES) {
-		w->symbol.flags |= JP_SYMBOL_CUT;
+		w->symbol.flags |= JP_SYMBOL_CUT(field);
 		return 0;
 	}
 	JP_OPAQUE(at);

@@ -105,7 +105,9 @@ struct jp_chunk {
 	__u16 bytes;
 };
 
-#define JP_SYMBOL_CUT 1 /* in flags: a string was longer than JP_STRING_BYTES, or had too many pieces */
+/* In flags: the text of this field (1 to 7) lacks its end: it was longer than JP_STRING_BYTES, or had too
+ * many pieces. */
+#define JP_SYMBOL_CUT(field) (1U << (field))
 
 struct jp_symbol {
 	__u16 type;

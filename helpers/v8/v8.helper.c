@@ -31,7 +31,7 @@
 /* Uses of w->scratch: 0 to 6 for words just read; the others live from one subprogram to the next. */
 #define JP_V8_WORD_MASK 7
 #define JP_V8_FIELD 7        /* text field that jp_v8_string appends to */
-#define JP_V8_PENDING 8      /* number of pending strings */
+#define JP_V8_PENDING 8      /* strings pushed and not popped */
 #define JP_V8_SHARED 9       /* tagged SFI */
 #define JP_V8_CONTENT 10     /* its content hash */
 #define JP_V8_SCOPE 11       /* tagged ScopeInfo; later the symbol's number */
@@ -39,6 +39,8 @@
 #define JP_V8_FUNCTION 13    /* tagged JSFunction of the frame */
 #define JP_V8_PLACE 14       /* where the function is, if code without a frame runs on top; else 0 */
 #define JP_V8_EXIT 15        /* not 0: the function is a builtin written in C++ */
+#define JP_V8_DROPPED 16     /* of the pending strings, those at the bottom that found no room */
+#define JP_V8_TEXT_BEFORE 17 /* bytes of text before the string */
 
 #define JP_V8_STRING_STEPS 24
 #define JP_V8_WHOLE 0xffffffffU
@@ -101,13 +103,19 @@ static __always_inline int jp_v8_object_type(struct jp_walk *w, const struct jp_
 	return jp_v8_type(w, l, map);
 }
 
+static __always_inline void jp_v8_cut(struct jp_walk *w)
+{
+	w->symbol.flags |= JP_SYMBOL_CUT(w->scratch[JP_V8_FIELD] & 7);
+}
+
+/* Where there is no room, what comes last in the text goes first. */
 static __always_inline void jp_v8_push(struct jp_walk *w, __u64 string, __u32 start, __u32 length)
 {
 	__u64 n = w->scratch[JP_V8_PENDING];
 
-	if (n >= JP_PENDING) {
-		w->symbol.flags |= JP_SYMBOL_CUT;
-		return;
+	if (n - w->scratch[JP_V8_DROPPED] >= JP_PENDING) {
+		w->scratch[JP_V8_DROPPED]++;
+		jp_v8_cut(w);
 	}
 	JP_OPAQUE(n);
 	struct jp_pending_string *p = &w->pending[n & (JP_PENDING - 1)];
@@ -133,7 +141,7 @@ JP_SUBPROG(jp_v8_string)
 		int type, shift, encoding;
 		__u8 tag;
 
-		if (n == 0)
+		if (n == w->scratch[JP_V8_DROPPED])
 			return JP_MINE;
 		n--;
 		w->scratch[JP_V8_PENDING] = n;
@@ -174,7 +182,7 @@ JP_SUBPROG(jp_v8_string)
 			shift = encoding == JP_ENCODING_UTF16;
 			if (length > JP_STRING_BYTES) {
 				length = JP_STRING_BYTES;
-				w->symbol.flags |= JP_SYMBOL_CUT;
+				jp_v8_cut(w);
 			}
 			if (jp_append_text(w, w->scratch[JP_V8_FIELD], encoding,
 					   address + ((__u64)start << shift), length << shift))
@@ -202,14 +210,17 @@ JP_SUBPROG(jp_v8_string)
 			return JP_CORRUPT;
 		}
 	}
-	w->symbol.flags |= JP_SYMBOL_CUT;
-	return JP_MINE;
+	jp_v8_cut(w);
+	/* The beginning of a name stands for it; nothing does not. */
+	return w->symbol.text_bytes == w->scratch[JP_V8_TEXT_BEFORE] ? JP_CORRUPT : JP_MINE;
 }
 
 static __always_inline int jp_v8_append_string(struct jp_walk *w, __u8 field, __u64 string)
 {
 	w->scratch[JP_V8_FIELD] = field;
 	w->scratch[JP_V8_PENDING] = 0;
+	w->scratch[JP_V8_DROPPED] = 0;
+	w->scratch[JP_V8_TEXT_BEFORE] = w->symbol.text_bytes;
 	jp_v8_push(w, string, 0, JP_V8_WHOLE);
 	return JP_CALL(jp_v8_string, w);
 }

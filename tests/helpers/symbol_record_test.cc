@@ -31,8 +31,8 @@ class Record {
     Append(bytes.data(), bytes.size());
     return *this;
   }
-  Record& Cut() {
-    flags_ |= JP_SYMBOL_CUT;
+  Record& Cut(uint8_t field) {
+    flags_ |= JP_SYMBOL_CUT(field);
     return *this;
   }
   std::vector<uint8_t> bytes() const {
@@ -113,10 +113,10 @@ TEST(SymbolRecordTest, OddByteAtTheEndOfUtf16IsDropped) {
 
 TEST(SymbolRecordTest, CutTextSaysIt) {
   const std::string full(JP_STRING_BYTES - 2, 'x');
-  EXPECT_EQ(Record().Latin1(1, full).Cut().Text(1), full + "…");
+  EXPECT_EQ(Record().Latin1(1, full).Cut(1).Text(1), full + "…");
   EXPECT_EQ(Record().Latin1(1, full).Text(1), full);
   // What was cut was another field.
-  EXPECT_EQ(Record().Latin1(1, full).Latin1(2, "short").Cut().Text(2), "short");
+  EXPECT_EQ(Record().Latin1(1, full).Latin1(2, "short").Cut(1).Text(2), "short");
 }
 
 TEST(SymbolRecordTest, DamagedRecordsAreDataLoss) {

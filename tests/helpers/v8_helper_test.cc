@@ -530,11 +530,18 @@ TEST_P(V8HelperTest, DeepConsStringsAreCutNotRefused) {
     left = heap_.Cons(left, heap_.OneByte("x"));
     right = heap_.Cons(heap_.OneByte("x"), right);
   }
-  EXPECT_EQ(NameOf(right), "xxxxxxxxxxxx");
-  NameOf(left);
-  EXPECT_THAT(last_.symbols, testing::SizeIs(1));
-  EXPECT_EQ(ParseSymbolRecord(last_.symbols[0].record)->symbol.flags & JP_SYMBOL_CUT,
-            JP_SYMBOL_CUT);
+  EXPECT_EQ(NameOf(right), "xxxxxxxxxxxx…");
+  // Its beginning is out of reach.
+  EXPECT_EQ(NameOf(left), "corrupt");
+}
+
+TEST_P(V8HelperTest, WhatHasNoRoomIsTheEndOfAName) {
+  uint64_t name = heap_.OneByte("begin");
+  for (int i = 0; i < 16 + 3; ++i) name = heap_.Cons(name, heap_.OneByte("."));
+  const std::string seen = NameOf(name);
+  EXPECT_EQ(seen.rfind("begin.", 0), 0u) << seen;
+  EXPECT_THAT(seen, testing::EndsWith("…"));
+  EXPECT_EQ(LastName().file, "/srv/app.js");  // that one is whole
 }
 
 TEST_P(V8HelperTest, LengthsThatLieReadNothingOutside) {
