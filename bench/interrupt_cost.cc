@@ -132,7 +132,8 @@ class Bench {
            return ElfFile::Open(*std::move(file), m.path);
          },
          .read_maps = ReadProcMaps,
-         .open_memory = [](Pid pid) { return std::make_unique<LiveMemory>(pid); }});
+         .open_memory = [](Pid pid) { return std::make_unique<LiveMemory>(pid); },
+         .now = MonotonicNow});
     for (Event& e : OrDie(SynthesizeProcessEvents(child.pid(), MonotonicNow()))) {
       if (auto* map = std::get_if<MapEvent>(&e)) table.OnMap(*map);
     }
