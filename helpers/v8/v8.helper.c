@@ -42,12 +42,16 @@
 #define JP_V8_DROPPED 16     /* of the pending strings, those at the bottom that found no room */
 #define JP_V8_TEXT_BEFORE 17 /* bytes of text before the string */
 
+/* Uses of w->kept. */
+#define JP_V8_OUTER_FRAME 0  /* where to resume; 0: V8 was not met yet */
+#define JP_V8_FUNCTION_MAP 1 /* map of the last JSFunction: most functions have the same */
+
 #define JP_V8_STRING_STEPS 24
 #define JP_V8_WHOLE 0xffffffffU
 #define JP_V8_FRAME_TYPES 128 /* frame type markers lie below (type << 1) */
 #define JP_V8_ENTRY 2           /* the marker of C++ calling JavaScript, in all versions */
 #define JP_V8_CONSTRUCT_ENTRY 4 /* the same for a constructor */
-#define JP_V8_NO_OUTER_FRAME 1  /* in w->outer_frame: V8 was met, and has no frame further up */
+#define JP_V8_NO_OUTER_FRAME 1  /* in JP_V8_OUTER_FRAME: V8 was met, and has no frame further up */
 #define JP_V8_MAX_LOCALS 100000
 #define JP_V8_MAX_STACK (1ULL << 30)
 
@@ -553,9 +557,12 @@ JP_SUBPROG(jp_v8_function)
 		return w->leaf ? jp_v8_no_function(w) : JP_CORRUPT;
 	if (jp_v8_words(w, &function, 6))
 		return w->leaf ? jp_v8_no_function(w) : JP_UNREADABLE;
-	type = jp_v8_type(w, l, w->scratch[0]);
-	if (type < l->first_js_function_type || type > l->last_js_function_type)
-		return w->leaf ? jp_v8_no_function(w) : JP_CORRUPT;
+	if (w->scratch[0] != w->kept[JP_V8_FUNCTION_MAP]) {
+		type = jp_v8_type(w, l, w->scratch[0]);
+		if (type < l->first_js_function_type || type > l->last_js_function_type)
+			return w->leaf ? jp_v8_no_function(w) : JP_CORRUPT;
+		w->kept[JP_V8_FUNCTION_MAP] = w->scratch[0];
+	}
 
 	shared = w->scratch[(l->function_shared >> 3) & JP_V8_WORD_MASK];
 	if (!jp_v8_is_object(shared))
@@ -637,7 +644,7 @@ JP_SUBPROG(jp_v8_frame)
 		return JP_NOT_MINE;
 	if (w->leaf)
 		jp_remember(w, w->leaf_registers.r13);
-	w->outer_frame = JP_V8_NO_OUTER_FRAME;
+	w->kept[JP_V8_OUTER_FRAME] = JP_V8_NO_OUTER_FRAME;
 	w->scratch[JP_V8_EXIT] = 0;
 	w->scratch[JP_V8_CALLER] = 0;
 	w->scratch[JP_V8_FUNCTION] = w->window[JP_SLOT(-16)];
@@ -653,7 +660,7 @@ JP_SUBPROG(jp_v8_frame)
 			/* It keeps the exit frame of the JavaScript that called C++ before. */
 			if ((context == JP_V8_ENTRY || context == JP_V8_CONSTRUCT_ENTRY) &&
 			    !jp_read(w, w->scratch, 8, w->fp - 64) && w->scratch[0])
-				w->outer_frame = w->scratch[0];
+				w->kept[JP_V8_OUTER_FRAME] = w->scratch[0];
 			return jp_v8_no_function(w);
 		}
 		if (!jp_v8_is_object(context))
@@ -693,7 +700,7 @@ static __always_inline int jp_v8_owns(struct jp_walk *w, __u64 pc)
 JP_SUBPROG(jp_v8_resume)
 {
 	const struct jp_v8_layout *l = jp_layout(w);
-	__u64 frame = w->outer_frame, root, pc = 0;
+	__u64 frame = w->kept[JP_V8_OUTER_FRAME], root, pc = 0;
 	__u32 i;
 
 	if (!l || !l->isolate_exit_frame || frame == JP_V8_NO_OUTER_FRAME)
@@ -711,7 +718,7 @@ JP_SUBPROG(jp_v8_resume)
 			return 1;
 		}
 	}
-	w->outer_frame = JP_V8_NO_OUTER_FRAME;
+	w->kept[JP_V8_OUTER_FRAME] = JP_V8_NO_OUTER_FRAME;
 	/* Within this stack, and V8's. */
 	if (frame & 7 || frame <= w->leaf_registers.sp || frame - w->leaf_registers.sp > JP_V8_MAX_STACK ||
 	    (w->base && frame >= w->base))
