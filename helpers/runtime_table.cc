@@ -63,16 +63,19 @@ RuntimeTable::KnownImage& RuntimeTable::ProbeImage(const MapEvent& map) {
   for (size_t i = 0; i < set_.runtimes.size(); ++i) {
     auto found = set_.runtimes[i]->Probe(*image);
     if (!found.ok()) {
-      AddDistinct(rejected_, std::string(found.status().message()));
+      known.refused = std::string(found.status().message());
+      AddDistinct(rejected_, known.refused);
       continue;
     }
     if (!found->has_value() || (*found)->layout.size() > JP_LAYOUT_BYTES) continue;
     if (next_layout_ >= JP_MAX_LAYOUTS) {
-      AddDistinct(rejected_, "more distinct runtime binaries than the kernel half has room for");
+      known.refused = "more distinct runtime binaries than the kernel half has room for";
+      AddDistinct(rejected_, known.refused);
       continue;
     }
     if (!sink_.SetLayout(next_layout_, (*found)->layout)) {
-      AddDistinct(rejected_, absl::StrCat((*found)->version, ": the kernel takes no layout"));
+      known.refused = absl::StrCat((*found)->version, ": the kernel takes no layout");
+      AddDistinct(rejected_, known.refused);
       continue;
     }
     known = {static_cast<uint8_t>(i + 1), next_layout_++, *std::move(*found)};
@@ -129,6 +132,7 @@ RuntimeTable::KnownProcess& RuntimeTable::AddProcess(Pid pid) {
 void RuntimeTable::OnMap(const MapEvent& map) {
   if (map.file.valid()) {
     KnownImage& image = ProbeImage(map);
+    if (!image.refused.empty()) refusals_.try_emplace(map.pid, image.refused);
     auto it = processes_.find(map.pid);
     if (image.runtime != 0) {
       if (it == processes_.end()) {
@@ -196,6 +200,7 @@ void RuntimeTable::Reject(Pid pid, uint8_t runtime) {
     if (image.runtime != runtime) continue;
     AddDistinct(rejected_, absl::StrCat(image.image.version, " of pid ", pid,
                                         ": its memory does not fit the layout"));
+    refusals_[pid] = absl::StrCat(image.image.version, ": its memory does not fit the layout");
   }
 }
 
@@ -256,6 +261,9 @@ void RuntimeTable::Refresh(Pid pid, KnownProcess& process) {
 }
 
 void RuntimeTable::OnFork(Pid parent, Pid child) {
+  if (auto refused = refusals_.find(parent); refused != refusals_.end()) {
+    refusals_[child] = std::string(refused->second);
+  }
   auto it = processes_.find(parent);
   if (it == processes_.end()) return;
   std::vector<FileIdentity> images = it->second.images;
@@ -265,7 +273,13 @@ void RuntimeTable::OnFork(Pid parent, Pid child) {
 }
 
 void RuntimeTable::OnGone(Pid pid) {
+  refusals_.erase(pid);
   if (processes_.erase(pid) > 0) sink_.RemoveProcess(pid);
+}
+
+std::string RuntimeTable::Refusal(Pid pid) const {
+  auto it = refusals_.find(pid);
+  return it == refusals_.end() ? "" : it->second;
 }
 
 RuntimeInstance* RuntimeTable::Instance(Pid pid, uint8_t runtime) {

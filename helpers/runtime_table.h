@@ -57,6 +57,10 @@ class RuntimeTable {
   // any more, until it execs.
   void Reject(Pid pid, uint8_t runtime);
 
+  // Why no helper is asked about the code of a runtime in the process; "" when none was refused.
+  std::string Refusal(Pid pid) const;
+  bool HasRuntime(Pid pid) const { return processes_.contains(pid); }
+
   // The instance that describes symbol records of `runtime` in `pid`; nullptr when there is none.
   RuntimeInstance* Instance(Pid pid, uint8_t runtime);
 
@@ -88,6 +92,7 @@ class RuntimeTable {
     RuntimeImage image;
     bool fits = false;    // seen in a live process
     Pid unopened_by = 0;  // not 0: this process gave no access to the file
+    std::string refused;  // why the runtime that it holds cannot be read
   };
   struct KnownProcess {
     std::vector<FileIdentity> images;  // that hold a runtime
@@ -116,6 +121,7 @@ class RuntimeTable {
   World world_;
   absl::flat_hash_map<FileIdentity, KnownImage> images_;
   absl::flat_hash_map<Pid, KnownProcess> processes_;
+  absl::flat_hash_map<Pid, std::string> refusals_;
   uint32_t next_layout_ = 0;
   uint32_t last_life_ = 0;
   absl::flat_hash_set<Pid> pending_;

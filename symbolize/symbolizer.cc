@@ -169,6 +169,7 @@ absl::Status Symbolize(const ElfFile& file, ImageQuery* query) {
 
   SymbolSearch search(questions);
   bool any = false;
+  query->is_stripped = true;
   absl::Status status;
   std::optional<ElfFile::Range> range;
   for (ElfFile::Table table : {ElfFile::Table::kSymtab, ElfFile::Table::kDynsym}) {
@@ -180,6 +181,7 @@ absl::Status Symbolize(const ElfFile& file, ImageQuery* query) {
         if (!range) return true;
       }
       any = true;
+      query->is_stripped &= table == ElfFile::Table::kDynsym;
       search.Add(s, table);
       return true;
     }));

@@ -28,6 +28,7 @@ struct ImageQuery {
   // Out: filled by SymbolizeImages.
   std::vector<SymbolName> names;  // one for each offset
   std::string build_id;           // lower-case hex or ""
+  bool is_stripped = false;       // it has names for exported functions at most
   // Why names are missing that the file should have given: no ELF file, damaged, no symbols
   // (NotFound), more bytes of names than a file may have (ResourceExhausted). OK also when
   // single offsets are covered by no symbol.

@@ -37,6 +37,7 @@ constexpr Option kOptions[] = {
     {"", "--format", "NAME", "choose the format by name"},
     {"", "--no-helpers", "", "name JIT code by /tmp/perf-PID.map alone"},
     {"", "--tiers", "", "mark functions by their code: ~ interpreted, ^ + * compiled"},
+    {"", "--explain", "", "say behind the verdict why frames have no name"},
     {"-h", "--help", "", "print this help"},
     {"", "--version", "", "print the version"},
 };
@@ -98,6 +99,8 @@ absl::Status Apply(const Option& option, absl::string_view value, RecordOptions&
     out.use_helpers = false;
   } else if (name == "--tiers") {
     out.tiers = true;
+  } else if (name == "--explain") {
+    out.explain = true;
   } else if (name == "--pid" || name == "--tid") {
     auto id = ParsePositive(name, value, INT32_MAX, "a number");
     if (!id.ok()) return id.status();
@@ -249,6 +252,7 @@ absl::StatusOr<RecordOptions> ParseRecordOptions(const std::vector<std::string>&
 std::string RecordHelp() {
   std::string text =
       "usage: jprof [record] (-p PID | -t TID | -a) [options]\n"
+      "       jprof doctor --pid PID\n"
       "\n"
       "Samples a running process and writes what it was doing, JavaScript functions beside C++ "
       "and\n"
@@ -256,6 +260,7 @@ std::string RecordHelp() {
       "\n"
       "  jprof -p 4711 -F 99 -d 30 > out.svg         a flame graph of 30 seconds\n"
       "  jprof -a -F 49 -d 60 -o host.pb.gz          every process, for pprof\n"
+      "  jprof doctor --pid 4711                     its runtimes: known, and from where\n"
       "\n"
       "options:\n";
   for (const Option& o : kOptions) {

@@ -15,6 +15,7 @@
 #include "absl/strings/str_format.h"
 #include "export/exporter.h"
 #include "profiler/cli/diagnostics.h"
+#include "profiler/cli/explain.h"
 #include "profiler/cli/options.h"
 #include "profiler/cli/output_file.h"
 #include "profiler/core/status.h"
@@ -136,6 +137,9 @@ absl::Status Record(const RecordOptions& options, const RuntimeSet& runtimes) {
   JPROF_RETURN_IF_ERROR(format.create()->Write(*profile, *output));
   JPROF_RETURN_IF_ERROR(output->Commit());
   PrintNote(runner->Verdict(*profile));
+  if (options.explain) {
+    for (const std::string& line : ExplainUnnamed(*profile)) PrintNote(line);
+  }
   return absl::OkStatus();
 }
 

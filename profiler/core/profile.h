@@ -18,6 +18,14 @@
 
 namespace jprof {
 
+// Frames without a name of one kind, and places where callers are missing.
+struct UnnamedFrames {
+  std::string what;      // what is known of them: "[unknown] libc.so.6", "[truncated]"
+  std::string why;       // they have no name; behind a semicolon the least that would help, if known
+  uint64_t samples = 0;  // that they appear in
+  uint64_t frames = 0;   // a frame counts once for each sample; 0 for markers
+};
+
 struct ValueType {
   std::string type;  // "samples", "cpu"; no '-' in it, some readers reject that
   std::string unit;  // "count", "nanoseconds"
@@ -95,6 +103,7 @@ struct Profile {
   std::string title;                  // "node app.js (pid 4711)"
   std::vector<std::string> comments;  // for people: command line, verdict
   Accounting accounting;
+  std::vector<UnnamedFrames> unnamed;  // those in most samples first
 
   absl::string_view String(StringId id) const { return strings[id.value]; }
   std::span<const Line> Lines(const Location& location) const {

@@ -124,6 +124,14 @@ void ProfileBuilder::AddComment(absl::string_view comment) {
   profile_.comments.emplace_back(comment);
 }
 
+void ProfileBuilder::SetUnnamed(std::vector<UnnamedFrames> unnamed) {
+  std::sort(unnamed.begin(), unnamed.end(), [](const UnnamedFrames& a, const UnnamedFrames& b) {
+    return std::tie(b.samples, b.frames, a.what, a.why) <
+           std::tie(a.samples, a.frames, b.what, b.why);
+  });
+  profile_.unnamed = std::move(unnamed);
+}
+
 absl::StatusOr<Profile> ProfileBuilder::Build() && {
   const Accounting& a = profile_.accounting;
   uint64_t explained = a.kept + a.dropped_ring_full + a.dropped_no_stack + a.dropped_queue_full;

@@ -40,6 +40,8 @@ class ProfileBuilder {
   void SetTimes(int64_t start_time_ns, int64_t duration_ns);
   void SetTitle(absl::string_view title);
   void AddComment(absl::string_view comment);
+  // Of all samples; in any order.
+  void SetUnnamed(std::vector<UnnamedFrames> unnamed);
   Accounting& accounting() { return profile_.accounting; }
   const Profile& profile() const { return profile_; }
 

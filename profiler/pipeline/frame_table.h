@@ -27,7 +27,7 @@ struct PendingFrame {
     kUnknown,  // index: into FrameTable::names, which holds what is known
     kLocated,  // index: into FrameTable::lines: a function with its line, and those inlined there
     kBuiltin,  // as kImage, in the code of runtime `runtime`
-    kTruncation,  // the marker where callers are missing; value 1: hardly any (WalkEnd::kNearBase)
+    kTruncation,  // the marker where callers are missing; value: WalkEnd
   };
   Kind kind = Kind::kUnknown;
   uint8_t runtime = 0;
@@ -48,11 +48,12 @@ struct PendingName {
   uint32_t start_line = 0;
   FrameKind kind = FrameKind::kUnknown;
   std::string image;  // "[v8]", "[jit]": what the profile shows as its mapping; "" for none
+  std::string why;    // of kUnknown: UnnamedFrames::why
 
   friend bool operator==(const PendingName&, const PendingName&) = default;
   template <typename H>
   friend H AbslHashValue(H h, const PendingName& n) {
-    return H::combine(std::move(h), n.name, n.file, n.start_line, n.kind, n.image);
+    return H::combine(std::move(h), n.name, n.file, n.start_line, n.kind, n.image, n.why);
   }
 };
 

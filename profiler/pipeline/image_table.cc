@@ -18,9 +18,11 @@ bool ImageTable::Pin(PinnedImage& image, const MapEvent& map) {
   absl::StatusOr<UniqueFd> file = opener_(map);
   if (!file.ok()) {
     image.unopened_by = map.pid;
+    image.unopened_why = std::string(file.status().message());
     return false;
   }
   image.file = *std::move(file);
+  image.unopened_why.clear();
   ++pinned_;
   return true;
 }
@@ -36,9 +38,10 @@ uint32_t ImageTable::Add(const MapEvent& map) {
     } else {
       by_name_[map.path] = id;
     }
-    PinnedImage image{map.path, map.file, UniqueFd(), base, map.range.end.value, 0};
+    PinnedImage image{map.path, map.file, UniqueFd(), base, map.range.end.value, 0, ""};
     if (pinned_ >= max_pinned_) {
       ++over_limit_;
+      image.unopened_why = "more mapped files than may be kept open; raise ulimit -n";
     } else if (!Pin(image, map) && map.file.valid()) {
       ++unopened_;
     }

@@ -26,6 +26,7 @@ struct PinnedImage {
   uint64_t base = 0;    // address of file offset 0 by the first mapping seen
   uint64_t limit = 0;   // end of that mapping, or of a later one of the same base
   Pid unopened_by = 0;  // the process that gave no access to it last
+  std::string unopened_why;  // "" when it is open
 };
 
 class ImageTable {

@@ -36,6 +36,7 @@ void KernelNames::Begin() {
 void KernelNames::Load() {
   modules_text_ = ReadModules(modules_);
   absl::StatusOr<KernelSymbols> loaded = KernelSymbols::Load(kallsyms_);
+  status_ = loaded.status();
   if (loaded.ok()) symbols_ = *std::move(loaded);
 }
 

@@ -15,6 +15,7 @@
 #include <thread>
 #include <utility>
 
+#include "absl/status/status.h"
 #include "symbolize/kernel_symbols.h"
 
 namespace jprof {
@@ -34,6 +35,8 @@ class KernelNames {
   // Symbols that are right about `addresses` as of now; waits for them. nullptr: the kernel gives
   // none. Valid until the next call.
   const KernelSymbols* Get(std::span<const uint64_t> addresses);
+  // Why it gives none, with a hint. To be asked behind Get().
+  const absl::Status& status() const { return status_; }
 
  private:
   void Load();
@@ -45,6 +48,7 @@ class KernelNames {
   bool begun_ = false;
   // Written by loader_, read after it has ended.
   std::optional<KernelSymbols> symbols_;
+  absl::Status status_;
   std::string modules_text_;  // as of before the reading
 };
 

@@ -1,12 +1,14 @@
 #include "profiler/pipeline/namer.h"
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "profiler/core/status.h"
 #include "symbolize/symbolizer.h"
 
 namespace jprof {
@@ -48,13 +50,41 @@ absl::string_view BaseName(absl::string_view path) {
   return path.substr(path.rfind('/') == absl::string_view::npos ? 0 : path.rfind('/') + 1);
 }
 
+std::string WhyUnnamed(const PinnedImage& image, const ImageQuery& query) {
+  if (!image.identity.valid()) return "the kernel's code in the process has no file";
+  if (!image.unopened_why.empty()) return image.unopened_why;
+  if (query.is_stripped) {
+    return "its file is stripped of all but exported symbols; one that is not has the names "
+           "(separate debug files are not read)";
+  }
+  if (!query.status.ok()) return std::string(query.status.message());
+  return "no symbol of its file covers it";
+}
+
+absl::string_view WhyTruncated(WalkEnd end) {
+  switch (end) {
+    case WalkEnd::kDepthLimit:
+      return "deeper than the walk's limit of 512 frames";
+    case WalkEnd::kUnreadable:
+      return "the frame pointer led to memory that could not be read: not resident, or not mapped";
+    case WalkEnd::kNotAscending:
+    case WalkEnd::kUnaligned:
+    case WalkEnd::kNotUserAddress:
+    case WalkEnd::kNearBase:
+    case WalkEnd::kRoot:
+    case WalkEnd::kNoUserStack:
+      break;
+  }
+  return "the frame pointer held something else; build that code with -fno-omit-frame-pointer";
+}
+
 }  // namespace
 
 Namer::Namer(const FrameTable& frames, ImageTable& images, const RuntimeTable& runtimes,
              ProfileBuilder& builder, KernelNames& kernel, int threads)
-    : builder_(builder) {
+    : frames_(frames), images_(images), builder_(builder) {
   NameFrames(frames, images, runtimes, kernel, threads);
-  BuildStacks(frames);
+  BuildStacks();
 }
 
 LocationId Namer::Place(ImageId image, uint64_t address, absl::string_view name,
@@ -111,6 +141,11 @@ void Namer::NameFrames(const FrameTable& frames, ImageTable& images, const Runti
           named.counts.unnamed = 1;
           named.location =
               Place(image, frame.value, "[unknown] [kernel]", "", "", 0, FrameKind::kKernel);
+          SetUnnamed(named, "[unknown] [kernel]",
+                     kernel ? "no symbol in /proc/kallsyms lies near: a module or BPF program that "
+                              "is gone"
+                            : absl::StrCat(kernel_names.status().message(), "; ",
+                                           HintOf(kernel_names.status())));
         } else {
           named.location =
               Place(image, frame.value, match.name, match.name, "", 0, FrameKind::kKernel);
@@ -135,13 +170,14 @@ void Namer::NameFrames(const FrameTable& frames, ImageTable& images, const Runti
       case PendingFrame::Kind::kTruncation:
         named.counts = {};
         named.is_truncation = true;
-        named.is_near_base = frame.value != 0;
+        named.end = static_cast<WalkEnd>(frame.value);
         named.location = Place(ImageId{}, 0, kTruncated, kTruncated, "", 0, FrameKind::kMarker);
         break;
       case PendingFrame::Kind::kNamed:
       case PendingFrame::Kind::kUnknown: {
         const PendingName& name = frames.names()[frame.index];
         const bool unnamed = frame.kind == PendingFrame::Kind::kUnknown;
+        if (unnamed) SetUnnamed(named, name.name, name.why);
         named.counts = {
             .frames = 1,
             .unnamed = unnamed,
@@ -162,6 +198,7 @@ void Namer::NameFrames(const FrameTable& frames, ImageTable& images, const Runti
             query.offsets.begin());
         const SymbolName symbol = at < query.names.size() ? query.names[at] : SymbolName{};
         const uint64_t address = pinned.base + frame.value;
+        named.image = frame.index;
         named.in_c_library = IsCLibrary(BaseName(pinned.path));
         const Runtime* runtime = frame.kind == PendingFrame::Kind::kBuiltin
                                      ? runtimes.RuntimeByNumber(frame.runtime)
@@ -172,9 +209,10 @@ void Namer::NameFrames(const FrameTable& frames, ImageTable& images, const Runti
             break;
           }
           named.counts.unnamed = 1;
+          const std::string what = absl::StrCat("[", runtime->name(), " builtin]");
           named.location =
-              Place(image_id(frame.index), address, absl::StrCat("[", runtime->name(), " builtin]"),
-                    "", "", 0, FrameKind::kBuiltin);
+              Place(image_id(frame.index), address, what, "", "", 0, FrameKind::kBuiltin);
+          SetUnnamed(named, what, WhyUnnamed(pinned, query));
           break;
         }
         if (runtime != nullptr) {
@@ -193,6 +231,8 @@ void Namer::NameFrames(const FrameTable& frames, ImageTable& images, const Runti
               Place(image_id(frame.index), address,
                     absl::StrFormat("[unknown] %s+0x%x", BaseName(pinned.path), frame.value), "",
                     "", 0, FrameKind::kUnknown);
+          SetUnnamed(named, absl::StrCat("[unknown] ", BaseName(pinned.path)),
+                     WhyUnnamed(pinned, query));
           break;
         }
         named.is_root_function = IsRootFunction(symbol.system_name);
@@ -205,9 +245,9 @@ void Namer::NameFrames(const FrameTable& frames, ImageTable& images, const Runti
   }
 }
 
-void Namer::BuildStacks(const FrameTable& frames) {
-  stacks_.reserve(frames.stacks().size());
-  for (const FrameTable::Node& node : frames.stacks()) {
+void Namer::BuildStacks() {
+  stacks_.reserve(frames_.stacks().size());
+  for (const FrameTable::Node& node : frames_.stacks()) {
     const NamedFrame& frame = named_[node.frame];
     NamedStack result;
     if (node.caller != FrameTable::kNoStack) result = stacks_[node.caller];
@@ -216,7 +256,7 @@ void Namer::BuildStacks(const FrameTable& frames) {
       result.truncation = &frame;
     } else if (frame.location.valid()) {
       if (result.truncation != nullptr) {
-        if (frame.is_root_function || (frame.in_c_library && result.truncation->is_near_base)) {
+        if (frame.is_root_function || (frame.in_c_library && result.truncation->end == WalkEnd::kNearBase)) {
           result.stack.rooted = true;
         } else {
           result.stack.id = builder_.AddStack(StackId{}, result.truncation->location);
@@ -232,6 +272,50 @@ void Namer::BuildStacks(const FrameTable& frames) {
     }
     stacks_.push_back(result);
   }
+}
+
+void Namer::SetUnnamed(NamedFrame& frame, std::string what, std::string why) {
+  auto [it, added] = reason_ids_.try_emplace(std::pair(std::move(what), std::move(why)),
+                                             static_cast<uint32_t>(reasons_.size()));
+  if (added) reasons_.push_back({it->first.first, it->first.second, 0, 0});
+  frame.reason = it->second;
+}
+
+std::vector<UnnamedFrames> Namer::Explain(std::vector<uint32_t> stacks) const {
+  std::vector<UnnamedFrames> result = reasons_;
+  std::vector<size_t> last_stack(result.size(), SIZE_MAX);  // that was counted
+  std::map<std::string, uint64_t> truncations;  // samples by reason
+  std::sort(stacks.begin(), stacks.end());
+  for (size_t first = 0, end; first < stacks.size(); first = end) {
+    end = first;
+    while (end < stacks.size() && stacks[end] == stacks[first]) ++end;
+    const uint64_t samples = end - first;
+    uint32_t above = UINT32_MAX;  // image of the outermost frame
+    for (uint32_t at = stacks[first]; at != FrameTable::kNoStack;
+         at = frames_.stacks()[at].caller) {
+      const NamedFrame& frame = named_[frames_.stacks()[at].frame];
+      if (frame.is_truncation) {
+        if (!stacks_[stacks[first]].stack.rooted) {
+          const std::string where =
+              above == UINT32_MAX
+                  ? ""
+                  : absl::StrCat("above a frame of ", BaseName(images_.images()[above].path), ", ");
+          truncations[absl::StrCat(where, WhyTruncated(frame.end))] += samples;
+        }
+        continue;
+      }
+      if (frame.location.valid()) above = frame.image;
+      if (frame.reason == kNamed) continue;
+      UnnamedFrames& unnamed = result[frame.reason];
+      unnamed.frames += samples;
+      if (std::exchange(last_stack[frame.reason], first) != first) unnamed.samples += samples;
+    }
+  }
+  for (const auto& [why, samples] : truncations) {
+    result.push_back({std::string(kTruncated), why, samples, 0});
+  }
+  std::erase_if(result, [](const UnnamedFrames& u) { return u.samples == 0; });
+  return result;
 }
 
 }  // namespace jprof

@@ -4,8 +4,10 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "helpers/runtime_table.h"
 #include "profiler/core/profile_builder.h"
 #include "profiler/pipeline/frame_table.h"
@@ -28,7 +30,8 @@ class Namer {
     Counts counts;       // of the frames shown
   };
 
-  // Opens each image, on `threads` threads, and takes its descriptor.
+  // Opens each image, on `threads` threads, and takes its descriptor. `frames`, `images` and
+  // `builder` outlive the namer.
   Namer(const FrameTable& frames, ImageTable& images, const RuntimeTable& runtimes,
         ProfileBuilder& builder, KernelNames& kernel, int threads);
 
@@ -37,14 +40,20 @@ class Namer {
     return node == FrameTable::kNoStack ? Stack{} : stacks_[node].stack;
   }
 
+  // What has no name in the samples of these stacks, and why; one for each sample.
+  std::vector<UnnamedFrames> Explain(std::vector<uint32_t> stacks) const;
+
  private:
+  static constexpr uint32_t kNamed = UINT32_MAX;
   struct NamedFrame {
     LocationId location;  // invalid: left out of the picture
     Counts counts;
     bool is_root_function = false;
     bool in_c_library = false;
     bool is_truncation = false;
-    bool is_near_base = false;  // of a truncation
+    WalkEnd end = WalkEnd::kRoot;  // of a truncation
+    uint32_t image = UINT32_MAX;   // into images_
+    uint32_t reason = kNamed;      // into reasons_
   };
   struct NamedStack {
     Stack stack;
@@ -53,12 +62,17 @@ class Namer {
 
   void NameFrames(const FrameTable& frames, ImageTable& images, const RuntimeTable& runtimes,
                   KernelNames& kernel_names, int threads);
-  void BuildStacks(const FrameTable& frames);
+  void BuildStacks();
+  void SetUnnamed(NamedFrame& frame, std::string what, std::string why);
   LocationId Place(ImageId image, uint64_t address, absl::string_view name,
                    absl::string_view system_name, absl::string_view file, uint32_t start_line,
                    FrameKind kind);
 
+  const FrameTable& frames_;
+  const ImageTable& images_;
   ProfileBuilder& builder_;
+  std::vector<UnnamedFrames> reasons_;  // without counts
+  absl::flat_hash_map<std::pair<std::string, std::string>, uint32_t> reason_ids_;
   std::vector<NamedFrame> named_;   // as FrameTable::frames()
   std::vector<NamedStack> stacks_;  // as FrameTable::stacks()
 };

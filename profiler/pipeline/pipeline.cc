@@ -285,13 +285,32 @@ std::vector<std::string> Pipeline::PerfMapTroubles() const {
   return troubles;
 }
 
+std::string Pipeline::WhyNoJitName(Pid pid, bool asked_map) const {
+  std::string map = asked_map ? "its perf map does not name it" : "there is no /tmp/perf-PID.map";
+  if (auto it = perf_maps_.find(pid); it == perf_maps_.end()) {
+    map = absl::StrCat("perf maps are read of ", kMaxPerfMaps, " processes only");
+  } else if (!it->second.trouble.empty()) {
+    map = absl::StrCat("perf map of ", it->second.trouble);
+  }
+  if (!options_.use_helpers) return absl::StrCat("--no-helpers, and ", map);
+  const std::string refusal = runtimes_.Refusal(pid);
+  if (!refusal.empty()) return absl::StrCat("refused: ", refusal, "; ", map);
+  return absl::StrCat(runtimes_.HasRuntime(pid) ? "JIT code that no helper was asked about, and "
+                                                : "JIT code of no runtime that jprof knows, and ",
+                      map);
+}
+
 uint32_t Pipeline::NativeFrame(const RawFrame& frame, Pid pid, UserStack& stack, bool& plausible) {
   const Address lookup{frame.address - (frame.is_return_address ? 1 : 0)};
   const Mapping* mapping = FindMapping(pid, lookup);
   if (mapping == nullptr) {
     plausible = false;
     stack.incomplete = true;
-    return NamedFrame({.name = "[unknown]"}, PendingFrame::Kind::kUnknown);
+    return NamedFrame({.name = "[unknown]",
+                       .why = processes_.Find(pid) == nullptr
+                                  ? "the process was gone before its mappings could be read"
+                                  : "its address lay in no executable mapping that jprof saw"},
+                      PendingFrame::Kind::kUnknown);
   }
   const bool has_file = mapping->file.valid() || mapping->path == "[vdso]";
   if (has_file) {
@@ -300,7 +319,8 @@ uint32_t Pipeline::NativeFrame(const RawFrame& frame, Pid pid, UserStack& stack,
       image = images_.Add(
           MapEvent{0, pid, mapping->range, mapping->offset, mapping->file, mapping->path});
       if (image == ImageTable::kNone) {
-        return NamedFrame({.name = "[unknown]"}, PendingFrame::Kind::kUnknown);
+        return NamedFrame({.name = "[unknown]", .why = "more mapped files than jprof keeps"},
+                          PendingFrame::Kind::kUnknown);
       }
     }
     return frames_.InternFrame({.kind = PendingFrame::Kind::kImage,
@@ -311,13 +331,17 @@ uint32_t Pipeline::NativeFrame(const RawFrame& frame, Pid pid, UserStack& stack,
     return NamedFrame({.name = std::move(name->name), .kind = name->kind, .image = "[jit]"});
   }
   stack.uses_perf_map = true;
-  if (PerfMap* map = FindPerfMap(pid)) {
+  PerfMap* map = FindPerfMap(pid);
+  if (map != nullptr) {
     stack.perf_map_generation = map->generation();
     if (auto name = map->Find(lookup)) {
       return NamedFrame({.name = std::string(*name), .kind = FrameKind::kJit, .image = "[jit]"});
     }
   }
-  return NamedFrame({.name = "[unknown] [jit]", .image = "[jit]"}, PendingFrame::Kind::kUnknown);
+  return NamedFrame({.name = "[unknown] [jit]",
+                     .image = "[jit]",
+                     .why = WhyNoJitName(pid, map != nullptr)},
+                    PendingFrame::Kind::kUnknown);
 }
 
 uint32_t Pipeline::ResolveFrame(const RawFrame& frame, Pid pid, UserStack& stack, bool& plausible) {
@@ -342,7 +366,10 @@ uint32_t Pipeline::ResolveFrame(const RawFrame& frame, Pid pid, UserStack& stack
     }
     case RawFrame::Kind::kUnresolved:
       if (frame.detail == JP_SKIPPED) {
-        return NamedFrame({.name = "[native frames skipped]"}, PendingFrame::Kind::kUnknown);
+        return NamedFrame({.name = "[native frames skipped]",
+                           .why = "native code without frame pointers lies between; build it with "
+                                  "-fno-omit-frame-pointer"},
+                          PendingFrame::Kind::kUnknown);
       }
       OnUnresolved(frame, pid);
       break;
@@ -350,12 +377,21 @@ uint32_t Pipeline::ResolveFrame(const RawFrame& frame, Pid pid, UserStack& stack
       return NativeFrame(frame, pid, stack, plausible);
   }
   const absl::string_view who = runtime == nullptr ? "jit" : runtime->name();
-  const absl::string_view why = frame.kind == RawFrame::Kind::kRuntime ? "name lost"
-                                : frame.detail == JP_UNREADABLE        ? "unreadable"
-                                                                       : "not understood";
-  return NamedFrame(
-      {.name = absl::StrCat("[", who, ": ", why, "]"), .image = absl::StrCat("[", who, "]")},
-      PendingFrame::Kind::kUnknown);
+  absl::string_view what = "not understood";
+  absl::string_view why =
+      "what lies in its frame reads as no function: the frame was being made, or the layout does "
+      "not fit";
+  if (frame.kind == RawFrame::Kind::kRuntime) {
+    what = "name lost";
+    why = "the record of its name was lost or damaged; a lower -F leaves more room";
+  } else if (frame.detail == JP_UNREADABLE) {
+    what = "unreadable";
+    why = "its objects were not in memory at that instant, and an interrupt cannot wait for them";
+  }
+  return NamedFrame({.name = absl::StrCat("[", who, ": ", what, "]"),
+                     .image = absl::StrCat("[", who, "]"),
+                     .why = std::string(why)},
+                    PendingFrame::Kind::kUnknown);
 }
 
 // A layout that does not fit the process names nothing, since the helper believes no object whose
@@ -377,8 +413,7 @@ void Pipeline::Resolve(UserStack& stack) {
   stack.uses_perf_map = false;
   stack.perf_map_generation = 0;
   stack.incomplete = false;
-  bool truncated = stack.event.end != WalkEnd::kRoot && stack.event.end != WalkEnd::kNoUserStack;
-  bool near_base = stack.event.end == WalkEnd::kNearBase;
+  WalkEnd end = stack.event.end;
   const std::vector<RawFrame>& frames = stack.event.frames;
   for (auto it = frames.begin(); it != frames.end(); ++it) {
     bool plausible;
@@ -394,15 +429,14 @@ void Pipeline::Resolve(UserStack& stack) {
         it = std::prev(resumed);
         continue;
       }
-      truncated = true;
-      near_base = false;
+      end = WalkEnd::kNotUserAddress;
       break;
     }
     resolved.push_back(id);
   }
-  if (truncated) {
-    resolved.push_back(
-        frames_.InternFrame({.kind = PendingFrame::Kind::kTruncation, .value = near_base}));
+  if (end != WalkEnd::kRoot && end != WalkEnd::kNoUserStack) {
+    resolved.push_back(frames_.InternFrame(
+        {.kind = PendingFrame::Kind::kTruncation, .value = static_cast<uint64_t>(end)}));
   }
   uint32_t node = FrameTable::kNoStack;
   for (auto it = resolved.rbegin(); it != resolved.rend(); ++it) {
@@ -495,6 +529,10 @@ absl::StatusOr<Profile> Pipeline::Finish(const RecordingEnd& end) {
                          options_.period_ns);
   builder.SetTimes(end.start_time_ns, end.duration_ns);
   const Namer namer(frames_, images_, runtimes_, builder, kernel_names_, options_.symbol_threads);
+  std::vector<uint32_t> stacks;
+  stacks.reserve(samples_.size());
+  for (const KeptSample& sample : samples_) stacks.push_back(sample.stack);
+  builder.SetUnnamed(namer.Explain(std::move(stacks)));
   for (const KeptSample& sample : samples_) {
     const ThreadId thread_id = builder.AddThread(
         sample.pid, sample.tid, comms_[sample.process_name], comms_[sample.thread_name]);

@@ -164,6 +164,8 @@ class Pipeline {
   uint32_t NamedFrame(PendingName name, PendingFrame::Kind kind = PendingFrame::Kind::kNamed);
   const Mapping* FindMapping(Pid pid, Address address);
   PerfMap* FindPerfMap(Pid pid);
+  // Why the code in anonymous memory of a process has no name.
+  std::string WhyNoJitName(Pid pid, bool asked_map) const;
   void ForgetPerfMap(Pid pid);
 
   const PipelineOptions options_;

@@ -64,6 +64,8 @@ TEST(OptionsTest, EachOptionIsUnderstoodInEachSpelling) {
   EXPECT_FALSE(Parse("-a --no-helpers")->use_helpers);
   EXPECT_FALSE(Parse("-a")->tiers);
   EXPECT_TRUE(Parse("-a --tiers")->tiers);
+  EXPECT_FALSE(Parse("-a")->explain);
+  EXPECT_TRUE(Parse("-a --explain")->explain);
   EXPECT_EQ(Parse("-a --format folded")->format, "folded");
 }
 
@@ -220,6 +222,10 @@ TEST(OptionsTest, ASuggestionIsNearOrNotMade) {
   EXPECT_EQ(DidYouMean("svgg", {"svg", "folded"}), "svg");
   EXPECT_EQ(DidYouMean("folded", {"svg", "folded"}), "folded");
   EXPECT_EQ(DidYouMean("perfetto", {"svg", "folded"}), "");
+}
+
+TEST(OptionsTest, TheHelpNamesTheDoctor) {
+  EXPECT_THAT(RecordHelp(), HasSubstr("jprof doctor --pid PID\n"));
 }
 
 TEST(OptionsTest, TheHelpNamesEachFormatAndFitsATerminal) {

@@ -293,6 +293,20 @@ TEST_F(NativeTest, TheVerdictIsOneLineAndAllThatIsSaidWithoutATerminal) {
                   "frames unnamed, level kernel \\(.*\\), own CPU [0-9.]+ s \\([0-9.]+ %\\)")));
 }
 
+TEST_F(NativeTest, WhatHasNoNameIsExplainedBehindTheVerdict) {
+  Child deep = StartProgram({"deep", "600"});
+  std::vector<std::string> command = Folded("-p", deep.pid());
+  command.insert(command.end(), {"-d", "500ms", "--explain"});
+  const JprofResult result = RunJprof(command);
+  ASSERT_EQ(result.exit_code(), 0) << result.err;
+  const std::vector<std::string> messages = result.messages();
+  ASSERT_GE(messages.size(), 3u);
+  EXPECT_THAT(messages[0], HasSubstr(" rooted"));
+  EXPECT_EQ(messages[1], "jprof: samples   frames  without a name, and why");
+  EXPECT_THAT(messages[2], MatchesRegex("jprof: 100\\.0 % +\\[truncated\\] +above a frame of deep, "
+                                        "deeper than the walk's limit of 512 frames"));
+}
+
 TEST_F(NativeTest, OtherProgramsReadWhatWasWritten) {
   Child spin = StartProgram({"spin"});
   TemporaryFolder folder;
