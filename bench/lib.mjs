@@ -72,9 +72,9 @@ export function parseFolded(text) {
     });
 }
 
-// {name, file, line} of a JavaScript frame of folded stacks, undefined for all others.
+// {name, file, line} of a JavaScript frame of folded stacks, an inlined one too, undefined for all others.
 export function scriptFrame(frame) {
-  const match = /^(.*) (\S.*):(\d+)_\[j\]$/.exec(frame);
+  const match = /^(.*) (\S.*):(\d+)_\[[ij]\]$/.exec(frame);
   return match && { name: match[1], file: match[2], line: Number(match[3]) };
 }
 

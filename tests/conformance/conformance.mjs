@@ -34,16 +34,17 @@ const { here, isUnresolved, row, share } = live;
 const ownFiles = ['scenarios.js', 'scenarios.mjs'].map((name) => path.join(here, name));
 const harness = path.join(here, 'target.js');
 
-// What V8 flags make a mode, and since which major there is such a thing. A flag with a number in front
-// of it is one of that major and later ones.
+// What V8 flags make a mode, since which major there is such a thing, the tiers that at least a fifth of its
+// frames must have, and those that none may have. A flag with a number in front is one of that major and
+// later ones. (In 22 Maglev compiles nothing without TurboFan.)
 const modes = {
-  default: { flags: [], since: 12 },
+  default: { flags: [], since: 12, meant: '+*', never: '' },
   // Without the recording, which makes V8 work out where the lines of the scripts begin.
-  unrecorded: { flags: [], since: 12, separate: true },
-  ignition: { flags: ['--no-opt', '16--no-sparkplug', '22--no-maglev'], since: 12 },
-  sparkplug: { flags: ['--always-sparkplug', '--no-opt', '22--no-maglev'], since: 16 },
-  maglev: { flags: ['--maglev', '--no-turbofan'], since: 22 },
-  'no-maglev': { flags: ['--no-maglev'], since: 22 },
+  unrecorded: { flags: [], since: 12, separate: true, meant: '+*', never: '' },
+  ignition: { flags: ['--no-opt', '16--no-sparkplug', '22--no-maglev'], since: 12, meant: '~', never: '^+*' },
+  sparkplug: { flags: ['--always-sparkplug', '--no-opt', '22--no-maglev'], since: 16, meant: '^', never: '+*' },
+  maglev: { flags: ['--maglev', '--no-turbofan'], since: 23, meant: '+', never: '*' },
+  'no-maglev': { flags: ['--no-maglev'], since: 22, meant: '*', never: '+' },
 };
 const thresholds = { chain: 0.995, lines: 0.99, leaf: 0.995 };
 
@@ -127,11 +128,13 @@ class Score {
   left = { harness: 0, node: 0, starting: 0, native: 0, cut: 0 };
   mistakes = new Map();
   scenarios = new Set();
+  tiers = { '~': 0, '^': 0, '+': 0, '*': 0 };  // of the scenarios' frames
   known = 0;  // scenarios that there are
 
   add(other) {
     for (const key of ['judged', 'chain', 'callers', 'lines', 'columns', 'noLine', 'leaf', 'working', 'inLoop', 'wasm', 'wasmChain']) this[key] += other[key];
     for (const key of Object.keys(this.left)) this.left[key] += other.left[key];
+    for (const tier of Object.keys(this.tiers)) this.tiers[tier] += other.tiers[tier];
     for (const [text, n] of other.mistakes) this.mistake(text, n);
     for (const name of other.scenarios) this.scenarios.add(name);
     this.known = other.known;
@@ -170,6 +173,7 @@ function judge(sample, truth, score) {
     score.left.starting += sample.count;
     return;
   }
+  for (const frame of seen) if (frame.tier) score.tiers[frame.tier] += sample.count;
   const ofWasm = seen[0].name === 'wasm';
   if (ofWasm) score.wasm += sample.count;
   else score.judged += sample.count;
@@ -246,19 +250,27 @@ async function run(version, mode, leaf) {
   return score;
 }
 
-row(['Node', 'mode', 'chains', 'lines', 'columns', 'leaf', 'in loop', 'judged', 'wasm chains', 'judged', 'left out: harness', 'node', 'starting', 'native', 'cut']);
-row(Array(15).fill('---'));
+// In percent, those that there are.
+function tiersOf({ tiers }) {
+  const all = Object.values(tiers).reduce((a, b) => a + b);
+  return Object.entries(tiers).filter(([, n]) => n > 0).map(([tier, n]) => `\`${tier}\`${Math.round(100 * n / all)}`).join(' ');
+}
+
+row(['Node', 'mode', 'tiers %', 'chains', 'lines', 'columns', 'leaf', 'in loop', 'judged', 'wasm chains', 'judged', 'left out: harness', 'node', 'starting', 'native', 'cut']);
+row(Array(16).fill('---'));
 let failed = false;
 for (const version of wanted.nodes) {
   for (const mode of wanted.modes) {
     if (major(version) < modes[mode].since) continue;
     const score = new Score();
     for (const leaf of wanted.leaves) score.add(await run(version, mode, leaf));
-    row([version, mode, share(score.chain, score.judged), share(score.lines, score.callers),
+    row([version, mode, tiersOf(score), share(score.chain, score.judged), share(score.lines, score.callers),
       share(score.columns, score.callers), share(score.leaf, score.judged), share(score.inLoop, score.working), score.judged,
       share(score.wasmChain, score.wasm), score.wasm, ...Object.values(score.left)]);
+    const framesIn = (tiers) => [...tiers].reduce((sum, tier) => sum + score.tiers[tier], 0);
+    const tierMissed = framesIn(modes[mode].meant) < 0.2 * framesIn('~^+*') || framesIn(modes[mode].never) > 0;
     // Few scenarios seen: too little was measured to say anything.
-    const bad = score.scenarios.size < 0.5 * score.known || score.chain < thresholds.chain * score.judged ||
+    const bad = tierMissed || score.scenarios.size < 0.5 * score.known || score.chain < thresholds.chain * score.judged ||
       score.lines < thresholds.lines * score.callers || score.leaf < thresholds.leaf * score.judged;
     failed ||= bad;
     if (wanted.details || (wanted.check && bad)) {

@@ -41,17 +41,23 @@ export async function linesUntilReady(child) {
   return { lines, ready: false };
 }
 
-// Samples a child for some seconds, then ends it: what parsePprof() returns, and jprof's last words.
+// Samples a child for some seconds, then ends it: what parsePprof() returns, each frame with the `tier` of its
+// code, one of ~ ^ + * or nothing; and jprof's last words.
 export async function sample(child, seconds, rate) {
   const folder = mkdtempSync(path.join(os.tmpdir(), 'conformance-'));
   const output = path.join(folder, 'profile.pb.gz');
   const recording = start(jprof, ['-p', String(child.pid), '-F', String(rate), '-d', String(seconds),
-    '--format', 'pprof', '-o', output]);
+    '--tiers', '--format', 'pprof', '-o', output]);
   const status = await recording.ended;
   child.kill('SIGKILL');
   await child.ended;
   if (status !== 0) throw new Error(`jprof: ${status}\n${recording.errors}`);
   const samples = parsePprof(readFileSync(output));
+  for (const frame of new Set(samples.flatMap((s) => s.frames))) {
+    const marked = frame.image === '[v8]' && /^([~^+*])(.*)$/s.exec(frame.name);
+    frame.tier = marked ? marked[1] : '';
+    if (marked) frame.name = marked[2];
+  }
   rmSync(folder, { recursive: true });
   return { samples, verdict: recording.errors.trim().split('\n').pop() };
 }
