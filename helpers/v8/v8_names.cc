@@ -32,13 +32,9 @@ constexpr size_t kMaxLines = size_t{16} << 20;  // of all scripts: 64 MiB
 constexpr int kMaxStringPieces = 1024;
 constexpr size_t kReadUnits = 16384;
 
-// Answers of Locate are believed for so long: code may be thrown away and other code of the same
-// function come to lie where it was.
-constexpr auto kLocatedFor = std::chrono::seconds(1);
 // Reads of the target count as one instant for so long.
 constexpr auto kInstant = std::chrono::milliseconds(20);
 constexpr size_t kMaxFunctions = 1 << 17;
-constexpr size_t kMaxLocated = 1 << 17;
 
 class V8Instance : public RuntimeInstance {
  public:
@@ -70,10 +66,6 @@ class V8Instance : public RuntimeInstance {
     FrameName name;
   };
   using Clock = std::chrono::steady_clock;
-  struct Located {
-    std::vector<FrameLine> lines;
-    Clock::time_point when;
-  };
 
   void SeeInstant(Clock::time_point now);
   absl::StatusOr<Function> ReadRecord(std::span<const uint8_t> bytes);
@@ -96,7 +88,6 @@ class V8Instance : public RuntimeInstance {
   Clock::time_point instant_;
   absl::flat_hash_map<uint32_t, Function> functions_;  // by symbol number
   absl::flat_hash_map<uint64_t, Function> shared_;     // by SharedFunctionInfo, of this instant
-  absl::flat_hash_map<std::tuple<uint32_t, uint64_t, uint8_t, bool>, Located> located_;
   struct Script {
     LineTable lines;
     bool read = false;
@@ -230,12 +221,7 @@ std::optional<FrameName> V8Instance::NameCode(Address address) {
 std::vector<FrameLine> V8Instance::Locate(const RawFrame& frame) {
   auto function = functions_.find(frame.symbol);
   if (!has_code_layout_ || function == functions_.end()) return {};
-  const Clock::time_point now = Clock::now();
-  SeeInstant(now);
-  const std::tuple key(frame.symbol, frame.address, frame.detail, frame.is_return_address);
-  auto known = located_.find(key);
-  if (known != located_.end() && now - known->second.when < kLocatedFor) return known->second.lines;
-
+  SeeInstant(Clock::now());
   std::vector<FrameLine> lines;
   const std::vector<ScriptPosition> positions = Positions(function->second, frame);
   for (const ScriptPosition& p : positions) {
@@ -248,8 +234,7 @@ std::vector<FrameLine> V8Instance::Locate(const RawFrame& frame) {
       lines.clear();
     }
   }
-  if (located_.size() >= kMaxLocated) located_.clear();
-  return located_.insert_or_assign(key, Located{std::move(lines), now}).first->second.lines;
+  return lines;
 }
 
 char V8Instance::Tier(const RawFrame& frame) {

@@ -14,6 +14,10 @@ namespace {
 // most this often for one process.
 constexpr uint64_t kRereadMapsAfterNs = 200'000'000;
 constexpr size_t kMaxPerfMaps = 256;
+// What a runtime says of a frame is believed for so long: its code may be thrown away and another
+// function's come to lie where it was.
+constexpr uint64_t kLocatedForNs = 1'000'000'000;
+constexpr size_t kMaxLocated = 1 << 17;
 constexpr size_t kMaxPerfMapTroubles = 256;
 constexpr uint64_t kRetryPerfMapAfterNs = 1'000'000'000;
 constexpr uint64_t kUpdatePerfMapAfterNs = 50'000'000;
@@ -171,6 +175,18 @@ uint32_t Pipeline::InternRuntimeName(FrameName name, uint8_t runtime) {
 }
 
 uint32_t Pipeline::RuntimeFrame(const RawFrame& frame, Pid pid, uint32_t name) {
+  const std::tuple key(frame.symbol, frame.address, frame.detail, frame.is_return_address);
+  auto known = located_.find(key);
+  if (known != located_.end() && last_time_ns_ < known->second.located_ns + kLocatedForNs) {
+    return known->second.frame;
+  }
+  const uint32_t located = Locate(frame, pid, name);
+  if (located_.size() >= kMaxLocated) located_.clear();
+  located_.insert_or_assign(key, Located{located, last_time_ns_});
+  return located;
+}
+
+uint32_t Pipeline::Locate(const RawFrame& frame, Pid pid, uint32_t name) {
   std::vector<PendingLine> lines;
   if (RuntimeInstance* instance = runtimes_.Instance(pid, frame.runtime)) {
     const char tier = options_.tiers ? instance->Tier(frame) : '\0';

@@ -20,6 +20,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -131,6 +132,10 @@ class Pipeline {
     uint32_t cpu;
     uint32_t stack;  // in FrameTable: the kernel's frames below the user's
   };
+  struct Located {
+    uint32_t frame;  // in FrameTable
+    uint64_t located_ns;
+  };
   // What a process's helper said, in frames of distinct stacks.
   struct HelperAnswers {
     uint32_t named = 0;
@@ -156,6 +161,8 @@ class Pipeline {
   void OnUnresolved(const RawFrame& frame, Pid pid);
   uint32_t InternRuntimeName(FrameName name, uint8_t runtime);
   uint32_t RuntimeFrame(const RawFrame& frame, Pid pid, uint32_t name);
+  // The same, asking the runtime.
+  uint32_t Locate(const RawFrame& frame, Pid pid, uint32_t name);
   void Resolve(UserStack& stack);
   // Whether what was not found when the stack was resolved might be found now.
   bool MayBeCompleted(const UserStack& stack) const;
@@ -194,6 +201,8 @@ class Pipeline {
   std::vector<std::string> comms_;
   absl::flat_hash_map<std::string, uint32_t> comm_ids_;
   std::vector<KeptSample> samples_;
+  // By symbol, address, detail, is_return_address. Numbers of symbols are never given twice.
+  absl::flat_hash_map<std::tuple<uint32_t, uint64_t, uint8_t, bool>, Located> located_;
   uint64_t last_time_ns_ = 0;
   uint64_t symbols_dropped_ = 0;
   uint64_t mappings_seen_ = 0;  // map events, of all processes
