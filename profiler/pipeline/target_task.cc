@@ -20,11 +20,11 @@ int64_t ClockNs(clockid_t clock) {
   return int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec;
 }
 
+}  // namespace
+
 int64_t CpuTimeOfOthersNs() {
   return ClockNs(CLOCK_PROCESS_CPUTIME_ID) - ClockNs(CLOCK_THREAD_CPUTIME_ID);
 }
-
-}  // namespace
 
 struct TargetTask::Shared {
   std::function<void()> work;
@@ -47,12 +47,13 @@ bool TargetTask::WaitFor(absl::Duration timeout) {
   return shared_->done.WaitForNotificationWithTimeout(timeout);
 }
 
-bool TargetTask::WaitWhileItWorks(absl::Duration patience) {
+bool TargetTask::WaitWhileItWorks(absl::Duration patience,
+                                  const std::function<int64_t()>& cpu_time_ns) {
   const absl::Duration step = std::min(patience / 4, absl::Milliseconds(100));
-  int64_t used_ns = CpuTimeOfOthersNs();
+  int64_t used_ns = cpu_time_ns();
   absl::Duration idle;
   while (!WaitFor(step)) {
-    const int64_t now_ns = CpuTimeOfOthersNs();
+    const int64_t now_ns = cpu_time_ns();
     idle += step;
     if (now_ns - used_ns > kNoProgressNs) {
       used_ns = now_ns;

@@ -7,6 +7,7 @@
 // own, the work goes on, however slow the machine is. No other thread may run meanwhile.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <thread>
@@ -14,6 +15,9 @@
 #include "absl/time/time.h"
 
 namespace jprof {
+
+// Of the process without the calling thread.
+int64_t CpuTimeOfOthersNs();
 
 class TargetTask {
  public:
@@ -28,8 +32,9 @@ class TargetTask {
   bool WaitFor(absl::Duration timeout);
 
   // Waits until the work is done, or until it has used no CPU time for `patience`: then false, and
-  // it is given up.
-  bool WaitWhileItWorks(absl::Duration patience = absl::Seconds(10));
+  // it is given up. Work that waits for a CPU uses none: on a busy machine, long, so be patient.
+  bool WaitWhileItWorks(absl::Duration patience = absl::Seconds(10),
+                        const std::function<int64_t()>& cpu_time_ns = CpuTimeOfOthersNs);
 
  private:
   struct Shared;

@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 #include <time.h>
 
+#include <cstdint>
 #include <memory>
+#include <thread>
 
 #include "absl/synchronization/notification.h"
 
@@ -39,14 +41,34 @@ TEST(TargetTaskTest, WorkThatWaitsForEverIsGivenUpAndLeftBehind) {
 }
 
 TEST(TargetTaskTest, WorkThatUsesCpuTimeIsNotGivenUp) {
-  TargetTask task([] {
+  absl::Notification finish;
+  TargetTask task([&finish] { finish.WaitForNotification(); });
+  // Ten times the patience, with 1 ms of CPU time between two looks.
+  int looks = 0;
+  auto cpu_time_ns = [&] {
+    if (++looks == 40) finish.Notify();
+    return int64_t{looks} * 1'000'000;
+  };
+  EXPECT_TRUE(task.WaitWhileItWorks(absl::Milliseconds(20), cpu_time_ns));
+  EXPECT_GE(looks, 40);
+}
+
+TEST(TargetTaskTest, TheCpuTimeOfOthersIsThatOfAllOtherThreads) {
+  auto burn_ns = [](int64_t ns) {
     timespec cpu;
     do {
       ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu);
-    } while (cpu.tv_sec == 0);
-  });
-  // A fifth of what the work takes at least.
-  EXPECT_TRUE(task.WaitWhileItWorks(absl::Milliseconds(200)));
+    } while (int64_t{cpu.tv_sec} * 1'000'000'000 + cpu.tv_nsec < ns);
+  };
+  constexpr int64_t kWorkNs = 50'000'000;
+  const int64_t before_ns = CpuTimeOfOthersNs();
+  std::thread([&] { burn_ns(kWorkNs); }).join();
+  const int64_t used_ns = CpuTimeOfOthersNs() - before_ns;
+  EXPECT_GE(used_ns, kWorkNs);
+  timespec own;
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &own);
+  burn_ns(int64_t{own.tv_sec} * 1'000'000'000 + own.tv_nsec + 2 * kWorkNs);
+  EXPECT_LT(CpuTimeOfOthersNs() - before_ns, used_ns + kWorkNs);  // our own does not count
 }
 
 }  // namespace
