@@ -17,8 +17,9 @@ constexpr uint32_t kMaxBuiltinBytes = 1 << 20;
 constexpr std::byte kBreakpoint{0xcc};
 constexpr uint64_t kMaxSearchBytes = uint64_t{512} << 20;
 constexpr size_t kReadBytes = size_t{1} << 20;
-// A file made for it looks like a table, or like the instructions, at each of its words.
-constexpr int kMaxAttempts = 10000;
+// Of pieces of a table or of gaps between instructions. A file made for it looks like either at each
+// of its words, nearly to the end.
+constexpr int kMaxSmallReads = 1 << 18;
 
 // The table's form, by version.
 struct Form {
@@ -129,10 +130,9 @@ class Search {
   // Reads all entries of the table at `at`. False: too few for a V8.
   bool ReadTable(ElfAddress at) {
     entries_.clear();
-    if (++attempts_ > kMaxAttempts) return false;
     std::vector<std::byte> bytes(size_t{form_.stride} * 16);
     ElfAddress from = Plus(at, form_.header);
-    while (entries_.size() < kMaxBuiltins && image_.ReadAt(from, bytes)) {
+    while (entries_.size() < kMaxBuiltins && ReadSmall(from, bytes)) {
       for (size_t i = 0; i < bytes.size(); i += form_.stride) {
         const Entry entry = ReadEntry(bytes.data() + i);
         const size_t count = entries_.size();
@@ -148,20 +148,23 @@ class Search {
     return false;
   }
 
+  bool ReadSmall(ElfAddress at, std::span<std::byte> out) {
+    return ++small_reads_ <= kMaxSmallReads && image_.ReadAt(at, out);
+  }
+
   static bool IsGap(std::span<const std::byte> bytes) {
     return std::all_of(bytes.begin(), bytes.end(), [](std::byte b) { return b == kBreakpoint; });
   }
 
   bool AreInstructions(ElfAddress begin) {
-    if (++attempts_ > kMaxAttempts) return false;
     std::byte gap[kMaxGap];
     for (size_t i = 1; i < entries_.size(); ++i) {
       const uint32_t end = entries_[i - 1].end();
       const std::span<std::byte> bytes(gap, entries_[i].offset - end);
-      if (!image_.ReadAt(Plus(begin, end), bytes) || !IsGap(bytes)) return false;
+      if (!ReadSmall(Plus(begin, end), bytes) || !IsGap(bytes)) return false;
     }
     std::byte last;
-    return image_.ReadAt(Plus(begin, entries_.back().end() - 1), {&last, 1});
+    return ReadSmall(Plus(begin, entries_.back().end() - 1), {&last, 1});
   }
 
   const ElfFile& image_;
@@ -169,7 +172,7 @@ class Search {
   const std::vector<ElfFile::LoadedSegment> segments_;
   std::vector<Entry> entries_;
   uint64_t read_ = 0;
-  int attempts_ = 0;
+  int small_reads_ = 0;
 };
 
 }  // namespace

@@ -102,5 +102,23 @@ TEST(V8BlobTest, SearchInHostileFilesEnds) {
   EXPECT_FALSE(Find(tables).has_value());
 }
 
+// Every place looks like the beginning of the instructions, and only the last gap says no.
+TEST(V8BlobTest, SearchAmongPlacesThatAllFitButForTheLastGapEnds) {
+  constexpr size_t kBuiltins = 9999;
+  BlobFile file;
+  file.data = std::string(24, '\0');
+  for (size_t i = 0; i < kBuiltins; ++i) {
+    std::string entry(12, '\x01');
+    BlobFile::Store(entry, 0, static_cast<uint32_t>(32 * i));
+    BlobFile::Store(entry, 4, i + 2 == kBuiltins ? 1 : 31);
+    file.data += entry;
+  }
+  file.data += std::string(4096, '\x11');
+  std::string unit = std::string(31, '\x90') + '\xcc';
+  file.text.clear();
+  while (file.text.size() < (size_t{4} << 20)) file.text += unit;
+  EXPECT_FALSE(Find(file).has_value());
+}
+
 }  // namespace
 }  // namespace jprof::v8
