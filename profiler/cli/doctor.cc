@@ -17,6 +17,7 @@
 #include "profiler/core/status.h"
 #include "profiler/process/live_memory.h"
 #include "profiler/process/proc_maps.h"
+#include "profiler/process/process_access.h"
 #include "profiler/process/target_file.h"
 #include "symbolize/elf_file.h"
 
@@ -96,16 +97,23 @@ std::optional<Pid> ParseArguments(const std::vector<std::string>& arguments) {
 }  // namespace
 
 absl::StatusOr<std::string> ExplainProcess(Pid pid, const RuntimeSet& runtimes) {
-  JPROF_ASSIGN_OR_RETURN(std::vector<ProcMapping> maps, ReadProcMaps(pid));
+  JPROF_RETURN_IF_ERROR(
+      Annotate(CheckAccess(pid, true), absl::StrCat("cannot look into process ", pid)));
+  absl::StatusOr<std::vector<ProcMapping>> maps = ReadProcMaps(pid);
+  if (absl::IsNotFound(maps.status())) {
+    return WithHint(absl::NotFoundError(absl::StrCat("there is no process ", pid)),
+                    "pgrep -a NAME lists the processes of a name");
+  }
+  JPROF_RETURN_IF_ERROR(maps.status());
   const LiveMemory memory(pid);
   AddressRange stack;
-  for (const ProcMapping& m : maps) {
+  for (const ProcMapping& m : *maps) {
     if (!m.file.valid() && m.path == "[stack]") stack = m.range;
   }
   std::string text;
   size_t unopened = 0;
   absl::flat_hash_set<FileIdentity> seen;
-  for (const ProcMapping& m : maps) {
+  for (const ProcMapping& m : *maps) {
     if (!m.file.valid() || !m.executable || !seen.insert(m.file).second) continue;
     auto fd = OpenMappedFile(pid, Mapping{m.range, m.offset, m.file, m.path});
     if (!fd.ok()) {

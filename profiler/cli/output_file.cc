@@ -1,6 +1,7 @@
 #include "profiler/cli/output_file.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -168,6 +169,11 @@ absl::Status OutputFile::Flush() {
     const ssize_t n = ::write(fd_, buffer_.data() + written, buffer_.size() - written);
     if (n < 0) {
       if (errno == EINTR) continue;
+      if (errno == EAGAIN) {  // whom we share it with wants it so
+        pollfd writable = {fd_, POLLOUT, 0};
+        ::poll(&writable, 1, -1);
+        continue;
+      }
       return CannotWrite(errno, path_);
     }
     written += static_cast<size_t>(n);

@@ -94,7 +94,9 @@ TEST(DoctorTextTest, ProcessWithoutARuntimeIsSaidToHaveNone) {
 }
 
 TEST(DoctorTextTest, ProcessThatIsNotThereIsAnError) {
-  EXPECT_EQ(ExplainProcess(INT32_MAX, {}).status().code(), absl::StatusCode::kNotFound);
+  const absl::Status status = ExplainProcess(INT32_MAX, {}).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(status.message(), "there is no process 2147483647");
   EXPECT_EQ(DoctorMain({"--pid", "2147483647"}, {}), 1);
 }
 

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -14,8 +15,10 @@
 #include <fstream>
 #include <sstream>
 #include <string>
+#include <thread>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "profiler/core/status.h"
 #include "tests/testing/require.h"
 
@@ -272,6 +275,32 @@ TEST_F(OutputFileTest, AClosedPipeIsAnErrorNotASignal) {
   absl::Status status = (*file)->Commit();
   EXPECT_EQ(status.message(), "cannot write " + Path("pipe") + ": Broken pipe");
   EXPECT_EQ(HintOf(status), "the reader of the pipe has gone");
+}
+
+TEST_F(OutputFileTest, APipeThatDoesNotBlockIsWaitedFor) {
+  int ends[2];
+  ASSERT_EQ(::pipe2(ends, O_NONBLOCK | O_CLOEXEC), 0);
+  UniqueFd reader(ends[0]), writer(ends[1]);
+  auto file = OutputFile::Open(absl::StrCat("/dev/fd/", writer.get()));
+  ASSERT_TRUE(file.ok()) << file.status();
+  writer.Reset();
+  constexpr size_t kBytes = 300'000;  // several times what the pipe holds
+  absl::Status status;
+  std::thread write([&] {
+    status = (*file)->Append(std::string(kBytes, 'x'));
+    if (status.ok()) status = (*file)->Commit();
+    file->reset();
+  });
+  std::string text(kBytes, '\0');
+  size_t size = 0;
+  for (pollfd ready = {reader.get(), POLLIN, 0}; ::poll(&ready, 1, -1) == 1;) {
+    const ssize_t n = ::read(reader.get(), text.data(), text.size());
+    if (n <= 0) break;
+    size += static_cast<size_t>(n);
+  }
+  write.join();
+  EXPECT_TRUE(status.ok()) << status;
+  EXPECT_EQ(size, kBytes);
 }
 
 TEST_F(OutputFileTest, AFullDeviceIsAnErrorOfAppendOrCommit) {
