@@ -125,7 +125,8 @@ static __always_inline void jp_emit(struct jp_walk *w, __u8 kind, __u64 address,
 	f->runtime = kind == JP_FRAME_NATIVE ? 0 : w->range.runtime;
 	f->detail = detail;
 	f->flags = w->leaf ? 0 : JP_FRAME_RETURN_ADDRESS;
-	w->hash = jp_mix(w->hash, address ^ ((__u64)symbol << 32) ^ kind);
+	w->hash = jp_mix(w->hash,
+			 address ^ ((__u64)symbol << 32) ^ ((__u64)detail << 56) ^ kind);
 	w->depth = at + 1;
 }
 
