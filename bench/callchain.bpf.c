@@ -1,5 +1,5 @@
-/* The peer of interrupt_cost: takes the user stack by the kernel's own callchain code and does nothing
- * with it. */
+/* The peer of interrupt_cost: takes the user stack by the kernel's own callchain code and does
+ * nothing with it. */
 #include <linux/bpf.h>
 #include <linux/bpf_perf_event.h>
 #include <linux/types.h>

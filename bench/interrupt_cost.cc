@@ -1,9 +1,10 @@
-// What a sample costs in the interrupt: jprof's whole program (walk, names, hash, record) against the
-// kernel's own callchain code (bpf_get_stack of the user stack, its result thrown away), attached by
-// turns to the same kind of event on the same busy program, each timed by the kernel's own BPF run-time
-// statistics. The target has one CPU nearly to itself, by real-time priority: a hit of another process
-// costs jprof a comparison and the kernel a whole stack, which would flatter jprof. The share of hits
-// that were the target's is printed; a figure with less than 90 % says nothing.
+// What a sample costs in the interrupt: jprof's whole program (walk, names, hash, record) against
+// the kernel's own callchain code (bpf_get_stack of the user stack, its result thrown away),
+// attached by turns to the same kind of event on the same busy program, each timed by the kernel's
+// own BPF run-time statistics. The target has one CPU nearly to itself, by real-time priority: a
+// hit of another process costs jprof a comparison and the kernel a whole stack, which would flatter
+// jprof. The share of hits that were the target's is printed; a figure with less than 90 % says
+// nothing.
 //
 //   interrupt_cost PROGRAM_DEEP NODE DEEP_STACK_JS
 #include <bpf/bpf.h>

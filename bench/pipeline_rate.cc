@@ -1,8 +1,8 @@
-// How many samples a second one core names: mappings, functions, executing lines and inlined functions of
-// each frame of each sample, as if no two samples had a stack in common. (In a recording most do, and
-// the kernel half sends a stack once.) The stacks are a node's, taken live; then the pipeline gets
-// them over and over, each time under a new number, and the process is asked as ever whether its code
-// still is what it was.
+// How many samples a second one core names: mappings, functions, executing lines and inlined
+// functions of each frame of each sample, as if no two samples had a stack in common. (In a
+// recording most do, and the kernel half sends a stack once.) The stacks are a node's, taken live;
+// then the pipeline gets them over and over, each time under a new number, and the process is asked
+// as ever whether its code still is what it was.
 //
 //   pipeline_rate NODE SCRIPT
 #include <time.h>

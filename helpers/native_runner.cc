@@ -71,7 +71,8 @@ NativeRunner::Result NativeRunner::Walk(const jp_process& process, Pid pid,
       .pc = registers.pc, .sp = registers.sp, .fp = registers.fp, .rdi = registers.rdi,
       .r13 = registers.r13};
   __u32 end = set_.native_walk(&host, &process, static_cast<__u32>(pid),
-                               static_cast<__u32>(registers.tid), &start, registers.stack_base, frames.data(), &depth);
+                               static_cast<__u32>(registers.tid), &start, registers.stack_base,
+                               frames.data(), &depth);
   result.stack.pid = pid;
   result.stack.end = static_cast<WalkEnd>(end);
   result.stack.frames.reserve(depth);

@@ -81,8 +81,8 @@ class RuntimeInstance {
   virtual absl::StatusOr<FrameName> Describe(std::span<const uint8_t> record) = 0;
 
   // Where a frame of a function described before executes, and the functions inlined there:
-  // innermost first, the function of the frame's symbol last. Empty: nothing but its name is known. The
-  // caller believes it for a second.
+  // innermost first, the function of the frame's symbol last. Empty: nothing but its name is known.
+  // The caller believes it for a second.
   virtual std::vector<FrameLine> Locate(const RawFrame& frame) {
     static_cast<void>(frame);
     return {};

@@ -9,12 +9,12 @@
  * A helper is one JP_SUBPROG(jp_NAME_frame). It is asked about each frame whose code lies in one of
  * its ranges, and finds in `w`: pc, sp, fp, `range`, `leaf`, and `window`, the words around fp. It
  * answers with enum jp_answer after it has emitted the frame, or several, innermost first, by
- * jp_emit(). The walk then goes on to the caller by the saved frame pointer, unless the helper knew of
- * a leaf that has no frame and found the caller itself (JP_STEPPED).
+ * jp_emit(). The walk then goes on to the caller by the saved frame pointer, unless the helper knew
+ * of a leaf that has no frame and found the caller itself (JP_STEPPED).
  *
  * Where native code without frame pointers cuts the walk, a helper that also has a
- * JP_SUBPROG(jp_NAME_resume) is asked for the runtime's next frame further up: it sets pc and fp and
- * returns 0.
+ * JP_SUBPROG(jp_NAME_resume) is asked for the runtime's next frame further up: it sets pc and fp
+ * and returns 0.
  */
 #pragma once
 
@@ -73,8 +73,8 @@ struct jp_walk {
 
 	struct jp_process process;
 
-	/* The records being made, each right before what it is sent with. The end of text is slack that lets the verifier see
-	 * that an offset below JP_TEXT_BYTES and a piece below JP_STRING_BYTES fit. */
+	/* The records being made, each right before what it is sent with. The end of text is slack: it
+	 * shows the verifier that an offset below JP_TEXT_BYTES and a piece below JP_STRING_BYTES fit. */
 	struct jp_symbol symbol;
 	__u8 text[JP_TEXT_BYTES + JP_STRING_BYTES + 16];
 
@@ -87,8 +87,8 @@ struct jp_walk {
  * jp_read:        copies `size` bytes at `address` of the target; 0 when all could be read.
  * jp_layout:      the layout of w->range, JP_LAYOUT_BYTES long, or null.
  * jp_find_symbol: number of the symbol cached for (process, runtime, identity) if it was made in
- *                 the same life of the process and with the same `content`, else 0. `content` is a word of the object's content: a reused
- *                 address has another one.
+ *                 the same life of the process and with the same `content`, else 0. `content` is a
+ *                 word of the object's content: a reused address has another one.
  * jp_add_symbol:  hands over w->symbol with w->text, caches its number once it was accepted, and
  *                 returns the number; 0 when it was not accepted.
  * jp_count:       counts an answer that resolved nothing.

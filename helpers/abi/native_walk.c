@@ -1,5 +1,5 @@
-/* The walk and all helpers of the list, compiled natively. Built once for each set of runtimes, which
- * gives the function a name of its own (JP_NATIVE_WALK). */
+/* The walk and all helpers of the list, compiled natively. Built once for each set of runtimes,
+ * which gives the function a name of its own (JP_NATIVE_WALK). */
 #include <stdlib.h>
 #include <string.h>
 

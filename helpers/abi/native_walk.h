@@ -20,7 +20,8 @@ struct jp_host {
 	__u64 (*recall)(void *context, __u32 tid); /* 0: nothing */
 };
 
-/* The type of each set's walk (RuntimeSet::native_walk). Walks one stack. `base` is the stack's, 0 where not known. Writes at most JP_MAX_FRAMES frames, leaf first, their number to *depth, and
+/* The type of each set's walk (RuntimeSet::native_walk). Walks one stack. `base` is the stack's, 0
+ * where not known. Writes at most JP_MAX_FRAMES frames, leaf first, their number to *depth, and
  * returns the enum jp_walk_end. */
 __u32 jp_native_walk(const struct jp_host *host, const struct jp_process *process, __u32 tgid,
 		     __u32 tid, const struct jp_registers *registers, __u64 base, struct jp_frame *frames,

@@ -1,6 +1,6 @@
-/* What the kernel half (profiler/capture/sampler.bpf.c) and the user half (bpf_sampler.cc) say to each
- * other: the records in the ring, the maps' values, the counters. Plain C, both sides include it.
- * All integers are host order; both halves run on one machine.
+/* What the kernel half (profiler/capture/sampler.bpf.c) and the user half (bpf_sampler.cc) say to
+ * each other: the records in the ring, the maps' values, the counters. Plain C, both sides include
+ * it. All integers are host order; both halves run on one machine.
  *
  * Order in the ring: a symbol record comes before the first stack that refers to its number, a
  * stack before the first sample that does. A number is never given twice in one run; the same
@@ -105,8 +105,8 @@ struct jp_chunk {
 	__u16 bytes;
 };
 
-/* In flags: the text of this field (1 to 7) lacks its end: it was longer than JP_STRING_BYTES, or had too
- * many pieces. */
+/* In flags: the text of this field (1 to 7) lacks its end: it was longer than JP_STRING_BYTES, or
+ * had too many pieces. */
 #define JP_SYMBOL_CUT(field) (1U << (field))
 
 struct jp_symbol {

@@ -1,10 +1,10 @@
 /* The walk: from registers to frames, the same source in the kernel and natively.
  *
  * One step looks at the seven words around the frame pointer. They are read a block at a time: a
- * call to read user memory costs more than the bytes, and frames are small and close together. They hold the caller's frame pointer and
- * the return address, and with them the slots in which runtimes keep a frame's function, so asking a
- * helper costs no further read. Code in one of the process's ranges is described by its runtime's
- * helper, all other code is a native frame: just its address.
+ * call to read user memory costs more than the bytes, and frames are small and close together. They
+ * hold the caller's frame pointer and the return address, and with them the slots in which runtimes
+ * keep a frame's function, so asking a helper costs no further read. Code in one of the process's
+ * ranges is described by its runtime's helper, all other code is a native frame: just its address.
  *
  * The walk ends at a saved frame pointer of 0 (the root: the ABI has the first function of a thread
  * start with it), or at the first link that cannot be one: unreadable, not above the last (the

@@ -14,21 +14,21 @@
  *
  * Every object on the way is checked by the instance type of its map before a field of it is
  * believed, so a layout that does not fit, or a slot that holds something else, ends in JP_CORRUPT
- * and not in a wrong name. During a collection an object's map word may be a forwarding address (bit
- * 0 clear): the object is then read where it went. The SFI itself is read again at the
+ * and not in a wrong name. During a collection an object's map word may be a forwarding address
+ * (bit 0 clear): the object is then read where it went. The SFI itself is read again at the
  * end, and must still be one.
  *
  * Not here: which tier, executing lines, inlined functions. User space has what it takes for
  * them in the record and the frame's address.
  *
  * Facts by V8 version: V8's src/execution/frame-constants.h, src/objects/{js-function,
- * shared-function-info,scope-info,script,string}.tq of the respective branch; the metadata's meaning
- * is in tools/gen-postmortem-metadata.py.
+ * shared-function-info,scope-info,script,string}.tq of the respective branch; the metadata's
+ * meaning is in tools/gen-postmortem-metadata.py.
  */
 #include "helpers/abi/helper.h"
 #include "helpers/v8/v8_layout.h"
 
-/* Uses of w->scratch: 0 to 6 for words just read; the others live from one subprogram to the next. */
+/* Uses of w->scratch: 0 to 6 for words just read; others live from one subprogram to the next. */
 #define JP_V8_WORD_MASK 7
 #define JP_V8_FIELD 7        /* text field that jp_v8_string appends to */
 #define JP_V8_PENDING 8      /* strings pushed and not popped */
@@ -93,7 +93,8 @@ static __always_inline int jp_v8_words(struct jp_walk *w, __u64 *object, __u32 c
 }
 
 /* Type of a tagged object, following a forwarding address once; -1 when unreadable. */
-static __always_inline int jp_v8_object_type(struct jp_walk *w, const struct jp_v8_layout *l, __u64 *object)
+static __always_inline int jp_v8_object_type(struct jp_walk *w, const struct jp_v8_layout *l,
+					     __u64 *object)
 {
 	__u64 map;
 
@@ -229,8 +230,8 @@ static __always_inline int jp_v8_append_string(struct jp_walk *w, __u8 field, __
 	return JP_CALL(jp_v8_string, w);
 }
 
-/* Name and start position from the ScopeInfo in scratch[JP_V8_SCOPE]. Its variable part is: [one slot
- * in module scopes], the context locals' names (or one table of them), their infos, [receiver
+/* Name and start position from the ScopeInfo in scratch[JP_V8_SCOPE]. Its variable part is: [one
+ * slot in module scopes], the context locals' names (or one table of them), their infos, [receiver
  * slot], the function's name with its slot index, [inferred name], [start and end position]. */
 JP_SUBPROG(jp_v8_scope)
 {
@@ -410,7 +411,7 @@ static __always_inline int jp_v8_no_function(struct jp_walk *w)
 	return JP_MINE;
 }
 
-/* Code that V8 compiled, around the pc of a leaf: JP_V8_CODE_BEFORE bytes before it, and from it on. */
+/* Code that V8 compiled, around a leaf's pc: JP_V8_CODE_BEFORE bytes before it, and from it on. */
 #define JP_V8_CODE_BEFORE 16
 #define JP_V8_CODE_BYTES 48
 #define JP_V8_CODE_AHEAD 23 /* bytes of the check of deoptimization, at most */
@@ -461,10 +462,10 @@ static __always_inline int jp_v8_left(const __u8 *c)
 	       (jp_v8_bytes(c, 4) & 0xfffdf8ff) == 0x8d485841;
 }
 
-/* A leaf in JIT code may not have its frame yet, or no longer: the frame pointer is its caller's. The
- * bytes at pc tell, since V8's compilers begin and end all functions alike. Before the frame is made,
- * rdi holds the function; a frame just taken down still lies below the stack pointer, where nobody
- * wrote since. Not 0: the frame's own slots do not tell the function. */
+/* A leaf in JIT code may not have its frame yet, or no longer: the frame pointer is its caller's.
+ * The bytes at pc tell, since V8's compilers begin and end all functions alike. Before the frame is
+ * made, rdi holds the function; a frame just taken down still lies below the stack pointer, where
+ * nobody wrote since. Not 0: the frame's own slots do not tell the function. */
 JP_SUBPROG(jp_v8_leaf)
 {
 	const __u8 *c = (const __u8 *)w->scratch + JP_V8_CODE_BEFORE;
@@ -505,9 +506,9 @@ JP_SUBPROG(jp_v8_leaf)
 	return 1;
 }
 
-/* A builtin without a frame of its own runs on top of compiled code: the topmost return address into
- * JIT code below the function's frame pointer is where the function called it. User space checks that
- * it is in that function's code. */
+/* A builtin without a frame of its own runs on top of compiled code: the topmost return address
+ * into JIT code below the function's frame pointer is where the function called it. User space
+ * checks that it is in that function's code. */
 JP_SUBPROG(jp_v8_place)
 {
 	__u32 i, r;
@@ -623,8 +624,8 @@ JP_SUBPROG(jp_v8_function)
 	return JP_MINE;
 }
 
-/* The frame in which JavaScript called a builtin of C++: the function is among its arguments. What it
- * does is in the native frames above it. */
+/* The frame in which JavaScript called a builtin of C++: the function is among its arguments. What
+ * it does is in the native frames above it. */
 static __always_inline int jp_v8_builtin_exit(struct jp_walk *w)
 {
 	w->scratch[JP_V8_EXIT] = 1;
@@ -694,9 +695,10 @@ static __always_inline int jp_v8_owns(struct jp_walk *w, __u64 pc)
 	return 0;
 }
 
-/* Native code that JavaScript called cannot be walked. V8 itself must find its frames from there: it
- * keeps the frame pointer of the frame that was left last, in the isolate (the root register, r13,
- * points into it; known from a sample in V8's code) and, for calls before, in each entry frame. */
+/* Native code that JavaScript called cannot be walked. V8 itself must find its frames from there:
+ * it keeps the frame pointer of the frame that was left last, in the isolate (the root register,
+ * r13, points into it; known from a sample in V8's code) and, for calls before, in each entry
+ * frame. */
 JP_SUBPROG(jp_v8_resume)
 {
 	const struct jp_v8_layout *l = jp_layout(w);

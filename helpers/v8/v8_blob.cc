@@ -17,8 +17,8 @@ constexpr uint32_t kMaxBuiltinBytes = 1 << 20;
 constexpr std::byte kBreakpoint{0xcc};
 constexpr uint64_t kMaxSearchBytes = uint64_t{512} << 20;
 constexpr size_t kReadBytes = size_t{1} << 20;
-// Of pieces of a table or of gaps between instructions. A file made for it looks like either at each
-// of its words, nearly to the end.
+// Of pieces of a table or of gaps between instructions. A file made for it looks like either at
+// each of its words, nearly to the end.
 constexpr int kMaxSmallReads = 1 << 18;
 
 // The table's form, by version.

@@ -1,9 +1,10 @@
-// Where V8's isolate keeps the frames that JavaScript was left by, read from V8's own code: no metadata
-// tells it, and it moves with nearly every version.
+// Where V8's isolate keeps the frames that JavaScript was left by, read from V8's own code: no
+// metadata tells it, and it moves with nearly every version.
 //
-// V8's code addresses the isolate by r13. Of all its stores of the frame pointer there (mov [r13+N],
-// rbp), by far the most are of the stubs that call C without an exit frame; next come the stubs that
-// make exit frames (CEntry). So it was in each of the 22 builds of V8 7.4 to 14.6 that were looked at.
+// V8's code addresses the isolate by r13. Of all its stores of the frame pointer there (mov
+// [r13+N], rbp), by far the most are of the stubs that call C without an exit frame; next come the
+// stubs that make exit frames (CEntry). So it was in each of the 22 builds of V8 7.4 to 14.6 that
+// were looked at.
 #pragma once
 
 #include <cstddef>

@@ -1,10 +1,10 @@
 // Recognises V8 in a binary and makes the helper's layout for it.
 //
 // A binary holds V8 when it defines v8dbg_* symbols: V8's post-mortem metadata, one 4-byte integer
-// for each offset, type number or constant, in .symtab and in every official node in .dynsym too; or,
-// without those, the data symbols v8::internal::Version. The file's name plays no part. What the
-// metadata does not tell comes from one table by version (v8_layout_table.h), and all of it does for
-// a binary without metadata of a version in the table.
+// for each offset, type number or constant, in .symtab and in every official node in .dynsym too;
+// or, without those, the data symbols v8::internal::Version. The file's name plays no part. What
+// the metadata does not tell comes from one table by version (v8_layout_table.h), and all of it
+// does for a binary without metadata of a version in the table.
 //
 // The metadata is as hostile as the rest of the file: every value is checked for its range, the
 // types for being distinct, before the layout is believed. The helper then checks each object's

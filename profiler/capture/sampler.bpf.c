@@ -1,10 +1,10 @@
 /* The kernel half of jprof: runs in the sampling interrupt.
  *
  * At each hit of a CPU's sampling event, while the thread stands still: filter, take the kernel
- * stack, walk the user stack (helpers/abi/stack_walk.h), ask the runtime helpers for the names of JIT
- * frames, and write a 32-byte sample to the ring. A stack or a name is written only at its first
- * sight, found by hash; all else refers to it by number. Nothing here waits or wakes: the reader
- * drains the ring on a timer.
+ * stack, walk the user stack (helpers/abi/stack_walk.h), ask the runtime helpers for the names of
+ * JIT frames, and write a 32-byte sample to the ring. A stack or a name is written only at its
+ * first sight, found by hash; all else refers to it by number. Nothing here waits or wakes: the
+ * reader drains the ring on a timer.
  *
  * Resolving here and not later is the point of the whole: the garbage collector moves functions, so
  * an address that is kept to be looked up later may name another function by then.
@@ -28,7 +28,7 @@
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
-/* What is looked into of the kernel's structures; offsets are relocated when the object is loaded. */
+/* What is looked into of the kernel's structures; loading the object relocates the offsets. */
 struct mm_struct {
 	unsigned long start_stack;
 } __attribute__((preserve_access_index));

@@ -245,7 +245,8 @@ PerfMap* Pipeline::FindPerfMap(Pid pid) {
   }
   PerfMapState& state = it->second;
   const uint64_t now = std::max<uint64_t>(last_time_ns_, 1);
-  if (!state.map && !state.given_up && (state.tried_at_ns == 0 || now >= state.tried_at_ns + kRetryPerfMapAfterNs)) {
+  if (!state.map && !state.given_up &&
+      (state.tried_at_ns == 0 || now >= state.tried_at_ns + kRetryPerfMapAfterNs)) {
     state.tried_at_ns = now;
     absl::StatusOr<PerfMap> map = world_.open_perf_map(pid);
     if (map.ok()) state.map = *std::move(map);
@@ -272,8 +273,9 @@ PerfMap* Pipeline::FindPerfMap(Pid pid) {
     if (perf_map_bytes_ > options_.max_perf_map_bytes) {
       // Not read any further it would name new code by what lay there before.
       perf_map_bytes_ -= std::exchange(state.bytes, 0);
-      state.trouble = absl::StrCat(state.map->name(), ": all perf maps together exceed ",
-                                   options_.max_perf_map_bytes >> 20, " MB; its names are not used");
+      state.trouble =
+          absl::StrCat(state.map->name(), ": all perf maps together exceed ",
+                       options_.max_perf_map_bytes >> 20, " MB; its names are not used");
       state.map.reset();
       state.given_up = true;
       return nullptr;
@@ -494,7 +496,8 @@ void Pipeline::OnSample(const SampleEvent& sample) {
         stale = map->generation() != stack.perf_map_generation;
       } else {
         auto found = perf_maps_.find(sample.pid);
-        stale = found != perf_maps_.end() && found->second.given_up && stack.perf_map_generation != 0;
+        stale = found != perf_maps_.end() && found->second.given_up &&
+                stack.perf_map_generation != 0;
       }
     }
     if (stale) Resolve(stack);

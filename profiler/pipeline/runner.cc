@@ -304,11 +304,12 @@ absl::Status Runner::NoSamples(int64_t duration_ns) const {
   const bool too_short =
       duration_ns < kFewPeriods * (1'000'000'000 / static_cast<int64_t>(options_.frequency_hz));
   const std::string message =
-      too_short ? absl::StrFormat("no samples: %s was recorded for %.3f s alone, too short for %d Hz",
-                                  target_name_, duration_ns * 1e-9, options_.frequency_hz)
-                : absl::StrFormat("no samples: %s used no CPU time in %.1f s that a sample at %d Hz "
-                                  "would have met",
-                                  target_name_, duration_ns * 1e-9, options_.frequency_hz);
+      too_short
+          ? absl::StrFormat("no samples: %s was recorded for %.3f s alone, too short for %d Hz",
+                            target_name_, duration_ns * 1e-9, options_.frequency_hz)
+          : absl::StrFormat("no samples: %s used no CPU time in %.1f s that a sample at %d Hz "
+                            "would have met",
+                            target_name_, duration_ns * 1e-9, options_.frequency_hz);
   return WithHint(absl::NotFoundError(message),
                   TargetIsGone() ? "it exited; profile it while it runs"
                   : too_short    ? "profile longer (-d), or at a higher rate (-F)"
@@ -329,7 +330,9 @@ std::string Runner::Verdict(const Profile& profile) const {
       absl::StrFormat("%.1f %% of frames unnamed", percent(a.frames_unnamed, a.frames)),
       absl::StrCat("level kernel (", work_->source->hardware() ? "cycles" : "cpu-clock", ")"),
   };
-  for (const std::string& version : work_->pipeline->runtimes().recognised()) parts.push_back(version);
+  for (const std::string& version : work_->pipeline->runtimes().recognised()) {
+    parts.push_back(version);
+  }
   parts.push_back(absl::StrFormat("own CPU %.2f s (%.2f %%)", cpu_recording_s_,
                                   seconds == 0 ? 0.0 : 100 * cpu_recording_s_ / seconds));
   return absl::StrJoin(parts, ", ");
@@ -357,7 +360,8 @@ std::vector<std::string> Runner::Warnings() const {
   warn(work_->pipeline->accounting().sideband_lost,
        "records of mappings, execs and exits lost: frames mapped meanwhile may be unnamed");
   warn(work_->source->damaged_records(), "records of mappings, execs and exits damaged");
-  warn(work_->pipeline->unopened_images(), "mapped files could not be opened: their frames are unnamed");
+  warn(work_->pipeline->unopened_images(),
+       "mapped files could not be opened: their frames are unnamed");
   warn(work_->pipeline->images_over_limit(),
        "mapped files are more than may be kept open (ulimit -n): their frames are unnamed");
   warn(work_->pipeline->symbols_dropped(), "function names could not be read");

@@ -5,8 +5,8 @@
 //   pipeline thread:  queue -> Pipeline, and at the end the naming; may wait for the target
 //   main thread:      watches the clock, the target and the caller's wish to stop
 //
-// A target can make the pipeline's thread wait for ever (target_task.h). A recording still ends when
-// it should: what follows its end is then given up with DeadlineExceeded.
+// A target can make the pipeline's thread wait for ever (target_task.h). A recording still ends
+// when it should: what follows its end is then given up with DeadlineExceeded.
 #pragma once
 
 #include <cstdint>

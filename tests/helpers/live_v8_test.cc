@@ -1,6 +1,6 @@
-// The sentence to prove: the helper gives the same names in the kernel, at a sample, and natively, on
-// the stopped process, and they are the names that the script gave to its functions. For each node,
-// in each tier.
+// The sentence to prove: the helper gives the same names in the kernel, at a sample, and natively,
+// on the stopped process, and they are the names that the script gave to its functions. For each
+// node, in each tier.
 #include <unistd.h>
 
 #include <algorithm>
@@ -130,8 +130,8 @@ INSTANTIATE_TEST_SUITE_P(
                           kTiers[std::get<1>(test.param)].name);
     });
 
-// A sample in code of the script. Now and then V8 interrupts it for purposes of its own, in code that
-// has no frame pointers.
+// A sample in code of the script. Now and then V8 interrupts it for purposes of its own, in code
+// that has no frame pointers.
 absl::StatusOr<NativeSampler::Sample> TakeInScript(NativeSampler& sampler) {
   for (int i = 0; i < 5000; ++i) {
     // So that it gets somewhere between two stops.

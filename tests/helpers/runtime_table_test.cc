@@ -1,5 +1,5 @@
-// Which code the helpers are asked about, process by process. The runtimes are made up: the table knows
-// nothing of any real one.
+// Which code the helpers are asked about, process by process. The runtimes are made up: the table
+// knows nothing of any real one.
 #include "helpers/runtime_table.h"
 
 #include <map>
@@ -255,7 +255,7 @@ TEST_F(RuntimeTableTest, MoreDistinctBinariesThanLayoutsAreSaid) {
   EXPECT_THAT(table_->rejected()[0], testing::HasSubstr("more distinct runtime binaries"));
 }
 
-// --- Anonymous code --------------------------------------------------------------------------------------
+// --- Anonymous code ------------------------------------------------------------------------------
 
 TEST_F(RuntimeTableTest, AnonymousCodeBelongsToTheRuntimeThatMakesIt) {
   Add(Mapping(0x400000, 0x402000, 1));
@@ -309,7 +309,7 @@ TEST_F(RuntimeTableTest, OfTooManyRangesTheLargestAreKept) {
   EXPECT_EQ(ranges[1], "jit 28000000-28028000 1");
 }
 
-// --- How often mappings are read ---------------------------------------------------------------------------
+// --- How often mappings are read -----------------------------------------------------------------
 
 TEST_F(RuntimeTableTest, EventsOfBeforeTheLastReadingReadNothing) {
   const uint64_t before = now_ns_;
@@ -377,7 +377,7 @@ TEST_F(RuntimeTableTest, AFileThatAProcessDoesNotGiveIsNotAskedForAgain) {
   EXPECT_THAT(sink_.Ranges(11), ElementsAre("image 500000-500100 1"));
 }
 
-// --- What finds no room ----------------------------------------------------------------------------------
+// --- What finds no room --------------------------------------------------------------------------
 
 TEST_F(RuntimeTableTest, ALayoutThatIsNotTakenIsSaid) {
   sink_.full = true;
@@ -405,7 +405,7 @@ TEST_F(RuntimeTableTest, RangesThatFindNoRoomAreCountedOnce) {
   EXPECT_EQ(table_->ranges_without_room(), 4u);
 }
 
-// --- Life ------------------------------------------------------------------------------------------------
+// --- Life ----------------------------------------------------------------------------------------
 
 TEST_F(RuntimeTableTest, ChildHasItsParentsRuntimes) {
   Add(Mapping(0x400000, 0x402000, 1));
@@ -462,7 +462,7 @@ TEST_F(RuntimeTableTest, RejectedProcessIsNotAskedUntilItExecs) {
   EXPECT_THAT(sink_.Ranges(kPid), testing::Contains("image 400000-400100 1"));
 }
 
-// --- Fit -------------------------------------------------------------------------------------------------
+// --- Fit -----------------------------------------------------------------------------------------
 
 class RuntimeFitTest : public RuntimeTableTest {
  protected:

@@ -190,8 +190,8 @@ uint64_t V8Heap::ExternalTwoByte(std::u16string_view units, bool cached) {
 }
 
 uint64_t V8Heap::ScopeInfo(const ScopeSpec& spec) {
-  // Node 18 to 22: class, eval, function, module, script. Later: script, REPL, class, eval, function,
-  // module.
+  // Node 18 to 22: class, eval, function, module, script. Later: script, REPL, class, eval,
+  // function, module.
   const uint32_t script_type = major_ >= 24 ? 0 : 4;
   const uint32_t scope_type = spec.module     ? layout_.scope_module_type
                               : spec.has_name ? layout_.scope_module_type - 1u

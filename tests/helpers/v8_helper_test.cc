@@ -95,7 +95,7 @@ class V8HelperTest : public testing::TestWithParam<int> {
 INSTANTIATE_TEST_SUITE_P(Node, V8HelperTest, testing::Values(18, 20, 22, 24),
                          [](const auto& node) { return absl::StrCat(node.param); });
 
-// --- Names -----------------------------------------------------------------------------------------
+// --- Names ---------------------------------------------------------------------------------------
 
 TEST_P(V8HelperTest, NameIsAStringOrInTheScopeInfo) {
   EXPECT_EQ(NameOf(heap_.OneByte("render")), "render");
@@ -210,7 +210,7 @@ TEST_P(V8HelperTest, ClassConstructorsAreFunctions) {
   EXPECT_EQ(WalkOne(heap_.Function(shared, static_cast<uint16_t>(types))), "native");
 }
 
-// --- Position and script -----------------------------------------------------------------------------
+// --- Position and script -------------------------------------------------------------------------
 
 TEST_P(V8HelperTest, PositionOfTheFunctionInItsScript) {
   const uint64_t script = heap_.Script({.name = heap_.OneByte("/srv/app.js"),
@@ -262,7 +262,7 @@ TEST_P(V8HelperTest, ScriptWithoutName) {
   EXPECT_EQ(WalkOne(heap_.Function(heap_.Shared(heap_.OneByte("own"), heap_.Undefined()))), "own");
 }
 
-// --- Frames ------------------------------------------------------------------------------------------
+// --- Frames --------------------------------------------------------------------------------------
 
 TEST_P(V8HelperTest, StackOfScriptNativeAndPlumbing) {
   V8Stack stack(heap_);
@@ -355,7 +355,7 @@ TEST_P(V8HelperTest, ReturnAddressBehindTheRangeBelongsToIt) {
   EXPECT_THAT(Walk(leaf), ElementsAre("native"));
 }
 
-// --- The cache of symbols ----------------------------------------------------------------------------
+// --- The cache of symbols ------------------------------------------------------------------------
 
 TEST_P(V8HelperTest, SecondSightOfAFunctionReadsItsFrameOnly) {
   const uint64_t function = Named(heap_.ScopeInfo({.name = heap_.OneByte("f")}));
@@ -387,8 +387,8 @@ TEST_P(V8HelperTest, ReusedAddressIsANewSymbol) {
 }
 
 TEST_P(V8HelperTest, UnreadableNameIsTriedAgain) {
-  // Whichever read fails, the frame is shown as it is and not remembered. (The first is of a block of
-  // stack; when that fails, the frame is read alone.)
+  // Whichever read fails, the frame is shown as it is and not remembered. (The first is of a block
+  // of stack; when that fails, the frame is read alone.)
   for (uint64_t failing = 2;; ++failing) {
     ASSERT_LT(failing, 100u);
     V8Stack stack(heap_);
@@ -409,7 +409,7 @@ TEST_P(V8HelperTest, UnreadableNameIsTriedAgain) {
   }
 }
 
-// --- What must not be believed -------------------------------------------------------------------------
+// --- What must not be believed -------------------------------------------------------------------
 
 TEST_P(V8HelperTest, ObjectsOfAnotherTypeAreCorruptAndCounted) {
   const uint64_t other = heap_.Object(900, 128);
@@ -589,7 +589,7 @@ TEST_P(V8HelperTest, SecondNameIsNotTakenForTheFirstOfALyingScope) {
   EXPECT_THAT(NameOf(scope), testing::AnyOf("(anonymous)", "corrupt", "unreadable"));
 }
 
-// --- Leaves whose frame is not there yet, or no longer ----------------------------------------------
+// --- Leaves whose frame is not there yet, or no longer -------------------------------------------
 
 class V8LeafTest : public V8HelperTest {
  protected:
@@ -752,7 +752,7 @@ TEST_P(V8LeafTest, BuiltinThatMakesItsFrameHasNoFunctionYet) {
   EXPECT_THAT(Walk(r), ElementsAre("builtin", "caller", "native"));
 }
 
-// --- Native code that cannot be walked ----------------------------------------------------------------
+// --- Native code that cannot be walked -----------------------------------------------------------
 
 class V8ResumeTest : public V8HelperTest {
  protected:
@@ -837,7 +837,7 @@ TEST_P(V8ResumeTest, FrameThatIsNotOnThisStackIsNotTaken) {
   EXPECT_THAT(Walk(r), ElementsAre("native"));
 }
 
-// --- The walk ------------------------------------------------------------------------------------------
+// --- The walk ------------------------------------------------------------------------------------
 
 TEST_P(V8HelperTest, WalkStopsAtTheDepthLimit) {
   const uint64_t function = Named(heap_.OneByte("recurse"));

@@ -1,5 +1,5 @@
-// Which files hold a V8 that the helper can read: real ones of every version, whatever their name, and
-// forged ones, whose metadata lies.
+// Which files hold a V8 that the helper can read: real ones of every version, whatever their name,
+// and forged ones, whose metadata lies.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -201,7 +201,7 @@ TEST(V8ProbeTest, OtherProgramsAndLibrariesAreNotV8) {
   }
 }
 
-// --- Forged files ------------------------------------------------------------------------------------
+// --- Forged files --------------------------------------------------------------------------------
 
 // A small ELF file with the metadata of a node 20, or with what a test makes of it.
 class ForgedV8 {
@@ -426,7 +426,7 @@ TEST(V8ProbeTest, OneMetadataSymbolAloneIsNotEnough) {
   ExpectRejected(V8().Probe(*image), "unknown version");
 }
 
-// --- Stripped files ------------------------------------------------------------------------------------
+// --- Stripped files ------------------------------------------------------------------------------
 
 // A file that says its version, and nothing else but what a blob says.
 Found ProbeStripped(BlobFile blob, int32_t major, int32_t minor) {

@@ -130,7 +130,7 @@ class PipelineTest : public testing::Test {
   uint64_t time_ns_ = 1'000'000'000;
 };
 
-// --- Native frames -------------------------------------------------------------------------------------
+// --- Native frames -------------------------------------------------------------------------------
 
 TEST_F(PipelineTest, FramesAreNamedByTheFileBehindTheirMapping) {
   Comm("app");
@@ -179,7 +179,7 @@ TEST_F(PipelineTest, VdsoIsAnImageWithoutAFile) {
   EXPECT_THAT(FinishedStacks(), ElementsAre("_start;[unknown] [vdso]+0x10"));
 }
 
-// --- Changes under a stack that is known -----------------------------------------------------------------
+// --- Changes under a stack that is known ---------------------------------------------------------
 
 TEST_F(PipelineTest, StackIsResolvedAnewWhenAMappingIsReplaced) {
   Map(kApp, 1, "/bin/app");
@@ -264,7 +264,7 @@ TEST_F(PipelineTest, UnknownAddressesDoNotMakeUsReadMapsAllTheTime) {
   EXPECT_EQ(world_.maps_reads, 2);
 }
 
-// --- The end of a walk -------------------------------------------------------------------------------------
+// --- The end of a walk ---------------------------------------------------------------------------
 
 TEST_F(PipelineTest, WalkThatBrokeIsShownAsTruncated) {
   Map(kApp, 1, "/bin/app");
@@ -329,7 +329,7 @@ TEST_F(PipelineTest, StackAtTheDepthLimitIsCounted) {
   EXPECT_THAT(Stacks(profile), ElementsAre("[truncated];main;work", "[truncated];main;work"));
 }
 
-// --- Kernel frames -------------------------------------------------------------------------------------------
+// --- Kernel frames -------------------------------------------------------------------------------
 
 class PipelineKernelTest : public PipelineTest {
  protected:
@@ -365,7 +365,7 @@ TEST_F(PipelineTest, KernelFramesWithoutSymbolsAreKept) {
   EXPECT_EQ(profile.accounting.frames_unnamed, 1u);
 }
 
-// --- JIT code and runtimes -----------------------------------------------------------------------------------
+// --- JIT code and runtimes -----------------------------------------------------------------------
 
 TEST_F(PipelineTest, PerfMapNamesAnonymousCode) {
   Map(kApp, 1, "/bin/app");
@@ -596,7 +596,7 @@ TEST_F(PipelineTest, HelperThatMissesAFewFramesIsKept) {
   EXPECT_EQ(world_.processes.count(kPid), 1u);
 }
 
-// --- Why frames have no name -----------------------------------------------------------------------------
+// --- Why frames have no name ---------------------------------------------------------------------
 
 // "what: why, in SAMPLES as FRAMES", those in most samples first.
 std::vector<std::string> Unnamed(const Profile& profile) {
@@ -731,7 +731,7 @@ TEST_F(PipelineTest, AProfileWithAllNamesHasNothingToExplain) {
   EXPECT_THAT(Unnamed(Finish()), testing::IsEmpty());
 }
 
-// --- Accounting ----------------------------------------------------------------------------------------------
+// --- Accounting ----------------------------------------------------------------------------------
 
 TEST_F(PipelineTest, EverySampleIsKeptOrCounted) {
   Map(kApp, 1, "/bin/app");
@@ -799,7 +799,7 @@ TEST_F(PipelineTest, TimesAreCountedFromTheRecordingsBegin) {
   EXPECT_EQ(profile.duration_ns, 5'000'000);
 }
 
-// --- Bounds --------------------------------------------------------------------------------------------------
+// --- Bounds --------------------------------------------------------------------------------------
 
 class PipelineBoundsTest : public PipelineTest {
  protected:

@@ -1,5 +1,6 @@
-/* A program with a runtime of its own: toy_call() interprets functions of a little language and keeps
- * their frames in a table. Calls main -> render -> blur, and spins in blur. Linked at a fixed address. */
+/* A program with a runtime of its own: toy_call() interprets functions of a little language and
+ * keeps their frames in a table. Calls main -> render -> blur, and spins in blur. Linked at a fixed
+ * address. */
 #include <stdio.h>
 #include <time.h>
 

@@ -1,5 +1,5 @@
-/* Layout of the made-up runtime "toy" (tests/programs/toy_program.c): a C program that keeps the frames
- * of its own little language in a table, beside the native stack. */
+/* Layout of the made-up runtime "toy" (tests/programs/toy_program.c): a C program that keeps the
+ * frames of its own little language in a table, beside the native stack. */
 #pragma once
 
 #include <linux/types.h>
