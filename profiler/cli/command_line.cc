@@ -1,5 +1,6 @@
 #include "profiler/cli/command_line.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <string>
@@ -19,9 +20,18 @@ struct Subcommand {
 
 constexpr Subcommand kSubcommands[] = {{"record", RecordMain}, {"doctor", DoctorMain}};
 
+// Else what is opened later takes the place of a closed one, and messages go into it. Standard
+// output stays one that cannot be written to.
+void FillClosedStreams() {
+  for (int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(fd, F_GETFD) < 0) ::open("/dev/null", fd == STDERR_FILENO ? O_WRONLY : O_RDONLY);
+  }
+}
+
 }  // namespace
 
 int CommandLineMain(int argc, char** argv, const RuntimeSet& runtimes) {
+  FillClosedStreams();
   if (::getuid() != ::geteuid()) {
     PrintError(
         absl::FailedPreconditionError("jprof does not run set-uid; use sudo, or give it CAP_BPF, "

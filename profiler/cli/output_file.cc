@@ -113,7 +113,8 @@ absl::StatusOr<std::unique_ptr<OutputFile>> OutputFile::Open(const std::string& 
   }
   if (path.empty()) {
     file->fd_ = STDOUT_FILENO;
-    if (::fcntl(file->fd_, F_GETFD) < 0) return CannotWrite(errno, path);
+    const int flags = ::fcntl(file->fd_, F_GETFL);
+    if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY) return CannotWrite(EBADF, path);
     return file;
   }
   struct stat st;
