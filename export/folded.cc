@@ -47,6 +47,7 @@ absl::string_view Suffix(FrameKind kind, bool inlined) {
       return "_[k]";
     case FrameKind::kScript:
     case FrameKind::kBuiltin:
+    case FrameKind::kWasm:
     case FrameKind::kJit:
       return "_[j]";
     case FrameKind::kNative:

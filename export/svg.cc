@@ -77,6 +77,7 @@ enum Category : uint8_t {
   kModuleScript,   // under node_modules/
   kRuntimeScript,  // the runtime's own library: node:fs
   kBuiltin,
+  kWasm,
   kNative,
   kKernel,
   kJit,
@@ -91,12 +92,13 @@ struct CategoryStyle {
   Rgb from;  // shades lie between these two
   Rgb to;
 };
-constexpr std::array<CategoryStyle, 9> kStyles = {{
+constexpr std::array<CategoryStyle, 10> kStyles = {{
     {"no stack", {0xd8, 0xd2, 0xc4}, {0xe4, 0xdf, 0xd4}},
     {"JavaScript", {0x6f, 0xc2, 0x6b}, {0xae, 0xe0, 0x88}},
     {"node_modules", {0xbc, 0x9c, 0xea}, {0xdc, 0xc9, 0xf9}},
     {"Node library", {0x5f, 0xc7, 0xb8}, {0xa6, 0xe3, 0xd6}},
     {"builtins", {0x7f, 0xb6, 0xef}, {0xb5, 0xd8, 0xfa}},
+    {"WebAssembly", {0xd9, 0xa0, 0x7a}, {0xee, 0xc9, 0xae}},
     {"C++, native", {0xf0, 0xcc, 0x4e}, {0xfa, 0xe7, 0x9c}},
     {"kernel", {0xf0, 0x96, 0x4e}, {0xf9, 0xc2, 0x8f}},
     {"JIT", {0xee, 0x88, 0xa4}, {0xf8, 0xbc, 0xcb}},
@@ -115,6 +117,8 @@ Category CategoryOf(const Profile& profile, const Function& function) {
     }
     case FrameKind::kBuiltin:
       return kBuiltin;
+    case FrameKind::kWasm:
+      return kWasm;
     case FrameKind::kNative:
       return kNative;
     case FrameKind::kKernel:

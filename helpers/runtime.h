@@ -77,7 +77,9 @@ class RuntimeInstance {
  public:
   virtual ~RuntimeInstance() = default;
   // The name in a symbol record of this process: a struct jp_symbol and its text. DataLoss: the
-  // record is damaged. Reads the process's memory for what the record leaves out (lines).
+  // record is damaged. Reads the process's memory for what the record leaves out (lines). A name of
+  // kind kUnknown stands for code whose function Locate() alone can tell; an empty name is plumbing
+  // that is left out of the picture.
   virtual absl::StatusOr<FrameName> Describe(std::span<const uint8_t> record) = 0;
 
   // Where a frame of a function described before executes, and the functions inlined there:

@@ -415,6 +415,7 @@ static __always_inline int jp_v8_no_function(struct jp_walk *w)
 #define JP_V8_CODE_BEFORE 16
 #define JP_V8_CODE_BYTES 48
 #define JP_V8_CODE_AHEAD 23 /* bytes of the check of deoptimization, at most */
+#define JP_V8_PUSH_BYTE 0x6a /* push of a frame's type */
 
 static __always_inline __u32 jp_v8_bytes(const __u8 *code, __u32 count)
 {
@@ -465,7 +466,8 @@ static __always_inline int jp_v8_left(const __u8 *c)
 /* A leaf in JIT code may not have its frame yet, or no longer: the frame pointer is its caller's.
  * The bytes at pc tell, since V8's compilers begin and end all functions alike. Before the frame is
  * made, rdi holds the function; a frame just taken down still lies below the stack pointer, where
- * nobody wrote since. Not 0: the frame's own slots do not tell the function. */
+ * nobody wrote since. A frame that is given a type, as WebAssembly's, has no function. Not 0: the
+ * frame's own slots do not tell the function. */
 JP_SUBPROG(jp_v8_leaf)
 {
 	const __u8 *c = (const __u8 *)w->scratch + JP_V8_CODE_BEFORE;
@@ -475,10 +477,12 @@ JP_SUBPROG(jp_v8_leaf)
 	if (jp_read(w, w->scratch, JP_V8_CODE_BYTES, w->pc - JP_V8_CODE_BEFORE))
 		return 0;
 	if (jp_v8_not_entered(c)) {
-		w->scratch[JP_V8_FUNCTION] = w->leaf_registers.rdi;
+		w->scratch[JP_V8_FUNCTION] = jp_v8_bytes(c, 4) == 0xe5894855 && c[4] == JP_V8_PUSH_BYTE
+						     ? 0
+						     : w->leaf_registers.rdi;
 		at = w->sp;
 	} else if (c[-1] == 0x55 && jp_v8_bytes(c, 3) == 0xe58948 /* mov rbp,rsp */) {
-		w->scratch[JP_V8_FUNCTION] = w->leaf_registers.rdi;
+		w->scratch[JP_V8_FUNCTION] = c[3] == JP_V8_PUSH_BYTE ? 0 : w->leaf_registers.rdi;
 		at = w->sp + 8;
 	} else if (jp_v8_left(c)) {
 		/* Where more arguments were given than declared, they were popped too. */
@@ -495,7 +499,9 @@ JP_SUBPROG(jp_v8_leaf)
 	} else if (w->fp - w->sp < 16 && c[0] != 0x5d /* pop rbp */) {
 		/* Linked, but the function is not in it yet: push rsi; push rdi. Code of other kinds has
 		 * no function. */
-		w->scratch[JP_V8_FUNCTION] = c[0] == 0x56 || c[0] == 0x57 ? w->leaf_registers.rdi : 0;
+		w->scratch[JP_V8_FUNCTION] = (c[0] == 0x56 && c[-2] != JP_V8_PUSH_BYTE) || c[0] == 0x57
+						     ? w->leaf_registers.rdi
+						     : 0;
 		return 1;
 	} else {
 		return 0;
@@ -635,6 +641,37 @@ static __always_inline int jp_v8_builtin_exit(struct jp_walk *w)
 	return JP_MINE;
 }
 
+/* A frame that has its type where others have the context. One of WebAssembly has its instance where
+ * others have the function; which function it is, user space finds from the pc. */
+JP_SUBPROG(jp_v8_typed)
+{
+	const struct jp_v8_layout *l = jp_layout(w);
+	__u64 type = w->window[JP_SLOT(-8)] >> 1, instance = w->window[JP_SLOT(-16)];
+	__u32 number;
+
+	if (!l)
+		return JP_NOT_MINE;
+	if (w->range.kind != JP_RANGE_JIT || !type)
+		return jp_v8_no_function(w);
+	if (!w->leaf && (type == l->frame_wasm_to_js || type == l->frame_js_to_wasm))
+		return JP_MINE;
+	if (type != l->frame_wasm || !jp_v8_is_object(instance))
+		return JP_NOT_MINE;
+	number = jp_find_symbol(w, instance, JP_V8_WASM);
+	if (!number) {
+		if (w->resolves++ >= JP_MAX_RESOLVES)
+			return JP_UNREADABLE;
+		jp_begin_symbol(w);
+		w->symbol.words[JP_V8_START] = ~0ULL;
+		w->symbol.words[JP_V8_WASM_INSTANCE] = instance;
+		number = jp_add_symbol(w, instance, JP_V8_WASM);
+		if (!number)
+			return JP_UNREADABLE;
+	}
+	jp_emit(w, JP_FRAME_RUNTIME, w->pc, number, JP_V8_WASM);
+	return JP_MINE;
+}
+
 JP_SUBPROG(jp_v8_frame)
 {
 	const struct jp_v8_layout *l = jp_layout(w);
@@ -662,7 +699,7 @@ JP_SUBPROG(jp_v8_frame)
 			if ((context == JP_V8_ENTRY || context == JP_V8_CONSTRUCT_ENTRY) &&
 			    !jp_read(w, w->scratch, 8, w->fp - 64) && w->scratch[0])
 				w->kept[JP_V8_OUTER_FRAME] = w->scratch[0];
-			return jp_v8_no_function(w);
+			return JP_CALL(jp_v8_typed, w);
 		}
 		if (!jp_v8_is_object(context))
 			return w->leaf ? jp_v8_no_function(w) : JP_CORRUPT;

@@ -25,6 +25,10 @@ struct jp_v8_layout {
 	__s16 frame_bytecode_offset;
 	/* Type marker of the frame in which JavaScript calls a builtin written in C++; 0: not known */
 	__u16 frame_builtin_exit;
+	/* Of the frame of a WebAssembly function, and of what lies between it and JavaScript; 0: not known */
+	__u16 frame_wasm;
+	__u16 frame_wasm_to_js;
+	__u16 frame_js_to_wasm;
 
 	/* Isolate: bytes from the root register to the frame pointer of the last exit frame, and of the
 	 * last caller of C without one; 0: not known */
@@ -86,6 +90,7 @@ enum jp_v8_word {
 	JP_V8_SCRIPT_SOURCE = 3, /* tagged address at the time */
 	JP_V8_LINE_OFFSET = 4,   /* of the script's first line in its file */
 	JP_V8_NAME_SOURCE = 5,   /* enum jp_v8_field of the name that was found, 0: anonymous */
+	JP_V8_WASM_INSTANCE = 6, /* tagged: the record is of all functions of a WebAssembly instance; else 0 */
 };
 
 /* What jp_frame.address is, in jp_frame.detail of a JP_FRAME_RUNTIME frame. */
@@ -94,4 +99,5 @@ enum jp_v8_detail {
 	JP_V8_PC = 1,       /* in JIT code */
 	JP_V8_INTERPRETED = 4, /* as JP_V8_NO_PLACE, and it is interpreted */
 	JP_V8_NO_PLACE = 2, /* on top of it runs code without a frame: where the function is, is not known */
+	JP_V8_WASM = 3,     /* in WebAssembly code, which alone tells the function */
 };

@@ -22,6 +22,7 @@
 #include "helpers/v8/v8_code.h"
 #include "helpers/v8/v8_function.h"
 #include "helpers/v8/v8_positions.h"
+#include "helpers/v8/v8_wasm.h"
 
 namespace jprof::v8 {
 namespace {
@@ -41,6 +42,7 @@ class V8Instance : public RuntimeInstance {
   V8Instance(const RuntimeImage& image, const MemoryReader& memory)
       : image_(image), memory_(memory) {
     std::memcpy(&layout_, image.layout.data(), sizeof(layout_));
+    wasm_.emplace(layout_, memory_);
     if (image.user_layout.size() == sizeof(CodeLayout)) {
       std::memcpy(&code_layout_, image.user_layout.data(), sizeof(code_layout_));
       has_code_layout_ = true;
@@ -85,6 +87,7 @@ class V8Instance : public RuntimeInstance {
   bool has_code_layout_ = false;
   CodeFinder finder_{code_layout_, memory_};
   CodePositions positions_{code_layout_, memory_};
+  std::optional<WasmModules> wasm_;
   Clock::time_point instant_;
   absl::flat_hash_map<uint32_t, Function> functions_;  // by symbol number
   absl::flat_hash_map<uint64_t, Function> shared_;     // by SharedFunctionInfo, of this instant
@@ -98,10 +101,23 @@ class V8Instance : public RuntimeInstance {
   size_t lines_kept_ = 0;  // in scripts_
 };
 
+// Whether a function without a position is the one that JavaScript calls to get into WebAssembly: its
+// name is the number of the function there.
+bool IsWasmEntry(const FrameName& name) {
+  return ((name.file.empty() && name.kind == FrameKind::kBuiltin) ||
+          absl::StartsWith(name.file, "wasm://") || absl::StartsWith(name.file, "wasm-")) &&
+         !name.name.empty() &&
+         name.name.find_first_not_of("0123456789") == std::string::npos;
+}
+
 absl::StatusOr<V8Instance::Function> V8Instance::ReadRecord(std::span<const uint8_t> bytes) {
   auto record = ParseSymbolRecord(bytes);
   if (!record.ok()) return record.status();
   Function result{record->symbol, {}};
+  if (record->symbol.words[JP_V8_WASM_INSTANCE] != 0) {
+    result.name = {.name = "[unknown] [wasm]", .kind = FrameKind::kUnknown};
+    return result;
+  }
   // Functions without a script are V8's own.
   result.name.kind = record->symbol.words[JP_V8_SCRIPT_OBJECT] != 0 ? FrameKind::kScript
                                                                      : FrameKind::kBuiltin;
@@ -112,6 +128,8 @@ absl::StatusOr<V8Instance::Function> V8Instance::ReadRecord(std::span<const uint
   const uint64_t start = result.symbol.words[JP_V8_START];
   if (start <= INT32_MAX) {
     result.name.start_line = MakeLine(result, static_cast<int32_t>(start)).line;
+  } else if (IsWasmEntry(result.name)) {
+    result.name.name.clear();
   }
   return result;
 }
@@ -156,6 +174,7 @@ std::optional<uint64_t> V8Instance::BytecodeOf(uint64_t shared) const {
 // memory now is not what the sample met.
 std::vector<ScriptPosition> V8Instance::Positions(const Function& function, const RawFrame& frame) {
   const uint64_t shared = function.symbol.identity;
+  if (!has_code_layout_) return {};
   if (frame.detail == JP_V8_BYTECODE) {
     // The collector may have put another function where this one was.
     const Function* now = FindShared(shared);
@@ -206,29 +225,43 @@ void V8Instance::SeeInstant(Clock::time_point now) {
   instant_ = now;
   finder_.Advance();
   positions_.Advance();
+  wasm_->Advance();
   shared_.clear();
 }
 
-// Regular expressions are compiled to code without a function of its own.
+// Regular expressions are compiled to code without a function of its own, and so are the ways into
+// WebAssembly and out of it. A function of WebAssembly has no frame yet in its first instructions.
 std::optional<FrameName> V8Instance::NameCode(Address address) {
-  if (!has_code_layout_) return std::nullopt;
   SeeInstant(Clock::now());
+  if (auto name = wasm_->Find(address, 0)) return name;
+  if (!has_code_layout_) return std::nullopt;
   auto code = finder_.Find(address);
-  if (!code || code->kind != CodeKind::kRegExp) return std::nullopt;
-  return FrameName{.name = "(regular expression)", .kind = FrameKind::kBuiltin};
+  if (!code) return std::nullopt;
+  if (code->kind == CodeKind::kRegExp) {
+    return FrameName{.name = "(regular expression)", .kind = FrameKind::kBuiltin};
+  }
+  if (code->kind == CodeKind::kWasm) {
+    return FrameName{.name = "(WebAssembly stub)", .kind = FrameKind::kBuiltin};
+  }
+  return std::nullopt;
 }
 
 std::vector<FrameLine> V8Instance::Locate(const RawFrame& frame) {
   auto function = functions_.find(frame.symbol);
-  if (!has_code_layout_ || function == functions_.end()) return {};
+  if (function == functions_.end() || function->second.name.name.empty()) return {};
   SeeInstant(Clock::now());
   std::vector<FrameLine> lines;
+  if (frame.detail == JP_V8_WASM) {
+    const Address pc{frame.address - (frame.is_return_address ? 1 : 0)};
+    auto name = wasm_->Find(pc, function->second.symbol.words[JP_V8_WASM_INSTANCE]);
+    if (name) lines.push_back({*std::move(name)});
+  }
   const std::vector<ScriptPosition> positions = Positions(function->second, frame);
   for (const ScriptPosition& p : positions) {
     if (&p == &positions.back()) {
       lines.push_back(MakeLine(function->second, p.position));
     } else if (const Function* inlined = FindShared(p.shared)) {
-      lines.push_back(MakeLine(*inlined, p.position));
+      if (!inlined->name.name.empty()) lines.push_back(MakeLine(*inlined, p.position));
     } else {
       // Something was inlined here that has no name any more: its caller stands for it.
       lines.clear();

@@ -152,6 +152,11 @@ class Metadata {
     if (!value) value = Table(name, otherwise);
     return static_cast<uint8_t>(Checked(name, value, 0, 0xff, 1));
   }
+  // 0, which is no frame's type, where it is not told: such frames then have no names.
+  uint16_t FrameType(std::initializer_list<absl::string_view> names) const {
+    const int32_t type = Find(names).value_or(0);
+    return type > 0 && type < kMaxFrameTypes ? static_cast<uint16_t>(type) : 0;
+  }
   void Reject(absl::string_view what) {
     if (problem_.empty()) problem_ = std::string(what);
   }
@@ -241,10 +246,10 @@ jp_v8_layout MakeLayout(Metadata& metadata, const VersionFacts& facts) {
     metadata.Reject("the bytecode offset's slot");
   }
 
-  const int32_t builtin_exit = metadata.Find({"frametype_BuiltinExitFrame"}).value_or(0);
-  if (0 < builtin_exit && builtin_exit < kMaxFrameTypes) {
-    l.frame_builtin_exit = static_cast<uint16_t>(builtin_exit);
-  }
+  l.frame_builtin_exit = metadata.FrameType({"frametype_BuiltinExitFrame"});
+  l.frame_wasm = metadata.FrameType({"frametype_WasmFrame", "frametype_WasmCompiledFrame"});
+  l.frame_wasm_to_js = metadata.FrameType({"frametype_WasmToJsFrame"});
+  l.frame_js_to_wasm = metadata.FrameType({"frametype_JsToWasmFrame"});
 
   l.function_shared = metadata.Field("JSFunction__shared");
   l.shared_data = metadata.Field("SharedFunctionInfo__function_data", facts.shared_data);

@@ -11,6 +11,7 @@ enum class FrameKind : uint8_t {
   kKernel,   // kernel mode
   kScript,   // a function of the program's own language, named by a runtime helper
   kBuiltin,  // code that the runtime brings along (V8's embedded builtins)
+  kWasm,     // a WebAssembly function, named by a runtime helper
   kJit,      // code in anonymous memory, named by a perf map
   kUnknown,  // no name; the text says what is known of it
   kMarker,   // not a frame: "[truncated]" and the like

@@ -7,7 +7,9 @@ namespace jprof {
 
 std::string FunctionText(const Profile& profile, const Function& function) {
   absl::string_view name = profile.String(function.name);
-  if (function.kind != FrameKind::kScript) return std::string(name);
+  if (function.kind != FrameKind::kScript && function.kind != FrameKind::kWasm) {
+    return std::string(name);
+  }
   absl::string_view file = profile.String(function.file);
   if (file.empty()) return std::string(name);
   if (function.start_line == 0) return absl::StrCat(name, " ", file);

@@ -177,11 +177,16 @@ void Namer::NameFrames(const FrameTable& frames, ImageTable& images, const Runti
       case PendingFrame::Kind::kUnknown: {
         const PendingName& name = frames.names()[frame.index];
         const bool unnamed = frame.kind == PendingFrame::Kind::kUnknown;
+        if (name.name.empty()) {
+          named.counts = {};
+          break;
+        }
         if (unnamed) SetUnnamed(named, name.name, name.why);
         named.counts = {
             .frames = 1,
             .unnamed = unnamed,
-            .script = name.kind == FrameKind::kScript || (unnamed && !name.image.empty()),
+            .script = name.kind == FrameKind::kScript || name.kind == FrameKind::kWasm ||
+                      (unnamed && !name.image.empty()),
             .script_unnamed = unnamed && !name.image.empty()};
         const ImageId image =
             name.image.empty() ? ImageId{} : builder_.AddImage(name.image, "", 0, 0, 0);

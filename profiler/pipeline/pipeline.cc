@@ -189,7 +189,8 @@ uint32_t Pipeline::RuntimeFrame(const RawFrame& frame, Pid pid, uint32_t name) {
 uint32_t Pipeline::Locate(const RawFrame& frame, Pid pid, uint32_t name) {
   std::vector<PendingLine> lines;
   if (RuntimeInstance* instance = runtimes_.Instance(pid, frame.runtime)) {
-    const char tier = options_.tiers ? instance->Tier(frame) : '\0';
+    const bool is_shown = !frames_.names()[name].name.empty();
+    const char tier = options_.tiers && is_shown ? instance->Tier(frame) : '\0';
     if (tier != 0) {
       PendingName marked = frames_.names()[name];
       marked.name.insert(marked.name.begin(), tier);
@@ -201,11 +202,17 @@ uint32_t Pipeline::Locate(const RawFrame& frame, Pid pid, uint32_t name) {
           {InternRuntimeName(std::move(line.function), frame.runtime), line.line, line.column});
     }
   }
+  const bool named = frames_.names()[name].kind != FrameKind::kUnknown;
+  if (lines.empty() && !named) {
+    PendingName unknown = frames_.names()[name];
+    unknown.why = "the code it runs is of no function that the runtime knows now";
+    return NamedFrame(std::move(unknown), PendingFrame::Kind::kUnknown);
+  }
   if (lines.empty()) {
     return frames_.InternFrame({.kind = PendingFrame::Kind::kNamed, .index = name});
   }
   // What the helper read at the instant of the sample is the name; the line was looked up later.
-  lines.back().name = name;
+  if (named) lines.back().name = name;
   return frames_.InternFrame(
       {.kind = PendingFrame::Kind::kLocated, .index = frames_.InternLines(std::move(lines))});
 }
@@ -346,7 +353,10 @@ uint32_t Pipeline::NativeFrame(const RawFrame& frame, Pid pid, UserStack& stack,
                                 .value = mapping->ToFileOffset(lookup).value});
   }
   if (auto name = runtimes_.NameCode(pid, lookup)) {
-    return NamedFrame({.name = std::move(name->name), .kind = name->kind, .image = "[jit]"});
+    return NamedFrame({.name = std::move(name->name),
+                       .file = std::move(name->file),
+                       .kind = name->kind,
+                       .image = "[jit]"});
   }
   stack.uses_perf_map = true;
   PerfMap* map = FindPerfMap(pid);

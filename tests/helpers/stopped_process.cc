@@ -106,10 +106,16 @@ absl::StatusOr<NativeSampler::Sample> NativeSampler::Take() {
     RuntimeInstance* instance = table_->Instance(pid_, symbol.runtime);
     if (instance == nullptr) return absl::InternalError("a symbol of no runtime");
     JPROF_ASSIGN_OR_RETURN(FrameName name, instance->Describe(symbol.record));
-    names_[symbol.number] = TextOf(name);
+    names_[symbol.number] = std::move(name);
   }
   for (auto it = sample.stack.frames.rbegin(); it != sample.stack.frames.rend(); ++it) {
-    if (it->kind == RawFrame::Kind::kRuntime) sample.functions.push_back(names_[it->symbol]);
+    if (it->kind != RawFrame::Kind::kRuntime) continue;
+    FrameName name = names_[it->symbol];
+    if (name.kind == FrameKind::kUnknown) {
+      std::vector<FrameLine> lines = table_->Instance(pid_, it->runtime)->Locate(*it);
+      if (!lines.empty()) name = lines.back().function;
+    }
+    if (!name.name.empty()) sample.functions.push_back(TextOf(name));
   }
   return sample;
 }

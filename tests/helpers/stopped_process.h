@@ -55,7 +55,7 @@ class NativeSampler {
 
   struct Sample {
     StackEvent stack;
-    std::vector<std::string> functions;  // of runtimes, outermost first, by TextOf()
+    std::vector<std::string> functions;  // of runtimes, outermost first, by TextOf(); no plumbing
     uint64_t unreadable = 0;
     uint64_t corrupt = 0;
   };
@@ -71,7 +71,7 @@ class NativeSampler {
   RecordingSink sink_;
   std::unique_ptr<RuntimeTable> table_;
   std::unique_ptr<NativeRunner> runner_;
-  absl::flat_hash_map<uint32_t, std::string> names_;  // by symbol number
+  absl::flat_hash_map<uint32_t, FrameName> names_;  // by symbol number
 };
 
 // "name file:line", as pictures show a function of a runtime; without what is not known.

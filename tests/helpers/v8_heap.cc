@@ -15,17 +15,17 @@ struct NodeTypes {
   uint16_t function_shared;
   uint16_t shared_data, shared_data_2, shared_name, shared_script;
   uint16_t scope_base, scope_module_type, scope_position_slot;
-  uint16_t frame_builtin_exit;
+  uint16_t frame_builtin_exit, frame_wasm, frame_wasm_to_js, frame_js_to_wasm;
   int32_t isolate_exit_frame;
   int32_t isolate_fast_call;
   uint16_t bytecode_array;
 };
 
 constexpr NodeTypes kNodes[] = {
-    {18, 10 << 8 | 2, 2065, 2080, 257, 256, 170, 24, 8, 0, 16, 32, 3, 3, 0, 22, 0x44b8, 0x80, 195},
-    {20, 11 << 8 | 3, 2066, 2081, 262, 261, 167, 24, 8, 0, 16, 32, 3, 3, 0, 25, 0x100, 0x68, 191},
-    {22, 12 << 8 | 4, 2066, 2082, 274, 272, 167, 32, 8, 0, 16, 32, 3, 3, 0, 26, 0x90, 0x70, 205},
-    {24, 13 << 8 | 6, 2065, 2081, 282, 280, 167, 32, 8, 16, 24, 40, 5, 5, 3, 27, 0xc0, 0xa8, 186},
+    {18, 10 << 8 | 2, 2065, 2080, 257, 256, 170, 24, 8, 0, 16, 32, 3, 3, 0, 22, 4, 5, 6, 0x44b8, 0x80, 195},
+    {20, 11 << 8 | 3, 2066, 2081, 262, 261, 167, 24, 8, 0, 16, 32, 3, 3, 0, 25, 4, 5, 7, 0x100, 0x68, 191},
+    {22, 12 << 8 | 4, 2066, 2082, 274, 272, 167, 32, 8, 0, 16, 32, 3, 3, 0, 26, 4, 5, 7, 0x90, 0x70, 205},
+    {24, 13 << 8 | 6, 2065, 2081, 282, 280, 167, 32, 8, 16, 24, 40, 5, 5, 3, 27, 4, 5, 7, 0xc0, 0xa8, 186},
 };
 
 constexpr uint16_t kOddballType = 131;  // any that is no string and none of the above
@@ -48,6 +48,9 @@ jp_v8_layout V8LayoutOfNode(int major) {
     l.first_nonstring_type = 128;
     l.frame_bytecode_offset = -40;
     l.frame_builtin_exit = n.frame_builtin_exit;
+    l.frame_wasm = n.frame_wasm;
+    l.frame_wasm_to_js = n.frame_wasm_to_js;
+    l.frame_js_to_wasm = n.frame_js_to_wasm;
     l.isolate_exit_frame = n.isolate_exit_frame;
     l.isolate_fast_call = n.isolate_fast_call;
     l.function_shared = n.function_shared;
