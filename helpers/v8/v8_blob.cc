@@ -16,7 +16,7 @@ constexpr size_t kMaxBuiltins = 10000;
 constexpr uint32_t kMaxBuiltinBytes = 1 << 20;
 constexpr std::byte kBreakpoint{0xcc};
 constexpr uint64_t kMaxSearchBytes = uint64_t{512} << 20;
-constexpr size_t kReadBytes = size_t{1} << 20;
+constexpr size_t kReadBytes = size_t{128} << 10;  // stays in the cache until it is looked at
 // Of pieces of a table or of gaps between instructions. A file made for it looks like either at
 // each of its words, nearly to the end.
 constexpr int kMaxSmallReads = 1 << 18;
@@ -65,14 +65,19 @@ bool Follows(Entry before, Entry entry) {
 class Search {
  public:
   Search(const ElfFile& image, const Form& form)
-      : image_(image), form_(form), segments_(image.LoadedSegments()) {}
+      : image_(image), form_(form), segments_(image.LoadedSegments()) {
+    // The table lies among the largest of constants, which are apart from code in newer builds.
+    std::stable_sort(segments_.begin(), segments_.end(), [](const auto& a, const auto& b) {
+      return a.executable != b.executable ? b.executable : a.file_size > b.file_size;
+    });
+  }
 
   std::optional<EmbeddedBlob> Run(size_t handlers) {
     std::optional<ElfAddress> begin;
     for (const ElfFile::LoadedSegment& s : segments_) {
       if (s.writable || begin) continue;
       const size_t seen = form_.header + form_.stride + sizeof(Entry);
-      Scan(s, sizeof(uint64_t), seen, [&](ElfAddress at, const std::byte* bytes) {
+      Scan(s, sizeof(uint64_t), seen, !form_.joint, [&](ElfAddress at, const std::byte* bytes) {
         begin = AtTable(at, bytes);
         return begin.has_value();
       });
@@ -85,18 +90,32 @@ class Search {
  private:
   static ElfAddress Plus(ElfAddress a, uint64_t bytes) { return {a.value + bytes}; }
 
+  // `at`, or where the section of code ends that it lies in. A file without sections has none.
+  uint64_t BehindCode(const ElfFile::LoadedSegment& segment, uint64_t at) const {
+    const std::optional<ElfFile::Range> code = image_.ExecutableRange(Plus(segment.begin, at));
+    const ElfAddress end = Plus(segment.begin, segment.file_size);
+    if (!code || (code->begin <= segment.begin && end <= code->end)) return at;
+    return (code->end.value + sizeof(uint64_t) - 1) / sizeof(uint64_t) * sizeof(uint64_t) -
+           segment.begin.value;
+  }
+
   // Calls `visit` for each aligned address of the segment, with the `seen` bytes from there on,
-  // until it returns true.
+  // until it returns true. `skip_code`: not for those in sections of code.
   template <typename Visit>
-  void Scan(const ElfFile::LoadedSegment& segment, size_t alignment, size_t seen, Visit visit) {
-    std::vector<std::byte> bytes(kReadBytes + seen);
+  void Scan(const ElfFile::LoadedSegment& segment, size_t alignment, size_t seen, bool skip_code,
+            Visit visit) {
+    // A multiple of any alignment, and not much less than what is read.
+    const size_t step = std::max(kReadBytes, 4 * (seen - seen % kReadBytes));
+    std::vector<std::byte> bytes(step + seen);
     const uint64_t skip = (alignment - segment.begin.value % alignment) % alignment;
-    for (uint64_t at = skip; at < segment.file_size && read_ < kMaxSearchBytes; at += kReadBytes) {
+    for (uint64_t at = skip; at < segment.file_size && read_ < kMaxSearchBytes; at += step) {
+      if (skip_code) at = BehindCode(segment, at);
+      if (at >= segment.file_size) return;
       const size_t size = std::min<uint64_t>(bytes.size(), segment.file_size - at);
       const ElfAddress from = Plus(segment.begin, at);
       if (!image_.ReadAt(from, std::span(bytes).first(size))) return;
       read_ += size;
-      for (size_t i = 0; i < kReadBytes && i + seen <= size; i += alignment) {
+      for (size_t i = 0; i < step && i + seen <= size; i += alignment) {
         if (visit(Plus(from, i), bytes.data() + i)) return;
       }
     }
@@ -118,7 +137,7 @@ class Search {
     }
     for (const ElfFile::LoadedSegment& s : segments_) {
       if (!s.executable || begin) continue;
-      Scan(s, kAlignment, second.offset, [&](ElfAddress a, const std::byte* b) {
+      Scan(s, kAlignment, second.offset, false, [&](ElfAddress a, const std::byte* b) {
         if (IsGap(std::span(b, second.offset).subspan(first.end())) && AreInstructions(a))
           begin = a;
         return begin.has_value();
@@ -169,7 +188,7 @@ class Search {
 
   const ElfFile& image_;
   const Form& form_;
-  const std::vector<ElfFile::LoadedSegment> segments_;
+  std::vector<ElfFile::LoadedSegment> segments_;
   std::vector<Entry> entries_;
   uint64_t read_ = 0;
   int small_reads_ = 0;

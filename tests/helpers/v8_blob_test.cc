@@ -85,6 +85,25 @@ TEST(V8BlobTest, InstructionsMustLieInTheFile) {
   EXPECT_FALSE(Find(file).has_value());
 }
 
+// Older builds have constants and code in one segment, most of it code.
+TEST(V8BlobTest, TableIsNotLookedForInSectionsOfCode) {
+  const BlobFile file;
+  std::string content = file.data;
+  content.resize(BlobFile::kText - BlobFile::kData);
+  content += file.text;
+  auto find = [&](uint64_t code) {
+    ElfBuilder elf;
+    elf.Segment(ElfBuilder::kContent, BlobFile::kData, content.size(), content.size(), PF_R | PF_X)
+        .CodeSection(code, 0x8000)
+        .Content(content);
+    auto image = ElfFile::Open(FileOf(elf.Build()), "blob");
+    EXPECT_TRUE(image.ok()) << image.status();
+    return FindEmbeddedBlob(*image, 1306, kHandlers);
+  };
+  EXPECT_TRUE(find(BlobFile::kText).has_value());
+  EXPECT_FALSE(find(BlobFile::kData).has_value());
+}
+
 // Files in which everything looks like the beginning of what is searched for.
 TEST(V8BlobTest, SearchInHostileFilesEnds) {
   BlobFile breakpoints;
