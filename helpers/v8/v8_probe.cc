@@ -2,9 +2,10 @@
 //
 // A binary holds V8 when it defines v8dbg_* symbols: V8's post-mortem metadata, one 4-byte integer
 // for each offset, type number or constant, in .symtab and in every official node in .dynsym too;
-// or, without those, the data symbols v8::internal::Version. The file's name plays no part. What
-// the metadata does not tell comes from one table by version (v8_layout_table.h), and all of it
-// does for a binary without metadata of a version in the table.
+// or, without those, the data symbols v8::internal::Version. One that defines v8::V8::GetVersion
+// and none of these holds a V8 that cannot be read. The file's name plays no part. What the metadata
+// does not tell comes from one table by version (v8_layout_table.h), and all of it does for a
+// binary without metadata of a version in the table.
 //
 // The metadata is as hostile as the rest of the file: every value is checked for its range, the
 // types for being distinct, before the layout is believed. The helper then checks each object's
@@ -41,6 +42,8 @@ constexpr absl::string_view kBytecodeSizesSymbol =
     "_ZN2v88internal11interpreter9Bytecodes14kBytecodeSizesE";
 constexpr uint64_t kMaxBytecodeSizesBytes = 4096;
 constexpr absl::string_view kVersionPrefix = "_ZN2v88internal7Version";
+// Programs with a V8 export it, those that use another's import it.
+constexpr absl::string_view kGetVersionSymbol = "_ZN2v82V810GetVersionEv";
 constexpr size_t kMaxMetadataSymbols = 10000;
 constexpr uint64_t kMaxBuiltinBytes = uint64_t{64} << 20;
 // The last builtin of a blob whose symbols have no sizes (V8 before 8.0).
@@ -54,6 +57,7 @@ constexpr int64_t kMaxFunctionTypes = 64;
 struct Symbols {
   absl::flat_hash_map<std::string, ElfAddress> metadata;  // without the prefix
   absl::flat_hash_map<std::string, ElfAddress> version;   // "major", "minor", ...
+  bool get_version = false;
   ElfAddress bytecode_sizes;
   uint64_t bytecode_sizes_bytes = 0;
   ElfAddress builtins_begin{UINT64_MAX};
@@ -76,6 +80,8 @@ Symbols CollectSymbols(const ElfFile& image) {
     } else if (name == kBytecodeSizesSymbol) {
       symbols.bytecode_sizes = s.address;
       symbols.bytecode_sizes_bytes = std::min(s.size, kMaxBytecodeSizesBytes);
+    } else if (name == kGetVersionSymbol) {
+      symbols.get_version = true;
     } else if (absl::ConsumePrefix(&name, kVersionPrefix)) {
       // "6major_E" and so on: length, name.
       for (absl::string_view part : {"6major_E", "6minor_E", "6build_E", "6patch_E"}) {
@@ -380,7 +386,12 @@ class V8Runtime : public Runtime {
 
   absl::StatusOr<std::optional<RuntimeImage>> Probe(const ElfFile& image) const override {
     Symbols symbols = CollectSymbols(image);
-    if (symbols.metadata.empty() && symbols.version.empty()) return std::optional<RuntimeImage>();
+    if (symbols.metadata.empty() && symbols.version.empty()) {
+      if (!symbols.get_version) return std::optional<RuntimeImage>();
+      return absl::FailedPreconditionError(
+          "V8 that tells neither its version nor its layout (stripped, or of an embedder such as "
+          "Electron)");
+    }
 
     auto part = [&](absl::string_view name) -> std::optional<int32_t> {
       auto it = symbols.version.find(name);

@@ -261,7 +261,8 @@ void Namer::BuildStacks() {
       result.truncation = &frame;
     } else if (frame.location.valid()) {
       if (result.truncation != nullptr) {
-        if (frame.is_root_function || (frame.in_c_library && result.truncation->end == WalkEnd::kNearBase)) {
+        if (frame.is_root_function ||
+            (frame.in_c_library && result.truncation->end == WalkEnd::kNearBase)) {
           result.stack.rooted = true;
         } else {
           result.stack.id = builder_.AddStack(StackId{}, result.truncation->location);

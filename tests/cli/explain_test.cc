@@ -24,7 +24,8 @@ Profile WithCounts(uint64_t samples, uint64_t frames) {
 
 TEST(ExplainTest, EachKindIsALineWithItsShares) {
   Profile profile = WithCounts(200, 1000);
-  profile.unnamed = {{"[unknown] libx.so", "stripped", 100, 250}, {"[truncated]", "too deep", 1, 0}};
+  profile.unnamed = {{"[unknown] libx.so", "stripped", 100, 250},
+                     {"[truncated]", "too deep", 1, 0}};
   EXPECT_THAT(ExplainUnnamed(profile),
               ElementsAre("samples   frames  without a name, and why",  //
                           " 50.0 %   25.0 %  [unknown] libx.so  stripped",

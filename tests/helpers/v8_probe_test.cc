@@ -429,6 +429,22 @@ TEST(V8ProbeTest, OneMetadataSymbolAloneIsNotEnough) {
   ExpectRejected(V8().Probe(*image), "unknown version");
 }
 
+TEST(V8ProbeTest, AProgramThatExportsV8AndTellsNothingIsSaidToHoldOne) {
+  auto probe = [](absl::string_view symbol) {
+    ElfBuilder elf;
+    elf.Segment(ElfBuilder::kContent, 0x400000, 16, 16, PF_R | PF_X)
+        .CodeSection(0x400000, 16)
+        .Content(std::string(16, '\0'))
+        .DynamicSymbol(symbol, 0x400000, 4, STT_FUNC);
+    auto image = ElfFile::Open(FileOf(elf.Build()), "embedder");
+    EXPECT_TRUE(image.ok()) << image.status();
+    return V8().Probe(*image);
+  };
+  ExpectRejected(probe("_ZN2v82V810GetVersionEv"), "V8 that tells neither its version nor");
+  Found found = probe("_ZN2v82V811GetVersionsEv");
+  EXPECT_TRUE(found.ok() && !found->has_value());
+}
+
 // --- Stripped files ------------------------------------------------------------------------------
 
 // A file that says its version, and nothing else but what a blob says.
