@@ -649,8 +649,8 @@ TEST_F(PipelineTest, JitCodeIsUnnamedForWantOfARuntimeOrAPerfMap) {
       UnorderedElementsAre(
           "[unknown] [jit]: JIT code of no runtime that jprof knows, and there is no "
           "/tmp/perf-PID.map, in 1 as 1",
-          "[unknown] [jit]: JIT code of no runtime that jprof knows, and its perf map does not name "
-          "it, in 1 as 1",
+          "[unknown] [jit]: JIT code of no runtime that jprof knows, and its perf map does not "
+          "name it, in 1 as 1",
           "[unknown] [jit]: refused: fake 2 is too new; there is no /tmp/perf-PID.map, in 1 as 1",
           "[unknown] [jit]: JIT code of no runtime that jprof knows, and perf map of /tmp/x is "
           "older; its names are not used, in 1 as 1"));
@@ -692,8 +692,8 @@ TEST_F(PipelineTest, ProcessWhoseMemoryDoesNotFitIsRefused) {
   Stack(65, {kJit + 0x10});
   Sample(65);
   EXPECT_THAT(Unnamed(Finish()),
-              Contains("[unknown] [jit]: refused: fake 1: its memory does not fit the layout; there "
-                       "is no /tmp/perf-PID.map, in 1 as 1"));
+              Contains("[unknown] [jit]: refused: fake 1: its memory does not fit the layout; "
+                       "there is no /tmp/perf-PID.map, in 1 as 1"));
 }
 
 TEST_F(PipelineTest, CutStacksAreExplainedByWhereTheyWereCut) {
@@ -708,8 +708,8 @@ TEST_F(PipelineTest, CutStacksAreExplainedByWhereTheyWereCut) {
   for (uint32_t stack : {1, 2, 3, 3, 3, 4, 5}) Sample(stack);
   EXPECT_THAT(Unnamed(Finish()),
               ElementsAre(StartsWith("[truncated]: above a frame of app, the frame pointer led to"),
-                          AllOf(StartsWith("[truncated]: above a frame of libx.so, the frame pointer "
-                                           "held something else"),
+                          AllOf(StartsWith("[truncated]: above a frame of libx.so, the frame "
+                                           "pointer held something else"),
                                 EndsWith("in 2 as 0")),
                           StartsWith("[truncated]: above a frame of app, deeper than")));
 }
