@@ -477,9 +477,9 @@ JP_SUBPROG(jp_v8_leaf)
 	if (jp_read(w, w->scratch, JP_V8_CODE_BYTES, w->pc - JP_V8_CODE_BEFORE))
 		return 0;
 	if (jp_v8_not_entered(c)) {
-		w->scratch[JP_V8_FUNCTION] = jp_v8_bytes(c, 4) == 0xe5894855 && c[4] == JP_V8_PUSH_BYTE
-						     ? 0
-						     : w->leaf_registers.rdi;
+		w->scratch[JP_V8_FUNCTION] = w->leaf_registers.rdi;
+		if (jp_v8_bytes(c, 4) == 0xe5894855 && c[4] == JP_V8_PUSH_BYTE)
+			w->scratch[JP_V8_FUNCTION] = 0;
 		at = w->sp;
 	} else if (c[-1] == 0x55 && jp_v8_bytes(c, 3) == 0xe58948 /* mov rbp,rsp */) {
 		w->scratch[JP_V8_FUNCTION] = c[3] == JP_V8_PUSH_BYTE ? 0 : w->leaf_registers.rdi;
@@ -499,9 +499,9 @@ JP_SUBPROG(jp_v8_leaf)
 	} else if (w->fp - w->sp < 16 && c[0] != 0x5d /* pop rbp */) {
 		/* Linked, but the function is not in it yet: push rsi; push rdi. Code of other kinds has
 		 * no function. */
-		w->scratch[JP_V8_FUNCTION] = (c[0] == 0x56 && c[-2] != JP_V8_PUSH_BYTE) || c[0] == 0x57
-						     ? w->leaf_registers.rdi
-						     : 0;
+		w->scratch[JP_V8_FUNCTION] = 0;
+		if ((c[0] == 0x56 && c[-2] != JP_V8_PUSH_BYTE) || c[0] == 0x57)
+			w->scratch[JP_V8_FUNCTION] = w->leaf_registers.rdi;
 		return 1;
 	} else {
 		return 0;

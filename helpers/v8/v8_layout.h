@@ -25,7 +25,7 @@ struct jp_v8_layout {
 	__s16 frame_bytecode_offset;
 	/* Type marker of the frame in which JavaScript calls a builtin written in C++; 0: not known */
 	__u16 frame_builtin_exit;
-	/* Of the frame of a WebAssembly function, and of what lies between it and JavaScript; 0: not known */
+	/* Of a WebAssembly function, and of what lies between it and JavaScript; 0: not known */
 	__u16 frame_wasm;
 	__u16 frame_wasm_to_js;
 	__u16 frame_js_to_wasm;
@@ -90,7 +90,7 @@ enum jp_v8_word {
 	JP_V8_SCRIPT_SOURCE = 3, /* tagged address at the time */
 	JP_V8_LINE_OFFSET = 4,   /* of the script's first line in its file */
 	JP_V8_NAME_SOURCE = 5,   /* enum jp_v8_field of the name that was found, 0: anonymous */
-	JP_V8_WASM_INSTANCE = 6, /* tagged: the record is of all functions of a WebAssembly instance; else 0 */
+	JP_V8_WASM_INSTANCE = 6, /* tagged: the record is of an instance's functions; 0: of one function */
 };
 
 /* What jp_frame.address is, in jp_frame.detail of a JP_FRAME_RUNTIME frame. */

@@ -326,7 +326,8 @@ void WasmModules::SearchVector(Module& module) {
   for (uint64_t left = (end - begin) / 8; left > 0;) {
     pointers.resize(std::min<uint64_t>(left, kPointersAtOnce));
     left -= pointers.size();
-    if (!memory_.ReadExactly(Address{begin + 8 * left}, std::as_writable_bytes(std::span(pointers)))) {
+    const auto bytes = std::as_writable_bytes(std::span(pointers));
+    if (!memory_.ReadExactly(Address{begin + 8 * left}, bytes)) {
       return;
     }
     for (auto object = pointers.rbegin(); object != pointers.rend(); ++object) {

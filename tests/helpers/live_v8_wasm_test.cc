@@ -87,7 +87,13 @@ class LiveWasmTest : public testing::TestWithParam<std::tuple<std::string, size_
   }
 
   // That `functions`, outermost first, are the chain's outer end; whether they are all of it.
-  bool CheckChain(const std::vector<std::string>& functions, bool named = true) {
+  bool CheckChain(std::vector<std::string> functions, bool named = true) {
+    std::erase(functions, "(WebAssembly stub)");
+    // One language has called the other, the callee's frame is not made yet.
+    if (!functions.empty() && functions.back() == "[unknown] [wasm]") {
+      ++unknown_;
+      functions.pop_back();
+    }
     const std::vector<std::string> seen = FromJsOuter(functions), chain = Chain(named);
     EXPECT_LE(seen.size(), chain.size()) << absl::StrJoin(seen, ";");
     const size_t size = std::min(seen.size(), chain.size());
@@ -116,6 +122,7 @@ class LiveWasmTest : public testing::TestWithParam<std::tuple<std::string, size_
   }
 
   std::string url_;
+  int unknown_ = 0;
 };
 
 INSTANTIATE_TEST_SUITE_P(
@@ -130,6 +137,7 @@ INSTANTIATE_TEST_SUITE_P(
 TEST_P(LiveWasmTest, ChainIsWhole) {
   Child child = Start({});
   EXPECT_GT(CheckStopped(child), kStops / 2);
+  EXPECT_EQ(unknown_, 0);
 }
 
 TEST_P(LiveWasmTest, FunctionsWithoutNamesHaveNumbers) {
@@ -141,6 +149,7 @@ TEST_P(LiveWasmTest, FunctionsWithoutNamesHaveNumbers) {
 TEST_P(LiveWasmTest, NoFunctionIsTakenForAnotherWhereCallsAreMany) {
   Child child = Start({"1"});
   CheckStopped(child);
+  EXPECT_LT(unknown_, kStops / 3);
 }
 
 TEST_P(LiveWasmTest, KernelHalfGivesTheSameNames) {

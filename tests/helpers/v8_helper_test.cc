@@ -296,6 +296,34 @@ TEST_P(V8HelperTest, TypedFrameInCompiledCodeIsNativeCode) {
   EXPECT_THAT(Walk(stack), ElementsAre("native", "main"));
 }
 
+TEST_P(V8HelperTest, FramesOfWebAssemblyAreOfTheirInstance) {
+  const uint64_t type = uint64_t{heap_.layout().frame_wasm} << 1, instance = heap_.Undefined();
+  V8Stack stack(heap_);
+  stack.Js(kJitPc, Named(heap_.OneByte("main")))
+      .Typed(kJitPc, heap_.layout().frame_js_to_wasm)
+      .Frame(kJitPc + 16, type, instance)
+      .Typed(kJitPc, heap_.layout().frame_wasm_to_js)
+      .Frame(kJitPc + 32, type, instance)
+      .Frame(kJitPc + 48, type, instance + 64);
+  EXPECT_THAT(Walk(stack), ElementsAre("[unknown] [wasm]", "[unknown] [wasm]", "[unknown] [wasm]",
+                                       "main"));
+  const std::vector<RawFrame>& frames = last_.stack.frames;
+  EXPECT_EQ(frames[0].address, kJitPc + 48);
+  EXPECT_EQ(frames[0].detail, JP_V8_WASM);
+  EXPECT_NE(frames[0].symbol, frames[1].symbol);
+  EXPECT_EQ(frames[1].symbol, frames[2].symbol);
+  EXPECT_EQ(names_[frames[0].symbol].kind, FrameKind::kUnknown);
+  // No instance there, or not in compiled code.
+  for (uint64_t other : {uint64_t{0}, V8Heap::Smi(4), ~uint64_t{0}}) {
+    V8Stack without(heap_);
+    without.Js(kJitPc, Named(heap_.OneByte("main"))).Frame(kJitPc, type, other);
+    EXPECT_THAT(Walk(without), ElementsAre("native", "main"));
+  }
+  V8Stack blob(heap_);
+  blob.Js(kJitPc, Named(heap_.OneByte("main"))).Frame(kBlobPc, type, instance);
+  EXPECT_THAT(Walk(blob), ElementsAre("builtin", "main"));
+}
+
 TEST_P(V8HelperTest, BuiltinsAreRecognisedByTheirNumber) {
   EXPECT_EQ(WalkOne(heap_.Function(heap_.BuiltinShared("map", 0))), "builtin");
   EXPECT_EQ(WalkOne(heap_.Function(heap_.BuiltinShared("map", 1234))), "builtin");
@@ -660,6 +688,25 @@ TEST_P(V8LeafTest, BytesInTheMiddleOfAFunctionAreNoPrologue) {
     Code("", code);
     EXPECT_THAT(Walk(Top({kReturn})), ElementsAre("caller", "native"));
   }
+}
+
+TEST_P(V8LeafTest, FrameThatIsGivenATypeHasNoFunctionInTheRegister) {
+  const auto expect_native = [&](const std::vector<uint64_t>& top) {
+    EXPECT_THAT(Walk(Top(top)), ElementsAre("native", "caller", "native"));
+    EXPECT_EQ(last_.stack.frames.at(1).address, kReturn);
+  };
+  Code("", "\x55\x48\x89\xe5\x6a\x08\x56");  // push rbp; mov rbp,rsp; push 8; push rsi
+  expect_native({kReturn});
+  Code("\x55", "\x48\x89\xe5\x6a\x08\x56");
+  expect_native({stack_.registers().fp, kReturn});
+  V8Stack stack(heap_);
+  stack.Native(kNativePc).Js(kJitPc + 0x400, Named(heap_.OneByte("caller"))).Frame(kLeafPc, 8, 0);
+  Registers r = stack.registers();
+  r.pc = kLeafPc;
+  r.sp = r.fp - 8;
+  r.rdi = leaf_;
+  Code("\x55\x48\x89\xe5\x6a\x08", "\x56\x48\x83");
+  EXPECT_THAT(Walk(r), ElementsAre("native", "caller", "native"));
 }
 
 TEST_P(V8LeafTest, FrameThatLacksItsFunctionStillHasItInTheRegister) {
