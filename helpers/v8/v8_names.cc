@@ -102,11 +102,17 @@ class V8Instance : public RuntimeInstance {
 };
 
 // Whether a function without a position is the one that JavaScript calls to get into WebAssembly: its
-// name is the number of the function there.
+// name is the number of the function there, its script's name, if it has one, ends in the module's
+// hash.
 bool IsWasmEntry(const FrameName& name) {
-  return ((name.file.empty() && name.kind == FrameKind::kBuiltin) ||
-          absl::StartsWith(name.file, "wasm://") || absl::StartsWith(name.file, "wasm-")) &&
-         !name.name.empty() &&
+  constexpr size_t kHashDigits = 8;
+  const size_t size = name.file.size();
+  const bool is_module =
+      size == 0 ? name.kind == FrameKind::kBuiltin
+                : size >= kHashDigits && name.file.find_first_not_of(
+                                             "0123456789abcdef", size - kHashDigits) ==
+                                             std::string::npos;
+  return is_module && !name.name.empty() &&
          name.name.find_first_not_of("0123456789") == std::string::npos;
 }
 

@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 
 namespace jprof::v8 {
@@ -269,7 +270,8 @@ std::string WasmModules::UrlOf(uint64_t module_object) const {
     std::string url(*length, '\0');
     const Address chars{*name - 1 + layout_.string_chars};
     if (!memory_.ReadExactly(chars, std::as_writable_bytes(std::span(url)))) return "";
-    return url;
+    // V8 8 left out what it shows in front of the hash.
+    return absl::StartsWith(url, "wasm") ? url : absl::StrCat("wasm://wasm/", url);
   }
   return "";
 }

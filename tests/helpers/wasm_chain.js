@@ -5,7 +5,11 @@
 'use strict';
 
 // Newer versions inline WebAssembly into WebAssembly: each is to be a frame.
-if (parseInt(process.versions.node) >= 24) require('v8').setFlagsFromString('--no-wasm-inlining');
+const node = parseInt(process.versions.node);
+if (node >= 22) {
+  require('v8').setFlagsFromString(node >= 24 ? '--no-wasm-inlining'
+                                              : '--no-experimental-wasm-inlining');
+}
 const loops = Number(process.argv[2] || 200000);
 const named = process.argv.length < 4;
 
