@@ -46,6 +46,7 @@ absl::string_view Suffix(FrameKind kind, bool inlined) {
     case FrameKind::kKernel:
       return "_[k]";
     case FrameKind::kScript:
+    case FrameKind::kAsync:
     case FrameKind::kBuiltin:
     case FrameKind::kWasm:
     case FrameKind::kJit:
@@ -79,6 +80,10 @@ class FoldedExporter : public Exporter {
  public:
   absl::Status Write(const Profile& profile, OutputSink& sink) const override {
     auto frame_label = [&](const Function& function, bool inlined) {
+      // What flamegraph.pl knows as a separator; from elsewhere such a name is escaped.
+      if (function.kind == FrameKind::kMarker && profile.String(function.name) == kAsyncSeparator) {
+        return FrameLabel{kAsyncSeparator};
+      }
       return FrameLabel{absl::StrCat(FoldedName(ShownName(profile, function, kMaxTextBytes)),
                                      Suffix(function.kind, inlined))};
     };

@@ -26,7 +26,7 @@
 // always whole from the root. A million stacks and names of 4 KiB stay below the limit, and the
 // subtitle counts what is missing.
 //
-// Colour says what kind of code a frame is, in eight hues that stay apart for most colour-blind
+// Colour says what kind of code a frame is, in ten hues that stay apart for most colour-blind
 // eyes by their lightness as well; the shade within the hue is a hash of the name, so a function
 // looks the same in two pictures. Children are sorted by name and nothing is random: equal
 // profiles give equal bytes.
@@ -78,6 +78,7 @@ enum Category : uint8_t {
   kRuntimeScript,  // the runtime's own library: node:fs
   kBuiltin,
   kWasm,
+  kAwaiting,
   kNative,
   kKernel,
   kJit,
@@ -92,13 +93,14 @@ struct CategoryStyle {
   Rgb from;  // shades lie between these two
   Rgb to;
 };
-constexpr std::array<CategoryStyle, 10> kStyles = {{
+constexpr std::array<CategoryStyle, 11> kStyles = {{
     {"no stack", {0xd8, 0xd2, 0xc4}, {0xe4, 0xdf, 0xd4}},
     {"JavaScript", {0x6f, 0xc2, 0x6b}, {0xae, 0xe0, 0x88}},
     {"node_modules", {0xbc, 0x9c, 0xea}, {0xdc, 0xc9, 0xf9}},
     {"Node library", {0x5f, 0xc7, 0xb8}, {0xa6, 0xe3, 0xd6}},
     {"builtins", {0x7f, 0xb6, 0xef}, {0xb5, 0xd8, 0xfa}},
     {"WebAssembly", {0xd9, 0xa0, 0x7a}, {0xee, 0xc9, 0xae}},
+    {"awaiting", {0xe3, 0xd6, 0x9a}, {0xf0, 0xe8, 0xc2}},
     {"C++, native", {0xf0, 0xcc, 0x4e}, {0xfa, 0xe7, 0x9c}},
     {"kernel", {0xf0, 0x96, 0x4e}, {0xf9, 0xc2, 0x8f}},
     {"JIT", {0xee, 0x88, 0xa4}, {0xf8, 0xbc, 0xcb}},
@@ -115,6 +117,8 @@ Category CategoryOf(const Profile& profile, const Function& function) {
       }
       return kUserScript;
     }
+    case FrameKind::kAsync:
+      return kAwaiting;
     case FrameKind::kBuiltin:
       return kBuiltin;
     case FrameKind::kWasm:
@@ -498,7 +502,9 @@ class FlameGraph {
       size_t category = (i + 1) % kStyles.size();
       if (!present[category]) continue;
       const CategoryStyle& style = kStyles[category];
-      std::string text = absl::StrCat(style.legend, " ", ShortPercent(self[category], total_));
+      std::string text(style.legend);
+      // Who awaits is not executing.
+      if (category != kAwaiting) absl::StrAppend(&text, " ", ShortPercent(self[category], total_));
       svg.Markup("<rect x=\"")
           .Number(x)
           .Markup("\" y=\"54\" width=\"11\" height=\"11\" fill=\"")

@@ -88,7 +88,8 @@ RawFrame ToRawFrame(const jp_frame& frame) {
                               : RawFrame::Kind::kUnresolved,
                   .runtime = frame.runtime,
                   .detail = frame.detail,
-                  .is_return_address = (frame.flags & JP_FRAME_RETURN_ADDRESS) != 0};
+                  .is_return_address = (frame.flags & JP_FRAME_RETURN_ADDRESS) != 0,
+                  .is_async = (frame.flags & JP_FRAME_ASYNC) != 0};
 }
 
 }  // namespace jprof

@@ -43,8 +43,8 @@ void AddDistinct(std::vector<std::string>& list, std::string text) {
 
 }  // namespace
 
-RuntimeTable::RuntimeTable(const RuntimeSet& set, LayoutSink& sink, World world)
-    : set_(set), sink_(sink), world_(std::move(world)) {}
+RuntimeTable::RuntimeTable(const RuntimeSet& set, LayoutSink& sink, World world, bool async)
+    : set_(set), sink_(sink), world_(std::move(world)), async_(async) {}
 
 RuntimeTable::~RuntimeTable() = default;
 
@@ -212,7 +212,7 @@ void RuntimeTable::Refresh(Pid pid, KnownProcess& process) {
   process.refresh_after_ns =
       done_ns + std::max(kMinRefreshNs, kRefreshShare * (done_ns - process.refreshed_at_ns));
   if (!maps.ok()) return;  // gone, or going
-  jp_process value = {.life = process.life};
+  jp_process value = {.life = process.life, .flags = async_ ? JP_PROCESS_ASYNC : 0u};
   uint64_t without_room = 0;
   auto add = [&](AddressRange range, const KnownImage& image, jp_range_kind kind) {
     if (range.empty()) return;

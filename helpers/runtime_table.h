@@ -38,8 +38,8 @@ class RuntimeTable {
     std::function<uint64_t()> now;
   };
 
-  // `set` and `sink` outlive the table.
-  RuntimeTable(const RuntimeSet& set, LayoutSink& sink, World world);
+  // `set` and `sink` outlive the table. `async`: helpers are asked for those who await, too.
+  RuntimeTable(const RuntimeSet& set, LayoutSink& sink, World world, bool async = false);
   ~RuntimeTable();
 
   // Reads the process's mappings when they may matter to a helper: at once, unless they were read
@@ -119,6 +119,7 @@ class RuntimeTable {
   const RuntimeSet& set_;
   LayoutSink& sink_;
   World world_;
+  const bool async_;
   absl::flat_hash_map<FileIdentity, KnownImage> images_;
   absl::flat_hash_map<Pid, KnownProcess> processes_;
   absl::flat_hash_map<Pid, std::string> refusals_;

@@ -34,7 +34,7 @@
 #define JP_LOWEST_ADDRESS 4096
 #define JP_USER_LIMIT 0x0000800000000000ULL
 
-#define JP_SCRATCH_WORDS 20
+#define JP_SCRATCH_WORDS 24
 #define JP_PENDING 16 /* pieces of a string that wait to be read; power of two */
 
 struct jp_pending_string {
@@ -52,6 +52,7 @@ struct jp_walk {
 	__u64 window[JP_WINDOW_WORDS];
 	struct jp_range range;
 	__u32 leaf; /* not 0: pc is where the thread stood, else a return address */
+	__u32 async; /* not 0: the helper is emitting those who await this frame; see JP_FRAME_ASYNC */
 
 	/* Of the walk. */
 	__u64 base; /* of the stack: where it begins, or a little above; 0: not known */
@@ -124,9 +125,9 @@ static __always_inline void jp_emit(struct jp_walk *w, __u8 kind, __u64 address,
 	f->kind = kind;
 	f->runtime = kind == JP_FRAME_NATIVE ? 0 : w->range.runtime;
 	f->detail = detail;
-	f->flags = w->leaf ? 0 : JP_FRAME_RETURN_ADDRESS;
-	w->hash = jp_mix(w->hash,
-			 address ^ ((__u64)symbol << 32) ^ ((__u64)detail << 56) ^ kind);
+	f->flags = w->async ? JP_FRAME_ASYNC : w->leaf ? 0 : JP_FRAME_RETURN_ADDRESS;
+	w->hash = jp_mix(w->hash, address ^ ((__u64)symbol << 32) ^ ((__u64)detail << 56) ^
+					  (w->async << 8) ^ kind);
 	w->depth = at + 1;
 }
 

@@ -61,7 +61,9 @@ enum jp_frame_kind {
 	JP_FRAME_UNRESOLVED = 3,
 };
 
-#define JP_FRAME_RETURN_ADDRESS 1 /* in flags: look up address - 1 */
+/* In flags of a frame. */
+#define JP_FRAME_RETURN_ADDRESS 1 /* look up address - 1 */
+#define JP_FRAME_ASYNC 2 /* not on the stack: it awaits the result of the frame before it */
 
 struct jp_frame {
 	__u64 address;
@@ -154,10 +156,14 @@ struct jp_range {
 	__u16 reserved;
 };
 
+#define JP_PROCESS_ASYNC 1 /* in flags: helpers emit those who await, too */
+
 /* One process, as the walk needs it: the value of the process map. Ranges do not overlap. */
 struct jp_process {
 	__u32 range_count;
 	__u32 life; /* another one after exec, or when the pid is used again: names are not shared */
+	__u32 flags;
+	__u32 reserved;
 	struct jp_range ranges[JP_MAX_RANGES];
 };
 

@@ -41,6 +41,10 @@
 #define JP_V8_EXIT 15        /* not 0: the function is a builtin written in C++ */
 #define JP_V8_DROPPED 16     /* of the pending strings, those at the bottom that found no room */
 #define JP_V8_TEXT_BEFORE 17 /* bytes of text before the string */
+#define JP_V8_BUILTIN 18     /* not 0: the frame is a builtin's, still to be emitted */
+#define JP_V8_PROMISE 19     /* tagged: who awaits it is looked for */
+#define JP_V8_AWAIT 20       /* where the function awaits: Smi, as an interpreted frame has it */
+#define JP_V8_COMBINED 21    /* enum jp_v8_combinator that awaits, else 0 */
 
 /* Uses of w->kept. */
 #define JP_V8_OUTER_FRAME 0  /* where to resume; 0: V8 was not met yet */
@@ -549,7 +553,8 @@ static __always_inline int jp_v8_has_bytecode(struct jp_walk *w, const struct jp
 	       jp_v8_object_type(w, l, &bytecode) == l->bytecode_array_type;
 }
 
-/* The frame of the JSFunction in scratch[JP_V8_FUNCTION]. */
+/* The frame of the JSFunction in scratch[JP_V8_FUNCTION]; of one that awaits, if w->async. A
+ * builtin is not emitted, only noted in scratch[JP_V8_BUILTIN]. */
 JP_SUBPROG(jp_v8_function)
 {
 	const struct jp_v8_layout *l = jp_layout(w);
@@ -583,7 +588,7 @@ JP_SUBPROG(jp_v8_function)
 	if (jp_v8_is_smi(data) && !w->scratch[JP_V8_EXIT]) {
 		if (jp_v8_type(w, l, w->scratch[0]) != l->shared_type)
 			return JP_CORRUPT;
-		jp_emit(w, JP_FRAME_BUILTIN, w->pc, 0, 0);
+		w->scratch[JP_V8_BUILTIN] = 1;
 		return JP_MINE;
 	}
 
@@ -602,6 +607,10 @@ JP_SUBPROG(jp_v8_function)
 		number = w->scratch[JP_V8_SCOPE];
 		if (!number)
 			return JP_UNREADABLE;
+	}
+	if (w->async) {
+		jp_emit(w, JP_FRAME_RUNTIME, w->scratch[JP_V8_AWAIT] >> 32, number, JP_V8_BYTECODE);
+		return JP_MINE;
 	}
 	if (w->scratch[JP_V8_EXIT]) {
 		jp_emit(w, JP_FRAME_RUNTIME, 0, number, JP_V8_NO_PLACE);
@@ -629,6 +638,8 @@ JP_SUBPROG(jp_v8_function)
 	}
 	return JP_MINE;
 }
+
+#include "helpers/v8/v8_await.h"
 
 /* The frame in which JavaScript called a builtin of C++: the function is among its arguments. What
  * it does is in the native frames above it. */
@@ -672,6 +683,37 @@ JP_SUBPROG(jp_v8_typed)
 	return JP_MINE;
 }
 
+/* Those who await the function above the frame at hand, if the frame is of a builtin that goes on
+ * with an asynchronous function. */
+static __always_inline void jp_v8_awaiters(struct jp_walk *w)
+{
+	__u64 seen = 0, i; /* 64 bits: the verifier loses track of less, when it is spilled */
+	int answer;
+
+	if (JP_CALL(jp_v8_resumed, w))
+		return;
+	w->async = 1;
+	for (i = 0; i < JP_V8_MAX_AWAITERS; i++) {
+		/* Promise.all() may close a circle: compare with what was met after 1, 2, 4 ... steps. */
+		if (!(i & (i - 1)))
+			seen = w->scratch[JP_V8_PROMISE];
+		if (JP_CALL(jp_v8_await, w) || w->scratch[JP_V8_PROMISE] == seen)
+			break;
+		if (w->scratch[JP_V8_COMBINED]) {
+			answer = JP_CALL(jp_v8_combinator, w);
+		} else if (w->scratch[JP_V8_FUNCTION]) {
+			answer = JP_CALL(jp_v8_function, w);
+		} else {
+			continue;
+		}
+		if (answer) {
+			jp_count(w, answer);
+			jp_emit(w, JP_FRAME_UNRESOLVED, 0, 0, answer);
+		}
+	}
+	w->async = 0;
+}
+
 JP_SUBPROG(jp_v8_frame)
 {
 	const struct jp_v8_layout *l = jp_layout(w);
@@ -684,6 +726,7 @@ JP_SUBPROG(jp_v8_frame)
 		jp_remember(w, w->leaf_registers.r13);
 	w->kept[JP_V8_OUTER_FRAME] = JP_V8_NO_OUTER_FRAME;
 	w->scratch[JP_V8_EXIT] = 0;
+	w->scratch[JP_V8_BUILTIN] = 0;
 	w->scratch[JP_V8_CALLER] = 0;
 	w->scratch[JP_V8_FUNCTION] = w->window[JP_SLOT(-16)];
 	if (w->leaf && w->range.kind == JP_RANGE_JIT)
@@ -705,6 +748,11 @@ JP_SUBPROG(jp_v8_frame)
 			return w->leaf ? jp_v8_no_function(w) : JP_CORRUPT;
 	}
 	answer = JP_CALL(jp_v8_function, w);
+	if (w->scratch[JP_V8_BUILTIN]) {
+		if (w->process.flags & JP_PROCESS_ASYNC && !w->leaf)
+			jp_v8_awaiters(w);
+		jp_emit(w, JP_FRAME_BUILTIN, w->pc, 0, 0);
+	}
 	if (!w->scratch[JP_V8_CALLER])
 		return answer;
 	if (answer == JP_NOT_MINE) {

@@ -65,6 +65,18 @@ struct jp_v8_layout {
 	__u16 sliced_offset;
 	__u16 external_data;     /* pointer to the characters */
 	__u16 external_resource; /* object whose second word points to them, for uncached strings */
+
+	/* Who awaits whom. async_function_type is 0 where that is not known. */
+	__u16 async_function_type;
+	__u16 async_generator_type;
+	__u16 promise_type;
+	__u16 reaction_type;
+	__u16 capability_type;
+	__u16 request_type;     /* of an asynchronous generator */
+	__u16 function_context;
+	__u16 context_slots;    /* Context: the first slot behind those that each context has */
+	__u16 reaction_next;    /* PromiseReaction: the first of its four fields */
+
 	__u8 representation_mask;
 	__u8 sequential_tag;
 	__u8 cons_tag;
@@ -91,6 +103,14 @@ enum jp_v8_word {
 	JP_V8_LINE_OFFSET = 4,   /* of the script's first line in its file */
 	JP_V8_NAME_SOURCE = 5,   /* enum jp_v8_field of the name that was found, 0: anonymous */
 	JP_V8_WASM_INSTANCE = 6, /* tagged: the record is of an instance's functions; 0: of one function */
+	JP_V8_COMBINATOR = 7,    /* enum jp_v8_combinator; not 0: all else is empty */
+};
+
+/* What awaits several promises at once. Also the identity of its symbol. */
+enum jp_v8_combinator {
+	JP_V8_PROMISE_ALL = 1,
+	JP_V8_PROMISE_ALL_SETTLED = 2,
+	JP_V8_PROMISE_ANY = 3,
 };
 
 /* What jp_frame.address is, in jp_frame.detail of a JP_FRAME_RUNTIME frame. */

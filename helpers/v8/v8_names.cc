@@ -127,6 +127,12 @@ absl::StatusOr<V8Instance::Function> V8Instance::ReadRecord(std::span<const uint
   // Functions without a script are V8's own.
   result.name.kind = record->symbol.words[JP_V8_SCRIPT_OBJECT] != 0 ? FrameKind::kScript
                                                                      : FrameKind::kBuiltin;
+  if (const uint64_t which = result.symbol.words[JP_V8_COMBINATOR]; which != 0) {
+    result.name.name = which == JP_V8_PROMISE_ALL           ? "Promise.all"
+                       : which == JP_V8_PROMISE_ALL_SETTLED ? "Promise.allSettled"
+                                                            : "Promise.any";
+    return result;
+  }
   result.name.name = record->Text(JP_V8_NAME);
   if (result.name.name.empty()) result.name.name = record->Text(JP_V8_INFERRED);
   if (result.name.name.empty()) result.name.name = "(anonymous)";

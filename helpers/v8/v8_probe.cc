@@ -24,6 +24,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "helpers/runtime.h"
+#include "helpers/v8/v8_await_table.h"
 #include "helpers/v8/v8_blob.h"
 #include "helpers/v8/v8_check.h"
 #include "helpers/v8/v8_code.h"
@@ -50,6 +51,8 @@ constexpr uint64_t kMaxBuiltinBytes = uint64_t{64} << 20;
 constexpr uint64_t kBuiltinBytesWithoutSize = 4096;
 constexpr int32_t kMaxFrameTypes = 64;
 constexpr int32_t kSmiShiftSize = 31;  // where a tagged word is 8 bytes
+constexpr int32_t kMaxContextSlots = 8;
+constexpr uint16_t kContextFirstSlot = 16;
 constexpr uint16_t kMaxFieldOffset = 256;
 constexpr int64_t kMaxFunctionTypes = 64;
 
@@ -323,6 +326,50 @@ jp_v8_layout MakeLayout(Metadata& metadata, const VersionFacts& facts) {
   return l;
 }
 
+// What it takes to find who awaits an asynchronous function. Left out where it does not fit
+// together: then none are shown.
+void AddAwaitLayout(const Metadata& metadata, uint32_t version, jp_v8_layout& l) {
+  const AwaitFacts* facts = nullptr;
+  for (const AwaitFacts& f : kAwaitFacts) {
+    if (f.first_version <= version && version <= f.last_version) facts = &f;
+  }
+  if (facts == nullptr) return;
+  auto type = [&metadata](absl::string_view name, uint16_t otherwise) {
+    std::optional<int32_t> found = metadata.Find({name});
+    const int32_t value = found ? *found : metadata.Table(name, otherwise);
+    return static_cast<uint16_t>(0 < value && value <= 0xffff ? value : 0);
+  };
+  const AwaitTypes types = {
+      .async_function = type("type_JSAsyncFunctionObject__JS_ASYNC_FUNCTION_OBJECT_TYPE",
+                             facts->types.async_function),
+      .async_generator = type("type_JSAsyncGeneratorObject__JS_ASYNC_GENERATOR_OBJECT_TYPE",
+                              facts->types.async_generator),
+      .promise = type("type_JSPromise__JS_PROMISE_TYPE", facts->types.promise),
+      .reaction = type("type_PromiseReaction__PROMISE_REACTION_TYPE", facts->types.reaction),
+      .capability =
+          type("type_PromiseCapability__PROMISE_CAPABILITY_TYPE", facts->types.capability),
+      .request =
+          type("type_AsyncGeneratorRequest__ASYNC_GENERATOR_REQUEST_TYPE", facts->types.request)};
+  absl::flat_hash_set<uint16_t> distinct = {types.async_function, types.async_generator,
+                                            types.promise,        types.reaction,
+                                            types.capability,     types.request};
+  const int32_t slots = metadata.Find({"context_min_slots"}).value_or(facts->context_slots);
+  const int32_t context = metadata.FindField("JSFunction__context").value_or(l.function_shared + 8);
+  if (distinct.size() != 6 || distinct.contains(0) || slots < 0 || slots > kMaxContextSlots ||
+      context < 8 || context >= 6 * 8 || context % 8 != 0) {
+    return;
+  }
+  l.async_function_type = types.async_function;
+  l.async_generator_type = types.async_generator;
+  l.promise_type = types.promise;
+  l.reaction_type = types.reaction;
+  l.capability_type = types.capability;
+  l.request_type = types.request;
+  l.function_context = static_cast<uint16_t>(context);
+  l.context_slots = static_cast<uint16_t>(kContextFirstSlot + 8 * slots);
+  l.reaction_next = metadata.Table("PromiseReaction__next", facts->reaction_next);
+}
+
 // What the user-space side reads code with. Empty when this build's code cannot be read, which
 // leaves names without lines.
 std::vector<std::byte> MakeUserLayout(const ElfFile& image, const Symbols& symbols,
@@ -423,6 +470,7 @@ class V8Runtime : public Runtime {
           absl::StrCat(result.version, ": metadata does not fit: ", metadata.problem()));
     }
     layout.version = static_cast<uint32_t>(*major << 24 | *minor << 16);
+    AddAwaitLayout(metadata, number, layout);
 
     result.owns_anonymous_code = true;
     result.layout.resize(sizeof(layout));

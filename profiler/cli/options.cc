@@ -35,6 +35,7 @@ constexpr Option kOptions[] = {
      "stop after 30, 30s, 5m, 1h (default: Ctrl-C, or the process's end)"},
     {"-o", "--output", "FILE", "write to FILE, its suffix chooses the format (default: -, stdout)"},
     {"", "--format", "NAME", "choose the format by name"},
+    {"", "--async", "", "show who awaits: async functions below what runs for them"},
     {"", "--no-helpers", "", "name JIT code by /tmp/perf-PID.map alone"},
     {"", "--tiers", "", "mark functions by their code: ~ interpreted, ^ + * compiled"},
     {"", "--explain", "", "say behind the verdict why frames have no name"},
@@ -95,6 +96,8 @@ absl::Status Apply(const Option& option, absl::string_view value, RecordOptions&
     out.version = true;
   } else if (name == "--all") {
     out.all = true;
+  } else if (name == "--async") {
+    out.async = true;
   } else if (name == "--no-helpers") {
     out.use_helpers = false;
   } else if (name == "--tiers") {

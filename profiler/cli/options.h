@@ -23,6 +23,7 @@ struct RecordOptions {
   std::string format;       // "": by the output's suffix, else SVG
   bool use_helpers = true;
   bool tiers = false;
+  bool async = false;  // those who await asynchronous functions, as frames below them
   bool explain = false;
   std::string command_line;  // as typed, for the profile's comment
 };

@@ -112,6 +112,7 @@ absl::Status Record(const RecordOptions& options, const RuntimeSet& runtimes) {
                                          .duration_ns = options.duration_ns,
                                          .use_helpers = options.use_helpers,
                                          .tiers = options.tiers,
+                                         .async = options.async,
                                          .command_line = options.command_line},
                                         runtimes));
   ProgressLine progress;

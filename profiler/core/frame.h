@@ -10,6 +10,7 @@ enum class FrameKind : uint8_t {
   kNative,   // compiled code of a mapped file
   kKernel,   // kernel mode
   kScript,   // a function of the program's own language, named by a runtime helper
+  kAsync,    // such a function that awaits what is above it; it is not on the stack
   kBuiltin,  // code that the runtime brings along (V8's embedded builtins)
   kWasm,     // a WebAssembly function, named by a runtime helper
   kJit,      // code in anonymous memory, named by a perf map
@@ -45,6 +46,7 @@ struct RawFrame {
   uint8_t runtime = 0;             // number of the runtime in the registry, 0 for none
   uint8_t detail = 0;              // runtime-specific (kUnresolved: why)
   bool is_return_address = false;  // look up address - 1
+  bool is_async = false;           // not on the stack: it awaits the result of the frame before it
 
   friend bool operator==(const RawFrame&, const RawFrame&) = default;
 };

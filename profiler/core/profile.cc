@@ -7,7 +7,8 @@ namespace jprof {
 
 std::string FunctionText(const Profile& profile, const Function& function) {
   absl::string_view name = profile.String(function.name);
-  if (function.kind != FrameKind::kScript && function.kind != FrameKind::kWasm) {
+  if (function.kind != FrameKind::kScript && function.kind != FrameKind::kAsync &&
+      function.kind != FrameKind::kWasm) {
     return std::string(name);
   }
   absl::string_view file = profile.String(function.file);

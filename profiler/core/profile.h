@@ -115,6 +115,9 @@ struct Profile {
   bool empty() const { return samples.empty(); }
 };
 
+// Name of the kMarker frame between what runs (above it) and those who await it (kAsync, below it).
+inline constexpr char kAsyncSeparator[] = "--";
+
 // The text of a function in pictures and folded stacks: `name script:line` for a script function
 // (the line of its definition, so that equal functions merge), the name alone for all others.
 // Raw: not escaped for any format.

@@ -186,8 +186,10 @@ void Namer::NameFrames(const FrameTable& frames, ImageTable& images, const Runti
             .frames = 1,
             .unnamed = unnamed,
             .script = name.kind == FrameKind::kScript || name.kind == FrameKind::kWasm ||
+                      name.kind == FrameKind::kAsync ||
                       (unnamed && !name.image.empty()),
             .script_unnamed = unnamed && !name.image.empty()};
+        if (name.kind == FrameKind::kMarker) named.counts = {};
         const ImageId image =
             name.image.empty() ? ImageId{} : builder_.AddImage(name.image, "", 0, 0, 0);
         named.location =

@@ -22,6 +22,8 @@ constexpr size_t kMaxPerfMapTroubles = 256;
 constexpr uint64_t kRetryPerfMapAfterNs = 1'000'000'000;
 constexpr uint64_t kUpdatePerfMapAfterNs = 50'000'000;
 constexpr uint32_t kMinCorruptToReject = 64;
+// As V8's stack traces have it: "at async render".
+constexpr char kAsyncPrefix[] = "async ";
 
 // Longer than a sample takes, and than its record is under way.
 constexpr uint64_t kForgetStepNs = 1'000'000'000;
@@ -57,7 +59,8 @@ Pipeline::Pipeline(PipelineOptions options, const RuntimeSet& runtimes, LayoutSi
                  },
                  .read_maps = [this](Pid pid) { return world_.read_maps(pid); },
                  .open_memory = [this](Pid pid) { return world_.open_memory(pid); },
-                 .now = [this] { return world_.now(); }}),
+                 .now = [this] { return world_.now(); }},
+                options_.async),
       kernel_names_(world_.kallsyms, world_.modules) {}
 
 Pipeline::~Pipeline() = default;
@@ -175,7 +178,8 @@ uint32_t Pipeline::InternRuntimeName(FrameName name, uint8_t runtime) {
 }
 
 uint32_t Pipeline::RuntimeFrame(const RawFrame& frame, Pid pid, uint32_t name) {
-  const std::tuple key(frame.symbol, frame.address, frame.detail, frame.is_return_address);
+  const std::tuple key(frame.symbol, frame.address, frame.detail, frame.is_return_address,
+                       frame.is_async);
   auto known = located_.find(key);
   if (known != located_.end() && last_time_ns_ < known->second.located_ns + kLocatedForNs) {
     return known->second.frame;
@@ -187,10 +191,16 @@ uint32_t Pipeline::RuntimeFrame(const RawFrame& frame, Pid pid, uint32_t name) {
 }
 
 uint32_t Pipeline::Locate(const RawFrame& frame, Pid pid, uint32_t name) {
+  if (frame.is_async) {
+    PendingName awaiting = frames_.names()[name];
+    awaiting.name.insert(0, kAsyncPrefix);
+    awaiting.kind = FrameKind::kAsync;
+    name = frames_.InternName(std::move(awaiting));
+  }
   std::vector<PendingLine> lines;
   if (RuntimeInstance* instance = runtimes_.Instance(pid, frame.runtime)) {
-    const bool is_shown = !frames_.names()[name].name.empty();
-    const char tier = options_.tiers && is_shown ? instance->Tier(frame) : '\0';
+    const bool has_tier = !frame.is_async && !frames_.names()[name].name.empty();
+    const char tier = options_.tiers && has_tier ? instance->Tier(frame) : '\0';
     if (tier != 0) {
       PendingName marked = frames_.names()[name];
       marked.name.insert(marked.name.begin(), tier);
@@ -443,6 +453,7 @@ void Pipeline::Resolve(UserStack& stack) {
   stack.incomplete = false;
   WalkEnd end = stack.event.end;
   const std::vector<RawFrame>& frames = stack.event.frames;
+  bool below_async = false;
   for (auto it = frames.begin(); it != frames.end(); ++it) {
     bool plausible;
     const uint32_t id = ResolveFrame(*it, pid, stack, plausible);
@@ -460,6 +471,10 @@ void Pipeline::Resolve(UserStack& stack) {
       end = WalkEnd::kNotUserAddress;
       break;
     }
+    if (it->is_async && !below_async) {
+      resolved.push_back(NamedFrame({.name = kAsyncSeparator, .kind = FrameKind::kMarker}));
+    }
+    below_async = it->is_async;
     resolved.push_back(id);
   }
   if (end != WalkEnd::kRoot && end != WalkEnd::kNoUserStack) {

@@ -56,6 +56,7 @@ struct PipelineOptions {
   Pid only_pid = 0;         // 0: every process
   bool use_helpers = true;  // false: JIT code is named by perf maps alone
   bool tiers = false;       // prefix functions with RuntimeInstance::Tier()
+  bool async = false;       // show those who await asynchronous functions
   int64_t period_ns = 0;    // of CPU time, between two samples
   int symbol_threads = 2;
   // Beyond these numbered things are forgotten,
@@ -201,8 +202,8 @@ class Pipeline {
   std::vector<std::string> comms_;
   absl::flat_hash_map<std::string, uint32_t> comm_ids_;
   std::vector<KeptSample> samples_;
-  // By symbol, address, detail, is_return_address. Numbers of symbols are never given twice.
-  absl::flat_hash_map<std::tuple<uint32_t, uint64_t, uint8_t, bool>, Located> located_;
+  // By symbol, address, detail, is_return_address, is_async. No number of a symbol is given twice.
+  absl::flat_hash_map<std::tuple<uint32_t, uint64_t, uint8_t, bool, bool>, Located> located_;
   uint64_t last_time_ns_ = 0;
   uint64_t symbols_dropped_ = 0;
   uint64_t mappings_seen_ = 0;  // map events, of all processes

@@ -177,6 +177,7 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Attach(const RecordingOptions& o
           .only_pid = runner->sample_pid_,
           .use_helpers = options.use_helpers,
           .tiers = options.tiers,
+          .async = options.async,
           .period_ns = static_cast<int64_t>(1'000'000'000 / options.frequency_hz),
           .max_pinned_files = MaxPinnedFiles(),
       },

@@ -34,6 +34,12 @@ TEST(FoldedTest, NodeProfileIsGolden) {
   ExpectGolden(Folded(kNodeProfile), "export/golden/node.folded");
 }
 
+TEST(FoldedTest, SeparatorBeforeThoseWhoAwaitIsBare) {
+  EXPECT_EQ(Folded("node;main;async load /srv/app.js:7_[a];--_[m];render /srv/app.js:12_[j] 2"),
+            "node;main;async load /srv/app.js:7_[j];--;render /srv/app.js:12_[j] 2\n");
+  EXPECT_EQ(Folded("node;-- 1"), "node;\\-- 1\n") << "a function of this name";
+}
+
 TEST(FoldedTest, EachKindHasItsSuffix) {
   EXPECT_EQ(Folded("node;native;kernel_[k] 1"), "node;native;kernel_[k] 1\n");
   EXPECT_EQ(Folded("node;render /srv/app.js:12_[j];ArrayMap_[b];JS:*f_[p] 3"),

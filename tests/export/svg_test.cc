@@ -124,6 +124,14 @@ TEST(SvgTest, KindsOfCodeHaveTheirOwnColours) {
   EXPECT_EQ(fills.size(), 8u);
 }
 
+TEST(SvgTest, ThoseWhoAwaitHaveAColourAndNoShareOfWhatExecutes) {
+  const std::string svg = Svg("node;async f /a/b.js:1_[a];--_[m];f /a/b.js:1_[j] 1");
+  EXPECT_THAT(svg, HasSubstr(">awaiting</text>"));
+  EXPECT_THAT(svg, HasSubstr("<title>async f /a/b.js:1 (1 samples, 100.00%)</title>"));
+  EXPECT_THAT(svg, HasSubstr(">JavaScript 100.0%</text>"));
+  EXPECT_THAT(Svg("node;f /a/b.js:1_[j] 1"), Not(HasSubstr("awaiting")));
+}
+
 TEST(SvgTest, AFunctionKeepsItsColourInAnotherPicture) {
   auto fill = [](const std::string& svg) {
     size_t at = svg.find("<title>render ");

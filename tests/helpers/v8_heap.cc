@@ -28,6 +28,19 @@ constexpr NodeTypes kNodes[] = {
     {24, 13 << 8 | 6, 2065, 2081, 282, 280, 167, 32, 8, 16, 24, 40, 5, 5, 3, 27, 4, 5, 7, 0xc0, 0xa8, 186},
 };
 
+struct AwaitTypes {
+  int major;
+  uint16_t async_function, async_generator, promise, reaction, capability, request;
+  uint16_t function_context, reaction_next;
+};
+
+constexpr AwaitTypes kAwaits[] = {
+    {18, 2097, 2098, 2062, 166, 164, 149, 32, 8},
+    {20, 2106, 2107, 2063, 163, 161, 148, 32, 8},
+    {22, 2108, 2109, 2063, 163, 161, 146, 40, 16},
+    {24, 2110, 2111, 2115, 162, 161, 146, 40, 16},
+};
+
 constexpr uint16_t kOddballType = 131;  // any that is no string and none of the above
 constexpr uint64_t kScopeNameIndex = 0xffff'ffff'0000'0000;  // Smi -1: the name has no slot
 
@@ -76,6 +89,18 @@ jp_v8_layout V8LayoutOfNode(int major) {
     l.sliced_offset = 24;
     l.external_resource = 16;
     l.external_data = 24;
+    for (const AwaitTypes& t : kAwaits) {
+      if (t.major != major) continue;
+      l.async_function_type = t.async_function;
+      l.async_generator_type = t.async_generator;
+      l.promise_type = t.promise;
+      l.reaction_type = t.reaction;
+      l.capability_type = t.capability;
+      l.request_type = t.request;
+      l.function_context = t.function_context;
+      l.context_slots = 32;
+      l.reaction_next = t.reaction_next;
+    }
     l.representation_mask = 7;
     l.sequential_tag = 0;
     l.cons_tag = 1;

@@ -212,6 +212,12 @@ class ForgedV8 {
         {"v8dbg_type_SharedFunctionInfo__SHARED_FUNCTION_INFO_TYPE", 262},
         {"v8dbg_type_ScopeInfo__SCOPE_INFO_TYPE", 261},
         {"v8dbg_type_Script__SCRIPT_TYPE", 167},
+        {"v8dbg_type_JSAsyncFunctionObject__JS_ASYNC_FUNCTION_OBJECT_TYPE", 2106},
+        {"v8dbg_type_JSAsyncGeneratorObject__JS_ASYNC_GENERATOR_OBJECT_TYPE", 2107},
+        {"v8dbg_type_JSPromise__JS_PROMISE_TYPE", 2063},
+        {"v8dbg_type_PromiseReaction__PROMISE_REACTION_TYPE", 163},
+        {"v8dbg_type_PromiseCapability__PROMISE_CAPABILITY_TYPE", 161},
+        {"v8dbg_type_AsyncGeneratorRequest__ASYNC_GENERATOR_REQUEST_TYPE", 148},
         {"v8dbg_FirstNonstringType", 128},
         {"v8dbg_class_Map__instance_type__uint16_t", 12},
         {"v8dbg_class_JSFunction__shared__SharedFunctionInfo", 24},
@@ -299,6 +305,19 @@ class ForgedV8 {
   std::map<std::string, int32_t> values_;
   std::vector<std::pair<uint64_t, uint64_t>> builtins_;
 };
+
+// Who awaits whom is not shown then; all else is.
+TEST(V8ProbeTest, AwaitMetadataThatDoesNotFitIsLeftOut) {
+  for (const char* name : {"v8dbg_type_JSAsyncFunctionObject__JS_ASYNC_FUNCTION_OBJECT_TYPE",
+                           "v8dbg_type_JSPromise__JS_PROMISE_TYPE",
+                           "v8dbg_type_PromiseReaction__PROMISE_REACTION_TYPE"}) {
+    for (int value : {0, -1, 161, 70000}) {
+      Found found = ForgedV8().Set(name, value).Probe();
+      ASSERT_TRUE(found.ok() && found->has_value()) << name << " is " << value;
+      EXPECT_EQ(LayoutOf(**found).async_function_type, 0) << name << " is " << value;
+    }
+  }
+}
 
 TEST(V8ProbeTest, SmallFileWithAllMetadataIsV8) {
   Found found = ForgedV8().Probe();

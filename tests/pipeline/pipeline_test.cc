@@ -450,6 +450,32 @@ TEST_F(PipelineTest, RuntimesFunctionsHaveTheNamesOfTheirRecords) {
   EXPECT_EQ(profile.accounting.script_frames_unnamed, 0u);
 }
 
+TEST_F(PipelineTest, ThoseWhoAwaitStandBelowASeparator) {
+  StartFakeRuntime();
+  Symbol(5, "render");
+  Symbol(6, "load");
+  constexpr auto kRuntime = RawFrame::Kind::kRuntime;
+  RuntimeStack(1, {{.address = kJit + 0x10, .symbol = 5, .kind = kRuntime},
+                   {.address = 12, .symbol = 6, .kind = kRuntime, .is_async = true},
+                   {.address = 34, .symbol = 5, .kind = kRuntime, .is_async = true},
+                   {.address = kApp + 0x210},
+                   {.address = kApp + 0x10}});
+  Sample(1);
+  const Profile profile = Finish();
+  EXPECT_THAT(Stacks(profile), ElementsAre("_start;run;async render app.fake:3;"
+                                           "async load app.fake:3;--;render app.fake:3"));
+  // The separator is no frame.
+  EXPECT_EQ(profile.accounting.frames, 5u);
+  EXPECT_EQ(profile.accounting.script_frames, 3u);
+}
+
+TEST_F(PipelineTest, HelpersAreAskedForThoseWhoAwaitWhenWanted) {
+  options_.async = true;
+  StartFakeRuntime();
+  ASSERT_FALSE(world_.processes.empty());
+  EXPECT_EQ(world_.processes.begin()->second.flags, JP_PROCESS_ASYNC);
+}
+
 TEST_F(PipelineTest, SinkLearnsTheRuntimesLayoutAndCode) {
   StartFakeRuntime();
   EXPECT_THAT(pipeline().runtimes().recognised(), ElementsAre("fake 1 (partly verified)"));
