@@ -1,7 +1,9 @@
 // A runtime that is not V8, through both targets of one helper source: the proof that the contract
 // (helpers/README.md) holds for a runtime that its authors did not have in mind.
+#include <chrono>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "gmock/gmock.h"
@@ -38,6 +40,8 @@ TEST(ToyHelperTest, NativeWalkOfTheStoppedProcessGivesItsFunctions) {
   NativeSampler sampler(ToyRuntimes(), child.pid());
   int whole = 0;
   for (int i = 0; i < 20; ++i) {
+    // Stopped again at once, it would not have come further.
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
     auto sample = sampler.Take();
     ASSERT_TRUE(sample.ok()) << sample.status();
     EXPECT_EQ(sample->unreadable, 0u);
