@@ -49,6 +49,7 @@
 /* Uses of w->kept. */
 #define JP_V8_OUTER_FRAME 0  /* where to resume; 0: V8 was not met yet */
 #define JP_V8_FUNCTION_MAP 1 /* map of the last JSFunction: most functions have the same */
+#define JP_V8_AWAITS 2       /* steps from promise to promise, so far */
 
 #define JP_V8_STRING_STEPS 24
 #define JP_V8_WHOLE 0xffffffffU
@@ -694,6 +695,8 @@ static __always_inline void jp_v8_awaiters(struct jp_walk *w)
 		return;
 	w->async = 1;
 	for (i = 0; i < JP_V8_MAX_AWAITERS; i++) {
+		if (w->kept[JP_V8_AWAITS]++ >= JP_V8_MAX_AWAITERS)
+			break;
 		/* Promise.all() may close a circle: compare with what was met after 1, 2, 4 ... steps. */
 		if (!(i & (i - 1)))
 			seen = w->scratch[JP_V8_PROMISE];

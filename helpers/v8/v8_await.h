@@ -21,7 +21,7 @@
  */
 #pragma once
 
-/* Steps from one promise to the next. */
+/* Steps from one promise to the next, in one walk. */
 #define JP_V8_MAX_AWAITERS 48
 
 /* Fields that are the same in all versions. */

@@ -1,4 +1,6 @@
 // Who awaits whom, over promises that a test made.
+#include <algorithm>
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <utility>
@@ -242,6 +244,24 @@ TEST_P(V8AwaitTest, LongChainIsCut) {
   }
   EXPECT_EQ(Awaiters(promise).size(), kMaxAwaiters);
   EXPECT_LE(reads_, kMaxAwaiters * kReadsOfOneStep);
+}
+
+TEST_P(V8AwaitTest, ManyResumedFramesTogetherHaveNoMore) {
+  uint64_t promise = Promise();
+  for (size_t i = 0; i < 2 * kMaxAwaiters; ++i) {
+    promise = Promise(AwaitBy(Generator(Named("next"), promise)));
+  }
+  const uint64_t context = Context({Generator(Named("leaf"), promise, 0, kRunning)});
+  V8Stack stack(heap_);
+  for (int i = 0; i < 20; ++i) stack.Frame(kBlobPc, context, Closure({}));
+  stack.Js(kJitPc, Named("leaf"));
+  jp_process process = V8Stack::process();
+  process.flags = JP_PROCESS_ASYNC;
+  const NativeRunner::Result result = runner_->Walk(process, kPid, stack.registers());
+  const auto& frames = result.stack.frames;
+  EXPECT_EQ(std::count_if(frames.begin(), frames.end(),
+                          [](const RawFrame& frame) { return frame.is_async; }),
+            static_cast<ptrdiff_t>(kMaxAwaiters));
 }
 
 TEST_P(V8AwaitTest, FunctionThatCannotBeReadIsShownAndCounted) {

@@ -86,6 +86,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   // Code everywhere, so that each frame asks the helper; which kind is the input's choice.
   process.ranges[data[0] / 4 % 2].begin = 0;
   process.ranges[data[0] / 4 % 2].end = uint64_t{1} << 47;
+  if (data[0] / 8 % 2 != 0) process.flags = JP_PROCESS_ASYNC;
   const Registers registers = {.pc = kBase + data[1],
                                .sp = kBase + data[2] * 8u,
                                .fp = kBase + data[2] * 8u + data[3] % 16u,
@@ -99,7 +100,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Check(result.stack.frames.size() <= JP_MAX_FRAMES);
   Check(static_cast<int>(result.stack.end) < kWalkEndCount);
   // A frame costs its window, and at first sight its objects: three strings of 24 steps at the most.
-  Check(memory.reads() <= 2 * JP_MAX_FRAMES * uint64_t{400});
+  // Those who await, 48 at the most, cost more each, as they are not on the stack.
+  Check(memory.reads() <= 2 * JP_MAX_FRAMES * uint64_t{400} + 48 * 200);
   for (const RawFrame& frame : result.stack.frames) {
     Check(frame.kind != RawFrame::Kind::kRuntime || frame.symbol != 0);
   }
