@@ -20,7 +20,10 @@ constexpr size_t kMaxAnswers = 4096;  // remembered of one table, or of one inst
 constexpr size_t kInliningBytes = 16;
 constexpr size_t kSafepointReadBytes = 4096;
 constexpr size_t kMaxSafepointBytes = size_t{256} << 10;
-constexpr int kMaxTries = 8;  // of calls that may know more
+constexpr size_t kMaxScannedBytes = size_t{256} << 10;  // of instructions
+constexpr int kMaxTries = 64;                           // of points that may know more
+constexpr size_t kMaxPointLists = 64;
+constexpr size_t kJumpBytes = 5;  // of a near jump, without a prefix
 // An entry of the deoptimization data: bytecode offset, index in the translations, pc.
 constexpr size_t kDeoptEntryWords = 3;
 constexpr uint16_t kWrapped = 8;  // first field of a wrapper or of InterpreterData
@@ -189,6 +192,7 @@ CodePositions::Copy* CodePositions::Read(uint64_t tagged, Shape shape) {
 void CodePositions::Advance() {
   ++instant_;
   shared_.clear();
+  points_.clear();
 }
 
 void CodePositions::Trim() {
@@ -360,28 +364,65 @@ std::vector<CodePositions::TablePosition> CodePositions::Inlined(const CodeObjec
   return result;
 }
 
+const std::vector<CodePositions::DeoptPoint>& CodePositions::DeoptPoints(
+    const CodeObject& code, const DeoptCoding& coding) {
+  if (points_.size() >= kMaxPointLists && !points_.contains(code.code)) points_.clear();
+  auto [known, is_new] = points_.try_emplace(code.code);
+  std::vector<DeoptPoint>& points = known->second;
+  if (!is_new) return points;
+  for (const DeoptCall& call : DeoptCalls(code, coding)) {
+    if (call.return_offset > 0) points.push_back({call.return_offset - 1, call.entry});
+  }
+  // Elsewhere the code jumps to an exit of its own, the one of an entry.
+  std::vector<std::pair<int64_t, uint32_t>> exits;
+  if (Copy* data = Read(code.deopt, Shape::kWords)) {
+    const size_t first = size_t{layout_.deopt_inlining} + coding.scalars + 1;
+    for (uint32_t entry = 0;; ++entry) {
+      auto exit = data->Word(kElements + 8 * (first + size_t{entry} * kDeoptEntryWords + 2));
+      if (!exit) break;
+      if (IsSmi(*exit) && SmiValue(*exit) > 0) exits.emplace_back(SmiValue(*exit), entry);
+    }
+  }
+  std::sort(exits.begin(), exits.end());
+  std::vector<std::byte> bytes(
+      exits.empty() ? 0 : std::min<uint64_t>(code.instructions.size(), kMaxScannedBytes));
+  bytes.resize(memory_.Read(code.instructions.begin, bytes));
+  for (size_t i = 1; i + kJumpBytes <= bytes.size(); ++i) {
+    const auto before = std::to_integer<uint8_t>(bytes[i - 1]);
+    const auto opcode = std::to_integer<uint8_t>(bytes[i]);
+    if (opcode != 0xe9 && (before != 0x0f || (opcode & 0xf0) != 0x80)) continue;  // jmp, jcc
+    int32_t distance;
+    std::memcpy(&distance, &bytes[i + 1], sizeof(distance));
+    const int64_t target = static_cast<int64_t>(i + kJumpBytes) + distance;
+    auto exit = std::lower_bound(exits.begin(), exits.end(), std::pair(target, uint32_t{0}));
+    if (exit != exits.end() && exit->first == target) {
+      points.push_back({static_cast<uint32_t>(i), exit->second});
+    }
+  }
+  std::sort(points.begin(), points.end(),
+            [](const DeoptPoint& a, const DeoptPoint& b) { return a.code_offset < b.code_offset; });
+  return points;
+}
+
 void CodePositions::CorrectCallSites(const CodeObject& code, const DeoptCoding& coding,
                                      std::vector<TablePosition>& chain) {
   Copy* table = Read(TableIn(code.positions), Shape::kBytes);
   if (table == nullptr) return;
-  std::vector<DeoptCall> calls = DeoptCalls(code, coding);
-  std::sort(calls.begin(), calls.end(), [](const DeoptCall& a, const DeoptCall& b) {
-    return a.return_offset < b.return_offset;
-  });
+  const std::vector<DeoptPoint>& points = DeoptPoints(code, coding);
   const uint32_t wanted = chain.front().inlining_id;
   CodePosition last;
-  auto call = calls.begin();
+  auto point = points.begin();
   int tries = 0;
   bool is_done = false;
   auto visit = [&](int64_t offset, CodePosition position) {
-    for (; call != calls.end() && int64_t{call->return_offset} <= offset; ++call) {
+    for (; point != points.end() && int64_t{point->code_offset} < offset; ++point) {
       if (last.inlining_id < wanted) continue;
       const std::vector<TablePosition> by_table = Inlined(code, last);
       if (by_table.size() < chain.size()) continue;
       const size_t inner = by_table.size() - chain.size();
       if (by_table[inner].inlining_id != wanted || ++tries > kMaxTries) continue;
-      const std::vector<ScriptPosition> by_deopt = AtDeoptEntry(code, coding, call->entry);
-      // The table is of use for this call only if both agree on where it is.
+      const std::vector<ScriptPosition> by_deopt = AtDeoptEntry(code, coding, point->entry);
+      // The table is of use here only if both agree on where it is.
       is_done = std::equal(by_table.begin(), by_table.end(), by_deopt.begin(), by_deopt.end(),
                            [](const TablePosition& a, const ScriptPosition& b) {
                              return a.at.shared == b.shared;
@@ -392,7 +433,7 @@ void CodePositions::CorrectCallSites(const CodeObject& code, const DeoptCoding& 
       return false;
     }
     last = position;
-    return call != calls.end();
+    return point != points.end();
   };
   if (ForEachPosition(table->Contents(kElements), layout_.unsigned_positions, visit) && !is_done) {
     visit(INT64_MAX, {});

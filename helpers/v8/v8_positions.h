@@ -132,6 +132,13 @@ class CodePositions {
   // The functions of such an entry, innermost first. Empty: it does not verify.
   std::vector<ScriptPosition> AtDeoptEntry(const CodeObject& code, const DeoptCoding& coding,
                                            uint32_t entry);
+  // A place in optimized code, a call or a check, where it may be given up.
+  struct DeoptPoint {
+    uint32_t code_offset = 0;
+    uint32_t entry = 0;  // of the deoptimization data
+  };
+  // In the order of the code. Valid until the next call of this.
+  const std::vector<DeoptPoint>& DeoptPoints(const CodeObject& code, const DeoptCoding& coding);
   struct TablePosition {
     ScriptPosition at;
     uint32_t inlining_id = 0;
@@ -139,7 +146,8 @@ class CodePositions {
   // The functions at a position of optimized code, innermost first. Empty: it does not verify.
   std::vector<TablePosition> Inlined(const CodeObject& code, CodePosition at);
   // Where Maglev peels a loop, its call sites of what it inlined there are wrong: they have the
-  // loop's position. A call within the same inlined function knows better.
+  // loop's position. A place in the same inlined function where the code may be given up knows
+  // better.
   void CorrectCallSites(const CodeObject& code, const DeoptCoding& coding,
                         std::vector<TablePosition>& chain);
 
@@ -151,6 +159,7 @@ class CodePositions {
   size_t bytes_ = 0;
   absl::flat_hash_map<uint64_t, std::optional<uint64_t>> shared_;  // of this instant, by word
   absl::flat_hash_map<uint64_t, std::unique_ptr<Copy>> copies_;    // by tagged address
+  absl::flat_hash_map<uint64_t, std::vector<DeoptPoint>> points_;  // of this instant, by tagged Code
 };
 
 }  // namespace jprof::v8

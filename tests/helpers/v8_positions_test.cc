@@ -416,6 +416,29 @@ TEST_F(PeeledLoopTest, CallFromAnInlinedFunctionTellsWhereThatOneWasCalled) {
               ElementsAre(ScriptPosition{inner_, 222}, ScriptPosition{outer_, 130}));
 }
 
+TEST_F(PeeledLoopTest, CheckThatMayGiveTheCodeUpTellsAsWell) {
+  const auto by_table = ElementsAre(ScriptPosition{inner_, 222}, ScriptPosition{outer_, 7});
+  const auto by_entry = ElementsAre(ScriptPosition{inner_, 222}, ScriptPosition{outer_, 130});
+  struct Case {
+    std::vector<std::byte> jump;  // at 44, where the table says 240
+    int exit;
+    bool tells;
+  };
+  for (const Case& c : {Case{Bytes({0x0f, 0x85, 0xf6, 1, 0, 0}), 552, true},
+                        Case{Bytes({0xe9, 0xf7, 1, 0, 0}), 552, true},
+                        Case{Bytes({0xe9, 0xf7, 1, 0, 0}), 551, false},        // to another place
+                        Case{Bytes({0x90, 0x85, 0xf6, 1, 0, 0}), 552, false},  // no jump
+                        Case{Bytes({0xe9, 0xf7, 1, 0, 0}), -1, false}}) {
+    const CodeObject code = Peeled({{1, 3}, {0, 4}}, 240, 1);
+    // The call has no entry now, the check has.
+    heap_.memory().Put(code.instructions.end, std::vector<std::byte>(20));
+    heap_.Set(code.deopt, 16 + 8 * 14, CodeHeap::Smi(c.exit));
+    heap_.memory().Put(code.instructions.begin + 44, c.jump);
+    positions_.Advance();
+    EXPECT_THAT(At(code, 30), c.tells ? by_entry : by_table) << c.exit;
+  }
+}
+
 TEST_F(PeeledLoopTest, CallOfWhichTheTwoTellDifferentlyTellsNothing) {
   const auto by_table = ElementsAre(ScriptPosition{inner_, 222}, ScriptPosition{outer_, 7});
   EXPECT_THAT(At(Peeled({{1, 3}, {0, 4}}, 241, 1), 30), by_table);
