@@ -27,7 +27,7 @@ struct DeoptCoding {
   // First and last version of the row, major * 100 + minor.
   uint32_t first_version;
   uint32_t last_version;
-  // V8 7: numbers have the flag that more follow in the lowest bit, opcodes are numbers, nothing is
+  // To V8 8.1: numbers have the flag that more follow in the lowest bit, opcodes are numbers, nothing is
   // taken from earlier translations, and entries of safepoint tables are three u32s.
   bool is_old;
   // How many operands each opcode has: a digit for each. Unless old, the last opcode is the one

@@ -45,10 +45,16 @@ const auto kTurbofan12 = FromHex(
 const DeoptCoding& Coding(uint32_t version) { return *FindDeoptCoding(version); }
 
 TEST(DeoptCodingTest, VersionsWithoutFactsHaveNone) {
-  for (uint32_t version : {0u, 707u, 710u, 1102u, 1205u, 1305u, 1407u}) {
+  for (uint32_t version : {0u, 703u, 705u, 707u, 802u, 1102u, 1205u, 1305u, 1407u}) {
     EXPECT_EQ(FindDeoptCoding(version), nullptr) << version;
   }
-  EXPECT_EQ(FindDeoptCoding(708)->operands.size(), 27u);
+  for (uint32_t version : {704u, 708u, 709u, 801u}) {
+    const DeoptCoding* coding = FindDeoptCoding(version);
+    ASSERT_NE(coding, nullptr) << version;
+    EXPECT_EQ(coding->operands.size(), 27u);
+    // 7.4 does not say where the exits begin.
+    EXPECT_EQ(coding->scalars, version == 704 ? 0 : 1);
+  }
   for (uint32_t version : {1103u, 1108u, 1204u, 1209u, 1306u, 1401u, 1406u}) {
     const DeoptCoding* coding = FindDeoptCoding(version);
     ASSERT_NE(coding, nullptr) << version;
