@@ -2,10 +2,11 @@
 //
 // A binary holds V8 when it defines v8dbg_* symbols: V8's post-mortem metadata, one 4-byte integer
 // for each offset, type number or constant, in .symtab and in every official node in .dynsym too;
-// or, without those, the data symbols v8::internal::Version. One that defines v8::V8::GetVersion
-// and none of these holds a V8 that cannot be read. The file's name plays no part. What the metadata
-// does not tell comes from one table by version (v8_layout_table.h), and all of it does for a
-// binary without metadata of a version in the table.
+// or, without those, the data symbols v8::internal::Version; or, without any symbol, V8's literals
+// (v8_literals.h). One that defines v8::V8::GetVersion and none of these holds a V8 that cannot be
+// read. The file's name plays no part. What the metadata does not tell comes from one table by
+// version (v8_layout_table.h), and all of it does for a binary without metadata of a version in the
+// table.
 //
 // The metadata is as hostile as the rest of the file: every value is checked for its range, the
 // types for being distinct, before the layout is believed. The helper then checks each object's
@@ -31,6 +32,7 @@
 #include "helpers/v8/v8_isolate.h"
 #include "helpers/v8/v8_layout.h"
 #include "helpers/v8/v8_layout_table.h"
+#include "helpers/v8/v8_literals.h"
 #include "helpers/v8/v8_names.h"
 #include "profiler/core/status.h"
 
@@ -433,26 +435,31 @@ class V8Runtime : public Runtime {
 
   absl::StatusOr<std::optional<RuntimeImage>> Probe(const ElfFile& image) const override {
     Symbols symbols = CollectSymbols(image);
-    if (symbols.metadata.empty() && symbols.version.empty()) {
-      if (!symbols.get_version) return std::optional<RuntimeImage>();
-      return absl::FailedPreconditionError(
-          "V8 that tells neither its version nor its layout (stripped, or of an embedder such as "
-          "Electron)");
-    }
-
     auto part = [&](absl::string_view name) -> std::optional<int32_t> {
       auto it = symbols.version.find(name);
       return it == symbols.version.end() ? std::nullopt : ReadInt(image, it->second);
     };
-    auto major = part("major"), minor = part("minor");
-    if (!major || !minor || *major < 0 || *major > 255 || *minor < 0 || *minor > 99) {
+    std::optional<int32_t> major = part("major"), minor = part("minor");
+    RuntimeImage result;
+    if (symbols.metadata.empty() && symbols.version.empty()) {
+      const std::optional<V8Literals> literals = FindV8Literals(image);
+      if (!literals && !symbols.get_version) return std::optional<RuntimeImage>();
+      if (!literals || literals->version.empty()) {
+        return absl::FailedPreconditionError(
+            "V8 that tells neither its version nor its layout (stripped, or of an embedder such as "
+            "Electron)");
+      }
+      major = static_cast<int32_t>(literals->major);
+      minor = static_cast<int32_t>(literals->minor);
+      result.version = absl::StrCat("V8 ", literals->version);
+    } else if (!major || !minor || *major < 0 || *major > 255 || *minor < 0 || *minor > 99) {
       return absl::FailedPreconditionError(
           "V8 of unknown version (its version symbols are missing)");
+    } else {
+      result.version = absl::StrCat("V8 ", *major, ".", *minor, ".", part("build").value_or(0), ".",
+                                    part("patch").value_or(0));
     }
     const uint32_t number = static_cast<uint32_t>(*major * 100 + *minor);
-    RuntimeImage result;
-    result.version = absl::StrCat("V8 ", *major, ".", *minor, ".", part("build").value_or(0), ".",
-                                  part("patch").value_or(0));
     const VersionFacts* facts = FindFacts(number);
     if (facts == nullptr) {
       return absl::FailedPreconditionError(absl::StrCat(result.version, " has no layout in jprof"));

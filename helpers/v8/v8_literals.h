@@ -1,0 +1,29 @@
+// V8 in a binary that has no symbol of it, as embedders build it: told by its literals.
+//
+// Every V8 has the names of its builtins in it, and its version as text, "15.0.245.2", with or
+// without what the embedder adds ("-electron.0"). Only a file that has both is said to hold V8; one
+// with several texts that may be the version holds a V8 of unknown version.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "symbolize/elf_file.h"
+
+namespace jprof::v8 {
+
+struct V8Literals {
+  // All 0 where the version is not known.
+  uint32_t major = 0;
+  uint32_t minor = 0;
+  std::string version;  // "15.0.245.2"
+};
+
+// Reads the file's constants once, twice if V8 is in them: some 10 ms for 60 MB. Files with less
+// than kMinCodeBytes of code are too small for a V8, and not read at all.
+std::optional<V8Literals> FindV8Literals(const ElfFile& image);
+
+inline constexpr uint64_t kMinV8CodeBytes = uint64_t{4} << 20;
+
+}  // namespace jprof::v8
