@@ -43,7 +43,7 @@
 #define JP_V8_TEXT_BEFORE 17 /* bytes of text before the string */
 #define JP_V8_BUILTIN 18     /* not 0: the frame is a builtin's, still to be emitted */
 #define JP_V8_PROMISE 19     /* tagged: who awaits it is looked for */
-#define JP_V8_AWAIT 20       /* where the function awaits: Smi, as an interpreted frame has it */
+#define JP_V8_AWAIT 20       /* Smi: where the function awaits, as an interpreted frame has it */
 #define JP_V8_COMBINED 21    /* enum jp_v8_combinator that awaits, else 0 */
 
 /* Uses of w->kept. */
@@ -684,14 +684,14 @@ JP_SUBPROG(jp_v8_typed)
 	return JP_MINE;
 }
 
-/* Those who await the function above the frame at hand, if the frame is of a builtin that goes on
- * with an asynchronous function. */
+/* Those who await the function above the frame at hand: the frame is of a builtin that goes on with
+ * an asynchronous function, or of the loop that calls a callback. */
 static __always_inline void jp_v8_awaiters(struct jp_walk *w)
 {
 	__u64 seen = 0, i; /* 64 bits: the verifier loses track of less, when it is spilled */
 	int answer;
 
-	if (JP_CALL(jp_v8_resumed, w))
+	if (w->scratch[JP_V8_BUILTIN] ? JP_CALL(jp_v8_resumed, w) : JP_CALL(jp_v8_microtask, w))
 		return;
 	w->async = 1;
 	for (i = 0; i < JP_V8_MAX_AWAITERS; i++) {
@@ -721,7 +721,7 @@ JP_SUBPROG(jp_v8_frame)
 {
 	const struct jp_v8_layout *l = jp_layout(w);
 	__u64 context = w->window[JP_SLOT(-8)];
-	int answer, repaired = 0;
+	int answer = JP_MINE, repaired = 0, loop = 0;
 
 	if (!l)
 		return JP_NOT_MINE;
@@ -745,17 +745,19 @@ JP_SUBPROG(jp_v8_frame)
 			if ((context == JP_V8_ENTRY || context == JP_V8_CONSTRUCT_ENTRY) &&
 			    !jp_read(w, w->scratch, 8, w->fp - 64) && w->scratch[0])
 				w->kept[JP_V8_OUTER_FRAME] = w->scratch[0];
-			return JP_CALL(jp_v8_typed, w);
-		}
-		if (!jp_v8_is_object(context))
+			loop = w->process.flags & JP_PROCESS_ASYNC && jp_v8_is_microtask_loop(w, l);
+			if (!loop)
+				return JP_CALL(jp_v8_typed, w);
+		} else if (!jp_v8_is_object(context)) {
 			return w->leaf ? jp_v8_no_function(w) : JP_CORRUPT;
+		}
 	}
-	answer = JP_CALL(jp_v8_function, w);
-	if (w->scratch[JP_V8_BUILTIN]) {
-		if (w->process.flags & JP_PROCESS_ASYNC && !w->leaf)
-			jp_v8_awaiters(w);
+	if (!loop)
+		answer = JP_CALL(jp_v8_function, w);
+	if (w->process.flags & JP_PROCESS_ASYNC && !w->leaf && (loop || w->scratch[JP_V8_BUILTIN]))
+		jp_v8_awaiters(w);
+	if (w->scratch[JP_V8_BUILTIN])
 		jp_emit(w, JP_FRAME_BUILTIN, w->pc, 0, 0);
-	}
 	if (!w->scratch[JP_V8_CALLER])
 		return answer;
 	if (answer == JP_NOT_MINE) {

@@ -13,6 +13,8 @@
  *                                                                                    |
  *               the generator that awaits, at whose function it starts again  <------+
  *
+ * While a callback of then() runs, it is the microtask at work that has the promise for its result.
+ *
  * Handlers of other kinds pass the result on to another promise: Promise.all() and its like in
  * their context, resolving functions likewise, callbacks of then() by the promise that the
  * reaction settles. V8's own stack traces go the same way (src/execution/isolate.cc), and end where this
@@ -33,6 +35,10 @@
 #define JP_V8_PROMISE_REACTIONS 24 /* its status in the next word */
 #define JP_V8_CAPABILITY_PROMISE 8
 #define JP_V8_CONTEXT_EXTENSION 32
+#define JP_V8_FUNCTION_HASH 8
+
+/* Of the promises that are combined, those beyond have no number: they are many, and alike. */
+#define JP_V8_MAX_NUMBER 1024
 
 /* Type of an object, -1 for anything else. */
 static __always_inline int jp_v8_kind(struct jp_walk *w, const struct jp_v8_layout *l,
@@ -65,6 +71,16 @@ JP_SUBPROG(jp_v8_generator)
 	return 0;
 }
 
+/* Whether the frame at hand is of V8's loop over the microtasks. */
+static __always_inline int jp_v8_is_microtask_loop(struct jp_walk *w, const struct jp_v8_layout *l)
+{
+	__u64 at = w->pc - w->range.begin;
+
+	return l->builtins_bytes && w->range.kind == JP_RANGE_IMAGE && !w->leaf &&
+	       w->range.end - w->range.begin == l->builtins_bytes && at > l->microtasks_begin &&
+	       at <= l->microtasks_end;
+}
+
 /* Whether the frame at hand, a builtin's, runs an asynchronous function: leaves the promise for its
  * result in scratch[JP_V8_PROMISE], and returns 0. */
 JP_SUBPROG(jp_v8_resumed)
@@ -77,7 +93,8 @@ JP_SUBPROG(jp_v8_resumed)
 }
 
 /* Of a builtin's closure in scratch[JP_V8_FUNCTION], what is in its context: scratch[0] the
- * extension, scratch[1] and [2] the first two slots. Not 0: it is no builtin. */
+ * extension, scratch[1] and [2] the first two slots; its identity hash in scratch[JP_V8_AWAIT]. Not 0:
+ * it is no builtin. */
 JP_SUBPROG(jp_v8_closure)
 {
 	const struct jp_v8_layout *l = jp_layout(w);
@@ -89,6 +106,7 @@ JP_SUBPROG(jp_v8_closure)
 	type = jp_v8_type(w, l, w->scratch[0]);
 	if (type < l->first_js_function_type || type > l->last_js_function_type)
 		return 1;
+	w->scratch[JP_V8_AWAIT] = w->scratch[JP_V8_FUNCTION_HASH / 8];
 	shared = w->scratch[(l->function_shared >> 3) & JP_V8_WORD_MASK];
 	context = w->scratch[(l->function_context >> 3) & JP_V8_WORD_MASK];
 	if (!jp_v8_is_object(shared) || !jp_v8_is_object(context) || jp_v8_words(w, &shared, 7) ||
@@ -106,6 +124,35 @@ JP_SUBPROG(jp_v8_closure)
 	return 0;
 }
 
+/* Whether the microtask at work calls a callback, for whose result there is a promise: leaves that in
+ * scratch[JP_V8_PROMISE], and returns 0. One that goes on with an asynchronous function does not: the
+ * frame of the builtin that it calls tells who awaits. */
+JP_SUBPROG(jp_v8_microtask)
+{
+	const struct jp_v8_layout *l = jp_layout(w);
+	__u64 root = jp_recall(w), task, promise;
+	int type;
+
+	if (!l || !l->async_function_type || !root ||
+	    jp_read(w, &task, 8, root + (__s64)l->isolate_microtask))
+		return 1;
+	type = jp_v8_kind(w, l, &task);
+	if (type != l->fulfill_task_type && type != l->reject_task_type && type != l->thenable_task_type)
+		return 1;
+	/* Argument, context, handler, promise; or context, promise to resolve, object, its then(). */
+	if (jp_read(w, w->scratch, 4 * 8, task - 1 + l->reaction_next))
+		return 1;
+	promise = type == l->thenable_task_type ? w->scratch[1] : w->scratch[3];
+	w->scratch[JP_V8_FUNCTION] = w->scratch[2];
+	if (type != l->thenable_task_type && !JP_CALL(jp_v8_closure, w)) {
+		w->scratch[JP_V8_PROMISE] = w->scratch[0];
+		if (!JP_CALL(jp_v8_generator, w))
+			return 1;
+	}
+	w->scratch[JP_V8_PROMISE] = promise;
+	return 0;
+}
+
 /* Whether scratch[1] and [2] are of a context that counts how many promises are still awaited,
  * beside the promise that is settled in the end, which is left in scratch[JP_V8_PROMISE]. */
 static __always_inline int jp_v8_is_combined(struct jp_walk *w, const struct jp_v8_layout *l)
@@ -117,8 +164,8 @@ static __always_inline int jp_v8_is_combined(struct jp_walk *w, const struct jp_
 }
 
 /* From the promise in scratch[JP_V8_PROMISE] to the next one. What awaits it is left in
- * scratch[JP_V8_FUNCTION] and scratch[JP_V8_AWAIT], or in scratch[JP_V8_COMBINED]; it may be
- * neither. Not 0: the end. */
+ * scratch[JP_V8_FUNCTION], or in scratch[JP_V8_COMBINED], or is neither; scratch[JP_V8_AWAIT] has the
+ * place, or the number of the promise among those that are combined. Not 0: the end. */
 JP_SUBPROG(jp_v8_await)
 {
 	const struct jp_v8_layout *l = jp_layout(w);
@@ -142,11 +189,14 @@ JP_SUBPROG(jp_v8_await)
 	is_closure = !JP_CALL(jp_v8_closure, w);
 	object = is_closure ? w->scratch[0] : 0;
 	if (is_closure && jp_v8_is_combined(w, l)) {
+		__u64 number = w->scratch[JP_V8_AWAIT];
+
 		/* Both closures of allSettled() are its own. */
 		w->scratch[JP_V8_FUNCTION] = reject;
 		w->scratch[JP_V8_COMBINED] = !JP_CALL(jp_v8_closure, w) && jp_v8_is_smi(w->scratch[1]) ?
 						     JP_V8_PROMISE_ALL_SETTLED :
 						     JP_V8_PROMISE_ALL;
+		w->scratch[JP_V8_AWAIT] = number;
 		return 0;
 	}
 	if (is_closure) {
@@ -182,19 +232,25 @@ JP_SUBPROG(jp_v8_await)
 	return type != l->promise_type && type != l->capability_type;
 }
 
-/* The frame of what is in scratch[JP_V8_COMBINED]. */
+/* The frame of what is in scratch[JP_V8_COMBINED]. V8 keeps the promise's number, from 1 on, as the
+ * identity hash of its closure. */
 JP_SUBPROG(jp_v8_combinator)
 {
-	__u64 which = w->scratch[JP_V8_COMBINED];
-	__u32 number = jp_find_symbol(w, which, 0);
+	__u64 which = w->scratch[JP_V8_COMBINED], number = w->scratch[JP_V8_AWAIT];
+	__u32 symbol;
 
-	if (!number) {
+	if (jp_v8_is_smi(number) && (number >>= 32) <= JP_V8_MAX_NUMBER)
+		which |= number << JP_V8_NUMBER_SHIFT;
+	symbol = jp_find_symbol(w, which, 0);
+	if (!symbol) {
+		if (w->resolves++ >= JP_MAX_RESOLVES)
+			return JP_UNREADABLE;
 		jp_begin_symbol(w);
 		w->symbol.words[JP_V8_COMBINATOR] = which;
-		number = jp_add_symbol(w, which, 0);
-		if (!number)
+		symbol = jp_add_symbol(w, which, 0);
+		if (!symbol)
 			return JP_UNREADABLE;
 	}
-	jp_emit(w, JP_FRAME_RUNTIME, 0, number, JP_V8_NO_PLACE);
+	jp_emit(w, JP_FRAME_RUNTIME, 0, symbol, JP_V8_NO_PLACE);
 	return JP_MINE;
 }

@@ -75,7 +75,19 @@ struct jp_v8_layout {
 	__u16 request_type;     /* of an asynchronous generator */
 	__u16 function_context;
 	__u16 context_slots;    /* Context: the first slot behind those that each context has */
-	__u16 reaction_next;    /* PromiseReaction: the first of its four fields */
+	__u16 reaction_next;    /* PromiseReaction, and the microtasks: the first of the four fields */
+
+	/* The microtask at work. Types of what runs a reaction, fulfilled or rejected, and of what
+	 * resolves a promise by another's then(); where V8's loop over them is in the builtins, whose size
+	 * must be this; bytes from the root register to the one at work. builtins_bytes is 0 where that is
+	 * not known. */
+	__u16 fulfill_task_type;
+	__u16 reject_task_type;
+	__u16 thenable_task_type;
+	__u32 builtins_bytes;
+	__u32 microtasks_begin;
+	__u32 microtasks_end;
+	__s32 isolate_microtask;
 
 	__u8 representation_mask;
 	__u8 sequential_tag;
@@ -103,10 +115,13 @@ enum jp_v8_word {
 	JP_V8_LINE_OFFSET = 4,   /* of the script's first line in its file */
 	JP_V8_NAME_SOURCE = 5,   /* enum jp_v8_field of the name that was found, 0: anonymous */
 	JP_V8_WASM_INSTANCE = 6, /* tagged: the record is of an instance's functions; 0: of one function */
-	JP_V8_COMBINATOR = 7,    /* enum jp_v8_combinator; not 0: all else is empty */
+	/* enum jp_v8_combinator, with the promise's number in it from 1 on, or 0, above; not 0: all else
+	 * is empty */
+	JP_V8_COMBINATOR = 7,
 };
+#define JP_V8_NUMBER_SHIFT 8
 
-/* What awaits several promises at once. Also the identity of its symbol. */
+/* What awaits several promises at once. Also, with the number, the identity of its symbol. */
 enum jp_v8_combinator {
 	JP_V8_PROMISE_ALL = 1,
 	JP_V8_PROMISE_ALL_SETTLED = 2,

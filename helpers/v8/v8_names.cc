@@ -17,6 +17,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "helpers/symbol_record.h"
 #include "helpers/v8/v8_code.h"
@@ -127,10 +128,13 @@ absl::StatusOr<V8Instance::Function> V8Instance::ReadRecord(std::span<const uint
   // Functions without a script are V8's own.
   result.name.kind = record->symbol.words[JP_V8_SCRIPT_OBJECT] != 0 ? FrameKind::kScript
                                                                      : FrameKind::kBuiltin;
-  if (const uint64_t which = result.symbol.words[JP_V8_COMBINATOR]; which != 0) {
+  if (const uint64_t word = result.symbol.words[JP_V8_COMBINATOR]; word != 0) {
+    const uint64_t which = word & ((1 << JP_V8_NUMBER_SHIFT) - 1);
+    const uint64_t number = word >> JP_V8_NUMBER_SHIFT;
     result.name.name = which == JP_V8_PROMISE_ALL           ? "Promise.all"
                        : which == JP_V8_PROMISE_ALL_SETTLED ? "Promise.allSettled"
                                                             : "Promise.any";
+    if (number != 0) absl::StrAppend(&result.name.name, " (index ", number - 1, ")");
     return result;
   }
   result.name.name = record->Text(JP_V8_NAME);

@@ -41,6 +41,8 @@ namespace {
 
 constexpr absl::string_view kMetadataPrefix = "v8dbg_";
 constexpr absl::string_view kBuiltinPrefix = "Builtins_";
+constexpr absl::string_view kMicrotasksSymbol = "Builtins_RunMicrotasks";
+constexpr size_t kMaxBuiltins = 10'000;  // there are some 2,500
 constexpr absl::string_view kBytecodeSizesSymbol =
     "_ZN2v88internal11interpreter9Bytecodes14kBytecodeSizesE";
 constexpr uint64_t kMaxBytecodeSizesBytes = 4096;
@@ -67,11 +69,14 @@ struct Symbols {
   uint64_t bytecode_sizes_bytes = 0;
   ElfAddress builtins_begin{UINT64_MAX};
   ElfAddress builtins_end{0};
+  ElfAddress microtasks{0};  // of the builtins, the loop over the microtasks; 0: not met
+  ElfAddress microtasks_end{UINT64_MAX};
 };
 
 Symbols CollectSymbols(const ElfFile& image) {
   Symbols symbols;
-  auto visit = [&symbols](const ElfFile::Symbol& s) {
+  std::vector<ElfAddress> builtins;
+  auto visit = [&symbols, &builtins](const ElfFile::Symbol& s) {
     absl::string_view name = s.name;
     if (absl::ConsumePrefix(&name, kMetadataPrefix)) {
       if (symbols.metadata.size() < kMaxMetadataSymbols) {
@@ -82,6 +87,8 @@ Symbols CollectSymbols(const ElfFile& image) {
       symbols.builtins_end =
           std::max(symbols.builtins_end,
                    ElfAddress{s.address.value + (s.size != 0 ? s.size : kBuiltinBytesWithoutSize)});
+      if (name == kMicrotasksSymbol) symbols.microtasks = s.address;
+      if (builtins.size() < kMaxBuiltins) builtins.push_back(s.address);
     } else if (name == kBytecodeSizesSymbol) {
       symbols.bytecode_sizes = s.address;
       symbols.bytecode_sizes_bytes = std::min(s.size, kMaxBytecodeSizesBytes);
@@ -98,6 +105,11 @@ Symbols CollectSymbols(const ElfFile& image) {
   // A damaged table leaves what was read before the damage; the checks below decide.
   image.ForEachSymbol(ElfFile::Table::kSymtab, visit).IgnoreError();
   image.ForEachSymbol(ElfFile::Table::kDynsym, visit).IgnoreError();
+  for (ElfAddress address : builtins) {
+    if (address > symbols.microtasks) {
+      symbols.microtasks_end = std::min(symbols.microtasks_end, address);
+    }
+  }
   return symbols;
 }
 
@@ -351,13 +363,24 @@ void AddAwaitLayout(const Metadata& metadata, uint32_t version, jp_v8_layout& l)
       .capability =
           type("type_PromiseCapability__PROMISE_CAPABILITY_TYPE", facts->types.capability),
       .request =
-          type("type_AsyncGeneratorRequest__ASYNC_GENERATOR_REQUEST_TYPE", facts->types.request)};
+          type("type_AsyncGeneratorRequest__ASYNC_GENERATOR_REQUEST_TYPE", facts->types.request),
+      .fulfill_task =
+          type("type_PromiseFulfillReactionJobTask__PROMISE_FULFILL_REACTION_JOB_TASK_TYPE",
+               facts->types.fulfill_task),
+      .reject_task =
+          type("type_PromiseRejectReactionJobTask__PROMISE_REJECT_REACTION_JOB_TASK_TYPE",
+               facts->types.reject_task),
+      .thenable_task =
+          type("type_PromiseResolveThenableJobTask__PROMISE_RESOLVE_THENABLE_JOB_TASK_TYPE",
+               facts->types.thenable_task)};
   absl::flat_hash_set<uint16_t> distinct = {types.async_function, types.async_generator,
                                             types.promise,        types.reaction,
-                                            types.capability,     types.request};
+                                            types.capability,     types.request,
+                                            types.fulfill_task,   types.reject_task,
+                                            types.thenable_task};
   const int32_t slots = metadata.Find({"context_min_slots"}).value_or(facts->context_slots);
   const int32_t context = metadata.FindField("JSFunction__context").value_or(l.function_shared + 8);
-  if (distinct.size() != 6 || distinct.contains(0) || slots < 0 || slots > kMaxContextSlots ||
+  if (distinct.size() != 9 || distinct.contains(0) || slots < 0 || slots > kMaxContextSlots ||
       context < 8 || context >= 6 * 8 || context % 8 != 0) {
     return;
   }
@@ -367,9 +390,13 @@ void AddAwaitLayout(const Metadata& metadata, uint32_t version, jp_v8_layout& l)
   l.reaction_type = types.reaction;
   l.capability_type = types.capability;
   l.request_type = types.request;
+  l.fulfill_task_type = types.fulfill_task;
+  l.reject_task_type = types.reject_task;
+  l.thenable_task_type = types.thenable_task;
   l.function_context = static_cast<uint16_t>(context);
   l.context_slots = static_cast<uint16_t>(kContextFirstSlot + 8 * slots);
   l.reaction_next = metadata.Table("PromiseReaction__next", facts->reaction_next);
+  l.isolate_microtask = facts->microtask_slot;
 }
 
 // What the user-space side reads code with. Empty when this build's code cannot be read, which
@@ -394,17 +421,36 @@ void AddRange(const ElfFile& image, ElfAddress begin, ElfAddress end,
   if (first && last && *first < *last) ranges.push_back({*first, FileOffset{last->value + 1}});
 }
 
-void AddIsolateSlots(const ElfFile& image, ElfAddress begin, ElfAddress end, jp_v8_layout& layout,
-                     std::vector<LayoutFact>& facts) {
+void AddIsolateSlots(const ElfFile& image, const Symbols& symbols, ElfAddress begin, ElfAddress end,
+                     jp_v8_layout& layout, std::vector<LayoutFact>& facts) {
+  using Source = LayoutFact::Source;
   if (begin >= end || end.value - begin.value > kMaxBuiltinBytes) return;
-  std::vector<std::byte> builtins(end.value - begin.value);
-  if (!image.ReadAt(begin, builtins)) return;
-  const std::optional<IsolateSlots> slots = FindIsolateSlots(builtins);
-  if (!slots) return;
-  layout.isolate_exit_frame = slots->exit_frame;
-  layout.isolate_fast_call = slots->fast_call;
-  facts.push_back({"Isolate exit frame", slots->exit_frame, LayoutFact::Source::kDerived});
-  facts.push_back({"Isolate fast call", slots->fast_call, LayoutFact::Source::kDerived});
+  std::vector<std::byte> bytes(end.value - begin.value);
+  if (!image.ReadAt(begin, bytes)) return;
+  const std::span<const std::byte> builtins(bytes);
+  if (const std::optional<IsolateSlots> slots = FindIsolateSlots(builtins)) {
+    layout.isolate_exit_frame = slots->exit_frame;
+    layout.isolate_fast_call = slots->fast_call;
+    facts.push_back({"Isolate exit frame", slots->exit_frame, Source::kDerived});
+    facts.push_back({"Isolate fast call", slots->fast_call, Source::kDerived});
+  }
+  if (symbols.microtasks < begin || symbols.microtasks_end > end ||
+      symbols.microtasks >= symbols.microtasks_end) {
+    return;
+  }
+  const uint64_t first = symbols.microtasks.value - begin.value;
+  const uint64_t last = symbols.microtasks_end.value - begin.value;
+  Source source = Source::kTable;
+  if (layout.isolate_microtask == 0) {
+    const auto slot = FindMicrotaskSlot(builtins, builtins.subspan(first, last - first));
+    if (!slot) return;
+    layout.isolate_microtask = *slot;
+    source = Source::kDerived;
+  }
+  layout.builtins_bytes = static_cast<uint32_t>(builtins.size());
+  layout.microtasks_begin = static_cast<uint32_t>(first);
+  layout.microtasks_end = static_cast<uint32_t>(last);
+  facts.push_back({"Isolate microtask", layout.isolate_microtask, source});
 }
 
 // The embedded builtins, by their symbols or by what they are, and what their code tells.
@@ -426,7 +472,7 @@ void SetCode(const ElfFile& image, const Symbols& symbols, uint32_t version,
   const Source source = named ? Source::kSymbol : Source::kDerived;
   result.facts.push_back({"builtins begin", static_cast<int64_t>(begin.value), source});
   result.facts.push_back({"builtins end", static_cast<int64_t>(end.value), source});
-  AddIsolateSlots(image, begin, end, layout, result.facts);
+  AddIsolateSlots(image, symbols, begin, end, layout, result.facts);
 }
 
 class V8Runtime : public Runtime {

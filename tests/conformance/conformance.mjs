@@ -22,12 +22,14 @@
 //   cut        no JavaScript on a stack that is not whole: a scenario may have been lost there
 //
 //   usage: conformance.mjs [--nodes 20.20.2,22.23.3] [--modes default,ignition,...] [--leaves small,big]
-//                          [--seconds N] [--rate HZ] [--check] [--details]
+//                          [--seconds N] [--rate HZ] [--awaits N] [--check] [--details]
 //
+// --awaits: seconds for each mode of a second table, of those who await (awaits.mjs); 0 leaves a table out.
 // --check: exit with 1 where a figure misses its threshold. --details: the commonest mistakes.
 // The environment's JPROF names the program under test (build/release/jprof). Needs root.
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
+import * as awaits from './awaits.mjs';
 import * as live from './live.mjs';
 
 const { here, isUnresolved, row, share } = live;
@@ -50,7 +52,7 @@ const thresholds = { chain: 0.995, lines: 0.99, leaf: 0.995 };
 
 const wanted = live.options(process.argv.slice(2), {
   nodes: ['18.20.8', '20.20.2', '22.23.3', '24.21.0', '26.10.0'], modes: Object.keys(modes),
-  leaves: ['small', 'big'], seconds: 5, rate: 499, check: false, details: false,
+  leaves: ['small', 'big'], seconds: 5, rate: 499, awaits: 5, check: false, details: false,
 });
 
 const major = (version) => Number(version.split('.')[0]);
@@ -250,16 +252,27 @@ async function run(version, mode, leaf) {
   return score;
 }
 
+const framesIn = (score, tiers) => [...tiers].reduce((sum, tier) => sum + score.tiers[tier], 0);
+const tierMissed = (score, mode, least) => framesIn(score, modes[mode].never) > 0 ||
+  framesIn(score, modes[mode].meant) < least * framesIn(score, '~^+*');
+
+function printMistakes(score) {
+  const worst = [...score.mistakes].sort((a, b) => b[1] - a[1]).slice(0, 12);
+  for (const [text, n] of worst) console.log(`    ${n} x ${text}`);
+}
+
 // In percent, those that there are.
 function tiersOf({ tiers }) {
   const all = Object.values(tiers).reduce((a, b) => a + b);
   return Object.entries(tiers).filter(([, n]) => n > 0).map(([tier, n]) => `\`${tier}\`${Math.round(100 * n / all)}`).join(' ');
 }
 
-row(['Node', 'mode', 'tiers %', 'chains', 'lines', 'columns', 'leaf', 'in loop', 'judged', 'wasm chains', 'judged', 'left out: harness', 'node', 'starting', 'native', 'cut']);
-row(Array(16).fill('---'));
 let failed = false;
-for (const version of wanted.nodes) {
+if (wanted.seconds > 0) {
+  row(['Node', 'mode', 'tiers %', 'chains', 'lines', 'columns', 'leaf', 'in loop', 'judged', 'wasm chains', 'judged', 'left out: harness', 'node', 'starting', 'native', 'cut']);
+  row(Array(16).fill('---'));
+}
+for (const version of wanted.seconds > 0 ? wanted.nodes : []) {
   for (const mode of wanted.modes) {
     if (major(version) < modes[mode].since) continue;
     const score = new Score();
@@ -267,17 +280,32 @@ for (const version of wanted.nodes) {
     row([version, mode, tiersOf(score), share(score.chain, score.judged), share(score.lines, score.callers),
       share(score.columns, score.callers), share(score.leaf, score.judged), share(score.inLoop, score.working), score.judged,
       share(score.wasmChain, score.wasm), score.wasm, ...Object.values(score.left)]);
-    const framesIn = (tiers) => [...tiers].reduce((sum, tier) => sum + score.tiers[tier], 0);
-    const tierMissed = framesIn(modes[mode].meant) < 0.2 * framesIn('~^+*') || framesIn(modes[mode].never) > 0;
     // Few scenarios seen: too little was measured to say anything.
-    const bad = tierMissed || score.scenarios.size < 0.5 * score.known || score.chain < thresholds.chain * score.judged ||
+    const bad = tierMissed(score, mode, 0.2) || score.scenarios.size < 0.5 * score.known || score.chain < thresholds.chain * score.judged ||
       score.lines < thresholds.lines * score.callers || score.leaf < thresholds.leaf * score.judged;
     failed ||= bad;
     if (wanted.details || (wanted.check && bad)) {
-      const worst = [...score.mistakes].sort((a, b) => b[1] - a[1]).slice(0, 12);
-      for (const [text, n] of worst) console.log(`    ${n} x ${text}`);
+      printMistakes(score);
       console.log(`    scenarios seen: ${score.scenarios.size} of ${score.known}, callers without a line: ${score.noLine}`);
     }
+  }
+}
+
+if (wanted.awaits > 0) {
+  console.log('');
+  row(awaits.heading);
+  row(Array(awaits.heading.length).fill('---'));
+}
+for (const version of wanted.awaits > 0 ? wanted.nodes : []) {
+  for (const mode of wanted.modes) {
+    if (major(version) < modes[mode].since || modes[mode].separate) continue;
+    const score = await awaits.run(version, flagsOf(mode, version), wanted.awaits, wanted.rate);
+    row([version, mode, tiersOf(score), ...awaits.cells(score)]);
+    const bad = score.bad || tierMissed(score, mode, 0.01);
+    failed ||= bad;
+    if (!wanted.details && !(wanted.check && bad)) continue;
+    printMistakes(score);
+    console.log(`    scenarios not seen: ${score.unseen.join(', ')}`);
   }
 }
 process.exitCode = wanted.check && failed ? 1 : 0;

@@ -42,12 +42,12 @@ export async function linesUntilReady(child) {
 }
 
 // Samples a child for some seconds, then ends it: what parsePprof() returns, each frame with the `tier` of its
-// code, one of ~ ^ + * or nothing; and jprof's last words.
-export async function sample(child, seconds, rate) {
+// code, one of ~ ^ + * or nothing; and jprof's last words. `more`: further options of jprof.
+export async function sample(child, seconds, rate, more = []) {
   const folder = mkdtempSync(path.join(os.tmpdir(), 'conformance-'));
   const output = path.join(folder, 'profile.pb.gz');
   const recording = start(jprof, ['-p', String(child.pid), '-F', String(rate), '-d', String(seconds),
-    '--tiers', '--format', 'pprof', '-o', output]);
+    '--tiers', '--format', 'pprof', '-o', output, ...more]);
   const status = await recording.ended;
   child.kill('SIGKILL');
   await child.ended;

@@ -73,8 +73,7 @@ StoppedThread::~StoppedThread() {
   if (tid_ != 0) ::ptrace(PTRACE_DETACH, tid_, 0, 0);
 }
 
-NativeSampler::NativeSampler(const RuntimeSet& set, Pid pid, bool async)
-    : pid_(pid), memory_(pid) {
+NativeSampler::NativeSampler(const RuntimeSet& set, Pid pid) : pid_(pid), memory_(pid) {
   table_ = std::make_unique<RuntimeTable>(
       set, sink_,
       RuntimeTable::World{
@@ -86,8 +85,7 @@ NativeSampler::NativeSampler(const RuntimeSet& set, Pid pid, bool async)
           },
           .read_maps = ReadProcMaps,
           .open_memory = [](Pid p) { return std::make_unique<LiveMemory>(p); },
-          .now = [] { return uint64_t{0}; }},
-      async);
+          .now = [] { return uint64_t{0}; }});
   auto events = SynthesizeProcessEvents(pid, 0);
   if (events.ok()) {
     for (const Event& event : *events) {
@@ -103,7 +101,7 @@ absl::StatusOr<NativeSampler::Sample> NativeSampler::Take() {
     JPROF_ASSIGN_OR_RETURN(StoppedThread thread, StoppedThread::Stop(pid_));
     walked = runner_->Walk(process(), pid_, thread.registers());
   }
-  Sample sample{std::move(walked.stack), {}, {}, walked.unreadable, walked.corrupt};
+  Sample sample{std::move(walked.stack), {}, walked.unreadable, walked.corrupt};
   for (const SymbolEvent& symbol : walked.symbols) {
     RuntimeInstance* instance = table_->Instance(pid_, symbol.runtime);
     if (instance == nullptr) return absl::InternalError("a symbol of no runtime");
@@ -111,20 +109,13 @@ absl::StatusOr<NativeSampler::Sample> NativeSampler::Take() {
     names_[symbol.number] = std::move(name);
   }
   for (auto it = sample.stack.frames.rbegin(); it != sample.stack.frames.rend(); ++it) {
-    if (it->kind != RawFrame::Kind::kRuntime || it->is_async) continue;
+    if (it->kind != RawFrame::Kind::kRuntime) continue;
     FrameName name = names_[it->symbol];
     if (name.kind == FrameKind::kUnknown) {
       std::vector<FrameLine> lines = table_->Instance(pid_, it->runtime)->Locate(*it);
       if (!lines.empty()) name = lines.back().function;
     }
     if (!name.name.empty()) sample.functions.push_back(TextOf(name));
-  }
-  for (const RawFrame& frame : sample.stack.frames) {
-    if (!frame.is_async) continue;
-    std::string text = names_[frame.symbol].name;
-    std::vector<FrameLine> lines = table_->Instance(pid_, frame.runtime)->Locate(frame);
-    if (!lines.empty()) absl::StrAppend(&text, " ", lines.back().line, ":", lines.back().column);
-    sample.awaiting.push_back(std::move(text));
   }
   return sample;
 }

@@ -50,14 +50,12 @@ class StoppedThread {
 // Walks the main thread of a live process natively.
 class NativeSampler {
  public:
-  // `set` outlives the sampler. Learns the process's mappings and runtimes as they are now. `async`:
-  // asks for those who await, too.
-  NativeSampler(const RuntimeSet& set, Pid pid, bool async = false);
+  // `set` outlives the sampler. Learns the process's mappings and runtimes as they are now.
+  NativeSampler(const RuntimeSet& set, Pid pid);
 
   struct Sample {
     StackEvent stack;
     std::vector<std::string> functions;  // of runtimes, outermost first, by TextOf(); no plumbing
-    std::vector<std::string> awaiting;  // \"load 12:3\", innermost first; not among the functions
     uint64_t unreadable = 0;
     uint64_t corrupt = 0;
   };

@@ -88,6 +88,31 @@ class V8AwaitTest : public testing::TestWithParam<int> {
     return Promise(AwaitBy(Generator(Named(name), Promise(reactions))));
   }
 
+  // A builtin's closure that combines promises, by its index among them.
+  uint64_t ElementOf(uint64_t context, int32_t index) {
+    const uint64_t closure = ClosureOver(context);
+    return heap_.Set(closure, 8, V8Heap::Smi(index + 1)), closure;
+  }
+  // The microtask that calls a callback, or a then().
+  uint64_t Task(uint16_t type, std::initializer_list<uint64_t> words) {
+    const uint64_t task = heap_.Object(type, layout_.reaction_next + words.size() * 8);
+    uint64_t at = layout_.reaction_next;
+    for (uint64_t word : words) heap_.Set(task, std::exchange(at, at + 8), word);
+    return task;
+  }
+  // The stack of a callback while that is at work.
+  std::vector<std::string> CallbackOf(uint64_t task) {
+    V8Stack stack(heap_);
+    stack.Native(kNativePc)
+        .Typed(kBlobPc, 1)
+        .Typed(kMicrotasksPc + 0x123, 3)
+        .Js(kJitPc, Named("callback"));
+    heap_.memory().PutValue(Address{kRoot + layout_.isolate_microtask}, task);
+    Registers registers = stack.registers();
+    registers.r13 = kRoot;
+    return WalkFrom(registers, JP_PROCESS_ASYNC);
+  }
+
   // The stack of a function that V8 goes on with, the promise for whose result is this.
   std::vector<std::string> WalkWith(uint64_t promise) {
     return Walk(Generator(Named("leaf"), promise, 0, kRunning));
@@ -98,10 +123,13 @@ class V8AwaitTest : public testing::TestWithParam<int> {
         .Typed(kBlobPc, 3)
         .Frame(kBlobPc, Context({generator}), Closure({}))
         .Js(kJitPc, Named("leaf"));
+    return WalkFrom(stack.registers(), flags);
+  }
+  std::vector<std::string> WalkFrom(const Registers& registers, uint32_t flags) {
     jp_process process = V8Stack::process();
     process.flags = flags;
     const uint64_t before = heap_.memory().reads();
-    last_ = runner_->Walk(process, kPid, stack.registers());
+    last_ = runner_->Walk(process, kPid, registers);
     reads_ = heap_.memory().reads() - before;
     for (const SymbolEvent& symbol : last_.symbols) {
       auto name = instance_->Describe(symbol.record);
@@ -129,6 +157,7 @@ class V8AwaitTest : public testing::TestWithParam<int> {
   }
 
   static constexpr uint16_t kContextType = 300;
+  static constexpr uint64_t kRoot = 0x3000'0000'0000;
   V8Heap heap_;
   const jp_v8_layout& layout_;
   std::unique_ptr<NativeRunner> runner_;
@@ -185,6 +214,71 @@ TEST_P(V8AwaitTest, CombinatorsAreFramesOfTheirOwn) {
               ElementsAre("async Promise.allSettled", "async outer"));
   EXPECT_THAT(Awaiters(Promise(Reaction(settling, ClosureOver(counting), undefined))),
               ElementsAre("async Promise.any", "async outer"));
+}
+
+TEST_P(V8AwaitTest, CombinatorHasTheIndexOfThePromise) {
+  const uint64_t undefined = heap_.Undefined(), settling = Closure({Promise(), undefined, undefined});
+  const uint64_t counting = Context({V8Heap::Smi(2), Capability(Promise()), undefined});
+  const auto all = [&](int32_t index) {
+    return Awaiters(Promise(Reaction(ElementOf(counting, index), settling, undefined)));
+  };
+  EXPECT_THAT(all(0), ElementsAre("async Promise.all (index 0)"));
+  EXPECT_THAT(all(41), ElementsAre("async Promise.all (index 41)"));
+  EXPECT_THAT(all(1023), ElementsAre("async Promise.all (index 1023)"));
+  EXPECT_THAT(all(1024), ElementsAre("async Promise.all")) << "where they are so many";
+  EXPECT_THAT(all(-7), ElementsAre("async Promise.all"));
+  const uint64_t third = ElementOf(counting, 2);
+  EXPECT_THAT(Awaiters(Promise(Reaction(third, ElementOf(counting, 2), undefined))),
+              ElementsAre("async Promise.allSettled (index 2)"));
+  EXPECT_THAT(Awaiters(Promise(Reaction(settling, third, undefined))),
+              ElementsAre("async Promise.any (index 2)"));
+}
+
+TEST_P(V8AwaitTest, CallbackIsAwaitedByThePromiseForItsResult) {
+  const uint64_t argument = V8Heap::Smi(1), context = Context({});
+  const uint64_t callback = Named("callback"), undefined = heap_.Undefined();
+  for (uint16_t type : {layout_.fulfill_task_type, layout_.reject_task_type}) {
+    EXPECT_THAT(CallbackOf(Task(type, {argument, context, callback, AwaitedBy("outer")})),
+                ElementsAre("callback", "async outer", "native"));
+    // Of a function of V8's own, as of finally().
+    EXPECT_THAT(
+        CallbackOf(Task(type, {argument, context, Closure({undefined}), AwaitedBy("outer")})),
+        ElementsAre("callback", "async outer", "native"));
+  }
+  EXPECT_THAT(CallbackOf(Task(layout_.thenable_task_type,
+                              {context, AwaitedBy("outer"), heap_.Undefined(), callback})),
+              ElementsAre("callback", "async outer", "native"));
+}
+
+TEST_P(V8AwaitTest, MicrotaskOfAnotherKindTellsNothing) {
+  const uint64_t argument = V8Heap::Smi(1), context = Context({}), callback = Named("callback");
+  const uint64_t promise = AwaitedBy("outer");
+  EXPECT_THAT(CallbackOf(heap_.Undefined()), ElementsAre("callback", "native"));
+  EXPECT_THAT(CallbackOf(Task(kContextType, {argument, context, callback, promise})),
+              ElementsAre("callback", "native"));
+  EXPECT_THAT(CallbackOf(Task(layout_.fulfill_task_type,
+                              {argument, context, callback, heap_.Undefined()})),
+              ElementsAre("callback", "native"));
+  // Of one that goes on with an asynchronous function, the builtin's frame tells.
+  const uint64_t goes_on = Closure({Generator(Named("leaf"), promise, 0, kRunning)});
+  EXPECT_THAT(CallbackOf(Task(layout_.fulfill_task_type, {argument, context, goes_on, promise})),
+              ElementsAre("callback", "native"));
+}
+
+TEST_P(V8AwaitTest, OnlyTheLoopOverTheMicrotasksIsAwaitedByTheOneAtWork) {
+  const uint64_t task = Task(layout_.fulfill_task_type,
+                             {V8Heap::Smi(1), Context({}), Named("callback"), AwaitedBy("outer")});
+  EXPECT_THAT(CallbackOf(task), ElementsAre("callback", "async outer", "native"));
+  V8Stack stack(heap_);
+  stack.Native(kNativePc).Typed(kBlobPc, 3).Js(kJitPc, Named("callback"));
+  Registers registers = stack.registers();
+  registers.r13 = kRoot;
+  EXPECT_THAT(WalkFrom(registers, JP_PROCESS_ASYNC), ElementsAre("callback", "native"));
+  // Nobody is shown unless asked for.
+  stack.Typed(kMicrotasksPc + 0x123, 3).Js(kJitPc, Named("callback"));
+  registers = stack.registers();
+  registers.r13 = kRoot;
+  EXPECT_THAT(WalkFrom(registers, 0), ElementsAre("callback", "callback", "native"));
 }
 
 TEST_P(V8AwaitTest, ResultIsFollowedThroughWhatPassesItOn) {

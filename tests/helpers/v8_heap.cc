@@ -31,16 +31,19 @@ constexpr NodeTypes kNodes[] = {
 struct AwaitTypes {
   int major;
   uint16_t async_function, async_generator, promise, reaction, capability, request;
+  uint16_t fulfill_task, reject_task, thenable_task;
   uint16_t function_context, reaction_next;
 };
 
 constexpr AwaitTypes kAwaits[] = {
-    {18, 2097, 2098, 2062, 166, 164, 149, 32, 8},
-    {20, 2106, 2107, 2063, 163, 161, 148, 32, 8},
-    {22, 2108, 2109, 2063, 163, 161, 146, 40, 16},
-    {24, 2110, 2111, 2115, 162, 161, 146, 40, 16},
+    {18, 2097, 2098, 2062, 166, 164, 149, 132, 133, 136, 32, 8},
+    {20, 2106, 2107, 2063, 163, 161, 148, 132, 133, 136, 32, 8},
+    {22, 2108, 2109, 2063, 163, 161, 146, 132, 133, 136, 40, 16},
+    {24, 2110, 2111, 2115, 162, 161, 146, 132, 133, 136, 40, 16},
 };
 
+constexpr uint64_t kBlob = kBlobPc & ~0xfffULL;
+constexpr uint32_t kBlobBytes = 0x10000;
 constexpr uint16_t kOddballType = 131;  // any that is no string and none of the above
 constexpr uint64_t kScopeNameIndex = 0xffff'ffff'0000'0000;  // Smi -1: the name has no slot
 
@@ -100,7 +103,14 @@ jp_v8_layout V8LayoutOfNode(int major) {
       l.function_context = t.function_context;
       l.context_slots = 32;
       l.reaction_next = t.reaction_next;
+      l.fulfill_task_type = t.fulfill_task;
+      l.reject_task_type = t.reject_task;
+      l.thenable_task_type = t.thenable_task;
     }
+    l.builtins_bytes = kBlobBytes;
+    l.microtasks_begin = static_cast<uint32_t>(kMicrotasksPc - kBlob);
+    l.microtasks_end = l.microtasks_begin + 0x800;
+    l.isolate_microtask = 0x1000;
     l.representation_mask = 7;
     l.sequential_tag = 0;
     l.cons_tag = 1;
@@ -296,7 +306,7 @@ V8Stack& V8Stack::Frame(uint64_t pc, uint64_t slot_8, uint64_t slot_16) {
 jp_process V8Stack::process() {
   jp_process process = {};
   process.range_count = 2;
-  process.ranges[0] = {kBlobPc & ~0xfffULL, (kBlobPc & ~0xfffULL) + 0x10000, 0, 1, JP_RANGE_IMAGE, 0};
+  process.ranges[0] = {kBlob, kBlob + kBlobBytes, 0, 1, JP_RANGE_IMAGE, 0};
   process.ranges[1] = {kJitPc & ~0xfffULL, (kJitPc & ~0xfffULL) + 0x100000, 0, 1, JP_RANGE_JIT, 0};
   return process;
 }

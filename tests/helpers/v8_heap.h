@@ -24,7 +24,8 @@
 
 namespace jprof {
 
-// What the probe makes of a node of this major version (18, 20, 22 or 24); v8_probe_test compares.
+// What the probe makes of a node of this major version (18, 20, 22 or 24); v8_probe_test compares. Where
+// the builtins are is made up.
 jp_v8_layout V8LayoutOfNode(int major);
 
 // Instance types of strings, the same in every version: representation, encoding, and the bit of
@@ -117,6 +118,7 @@ class V8Heap {
 
 // Addresses of code, in the ranges of V8Stack::process().
 inline constexpr uint64_t kBlobPc = 0x1400'0100;    // an embedded builtin
+inline constexpr uint64_t kMicrotasksPc = 0x1400'8000;  // of them, the loop over the microtasks
 inline constexpr uint64_t kJitPc = 0x7e00'0000'0100;  // compiled code
 inline constexpr uint64_t kNativePc = 0x55'0000'0100;
 

@@ -1,5 +1,7 @@
 #include "helpers/v8/v8_isolate.h"
 
+#include <optional>
+#include <span>
 #include <vector>
 
 #include "gtest/gtest.h"
@@ -9,14 +11,16 @@ namespace {
 
 class Code {
  public:
-  // mov [r13+slot], rbp
-  Code& Store(int32_t slot, int times) {
+  // mov [r13+slot], a register of 16 by number: rbp is 5
+  Code& Store(int32_t slot, int times, uint8_t from = 5) {
+    const uint8_t prefix = from < 8 ? 0x49 : 0x4d;
+    const uint8_t operands = static_cast<uint8_t>(0x45 | (from & 7) << 3);
     for (int i = 0; i < times; ++i) {
       if (-128 <= slot && slot < 128) {
-        Add({0x49, 0x89, 0x6d, static_cast<uint8_t>(slot)});
+        Add({prefix, 0x89, operands, static_cast<uint8_t>(slot)});
       } else {
         const auto bits = static_cast<uint32_t>(slot);
-        Add({0x49, 0x89, 0xad, static_cast<uint8_t>(bits), static_cast<uint8_t>(bits >> 8),
+        Add({prefix, 0x89, static_cast<uint8_t>(operands ^ 0xc0), static_cast<uint8_t>(bits), static_cast<uint8_t>(bits >> 8),
              static_cast<uint8_t>(bits >> 16), static_cast<uint8_t>(bits >> 24)});
       }
       Add({0x90, 0xc3});
@@ -24,6 +28,10 @@ class Code {
     return *this;
   }
   std::optional<IsolateSlots> Find() const { return FindIsolateSlots(bytes_); }
+  size_t size() const { return bytes_.size(); }
+  std::optional<int32_t> FindMicrotask(size_t loop_begin) const {
+    return FindMicrotaskSlot(bytes_, std::span(bytes_).subspan(loop_begin));
+  }
 
  private:
   void Add(std::vector<uint8_t> bytes) {
@@ -54,6 +62,29 @@ TEST(V8IsolateTest, SlotsThatCanBeNoneAreNotCounted) {
   auto slots = Code().Store(0x68, 942).Store(0x100, 10).Store(0x105, 500).Store(0x7fff0000, 800).Find();
   ASSERT_TRUE(slots);
   EXPECT_EQ(slots->exit_frame, 0x100);
+}
+
+constexpr uint8_t kRdx = 2, kR9 = 9;
+
+TEST(V8IsolateTest, MicrotaskIsWhatItsLoopAloneStoresTwice) {
+  Code code;
+  code.Store(0x90, 40, kRdx).Store(0x70, 13);
+  const size_t loop = code.size();
+  code.Store(0x90, 6, kRdx).Store(0x18a8, 1, kR9).Store(0x70, 2).Store(0x18a8, 1, kRdx);
+  EXPECT_EQ(code.FindMicrotask(loop), 0x18a8);
+  // More often than twice.
+  EXPECT_EQ(code.Store(0x1c0, 10, kRdx).FindMicrotask(loop), 0x18a8);
+}
+
+TEST(V8IsolateTest, MicrotaskIsNotGuessed) {
+  EXPECT_FALSE(Code().FindMicrotask(0));
+  EXPECT_FALSE(Code().Store(0x18a8, 1, kR9).FindMicrotask(0));
+  EXPECT_FALSE(Code().Store(0x18a8, 2).FindMicrotask(0)) << "frame pointers";
+  EXPECT_FALSE(Code().Store(0x20, 2, kRdx).Store(0x18a8, 2, kR9).FindMicrotask(0));
+  Code code;
+  code.Store(0x18a8, 1, kR9);
+  const size_t loop = code.size();
+  EXPECT_FALSE(code.Store(0x18a8, 2, kR9).FindMicrotask(loop)) << "somebody else stores it, too";
 }
 
 }  // namespace
