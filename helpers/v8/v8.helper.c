@@ -379,8 +379,9 @@ JP_SUBPROG(jp_v8_resolve)
 		    jp_read(w, &again, 8, script - 1 + l->script_id))
 			return JP_UNREADABLE;
 		w->symbol.words[JP_V8_SCRIPT_ID] = again >> 32;
-		w->symbol.words[JP_V8_SCRIPT_SOURCE] =
-			w->scratch[(l->script_source >> 3) & JP_V8_WORD_MASK];
+		name = w->scratch[(l->script_source >> 3) & JP_V8_WORD_MASK];
+		if (jp_v8_is_object(name) && !jp_read(w, &again, 8, name - 1 + (l->string_length & ~7U)))
+			w->symbol.words[JP_V8_SOURCE_HASH] = again;
 		w->symbol.words[JP_V8_LINE_OFFSET] =
 			w->scratch[(l->script_line_offset >> 3) & JP_V8_WORD_MASK] >> 32;
 		name = w->scratch[(l->script_name >> 3) & JP_V8_WORD_MASK];

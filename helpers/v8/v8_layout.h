@@ -111,7 +111,7 @@ enum jp_v8_word {
 	JP_V8_START = 0,       /* position of the function in its source, in UTF-16 units; ~0: unknown */
 	JP_V8_SCRIPT_OBJECT = 1, /* tagged address at the time; 0: none */
 	JP_V8_SCRIPT_ID = 2,
-	JP_V8_SCRIPT_SOURCE = 3, /* tagged address at the time */
+	JP_V8_SOURCE_HASH = 3, /* of the source's text: V8's hash in the low half, its length above; 0: unknown */
 	JP_V8_LINE_OFFSET = 4,   /* of the script's first line in its file */
 	JP_V8_NAME_SOURCE = 5,   /* enum jp_v8_field of the name that was found, 0: anonymous */
 	JP_V8_WASM_INSTANCE = 6, /* tagged: the record is of an instance's functions; 0: of one function */

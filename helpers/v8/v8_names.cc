@@ -2,9 +2,11 @@
 //
 // The record holds all that names the function. Its line is not in it: V8 keeps a position in
 // UTF-16 units, and lines only once a stack trace asked for them, so the source is read here, once
-// for each script, and split. The script may have moved since the sample. Its address is therefore
-// checked before the source is read and after: type, id and source pointer must be those of the
-// record.
+// for each script, and split. Script and source may be gone since the sample, and one of them still
+// look whole while something else is in the other's place. Both are therefore checked before the
+// source is read and after: type and id of the script, length and hash of the source must be those
+// of the record. (V8 looks each source up in its compilation cache, which leaves the hash of the
+// text in the string.)
 #include "helpers/v8/v8_names.h"
 
 #include <algorithm>
@@ -37,6 +39,20 @@ constexpr size_t kReadUnits = 16384;
 // Reads of the target count as one instant for so long.
 constexpr auto kInstant = std::chrono::milliseconds(20);
 constexpr size_t kMaxFunctions = 1 << 17;
+
+// JP_V8_SOURCE_HASH.
+struct SourceHash {
+  explicit SourceHash(uint64_t word)
+      : hash(static_cast<uint32_t>(word)), length(static_cast<uint32_t>(word >> 32)) {}
+  // In all versions the lowest bit is set until V8 has computed the hash.
+  bool Known() const { return (hash & 1) == 0; }
+  bool Fits(SourceHash other) const {
+    return length == other.length && (hash == other.hash || !Known() || !other.Known());
+  }
+
+  uint32_t hash;
+  uint32_t length;
+};
 
 class V8Instance : public RuntimeInstance {
  public:
@@ -78,8 +94,9 @@ class V8Instance : public RuntimeInstance {
   FrameLine MakeLine(const Function& function, int32_t position);
   const LineTable* FindLines(const jp_symbol& symbol);
   std::optional<uint64_t> SourceNow(const jp_symbol& symbol) const;
+  std::optional<SourceHash> HashOf(uint64_t string) const;
   std::optional<uint16_t> TypeOf(uint64_t tagged) const;
-  bool AppendString(uint64_t tagged, LineTable& lines) const;
+  bool AppendSource(uint64_t tagged, SourceHash hash, LineTable& lines) const;
 
   const RuntimeImage image_;
   const MemoryReader& memory_;
@@ -321,7 +338,18 @@ std::optional<uint64_t> V8Instance::SourceNow(const jp_symbol& symbol) const {
   if (TypeOf(script) != layout_.script_type) return std::nullopt;
   auto id = memory_.ReadValue<uint64_t>(Address{script - 1 + layout_.script_id});
   if (!id || *id >> 32 != symbol.words[JP_V8_SCRIPT_ID]) return std::nullopt;
-  return memory_.ReadValue<uint64_t>(Address{script - 1 + layout_.script_source});
+  auto source = memory_.ReadValue<uint64_t>(Address{script - 1 + layout_.script_source});
+  if (!source || (*source & 3) != 1) return std::nullopt;
+  const std::optional<SourceHash> hash = HashOf(*source);
+  if (!hash || !hash->Fits(SourceHash(symbol.words[JP_V8_SOURCE_HASH]))) return std::nullopt;
+  return source;
+}
+
+std::optional<SourceHash> V8Instance::HashOf(uint64_t string) const {
+  const uint64_t word = string - 1 + (layout_.string_length & ~7U);
+  auto value = memory_.ReadValue<uint64_t>(Address{word});
+  if (!value) return std::nullopt;
+  return SourceHash(*value);
 }
 
 const LineTable* V8Instance::FindLines(const jp_symbol& symbol) {
@@ -339,13 +367,15 @@ const LineTable* V8Instance::FindLines(const jp_symbol& symbol) {
   if (!std::has_single_bit(++script.requests)) return nullptr;
   LineTable lines;
   const std::optional<uint64_t> source = SourceNow(symbol);
-  if (!source || !AppendString(*source, lines) || SourceNow(symbol) != source) return nullptr;
+  const SourceHash hash(symbol.words[JP_V8_SOURCE_HASH]);
+  if (!source || !AppendSource(*source, hash, lines) || SourceNow(symbol) != source) return nullptr;
   if (lines_kept_ + lines.size() > kMaxLines) make_room();
   lines_kept_ += lines.size();
   return &scripts_.insert_or_assign(key, Script{std::move(lines), true}).first->second.lines;
 }
 
-bool V8Instance::AppendString(uint64_t tagged, LineTable& lines) const {
+// False unless the text is `hash`'s, as far as its pieces tell.
+bool V8Instance::AppendSource(uint64_t tagged, SourceHash hash, LineTable& lines) const {
   struct Piece {
     uint64_t string;
     uint32_t start;
@@ -403,6 +433,8 @@ bool V8Instance::AppendString(uint64_t tagged, LineTable& lines) const {
     }
     if (length > budget) return false;
     budget -= length;
+    const std::optional<SourceHash> before = HashOf(piece.string);
+    if (!before || (before->length == hash.length && !before->Fits(hash))) return false;
     const bool one_byte = (*type & layout_.one_byte_bit) != 0;
     std::vector<uint8_t> narrow;
     std::u16string units;
@@ -421,8 +453,11 @@ bool V8Instance::AppendString(uint64_t tagged, LineTable& lines) const {
       }
       lines.Append(units);
     }
+    // What dies is written over from its beginning.
+    const std::optional<SourceHash> after = HashOf(piece.string);
+    if (!after || !after->Fits(*before)) return false;
   }
-  return true;
+  return lines.length() == hash.length;
 }
 
 }  // namespace

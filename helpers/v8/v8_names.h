@@ -33,6 +33,7 @@ class LineTable {
   // 1-based column, in UTF-16 units; 0 when the position lies behind the end.
   uint32_t ColumnOf(uint32_t position) const;
   size_t size() const { return starts_.size(); }
+  uint32_t length() const { return length_; }  // of the text, in UTF-16 units
 
  private:
   std::vector<uint32_t> starts_;

@@ -102,7 +102,9 @@ class V8NamesTest : public testing::Test {
     symbol.words[JP_V8_START] = start;
     symbol.words[JP_V8_SCRIPT_OBJECT] = script;
     symbol.words[JP_V8_SCRIPT_ID] = field(l.script_id) >> 32;
-    symbol.words[JP_V8_SCRIPT_SOURCE] = field(l.script_source);
+    const uint64_t source = field(l.script_source);
+    symbol.words[JP_V8_SOURCE_HASH] =
+        heap_.memory().ReadValue<uint64_t>(Address{source - 1 + l.string_length - 4}).value_or(0);
     symbol.words[JP_V8_LINE_OFFSET] = field(l.script_line_offset) >> 32;
     const jp_chunk chunk = {JP_V8_NAME, JP_ENCODING_LATIN1, 1};
     symbol.text_bytes = sizeof(chunk) + 1;
@@ -213,6 +215,54 @@ TEST_F(V8NamesTest, AnotherScriptInItsPlaceIsNotTakenForIt) {
   const uint64_t script = ScriptOf(heap_.OneByte("a\nb"));
   const std::vector<uint8_t> record = Record(script, 2);
   heap_.Set(script, heap_.layout().script_id, V8Heap::Smi(4444));
+  EXPECT_EQ(LineIn(record), 0u);
+}
+
+// What a collection leaves of a script that died since the sample: it still looks whole, while its
+// source is another's already.
+TEST_F(V8NamesTest, AnotherTextInPlaceOfTheSourceIsNotTakenForIt) {
+  const uint16_t hash = heap_.layout().string_length - 4, length = heap_.layout().string_length;
+  const uint64_t source = heap_.OneByte("a\nb\nc\n");
+  heap_.Set(source, hash, uint32_t{0x1234'5678});
+  const std::vector<uint8_t> record = Record(ScriptOf(source), 2);
+  heap_.Set(source, hash, uint32_t{0x1234'567a});
+  EXPECT_EQ(LineIn(record), 0u);
+  heap_.Set(source, hash, uint32_t{0x1234'5678}).Set(source, length, 5);
+  EXPECT_EQ(LineIn(record), 0u);
+  heap_.Set(source, length, 6);
+  EXPECT_EQ(LineIn(record), 0u);  // the third request: not tried
+  EXPECT_EQ(LineIn(record), 2u);
+}
+
+TEST_F(V8NamesTest, SourceWhoseHashIsNotComputedIsToldByItsLength) {
+  const uint16_t hash = heap_.layout().string_length - 4;
+  const uint64_t source = heap_.OneByte("a\nb\nc\n");
+  heap_.Set(source, hash, uint32_t{3});
+  const std::vector<uint8_t> record = Record(ScriptOf(source), 2);
+  heap_.Set(source, hash, uint32_t{0x1234'5678});
+  EXPECT_EQ(LineIn(record), 2u);
+}
+
+TEST_F(V8NamesTest, FlatTextOfAConsIsCheckedToo) {
+  const uint16_t hash = heap_.layout().string_length - 4;
+  const uint64_t flat = heap_.OneByte("a\nb\nc\n"), other = heap_.OneByte("a\n");
+  heap_.Set(flat, hash, uint32_t{3});
+  const uint64_t cons = heap_.Cons(flat, heap_.OneByte(""));
+  heap_.Set(cons, hash, uint32_t{0x1234'5678});
+  const std::vector<uint8_t> record = Record(ScriptOf(cons), 2);
+  heap_.Set(flat, hash, uint32_t{0x1234'567a});
+  EXPECT_EQ(LineIn(record), 0u);
+  heap_.Set(flat, hash, uint32_t{3}).Set(cons, heap_.layout().cons_first, other);
+  EXPECT_EQ(LineIn(record), 0u);  // pieces that are not as long as the whole
+  heap_.Set(cons, heap_.layout().cons_first, flat);
+  EXPECT_EQ(LineIn(record), 0u);  // the third request: not tried
+  EXPECT_EQ(LineIn(record), 2u);
+}
+
+TEST_F(V8NamesTest, SourceOfWhichTheSampleSawNothingHasNoLine) {
+  const uint64_t script = ScriptOf(heap_.OneByte("a\nb"));
+  std::vector<uint8_t> record = Record(script, 2);
+  std::memset(record.data() + offsetof(jp_symbol, words) + 8 * JP_V8_SOURCE_HASH, 0, 8);
   EXPECT_EQ(LineIn(record), 0u);
 }
 
