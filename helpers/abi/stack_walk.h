@@ -36,7 +36,7 @@ static __always_inline void jp_walk_begin(struct jp_walk *w, __u32 tgid, __u32 t
 	w->pc = w->leaf_registers.pc;
 	w->sp = w->leaf_registers.sp;
 	w->fp = w->leaf_registers.fp;
-	w->kept[0] = w->kept[1] = w->kept[2] = 0;
+	__builtin_memset(w->kept, 0, sizeof(w->kept));
 	w->leaf = 1;
 	w->async = 0;
 	w->block_begin = 0;

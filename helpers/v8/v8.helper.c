@@ -50,6 +50,8 @@
 #define JP_V8_OUTER_FRAME 0  /* where to resume; 0: V8 was not met yet */
 #define JP_V8_FUNCTION_MAP 1 /* map of the last JSFunction: most functions have the same */
 #define JP_V8_AWAITS 2       /* steps from promise to promise, so far */
+#define JP_V8_SCRIPT_SEEN 3  /* the last function's script, tagged */
+#define JP_V8_SCRIPT_WORD 4  /* the word of it that holds its id */
 
 #define JP_V8_STRING_STEPS 24
 #define JP_V8_WHOLE 0xffffffffU
@@ -555,6 +557,25 @@ static __always_inline int jp_v8_has_bytecode(struct jp_walk *w, const struct jp
 	       jp_v8_object_type(w, l, &bytecode) == l->bytecode_array_type;
 }
 
+/* What tells a function from another that had the same address before: the words in scratch[0..6]
+ * of its SharedFunctionInfo, and the script's id. A collection frees a script with all that belongs
+ * to it, and the next script's objects may well come to lie where its were, each at the same place;
+ * but no id is given twice. */
+static __always_inline __u64 jp_v8_content(struct jp_walk *w, const struct jp_v8_layout *l)
+{
+	__u64 script = w->scratch[(l->shared_script >> 3) & JP_V8_WORD_MASK], content;
+
+	content = jp_mix(w->scratch[(l->shared_name_or_scope_info >> 3) & JP_V8_WORD_MASK], script);
+	content = jp_mix(content, w->scratch[((l->shared_script >> 3) + 1) & JP_V8_WORD_MASK]);
+	if (script != w->kept[JP_V8_SCRIPT_SEEN]) {
+		w->kept[JP_V8_SCRIPT_SEEN] = script;
+		if (!jp_v8_is_object(script) ||
+		    jp_read(w, &w->kept[JP_V8_SCRIPT_WORD], 8, script - 1 + l->script_id))
+			w->kept[JP_V8_SCRIPT_WORD] = 0;
+	}
+	return jp_mix(content, w->kept[JP_V8_SCRIPT_WORD]);
+}
+
 /* The frame of the JSFunction in scratch[JP_V8_FUNCTION]; of one that awaits, if w->async. A
  * builtin is not emitted, only noted in scratch[JP_V8_BUILTIN]. */
 JP_SUBPROG(jp_v8_function)
@@ -594,9 +615,7 @@ JP_SUBPROG(jp_v8_function)
 		return JP_MINE;
 	}
 
-	content = jp_mix(w->scratch[(l->shared_name_or_scope_info >> 3) & JP_V8_WORD_MASK],
-			 w->scratch[(l->shared_script >> 3) & JP_V8_WORD_MASK]);
-	content = jp_mix(content, w->scratch[((l->shared_script >> 3) + 1) & JP_V8_WORD_MASK]);
+	content = jp_v8_content(w, l);
 	number = jp_find_symbol(w, shared, content);
 	if (!number) {
 		if (w->resolves++ >= JP_MAX_RESOLVES)

@@ -23,8 +23,8 @@ const bucketOf = (k) => `bucket${k % 16}`;
 const isLost = (frames) => frames.some((frame, i) => /^made_/.test(frame.name) && i > 0 &&
   frames[i - 1].name === bucketOf(Number(frame.name.slice(5))));
 
-// What of a stack contradicts itself; undefined: nothing.
-function contradiction(frames) {
+// What of a stack contradicts itself; undefined: nothing. `linesBefore` lines precede the text of new Function.
+function contradiction(frames, linesBefore) {
   const script = frames.filter((f) => isScript(f) || isUnresolved(f));
   for (let i = 0; i < script.length; i++) {
     const frame = script[i];
@@ -35,7 +35,7 @@ function contradiction(frames) {
     const known = before && !isUnresolved(before);
     if (kind === 'made' || kind === 'caller') {
       const k = Number(number);
-      const first = 1 + (k % 37) + (k % 3 === 1 ? 2 : 0) + (kind === 'made' ? 0 : 5);
+      const first = 1 + (k % 37) + (k % 3 === 1 ? linesBefore : 0) + (kind === 'made' ? 0 : 5);
       const lines = kind === 'made' ? 5 : 7;
       if (frame.file !== (k % 3 === 2 ? `churn-${k}.js` : '')) return `${frame.name} in ${frame.file || 'no file'}`;
       if (frame.start !== 0 && frame.start !== first) return `${frame.name} begins on ${frame.start}, not ${first}`;
@@ -59,7 +59,9 @@ row(Array(9).fill('---'));
 let failed = false;
 for (const version of wanted.nodes) {
   const child = start(nodeBinary(version), ['--expose-gc', path.join(here, 'churn_target.js')]);
-  if (!(await linesUntilReady(child)).ready) throw new Error(`node ${version}: ${child.errors}`);
+  const begin = await linesUntilReady(child);
+  if (!begin.ready) throw new Error(`node ${version}: ${child.errors}`);
+  const linesBefore = Number(begin.lines.at(-1));
   const { samples, verdict } = await sample(child, wanted.seconds, wanted.rate);
   const counts = { all: 0, script: 0, made: 0, wrong: 0, lost: 0, unresolved: 0 };
   const names = new Set();
@@ -72,7 +74,7 @@ for (const version of wanted.nodes) {
     const made = frames.filter((f) => /^(made|caller|closure)_/.test(f.name));
     if (made.length > 0) counts.made += count;
     for (const frame of made) names.add(frame.name);
-    const wrong = contradiction(frames);
+    const wrong = contradiction(frames, linesBefore);
     if (wrong) counts.wrong += count;
     if (isLost(frames)) counts.lost += count;
     const note = wrong || (unresolved && `unresolved: ${frames.map((f) => f.name).slice(-4).join(' > ')}`);

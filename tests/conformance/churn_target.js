@@ -5,6 +5,8 @@
 //                       after K % 37 empty lines; caller_K calls made_K, and is called by bucketB, B = K % 16
 //   closure_I           one of sixteen functions, closures of it by the million; called from invoke_I
 //
+// Before "ready" it prints how many lines this V8 puts before the text of new Function.
+//
 //   usage: node --expose-gc churn_target.js
 'use strict';
 const vm = require('vm');
@@ -28,7 +30,6 @@ function caller_${k}(x) {
 const blank = (k) => '\n'.repeat(k % 37);
 
 const byEval = (k) => (0, eval)(`${blank(k)}${body(k)}caller_${k}`);
-// The text of new Function begins with two lines of V8's.
 const byFunction = (k) => new Function(`${blank(k)}${body(k)}return caller_${k}`)();
 const byScript = (k) => vm.runInThisContext(`${blank(k)}(function () { ${body(k)}return caller_${k} })()`,
   { filename: `churn-${k}.js` });
@@ -64,6 +65,8 @@ for (let i = 0; i < 16; i++) {
     }`)(kept));
 }
 
+const ofFunction = new Function('return new Error().stack')().split('\n')[1];
+console.log(Number(/(\d+):\d+\)$/.exec(ofFunction)[1]) - 1);
 console.log('ready');
 for (let k = 0; ; k++) {
   const f = ways[k % 3](k);
