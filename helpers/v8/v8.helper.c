@@ -237,7 +237,7 @@ static __always_inline int jp_v8_append_string(struct jp_walk *w, __u8 field, __
 	return JP_CALL(jp_v8_string, w);
 }
 
-/* Name and start position from the ScopeInfo in scratch[JP_V8_SCOPE]. Its variable part is: [one
+/* Name and extent from the ScopeInfo in scratch[JP_V8_SCOPE]. Its variable part is: [one
  * slot in module scopes], the context locals' names (or one table of them), their infos, [receiver
  * slot], the function's name with its slot index, [inferred name], [start and end position]. */
 JP_SUBPROG(jp_v8_scope)
@@ -307,7 +307,7 @@ JP_SUBPROG(jp_v8_scope)
 	end = w->scratch[1];
 	if (jp_v8_is_smi(start) && jp_v8_is_smi(end) && jp_v8_smi(start) >= 0 &&
 	    jp_v8_smi(start) <= jp_v8_smi(end))
-		w->symbol.words[JP_V8_START] = start >> 32;
+		w->symbol.words[JP_V8_EXTENT] = end | start >> 32;
 
 	if (name) {
 		answer = jp_v8_append_string(w, JP_V8_NAME, name);
@@ -349,7 +349,7 @@ JP_SUBPROG(jp_v8_resolve)
 	name = w->scratch[(l->shared_name_or_scope_info >> 3) & JP_V8_WORD_MASK];
 	script = w->scratch[(l->shared_script >> 3) & JP_V8_WORD_MASK];
 	jp_begin_symbol(w);
-	w->symbol.words[JP_V8_START] = ~0ULL;
+	w->symbol.words[JP_V8_EXTENT] = ~0ULL;
 
 	if (jp_v8_is_object(name)) {
 		type = jp_v8_object_type(w, l, &name);
@@ -694,7 +694,7 @@ JP_SUBPROG(jp_v8_typed)
 		if (w->resolves++ >= JP_MAX_RESOLVES)
 			return JP_UNREADABLE;
 		jp_begin_symbol(w);
-		w->symbol.words[JP_V8_START] = ~0ULL;
+		w->symbol.words[JP_V8_EXTENT] = ~0ULL;
 		w->symbol.words[JP_V8_WASM_INSTANCE] = instance;
 		number = jp_add_symbol(w, instance, JP_V8_WASM);
 		if (!number)

@@ -108,7 +108,8 @@ enum jp_v8_field {
 
 /* Words of a symbol record. */
 enum jp_v8_word {
-	JP_V8_START = 0,       /* position of the function in its source, in UTF-16 units; ~0: unknown */
+	JP_V8_EXTENT = 0,      /* where the function begins in its source, in UTF-16 units, in the low half, and
+	                        * ends, above; ~0: unknown */
 	JP_V8_SCRIPT_OBJECT = 1, /* tagged address at the time; 0: none */
 	JP_V8_SCRIPT_ID = 2,
 	JP_V8_SOURCE_HASH = 3, /* of the source's text: V8's hash in the low half, its length above; 0: unknown */

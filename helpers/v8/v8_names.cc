@@ -93,6 +93,8 @@ class V8Instance : public RuntimeInstance {
   const Function* FindShared(uint64_t shared);
   FrameLine MakeLine(const Function& function, int32_t position);
   const LineTable* FindLines(const jp_symbol& symbol);
+  bool IsStillThere(const jp_symbol& symbol) const;
+  std::optional<uint64_t> ScriptId(uint64_t script) const;
   std::optional<uint64_t> SourceNow(const jp_symbol& symbol) const;
   std::optional<SourceHash> HashOf(uint64_t string) const;
   std::optional<uint16_t> TypeOf(uint64_t tagged) const;
@@ -118,6 +120,17 @@ class V8Instance : public RuntimeInstance {
   absl::flat_hash_map<std::pair<uint64_t, uint64_t>, Script> scripts_;
   size_t lines_kept_ = 0;  // in scripts_
 };
+
+int32_t StartOf(const jp_symbol& symbol) {
+  return static_cast<int32_t>(symbol.words[JP_V8_EXTENT]);
+}
+
+// Whether a position can be the function's. What the collector freed since the sample may have
+// been another function's by the time that it was read.
+bool IsInside(int32_t position, const jp_symbol& symbol) {
+  return position >= 0 && position >= StartOf(symbol) &&
+         static_cast<uint32_t>(position) <= symbol.words[JP_V8_EXTENT] >> 32;
+}
 
 // Whether a function without a position is the one that JavaScript calls to get into WebAssembly: its
 // name is the number of the function there, its script's name, if it has one, ends in the module's
@@ -158,9 +171,8 @@ absl::StatusOr<V8Instance::Function> V8Instance::ReadRecord(std::span<const uint
   if (result.name.name.empty()) result.name.name = record->Text(JP_V8_INFERRED);
   if (result.name.name.empty()) result.name.name = "(anonymous)";
   result.name.file = record->Text(JP_V8_SCRIPT);
-  const uint64_t start = result.symbol.words[JP_V8_START];
-  if (start <= INT32_MAX) {
-    result.name.start_line = MakeLine(result, static_cast<int32_t>(start)).line;
+  if (result.symbol.words[JP_V8_EXTENT] != ~uint64_t{0}) {
+    result.name.start_line = MakeLine(result, StartOf(result.symbol)).line;
   } else if (IsWasmEntry(result.name)) {
     result.name.name.clear();
   }
@@ -169,7 +181,9 @@ absl::StatusOr<V8Instance::Function> V8Instance::ReadRecord(std::span<const uint
 
 FrameLine V8Instance::MakeLine(const Function& function, int32_t position) {
   FrameLine result{function.name};
-  if (position < 0 || function.symbol.words[JP_V8_SCRIPT_OBJECT] == 0) return result;
+  if (!IsInside(position, function.symbol) || function.symbol.words[JP_V8_SCRIPT_OBJECT] == 0) {
+    return result;
+  }
   const LineTable* lines = FindLines(function.symbol);
   if (lines == nullptr) return result;
   const uint32_t at = static_cast<uint32_t>(position);
@@ -209,13 +223,6 @@ std::vector<ScriptPosition> V8Instance::Positions(const Function& function, cons
   const uint64_t shared = function.symbol.identity;
   if (!has_code_layout_) return {};
   if (frame.detail == JP_V8_BYTECODE) {
-    // The collector may have put another function where this one was.
-    const Function* now = FindShared(shared);
-    if (now == nullptr || now->name.name != function.name.name ||
-        now->symbol.words[JP_V8_START] != function.symbol.words[JP_V8_START] ||
-        now->symbol.words[JP_V8_SCRIPT_ID] != function.symbol.words[JP_V8_SCRIPT_ID]) {
-      return {};
-    }
     auto bytecode = BytecodeOf(shared);
     if (!bytecode) return {};
     auto position = positions_.Interpreted(*bytecode, frame.address << 32);
@@ -245,7 +252,10 @@ std::vector<ScriptPosition> V8Instance::Positions(const Function& function, cons
 
 const V8Instance::Function* V8Instance::FindShared(uint64_t shared) {
   auto it = shared_.find(shared);
-  if (it != shared_.end()) return &it->second;
+  if (it != shared_.end()) {
+    if (IsStillThere(it->second.symbol)) return &it->second;
+    shared_.erase(it);
+  }
   std::optional<std::vector<uint8_t>> record = ReadFunction(image_, layout_, memory_, shared);
   if (!record) return nullptr;
   absl::StatusOr<Function> function = ReadRecord(*record);
@@ -289,7 +299,8 @@ std::vector<FrameLine> V8Instance::Locate(const RawFrame& frame) {
     auto name = wasm_->Find(pc, function->second.symbol.words[JP_V8_WASM_INSTANCE]);
     if (name) lines.push_back({*std::move(name)});
   }
-  const std::vector<ScriptPosition> positions = Positions(function->second, frame);
+  std::vector<ScriptPosition> positions = Positions(function->second, frame);
+  if (!positions.empty() && !IsStillThere(function->second.symbol)) positions.clear();
   for (const ScriptPosition& p : positions) {
     if (&p == &positions.back()) {
       lines.push_back(MakeLine(function->second, p.position));
@@ -330,14 +341,28 @@ std::optional<uint16_t> V8Instance::TypeOf(uint64_t tagged) const {
   return memory_.ReadValue<uint16_t>(Address{*map - 1 + layout_.map_instance_type});
 }
 
+// Whether the function's address is not another's by now: its script's id is given once.
+bool V8Instance::IsStillThere(const jp_symbol& symbol) const {
+  const uint64_t shared = symbol.identity;
+  if (TypeOf(shared) != layout_.shared_type) return false;
+  if (symbol.words[JP_V8_SCRIPT_OBJECT] == 0) return true;
+  auto script = memory_.ReadValue<uint64_t>(Address{shared - 1 + layout_.shared_script});
+  return script && ScriptId(*script) == symbol.words[JP_V8_SCRIPT_ID];
+}
+
+std::optional<uint64_t> V8Instance::ScriptId(uint64_t script) const {
+  if (TypeOf(script) != layout_.script_type) return std::nullopt;
+  auto id = memory_.ReadValue<uint64_t>(Address{script - 1 + layout_.script_id});
+  if (!id) return std::nullopt;
+  return *id >> 32;
+}
+
 // The source of the script as it is now. A script lives where it was made, in the old generation,
 // but its source, when young, moves with the first collections after it was loaded: just when a
 // busy program is first looked at.
 std::optional<uint64_t> V8Instance::SourceNow(const jp_symbol& symbol) const {
   const uint64_t script = symbol.words[JP_V8_SCRIPT_OBJECT];
-  if (TypeOf(script) != layout_.script_type) return std::nullopt;
-  auto id = memory_.ReadValue<uint64_t>(Address{script - 1 + layout_.script_id});
-  if (!id || *id >> 32 != symbol.words[JP_V8_SCRIPT_ID]) return std::nullopt;
+  if (ScriptId(script) != symbol.words[JP_V8_SCRIPT_ID]) return std::nullopt;
   auto source = memory_.ReadValue<uint64_t>(Address{script - 1 + layout_.script_source});
   if (!source || (*source & 3) != 1) return std::nullopt;
   const std::optional<SourceHash> hash = HashOf(*source);

@@ -6,6 +6,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/helpers/v8_code_heap.h"
 #include "tests/helpers/v8_heap.h"
 
 namespace jprof::v8 {
@@ -99,7 +100,7 @@ class V8NamesTest : public testing::Test {
     };
     jp_symbol symbol = {};
     symbol.number = ++number_;
-    symbol.words[JP_V8_START] = start;
+    symbol.words[JP_V8_EXTENT] = start == ~uint64_t{0} ? start : start | uint64_t{9000} << 32;
     symbol.words[JP_V8_SCRIPT_OBJECT] = script;
     symbol.words[JP_V8_SCRIPT_ID] = field(l.script_id) >> 32;
     const uint64_t source = field(l.script_source);
@@ -292,6 +293,73 @@ TEST_F(V8NamesTest, DamagedRecordIsDataLoss) {
   std::vector<uint8_t> record = Record(ScriptOf(heap_.OneByte("a")), 0);
   record.pop_back();
   EXPECT_EQ(instance_->Describe(record).status().code(), absl::StatusCode::kDataLoss);
+}
+
+// --- Where an interpreted frame executes ---------------------------------------------------------
+
+// A function of two lines, its extent 4 to 20, that executes position 9 of "a\nb\nfunction...".
+class V8LocateTest : public V8NamesTest {
+ protected:
+  V8LocateTest() {
+    const jp_v8_layout& l = heap_.layout();
+    code_.map_instance_type = l.map_instance_type;
+    code_.bytecode_array_type = static_cast<uint16_t>(l.script_type + 41);
+    code_.byte_array_types[0] = static_cast<uint16_t>(l.script_type + 42);
+    for (uint16_t type : {code_.bytecode_array_type, code_.byte_array_types[0]}) {
+      heap_.Set(heap_.Map(type), 0, heap_.Map(code_.map_type));
+    }
+    RuntimeImage image = heap_.Image();
+    const auto bytes = std::as_bytes(std::span(&code_, 1));
+    image.user_layout.assign(bytes.begin(), bytes.end());
+    instance_ = MakeV8Instance(image, heap_.memory());
+
+    TableWriter table(/*unsigned_offsets=*/false);
+    table.Add(0, RawPosition(9));
+    const uint64_t positions =
+        heap_.Object(code_.byte_array_types[0], 16 + table.bytes().size());
+    heap_.Set(positions, 8, V8Heap::Smi(static_cast<int32_t>(table.bytes().size())));
+    heap_.memory().Put(Address{positions - 1 + 16}, table.bytes());
+    const uint64_t bytecode = heap_.Object(code_.bytecode_array_type, code_.bytecode_first + 4u);
+    heap_.Set(bytecode, 8, V8Heap::Smi(4)).Set(bytecode, code_.bytecode_positions, positions);
+    script_ = ScriptOf(heap_.OneByte("a\nb\nfunction f() {}\n"));
+    shared_ = heap_.Shared(heap_.OneByte("f"), script_);
+    heap_.Set(shared_, l.shared_data, bytecode);
+  }
+
+  // Its line, 0 for none.
+  uint32_t LineWithExtent(uint64_t start, uint64_t end) {
+    std::vector<uint8_t> record = Record(script_, start);
+    jp_symbol symbol;
+    std::memcpy(&symbol, record.data(), sizeof(symbol));
+    symbol.identity = shared_;
+    symbol.words[JP_V8_EXTENT] = start | end << 32;
+    std::memcpy(record.data(), &symbol, sizeof(symbol));
+    EXPECT_TRUE(instance_->Describe(record).ok());
+    RawFrame frame;
+    frame.kind = RawFrame::Kind::kRuntime;
+    frame.symbol = symbol.number;
+    frame.detail = JP_V8_BYTECODE;
+    frame.address = code_.bytecode_first - 1u;
+    const std::vector<FrameLine> lines = instance_->Locate(frame);
+    return lines.empty() ? 0 : lines.back().line;
+  }
+
+  CodeLayout code_ = TestLayout(/*stream=*/false);
+  uint64_t script_ = 0;
+  uint64_t shared_ = 0;
+};
+
+TEST_F(V8LocateTest, PositionIsALine) { EXPECT_EQ(LineWithExtent(4, 20), 3u); }
+
+TEST_F(V8LocateTest, PositionOutsideTheFunctionIsAnothers) {
+  EXPECT_EQ(LineWithExtent(9, 9), 3u);
+  EXPECT_EQ(LineWithExtent(10, 20), 0u);
+  EXPECT_EQ(LineWithExtent(4, 8), 0u);
+}
+
+TEST_F(V8LocateTest, FunctionOfAnotherScriptAtTheAddressHasNoLine) {
+  heap_.Set(shared_, heap_.layout().shared_script, ScriptOf(heap_.OneByte("another")));
+  EXPECT_EQ(LineWithExtent(4, 20), 0u);
 }
 
 }  // namespace
