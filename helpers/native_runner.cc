@@ -1,5 +1,6 @@
 #include "helpers/native_runner.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "helpers/abi/records.h"
@@ -47,6 +48,7 @@ struct NativeRunner::Callbacks {
     auto it = words.find(tid);
     return it == words.end() ? 0 : it->second;
   }
+  static void CountNoRule(void* context) { ++Of(context).result.no_rule; }
   static void Count(void* context, int answer) {
     ++(answer == JP_UNREADABLE ? Of(context).result.unreadable : Of(context).result.corrupt);
   }
@@ -62,14 +64,30 @@ NativeRunner::Result NativeRunner::Walk(const jp_process& process, Pid pid,
                                         const Registers& registers) {
   Result result;
   Callbacks callbacks{*this, pid, result};
-  jp_host host = {&callbacks,           Callbacks::Read, Callbacks::Layout, Callbacks::FindSymbol,
-                  Callbacks::AddSymbol, Callbacks::Count, Callbacks::Remember,
-                  Callbacks::Recall};
+  // __u64 is another type of the same size.
+  const auto* pool_words = reinterpret_cast<const __u64*>(pool_.data());
+  const jp_host host = {.context = &callbacks,
+                        .read = Callbacks::Read,
+                        .layout = Callbacks::Layout,
+                        .find_symbol = Callbacks::FindSymbol,
+                        .add_symbol = Callbacks::AddSymbol,
+                        .count = Callbacks::Count,
+                        .remember = Callbacks::Remember,
+                        .recall = Callbacks::Recall,
+                        .count_no_rule = Callbacks::CountNoRule,
+                        .pool = pool_words,
+                        .pool_words = static_cast<__u32>(pool_.size()),
+                        .mapping_count = static_cast<__u32>(mappings_.size()),
+                        .mappings = mappings_.data()};
   std::vector<jp_frame> frames(JP_MAX_FRAMES);
   __u32 depth = 0;
-  const jp_registers start = {
-      .pc = registers.pc, .sp = registers.sp, .fp = registers.fp, .rdi = registers.rdi,
-      .r13 = registers.r13};
+  jp_registers start = {};
+  std::copy(registers.others.begin(), registers.others.end(), start.numbered);
+  start.pc = registers.pc;
+  start.sp = registers.sp;
+  start.fp = registers.fp;
+  start.rdi = registers.rdi;
+  start.r13 = registers.r13;
   __u32 end = set_.native_walk(&host, &process, static_cast<__u32>(pid),
                                static_cast<__u32>(registers.tid), &start, registers.stack_base,
                                frames.data(), &depth);

@@ -149,6 +149,10 @@ struct ElfFile::State {
   std::string name;
   uint64_t file_size = 0;
   std::string build_id;
+  bool is_x86_64 = false;
+  uint64_t section_table = 0;  // offset
+  uint64_t section_count = 0;
+  uint64_t section_names = 0;  // number of the section that holds them
   std::vector<Segment> segments;  // as in the file
   std::vector<Range> executable;  // sorted by begin
   SymbolTable symtab;
@@ -220,6 +224,7 @@ absl::StatusOr<ElfFile> ElfFile::Open(UniqueFd fd, absl::string_view name) {
     if (header.e_shnum == 0) section_count = first.sh_size;
     if (header.e_phnum == PN_XNUM) segment_count = first.sh_info;
   }
+  state->is_x86_64 = header.e_machine == EM_X86_64;
   JPROF_RETURN_IF_ERROR(state->ReadSegments(header, segment_count));
   JPROF_RETURN_IF_ERROR(state->ReadSections(header, section_count));
   return ElfFile(std::move(state));
@@ -273,6 +278,9 @@ absl::Status ElfFile::State::ReadSections(const Elf64_Ehdr& header, uint64_t cou
   if (!PreadAll(fd.get(), header.e_shoff, sections.data(), count * sizeof(Elf64_Shdr))) {
     return ReadFailed("the section table");
   }
+  section_table = header.e_shoff;
+  section_count = count;
+  section_names = header.e_shstrndx == SHN_XINDEX ? sections[0].sh_link : header.e_shstrndx;
 
   std::vector<Range> code;
   std::string segment_build_id = std::exchange(build_id, "");
@@ -323,6 +331,40 @@ void ElfFile::State::ReadBuildId(uint64_t offset, uint64_t size, uint64_t align)
 }
 
 const std::string& ElfFile::build_id() const { return state_->build_id; }
+
+bool ElfFile::is_x86_64() const { return state_->is_x86_64; }
+
+std::optional<ElfFile::Section> ElfFile::ReadSection(absl::string_view name,
+                                                     uint64_t max_bytes) const {
+  const State& s = *state_;
+  if (s.section_names >= s.section_count) return std::nullopt;
+  std::vector<Elf64_Shdr> sections(s.section_count);
+  if (!PreadAll(s.fd.get(), s.section_table, sections.data(),
+                sections.size() * sizeof(Elf64_Shdr))) {
+    return std::nullopt;
+  }
+  const Elf64_Shdr& names = sections[s.section_names];
+  if (names.sh_type != SHT_STRTAB || !InFile(names.sh_offset, names.sh_size, s.file_size)) {
+    return std::nullopt;
+  }
+  std::string found(name.size() + 1, '\0');
+  for (const Elf64_Shdr& section : sections) {
+    if (section.sh_type == SHT_NOBITS || (section.sh_flags & SHF_COMPRESSED) ||
+        section.sh_size == 0 || section.sh_size > max_bytes ||
+        !InFile(section.sh_offset, section.sh_size, s.file_size) ||
+        !InFile(section.sh_name, found.size(), names.sh_size) ||
+        !PreadAll(s.fd.get(), names.sh_offset + section.sh_name, found.data(), found.size()) ||
+        found.back() != '\0' || absl::string_view(found).substr(0, name.size()) != name) {
+      continue;
+    }
+    Section result{{section.sh_addr}, std::vector<uint8_t>(section.sh_size)};
+    if (!PreadAll(s.fd.get(), section.sh_offset, result.bytes.data(), result.bytes.size())) {
+      return std::nullopt;
+    }
+    return result;
+  }
+  return std::nullopt;
+}
 
 std::optional<ElfAddress> ElfFile::ToElfAddress(FileOffset offset) const {
   const uint64_t page = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));

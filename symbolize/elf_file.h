@@ -35,6 +35,8 @@ class ElfFile {
   // Lower-case hex of the GNU build ID (1 to 64 bytes), "" when there is none.
   const std::string& build_id() const;
 
+  bool is_x86_64() const;
+
   // Between file offsets and the addresses of the symbol table, by the loadable segments. Where
   // two segments share a page of the file, the executable one is meant; the part of its first page
   // that lies before it belongs to it, so the offset of an executable mapping always converts.
@@ -93,6 +95,14 @@ class ElfFile {
   // For each address in a procedure linkage stub the name of the function that the stub jumps to,
   // "" for all other addresses. x86-64 only.
   std::vector<std::string> PltTargets(std::span<const ElfAddress> addresses) const;
+
+  // The content of a section, by its name. nullopt: there is none, it is compressed, has no content,
+  // leaves the file, or is larger than `max_bytes`.
+  struct Section {
+    ElfAddress address;
+    std::vector<uint8_t> bytes;
+  };
+  std::optional<Section> ReadSection(absl::string_view name, uint64_t max_bytes) const;
 
   // Copies `out.size()` bytes of initial content at `address`; the zero-filled tail of a segment
   // (.bss) reads as zeros. False: outside the segments, or the file is too short.

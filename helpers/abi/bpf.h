@@ -89,6 +89,38 @@ struct {
 	__type(value, struct jp_counters);
 } jp_counter_values SEC(".maps");
 
+/* Call-frame tables: see unwind_table.h. The chunks of the pool are made as they are needed. */
+struct jp_chunk_map {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, JP_CHUNK_WORDS);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, __u64);
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, JP_MAX_CHUNKS);
+	__type(key, __u32);
+	__array(values, struct jp_chunk_map);
+} jp_chunks SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1 << 14); /* the loader may set another number */
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct jp_mapping);
+} jp_mappings SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 32768);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32); /* process */
+	__type(value, struct jp_mapping_slice);
+} jp_mapping_slices SEC(".maps");
+
 __u32 jp_next_number = 1; /* of stacks and symbols alike; 0 means none */
 
 static __always_inline struct jp_walk *jp_scratch(void)
@@ -164,6 +196,28 @@ static __always_inline void jp_count(struct jp_walk *w, int answer)
 		c->helper_unreadable++;
 	else
 		c->helper_corrupt++;
+}
+
+static __always_inline void jp_count_no_rule(struct jp_walk *w)
+{
+	struct jp_counters *c = jp_counters();
+
+	if (c)
+		c->no_rule++;
+}
+
+static __always_inline const struct jp_mapping *jp_mapping_at(struct jp_walk *w, __u32 index)
+{
+	return bpf_map_lookup_elem(&jp_mappings, &index);
+}
+
+static __always_inline const __u64 *jp_pool_word(struct jp_walk *w, __u32 index)
+{
+	__u32 number = index >> JP_CHUNK_SHIFT;
+	void *chunk = bpf_map_lookup_elem(&jp_chunks, &number);
+
+	index &= JP_CHUNK_WORDS - 1;
+	return chunk ? bpf_map_lookup_elem(chunk, &index) : 0;
 }
 
 static __always_inline void jp_remember(struct jp_walk *w, __u64 word)

@@ -67,6 +67,8 @@ struct jp_walk {
 	void *host; /* native back end only */
 	__u64 block_begin; /* address of block, 0: none read */
 	__u64 block[JP_BLOCK_BYTES / 8 + JP_WINDOW_WORDS];
+	struct jp_mapping_slice mappings; /* of the process; count 0: none is known */
+	struct jp_mapping mapping;        /* of the last frame that had one */
 
 	/* For the helper at work: it may keep what it likes between its subprograms. */
 	__u64 scratch[JP_SCRATCH_WORDS];
@@ -93,6 +95,9 @@ struct jp_walk {
  * jp_add_symbol:  hands over w->symbol with w->text, caches its number once it was accepted, and
  *                 returns the number; 0 when it was not accepted.
  * jp_count:       counts an answer that resolved nothing.
+ * jp_count_no_rule: counts a frame that its call-frame information leads no further from.
+ * jp_mapping_at:  an element of the array of all processes' mappings, or null.
+ * jp_pool_word:   a word of the pool of call-frame tables, or null.
  * jp_remember:    keeps one word for the thread, jp_recall gives it back, or 0.
  */
 static __always_inline int jp_read(struct jp_walk *w, void *to, __u32 size, __u64 address);
@@ -100,6 +105,9 @@ static __always_inline const void *jp_layout(struct jp_walk *w);
 static __always_inline __u32 jp_find_symbol(struct jp_walk *w, __u64 identity, __u64 content);
 static __always_inline __u32 jp_add_symbol(struct jp_walk *w, __u64 identity, __u64 content);
 static __always_inline void jp_count(struct jp_walk *w, int answer);
+static __always_inline void jp_count_no_rule(struct jp_walk *w);
+static __always_inline const struct jp_mapping *jp_mapping_at(struct jp_walk *w, __u32 index);
+static __always_inline const __u64 *jp_pool_word(struct jp_walk *w, __u32 index);
 static __always_inline void jp_remember(struct jp_walk *w, __u64 word);
 static __always_inline __u64 jp_recall(struct jp_walk *w);
 

@@ -49,6 +49,21 @@ static __always_inline void jp_count(struct jp_walk *w, int answer)
 	jp_host(w)->count(jp_host(w)->context, answer);
 }
 
+static __always_inline void jp_count_no_rule(struct jp_walk *w)
+{
+	jp_host(w)->count_no_rule(jp_host(w)->context);
+}
+
+static __always_inline const struct jp_mapping *jp_mapping_at(struct jp_walk *w, __u32 index)
+{
+	return index < jp_host(w)->mapping_count ? &jp_host(w)->mappings[index] : 0;
+}
+
+static __always_inline const __u64 *jp_pool_word(struct jp_walk *w, __u32 index)
+{
+	return index < jp_host(w)->pool_words ? &jp_host(w)->pool[index] : 0;
+}
+
 static __always_inline void jp_remember(struct jp_walk *w, __u64 word)
 {
 	jp_host(w)->remember(jp_host(w)->context, w->tid, word);

@@ -18,6 +18,12 @@ struct jp_host {
 	void (*count)(void *context, int answer);
 	void (*remember)(void *context, __u32 tid, __u64 word);
 	__u64 (*recall)(void *context, __u32 tid); /* 0: nothing */
+	void (*count_no_rule)(void *context);
+	/* Call-frame tables (unwind_table.h), and the process's mappings of files that have one. */
+	const __u64 *pool;
+	__u32 pool_words;
+	__u32 mapping_count;
+	const struct jp_mapping *mappings;
 };
 
 /* The type of each set's walk (RuntimeSet::native_walk). Walks one stack. `base` is the stack's, 0

@@ -10,6 +10,8 @@
 
 #include <linux/types.h>
 
+#include "helpers/abi/unwind_table.h"
+
 /* Frames that one stack record holds; deeper stacks are cut and marked (JP_END_DEPTH). */
 #define JP_MAX_FRAMES 512
 #define JP_MAX_KERNEL_FRAMES 127
@@ -51,6 +53,7 @@ enum jp_walk_end {
 	JP_END_NOT_USER = 5,
 	JP_END_DEPTH = 6,
 	JP_END_NEAR_BASE = 7,
+	JP_END_NO_RULE = 8,
 };
 
 /* Values of RawFrame::Kind. */
@@ -125,10 +128,13 @@ struct jp_symbol {
 /* What a walk starts from. */
 struct jp_registers {
 	__u64 pc;
-	__u64 sp;
-	__u64 fp;
-	__u64 rdi;
-	__u64 r13;
+	union {
+		__u64 numbered[JP_REGISTERS]; /* by DWARF's numbers */
+		struct {
+			__u64 rax, rdx, rcx, rbx, rsi, rdi, fp, sp;
+			__u64 r8, r9, r10, r11, r12, r13, r14, r15;
+		};
+	};
 };
 
 /* What a helper answers about a frame; jp_frame.detail of an unresolved one. */
@@ -183,4 +189,5 @@ struct jp_counters {
 	__u64 symbols_lost;     /* no room in the ring: the function stays nameless in this sample */
 	__u64 helper_unreadable;
 	__u64 helper_corrupt;
+	__u64 no_rule; /* frames whose call-frame information says what the walk cannot follow */
 };

@@ -1,18 +1,24 @@
 /* The walk: from registers to frames, the same source in the kernel and natively.
  *
- * One step looks at the seven words around the frame pointer. They are read a block at a time: a
+ * Where the code's file has a call-frame table that knows it, the step to the caller is the table's
+ * (table_step.h). Everywhere else it is a frame-pointer step: in code that has frame pointers by its
+ * table, in a runtime's code, in code without a table.
+ *
+ * A frame-pointer step looks at the seven words around the frame pointer. They are read a block at a time: a
  * call to read user memory costs more than the bytes, and frames are small and close together. They
  * hold the caller's frame pointer and the return address, and with them the slots in which runtimes
  * keep a frame's function, so asking a helper costs no further read. Code in one of the process's
  * ranges is described by its runtime's helper, all other code is a native frame: just its address.
  *
- * The walk ends at a saved frame pointer of 0 (the root: the ABI has the first function of a thread
- * start with it), or at the first link that cannot be one: unreadable, not above the last (the
- * stack grows down, so callers lie higher), unaligned, or outside user space.
+ * The walk ends where a table says so, or at a saved frame pointer of 0 where one is needed (the
+ * root: the ABI has the first function of a thread start with it), or at the first link that cannot
+ * be one: unreadable, not above the last (the stack grows down, so callers lie higher), unaligned,
+ * or outside user space.
  */
 #pragma once
 
 #include "helpers/abi/helper.h"
+#include "helpers/abi/table_step.h"
 
 /* Frames per subprogram: large enough to amortise the call, small enough to verify quickly. */
 #define JP_WALK_CHUNK 16
@@ -24,7 +30,7 @@
 #define JP_NEAR_STACK_START 512
 #define JP_NEAR_THREAD_BLOCK 4096
 
-/* The caller has set w->leaf_registers. */
+/* The caller has set w->leaf_registers and w->mappings. */
 static __always_inline void jp_walk_begin(struct jp_walk *w, __u32 tgid, __u32 tid, __u64 base,
 					  __u32 near_base)
 {
@@ -40,6 +46,7 @@ static __always_inline void jp_walk_begin(struct jp_walk *w, __u32 tgid, __u32 t
 	w->leaf = 1;
 	w->async = 0;
 	w->block_begin = 0;
+	w->mapping.begin = w->mapping.end = 0;
 	w->depth = 0;
 	w->hash = tgid;
 	w->end = JP_END_DEPTH;
@@ -70,8 +77,8 @@ static __always_inline int jp_resume_in_runtime(struct jp_walk *w);
 
 static __always_inline int jp_done(struct jp_walk *w, __u32 end)
 {
-	if (end != JP_END_ROOT && end != JP_END_DEPTH && w->base &&
-	    w->base - w->fp < w->near_base)
+	if (end != JP_END_ROOT && end != JP_END_DEPTH && !w->leaf && w->base &&
+	    w->base - w->sp < w->near_base)
 		end = JP_END_NEAR_BASE;
 	w->end = end;
 	return 1;
@@ -103,12 +110,28 @@ static __always_inline int jp_read_window(struct jp_walk *w, __u64 fp)
 /* One frame. Not 0: the walk is done. */
 static __always_inline int jp_walk_frame(struct jp_walk *w)
 {
-	__u64 fp = w->fp, next_fp, next_pc;
-	int answer = JP_NOT_MINE;
-	int readable = fp >= JP_LOWEST_ADDRESS && fp < JP_USER_LIMIT &&
-		       !jp_read_window(w, fp);
+	__u64 fp = w->fp, next_pc;
+	int answer = JP_NOT_MINE, user = fp >= JP_LOWEST_ADDRESS && fp < JP_USER_LIMIT;
+	int readable = 0;
+	int in_range = w->process.range_count && jp_find_range(w);
 
-	if (readable && w->process.range_count && jp_find_range(w))
+	if (w->depth >= JP_MAX_FRAMES)
+		return jp_done(w, JP_END_DEPTH);
+	if (!in_range && w->mappings.count) {
+		int step = JP_CALL(jp_table_step, w);
+
+		if (step != JP_STEP_UNKNOWN)
+			return step == JP_STEP_DONE;
+	}
+	/* A caller's frame lies above its callee's. */
+	if (!w->leaf && (fp & 7 || fp < w->sp)) {
+		jp_emit(w, JP_FRAME_NATIVE, w->pc, 0, 0);
+		return jp_done(w, fp == 0  ? JP_END_ROOT :
+				  fp & 7 ? JP_END_UNALIGNED :
+					   JP_END_NOT_ASCENDING);
+	}
+	readable = user && !jp_read_window(w, fp);
+	if (readable && in_range)
 		answer = jp_ask_runtime(w);
 	if (answer == JP_STEPPED) {
 		w->leaf = 0;
@@ -121,27 +144,15 @@ static __always_inline int jp_walk_frame(struct jp_walk *w)
 		jp_emit(w, JP_FRAME_UNRESOLVED, w->pc, 0, answer);
 	}
 	if (!readable)
-		return jp_done(w, fp >= JP_LOWEST_ADDRESS && fp < JP_USER_LIMIT ? JP_END_UNREADABLE :
-										   JP_END_NOT_USER);
+		return jp_done(w, user ? JP_END_UNREADABLE : JP_END_NOT_USER);
 
-	next_fp = w->window[JP_SLOT(0)];
 	next_pc = w->window[JP_SLOT(8)];
 	if (next_pc < JP_LOWEST_ADDRESS || next_pc >= JP_USER_LIMIT)
-		return jp_done(w, next_fp == 0 && !w->leaf ? JP_END_ROOT : JP_END_NOT_USER);
+		return jp_done(w, w->window[JP_SLOT(0)] == 0 && !w->leaf ? JP_END_ROOT : JP_END_NOT_USER);
 	w->leaf = 0;
 	w->pc = next_pc;
-	if (w->depth >= JP_MAX_FRAMES)
-		return jp_done(w, JP_END_DEPTH);
-	if (next_fp == 0) {
-		jp_emit(w, JP_FRAME_NATIVE, next_pc, 0, 0);
-		return jp_done(w, JP_END_ROOT);
-	}
-	if (next_fp & 7 || next_fp <= fp) {
-		jp_emit(w, JP_FRAME_NATIVE, next_pc, 0, 0);
-		return jp_done(w, next_fp & 7 ? JP_END_UNALIGNED : JP_END_NOT_ASCENDING);
-	}
 	w->sp = fp + 16;
-	w->fp = next_fp;
+	w->fp = w->window[JP_SLOT(0)];
 	return 0;
 }
 
@@ -166,6 +177,7 @@ JP_SUBPROG(jp_resume)
 	if (jp_resume_in_runtime(w))
 		return 1;
 	w->leaf = 0;
+	w->sp = w->fp; /* a lower bound */
 	jp_emit(w, JP_FRAME_UNRESOLVED, 0, 0, JP_SKIPPED);
 	w->end = JP_END_DEPTH;
 	return 0;

@@ -4,6 +4,7 @@
 #include <bpf/libbpf.h>
 #include <linux/perf_event.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -138,10 +139,12 @@ absl::StatusOr<std::unique_ptr<BpfSampler>> BpfSampler::Load(absl::string_view o
   }
   bpf_map* config_map = bpf_object__find_map_by_name(o, ".rodata.jp_config");
   bpf_map* ring_map = bpf_object__find_map_by_name(o, "jp_ring");
+  bpf_map* mappings_map = bpf_object__find_map_by_name(o, "jp_mappings");
   bpf_program* program = bpf_object__find_program_by_name(o, "jp_on_sample");
   sampler->symbols_ = bpf_object__find_map_by_name(o, "jp_symbols");
   sampler->stacks_ = bpf_object__find_map_by_name(o, "jp_stacks");
-  if (config_map == nullptr || ring_map == nullptr || program == nullptr ||
+  if (config_map == nullptr || ring_map == nullptr || mappings_map == nullptr ||
+      program == nullptr || bpf_map__set_max_entries(mappings_map, options.mappings) != 0 ||
       sampler->symbols_ == nullptr || sampler->stacks_ == nullptr ||
       bpf_map__set_initial_value(config_map, &config, sizeof(config)) != 0 ||
       bpf_map__set_max_entries(ring_map, options.ring_bytes) != 0) {
@@ -163,6 +166,10 @@ absl::StatusOr<std::unique_ptr<BpfSampler>> BpfSampler::Load(absl::string_view o
   sampler->program_fd_ = bpf_program__fd(program);
   sampler->processes_fd_ = bpf_object__find_map_fd_by_name(o, "jp_processes");
   sampler->layouts_fd_ = bpf_object__find_map_fd_by_name(o, "jp_layouts");
+  sampler->chunks_fd_ = bpf_object__find_map_fd_by_name(o, "jp_chunks");
+  sampler->slices_fd_ = bpf_object__find_map_fd_by_name(o, "jp_mapping_slices");
+  sampler->mappings_ =
+      MapMemory(bpf_map__fd(mappings_map), size_t{options.mappings} * sizeof(jp_mapping));
   sampler->counters_fd_ = bpf_object__find_map_fd_by_name(o, "jp_counter_values");
 
   sampler->sink_ = std::make_unique<absl::FunctionRef<void(Event)>*>(nullptr);
@@ -212,6 +219,7 @@ absl::StatusOr<jp_counters> BpfSampler::ReadCounters() const {
     sum.symbols_lost += c.symbols_lost;
     sum.helper_unreadable += c.helper_unreadable;
     sum.helper_corrupt += c.helper_corrupt;
+    sum.no_rule += c.no_rule;
   }
   return sum;
 }
@@ -231,6 +239,78 @@ bool BpfSampler::SetProcess(Pid pid, const jp_process& process) {
 
 void BpfSampler::ForgetSymbols() { Clear(symbols_); }
 void BpfSampler::ForgetStacks() { Clear(stacks_); }
+
+BpfSampler::MapMemory::MapMemory(int map_fd, size_t bytes) {
+  void* data = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, map_fd, 0);
+  if (data == MAP_FAILED) return;
+  data_ = static_cast<std::byte*>(data);
+  size_ = bytes;
+}
+
+BpfSampler::MapMemory::MapMemory(MapMemory&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)), size_(other.size_) {}
+
+BpfSampler::MapMemory& BpfSampler::MapMemory::operator=(MapMemory&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(size_, other.size_);
+  return *this;
+}
+
+BpfSampler::MapMemory::~MapMemory() {
+  if (data_ != nullptr) ::munmap(data_, size_);
+}
+
+BpfSampler::MapMemory* BpfSampler::Chunk(uint32_t number) {
+  if (number >= JP_MAX_CHUNKS) return nullptr;
+  if (number >= chunks_.size()) chunks_.resize(number + 1);
+  MapMemory& chunk = chunks_[number];
+  if (chunk.data() == nullptr) {
+    bpf_map_create_opts options = {};
+    options.sz = sizeof(options);
+    options.map_flags = BPF_F_MMAPABLE;
+    UniqueFd map(bpf_map_create(BPF_MAP_TYPE_ARRAY, "jp_chunk", sizeof(uint32_t), sizeof(uint64_t),
+                                JP_CHUNK_WORDS, &options));
+    if (!map.valid()) return nullptr;
+    MapMemory memory(map.get(), JP_CHUNK_WORDS * sizeof(uint64_t));
+    const int fd = map.get();
+    if (memory.data() == nullptr ||
+        bpf_map_update_elem(chunks_fd_, &number, &fd, BPF_ANY) != 0) {
+      return nullptr;
+    }
+    chunk = std::move(memory);
+  }
+  return &chunk;
+}
+
+bool BpfSampler::WriteWords(uint32_t first, std::span<const uint64_t> words) {
+  while (!words.empty()) {
+    MapMemory* chunk = Chunk(first >> JP_CHUNK_SHIFT);
+    if (chunk == nullptr) return false;
+    const uint32_t at = first & (JP_CHUNK_WORDS - 1);
+    const size_t count = std::min<size_t>(words.size(), JP_CHUNK_WORDS - at);
+    std::memcpy(chunk->data() + at * sizeof(uint64_t), words.data(), count * sizeof(uint64_t));
+    words = words.subspan(count);
+    first += static_cast<uint32_t>(count);
+  }
+  return true;
+}
+
+bool BpfSampler::WriteMappings(uint32_t first, std::span<const jp_mapping> mappings) {
+  const size_t at = size_t{first} * sizeof(jp_mapping);
+  if (at > mappings_.size() || mappings.size_bytes() > mappings_.size() - at) return false;
+  std::memcpy(mappings_.data() + at, mappings.data(), mappings.size_bytes());
+  return true;
+}
+
+bool BpfSampler::SetMappings(Pid pid, jp_mapping_slice slice) {
+  uint32_t key = static_cast<uint32_t>(pid);
+  return bpf_map_update_elem(slices_fd_, &key, &slice, BPF_ANY) == 0;
+}
+
+void BpfSampler::RemoveMappings(Pid pid) {
+  uint32_t key = static_cast<uint32_t>(pid);
+  bpf_map_delete_elem(slices_fd_, &key);
+}
 
 void BpfSampler::RemoveProcess(Pid pid) {
   uint32_t key = static_cast<uint32_t>(pid);

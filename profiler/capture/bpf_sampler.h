@@ -1,5 +1,5 @@
 // The user half of the BPF sampler: loads sampler.bpf.c's object, attaches it to sampling events,
-// drains its ring into events, and keeps its maps of processes and layouts.
+// drains its ring into events, and keeps its maps of processes, layouts and call-frame tables.
 //
 // Everything in the kernel hangs on file descriptors that this object owns: when jprof dies, the
 // programs, maps and events go with it.
@@ -18,6 +18,7 @@
 #include "helpers/layout_sink.h"
 #include "profiler/core/event.h"
 #include "profiler/core/unique_fd.h"
+#include "profiler/unwind/unwind_tables.h"
 
 struct bpf_map;
 struct bpf_object;
@@ -25,12 +26,13 @@ struct ring_buffer;
 
 namespace jprof {
 
-class BpfSampler : public LayoutSink {
+class BpfSampler : public LayoutSink, public UnwindSink {
  public:
   struct Options {
     Pid only_pid = 0;               // 0: every process
     Tid only_tid = 0;               // 0: every thread
     uint32_t ring_bytes = 4 << 20;  // a power of two, at least a page
+    uint32_t mappings = 1 << 14;    // that UnwindTables may hand over
   };
 
   // Loads the object into the kernel. PermissionDenied: BPF is not allowed, with a hint;
@@ -58,6 +60,12 @@ class BpfSampler : public LayoutSink {
   void ForgetSymbols() override;
   void ForgetStacks() override;
 
+  // UnwindSink.
+  bool WriteWords(uint32_t first, std::span<const uint64_t> words) override;
+  bool WriteMappings(uint32_t first, std::span<const jp_mapping> mappings) override;
+  bool SetMappings(Pid pid, jp_mapping_slice slice) override;
+  void RemoveMappings(Pid pid) override;
+
  private:
   BpfSampler() = default;
 
@@ -67,6 +75,24 @@ class BpfSampler : public LayoutSink {
   struct RingDeleter {
     void operator()(ring_buffer* ring) const;
   };
+  // Memory of a map, shared with the kernel.
+  class MapMemory {
+   public:
+    MapMemory() = default;
+    // Invalid when it fails.
+    MapMemory(int map_fd, size_t bytes);
+    MapMemory(MapMemory&& other) noexcept;
+    MapMemory& operator=(MapMemory&& other) noexcept;
+    ~MapMemory();
+    std::byte* data() const { return data_; }  // nullptr: invalid
+    size_t size() const { return size_; }
+
+   private:
+    std::byte* data_ = nullptr;
+    size_t size_ = 0;
+  };
+  MapMemory* Chunk(uint32_t number);
+
   std::unique_ptr<bpf_object, ObjectDeleter> object_;
   std::unique_ptr<ring_buffer, RingDeleter> ring_;
   std::unique_ptr<absl::FunctionRef<void(Event)>*> sink_;
@@ -74,6 +100,10 @@ class BpfSampler : public LayoutSink {
   int processes_fd_ = -1;
   int layouts_fd_ = -1;
   int counters_fd_ = -1;
+  int chunks_fd_ = -1;
+  int slices_fd_ = -1;
+  std::vector<MapMemory> chunks_;  // those that were made
+  MapMemory mappings_;
   bpf_map* symbols_ = nullptr;
   bpf_map* stacks_ = nullptr;
 };

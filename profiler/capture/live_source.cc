@@ -78,7 +78,8 @@ absl::StatusOr<std::unique_ptr<LiveSource>> LiveSource::Open(const Options& opti
   JPROF_ASSIGN_OR_RETURN(source->sampler_,
                          BpfSampler::Load(bpf_object, {.only_pid = options.pid,
                                                        .only_tid = options.tid,
-                                                       .ring_bytes = options.ring_bytes}));
+                                                       .ring_bytes = options.ring_bytes,
+                                                       .mappings = options.mappings}));
   for (const SamplingEvent& event : source->events_) {
     JPROF_RETURN_IF_ERROR(source->sampler_->Attach(event.fd.get()));
   }

@@ -31,6 +31,7 @@ class LiveSource {
     Tid tid = 0;  // 0: every thread
     uint64_t frequency_hz = 99;
     uint32_t ring_bytes = 4 << 20;
+    uint32_t mappings = 1 << 14;
   };
 
   // Loads and attaches everything, and turns the side-band on; no sample is taken yet.
@@ -38,6 +39,7 @@ class LiveSource {
                                                           absl::string_view bpf_object);
 
   LayoutSink& layouts() { return *sampler_; }
+  UnwindSink& tables() { return *sampler_; }
   bool hardware() const { return hardware_; }
 
   absl::Status Start();  // samples from now on

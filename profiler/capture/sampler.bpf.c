@@ -43,12 +43,10 @@ struct task_struct {
 } __attribute__((preserve_access_index));
 
 struct pt_regs___kernel {
-	unsigned long bp;
+	unsigned long ax, bx, cx, dx, si, di, bp, sp;
+	unsigned long r8, r9, r10, r11, r12, r13, r14, r15;
 	unsigned long ip;
 	unsigned long cs;
-	unsigned long sp;
-	unsigned long di;
-	unsigned long r13;
 } __attribute__((preserve_access_index));
 
 /* Set by the loader before the program is verified. */
@@ -155,6 +153,14 @@ static __always_inline int jp_send_user_stack(struct jp_walk *w, __u32 *number)
 	return 0;
 }
 
+/* Or clang would load from a pointer that is the context or not: not verifiable. */
+#define JP_TAKE(to, from)            \
+	do {                         \
+		__u64 jp_value = (from); \
+		JP_OPAQUE(jp_value); \
+		(to) = jp_value;     \
+	} while (0)
+
 /* Walks the user stack of the current thread. */
 static __always_inline int jp_take_user_stack(struct bpf_perf_event_data *ctx, __u32 tgid, __u32 tid,
 					      __u32 *number)
@@ -162,36 +168,58 @@ static __always_inline int jp_take_user_stack(struct bpf_perf_event_data *ctx, _
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct jp_walk *w = jp_scratch();
 	struct jp_process *process;
-	__u64 pc, sp, fp, rdi, r13, cs, base;
+	struct jp_mapping_slice *slice;
+	struct jp_registers *r;
+	__u64 sp, cs, base;
 	__u32 near_base = JP_NEAR_THREAD_BLOCK;
 
 	*number = 0;
 	if (!w || !task->mm)
 		return 0;
+	r = &w->leaf_registers;
 	if (ctx->regs.cs & 3) {
-		pc = ctx->regs.rip;
-		sp = ctx->regs.rsp;
-		fp = ctx->regs.rbp;
-		rdi = ctx->regs.rdi;
-		r13 = ctx->regs.r13;
 		cs = ctx->regs.cs;
-		/* Or clang would load from a pointer that is the context or not: not verifiable. */
-		JP_OPAQUE(pc);
-		JP_OPAQUE(sp);
-		JP_OPAQUE(fp);
-		JP_OPAQUE(rdi);
-		JP_OPAQUE(r13);
 		JP_OPAQUE(cs);
+		JP_TAKE(r->pc, ctx->regs.rip);
+		JP_TAKE(r->rax, ctx->regs.rax);
+		JP_TAKE(r->rbx, ctx->regs.rbx);
+		JP_TAKE(r->rcx, ctx->regs.rcx);
+		JP_TAKE(r->rdx, ctx->regs.rdx);
+		JP_TAKE(r->rsi, ctx->regs.rsi);
+		JP_TAKE(r->rdi, ctx->regs.rdi);
+		JP_TAKE(r->fp, ctx->regs.rbp);
+		JP_TAKE(r->sp, ctx->regs.rsp);
+		JP_TAKE(r->r8, ctx->regs.r8);
+		JP_TAKE(r->r9, ctx->regs.r9);
+		JP_TAKE(r->r10, ctx->regs.r10);
+		JP_TAKE(r->r11, ctx->regs.r11);
+		JP_TAKE(r->r12, ctx->regs.r12);
+		JP_TAKE(r->r13, ctx->regs.r13);
+		JP_TAKE(r->r14, ctx->regs.r14);
+		JP_TAKE(r->r15, ctx->regs.r15);
 	} else {
 		struct pt_regs___kernel *regs = (void *)bpf_task_pt_regs(task);
 
-		pc = regs->ip;
-		sp = regs->sp;
-		fp = regs->bp;
-		rdi = regs->di;
-		r13 = regs->r13;
 		cs = regs->cs;
+		r->pc = regs->ip;
+		r->rax = regs->ax;
+		r->rbx = regs->bx;
+		r->rcx = regs->cx;
+		r->rdx = regs->dx;
+		r->rsi = regs->si;
+		r->rdi = regs->di;
+		r->fp = regs->bp;
+		r->sp = regs->sp;
+		r->r8 = regs->r8;
+		r->r9 = regs->r9;
+		r->r10 = regs->r10;
+		r->r11 = regs->r11;
+		r->r12 = regs->r12;
+		r->r13 = regs->r13;
+		r->r14 = regs->r14;
+		r->r15 = regs->r15;
 	}
+	sp = r->sp;
 	if (cs != JP_USER_CODE_SEGMENT)
 		return 0;
 	process = bpf_map_lookup_elem(&jp_processes, &tgid);
@@ -206,11 +234,9 @@ static __always_inline int jp_take_user_stack(struct bpf_perf_event_data *ctx, _
 		base = task->mm->start_stack;
 		near_base = JP_NEAR_STACK_START;
 	}
-	w->leaf_registers.pc = pc;
-	w->leaf_registers.sp = sp;
-	w->leaf_registers.fp = fp;
-	w->leaf_registers.rdi = rdi;
-	w->leaf_registers.r13 = r13;
+	slice = bpf_map_lookup_elem(&jp_mapping_slices, &tgid);
+	w->mappings.first = slice ? slice->first : 0;
+	w->mappings.count = slice ? slice->count : 0;
 	jp_walk_begin(w, tgid, tid, base, near_base);
 	jp_walk_all(w);
 	return jp_send_user_stack(w, number);

@@ -29,8 +29,9 @@ enum class WalkEnd : uint8_t {
   kNotUserAddress = 5,  // a frame pointer or return address outside user space
   kDepthLimit = 6,      // more frames than a record holds
   kNearBase = 7,        // no further link, but hardly any stack is left above: see Namer
+  kNoRule = 8,          // call-frame information that the walk cannot follow
 };
-inline constexpr int kWalkEndCount = 8;
+inline constexpr int kWalkEndCount = 9;
 
 // One frame as the walk wrote it, leaf first. Mirrors struct jp_frame.
 struct RawFrame {

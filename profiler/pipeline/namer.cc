@@ -67,6 +67,8 @@ absl::string_view WhyTruncated(WalkEnd end) {
       return "deeper than the walk's limit of 512 frames";
     case WalkEnd::kUnreadable:
       return "the frame pointer led to memory that could not be read: not resident, or not mapped";
+    case WalkEnd::kNoRule:
+      return "its call-frame information says what jprof's walk cannot follow";
     case WalkEnd::kNotAscending:
     case WalkEnd::kUnaligned:
     case WalkEnd::kNotUserAddress:

@@ -61,7 +61,18 @@ Pipeline::Pipeline(PipelineOptions options, const RuntimeSet& runtimes, LayoutSi
                  .open_memory = [this](Pid pid) { return world_.open_memory(pid); },
                  .now = [this] { return world_.now(); }},
                 options_.async),
-      kernel_names_(world_.kallsyms, world_.modules) {}
+      kernel_names_(world_.kallsyms, world_.modules) {
+  if (options_.unwind_sink == nullptr) return;
+  unwind_.emplace(*options_.unwind_sink,
+                  UnwindTables::World{
+                      .open_image = [this](const MapEvent& map) -> absl::StatusOr<ElfFile> {
+                        absl::StatusOr<UniqueFd> file = world_.open_file(map);
+                        if (!file.ok()) return file.status();
+                        return ElfFile::Open(*std::move(file), map.path);
+                      },
+                      .now = [this] { return world_.now(); }},
+                  options_.unwind_limits);
+}
 
 Pipeline::~Pipeline() = default;
 
@@ -96,6 +107,10 @@ void Pipeline::Handle(Event event) {
       if (options_.only_pid == 0) runtimes_.OnFork(fork->parent_pid, fork->pid);
     }
     processes_.Apply(event);
+    if (auto* fork = std::get_if<ForkEvent>(&event);
+        unwind_ && fork != nullptr && fork->pid != fork->parent_pid) {
+      unwind_->OnChange(fork->pid);
+    }
     // With its last thread, which need not be the main one.
     if (auto* exit = std::get_if<ExitEvent>(&event)) {
       const Process* process = processes_.Find(exit->pid);
@@ -104,7 +119,13 @@ void Pipeline::Handle(Event event) {
   }
 }
 
+void Pipeline::HandlePending(uint64_t budget_ns) {
+  runtimes_.RefreshPending();
+  if (unwind_) unwind_->Update(processes_, budget_ns);
+}
+
 void Pipeline::Forget(Pid pid) {
+  if (unwind_) unwind_->OnGone(pid);
   runtimes_.OnGone(pid);
   ForgetPerfMap(pid);
   helper_answers_.erase(pid);
@@ -114,6 +135,7 @@ void Pipeline::Forget(Pid pid) {
 void Pipeline::OnMap(const MapEvent& map) {
   ++mappings_seen_;
   processes_.Apply(map);
+  if (unwind_ && (map.file.valid() || map.path == "[vdso]")) unwind_->OnChange(map.pid);
   if (map.file.valid()) images_.Add(map);
   if (options_.use_helpers) runtimes_.OnMap(map);
 }

@@ -2,7 +2,7 @@
 // feeds with scripted events: it is driven by its caller's thread, and what it needs of the world
 // is handed in.
 //
-//   Map, Comm, Fork, Exit --> ProcessTable, RuntimeTable, ImageTable
+//   Map, Comm, Fork, Exit --> ProcessTable, RuntimeTable, ImageTable, UnwindTables
 //   Stack, KernelStack, Symbol --> kept by number until a sample refers to them
 //   Sample --> frames of its stack --> (image, file offset) or a runtime's name --> kept
 //   Finish(): each image's offsets are named, once; the profile is built.
@@ -38,6 +38,7 @@
 #include "profiler/pipeline/image_table.h"
 #include "profiler/pipeline/kernel_names.h"
 #include "profiler/process/process_table.h"
+#include "profiler/unwind/unwind_tables.h"
 
 namespace jprof {
 
@@ -66,6 +67,9 @@ struct PipelineOptions {
   size_t max_perf_map_bytes = size_t{512} << 20;  // of all together
   // and files are not kept open.
   size_t max_pinned_files = SIZE_MAX;
+  // Call-frame tables are handed to this; nullptr: none are made.
+  UnwindSink* unwind_sink = nullptr;
+  UnwindTables::Limits unwind_limits;
 };
 
 // What only the source knows, at the end.
@@ -87,13 +91,16 @@ class Pipeline {
   // One event, in the stream's order (profiler/core/event.h).
   void Handle(Event event);
   // What was put off, because doing it at each event would cost too much: to be called some ten
-  // times a second while HasPending().
-  void HandlePending() { runtimes_.RefreshPending(); }
+  // times a second while HasPending(), and all the time while HasTablesToMake(): call-frame tables
+  // are made for `budget_ns` at a time.
+  void HandlePending(uint64_t budget_ns = 20'000'000);
   bool HasPending() const { return runtimes_.HasPending(); }
+  bool HasTablesToMake() const { return unwind_ && unwind_->HasPending(); }
 
   uint64_t samples() const { return samples_.size(); }
   const ProcessTable& processes() const { return processes_; }
   const RuntimeTable& runtimes() const { return runtimes_; }
+  const UnwindTables* unwind_tables() const { return unwind_ ? &*unwind_ : nullptr; }
   const Accounting& accounting() const { return accounting_; }
   uint64_t unopened_images() const { return images_.unopened(); }
   uint64_t images_over_limit() const { return images_.over_limit(); }
@@ -182,6 +189,7 @@ class Pipeline {
   ImageTable images_;
   ProcessTable processes_;
   RuntimeTable runtimes_;
+  std::optional<UnwindTables> unwind_;
   FrameTable frames_;
   KernelNames kernel_names_;
   absl::flat_hash_map<uint32_t, UserStack> user_stacks_;

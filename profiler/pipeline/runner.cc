@@ -34,6 +34,11 @@ namespace jprof {
 namespace {
 
 constexpr int kDrainIntervalMs = 100;
+// Of files with call-frame tables.
+constexpr uint32_t kMappingsOfOne = 1 << 14;
+constexpr uint32_t kMappingsOfAll = 1 << 17;
+// Call-frame tables that are made before the first sample.
+constexpr uint64_t kFirstTablesNs = 1'000'000'000;
 
 double CpuSeconds() {
   rusage usage;
@@ -57,6 +62,7 @@ size_t MaxPinnedFiles() {
 }
 
 absl::StatusOr<UniqueFd> OpenFile(const MapEvent& map) {
+  if (!map.file.valid() && map.path == "[vdso]") return OpenVdso();
   return OpenMappedFile(map.pid, Mapping{map.range, map.offset, map.file, map.path});
 }
 
@@ -85,8 +91,9 @@ struct Runner::Work {
   void HandleEvents() {
     std::vector<Event> batch;
     auto wait = [this] {
-      return pipeline->HasPending() ? absl::Milliseconds(kDrainIntervalMs)
-                                    : absl::InfiniteDuration();
+      return pipeline->HasTablesToMake() ? absl::ZeroDuration()
+             : pipeline->HasPending()    ? absl::Milliseconds(kDrainIntervalMs)
+                                         : absl::InfiniteDuration();
     };
     while (queue.Pop(batch, wait()) != EventQueue::Popped::kClosed) {
       for (Event& event : batch) pipeline->Handle(std::move(event));
@@ -158,8 +165,12 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Attach(const RecordingOptions& o
   auto runner = std::unique_ptr<Runner>(new Runner(options));
   runner->cpu_before_s_ = CpuSeconds();
   JPROF_RETURN_IF_ERROR(runner->CheckTarget());
+  const uint32_t mappings = runner->sample_pid_ == 0 ? kMappingsOfAll : kMappingsOfOne;
   auto source = LiveSource::Open(
-      {.pid = runner->sample_pid_, .tid = options.tid, .frequency_hz = options.frequency_hz},
+      {.pid = runner->sample_pid_,
+       .tid = options.tid,
+       .frequency_hz = options.frequency_hz,
+       .mappings = mappings},
       runtimes.bpf_object);
   if (!source.ok()) {
     return Annotate(source.status(), absl::StrCat("cannot sample ", runner->target_name_));
@@ -180,6 +191,8 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Attach(const RecordingOptions& o
           .async = options.async,
           .period_ns = static_cast<int64_t>(1'000'000'000 / options.frequency_hz),
           .max_pinned_files = MaxPinnedFiles(),
+          .unwind_sink = &runner->work_->source->tables(),
+          .unwind_limits = {.mappings = mappings},
       },
       runtimes, runner->work_->source->layouts(), std::move(world));
   JPROF_RETURN_IF_ERROR(runner->Seed());
@@ -215,6 +228,8 @@ Seeded SeedPipeline(Pipeline& pipeline, Pid only_pid, bool use_helpers) {
     }
     for (Event& event : *events) pipeline.Handle(std::move(event));
   }
+  // Of all processes they take seconds, in which the side-band rings would run over.
+  pipeline.HandlePending(only_pid == 0 ? 0 : kFirstTablesNs);
   if (unreadable == 0) return {};
   return {absl::OkStatus(), absl::StrCat(unreadable, " of ", pids.size(),
                                          " processes cannot be looked into, ", first)};

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -119,6 +120,21 @@ absl::StatusOr<UniqueFd> OpenInProcessRoot(const UniqueFd& process, const std::s
     return ErrnoStatus(errno, name);
   }
   return Reopen(path_only, name);
+}
+
+absl::StatusOr<UniqueFd> OpenVdso() {
+  JPROF_ASSIGN_OR_RETURN(std::vector<ProcMapping> maps, ReadProcMaps(::getpid()));
+  for (const ProcMapping& m : maps) {
+    if (m.file.valid() || m.path != "[vdso]") continue;
+    UniqueFd fd(::memfd_create("vdso", MFD_CLOEXEC));
+    if (!fd.valid()) return ErrnoStatus(errno, "[vdso]");
+    const auto* image = reinterpret_cast<const void*>(m.range.begin.value);
+    if (::write(fd.get(), image, m.range.size()) != static_cast<ssize_t>(m.range.size())) {
+      return ErrnoStatus(errno, "[vdso]");
+    }
+    return fd;
+  }
+  return absl::NotFoundError("[vdso]: the kernel gives none");
 }
 
 absl::StatusOr<UniqueFd> OpenMappedFile(Pid pid, const Mapping& mapping) {

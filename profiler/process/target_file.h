@@ -23,6 +23,10 @@ namespace jprof {
 // not a regular file.
 absl::StatusOr<UniqueFd> OpenMappedFile(Pid pid, const Mapping& mapping);
 
+// The image of the vDSO as a file of its own. The kernel maps the same one into every 64-bit
+// process, so it is our own that is copied. NotFound: there is none.
+absl::StatusOr<UniqueFd> OpenVdso();
+
 enum class LinkPolicy { kFollowInRoot, kRefuse };
 
 // A regular file by its absolute path in the root of a process (OpenProcess), read-only; what links

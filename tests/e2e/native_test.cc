@@ -80,13 +80,29 @@ TEST_F(NativeTest, EveryStackReachesTheFirstFunction) {
   }
 }
 
-// Close to the stack's base, but not its beginning.
-TEST_F(NativeTest, AStackCutInALibraryIsMarkedAsCut) {
+TEST_F(NativeTest, CodeWithoutFramePointersHasItsCallers) {
   Child sorter = StartProgram({"sorter"});
   const FoldedProfile profile = ParseFolded(RunJprofFor(200, Folded("-p", sorter.pid())).out);
   EXPECT_GE(profile.With("compare"), profile.total() * 9 / 10);
   for (const FoldedStack& stack : profile.stacks) {
-    EXPECT_TRUE(stack.Has("main") || stack.Has("[truncated]")) << testing::PrintToString(stack.frames);
+    EXPECT_TRUE(stack.Has("main")) << testing::PrintToString(stack.frames);
+  }
+}
+
+TEST_F(NativeTest, AStackIsMarkedAsCutWhereNothingTellsTheCaller) {
+  Child untold = StartProgram({"untold"});
+  const FoldedProfile profile = ParseFolded(RunJprofFor(200, Folded("-p", untold.pid())).out);
+  EXPECT_GE(profile.With("burn"), profile.total() * 9 / 10);
+  for (const FoldedStack& stack : profile.stacks) {
+    EXPECT_TRUE(stack.Has("[truncated]")) << testing::PrintToString(stack.frames);
+  }
+}
+
+TEST_F(NativeTest, WhatADebuggerIsToldTellsTheCaller) {
+  Child told = StartProgram({"told_to_debugger"});
+  const FoldedProfile profile = ParseFolded(RunJprofFor(200, Folded("-p", told.pid())).out);
+  for (const FoldedStack& stack : profile.stacks) {
+    EXPECT_TRUE(stack.Has("main")) << testing::PrintToString(stack.frames);
   }
 }
 

@@ -1,0 +1,216 @@
+/* The step from a frame to its caller by the call-frame table of the frame's file: exact where code
+ * keeps no frame pointers. Part of the walk, the same source in the kernel and natively. */
+#pragma once
+
+#include "helpers/abi/helper.h"
+
+#define JP_MAPPING_STEPS 18 /* of a binary search: up to 2^17 mappings */
+#define JP_ROW_STEPS (JP_BUCKET_SHIFT + 1)
+
+/* What the kernel saved for a signal handler's return, from rsp + JP_SIGNAL_REGISTERS on. */
+#define JP_SIGNAL_REGISTERS 40
+struct jp_signal_registers {
+	__u64 r8, r9, r10, r11, r12, r13, r14, r15;
+	__u64 rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip;
+};
+
+enum jp_step {
+	JP_STEP_UNKNOWN = 0, /* no table knows this code: nothing was done */
+	JP_STEP_TAKEN = 1,   /* the frame was emitted, and w is at its caller */
+	JP_STEP_DONE = 2,    /* the frame was emitted, and the walk ends with it */
+};
+
+static __always_inline int jp_done(struct jp_walk *w, __u32 end);
+static __always_inline int jp_read_window(struct jp_walk *w, __u64 fp);
+
+/* Sets w->mapping to the one that holds `pc`. Not 0: it does. */
+static __always_inline int jp_find_mapping(struct jp_walk *w, __u64 pc)
+{
+	__u32 low = w->mappings.first, high = low + w->mappings.count, i;
+
+	if (pc - w->mapping.begin < w->mapping.end - w->mapping.begin)
+		return 1;
+	for (i = 0; i < JP_MAPPING_STEPS; i++) {
+		__u32 middle = low + (high - low) / 2;
+		const struct jp_mapping *m;
+
+		if (low >= high)
+			return 0;
+		m = jp_mapping_at(w, middle);
+		if (!m)
+			return 0;
+		if (pc - m->begin < m->end - m->begin) {
+			w->mapping = *m;
+			return 1;
+		}
+		if (pc < m->begin)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return 0;
+}
+
+/* The rule for `pc`, which w->mapping holds. Not 0: its table has none. */
+static __always_inline int jp_find_rule(struct jp_walk *w, __u64 pc, struct jp_rule *rule)
+{
+	__u64 offset = pc - w->mapping.base;
+	const __u64 *word;
+	__u64 found;
+	__u32 low, high, i;
+
+	if (offset >= w->mapping.size)
+		return -1;
+	word = jp_pool_word(w, w->mapping.buckets + (__u32)(offset >> JP_BUCKET_SHIFT));
+	if (!word)
+		return -1;
+	low = (__u32)*word;
+	high = *word >> 32;
+	for (i = 0; i < JP_ROW_STEPS; i++) {
+		__u32 middle = low + (high - low + 1) / 2;
+
+		if (low >= high)
+			break;
+		word = jp_pool_word(w, w->mapping.rows + middle);
+		if (!word)
+			return -1;
+		if ((__u32)*word <= offset)
+			low = middle;
+		else
+			high = middle - 1;
+	}
+	word = jp_pool_word(w, w->mapping.rows + low);
+	if (!word)
+		return -1;
+	low = w->mapping.rules + JP_RULE_WORDS * (*word >> 32);
+	word = jp_pool_word(w, low);
+	if (!word)
+		return -1;
+	found = *word;
+	rule->cfa_offset = (__s32)found;
+	rule->cfa_extra = (__s32)(found >> 32);
+	word = jp_pool_word(w, low + 1);
+	if (!word)
+		return -1;
+	found = *word;
+	rule->fp_offset = (__s32)found;
+	rule->kind = found >> 32;
+	rule->base = found >> 40;
+	rule->fp = found >> 48;
+	return rule->kind == JP_RULE_NONE || rule->kind == JP_RULE_FRAME;
+}
+
+/* The thread stood elsewhere when a signal came: there it is a leaf again, with all registers. */
+static __always_inline int jp_step_over_signal(struct jp_walk *w)
+{
+	struct jp_registers *r = &w->leaf_registers;
+	struct jp_signal_registers *s = (void *)w->scratch;
+
+	_Static_assert(sizeof(*s) <= sizeof(w->scratch), "scratch is too small");
+	w->leaf = 1; /* this frame's pc is no return address */
+	jp_emit(w, JP_FRAME_NATIVE, w->pc, 0, 0);
+	if (jp_read(w, s, sizeof(*s), w->sp + JP_SIGNAL_REGISTERS)) {
+		jp_done(w, JP_END_UNREADABLE);
+		return JP_STEP_DONE;
+	}
+	if (s->rip < JP_LOWEST_ADDRESS || s->rip >= JP_USER_LIMIT) {
+		jp_done(w, JP_END_NOT_USER);
+		return JP_STEP_DONE;
+	}
+	r->rax = s->rax;
+	r->rdx = s->rdx;
+	r->rcx = s->rcx;
+	r->rbx = s->rbx;
+	r->rsi = s->rsi;
+	r->rdi = s->rdi;
+	r->r8 = s->r8;
+	r->r9 = s->r9;
+	r->r10 = s->r10;
+	r->r11 = s->r11;
+	r->r12 = s->r12;
+	r->r13 = s->r13;
+	r->r14 = s->r14;
+	r->r15 = s->r15;
+	w->fp = r->fp = s->rbp;
+	w->sp = r->sp = s->rsp;
+	w->pc = r->pc = s->rip;
+	return JP_STEP_TAKEN;
+}
+
+JP_SUBPROG(jp_table_step)
+{
+	__u64 pc = w->leaf ? w->pc : w->pc - 1;
+	__u64 base, cfa, fp, next_pc;
+	struct jp_rule rule = {};
+
+	if (!jp_find_mapping(w, pc) || jp_find_rule(w, pc, &rule))
+		return JP_STEP_UNKNOWN;
+	if (rule.kind == JP_RULE_SIGNAL)
+		return jp_step_over_signal(w);
+	jp_emit(w, JP_FRAME_NATIVE, w->pc, 0, 0);
+	if (rule.kind == JP_RULE_ROOT) {
+		jp_done(w, JP_END_ROOT);
+		return JP_STEP_DONE;
+	}
+	if (rule.base == JP_REGISTER_RSP) {
+		base = w->sp;
+	} else if (rule.base == JP_REGISTER_RBP) {
+		base = w->fp;
+	} else {
+		__u32 number = rule.base;
+
+		JP_OPAQUE(number);
+		base = w->leaf_registers.numbered[number & (JP_REGISTERS - 1)];
+	}
+	if (rule.kind == JP_RULE_OTHER ||
+	    (!w->leaf && rule.base != JP_REGISTER_RSP && rule.base != JP_REGISTER_RBP)) {
+		jp_count_no_rule(w);
+		jp_done(w, JP_END_NO_RULE);
+		return JP_STEP_DONE;
+	}
+	cfa = base + (__s64)rule.cfa_offset;
+	if (rule.kind == JP_RULE_DEREF) {
+		if (jp_read_window(w, cfa)) {
+			jp_done(w, JP_END_UNREADABLE);
+			return JP_STEP_DONE;
+		}
+		cfa = w->window[JP_SLOT(0)] + (__s64)rule.cfa_extra;
+	} else if (rule.kind == JP_RULE_PLT && (pc & 15) >= (__u32)rule.cfa_extra) {
+		cfa += 8;
+	}
+	if (cfa & 7 || cfa <= w->sp || cfa >= JP_USER_LIMIT) {
+		jp_done(w, cfa & 7 ? JP_END_UNALIGNED : JP_END_NOT_ASCENDING);
+		return JP_STEP_DONE;
+	}
+	/* rbp is mostly saved within the window. */
+	if (jp_read_window(w, cfa - 16)) {
+		jp_done(w, JP_END_UNREADABLE);
+		return JP_STEP_DONE;
+	}
+	next_pc = w->window[JP_SLOT(8)];
+	fp = w->fp;
+	if (rule.fp != JP_FP_SAME) {
+		__u64 at = (rule.fp == JP_FP_AT_FP ? fp : cfa) + (__s64)rule.fp_offset;
+		__u64 slot = at - (cfa - 16 - JP_WINDOW_BELOW);
+
+		if (!(slot & 7) && slot < sizeof(w->window)) {
+			slot /= 8;
+			JP_OPAQUE(slot);
+			if (slot >= JP_WINDOW_WORDS)
+				return JP_STEP_DONE;
+			fp = w->window[slot];
+		} else if (jp_read(w, &fp, sizeof(fp), at)) {
+			jp_done(w, JP_END_UNREADABLE);
+			return JP_STEP_DONE;
+		}
+	}
+	if (next_pc < JP_LOWEST_ADDRESS || next_pc >= JP_USER_LIMIT) {
+		jp_done(w, next_pc == 0 ? JP_END_ROOT : JP_END_NOT_USER);
+		return JP_STEP_DONE;
+	}
+	w->leaf = 0;
+	w->pc = next_pc;
+	w->sp = cfa;
+	w->fp = fp;
+	return JP_STEP_TAKEN;
+}

@@ -1,0 +1,42 @@
+// Makes call-frame tables from what compilers leave for exceptions and debuggers: .eh_frame and
+// .debug_frame (DWARF 5, section 6.4; the System V ABI for x86-64; LSB's .eh_frame).
+//
+// Per function there is a small program for a machine whose state is a table row: how the CFA is
+// computed and where registers were saved. It is run once here, so that the walk in the kernel has
+// rows to look up and nothing to interpret. Of the registers, the caller's pc, sp and rbp are
+// followed; those are all that the rules of nearly all code refer to. Others can be referred to in
+// the frame where the thread stood, where all registers are known. The few rules that are neither
+// are kept as JP_RULE_OTHER: where nothing is known is not the same as where we cannot follow.
+//
+// Of DWARF's expressions those are understood that occur in numbers: linkage stubs, frames that
+// realign the stack (CFA in memory), signal frames.
+//
+// The bytes are hostile: reads are checked, the work is linear in the size of the input, and what
+// does not end well covers no code.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "absl/status/statusor.h"
+#include "profiler/unwind/unwind_table.h"
+#include "symbolize/elf_file.h"
+
+namespace jprof {
+
+// One section, as loaded at `address`.
+struct CallFrameSection {
+  std::span<const uint8_t> bytes;
+  uint64_t address = 0;
+  bool is_eh_frame = true;  // else .debug_frame
+};
+
+// Where two sections describe the same code, the earlier one is believed. ResourceExhausted: more
+// than an UnwindTable holds. An input that describes no code gives an empty table.
+absl::StatusOr<UnwindTable> BuildUnwindTable(std::span<const CallFrameSection> sections);
+
+// The same from a file of x86-64; for others the table is empty. Besides its sections, finds the
+// return from a signal handler in C libraries that do not describe it.
+absl::StatusOr<UnwindTable> BuildUnwindTable(const ElfFile& elf);
+
+}  // namespace jprof
