@@ -6,7 +6,7 @@
 // jprof. The share of hits that were the target's is printed; a figure with less than 90 % says
 // nothing.
 //
-//   interrupt_cost PROGRAM_DEEP NODE DEEP_STACK_JS
+//   interrupt_cost PROGRAM_DEEP NODE DEEP_STACK_JS AWAIT_STACK_JS
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <linux/perf_event.h>
@@ -117,7 +117,7 @@ class Bench {
     ::close(stats_);
   }
 
-  void Run(const char* what, std::vector<std::string> command) {
+  void Run(const char* what, std::vector<std::string> command, bool async = false) {
     Child child = OrDie(Child::SpawnReady(command));
     for (Tid tid : OrDie(ListThreads(child.pid()))) {
       Pin(tid, cpu_);
@@ -134,7 +134,8 @@ class Bench {
          },
          .read_maps = ReadProcMaps,
          .open_memory = [](Pid pid) { return std::make_unique<LiveMemory>(pid); },
-         .now = MonotonicNow});
+         .now = MonotonicNow},
+        async);
     for (Event& e : OrDie(SynthesizeProcessEvents(child.pid(), MonotonicNow()))) {
       if (auto* map = std::get_if<MapEvent>(&e)) table.OnMap(*map);
     }
@@ -174,12 +175,15 @@ class Bench {
 }  // namespace jprof
 
 int main(int argc, char** argv) {
-  if (argc != 4) {
-    std::fprintf(stderr, "usage: interrupt_cost PROGRAM_DEEP NODE DEEP_STACK_JS\n");
+  if (argc != 5) {
+    std::fprintf(stderr, "usage: interrupt_cost PROGRAM_DEEP NODE DEEP_STACK_JS AWAIT_STACK_JS\n");
     return 2;
   }
   jprof::Bench bench;
   bench.Run("native, recursion", {argv[1], "27"});
   bench.Run("node, 30 JavaScript functions", {argv[2], "--no-opt", "--no-sparkplug", argv[3], "120"});
+  bench.Run("node, 10 who await, not shown", {argv[2], argv[4], "120", "10"});
+  bench.Run("node, 10 who await, --async", {argv[2], argv[4], "120", "10"}, true);
+  bench.Run("node, 48 who await, --async", {argv[2], argv[4], "120", "48"}, true);
   return 0;
 }

@@ -23,7 +23,8 @@
  */
 #pragma once
 
-/* Steps from one promise to the next, in one walk. */
+/* Steps from one promise to the next, in one walk: some 1 us each. Programs await deeper than V8's own
+ * traces show by default, which is 10 frames, and the verifier bears it. */
 #define JP_V8_MAX_AWAITERS 48
 
 /* Fields that are the same in all versions. */

@@ -87,13 +87,24 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   process.ranges[data[0] / 4 % 2].begin = 0;
   process.ranges[data[0] / 4 % 2].end = uint64_t{1} << 47;
   if (data[0] / 8 % 2 != 0) process.flags = JP_PROCESS_ASYNC;
+  RuntimeImage image = heap.Image();
+  if (data[0] / 16 % 2 != 0) {
+    // Every frame may be of the loop over the microtasks.
+    jp_v8_layout layout = heap.layout();
+    layout.builtins_bytes = layout.microtasks_end = kWords * 8;
+    layout.microtasks_begin = 0;
+    std::memcpy(image.layout.data(), &layout, sizeof(layout));
+    process.ranges[0] = {kBase, kBase + kWords * 8, 0, 1, JP_RANGE_IMAGE, 0};
+    process.range_count = 1;
+    process.flags = JP_PROCESS_ASYNC;
+  }
   const Registers registers = {.pc = kBase + data[1],
                                .sp = kBase + data[2] * 8u,
                                .fp = kBase + data[2] * 8u + data[3] % 16u,
+                               .r13 = kBase + data[1] * 8u,
                                .stack_base = kBase + data[3] * 128u};
   const FuzzedMemory memory(data + 4, size - 4);
 
-  const RuntimeImage image = heap.Image();
   NativeRunner runner(BuiltinRuntimes(), memory, {image.layout});
   auto instance = v8::MakeV8Instance(image, memory);
   const NativeRunner::Result result = runner.Walk(process, 1, registers);
