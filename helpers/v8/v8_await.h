@@ -23,8 +23,8 @@
  */
 #pragma once
 
-/* Steps from one promise to the next, in one walk: some 1 us each. Programs await deeper than V8's own
- * traces show by default, which is 10 frames, and the verifier bears it. */
+/* Steps from one promise to the next, in one walk: some 1 us each. Programs await deeper than V8's
+ * own traces show by default, which is 10 frames, and the verifier bears it. */
 #define JP_V8_MAX_AWAITERS 48
 
 /* Fields that are the same in all versions. */
@@ -94,8 +94,8 @@ JP_SUBPROG(jp_v8_resumed)
 }
 
 /* Of a builtin's closure in scratch[JP_V8_FUNCTION], what is in its context: scratch[0] the
- * extension, scratch[1] and [2] the first two slots; its identity hash in scratch[JP_V8_AWAIT]. Not 0:
- * it is no builtin. */
+ * extension, scratch[1] and [2] the first two slots; its identity hash in scratch[JP_V8_AWAIT].
+ * Not 0: it is no builtin. */
 JP_SUBPROG(jp_v8_closure)
 {
 	const struct jp_v8_layout *l = jp_layout(w);
@@ -125,9 +125,9 @@ JP_SUBPROG(jp_v8_closure)
 	return 0;
 }
 
-/* Whether the microtask at work calls a callback, for whose result there is a promise: leaves that in
- * scratch[JP_V8_PROMISE], and returns 0. One that goes on with an asynchronous function does not: the
- * frame of the builtin that it calls tells who awaits. */
+/* Whether the microtask at work calls a callback, for whose result there is a promise: leaves that
+ * in scratch[JP_V8_PROMISE], and returns 0. One that goes on with an asynchronous function does
+ * not: the frame of the builtin that it calls tells who awaits. */
 JP_SUBPROG(jp_v8_microtask)
 {
 	const struct jp_v8_layout *l = jp_layout(w);
@@ -165,8 +165,8 @@ static __always_inline int jp_v8_is_combined(struct jp_walk *w, const struct jp_
 }
 
 /* From the promise in scratch[JP_V8_PROMISE] to the next one. What awaits it is left in
- * scratch[JP_V8_FUNCTION], or in scratch[JP_V8_COMBINED], or is neither; scratch[JP_V8_AWAIT] has the
- * place, or the number of the promise among those that are combined. Not 0: the end. */
+ * scratch[JP_V8_FUNCTION], or in scratch[JP_V8_COMBINED], or is neither; scratch[JP_V8_AWAIT] has
+ * the place, or the number of the promise among those that are combined. Not 0: the end. */
 JP_SUBPROG(jp_v8_await)
 {
 	const struct jp_v8_layout *l = jp_layout(w);

@@ -94,7 +94,7 @@ function judge(sample, truth, score) {
   if (resumed.tier) score.tiers[resumed.tier] += sample.count;
   const key = keyOf(seen);
   const chains = truth.chains.get(key) || [];
-  score.scenarios.add(truth.scenarios.get(key));
+  if (truth.scenarios.has(key)) score.scenarios.add(truth.scenarios.get(key));
   // Of the true stacks with these functions, the one that fits best by lines: innermost is `work` itself.
   const bestOf = (candidates) => {
     const wanted = seen.map(nameOf).join();

@@ -217,7 +217,8 @@ TEST_P(V8AwaitTest, CombinatorsAreFramesOfTheirOwn) {
 }
 
 TEST_P(V8AwaitTest, CombinatorHasTheIndexOfThePromise) {
-  const uint64_t undefined = heap_.Undefined(), settling = Closure({Promise(), undefined, undefined});
+  const uint64_t undefined = heap_.Undefined();
+  const uint64_t settling = Closure({Promise(), undefined, undefined});
   const uint64_t counting = Context({V8Heap::Smi(2), Capability(Promise()), undefined});
   const auto all = [&](int32_t index) {
     return Awaiters(Promise(Reaction(ElementOf(counting, index), settling, undefined)));

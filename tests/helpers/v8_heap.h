@@ -24,8 +24,8 @@
 
 namespace jprof {
 
-// What the probe makes of a node of this major version (18, 20, 22 or 24); v8_probe_test compares. Where
-// the builtins are is made up.
+// What the probe makes of a node of this major version (18, 20, 22 or 24); v8_probe_test compares.
+// Where the builtins are is made up.
 jp_v8_layout V8LayoutOfNode(int major);
 
 // Instance types of strings, the same in every version: representation, encoding, and the bit of

@@ -20,8 +20,9 @@ class Code {
         Add({prefix, 0x89, operands, static_cast<uint8_t>(slot)});
       } else {
         const auto bits = static_cast<uint32_t>(slot);
-        Add({prefix, 0x89, static_cast<uint8_t>(operands ^ 0xc0), static_cast<uint8_t>(bits), static_cast<uint8_t>(bits >> 8),
-             static_cast<uint8_t>(bits >> 16), static_cast<uint8_t>(bits >> 24)});
+        Add({prefix, 0x89, static_cast<uint8_t>(operands ^ 0xc0), static_cast<uint8_t>(bits),
+             static_cast<uint8_t>(bits >> 8), static_cast<uint8_t>(bits >> 16),
+             static_cast<uint8_t>(bits >> 24)});
       }
       Add({0x90, 0xc3});
     }
