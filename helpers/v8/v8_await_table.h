@@ -1,6 +1,6 @@
 // What V8's metadata does not tell of promises and of who awaits them, by V8 version. Facts from
 // V8's sources of the respective branch (src/objects/{promise,js-promise,js-generator}.tq,
-// src/builtins/builtins-promise.h); each row was checked against a running node of that version.
+// src/builtins/builtins-promise.h); each row was checked against a running program of that version.
 #pragma once
 
 #include <cstdint>
@@ -43,6 +43,7 @@ inline constexpr AwaitFacts kAwaitFacts[] = {
     {1306, 1306, 16, 2, {2110, 2111, 2115, 162, 161, 146, 132, 133, 136}},  // Node 24
     {1401, 1401, 16, 2, {2110, 2111, 2115, 160, 159, 145, 132, 133, 136}},  // Node 25
     {1406, 1406, 16, 2, {2112, 2113, 2117, 160, 159, 145, 132, 133, 136}},  // Node 26
+    {1500, 1500, 16, 2, {2115, 2116, 2120, 160, 159, 145, 132, 133, 136}},  // Deno 2.9
 };
 
 }  // namespace jprof::v8

@@ -201,7 +201,11 @@ absl::StatusOr<CodeLayout> MakeCodeLayout(uint32_t version, const CodeMetadata& 
       {"SharedFunctionInfo", "SharedFunctionInfoWrapper", "WrappedSharedFunctionInfo"},
       facts->deopt_shared);
   l.deopt_inlining = checked.Index({"InliningPositions"}, facts->deopt_inlining);
-  l.unsigned_positions = version >= kFirstVersionOfUnsignedPositions;
+  l.has_plain_lengths = version >= kFirstVersionOfPlainLengths;
+  l.has_positions_of_calls_only = version >= kFirstVersionWithPositionsOfCallsOnly;
+  l.position_flag_bits = version >= kFirstVersionOfThreePositionFlags ? 3
+                         : version >= kFirstVersionOfTwoPositionFlags ? 2
+                                                                      : 0;
   SetKinds(*facts, checked, l);
   if (version < kFirstVersionWithMaglev) l.kind_maglev = CodeLayout::kNoKind;
   SetBytecodeSizes(metadata, l);

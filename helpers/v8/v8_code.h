@@ -103,7 +103,11 @@ struct CodeLayout {
   uint8_t deopt_shared = 0;
   uint8_t deopt_inlining = 0;
 
-  bool unsigned_positions = false;  // coding of code offsets in position tables (V8 14 on)
+  bool has_plain_lengths = false;  // arrays, but for bytecode: 32 bits, not a Smi (V8 15)
+
+  bool has_positions_of_calls_only = false;  // optimized code (V8 15)
+  // In position tables, below each code offset; 0: the offset's sign is the flag (before V8 14).
+  uint8_t position_flag_bits = 0;
 
   // Size of each bytecode with its operands, by the width of operands: as they are, wide, extra
   // wide. 0 bytecodes: not known, no positions of baseline code.

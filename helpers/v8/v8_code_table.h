@@ -1,6 +1,6 @@
 // What V8's metadata does not tell of its code, by V8 version. Facts from V8's sources of the
 // respective branch (src/objects/code.h, bytecode-array.h, deoptimization-data.h, code-kind.h); the
-// newest version of each Node major was checked against a running process.
+// newest version of each Node major, and Deno, were checked against a running process.
 #pragma once
 
 #include <cstdint>
@@ -113,6 +113,23 @@ inline constexpr CodeFacts kCodeFacts[] = {
      7,
      8,  // Node 26
      {278, 186, 192, 185, 187, 288, 195, {218, 196}, {205, 258, 197, 193, 199, 194}}},
+    {1500,
+     1500,
+     32,
+     8,
+     16,
+     40,
+     56,
+     52,
+     64,
+     24,
+     11,
+     3,
+     1,
+     3,
+     7,
+     8,  // Deno 2.9
+     {268, 186, 192, 185, 187, 278, 195, {218, 196}, {205, 250, 197, 193, 199, 194}}},
 };
 
 // The same in every version of the table, or in all from one on.
@@ -122,6 +139,9 @@ inline constexpr uint16_t kCodeRelocation = 8;  // of Code with instructions
 inline constexpr uint32_t kFirstVersionOfNewKinds = 900;
 inline constexpr uint32_t kFirstVersionWithMaglev = 1100;
 inline constexpr uint32_t kFirstVersionWithBytecodeInBaselineCode = 906;
-inline constexpr uint32_t kFirstVersionOfUnsignedPositions = 1400;
+inline constexpr uint32_t kFirstVersionOfTwoPositionFlags = 1400;
+inline constexpr uint32_t kFirstVersionOfThreePositionFlags = 1500;
+inline constexpr uint32_t kFirstVersionOfPlainLengths = 1500;
+inline constexpr uint32_t kFirstVersionWithPositionsOfCallsOnly = 1500;
 
 }  // namespace jprof::v8

@@ -18,8 +18,8 @@ constexpr DeoptCoding kCodings[] = {
      16},  // 21, 22
     {1209, 1209, false, "53332134332100331111111111111111111101111121", 14, 0, 3, 0, 0, 8,
      16},  // 23
-    {1306, 1406, false, "643321343331003311101111111111111111101111121", 14, 0, 3, 0, 4, 12,
-     16}};  // 24 to 26
+    {1306, 1500, false, "643321343331003311101111111111111111101111121", 14, 0, 3, 0, 4, 12,
+     16}};  // 24 to 26, Deno 2.9
 
 // The bits of an old entry's index, all of them set where there is none; flags are above.
 constexpr uint32_t kOldNoIndex = 0x0fffffff;

@@ -1,5 +1,5 @@
 // What V8's metadata does not tell, by V8 version. Facts from V8's sources of the respective
-// branch; each row was checked against a running node of that version.
+// branch; each row was checked against a running program of that version.
 #pragma once
 
 #include <cstdint>
@@ -48,33 +48,34 @@ inline constexpr VersionFacts kVersionFacts[] = {
     {1306, 1306, -40, 17, 8, 16, 5, 5, 3, 75, 511},  // Node 24
     {1401, 1401, -40, 17, 8, 16, 5, 5, 3, 75, 523},  // Node 25
     {1406, 1406, -40, 17, 8, 16, 5, 5, 3, 75, 521},  // Node 26
+    {1500, 1500, -40, 18, 8, 16, 5, 6, 3, 75, 527},  // Deno 2.9
 };
 
-// What the metadata says, for binaries that were stripped of it. By name, without the type behind a
+// What the metadata says, for binaries that were stripped of it or built without. By name, without the type behind a
 // field; one value for each version.
-inline constexpr uint32_t kStrippedVersions[] = {1306, 1401, 1406};
+inline constexpr uint32_t kStrippedVersions[] = {1306, 1401, 1406, 1500};
 struct StrippedMetadata {
   absl::string_view name;
   int32_t values[std::size(kStrippedVersions)];
 };
 inline constexpr StrippedMetadata kStrippedMetadata[] = {
-    {"FirstJSFunctionType", {2065, 2065, 2066}},
-    {"LastJSFunctionType", {2081, 2081, 2082}},
-    {"FirstNonstringType", {128, 128, 128}},
-    {"type_JSFunction__JS_FUNCTION_TYPE", {2065, 2065, 2066}},
-    {"type_SharedFunctionInfo__SHARED_FUNCTION_INFO_TYPE", {282, 286, 288}},
-    {"type_ScopeInfo__SCOPE_INFO_TYPE", {280, 284, 286}},
-    {"type_Script__SCRIPT_TYPE", {167, 165, 166}},
-    {"frametype_BuiltinExitFrame", {27, 27, 17}},
-    {"frametype_WasmFrame", {4, 4, 24}},
-    {"frametype_WasmToJsFrame", {5, 5, 25}},
-    {"frametype_JsToWasmFrame", {7, 6, 26}},
-    {"class_JSFunction__shared", {32, 32, 32}},
-    {"class_SharedFunctionInfo__name_or_scope_info", {24, 24, 24}},
-    {"class_SharedFunctionInfo__script", {40, 40, 40}},
-    {"class_String__length", {12, 12, 12}},
-    {"class_SeqOneByteString__chars", {16, 16, 16}},
-    {"class_ExternalString__resource", {16, 16, 16}},
+    {"FirstJSFunctionType", {2065, 2065, 2066, 2064}},
+    {"LastJSFunctionType", {2081, 2081, 2082, 2081}},
+    {"FirstNonstringType", {128, 128, 128, 128}},
+    {"type_JSFunction__JS_FUNCTION_TYPE", {2065, 2065, 2066, 2064}},
+    {"type_SharedFunctionInfo__SHARED_FUNCTION_INFO_TYPE", {282, 286, 288, 278}},
+    {"type_ScopeInfo__SCOPE_INFO_TYPE", {280, 284, 286, 276}},
+    {"type_Script__SCRIPT_TYPE", {167, 165, 166, 166}},
+    {"frametype_BuiltinExitFrame", {27, 27, 17, 17}},
+    {"frametype_WasmFrame", {4, 4, 24, 24}},
+    {"frametype_WasmToJsFrame", {5, 5, 25, 25}},
+    {"frametype_JsToWasmFrame", {7, 6, 26, 26}},
+    {"class_JSFunction__shared", {32, 32, 32, 32}},
+    {"class_SharedFunctionInfo__name_or_scope_info", {24, 24, 24, 24}},
+    {"class_SharedFunctionInfo__script", {40, 40, 40, 40}},
+    {"class_String__length", {12, 12, 12, 12}},
+    {"class_SeqOneByteString__chars", {16, 16, 16, 16}},
+    {"class_ExternalString__resource", {16, 16, 16, 16}},
 };
 
 // The same in every version of the table.

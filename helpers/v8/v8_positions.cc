@@ -13,7 +13,7 @@
 namespace jprof::v8 {
 namespace {
 
-constexpr size_t kLength = 8;     // Smi, in arrays of all kinds
+constexpr size_t kLength = 8;     // in arrays of all kinds
 constexpr size_t kElements = 16;  // in all but BytecodeArrays
 constexpr size_t kFirstReadBytes = 512;
 constexpr size_t kMaxAnswers = 4096;  // remembered of one table, or of one instant
@@ -40,18 +40,18 @@ CodePosition FromRaw(uint64_t raw) {
 }
 
 // The table's entries in order, until `visit` says no. False: the table is damaged there.
-bool ForEachPosition(std::span<const std::byte> table, bool unsigned_offsets,
+bool ForEachPosition(std::span<const std::byte> table, uint32_t flag_bits,
                      absl::FunctionRef<bool(int64_t code_offset, CodePosition)> visit) {
   NumberReader numbers(table);
   uint64_t raw = 0;
   int64_t code = -1;  // the function's entry
   while (!numbers.AtEnd()) {
     int64_t delta = 0;
-    if (unsigned_offsets) {
-      // Its low bits are flags: a statement's place, and where a debugger may break.
+    if (flag_bits != 0) {
+      // Its low bits are flags: a statement's place, where a debugger may break.
       auto value = numbers.Unsigned();
       if (!value) return false;
-      delta = static_cast<int64_t>(*value >> 2);
+      delta = static_cast<int64_t>(*value >> flag_bits);
     } else {
       // Negative for the place of an expression.
       auto value = numbers.Signed();
@@ -70,10 +70,10 @@ bool ForEachPosition(std::span<const std::byte> table, bool unsigned_offsets,
 }  // namespace
 
 std::optional<CodePosition> FindPosition(std::span<const std::byte> table, uint32_t code_offset,
-                                         bool unsigned_offsets) {
+                                         uint32_t flag_bits) {
   std::optional<CodePosition> last;
   const bool is_whole =
-      ForEachPosition(table, unsigned_offsets, [&](int64_t offset, CodePosition position) {
+      ForEachPosition(table, flag_bits, [&](int64_t offset, CodePosition position) {
         if (offset > int64_t{code_offset}) return false;
         last = position;
         return true;
@@ -163,13 +163,14 @@ CodePositions::Copy* CodePositions::Read(uint64_t tagged, Shape shape) {
   }
   uint64_t length;
   std::memcpy(&length, bytes.data() + kLength, sizeof(length));
+  const bool is_smi = shape == Shape::kBytecode || !layout_.has_plain_lengths;
   const size_t unit = shape == Shape::kWords ? sizeof(uint64_t) : 1;
-  if (!IsSmi(length) || SmiValue(length) < 0 ||
-      static_cast<size_t>(SmiValue(length)) > (kMaxObjectBytes - first) / unit) {
+  const uint32_t count = static_cast<uint32_t>(is_smi ? length >> 32 : length);
+  if ((is_smi && !IsSmi(length)) || count > (kMaxObjectBytes - first) / unit) {
     forget();
     return nullptr;
   }
-  const size_t size = first + static_cast<size_t>(SmiValue(length)) * unit;
+  const size_t size = first + count * unit;
   bytes.resize(size);
   if (got < size &&
       !memory_.ReadExactly(Address{tagged - 1 + got}, std::span(bytes).subspan(got))) {
@@ -211,7 +212,7 @@ std::optional<CodePosition> CodePositions::Lookup(uint64_t table, uint32_t code_
   if (copy == nullptr) return std::nullopt;
   auto it = copy->positions.find(code_offset);
   if (it != copy->positions.end()) return it->second;
-  auto position = FindPosition(copy->Contents(kElements), code_offset, layout_.unsigned_positions);
+  auto position = FindPosition(copy->Contents(kElements), code_offset, layout_.position_flag_bits);
   if (copy->positions.size() >= kMaxAnswers) copy->positions.clear();
   copy->positions.emplace(code_offset, position);
   return position;
@@ -435,7 +436,7 @@ void CodePositions::CorrectCallSites(const CodeObject& code, const DeoptCoding& 
     last = position;
     return point != points.end();
   };
-  if (ForEachPosition(table->Contents(kElements), layout_.unsigned_positions, visit) && !is_done) {
+  if (ForEachPosition(table->Contents(kElements), layout_.position_flag_bits, visit) && !is_done) {
     visit(INT64_MAX, {});
   }
 }
@@ -457,6 +458,8 @@ std::vector<ScriptPosition> CodePositions::Optimized(const CodeObject& code, Add
       break;
     }
   }
+  // The nearest call is not where the code is.
+  if (!is_return && layout_.has_positions_of_calls_only) return {};
   const auto offset = static_cast<uint32_t>(key - code.instructions.begin.value);
   std::vector<TablePosition> chain =
       Inlined(code, Lookup(code.positions, offset).value_or(CodePosition{}));

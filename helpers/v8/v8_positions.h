@@ -40,9 +40,9 @@ struct CodePosition {
 };
 
 // The entry for `code_offset`: the last one at or before it. nullopt: there is none, or the table
-// is damaged before it. `unsigned_offsets`: CodeLayout::unsigned_positions.
+// is damaged before it. `flag_bits`: CodeLayout::position_flag_bits.
 std::optional<CodePosition> FindPosition(std::span<const std::byte> table, uint32_t code_offset,
-                                         bool unsigned_offsets);
+                                         uint32_t flag_bits);
 
 // Index of the bytecode whose baseline code holds `code_offset`. `table` holds the native size of
 // the prologue, then of each bytecode. nullopt: in the prologue, behind the end, damaged.

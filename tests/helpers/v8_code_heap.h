@@ -76,11 +76,12 @@ inline uint64_t RawPosition(int position, uint32_t inlining_id = 0) {
 // Writes position tables, to check the reader against.
 class TableWriter {
  public:
-  explicit TableWriter(bool unsigned_offsets) : unsigned_offsets_(unsigned_offsets) {}
+  // `flag_bits`: CodeLayout::position_flag_bits.
+  explicit TableWriter(uint32_t flag_bits) : flag_bits_(flag_bits) {}
   TableWriter& Add(int code_offset, uint64_t raw, bool statement = false) {
     const int64_t delta = code_offset - code_;
-    if (unsigned_offsets_) {
-      PutUnsigned(static_cast<uint64_t>(delta) << 2 | 2 | (statement ? 1 : 0));
+    if (flag_bits_ != 0) {
+      PutUnsigned(static_cast<uint64_t>(delta) << flag_bits_ | 2 | (statement ? 1 : 0));
     } else {
       PutSigned(statement ? delta : -delta - 1);
     }
@@ -100,7 +101,7 @@ class TableWriter {
       bytes_.push_back(static_cast<std::byte>((value & 0x7f) | 0x80));
     bytes_.push_back(static_cast<std::byte>(value));
   }
-  bool unsigned_offsets_;
+  uint32_t flag_bits_;
   int code_ = -1;
   uint64_t raw_ = 0;
   std::vector<std::byte> bytes_;

@@ -32,13 +32,13 @@ class FakeMetadata {
 };
 
 TEST(CodeLayoutTest, StrippedBinaryOfAKnownVersionHasOneByTheTable) {
-  for (uint32_t version : {1306u, 1401u, 1406u}) {
+  for (uint32_t version : {1306u, 1401u, 1406u, 1500u}) {
     auto layout = FakeMetadata().Make(version);
     ASSERT_TRUE(layout.ok()) << version << layout.status();
     EXPECT_EQ(layout->code_start, 40);
     EXPECT_EQ(layout->kind_turbofan, layout->kind_baseline + 2);
-    EXPECT_EQ(layout->unsigned_positions, version >= 1400);
-    EXPECT_EQ(layout->bytecode_count, version == 1306 ? 208 : 212);
+    EXPECT_EQ(layout->position_flag_bits, version < 1400 ? 0 : version < 1500 ? 2 : 3);
+    EXPECT_EQ(layout->bytecode_count, version == 1306 ? 208 : version == 1500 ? 214 : 212);
     // Prefixes have no operands, in any row.
     for (const auto& row : layout->bytecode_sizes) {
       for (int i = 0; i < 4; ++i) EXPECT_EQ(row[i], 1);
@@ -47,7 +47,7 @@ TEST(CodeLayoutTest, StrippedBinaryOfAKnownVersionHasOneByTheTable) {
 }
 
 TEST(CodeLayoutTest, VersionThatIsNotInTheTableHasNone) {
-  for (uint32_t version : {0u, 703u, 1005u, 1307u, 1500u}) {
+  for (uint32_t version : {0u, 703u, 1005u, 1307u, 1407u, 1501u}) {
     EXPECT_EQ(FakeMetadata().Make(version).status().code(), absl::StatusCode::kFailedPrecondition)
         << version;
   }

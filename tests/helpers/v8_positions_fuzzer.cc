@@ -46,14 +46,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace jprof::v8;
   if (size < 16) return 0;
   CodeLayout layout = TestLayout((data[0] & 1) != 0);
-  layout.unsigned_positions = (data[0] & 2) != 0;
+  layout.position_flag_bits = data[0] & 2 ? 2 + (data[0] >> 2 & 1) : 0;
   layout.frame_cache_type = (data[0] & 4) != 0 ? 97 : 0;
   const uint8_t choice = data[1];
   const std::span<const uint8_t> bytes(data + 2, size - 2);
 
   const auto table = std::as_bytes(bytes);
   for (uint32_t offset : {0u, 1u, uint32_t{choice}, 0xffffffffu}) {
-    FindPosition(table, offset, layout.unsigned_positions);
+    FindPosition(table, offset, layout.position_flag_bits);
     FindBytecode(table.first(table.size() / 2), table.subspan(table.size() / 2), layout, offset);
   }
 

@@ -25,13 +25,13 @@ TEST(PositionTableTest, BothCodingsOfOneFunctionSayTheSame) {
   const std::pair<uint32_t, int> expected[] = {{0, 4642}, {2, 4642},  {3, 4649},  {7, 4649},
                                                {8, 4658}, {11, 4662}, {500, 4662}};
   for (auto [offset, position] : expected) {
-    EXPECT_EQ(FindPosition(kSignedTable, offset, false)->position, position) << offset;
-    EXPECT_EQ(FindPosition(kUnsignedTable, offset, true)->position, position) << offset;
+    EXPECT_EQ(FindPosition(kSignedTable, offset, 0)->position, position) << offset;
+    EXPECT_EQ(FindPosition(kUnsignedTable, offset, 2)->position, position) << offset;
   }
 }
 
 TEST(PositionTableTest, WriterOfTheTestsWritesAsV8) {
-  for (bool coding : {false, true}) {
+  for (uint32_t coding : {0, 2}) {
     TableWriter table(coding);
     table.Add(-1, RawPosition(4633)).Add(0, RawPosition(4642), true).Add(3, RawPosition(4649));
     table.Add(8, RawPosition(4658)).Add(11, RawPosition(4662), true);
@@ -40,7 +40,7 @@ TEST(PositionTableTest, WriterOfTheTestsWritesAsV8) {
 }
 
 TEST(PositionTableTest, InliningIdsAndStepsBackSurviveBothCodings) {
-  for (bool coding : {false, true}) {
+  for (uint32_t coding : {0, 2, 3}) {
     TableWriter table(coding);
     table.Add(10, RawPosition(0x3ffffffe, 65535))
         .Add(2000, RawPosition(0))
@@ -53,20 +53,20 @@ TEST(PositionTableTest, InliningIdsAndStepsBackSurviveBothCodings) {
 }
 
 TEST(PositionTableTest, PositionOutsideTheScriptIsUnknown) {
-  TableWriter table(false);
+  TableWriter table(0);
   table.Add(0, RawPosition(100) | 1);
-  EXPECT_EQ(FindPosition(table.bytes(), 0, false), CodePosition{});
+  EXPECT_EQ(FindPosition(table.bytes(), 0, 0), CodePosition{});
 }
 
 TEST(PositionTableTest, EmptyTableSaysNothing) {
-  EXPECT_EQ(FindPosition({}, 0, false), std::nullopt);
-  EXPECT_EQ(FindPosition({}, UINT32_MAX, true), std::nullopt);
+  EXPECT_EQ(FindPosition({}, 0, 0), std::nullopt);
+  EXPECT_EQ(FindPosition({}, UINT32_MAX, 2), std::nullopt);
 }
 
 TEST(PositionTableTest, TableCutAnywhereGivesAnEarlierEntryOnlyIfItIsTheAnswer) {
   for (size_t size = 0; size < kSignedTable.size(); ++size) {
     const auto cut = std::span(kSignedTable).first(size);
-    auto last = FindPosition(cut, 11, false);
+    auto last = FindPosition(cut, 11, 0);
     // Cut between entries it is a shorter table; within one it is damaged.
     const bool whole = size == 4 || size == 6 || size == 8 || size == 10;
     EXPECT_EQ(last.has_value(), whole) << size;
@@ -74,8 +74,8 @@ TEST(PositionTableTest, TableCutAnywhereGivesAnEarlierEntryOnlyIfItIsTheAnswer) 
 }
 
 TEST(PositionTableTest, NumbersWithoutEndAndOverflowsAreDamage) {
-  EXPECT_EQ(FindPosition(std::vector<std::byte>(100, std::byte{0xff}), 5, false), std::nullopt);
-  EXPECT_EQ(FindPosition(std::vector<std::byte>(100, std::byte{0xff}), 5, true), std::nullopt);
+  EXPECT_EQ(FindPosition(std::vector<std::byte>(100, std::byte{0xff}), 5, 0), std::nullopt);
+  EXPECT_EQ(FindPosition(std::vector<std::byte>(100, std::byte{0xff}), 5, 2), std::nullopt);
   // A delta of 2^62.
   EXPECT_EQ(FindPosition(Bytes({0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x01, 0}), 5,
                          false),
@@ -150,7 +150,7 @@ TEST_F(CodePositionsTest, InlinedFunctionsComeInnermostFirst) {
   // inner was inlined (id 2) into middle (id 1) at 50, middle into outer at 7.
   const uint64_t deopt =
       heap_.Deopt(outer, {middle, inner}, {{RawPosition(7), 0}, {RawPosition(50, 1), 1}});
-  const CodeObject code = Optimized(deopt, TableWriter(false)
+  const CodeObject code = Optimized(deopt, TableWriter(0)
                                                .Add(0, RawPosition(1))
                                                .Add(100, RawPosition(99, 2))
                                                .Add(200, RawPosition(55, 1)));
@@ -163,7 +163,7 @@ TEST_F(CodePositionsTest, InlinedFunctionsComeInnermostFirst) {
 TEST_F(CodePositionsTest, ReturnAddressBelongsToTheCallBeforeIt) {
   const uint64_t outer = heap_.Shared();
   const CodeObject code = Optimized(
-      heap_.Deopt(outer), TableWriter(false).Add(10, RawPosition(1)).Add(20, RawPosition(2)));
+      heap_.Deopt(outer), TableWriter(0).Add(10, RawPosition(1)).Add(20, RawPosition(2)));
   EXPECT_THAT(At(code, 20), ElementsAre(ScriptPosition{outer, 2}));
   EXPECT_THAT(At(code, 20, PcKind::kReturnAddress), ElementsAre(ScriptPosition{outer, 1}));
   // A call may be the last instruction: the return address then lies behind the code.
@@ -172,12 +172,35 @@ TEST_F(CodePositionsTest, ReturnAddressBelongsToTheCallBeforeIt) {
   EXPECT_THAT(At(code, 0, PcKind::kReturnAddress), IsEmpty());
 }
 
+TEST_F(CodePositionsTest, NearestCallIsNotWhereALeafIs) {
+  const uint64_t outer = heap_.Shared();
+  layout_.has_positions_of_calls_only = true;
+  const CodeObject code = Optimized(
+      heap_.Deopt(outer), TableWriter(0).Add(10, RawPosition(1)).Add(20, RawPosition(2)));
+  EXPECT_THAT(At(code, 20), IsEmpty());
+  EXPECT_THAT(At(code, 20, PcKind::kReturnAddress), ElementsAre(ScriptPosition{outer, 1}));
+}
+
+TEST_F(CodePositionsTest, LengthMayBeANumberAndNoSmi) {
+  const uint64_t outer = heap_.Shared();
+  const TableWriter table = TableWriter(0).Add(0, RawPosition(1));
+  const uint64_t bytes = heap_.ByteArray(table.bytes()), deopt = heap_.Deopt(outer);
+  const CodeObject code = heap_.Code(kJit, 1000, layout_.kind_turbofan, deopt, bytes);
+  const uint64_t words = heap_.memory().ReadValue<uint64_t>(Address{deopt - 1 + 8}).value() >> 32;
+  heap_.Set(bytes, 8, table.bytes().size());
+  heap_.Set(deopt, 8, words);
+  EXPECT_THAT(At(code, 20), IsEmpty());
+  layout_.has_plain_lengths = true;
+  positions_.Advance();
+  EXPECT_THAT(At(code, 20), ElementsAre(ScriptPosition{outer, 1}));
+}
+
 TEST_F(CodePositionsTest, WeakLiteralsAndWrappersLeadToTheFunction) {
   const uint64_t outer = heap_.Shared(), inner = heap_.Shared(), other = heap_.Shared();
   const uint64_t deopt = heap_.Deopt(heap_.Wrapper(outer), {inner | 2, heap_.Wrapper(other)},
                                      {{RawPosition(3), 0}, {RawPosition(4), 1}});
   const CodeObject code =
-      Optimized(deopt, TableWriter(false).Add(0, RawPosition(1, 1)).Add(9, RawPosition(2, 2)));
+      Optimized(deopt, TableWriter(0).Add(0, RawPosition(1, 1)).Add(9, RawPosition(2, 2)));
   EXPECT_THAT(At(code, 0), ElementsAre(ScriptPosition{inner, 1}, ScriptPosition{outer, 3}));
   EXPECT_THAT(At(code, 9), ElementsAre(ScriptPosition{other, 2}, ScriptPosition{outer, 4}));
   EXPECT_EQ(positions_.Owner(code), outer);
@@ -186,13 +209,13 @@ TEST_F(CodePositionsTest, WeakLiteralsAndWrappersLeadToTheFunction) {
 TEST_F(CodePositionsTest, FunctionInlinedInItselfHasNoLiteral) {
   const uint64_t outer = heap_.Shared();
   const CodeObject code = Optimized(heap_.Deopt(outer, {}, {{RawPosition(8), -1}}),
-                                    TableWriter(false).Add(0, RawPosition(3, 1)));
+                                    TableWriter(0).Add(0, RawPosition(3, 1)));
   EXPECT_THAT(At(code, 5), ElementsAre(ScriptPosition{outer, 3}, ScriptPosition{outer, 8}));
 }
 
 TEST_F(CodePositionsTest, CodeWithoutATableIsOneFunctionSomewhere) {
   const uint64_t outer = heap_.Shared();
-  const CodeObject empty = Optimized(heap_.Deopt(outer), TableWriter(false));
+  const CodeObject empty = Optimized(heap_.Deopt(outer), TableWriter(0));
   EXPECT_THAT(At(empty, 5), ElementsAre(ScriptPosition{outer, kNoPosition}));
   CodeObject none = empty;
   none.positions = CodeHeap::Smi(0);
@@ -203,7 +226,7 @@ TEST_F(CodePositionsTest, InliningIdOutOfRangeIsNoAnswer) {
   const uint64_t outer = heap_.Shared(), inner = heap_.Shared();
   const uint64_t deopt = heap_.Deopt(outer, {inner}, {{RawPosition(3), 0}});
   for (uint32_t id : {2u, 3u, 65535u}) {
-    const CodeObject code = Optimized(deopt, TableWriter(false).Add(0, RawPosition(1, id)));
+    const CodeObject code = Optimized(deopt, TableWriter(0).Add(0, RawPosition(1, id)));
     EXPECT_THAT(At(code, 0), IsEmpty()) << id;
   }
 }
@@ -214,7 +237,7 @@ TEST_F(CodePositionsTest, LiteralThatIsNoFunctionIsNoAnswer) {
   for (int32_t literal : {1, 2, 3, -2, INT32_MAX, INT32_MIN}) {
     const uint64_t deopt =
         heap_.Deopt(outer, {inner, string, CodeHeap::Smi(1)}, {{RawPosition(3), literal}});
-    const CodeObject code = Optimized(deopt, TableWriter(false).Add(0, RawPosition(1, 1)));
+    const CodeObject code = Optimized(deopt, TableWriter(0).Add(0, RawPosition(1, 1)));
     EXPECT_THAT(At(code, 0), IsEmpty()) << literal;
   }
 }
@@ -224,7 +247,7 @@ TEST_F(CodePositionsTest, CirclesOfCallSitesEnd) {
   for (uint32_t back : {1u, 2u}) {
     const uint64_t deopt =
         heap_.Deopt(outer, {inner}, {{RawPosition(3, back), 0}, {RawPosition(4, 1), 0}});
-    const CodeObject code = Optimized(deopt, TableWriter(false).Add(0, RawPosition(1, 2)));
+    const CodeObject code = Optimized(deopt, TableWriter(0).Add(0, RawPosition(1, 2)));
     EXPECT_THAT(At(code, 0), IsEmpty());
   }
 }
@@ -234,7 +257,7 @@ TEST_F(CodePositionsTest, MoreFunctionsThanV8InlinesAreNoAnswer) {
   std::vector<CodeHeap::Inlined> inlined;
   for (uint32_t id = 0; id < 1000; ++id) inlined.push_back({RawPosition(1, id), 0});
   const CodeObject code = Optimized(heap_.Deopt(outer, {inner}, inlined),
-                                    TableWriter(false)
+                                    TableWriter(0)
                                         .Add(0, RawPosition(1, 1000))
                                         .Add(9, RawPosition(1, CodePositions::kMaxInlined - 1)));
   EXPECT_THAT(At(code, 0), IsEmpty());
@@ -246,7 +269,7 @@ TEST_F(CodePositionsTest, LengthsThatCannotBeAreNoAnswer) {
   for (uint64_t length : {CodeHeap::Smi(0x7fff'ffff), CodeHeap::Smi(-1), CodeHeap::Smi(1 << 22),
                           uint64_t{5}, CodeHeap::Smi(4000)}) {
     const CodeObject code =
-        Optimized(heap_.Deopt(outer), TableWriter(false).Add(0, RawPosition(1)));
+        Optimized(heap_.Deopt(outer), TableWriter(0).Add(0, RawPosition(1)));
     heap_.Set(code.positions, 8, length);
     EXPECT_THAT(At(code, 0), ElementsAre(ScriptPosition{outer, kNoPosition}));
     heap_.Set(code.deopt, 8, length);
@@ -256,7 +279,7 @@ TEST_F(CodePositionsTest, LengthsThatCannotBeAreNoAnswer) {
 }
 
 TEST_F(CodePositionsTest, OptimizedCodeOfNoFunctionIsNoAnswer) {
-  const TableWriter table = TableWriter(false).Add(0, RawPosition(1));
+  const TableWriter table = TableWriter(0).Add(0, RawPosition(1));
   for (uint64_t owner : {uint64_t{0}, CodeHeap::Smi(3), heap_.Object(40, 32),
                          heap_.Wrapper(heap_.Object(40, 32)), uint64_t{0x41}}) {
     const CodeObject code = Optimized(heap_.Deopt(owner), table);
@@ -272,15 +295,15 @@ TEST_F(CodePositionsTest, OptimizedCodeOfNoFunctionIsNoAnswer) {
 class DeoptPositionsTest : public CodePositionsTest {
  protected:
   uint64_t Bytecode(int position) {
-    TableWriter table(true);
+    TableWriter table(2);
     for (int i = 0; i < 10; ++i) table.Add(i, RawPosition(position + 10 * i));
     return heap_.BytecodeArray(std::vector<std::byte>(10), heap_.ByteArray(table.bytes()));
   }
-  DeoptPositionsTest() { layout_.unsigned_positions = true; }
+  DeoptPositionsTest() { layout_.position_flag_bits = 2; }
   CodeObject Code(uint64_t deopt, bool has_table = true) {
     const CodeObject code = heap_.Code(
         kJit, 1000, layout_.kind_maglev, deopt,
-        has_table ? heap_.ByteArray(TableWriter(true).Add(0, RawPosition(7)).bytes()) : 0);
+        has_table ? heap_.ByteArray(TableWriter(2).Add(0, RawPosition(7)).bytes()) : 0);
     heap_.PutSafepoint(code, 50);
     return code;
   }
@@ -375,7 +398,7 @@ TEST(OldDeoptPositionsTest, TableIsWhereCodeSays) {
   CodePositions positions(layout, heap.memory());
   const uint64_t shared = heap.SharedWith(heap.BytecodeArray(
       std::vector<std::byte>(10),
-      heap.ByteArray(TableWriter(false).Add(0, RawPosition(1)).Add(4, RawPosition(104)).bytes())));
+      heap.ByteArray(TableWriter(0).Add(0, RawPosition(1)).Add(4, RawPosition(104)).bytes())));
   std::vector<uint64_t> words(12, CodeHeap::Smi(0));
   words[0] = heap.ByteArray(Bytes({0, 4, 4, 0, 4, 20, 0, 0, 0, 0}));  // function 0 at 5
   words[layout.deopt_literals] = heap.Array({shared});
@@ -401,7 +424,7 @@ class PeeledLoopTest : public DeoptPositionsTest {
     CodeObject code =
         Code(heap_.DeoptWithEntry(outer_, {inner_, outer_}, CodeHeap::Translation(frames),
                                   {{RawPosition(7), 0}, {RawPosition(205, 1), 0}}));
-    TableWriter table(true);
+    TableWriter table(2);
     table.Add(20, RawPosition(222, 1)).Add(40, RawPosition(position, id)).Add(50, RawPosition(0));
     code.positions = heap_.ByteArray(table.bytes());
     return code;
@@ -480,7 +503,7 @@ TEST_F(CodePositionsTest, BaselineGoesByTheBytecode) {
   const uint64_t bytecode = heap_.BytecodeArray(
       Bytes({5, 0, 4, 6, 0, 0, 4}),
       heap_.ByteArray(
-          TableWriter(false).Add(0, RawPosition(100), true).Add(3, RawPosition(130)).bytes()));
+          TableWriter(0).Add(0, RawPosition(100), true).Add(3, RawPosition(130)).bytes()));
   const CodeObject code = heap_.Code(kJit, 100, layout_.kind_baseline, bytecode,
                                      heap_.ByteArray(Bytes({20, 10, 10, 10, 10})));
   auto at = [&](uint32_t offset, PcKind kind) {
@@ -514,14 +537,14 @@ TEST_F(CodePositionsTest, OtherKindsHaveNoOwnerAndNoPositions) {
 
 TEST_F(CodePositionsTest, WhatChangedInMemoryIsSeenInTheNextInstant) {
   const uint64_t outer = heap_.Shared(), other = heap_.Shared();
-  const CodeObject code = Optimized(heap_.Deopt(outer), TableWriter(false).Add(0, RawPosition(5)));
+  const CodeObject code = Optimized(heap_.Deopt(outer), TableWriter(0).Add(0, RawPosition(5)));
   EXPECT_THAT(At(code, 0), ElementsAre(ScriptPosition{outer, 5}));
   const uint64_t reads = heap_.memory().reads();
   EXPECT_THAT(At(code, 0), ElementsAre(ScriptPosition{outer, 5}));
   EXPECT_EQ(heap_.memory().reads(), reads);
 
   heap_.memory().Put(Address{code.positions - 1 + 16},
-                     TableWriter(false).Add(0, RawPosition(6)).bytes());
+                     TableWriter(0).Add(0, RawPosition(6)).bytes());
   heap_.Set(code.deopt, 16 + 8 * layout_.deopt_shared, other);
   positions_.Advance();
   EXPECT_THAT(At(code, 0), ElementsAre(ScriptPosition{other, 6}));

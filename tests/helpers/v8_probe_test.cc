@@ -518,7 +518,7 @@ TEST(V8ProbeTest, StrippedFileIsReadByItsVersion) {
 
 TEST(V8ProbeTest, StrippedFileOfAVersionThatKeepsItsMetadataIsNotRead) {
   ExpectRejected(ProbeStripped(BlobFile(), 12, 4), "V8 12.4.0.0 without metadata has no layout");
-  ExpectRejected(ProbeStripped(BlobFile(), 15, 0), "V8 15.0.0.0 has no layout");
+  ExpectRejected(ProbeStripped(BlobFile(), 15, 1), "V8 15.1.0.0 has no layout");
 }
 
 TEST(V8ProbeTest, StrippedFileWithoutABlobIsNotRead) {
