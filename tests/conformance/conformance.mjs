@@ -46,9 +46,11 @@ const modes = {
   ignition: { flags: ['--no-opt', '16--no-sparkplug', '22--no-maglev'], since: 12, meant: '~', never: '^+*' },
   sparkplug: { flags: ['--always-sparkplug', '--no-opt', '22--no-maglev'], since: 16, meant: '^', never: '+*' },
   maglev: { flags: ['--maglev', '--no-turbofan'], since: 23, meant: '+', never: '*' },
+  // One scenario alone, each function of WebAssembly with a frame of its own.
+  wasm: { flags: ['24--no-wasm-inlining'], since: 12, only: 'wasm', meant: '+*', never: '' },
   'no-maglev': { flags: ['--no-maglev'], since: 22, meant: '*', never: '+' },
 };
-const thresholds = { chain: 0.995, lines: 0.99, leaf: 0.995 };
+const thresholds = { chain: 0.995, lines: 0.99, leaf: 0.995, wasmChain: 0.99 };
 
 const wanted = live.options(process.argv.slice(2), {
   nodes: ['18.20.8', '20.20.2', '22.23.3', '24.21.0', '26.10.0'], modes: Object.keys(modes),
@@ -239,7 +241,7 @@ function judge(sample, truth, score) {
 
 async function run(version, mode, leaf) {
   const target = (what) => live.start(live.nodeBinary(version),
-    [...flagsOf(mode, version), path.join(here, 'target.js'), what], { CONFORMANCE_LEAF: leaf });
+    [...flagsOf(mode, version), path.join(here, 'target.js'), what], { CONFORMANCE_LEAF: leaf, CONFORMANCE_ONLY: modes[mode].only || '' });
   const recorded = modes[mode].separate && (await live.linesUntilReady(target('record'))).lines;
   const child = target(recorded ? 'sample' : 'both');
   const { lines, ready } = await live.linesUntilReady(child);
@@ -282,7 +284,8 @@ for (const version of wanted.seconds > 0 ? wanted.nodes : []) {
       share(score.wasmChain, score.wasm), score.wasm, ...Object.values(score.left)]);
     // Few scenarios seen: too little was measured to say anything.
     const bad = tierMissed(score, mode, 0.2) || score.scenarios.size < 0.5 * score.known || score.chain < thresholds.chain * score.judged ||
-      score.lines < thresholds.lines * score.callers || score.leaf < thresholds.leaf * score.judged;
+      score.lines < thresholds.lines * score.callers || score.leaf < thresholds.leaf * score.judged ||
+      (modes[mode].only === 'wasm' && (score.wasm === 0 || score.wasmChain < thresholds.wasmChain * score.wasm));
     failed ||= bad;
     if (wanted.details || (wanted.check && bad)) {
       printMistakes(score);
@@ -298,7 +301,7 @@ if (wanted.awaits > 0) {
 }
 for (const version of wanted.awaits > 0 ? wanted.nodes : []) {
   for (const mode of wanted.modes) {
-    if (major(version) < modes[mode].since || modes[mode].separate) continue;
+    if (major(version) < modes[mode].since || modes[mode].separate || modes[mode].only) continue;
     const score = await awaits.run(version, flagsOf(mode, version), wanted.awaits, wanted.rate);
     row([version, mode, tiersOf(score), ...awaits.cells(score)]);
     const bad = score.bad || tierMissed(score, mode, 0.01);

@@ -3,7 +3,7 @@
 // outermost function first, from the first one of a scenario's file on.
 //
 //   usage: node target.js record|sample|both     record ends after the truth, sample does not tell it
-//   environment: CONFORMANCE_LEAF=small|big
+//   environment: CONFORMANCE_LEAF=small|big; CONFORMANCE_ONLY=the name of a scenario: no other
 'use strict';
 const path = require('path');
 const { isMainThread, parentPort, Worker } = require('worker_threads');
@@ -12,6 +12,9 @@ const scenarios = require('./scenarios.js');
 const mode = process.argv[2];
 const sliceMs = 25;
 const ownFiles = ['scenarios.js', 'scenarios.mjs'].map((name) => path.join(__dirname, name));
+
+const only = process.env.CONFORMANCE_ONLY;
+const isWanted = (scenario) => !only || scenario.name === only;
 
 let chains = [];
 const plainPath = (file) => (file || '').replace(/^file:\/\//, '');
@@ -68,13 +71,14 @@ async function main() {
   } catch (e) {
     process.stderr.write(`no ECMAScript modules: ${e.message}\n`);
   }
-  const sync = scenarios.sync.concat(moduleScenarios);
+  const sync = scenarios.sync.concat(moduleScenarios).filter(isWanted);
+  const later = scenarios.later.filter(isWanted);
   const worker = new Worker(__filename, { argv: [mode], stdin: false });
   const fromWorker = () => new Promise((done) => worker.once('message', done));
 
   if (mode !== 'sample') {
     worker.postMessage('record');
-    const truth = [].concat(await recordAll(sync, false), await recordAll(scenarios.later, true),
+    const truth = [].concat(await recordAll(sync, false), await recordAll(later, true),
       await fromWorker());
     for (const one of truth) console.log(JSON.stringify(one));
     if (mode === 'record') process.exit(0);
@@ -83,7 +87,7 @@ async function main() {
   console.log('ready');
   for (;;) {
     for (const scenario of sync) drive(scenario, sliceMs);
-    for (const scenario of scenarios.later) await driveLater(scenario, sliceMs);
+    for (const scenario of later) await driveLater(scenario, sliceMs);
     worker.postMessage('drive');
     await fromWorker();
   }
@@ -91,11 +95,12 @@ async function main() {
 
 async function serve(message) {
   Error.stackTraceLimit = 200;
+  const ofWorker = scenarios.worker.filter(isWanted);
   if (message === 'record') {
-    parentPort.postMessage(await recordAll(scenarios.worker, false));
+    parentPort.postMessage(await recordAll(ofWorker, false));
     return;
   }
-  for (const scenario of scenarios.worker) drive(scenario, sliceMs);
+  for (const scenario of ofWorker) drive(scenario, sliceMs);
   parentPort.postMessage('done');
 }
 
