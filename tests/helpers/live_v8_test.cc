@@ -233,6 +233,30 @@ TEST_P(HotV8Test, StrippedBinaryHasTheSameNames) {
   }
 }
 
+// A program that holds node and its script in one file, under a name of its own.
+TEST(SingleExecutableTest, HasTheNamesOfItsScript) {
+  const std::string node = JPROF_SOURCE_DIR "/build/nodes/26.10.0/bin/node";
+  ASSERT_EQ(WhyNoNode(node), "");
+  const std::string program = JPROF_BINARY_DIR "/tests/helpers/single_executable";
+  const std::string config = program + ".json";
+  std::ofstream(config) << R"({"main": ")" << ScriptPath("deep_chain.js") << R"(", "output": ")"
+                        << program << R"(", "disableExperimentalSEAWarning": true})";
+  const std::string build = absl::StrCat("'", node, "' --build-sea '", config, "' > /dev/null");
+  ASSERT_EQ(std::system(build.c_str()), 0) << build;
+  auto child = Child::SpawnReady({program});
+  ASSERT_TRUE(child.ok()) << child.status();
+  ::unlink(program.c_str());
+  ::unlink(config.c_str());
+  NativeSampler sampler(BuiltinRuntimes(), child->pid());
+  ASSERT_NO_FATAL_FAILURE(WaitUntilIn("spinHere", sampler));
+  for (int i = 0; i < kStops; ++i) {
+    auto sample = TakeInScript(sampler);
+    ASSERT_TRUE(sample.ok()) << sample.status();
+    EXPECT_EQ(Below(sample->functions, "outermost"), DeepChain(/*with_builtins=*/false));
+    EXPECT_EQ(sample->unreadable + sample->corrupt, 0u);
+  }
+}
+
 // Each function is compiled, and left and entered all the time: at any instant a stack shows the
 // chain from its outer end.
 TEST_P(HotV8Test, CompiledFunctionsKeepTheirNames) {
