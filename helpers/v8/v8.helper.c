@@ -18,6 +18,10 @@
  * (bit 0 clear): the object is then read where it went. The SFI itself is read again at the
  * end, and must still be one.
  *
+ * An interpreted frame keeps its bytecode offset in a slot, but the slot is written at calls only. At
+ * the leaf a register has it, or has it already of the next bytecode; user space finds out which,
+ * for it knows the bytecodes, and those of each handler.
+ *
  * Not here: which tier, executing lines, inlined functions. User space has what it takes for
  * them in the record and the frame's address.
  *
@@ -45,6 +49,7 @@
 #define JP_V8_PROMISE 19     /* tagged: who awaits it is looked for */
 #define JP_V8_AWAIT 20       /* Smi: where the function awaits, as an interpreted frame has it */
 #define JP_V8_COMBINED 21    /* enum jp_v8_combinator that awaits, else 0 */
+#define JP_V8_LIVE 22        /* address of a JP_V8_HANDLER frame, if the frame is one; else 0 */
 
 /* Uses of w->kept. */
 #define JP_V8_OUTER_FRAME 0  /* where to resume; 0: V8 was not met yet */
@@ -52,6 +57,7 @@
 #define JP_V8_AWAITS 2       /* steps from promise to promise, so far */
 #define JP_V8_SCRIPT_SEEN 3  /* the last function's script, tagged */
 #define JP_V8_SCRIPT_WORD 4  /* the word of it that holds its id */
+#define JP_V8_LEAF_HANDLER 5 /* the leaf is in a handler with a frame of its own: for JP_V8_LIVE */
 
 #define JP_V8_STRING_STEPS 24
 #define JP_V8_WHOLE 0xffffffffU
@@ -61,6 +67,7 @@
 #define JP_V8_NO_OUTER_FRAME 1  /* in JP_V8_OUTER_FRAME: V8 was met, and has no frame further up */
 #define JP_V8_MAX_LOCALS 100000
 #define JP_V8_MAX_STACK (1ULL << 30)
+#define JP_V8_MAX_BYTECODES (1ULL << 24)
 
 static __always_inline int jp_v8_is_smi(__u64 word)
 {
@@ -414,8 +421,11 @@ static __always_inline int jp_v8_no_function(struct jp_walk *w)
 {
 	if (w->range.kind != JP_RANGE_IMAGE)
 		return JP_NOT_MINE;
-	if (w->leaf)
-		jp_emit(w, JP_FRAME_BUILTIN, w->pc, 0, 0);
+	if (!w->leaf)
+		return JP_MINE;
+	w->kept[JP_V8_LEAF_HANDLER] = w->scratch[JP_V8_LIVE];
+	jp_emit(w, JP_FRAME_BUILTIN,
+		w->scratch[JP_V8_LIVE] ? w->pc & ~(JP_V8_HANDLER_UNIT - 1ULL) : w->pc, 0, 0);
 	return JP_MINE;
 }
 
@@ -640,6 +650,8 @@ JP_SUBPROG(jp_v8_function)
 	offset = l->frame_bytecode_offset == -32 ? w->window[JP_SLOT(-32)] : w->window[JP_SLOT(-40)];
 	if (w->range.kind == JP_RANGE_JIT) {
 		jp_emit(w, JP_FRAME_RUNTIME, w->pc, number, JP_V8_PC);
+	} else if (w->scratch[JP_V8_LIVE] && jp_v8_is_smi(offset) && jp_v8_has_bytecode(w, l)) {
+		jp_emit(w, JP_FRAME_RUNTIME, w->scratch[JP_V8_LIVE], number, JP_V8_HANDLER);
 	} else if (w->leaf) {
 		/* A builtin or bytecode handler without a frame of its own, on top of the function. */
 		jp_emit(w, JP_FRAME_BUILTIN, w->pc, 0, 0);
@@ -737,6 +749,22 @@ static __always_inline void jp_v8_awaiters(struct jp_walk *w)
 	w->async = 0;
 }
 
+/* The address of a JP_V8_HANDLER frame whose handler is at the pc, or 0. */
+static __always_inline __u64 jp_v8_in_handler(struct jp_walk *w, const struct jp_v8_layout *l)
+{
+	__u64 offset = w->pc - w->range.begin, bytecode = w->leaf_registers.r9;
+
+	if (w->range.kind != JP_RANGE_IMAGE || !l->handlers || offset < l->handlers ||
+	    offset > 0xffffffffULL)
+		return 0;
+	/* A handler of V8 7 that needs the register keeps the next one's offset in its frame. */
+	if (!bytecode && w->window[JP_SLOT(-8)] < JP_V8_FRAME_TYPES)
+		bytecode = w->window[JP_SLOT(-16)];
+	if (bytecode >= JP_V8_MAX_BYTECODES)
+		return 0;
+	return bytecode << 32 | (offset & ~(JP_V8_HANDLER_UNIT - 1ULL));
+}
+
 JP_SUBPROG(jp_v8_frame)
 {
 	const struct jp_v8_layout *l = jp_layout(w);
@@ -745,8 +773,12 @@ JP_SUBPROG(jp_v8_frame)
 
 	if (!l)
 		return JP_NOT_MINE;
-	if (w->leaf)
+	w->scratch[JP_V8_LIVE] = w->kept[JP_V8_LEAF_HANDLER];
+	w->kept[JP_V8_LEAF_HANDLER] = 0;
+	if (w->leaf) {
 		jp_remember(w, w->leaf_registers.r13);
+		w->scratch[JP_V8_LIVE] = jp_v8_in_handler(w, l);
+	}
 	w->kept[JP_V8_OUTER_FRAME] = JP_V8_NO_OUTER_FRAME;
 	w->scratch[JP_V8_EXIT] = 0;
 	w->scratch[JP_V8_BUILTIN] = 0;

@@ -83,8 +83,14 @@ class Search {
       });
     }
     if (!begin || handlers == 0 || entries_.size() <= handlers) return std::nullopt;
-    return EmbeddedBlob{*begin, Plus(*begin, entries_[entries_.size() - handlers].offset),
-                        Plus(*begin, entries_.back().end())};
+    EmbeddedBlob blob{*begin,
+                      Plus(*begin, entries_[entries_.size() - handlers].offset),
+                      Plus(*begin, entries_.back().end()),
+                      {}};
+    for (size_t i = entries_.size() - handlers; i < entries_.size(); ++i) {
+      blob.handler_begins.push_back(Plus(*begin, entries_[i].offset));
+    }
+    return blob;
   }
 
  private:

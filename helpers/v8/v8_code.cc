@@ -242,6 +242,52 @@ absl::StatusOr<CodeLayout> MakeCodeLayout(uint32_t version, const CodeMetadata& 
   return l;
 }
 
+namespace {
+
+bool HasOperands(const CodeLayout& layout, size_t bytecode) {
+  return layout.bytecode_sizes[1][bytecode] != layout.bytecode_sizes[0][bytecode];
+}
+
+}  // namespace
+
+void SetHandlers(std::span<const uint32_t> begins, CodeLayout& layout) {
+  size_t expected = layout.bytecode_count;
+  for (size_t i = 0; i < layout.bytecode_count; ++i) expected += HasOperands(layout, i) ? 2 : 0;
+  const bool has_short_stars = begins.size() + kShortStars - 1 == expected;
+  if (layout.bytecode_count <= kShortStars || (begins.size() != expected && !has_short_stars) ||
+      begins.size() > CodeLayout::kMaxHandlers || !std::is_sorted(begins.begin(), begins.end())) {
+    return;
+  }
+  layout.handler_count = static_cast<uint16_t>(begins.size());
+  layout.has_short_stars = has_short_stars;
+  std::copy(begins.begin(), begins.end(), layout.handlers);
+}
+
+std::optional<HandlerBytecodes> FindHandler(const CodeLayout& layout, uint32_t offset) {
+  const auto begins = std::span(layout.handlers).first(layout.handler_count);
+  auto index =
+      static_cast<size_t>(std::upper_bound(begins.begin(), begins.end(), offset) - begins.begin());
+  if (index == 0) return std::nullopt;
+  --index;
+  std::vector<uint8_t> with_operands;
+  for (size_t i = 0; i < layout.bytecode_count; ++i) {
+    if (HasOperands(layout, i)) with_operands.push_back(static_cast<uint8_t>(i));
+  }
+  const size_t single = begins.size() - 2 * with_operands.size();
+  if (index >= single) {
+    index -= single;
+    const size_t wide = with_operands.size();
+    return HandlerBytecodes{with_operands[index % wide], 1,
+                            static_cast<uint8_t>(index < wide ? 1 : 2)};
+  }
+  if (!layout.has_short_stars || index + 2 < single) {
+    return HandlerBytecodes{static_cast<uint8_t>(index)};
+  }
+  // The short stars, and behind them the last bytecode.
+  if (index + 1 == single) return HandlerBytecodes{static_cast<uint8_t>(layout.bytecode_count - 1)};
+  return HandlerBytecodes{static_cast<uint8_t>(index), kShortStars};
+}
+
 uint16_t HeapTypes::TypeOfMap(uint64_t map) {
   auto it = known_.find(map);
   if (it != known_.end()) return it->second;

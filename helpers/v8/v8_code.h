@@ -53,6 +53,7 @@ inline bool IsOptimized(CodeKind kind) {
 // an object's first word, instance types, numbers. Plain values, kept in RuntimeImage::user_layout.
 struct CodeLayout {
   static constexpr size_t kMaxBytecodes = 256;
+  static constexpr size_t kMaxHandlers = 3 * kMaxBytecodes;
   static constexpr uint16_t kBaselineDataBytecode = 16;  // after the code
 
   uint32_t version = 0;  // major * 100 + minor
@@ -113,7 +114,30 @@ struct CodeLayout {
   // wide. 0 bytecodes: not known, no positions of baseline code.
   uint16_t bytecode_count = 0;
   uint8_t bytecode_sizes[3][kMaxBytecodes] = {};
+
+  // Where the bytecode handlers are, in bytes behind the first embedded builtin. In order: of each
+  // bytecode, the short stars having one; of those with operands once more for wide operands, and
+  // for extra wide ones. 0: not known, no positions of interpreted code that was sampled in one.
+  uint16_t handler_count = 0;
+  bool has_short_stars = false;
+  uint32_t handlers[kMaxHandlers] = {};
 };
+
+inline constexpr uint16_t kShortStars = 16;  // bytecodes, the last ones but one where there are any
+
+// The bytecodes of one handler.
+struct HandlerBytecodes {
+  uint8_t first = 0;
+  uint8_t count = 1;
+  uint8_t width = 0;  // row of CodeLayout::bytecode_sizes
+};
+
+// Sets what is known of the handlers. Leaves it unknown if they are not as many as the bytecodes
+// must have, or not in order.
+void SetHandlers(std::span<const uint32_t> begins, CodeLayout& layout);
+
+// The handler that covers `offset`, in bytes behind the first embedded builtin.
+std::optional<HandlerBytecodes> FindHandler(const CodeLayout& layout, uint32_t offset);
 
 // The metadata of a binary, by the names of its symbols without "v8dbg_".
 struct CodeMetadata {

@@ -35,6 +35,10 @@ struct jp_v8_layout {
 	__s32 isolate_exit_frame;
 	__s32 isolate_fast_call;
 
+	/* Bytes from the first embedded builtin to the first bytecode handler; behind it are others only.
+	 * 0: not known */
+	__u32 handlers;
+
 	/* JSFunction, SharedFunctionInfo */
 	__u16 function_shared;
 	__u16 shared_data;    /* a Smi in it: the function is a builtin */
@@ -129,6 +133,9 @@ enum jp_v8_combinator {
 	JP_V8_PROMISE_ANY = 3,
 };
 
+/* The alignment of embedded builtins: a pc is known well enough to tell the builtin. */
+#define JP_V8_HANDLER_UNIT 32
+
 /* What jp_frame.address is, in jp_frame.detail of a JP_FRAME_RUNTIME frame. */
 enum jp_v8_detail {
 	JP_V8_BYTECODE = 0, /* interpreted: the word in the frame's slot for the bytecode offset, as a number */
@@ -136,4 +143,7 @@ enum jp_v8_detail {
 	JP_V8_INTERPRETED = 4, /* as JP_V8_NO_PLACE, and it is interpreted */
 	JP_V8_NO_PLACE = 2, /* on top of it runs code without a frame: where the function is, is not known */
 	JP_V8_WASM = 3,     /* in WebAssembly code, which alone tells the function */
+	JP_V8_HANDLER = 5, /* interpreted, in a bytecode handler: in the upper half the register for the
+			    * bytecode offset, as a number; in the lower half, a multiple of
+			    * JP_V8_HANDLER_UNIT, where from the first embedded builtin on the pc is */
 };

@@ -222,10 +222,12 @@ std::optional<uint64_t> V8Instance::BytecodeOf(uint64_t shared) const {
 std::vector<ScriptPosition> V8Instance::Positions(const Function& function, const RawFrame& frame) {
   const uint64_t shared = function.symbol.identity;
   if (!has_code_layout_) return {};
-  if (frame.detail == JP_V8_BYTECODE) {
+  if (frame.detail == JP_V8_BYTECODE || frame.detail == JP_V8_HANDLER) {
     auto bytecode = BytecodeOf(shared);
     if (!bytecode) return {};
-    auto position = positions_.Interpreted(*bytecode, frame.address << 32);
+    auto position = frame.detail == JP_V8_HANDLER
+                        ? positions_.InHandler(*bytecode, frame.address)
+                        : positions_.Interpreted(*bytecode, frame.address << 32);
     if (!position) return {};
     return {{shared, *position}};
   }
@@ -315,7 +317,10 @@ std::vector<FrameLine> V8Instance::Locate(const RawFrame& frame) {
 }
 
 char V8Instance::Tier(const RawFrame& frame) {
-  if (frame.detail == JP_V8_BYTECODE || frame.detail == JP_V8_INTERPRETED) return '~';
+  if (frame.detail == JP_V8_BYTECODE || frame.detail == JP_V8_INTERPRETED ||
+      frame.detail == JP_V8_HANDLER) {
+    return '~';
+  }
   if (frame.detail != JP_V8_PC || !has_code_layout_) return 0;
   SeeInstant(Clock::now());
   auto code = finder_.Find(Address{frame.address - (frame.is_return_address ? 1 : 0)});

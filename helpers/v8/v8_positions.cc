@@ -24,6 +24,7 @@ constexpr size_t kMaxScannedBytes = size_t{256} << 10;  // of instructions
 constexpr int kMaxTries = 64;                           // of points that may know more
 constexpr size_t kMaxPointLists = 64;
 constexpr size_t kJumpBytes = 5;  // of a near jump, without a prefix
+constexpr uint8_t kPrefixes = 4;  // bytecodes
 // An entry of the deoptimization data: bytecode offset, index in the translations, pc.
 constexpr size_t kDeoptEntryWords = 3;
 constexpr uint16_t kWrapped = 8;  // first field of a wrapper or of InterpreterData
@@ -81,6 +82,37 @@ std::optional<CodePosition> FindPosition(std::span<const std::byte> table, uint3
   return is_whole ? last : std::nullopt;
 }
 
+namespace {
+
+// A bytecode, or a prefix of one.
+struct BytecodeUnit {
+  uint32_t start = 0;  // of the bytecode, its prefix included
+  uint32_t begin = 0;
+  uint32_t end = 0;
+  uint8_t opcode = 0;
+  uint8_t width = 0;  // row of CodeLayout::bytecode_sizes
+};
+
+// The unit behind `last`, or at the beginning. nullopt: the end, or damaged.
+std::optional<BytecodeUnit> NextUnit(std::span<const std::byte> bytecodes, const CodeLayout& layout,
+                                     const std::optional<BytecodeUnit>& last) {
+  BytecodeUnit unit;
+  unit.start = unit.begin = last ? last->end : 0;
+  if (unit.begin >= bytecodes.size()) return std::nullopt;
+  unit.opcode = std::to_integer<uint8_t>(bytecodes[unit.begin]);
+  if (last && last->opcode < kPrefixes) {
+    // Operands of the next bytecode are wide (0, 2) or extra wide (1, 3).
+    unit.start = last->start;
+    unit.width = last->opcode % 2 == 0 ? 1 : 2;
+    if (unit.opcode < kPrefixes) return std::nullopt;
+  }
+  if (unit.opcode >= layout.bytecode_count) return std::nullopt;
+  unit.end = unit.begin + layout.bytecode_sizes[unit.width][unit.opcode];
+  return unit;
+}
+
+}  // namespace
+
 std::optional<uint32_t> FindBytecode(std::span<const std::byte> table,
                                      std::span<const std::byte> bytecodes, const CodeLayout& layout,
                                      uint32_t code_offset) {
@@ -89,25 +121,39 @@ std::optional<uint32_t> FindBytecode(std::span<const std::byte> table,
   auto prologue = sizes.Unsigned();
   if (!prologue || code_offset < *prologue) return std::nullopt;
   uint64_t end = *prologue;
-  uint32_t index = 0;
-  while (index < bytecodes.size()) {
+  std::optional<BytecodeUnit> unit;
+  while ((unit = NextUnit(bytecodes, layout, unit))) {
+    if (unit->opcode < kPrefixes) continue;
     auto size = sizes.Unsigned();
     if (!size || *size > INT32_MAX) return std::nullopt;
     end += *size;
-    if (code_offset < end) return index;
-    // Prefixes make the operands of the next bytecode wide (0, 2) or extra wide (1, 3).
-    uint32_t at = index;
-    uint32_t bytecode = std::to_integer<uint32_t>(bytecodes[at]);
-    size_t row = 0;
-    if (bytecode < 4) {
-      row = bytecode % 2 == 0 ? 1 : 2;
-      if (++at == bytecodes.size()) return std::nullopt;
-      bytecode = std::to_integer<uint32_t>(bytecodes[at]);
-    }
-    if (bytecode >= layout.bytecode_count) return std::nullopt;
-    index = at + layout.bytecode_sizes[row][bytecode];
+    if (code_offset < end) return unit->start;
   }
   return std::nullopt;
+}
+
+std::vector<uint32_t> FindInHandler(std::span<const std::byte> bytecodes, const CodeLayout& layout,
+                                    HandlerBytecodes handler, uint32_t index) {
+  std::optional<BytecodeUnit> before_last, last, unit = NextUnit(bytecodes, layout, {});
+  while (unit && unit->begin < index) {
+    before_last = std::exchange(last, unit);
+    unit = NextUnit(bytecodes, layout, unit);
+  }
+  const uint32_t at = unit ? unit->begin : last ? last->end : 0;
+  if (at != index) return {};
+  auto fits = [handler](const std::optional<BytecodeUnit>& u) {
+    return u && u->width == handler.width && handler.first <= u->opcode &&
+           u->opcode < handler.first + handler.count;
+  };
+  std::vector<uint32_t> found;
+  if (fits(unit)) found.push_back(unit->start);
+  if (fits(last)) found.push_back(last->start);
+  const int first_short_star = layout.bytecode_count - 1 - kShortStars;
+  if (fits(before_last) && layout.has_short_stars && last->opcode >= first_short_star &&
+      last->opcode < first_short_star + kShortStars) {
+    found.push_back(before_last->start);
+  }
+  return found;
 }
 
 std::optional<uint64_t> CodePositions::Copy::Word(size_t offset) const {
@@ -487,6 +533,22 @@ std::optional<int32_t> CodePositions::Interpreted(uint64_t bytecode_array, uint6
   const int64_t index = int64_t{SmiValue(offset)} - (int64_t{layout_.bytecode_first} - 1);
   if (!IsSmi(offset) || index < 0) return std::nullopt;
   return AtBytecode(bytecode_array, static_cast<uint32_t>(index));
+}
+
+std::optional<int32_t> CodePositions::InHandler(uint64_t bytecode_array, uint64_t address) {
+  Trim();
+  const int64_t index = static_cast<int64_t>(address >> 32) - (int64_t{layout_.bytecode_first} - 1);
+  const auto handler = FindHandler(layout_, static_cast<uint32_t>(address));
+  Copy* bytecode = handler && index >= 0 ? Read(bytecode_array, Shape::kBytecode) : nullptr;
+  if (bytecode == nullptr) return std::nullopt;
+  std::optional<int32_t> result;
+  for (uint32_t at : FindInHandler(bytecode->Contents(layout_.bytecode_first), layout_, *handler,
+                                   static_cast<uint32_t>(index))) {
+    auto position = AtBytecode(bytecode_array, at);
+    if (!position || (result && result != position)) return std::nullopt;
+    result = position;
+  }
+  return result;
 }
 
 std::optional<int32_t> CodePositions::Baseline(const CodeObject& code, uint64_t bytecode_array,

@@ -50,6 +50,13 @@ std::optional<uint32_t> FindBytecode(std::span<const std::byte> table,
                                      std::span<const std::byte> bytecodes, const CodeLayout& layout,
                                      uint32_t code_offset);
 
+// The bytecodes that may run while the handler of `handler` does and the interpreter's register is
+// at `index`: the one there, or, since a handler advances the register before it is through, the
+// one before it, or the one before that if the last is a short star, which some handlers execute
+// with their own. By their first byte, prefix included; 0 to 3 of them.
+std::vector<uint32_t> FindInHandler(std::span<const std::byte> bytecodes, const CodeLayout& layout,
+                                    HandlerBytecodes handler, uint32_t index);
+
 // One function that a frame stands for.
 struct ScriptPosition {
   uint64_t shared = 0;  // tagged SharedFunctionInfo
@@ -81,6 +88,9 @@ class CodePositions {
 
   // `offset`: the word in the frame's slot for the bytecode offset.
   std::optional<int32_t> Interpreted(uint64_t bytecode_array, uint64_t offset);
+
+  // `address`: that of a JP_V8_HANDLER frame.
+  std::optional<int32_t> InHandler(uint64_t bytecode_array, uint64_t address);
 
   // Whose code it is: of optimized code the tagged SharedFunctionInfo, of baseline code the tagged
   // BytecodeArray. nullopt: not known, as for baseline code before V8 9.6.
@@ -159,7 +169,8 @@ class CodePositions {
   size_t bytes_ = 0;
   absl::flat_hash_map<uint64_t, std::optional<uint64_t>> shared_;  // of this instant, by word
   absl::flat_hash_map<uint64_t, std::unique_ptr<Copy>> copies_;    // by tagged address
-  absl::flat_hash_map<uint64_t, std::vector<DeoptPoint>> points_;  // of this instant, by tagged Code
+  absl::flat_hash_map<uint64_t, std::vector<DeoptPoint>>
+      points_;  // of this instant, by tagged Code
 };
 
 }  // namespace jprof::v8

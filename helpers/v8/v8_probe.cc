@@ -43,6 +43,9 @@ constexpr absl::string_view kMetadataPrefix = "v8dbg_";
 constexpr absl::string_view kBuiltinPrefix = "Builtins_";
 constexpr absl::string_view kMicrotasksSymbol = "Builtins_RunMicrotasks";
 constexpr size_t kMaxBuiltins = 10'000;  // there are some 2,500
+constexpr absl::string_view kHandlerSuffix = "Handler";
+constexpr absl::string_view kFirstHandler = "Builtins_WideHandler";
+constexpr size_t kMaxHandlerSymbols = 10000;
 constexpr absl::string_view kBytecodeSizesSymbol =
     "_ZN2v88internal11interpreter9Bytecodes14kBytecodeSizesE";
 constexpr uint64_t kMaxBytecodeSizesBytes = 4096;
@@ -67,6 +70,8 @@ struct Symbols {
   bool get_version = false;
   ElfAddress bytecode_sizes;
   uint64_t bytecode_sizes_bytes = 0;
+  std::vector<ElfAddress> handlers;  // of bytecodes, and other builtins of such names
+  ElfAddress first_handler{UINT64_MAX};
   ElfAddress builtins_begin{UINT64_MAX};
   ElfAddress builtins_end{0};
   ElfAddress microtasks{0};  // of the builtins, the loop over the microtasks; 0: not met
@@ -83,6 +88,10 @@ Symbols CollectSymbols(const ElfFile& image) {
         symbols.metadata.try_emplace(std::string(name), s.address);
       }
     } else if (absl::StartsWith(name, kBuiltinPrefix)) {
+      if (absl::EndsWith(name, kHandlerSuffix) && symbols.handlers.size() < kMaxHandlerSymbols) {
+        symbols.handlers.push_back(s.address);
+      }
+      if (name == kFirstHandler) symbols.first_handler = s.address;
       symbols.builtins_begin = std::min(symbols.builtins_begin, s.address);
       symbols.builtins_end =
           std::max(symbols.builtins_end,
@@ -399,18 +408,37 @@ void AddAwaitLayout(const Metadata& metadata, uint32_t version, jp_v8_layout& l)
   l.isolate_microtask = facts->microtask_slot;
 }
 
-// What the user-space side reads code with. Empty when this build's code cannot be read, which
+// What the user-space side reads code with. nullopt when this build's code cannot be read, which
 // leaves names without lines.
-std::vector<std::byte> MakeUserLayout(const ElfFile& image, const Symbols& symbols,
-                                      const Metadata& metadata, uint32_t version) {
+std::optional<CodeLayout> MakeUserLayout(const ElfFile& image, const Symbols& symbols,
+                                         const Metadata& metadata, uint32_t version) {
   std::vector<std::byte> sizes(symbols.bytecode_sizes_bytes);
   if (!image.ReadAt(symbols.bytecode_sizes, sizes)) sizes.clear();
   auto constant = [&](absl::string_view name) { return metadata.Find({name}); };
   auto by_prefix = [&](absl::string_view name) { return metadata.FindField(name); };
   auto layout = MakeCodeLayout(version, {constant, by_prefix, sizes});
-  if (!layout.ok()) return {};
-  auto bytes = std::as_bytes(std::span(&*layout, 1));
-  return {bytes.begin(), bytes.end()};
+  if (!layout.ok()) return std::nullopt;
+  return *layout;
+}
+
+// The bytecode handlers by their symbols, in order.
+std::vector<ElfAddress> NamedHandlers(const Symbols& symbols) {
+  std::vector<ElfAddress> handlers = symbols.handlers;
+  std::sort(handlers.begin(), handlers.end());
+  handlers.erase(std::unique(handlers.begin(), handlers.end()), handlers.end());
+  handlers.erase(handlers.begin(),
+                 std::lower_bound(handlers.begin(), handlers.end(), symbols.first_handler));
+  return handlers;
+}
+
+void AddHandlers(std::span<const ElfAddress> handlers, ElfAddress begin, jp_v8_layout& layout,
+                 CodeLayout& code) {
+  std::vector<uint32_t> offsets;
+  for (ElfAddress handler : handlers) {
+    offsets.push_back(static_cast<uint32_t>(handler.value - begin.value));
+  }
+  SetHandlers(offsets, code);
+  if (code.handler_count > 0) layout.handlers = code.handlers[0];
 }
 
 void AddRange(const ElfFile& image, ElfAddress begin, ElfAddress end,
@@ -455,20 +483,24 @@ void AddIsolateSlots(const ElfFile& image, const Symbols& symbols, ElfAddress be
 
 // The embedded builtins, by their symbols or by what they are, and what their code tells.
 void SetCode(const ElfFile& image, const Symbols& symbols, uint32_t version,
-             const VersionFacts& facts, jp_v8_layout& layout, RuntimeImage& result) {
+             const VersionFacts& facts, jp_v8_layout& layout, std::optional<CodeLayout>& code,
+             RuntimeImage& result) {
   using Source = LayoutFact::Source;
   ElfAddress begin = symbols.builtins_begin, end = symbols.builtins_end;
+  std::vector<ElfAddress> handlers = NamedHandlers(symbols);
   const bool named = begin.value != UINT64_MAX;
   if (!named) {
     auto blob = FindEmbeddedBlob(image, version, facts.handlers);
     if (!blob) return;
     begin = blob->begin;
     end = blob->end;
+    handlers = std::move(blob->handler_begins);
     AddRange(image, blob->handlers, blob->end, result.plumbing);
     result.facts.push_back(
         {"bytecode handlers begin", static_cast<int64_t>(blob->handlers.value), Source::kDerived});
   }
   AddRange(image, begin, end, result.code);
+  if (code && end.value - begin.value < kMaxBuiltinBytes) AddHandlers(handlers, begin, layout, *code);
   const Source source = named ? Source::kSymbol : Source::kDerived;
   result.facts.push_back({"builtins begin", static_cast<int64_t>(begin.value), source});
   result.facts.push_back({"builtins end", static_cast<int64_t>(end.value), source});
@@ -527,14 +559,14 @@ class V8Runtime : public Runtime {
 
     result.owns_anonymous_code = true;
     result.layout.resize(sizeof(layout));
-    result.user_layout = MakeUserLayout(image, symbols, metadata, number);
-    result.is_partial = result.user_layout.empty();
+    std::optional<CodeLayout> code = MakeUserLayout(image, symbols, metadata, number);
+    result.is_partial = !code.has_value();
     result.facts = metadata.facts();
-    SetCode(image, symbols, number, *facts, layout, result);
-    if (!result.user_layout.empty()) {
-      CodeLayout code;
-      std::memcpy(&code, result.user_layout.data(), sizeof(code));
-      layout.bytecode_array_type = code.bytecode_array_type;
+    SetCode(image, symbols, number, *facts, layout, code, result);
+    if (code) {
+      layout.bytecode_array_type = code->bytecode_array_type;
+      const auto bytes = std::as_bytes(std::span(&*code, 1));
+      result.user_layout.assign(bytes.begin(), bytes.end());
     }
     std::memcpy(result.layout.data(), &layout, sizeof(layout));
     if (result.code.empty()) {

@@ -50,7 +50,7 @@ const modes = {
   wasm: { flags: ['24--no-wasm-inlining'], since: 12, only: 'wasm', meant: '+*', never: '' },
   'no-maglev': { flags: ['--no-maglev'], since: 22, meant: '*', never: '+' },
 };
-const thresholds = { chain: 0.995, lines: 0.99, leaf: 0.995, wasmChain: 0.99 };
+const thresholds = { chain: 0.995, lines: 0.99, leaf: 0.995, inLoop: 0.95, wasmChain: 0.99 };
 
 const wanted = live.options(process.argv.slice(2), {
   nodes: ['18.20.8', '20.20.2', '22.23.3', '24.21.0', '26.10.0'], modes: Object.keys(modes),
@@ -285,6 +285,7 @@ for (const version of wanted.seconds > 0 ? wanted.nodes : []) {
     // Few scenarios seen: too little was measured to say anything.
     const bad = tierMissed(score, mode, 0.2) || score.scenarios.size < 0.5 * score.known || score.chain < thresholds.chain * score.judged ||
       score.lines < thresholds.lines * score.callers || score.leaf < thresholds.leaf * score.judged ||
+      (mode === 'ignition' && score.inLoop < thresholds.inLoop * score.working) ||
       (modes[mode].only === 'wasm' && (score.wasm === 0 || score.wasmChain < thresholds.wasmChain * score.wasm));
     failed ||= bad;
     if (wanted.details || (wanted.check && bad)) {

@@ -63,6 +63,7 @@ absl::StatusOr<StoppedThread> StoppedThread::Stop(Tid tid) {
                        .r13 = regs.r13,
                        .tid = tid,
                        .stack_base = StackBase(tid)};
+  thread.registers_.others[9] = regs.r9;
   return thread;
 }
 

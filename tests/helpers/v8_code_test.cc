@@ -14,6 +14,71 @@ using ::testing::HasSubstr;
 
 constexpr uint64_t kJit = 0x7f00'0000'1000;
 
+// Bytecodes 0 to 3 are prefixes, 4 has no operand, 5 and 6 have; 23 more are without.
+CodeLayout LayoutWithBytecodes() {
+  CodeLayout layout = TestLayout();
+  for (auto& row : layout.bytecode_sizes) std::fill(row + 7, row + 30, uint8_t{1});
+  layout.bytecode_count = 30;
+  return layout;
+}
+
+std::vector<uint32_t> HandlersAt64(size_t count) {
+  std::vector<uint32_t> begins;
+  for (size_t i = 0; i < count; ++i) begins.push_back(static_cast<uint32_t>(1000 + 64 * i));
+  return begins;
+}
+
+void ExpectHandler(const CodeLayout& layout, uint32_t offset, int first, int count, int width) {
+  auto handler = FindHandler(layout, offset);
+  ASSERT_TRUE(handler.has_value()) << offset;
+  EXPECT_EQ(handler->first, first) << offset;
+  EXPECT_EQ(handler->count, count) << offset;
+  EXPECT_EQ(handler->width, width) << offset;
+}
+
+TEST(HandlersTest, BytecodesWithOperandsHaveThree) {
+  CodeLayout layout = LayoutWithBytecodes();
+  SetHandlers(HandlersAt64(34), layout);
+  EXPECT_FALSE(layout.has_short_stars);
+  EXPECT_EQ(FindHandler(layout, 999), std::nullopt);
+  ExpectHandler(layout, 1000, 0, 1, 0);
+  ExpectHandler(layout, 1000 + 64 * 5 + 63, 5, 1, 0);
+  ExpectHandler(layout, 1000 + 64 * 29, 29, 1, 0);
+  ExpectHandler(layout, 1000 + 64 * 30, 5, 1, 1);
+  ExpectHandler(layout, 1000 + 64 * 31, 6, 1, 1);
+  ExpectHandler(layout, 1000 + 64 * 32, 5, 1, 2);
+  ExpectHandler(layout, 1000 + 64 * 33, 6, 1, 2);
+}
+
+TEST(HandlersTest, ShortStarsHaveOne) {
+  CodeLayout layout = LayoutWithBytecodes();
+  SetHandlers(HandlersAt64(34 - 15), layout);
+  EXPECT_TRUE(layout.has_short_stars);
+  ExpectHandler(layout, 1000 + 64 * 12, 12, 1, 0);
+  ExpectHandler(layout, 1000 + 64 * 13, 13, 16, 0);
+  ExpectHandler(layout, 1000 + 64 * 14, 29, 1, 0);
+  ExpectHandler(layout, 1000 + 64 * 15, 5, 1, 1);
+  ExpectHandler(layout, 1000 + 64 * 18, 6, 1, 2);
+}
+
+TEST(HandlersTest, ThoseThatCannotBeOfTheseBytecodesAreNotKnown) {
+  auto count = [](std::vector<uint32_t> begins, CodeLayout layout) {
+    SetHandlers(begins, layout);
+    return layout.handler_count;
+  };
+  for (size_t others : {0, 18, 20, 33, 35, 2000}) {
+    EXPECT_EQ(count(HandlersAt64(others), LayoutWithBytecodes()), 0) << others;
+  }
+  std::vector<uint32_t> mixed_up = HandlersAt64(34);
+  std::swap(mixed_up[3], mixed_up[4]);
+  EXPECT_EQ(count(mixed_up, LayoutWithBytecodes()), 0);
+  EXPECT_EQ(count(HandlersAt64(11), TestLayout()), 0);  // too few bytecodes
+  CodeLayout no_sizes = LayoutWithBytecodes();
+  no_sizes.bytecode_count = 0;
+  EXPECT_EQ(count({}, no_sizes), 0);
+  EXPECT_EQ(FindHandler(no_sizes, 5000), std::nullopt);
+}
+
 class FakeMetadata {
  public:
   std::map<std::string, int32_t> constants;

@@ -108,6 +108,7 @@ jp_v8_layout V8LayoutOfNode(int major) {
       l.thenable_task_type = t.thenable_task;
     }
     l.builtins_bytes = kBlobBytes;
+    l.handlers = kBlobBytes / 4 * 3;
     l.microtasks_begin = static_cast<uint32_t>(kMicrotasksPc - kBlob);
     l.microtasks_end = l.microtasks_begin + 0x800;
     l.isolate_microtask = 0x1000;

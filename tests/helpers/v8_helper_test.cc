@@ -802,6 +802,58 @@ TEST_P(V8LeafTest, BuiltinOnInterpretedCodeIsTold) {
   EXPECT_EQ(last_.stack.frames.at(1).detail, JP_V8_NO_PLACE);
 }
 
+TEST_P(V8LeafTest, HandlerOnInterpretedCodeIsToldWithTheRegister) {
+  const uint64_t fp = stack_.registers().fp, place = heap_.layout().handlers + 0x47;
+  Registers r = Top({3});
+  r.pc = V8Stack::process().ranges[0].begin + place;
+  r.others[9] = 0x55;
+  heap_.memory().PutValue(Address{fp - 40}, V8Heap::Smi(57));
+  heap_.memory().PutValue(Address{fp - 32}, heap_.Object(heap_.layout().bytecode_array_type, 64));
+  EXPECT_THAT(Walk(r), ElementsAre("caller", "native"));
+  EXPECT_EQ(last_.stack.frames.at(0).detail, JP_V8_HANDLER);
+  EXPECT_EQ(last_.stack.frames.at(0).address, uint64_t{0x55} << 32 | place / 32 * 32);
+  // No bytecode has such an offset.
+  r.others[9] = uint64_t{1} << 24;
+  EXPECT_THAT(Walk(r), ElementsAre("builtin", "caller", "native"));
+  EXPECT_EQ(last_.stack.frames.at(1).detail, JP_V8_INTERPRETED);
+  r.others[9] = 0x55;
+  heap_.memory().PutValue(Address{fp - 32}, heap_.Undefined());
+  EXPECT_THAT(Walk(r), ElementsAre("builtin", "caller", "native"));
+  EXPECT_EQ(last_.stack.frames.at(1).detail, JP_V8_NO_PLACE);
+}
+
+TEST_P(V8LeafTest, HandlerWithAFrameOfItsOwnTellsOfTheInterpretedOneBelow) {
+  const uint64_t place = heap_.layout().handlers + 0x20;
+  const uint64_t handler = V8Stack::process().ranges[0].begin + place;
+  V8Stack stack(heap_);
+  stack.Native(kNativePc);
+  for (absl::string_view name : {"outer", "inner"}) {
+    stack.Js(kBlobPc, Named(heap_.OneByte(name)));
+    const uint64_t fp = stack.registers().fp;
+    heap_.memory().PutValue(Address{fp - 40}, V8Heap::Smi(57));
+    heap_.memory().PutValue(Address{fp - 32},
+                            heap_.Object(heap_.layout().bytecode_array_type, 64));
+  }
+  stack.Frame(handler, 2 * 18, 0x66);
+  Registers r = stack.registers();
+  auto expect = [&](uint8_t detail, uint64_t address) {
+    EXPECT_THAT(Walk(r), ElementsAre("builtin", "inner", "outer", "native"));
+    EXPECT_EQ(last_.stack.frames.at(1).detail, detail);
+    EXPECT_EQ(last_.stack.frames.at(1).address, address);
+    EXPECT_EQ(last_.stack.frames.at(2).detail, JP_V8_BYTECODE);
+  };
+  r.others[9] = 0x55;
+  expect(JP_V8_HANDLER, uint64_t{0x55} << 32 | place / 32 * 32);
+  r.others[9] = 0;
+  expect(JP_V8_HANDLER, uint64_t{0x66} << 32 | place / 32 * 32);
+  r.others[9] = UINT64_MAX;
+  expect(JP_V8_BYTECODE, 57);
+  // Another builtin was called, and the slot written before.
+  r.others[9] = 0x55;
+  r.pc = kBlobPc;
+  expect(JP_V8_BYTECODE, 57);
+}
+
 TEST_P(V8LeafTest, BuiltinThatMakesItsFrameHasNoFunctionYet) {
   V8Stack stack(heap_);
   stack.Native(kNativePc).Js(kJitPc + 0x400, Named(heap_.OneByte("caller")));

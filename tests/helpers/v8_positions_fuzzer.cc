@@ -55,6 +55,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   for (uint32_t offset : {0u, 1u, uint32_t{choice}, 0xffffffffu}) {
     FindPosition(table, offset, layout.position_flag_bits);
     FindBytecode(table.first(table.size() / 2), table.subspan(table.size() / 2), layout, offset);
+    if (FindInHandler(table, layout, {static_cast<uint8_t>(choice % 8)}, offset).size() > 3) {
+      std::abort();
+    }
   }
 
   const FuzzMemory memory(bytes);

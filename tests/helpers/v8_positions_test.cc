@@ -130,6 +130,66 @@ TEST(OffsetTableTest, BytecodesThatDoNotExistAreDamage) {
   EXPECT_EQ(FindBytecode(table, Bytes({4, 4}), no_sizes, 0), std::nullopt);
 }
 
+// As in TestLayout(), and 23 bytecodes more, of which 13 to 28 are short stars.
+CodeLayout LayoutWithHandlers() {
+  CodeLayout layout = TestLayout();
+  for (auto& row : layout.bytecode_sizes) std::fill(row + 7, row + 30, uint8_t{1});
+  layout.bytecode_count = 30;
+  std::vector<uint32_t> begins;
+  for (uint32_t i = 0; i < 19; ++i) begins.push_back(64 * i);
+  SetHandlers(begins, layout);
+  return layout;
+}
+
+std::vector<uint32_t> InHandler(std::initializer_list<int> bytecodes, HandlerBytecodes handler,
+                                uint32_t index) {
+  return FindInHandler(Bytes(bytecodes), LayoutWithHandlers(), handler, index);
+}
+
+TEST(HandlerTest, RunsTheBytecodeOfTheRegisterOrTheOneBeforeIt) {
+  // At 0: 5 x; at 2: 4; at 3: 6 x y.
+  auto at = [](int handler, uint32_t index) {
+    return InHandler({5, 9, 4, 6, 9, 9}, {static_cast<uint8_t>(handler)}, index);
+  };
+  EXPECT_THAT(at(5, 0), ElementsAre(0));
+  EXPECT_THAT(at(5, 2), ElementsAre(0));
+  EXPECT_THAT(at(4, 2), ElementsAre(2));
+  EXPECT_THAT(at(4, 3), ElementsAre(2));
+  EXPECT_THAT(at(6, 6), ElementsAre(3));
+  // Another one runs there, or none begins there.
+  EXPECT_THAT(at(6, 2), IsEmpty());
+  EXPECT_THAT(at(5, 3), IsEmpty());
+  EXPECT_THAT(at(5, 1), IsEmpty());
+  EXPECT_THAT(at(6, 7), IsEmpty());
+  EXPECT_THAT(InHandler({4, 4}, {4}, 1), ElementsAre(1, 0));
+  EXPECT_THAT(InHandler({}, {4}, 0), IsEmpty());
+}
+
+TEST(HandlerTest, ShortStarBehindABytecodeMayBeExecutedWithIt) {
+  EXPECT_THAT(InHandler({5, 9, 13, 4}, {5}, 3), ElementsAre(0));
+  EXPECT_THAT(InHandler({5, 9, 28, 4}, {5}, 3), ElementsAre(0));
+  EXPECT_THAT(InHandler({5, 9, 12, 4}, {5}, 3), IsEmpty());
+  EXPECT_THAT(InHandler({5, 9, 29, 4}, {5}, 3), IsEmpty());
+  // All of them have one handler.
+  EXPECT_THAT(InHandler({4, 20, 4}, {13, 16}, 1), ElementsAre(1));
+}
+
+TEST(HandlerTest, PrefixIsOfTheBytecodeBehindIt) {
+  // At 0: 4; at 1: wide 5 x x; at 5: extra wide 5 x x x x; at 11: 4.
+  auto at = [](HandlerBytecodes handler, uint32_t index) {
+    return InHandler({4, 0, 5, 9, 9, 1, 5, 9, 9, 9, 9, 4}, handler, index);
+  };
+  EXPECT_THAT(at({0}, 1), ElementsAre(1));
+  EXPECT_THAT(at({0}, 2), ElementsAre(1));
+  EXPECT_THAT(at({5, 1, 1}, 2), ElementsAre(1));
+  EXPECT_THAT(at({5, 1, 1}, 5), ElementsAre(1));
+  EXPECT_THAT(at({1}, 5), ElementsAre(5));
+  EXPECT_THAT(at({5, 1, 2}, 6), ElementsAre(5));
+  EXPECT_THAT(at({5, 1, 2}, 11), ElementsAre(5));
+  EXPECT_THAT(at({5}, 2), IsEmpty());
+  EXPECT_THAT(at({5, 1, 2}, 2), IsEmpty());
+}
+
 class CodePositionsTest : public ::testing::Test {
  protected:
   CodeLayout layout_ = TestLayout();
@@ -491,6 +551,27 @@ TEST_F(CodePositionsTest, InterpretedFrameCountsFromTheTaggedAddress) {
   EXPECT_EQ(at(0x7fff'ff00), std::nullopt);
   EXPECT_EQ(positions_.Interpreted(bytecode, 0x41), std::nullopt);  // no Smi
   EXPECT_EQ(positions_.Interpreted(heap_.Shared(), CodeHeap::Smi(70)), std::nullopt);
+}
+
+TEST_F(CodePositionsTest, HandlerTellsWhereItsFunctionIs) {
+  layout_ = LayoutWithHandlers();
+  const auto table = TableWriter(false).Add(0, RawPosition(100)).Add(3, RawPosition(130)).bytes();
+  const uint64_t bytecode = heap_.BytecodeArray(Bytes({5, 0, 4, 4, 4, 5}), heap_.ByteArray(table));
+  auto at = [&](int64_t index, uint32_t handler) {
+    return positions_.InHandler(
+        bytecode, static_cast<uint64_t>(index + layout_.bytecode_first - 1) << 32 | handler);
+  };
+  EXPECT_EQ(at(0, 64 * 5), 100);
+  EXPECT_EQ(at(2, 64 * 5 + 63), 100);
+  EXPECT_EQ(at(4, 64 * 4), 130);           // at 4, or still at 3
+  EXPECT_EQ(at(3, 64 * 4), std::nullopt);  // at 3, or still at 2
+  EXPECT_EQ(at(1, 64 * 5), std::nullopt);
+  EXPECT_EQ(at(6, 64 * 5), std::nullopt);  // behind the end, and cut
+  EXPECT_EQ(at(-1, 64 * 5), std::nullopt);
+  EXPECT_EQ(at(1 << 20, 64 * 5), std::nullopt);
+  layout_.handler_count = 0;
+  EXPECT_EQ(at(0, 64 * 5), std::nullopt);
+  EXPECT_EQ(positions_.InHandler(heap_.Shared(), 0), std::nullopt);
 }
 
 TEST_F(CodePositionsTest, FunctionWithoutPositionsSaysNothing) {
