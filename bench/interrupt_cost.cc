@@ -6,7 +6,10 @@
 // jprof. The share of hits that were the target's is printed; a figure with less than 90 % says
 // nothing.
 //
-//   interrupt_cost PROGRAM_DEEP NODE DEEP_STACK_JS AWAIT_STACK_JS
+// The same recursion is walked by frame pointers and, built without them, by call-frame tables; node
+// with its tables and without. WHAT: only the stacks whose names contain it.
+//
+//   interrupt_cost PROGRAM_DEEP PROGRAM_DEEP_BY_TABLE NODE DEEP_STACK_JS AWAIT_STACK_JS [WHAT]
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <linux/perf_event.h>
@@ -31,12 +34,14 @@
 #include "profiler/process/proc_status.h"
 #include "profiler/process/process_table.h"
 #include "profiler/process/target_file.h"
+#include "profiler/unwind/unwind_tables.h"
 #include "tests/testing/spawn.h"
 
 namespace jprof {
 namespace {
 
 constexpr int kRounds = 7;
+constexpr uint64_t kTablesNs = 5'000'000'000;
 
 template <typename T>
 T OrDie(absl::StatusOr<T> value) {
@@ -47,6 +52,12 @@ T OrDie(absl::StatusOr<T> value) {
   return *std::move(value);
 }
 void OrDie(absl::Status status) { OrDie<bool>(status.ok() ? absl::StatusOr<bool>(true) : status); }
+
+absl::StatusOr<ElfFile> OpenImage(const MapEvent& m) {
+  auto file = OpenMappedFile(m.pid, Mapping{m.range, m.offset, m.file, m.path});
+  if (!file.ok()) return file.status();
+  return ElfFile::Open(*std::move(file), m.path);
+}
 
 struct RunTime {
   uint64_t ns = 0;
@@ -100,7 +111,8 @@ void TakeWholeCpu(Pid pid) {
 
 class Bench {
  public:
-  Bench() : stats_(bpf_enable_stats(BPF_STATS_RUN_TIME)) {
+  explicit Bench(std::string only)
+      : only_(std::move(only)), stats_(bpf_enable_stats(BPF_STATS_RUN_TIME)) {
     cpu_ = OrDie(OnlineCpus()).back();
     Pin(0, OrDie(OnlineCpus()).front());
     bpf_object_open_opts options = {};
@@ -117,7 +129,10 @@ class Bench {
     ::close(stats_);
   }
 
-  void Run(const char* what, std::vector<std::string> command, bool async = false) {
+  enum Tables { kNoTables, kTables };
+  void Run(const char* what, std::vector<std::string> command, Tables with_tables,
+           bool async = false) {
+    if (std::string(what).find(only_) == std::string::npos) return;
     Child child = OrDie(Child::SpawnReady(command));
     for (Tid tid : OrDie(ListThreads(child.pid()))) {
       Pin(tid, cpu_);
@@ -127,17 +142,20 @@ class Bench {
     auto sampler = OrDie(BpfSampler::Load(set.bpf_object, {.only_pid = child.pid()}));
     RuntimeTable table(
         set, *sampler,
-        {.open_image = [](const MapEvent& m) -> absl::StatusOr<ElfFile> {
-           auto file = OpenMappedFile(m.pid, Mapping{m.range, m.offset, m.file, m.path});
-           if (!file.ok()) return file.status();
-           return ElfFile::Open(*std::move(file), m.path);
-         },
+        {.open_image = OpenImage,
          .read_maps = ReadProcMaps,
          .open_memory = [](Pid pid) { return std::make_unique<LiveMemory>(pid); },
          .now = MonotonicNow},
         async);
+    ProcessTable processes;
     for (Event& e : OrDie(SynthesizeProcessEvents(child.pid(), MonotonicNow()))) {
+      processes.Apply(e);
       if (auto* map = std::get_if<MapEvent>(&e)) table.OnMap(*map);
+    }
+    UnwindTables tables(*sampler, {.open_image = OpenImage, .now = MonotonicNow}, {});
+    if (with_tables == kTables) {
+      tables.OnChange(child.pid());
+      tables.Update(processes, kTablesNs);
     }
     size_t frames = 0;
     auto drain = [&] {
@@ -165,6 +183,7 @@ class Bench {
   }
 
  private:
+  std::string only_;
   int stats_;
   int cpu_ = 0;
   bpf_object* peer_ = nullptr;
@@ -175,15 +194,22 @@ class Bench {
 }  // namespace jprof
 
 int main(int argc, char** argv) {
-  if (argc != 5) {
-    std::fprintf(stderr, "usage: interrupt_cost PROGRAM_DEEP NODE DEEP_STACK_JS AWAIT_STACK_JS\n");
+  if (argc != 6 && argc != 7) {
+    std::fprintf(stderr,
+                 "usage: interrupt_cost PROGRAM_DEEP PROGRAM_DEEP_BY_TABLE NODE DEEP_STACK_JS "
+                 "AWAIT_STACK_JS [WHAT]\n");
     return 2;
   }
-  jprof::Bench bench;
-  bench.Run("native, recursion", {argv[1], "27"});
-  bench.Run("node, 30 JavaScript functions", {argv[2], "--no-opt", "--no-sparkplug", argv[3], "120"});
-  bench.Run("node, 10 who await, not shown", {argv[2], argv[4], "120", "10"});
-  bench.Run("node, 10 who await, --async", {argv[2], argv[4], "120", "10"}, true);
-  bench.Run("node, 48 who await, --async", {argv[2], argv[4], "120", "48"}, true);
+  using jprof::Bench;
+  Bench bench(argc == 7 ? argv[6] : "");
+  bench.Run("native, recursion", {argv[1], "27"}, Bench::kNoTables);
+  bench.Run("native, recursion, by table", {argv[2], "27"}, Bench::kTables);
+  const std::vector<std::string> node = {argv[3], "--no-opt", "--no-sparkplug", argv[4], "120"};
+  bench.Run("node, 30 JavaScript functions", node, Bench::kNoTables);
+  bench.Run("node, the same with tables", node, Bench::kTables);
+  const std::vector<std::string> few = {argv[3], argv[5], "120", "10"};
+  bench.Run("node, 10 who await, not shown", few, Bench::kTables);
+  bench.Run("node, 10 who await, --async", few, Bench::kTables, true);
+  bench.Run("node, 48 who await, --async", {argv[3], argv[5], "120", "48"}, Bench::kTables, true);
   return 0;
 }

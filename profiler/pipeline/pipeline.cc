@@ -70,7 +70,8 @@ Pipeline::Pipeline(PipelineOptions options, const RuntimeSet& runtimes, LayoutSi
                         if (!file.ok()) return file.status();
                         return ElfFile::Open(*std::move(file), map.path);
                       },
-                      .now = [this] { return world_.now(); }},
+                      .now = [this] { return world_.now(); },
+                      .cache = options_.unwind_cache},
                   options_.unwind_limits);
 }
 

@@ -70,6 +70,7 @@ struct PipelineOptions {
   // Call-frame tables are handed to this; nullptr: none are made.
   UnwindSink* unwind_sink = nullptr;
   UnwindTables::Limits unwind_limits;
+  UnwindCache* unwind_cache = nullptr;  // outlives the pipeline; nullptr: none
 };
 
 // What only the source knows, at the end.

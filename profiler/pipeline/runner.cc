@@ -10,6 +10,7 @@
 #include <atomic>
 #include <cerrno>
 #include <csignal>
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -71,6 +72,7 @@ absl::StatusOr<UniqueFd> OpenFile(const MapEvent& map) {
 // Left to the thread that was given up, if one was: so it is one allocation, and knows no Runner.
 struct Runner::Work {
   std::unique_ptr<LiveSource> source;
+  std::optional<UnwindCache> cache;  // none where there is no directory for it
   std::unique_ptr<Pipeline> pipeline;
   EventQueue queue;
   std::atomic<bool> stop{false};
@@ -176,6 +178,8 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Attach(const RecordingOptions& o
     return Annotate(source.status(), absl::StrCat("cannot sample ", runner->target_name_));
   }
   runner->work_->source = *std::move(source);
+  absl::StatusOr<UnwindCache> cache = UnwindCache::Open(UnwindCache::DefaultDirectory());
+  if (cache.ok()) runner->work_->cache = *std::move(cache);
   PipelineWorld world = {
       .open_file = OpenFile,
       .read_maps = ReadProcMaps,
@@ -193,6 +197,7 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Attach(const RecordingOptions& o
           .max_pinned_files = MaxPinnedFiles(),
           .unwind_sink = &runner->work_->source->tables(),
           .unwind_limits = {.mappings = mappings},
+          .unwind_cache = cache.ok() ? &*runner->work_->cache : nullptr,
       },
       runtimes, runner->work_->source->layouts(), std::move(world));
   JPROF_RETURN_IF_ERROR(runner->Seed());

@@ -15,6 +15,9 @@
 namespace jprof {
 namespace {
 
+// Another one when the same input gives another table: cached ones are not used then.
+constexpr uint64_t kBuilderVersion = 1;
+
 constexpr size_t kMaxSectionBytes = size_t{64} << 20;
 constexpr size_t kMaxCies = 1 << 16;
 constexpr size_t kMaxFdes = 2'000'000;
@@ -656,7 +659,9 @@ class Builder {
 
 // mov $15 (rt_sigreturn), %rax; syscall. Where the kernel lets signal handlers return to.
 constexpr uint8_t kSignalReturn[] = {0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05};
+constexpr uint8_t kNop = 0x90;
 constexpr uint64_t kMaxScannedCode = 4 << 20;
+constexpr size_t kMaxSignalReturns = 16;
 
 // Addresses of such code behind a nop, as C libraries have it.
 std::vector<uint64_t> FindSignalReturns(const ElfFile& elf) {
@@ -665,12 +670,12 @@ std::vector<uint64_t> FindSignalReturns(const ElfFile& elf) {
     if (!segment.executable || segment.file_size > kMaxScannedCode) continue;
     std::vector<uint8_t> code(segment.file_size);
     if (!elf.ReadAt(segment.begin, std::as_writable_bytes(std::span(code)))) continue;
-    for (auto at = code.begin(); found.size() < 16; ++at) {
-      at = std::search(at, code.end(), std::begin(kSignalReturn), std::end(kSignalReturn));
-      if (at == code.end()) break;
-      if (at != code.begin() && at[-1] == 0x90) {
-        found.push_back(segment.begin.value + static_cast<uint64_t>(at - code.begin()));
-      }
+    for (size_t at = 1; at < code.size() && found.size() < kMaxSignalReturns; ++at) {
+      const void* match = ::memmem(code.data() + at, code.size() - at, kSignalReturn,
+                                   sizeof(kSignalReturn));
+      if (match == nullptr) break;
+      at = static_cast<size_t>(static_cast<const uint8_t*>(match) - code.data());
+      if (code[at - 1] == kNop) found.push_back(segment.begin.value + at);
     }
   }
   return found;
@@ -686,17 +691,38 @@ absl::StatusOr<UnwindTable> BuildUnwindTable(std::span<const CallFrameSection> s
   return builder.Build();
 }
 
-absl::StatusOr<UnwindTable> BuildUnwindTable(const ElfFile& elf) {
-  if (!elf.is_x86_64()) return UnwindTable();
-  Builder builder;
+CallFrames::CallFrames(const ElfFile& elf) {
+  if (!elf.is_x86_64()) return;
+  bool signals = false;
   for (const char* name : {".eh_frame", ".debug_frame"}) {
-    const std::optional<ElfFile::Section> section = elf.ReadSection(name, kMaxSectionBytes);
+    std::optional<ElfFile::Section> section = elf.ReadSection(name, kMaxSectionBytes);
     if (!section) continue;
-    absl::Status added =
-        builder.Add({section->bytes, section->address.value, name[1] == 'e'});
+    // Who describes some signal frame describes this one.
+    signals |= ::memmem(section->bytes.data(), section->bytes.size(), "zRS", 4) != nullptr;
+    sections_.push_back({*std::move(section), name[1] == 'e'});
+  }
+  if (!signals) signal_returns_ = FindSignalReturns(elf);
+}
+
+Fingerprint CallFrames::FingerprintWith(const FingerprintKey& key) const {
+  Fingerprinter fingerprinter(key);
+  fingerprinter.AddValue(kBuilderVersion);
+  for (const Section& section : sections_) {
+    fingerprinter.AddValue(section.content.address.value).AddValue(uint64_t{section.is_eh_frame});
+    fingerprinter.Add(std::as_bytes(std::span(section.content.bytes)));
+  }
+  fingerprinter.Add(std::as_bytes(std::span(signal_returns_)));
+  return fingerprinter.Finish();
+}
+
+absl::StatusOr<UnwindTable> CallFrames::Build() const {
+  Builder builder;
+  for (const Section& section : sections_) {
+    absl::Status added = builder.Add(
+        {section.content.bytes, section.content.address.value, section.is_eh_frame});
     if (!added.ok()) return added;
   }
-  for (uint64_t address : FindSignalReturns(elf)) {
+  for (uint64_t address : signal_returns_) {
     // What returns to the first instruction is looked up by the byte before it.
     builder.AddRule(address - 1, address + sizeof(kSignalReturn), {.kind = JP_RULE_SIGNAL});
   }

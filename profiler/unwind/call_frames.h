@@ -17,8 +17,10 @@
 
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "absl/status/statusor.h"
+#include "profiler/unwind/fingerprint.h"
 #include "profiler/unwind/unwind_table.h"
 #include "symbolize/elf_file.h"
 
@@ -35,8 +37,25 @@ struct CallFrameSection {
 // than an UnwindTable holds. An input that describes no code gives an empty table.
 absl::StatusOr<UnwindTable> BuildUnwindTable(std::span<const CallFrameSection> sections);
 
-// The same from a file of x86-64; for others the table is empty. Besides its sections, finds the
-// return from a signal handler in C libraries that do not describe it.
-absl::StatusOr<UnwindTable> BuildUnwindTable(const ElfFile& elf);
+// All that a file says of its frames, read from it once.
+class CallFrames {
+ public:
+  // Of a file that is not of x86-64, nothing.
+  explicit CallFrames(const ElfFile& elf);
+
+  bool empty() const { return sections_.empty() && signal_returns_.empty(); }
+  // Of the whole: files that say the same have the same table.
+  Fingerprint FingerprintWith(const FingerprintKey& key) const;
+  absl::StatusOr<UnwindTable> Build() const;
+
+ private:
+  struct Section {
+    ElfFile::Section content;
+    bool is_eh_frame;
+  };
+  std::vector<Section> sections_;
+  // Where the return from a signal handler is, in C libraries that do not describe it.
+  std::vector<uint64_t> signal_returns_;
+};
 
 }  // namespace jprof

@@ -24,6 +24,8 @@ class UnwindTable {
   static constexpr size_t kMaxRows = size_t{4} << 20;
   static constexpr size_t kMaxRules = 1 << 16;
   static constexpr uint64_t kMaxCode = uint64_t{1} << 31;
+  static constexpr size_t kMaxWords =
+      (kMaxCode >> JP_BUCKET_SHIFT) + kMaxRows + JP_RULE_WORDS * kMaxRules;
 
   UnwindTable() = default;
   // `rows` are sorted by their begins, which are distinct; the table ends where the last one

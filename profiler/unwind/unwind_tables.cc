@@ -2,9 +2,8 @@
 
 #include <algorithm>
 #include <optional>
+#include <random>
 #include <utility>
-
-#include "profiler/unwind/call_frames.h"
 
 namespace jprof {
 namespace {
@@ -17,7 +16,14 @@ bool Equal(const jp_mapping& a, const jp_mapping& b) {
 }  // namespace
 
 UnwindTables::UnwindTables(UnwindSink& sink, World world, Limits limits)
-    : sink_(sink), world_(std::move(world)), words_(limits.words), mappings_(limits.mappings) {}
+    : sink_(sink), world_(std::move(world)), words_(limits.words), mappings_(limits.mappings) {
+  if (world_.cache != nullptr) {
+    key_ = world_.cache->key();
+  } else {
+    std::random_device random;
+    for (uint64_t& word : key_) word = uint64_t{random()} << 32 | random();
+  }
+}
 
 void UnwindTables::OnGone(Pid pid) {
   changed_.erase(pid);
@@ -28,41 +34,59 @@ void UnwindTables::OnGone(Pid pid) {
   if (process.slice.count > 0) {
     mappings_.Free(process.slice.first, process.slice.count, world_.now());
   }
-  for (const FileIdentity& file : process.files) --images_[file].users;
+  for (const Fingerprint& table : process.tables) --tables_[table].users;
   processes_.erase(it);
 }
 
-bool UnwindTables::Evict() {
-  bool any = false;
-  for (auto& [file, image] : images_) {
-    if (image.users > 0 || image.words == 0) continue;
-    words_.Free(image.first_word, image.words, world_.now());
-    image = Image();
-    any = true;
-  }
-  return any;
+uint64_t UnwindTables::tables_without_room() const {
+  return static_cast<uint64_t>(
+      std::count_if(tables_.begin(), tables_.end(),
+                    [](const auto& table) { return table.second.without_room; }));
 }
 
-bool UnwindTables::Place(Image& image, const UnwindTable& table) {
-  const auto words = static_cast<uint32_t>(table.words().size());
-  std::optional<uint32_t> first = words_.Allocate(words, world_.now());
-  if (!first) {
-    // What is evicted now can be used in a while.
+void UnwindTables::Evict() {
+  absl::erase_if(tables_, [this](const auto& entry) {
+    const Table& table = entry.second;
+    if (table.users > 0 || table.words == 0) return false;
+    words_.Free(table.first_word, table.words, world_.now());
+    return true;
+  });
+}
+
+UnwindTables::Table UnwindTables::MakeTable(const CallFrames& frames,
+                                            const Fingerprint& fingerprint) {
+  Table result;
+  std::optional<UnwindTable> table;
+  if (world_.cache != nullptr) table = world_.cache->Find(fingerprint);
+  if (!table) {
+    absl::StatusOr<UnwindTable> made = frames.Build();
+    if (made.ok() && made->empty()) return result;
+    if (made.ok()) table = *std::move(made);
+    if (table && world_.cache != nullptr) world_.cache->Put(fingerprint, *table);
+  }
+  if (!table) {
+    result.without_room = true;
+    result.retry_at_ns = UINT64_MAX;
+    return result;
+  }
+  const auto words = static_cast<uint32_t>(table->words().size());
+  const uint64_t now = world_.now();
+  const std::optional<uint32_t> first = words_.Allocate(words, now);
+  if (!first || !sink_.WriteWords(*first, table->words())) {
+    if (first) words_.Free(*first, words, now);
     Evict();
-    return false;
+    result.without_room = true;
+    result.retry_at_ns = now + RangeAllocator::kRestNs;
+    return result;
   }
-  if (!sink_.WriteWords(*first, table.words())) {
-    words_.Free(*first, words, world_.now());
-    return false;
-  }
-  image.first_word = *first;
-  image.words = words;
-  image.begin = table.begin().value;
-  image.table.buckets = *first;
-  image.table.rows = *first + table.bucket_count();
-  image.table.rules = image.table.rows + table.row_count();
-  image.table.size = table.size();
-  return true;
+  result.first_word = *first;
+  result.words = words;
+  result.begin = table->begin().value;
+  result.mapping.buckets = *first;
+  result.mapping.rows = *first + table->bucket_count();
+  result.mapping.rules = result.mapping.rows + table->row_count();
+  result.mapping.size = table->size();
+  return result;
 }
 
 void UnwindTables::Load(Image& image, const MapEvent& map) {
@@ -75,11 +99,12 @@ void UnwindTables::Load(Image& image, const MapEvent& map) {
     return;
   }
   image.unopened_by = 0;
-  absl::StatusOr<UnwindTable> table = BuildUnwindTable(*elf);
-  if (table.ok() && table->empty()) return;
-  if (!table.ok() || !Place(image, *table)) {
-    ++tables_without_room_;
-    return;
+  const CallFrames frames(*elf);
+  if (frames.empty()) return;
+  image.table = frames.FingerprintWith(key_);
+  if (!HasTable(image)) {
+    Table table = MakeTable(frames, *image.table);
+    tables_[*image.table] = table;
   }
   for (const ElfFile::LoadedSegment& segment : elf->LoadedSegments()) {
     if (!segment.executable) continue;
@@ -89,9 +114,21 @@ void UnwindTables::Load(Image& image, const MapEvent& map) {
   }
 }
 
-UnwindTables::Image& UnwindTables::ImageOf(Pid pid, const Mapping& mapping) {
+bool UnwindTables::HasTable(const Image& image) const {
+  auto it = tables_.find(*image.table);
+  return it != tables_.end() &&
+         !(it->second.without_room && it->second.retry_at_ns <= world_.now());
+}
+
+const UnwindTables::Image& UnwindTables::ImageOf(Pid pid, const Mapping& mapping) {
+  if (images_.size() >= kMaxImages && !images_.contains(mapping.file)) {
+    images_.clear();  // those in use come again
+    absl::erase_if(tables_, [](const auto& entry) { return entry.second.words == 0; });
+  }
   Image& image = images_[mapping.file];
-  if (!image.tried || (image.unopened_by != 0 && image.unopened_by != pid)) {
+  if (!image.tried || (image.table && !HasTable(image)) ||
+      (image.unopened_by != 0 && image.unopened_by != pid)) {
+    image = Image();
     Load(image,
          MapEvent{0, pid, mapping.range, mapping.offset, mapping.file, mapping.path});
   }
@@ -100,30 +137,34 @@ UnwindTables::Image& UnwindTables::ImageOf(Pid pid, const Mapping& mapping) {
 
 void UnwindTables::UpdateProcess(const Process& process) {
   std::vector<jp_mapping> mappings;
-  std::vector<FileIdentity> files;
+  std::vector<Fingerprint> used;
   for (const Mapping& m : process.maps.Mappings()) {
     if (!m.file.valid() && m.path != "[vdso]") continue;
     const Image& image = ImageOf(process.pid, m);
-    if (image.table.size == 0) continue;
+    if (!image.table) continue;
+    Table& table = tables_[*image.table];
+    if (table.words == 0) continue;
     for (const CodeSegment& code : image.code) {
       // A mapping has whole pages: it may begin before its segment and end behind it.
       if (m.offset.value + m.range.size() <= code.offset.value ||
           m.offset.value >= code.offset.value + code.size) {
         continue;
       }
-      jp_mapping entry = image.table;
+      jp_mapping entry = table.mapping;
       entry.begin = m.range.begin.value;
       entry.end = m.range.end.value;
       entry.base = m.range.begin.value - m.offset.value + code.offset.value -
-                   code.address.value + image.begin;
+                   code.address.value + table.begin;
       mappings.push_back(entry);
-      files.push_back(m.file);
+      used.push_back(*image.table);
+      ++table.users;  // at once: what comes next may evict
       break;
     }
   }
   KnownProcess& known = processes_[process.pid];
   if (std::equal(mappings.begin(), mappings.end(), known.mappings.begin(), known.mappings.end(),
                  Equal)) {
+    for (const Fingerprint& table : used) --tables_[table].users;
     return;
   }
   const uint64_t now = world_.now();
@@ -141,17 +182,17 @@ void UnwindTables::UpdateProcess(const Process& process) {
   }
   if (!fits) {
     mappings.clear();
-    files.clear();
+    for (const Fingerprint& table : used) --tables_[table].users;
+    used.clear();
     slice = {};
     if (!std::exchange(known.without_room, true)) ++processes_without_room_;
   }
   if (mappings.empty()) sink_.RemoveMappings(process.pid);
   if (known.slice.count > 0) mappings_.Free(known.slice.first, known.slice.count, now);
-  for (const FileIdentity& file : files) ++images_[file].users;
-  for (const FileIdentity& file : known.files) --images_[file].users;
+  for (const Fingerprint& table : known.tables) --tables_[table].users;
   known.slice = slice;
   known.mappings = std::move(mappings);
-  known.files = std::move(files);
+  known.tables = std::move(used);
 }
 
 void UnwindTables::Update(const ProcessTable& processes, uint64_t budget_ns) {

@@ -1,6 +1,7 @@
 // Which process has which call-frame tables: the table of each file that is mapped, made at first
-// sight and shared by all processes that map the file, and of each process the list of its mappings
-// that have one. Both are handed to an UnwindSink, where the walk finds them.
+// sight or read from the cache, shared by all files and processes that have the same, and of each
+// process the list of its mappings that have one. Both are handed to an UnwindSink, where the walk
+// finds them.
 //
 // All this happens beside the samples, on the pipeline's thread. Until a table is there, and where
 // there is no room for it, frames are walked by their frame pointers.
@@ -9,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -19,7 +21,10 @@
 #include "profiler/core/event.h"
 #include "profiler/core/image.h"
 #include "profiler/process/process_table.h"
+#include "profiler/unwind/call_frames.h"
+#include "profiler/unwind/fingerprint.h"
 #include "profiler/unwind/range_allocator.h"
+#include "profiler/unwind/unwind_cache.h"
 #include "profiler/unwind/unwind_table.h"
 #include "symbolize/elf_file.h"
 
@@ -44,6 +49,7 @@ class UnwindTables {
     // The file behind a mapping, or the vDSO's image.
     std::function<absl::StatusOr<ElfFile>(const MapEvent&)> open_image;
     std::function<uint64_t()> now;  // nanoseconds, of any steady clock
+    UnwindCache* cache = nullptr;   // outlives the tables; nullptr: none
   };
   struct Limits {
     uint32_t words = 6 << 20;  // of all tables: 48 MB
@@ -63,8 +69,8 @@ class UnwindTables {
   // `budget_ns`.
   void Update(const ProcessTable& processes, uint64_t budget_ns);
 
-  // Of the files seen, those whose tables found no room or were refused as too large.
-  uint64_t tables_without_room() const { return tables_without_room_; }
+  // Those that are too large, or found no room yet.
+  uint64_t tables_without_room() const;
   uint64_t processes_without_room() const { return processes_without_room_; }
 
  private:
@@ -73,29 +79,38 @@ class UnwindTables {
     uint64_t size;
     ElfAddress address;
   };
+  // A table in the pool; no words: it has none there.
+  struct Table {
+    jp_mapping mapping = {};  // the same in all that refer to it
+    uint64_t begin = 0;       // ELF address
+    uint32_t first_word = 0;
+    uint32_t words = 0;
+    uint32_t users = 0;  // mappings that were handed to the sink
+    bool without_room = false;
+    uint64_t retry_at_ns = 0;  // for room, where there was none
+  };
   struct Image {
     bool tried = false;
     Pid unopened_by = 0;  // not 0: this process gave no access to the file
     std::vector<CodeSegment> code;
-    // Where its table lies; `size` 0: it has none.
-    jp_mapping table = {};
-    uint64_t begin = 0;  // ELF address
-    uint32_t first_word = 0;
-    uint32_t words = 0;
-    uint32_t users = 0;  // mappings that were handed to the sink
+    std::optional<Fingerprint> table;
   };
   struct KnownProcess {
     jp_mapping_slice slice = {};
     std::vector<jp_mapping> mappings;
-    std::vector<FileIdentity> files;  // of them
+    std::vector<Fingerprint> tables;  // of them
     bool without_room = false;
   };
 
-  Image& ImageOf(Pid pid, const Mapping& mapping);
+  static constexpr size_t kMaxImages = 1 << 16;
+
+  const Image& ImageOf(Pid pid, const Mapping& mapping);
+  bool HasTable(const Image& image) const;
   void Load(Image& image, const MapEvent& map);
-  bool Place(Image& image, const UnwindTable& table);
-  // Gives the pool's words of tables that no process uses back. False: there are none.
-  bool Evict();
+  // Makes it or reads it, and gives it words of the pool.
+  Table MakeTable(const CallFrames& frames, const Fingerprint& fingerprint);
+  // Forgets tables that no process uses.
+  void Evict();
   void UpdateProcess(const Process& process);
 
   UnwindSink& sink_;
@@ -103,9 +118,10 @@ class UnwindTables {
   RangeAllocator words_;
   RangeAllocator mappings_;
   absl::flat_hash_map<FileIdentity, Image> images_;  // the vDSO has no identity
+  absl::flat_hash_map<Fingerprint, Table> tables_;
+  FingerprintKey key_;
   absl::flat_hash_map<Pid, KnownProcess> processes_;
   absl::flat_hash_set<Pid> changed_;
-  uint64_t tables_without_room_ = 0;
   uint64_t processes_without_room_ = 0;
 };
 

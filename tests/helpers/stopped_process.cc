@@ -61,6 +61,9 @@ absl::StatusOr<StoppedThread> StoppedThread::Stop(Tid tid) {
                        .fp = regs.rbp,
                        .rdi = regs.rdi,
                        .r13 = regs.r13,
+                       .others = {regs.rax, regs.rdx, regs.rcx, regs.rbx, regs.rsi, regs.rdi,
+                                  regs.rbp, regs.rsp, regs.r8, regs.r9, regs.r10, regs.r11,
+                                  regs.r12, regs.r13, regs.r14, regs.r15},
                        .tid = tid,
                        .stack_base = StackBase(tid)};
   thread.registers_.others[9] = regs.r9;
@@ -74,7 +77,7 @@ StoppedThread::~StoppedThread() {
   if (tid_ != 0) ::ptrace(PTRACE_DETACH, tid_, 0, 0);
 }
 
-NativeSampler::NativeSampler(const RuntimeSet& set, Pid pid) : pid_(pid), memory_(pid) {
+NativeSampler::NativeSampler(const RuntimeSet& set, Pid pid) : pid_(pid), memory_(pid), unwind_tables_(pid) {
   table_ = std::make_unique<RuntimeTable>(
       set, sink_,
       RuntimeTable::World{
@@ -94,12 +97,13 @@ NativeSampler::NativeSampler(const RuntimeSet& set, Pid pid) : pid_(pid), memory
     }
   }
   runner_ = std::make_unique<NativeRunner>(set, memory_, sink_.layouts);
+  runner_->SetTables(unwind_tables_.pool(), unwind_tables_.mappings());
 }
 
-absl::StatusOr<NativeSampler::Sample> NativeSampler::Take() {
+absl::StatusOr<NativeSampler::Sample> NativeSampler::Take(Tid tid) {
   NativeRunner::Result walked;
   {
-    JPROF_ASSIGN_OR_RETURN(StoppedThread thread, StoppedThread::Stop(pid_));
+    JPROF_ASSIGN_OR_RETURN(StoppedThread thread, StoppedThread::Stop(tid));
     walked = runner_->Walk(process(), pid_, thread.registers());
   }
   Sample sample{std::move(walked.stack), {}, walked.unreadable, walked.corrupt};

@@ -14,6 +14,7 @@
 #include "helpers/runtime.h"
 #include "helpers/runtime_table.h"
 #include "profiler/process/live_memory.h"
+#include "tests/unwind/process_tables.h"
 
 namespace jprof {
 
@@ -47,7 +48,8 @@ class StoppedThread {
   Registers registers_;
 };
 
-// Walks the main thread of a live process natively.
+// Walks threads of a live process natively, with its call-frame tables as they were at the
+// beginning.
 class NativeSampler {
  public:
   // `set` outlives the sampler. Learns the process's mappings and runtimes as they are now.
@@ -59,8 +61,10 @@ class NativeSampler {
     uint64_t unreadable = 0;
     uint64_t corrupt = 0;
   };
-  // Stops the thread for the time of the walk; names are resolved when it runs again.
-  absl::StatusOr<Sample> Take();
+  // Stops the main thread, or another, for the time of the walk; names are resolved when it runs
+  // again.
+  absl::StatusOr<Sample> Take() { return Take(pid_); }
+  absl::StatusOr<Sample> Take(Tid tid);
 
   const RuntimeTable& table() const { return *table_; }
   const jp_process& process() { return sink_.processes[pid_]; }
@@ -68,6 +72,7 @@ class NativeSampler {
  private:
   Pid pid_;
   LiveMemory memory_;
+  ProcessTables unwind_tables_;
   RecordingSink sink_;
   std::unique_ptr<RuntimeTable> table_;
   std::unique_ptr<NativeRunner> runner_;

@@ -21,6 +21,8 @@ namespace {
 
 volatile unsigned sink;
 
+void Use(unsigned n) { sink = sink + n; }
+
 NOINLINE std::string Format(unsigned n) {
   std::ostringstream out;
   for (unsigned i = 0; i < 40; ++i) out << std::setw(8) << n * i << ' ' << n / 3.0 << '\n';
@@ -33,21 +35,21 @@ NOINLINE void Sort(unsigned n) {
   std::sort(words.begin(), words.end());
   std::map<std::string, unsigned> counts;
   for (const std::string& word : words) ++counts[word];
-  sink += static_cast<unsigned>(counts.size());
+  Use(static_cast<unsigned>(counts.size()));
 }
 
 NOINLINE void Compress(const std::string& text) {
   std::vector<Bytef> out(compressBound(text.size()));
   uLongf size = out.size();
   compress2(out.data(), &size, reinterpret_cast<const Bytef*>(text.data()), text.size(), 6);
-  sink += static_cast<unsigned>(size);
+  Use(static_cast<unsigned>(size));
 }
 
 NOINLINE void Hash(const std::string& text, const EVP_MD* md) {
   unsigned char digest[EVP_MAX_MD_SIZE];
   unsigned size = 0;
   for (int i = 0; i < 8; ++i) EVP_Digest(text.data(), text.size(), digest, &size, md, nullptr);
-  sink += digest[0];
+  Use(digest[0]);
 }
 
 NOINLINE void Encrypt(const std::string& text, const EVP_CIPHER* cipher) {
@@ -61,7 +63,7 @@ NOINLINE void Encrypt(const std::string& text, const EVP_CIPHER* cipher) {
                       static_cast<int>(text.size()));
   }
   EVP_CIPHER_CTX_free(ctx);
-  sink += out[0];
+  Use(out[0]);
 }
 
 NOINLINE void Sign(EVP_PKEY* key, const std::string& text) {
@@ -72,17 +74,17 @@ NOINLINE void Sign(EVP_PKEY* key, const std::string& text) {
   EVP_DigestSign(ctx, signature, &size, reinterpret_cast<const unsigned char*>(text.data()),
                  text.size());
   EVP_MD_CTX_free(ctx);
-  sink += signature[0];
+  Use(signature[0]);
 }
 
 NOINLINE void Match(const std::string& text) {
   static const std::regex pattern("([0-9]+) +([0-9.]+)\n");
-  sink += static_cast<unsigned>(std::distance(
-      std::sregex_iterator(text.begin(), text.end(), pattern), std::sregex_iterator()));
+  Use(static_cast<unsigned>(std::distance(
+      std::sregex_iterator(text.begin(), text.end(), pattern), std::sregex_iterator())));
 }
 
 void OnTimer(int) {
-  for (unsigned i = 0; i < 20000; ++i) sink = sink + i;
+  for (unsigned i = 0; i < 20000; ++i) Use(i);
 }
 
 [[noreturn]] void Work(bool with_key) {

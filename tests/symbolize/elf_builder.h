@@ -18,7 +18,7 @@ namespace jprof {
 
 // Layout of the file: header, program headers, the content at kContent, then notes, symbol tables,
 // strings and at the end the section headers. Sections are numbered in the order: null, those
-// of Section(), the note, .symtab, .strtab, .dynsym, .dynstr.
+// of Section(), the note, .symtab, .strtab, .dynsym, .dynstr, those of NamedSection(), their names.
 class ElfBuilder {
  public:
   static constexpr uint64_t kContent = 0x1000;
@@ -57,6 +57,10 @@ class ElfBuilder {
     s.sh_size = size;
     s.sh_entsize = entry_size;
     sections_.push_back(s);
+    return *this;
+  }
+  ElfBuilder& NamedSection(absl::string_view name, uint64_t address, absl::string_view content) {
+    named_.push_back({std::string(name), address, std::string(content)});
     return *this;
   }
   ElfBuilder& BuildId(absl::string_view bytes) {
@@ -102,6 +106,17 @@ class ElfBuilder {
     }
     PutTable(SHT_SYMTAB, symtab_, &file, &sections);
     PutTable(SHT_DYNSYM, dynsym_, &file, &sections);
+    std::string names(1, '\0');
+    for (const Named& n : named_) {
+      PutSection(SHT_PROGBITS, SHF_ALLOC, n.content, 0, 0, &file, &sections);
+      sections.back().sh_addr = n.address;
+      sections.back().sh_name = static_cast<uint32_t>(names.size());
+      names.append(n.name.c_str(), n.name.size() + 1);
+    }
+    if (!named_.empty()) {
+      h.e_shstrndx = static_cast<uint16_t>(sections.size());
+      PutSection(SHT_STRTAB, 0, names, 0, 0, &file, &sections);
+    }
 
     h.e_shoff = file.size();
     h.e_shnum = static_cast<uint16_t>(sections.size());
@@ -164,10 +179,17 @@ class ElfBuilder {
     PutSection(SHT_STRTAB, 0, table.strings, 0, 0, file, sections);
   }
 
+  struct Named {
+    std::string name;
+    uint64_t address;
+    std::string content;
+  };
+
   std::vector<Elf64_Phdr> segments_;
   std::vector<Elf64_Shdr> sections_;
   std::string content_;
   std::string build_id_;
+  std::vector<Named> named_;
   Table symtab_;
   Table dynsym_;
 };

@@ -1,0 +1,210 @@
+#include "profiler/unwind/unwind_tables.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "tests/symbolize/elf_builder.h"
+#include "tests/unwind/cfi_builder.h"
+#include "tests/unwind/process_tables.h"
+
+namespace jprof {
+namespace {
+
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+constexpr uint64_t kSecond = 1'000'000'000;
+
+// A shared object with code at 0x1000 and a section .eh_frame that describes `rows` rows of it.
+std::string Library(uint8_t cfa_offset, int rows = 1) {
+  CfiBuilder cfi;
+  cfi.Cie();
+  for (int i = 0; i < rows; ++i) {
+    cfi.Fde(0x1000 + static_cast<uint64_t>(i) * 32, 32,
+            {kDefCfaOffset, static_cast<uint8_t>(cfa_offset + 8 * (i % 2))});
+  }
+  return ElfBuilder()
+      .Segment(ElfBuilder::kContent, 0x1000, 0x10000, 0x10000, PF_R | PF_X)
+      .Content(std::string(0x10000, '\xcc'))
+      .NamedSection(".eh_frame", cfi.address(),
+                    std::string(cfi.bytes().begin(), cfi.bytes().end()))
+      .Build();
+}
+
+class UnwindTablesTest : public testing::Test {
+ protected:
+  UnwindTables& Make(UnwindTables::Limits limits = {}) {
+    tables_.emplace(sink_,
+                    UnwindTables::World{
+                        .open_image = [this](const MapEvent& map) -> absl::StatusOr<ElfFile> {
+                          ++opened_;
+                          auto it = files_.find(map.file.inode);
+                          if (it == files_.end() || unreadable_by_ == map.pid) {
+                            return absl::PermissionDeniedError("no");
+                          }
+                          return ElfFile::Open(FileOf(it->second), map.path);
+                        },
+                        .now = [this] { return now_ns_; }},
+                    limits);
+    return *tables_;
+  }
+  void Map(Pid pid, uint64_t address, uint64_t inode) {
+    processes_.Apply(MapEvent{1, pid, {{address}, {address + 0x10000}}, {ElfBuilder::kContent},
+                              {8, 1, inode}, "/lib"});
+    tables_->OnChange(pid);
+  }
+  void Update() { tables_->Update(processes_, kSecond); }
+  // Of the walk: the CFA's offset from rsp at an address, -1 where there is no table.
+  int CfaOffset(Pid pid, uint64_t address) {
+    for (const jp_mapping& m : sink_.MappingsOf(pid)) {
+      if (address < m.begin || address >= m.end || address - m.base >= m.size) continue;
+      const uint64_t offset = address - m.base;
+      const uint64_t bucket = sink_.pool.at(m.buckets + (offset >> JP_BUCKET_SHIFT));
+      uint32_t row = static_cast<uint32_t>(bucket);
+      while (row < bucket >> 32 &&
+             static_cast<uint32_t>(sink_.pool.at(m.rows + row + 1)) <= offset) {
+        ++row;
+      }
+      const uint64_t rule = sink_.pool.at(m.rules + 2 * (sink_.pool.at(m.rows + row) >> 32));
+      return static_cast<int>(rule & 0xffffffff);
+    }
+    return -1;
+  }
+
+  RecordingUnwindSink sink_;
+  std::map<uint64_t, std::string> files_ = {{1, Library(16)}, {2, Library(40)}};
+  ProcessTable processes_;
+  std::optional<UnwindTables> tables_;
+  uint64_t now_ns_ = 0;
+  int opened_ = 0;
+  Pid unreadable_by_ = 0;
+};
+
+TEST_F(UnwindTablesTest, AProcessHasTheTablesOfItsMappings) {
+  Make();
+  Map(10, 0x7000'0000, 1);
+  Map(10, 0x6000'0000, 2);
+  EXPECT_TRUE(tables_->HasPending());
+  Update();
+  EXPECT_FALSE(tables_->HasPending());
+  EXPECT_EQ(CfaOffset(10, 0x7000'0010), 16);
+  EXPECT_EQ(CfaOffset(10, 0x6000'0010), 40);
+  EXPECT_EQ(CfaOffset(10, 0x6000'0020), -1);  // behind the function
+  EXPECT_EQ(CfaOffset(11, 0x7000'0010), -1);
+}
+
+TEST_F(UnwindTablesTest, MappingsAreSorted) {
+  Make();
+  for (uint64_t address : {0x7000'0000, 0x5000'0000, 0x6000'0000}) Map(10, address, 1);
+  Update();
+  ASSERT_THAT(sink_.MappingsOf(10), SizeIs(3));
+  EXPECT_LT(sink_.MappingsOf(10)[0].begin, sink_.MappingsOf(10)[1].begin);
+  EXPECT_LT(sink_.MappingsOf(10)[1].begin, sink_.MappingsOf(10)[2].begin);
+}
+
+TEST_F(UnwindTablesTest, ATableIsSharedByAllThatMapTheFile) {
+  Make();
+  Map(10, 0x7000'0000, 1);
+  Update();
+  const size_t words = sink_.pool.size();
+  Map(11, 0x5000'0000, 1);
+  Update();
+  EXPECT_EQ(sink_.pool.size(), words);
+  EXPECT_EQ(opened_, 1);
+  EXPECT_EQ(CfaOffset(11, 0x5000'0010), 16);
+}
+
+TEST_F(UnwindTablesTest, ATableIsSharedByFilesThatSayTheSame) {
+  files_[3] = files_[1];
+  Make();
+  Map(10, 0x7000'0000, 1);
+  Update();
+  const size_t words = sink_.pool.size();
+  Map(11, 0x5000'0000, 3);
+  Update();
+  EXPECT_EQ(sink_.pool.size(), words);
+  EXPECT_EQ(CfaOffset(11, 0x5000'0010), 16);
+}
+
+TEST_F(UnwindTablesTest, AProcessThatIsGoneHasNone) {
+  Make();
+  Map(10, 0x7000'0000, 1);
+  Update();
+  tables_->OnGone(10);
+  EXPECT_THAT(sink_.MappingsOf(10), IsEmpty());
+}
+
+TEST_F(UnwindTablesTest, AFileThatOneProcessDoesNotGiveIsAskedOfAnother) {
+  unreadable_by_ = 10;
+  Make();
+  Map(10, 0x7000'0000, 1);
+  Update();
+  EXPECT_EQ(CfaOffset(10, 0x7000'0010), -1);
+  Map(11, 0x7000'0000, 1);
+  Update();
+  EXPECT_EQ(CfaOffset(11, 0x7000'0010), 16);
+}
+
+TEST_F(UnwindTablesTest, MappingsThatStayTheSameAreNotWrittenAgain) {
+  Make();
+  Map(10, 0x7000'0000, 1);
+  Update();
+  const uint32_t first = sink_.slices[10].first;
+  for (int i = 0; i < 100; ++i) {
+    tables_->OnChange(10);
+    Update();
+  }
+  EXPECT_EQ(sink_.slices[10].first, first);
+  EXPECT_THAT(sink_.mappings, SizeIs(1));
+}
+
+TEST_F(UnwindTablesTest, ATableWithoutRoomIsCountedAndWordsOfUnusedOnesAreUsedAgain) {
+  const uint32_t words = 8;  // of one of these tables
+  Make({.words = words});
+  Map(10, 0x7000'0000, 1);
+  Update();
+  EXPECT_EQ(CfaOffset(10, 0x7000'0010), 16);
+  Map(11, 0x7000'0000, 2);
+  Update();
+  EXPECT_EQ(CfaOffset(11, 0x7000'0010), -1);
+  EXPECT_EQ(tables_->tables_without_room(), 1u);
+
+  tables_->OnGone(10);
+  now_ns_ += 2 * kSecond;
+  Map(12, 0x6000'0000, 2);
+  Update();
+  EXPECT_EQ(CfaOffset(12, 0x6000'0010), -1);  // the words may still be read
+  now_ns_ += 2 * kSecond;
+  Map(12, 0x5000'0000, 2);
+  Update();
+  EXPECT_EQ(CfaOffset(12, 0x5000'0010), 40);
+  EXPECT_EQ(tables_->tables_without_room(), 0u);
+}
+
+TEST_F(UnwindTablesTest, AProcessWithoutRoomForItsMappingsIsCountedAndHasNone) {
+  Make({.mappings = 2});
+  Map(10, 0x7000'0000, 1);
+  Update();
+  Map(10, 0x6000'0000, 1);
+  Update();  // two at once: those of before may still be read
+  EXPECT_EQ(tables_->processes_without_room(), 1u);
+  EXPECT_THAT(sink_.MappingsOf(10), IsEmpty());
+}
+
+TEST(RangeAllocatorTest, RunsThatTouchBecomeOneAgain) {
+  RangeAllocator allocator(10);
+  EXPECT_EQ(allocator.Allocate(4, 0), 0u);
+  EXPECT_EQ(allocator.Allocate(4, 0), 4u);
+  EXPECT_EQ(allocator.Allocate(4, 0), std::nullopt);
+  allocator.Free(4, 4, 0);
+  allocator.Free(0, 4, 0);
+  EXPECT_EQ(allocator.Allocate(10, 0), std::nullopt);
+  EXPECT_EQ(allocator.Allocate(10, RangeAllocator::kRestNs), 0u);
+}
+
+}  // namespace
+}  // namespace jprof
