@@ -8,34 +8,41 @@
 // "small": programs of some dozen functions, the optimizer's inlining off, at 999 Hz; the aim is 0.9.
 //
 // "real": packages from npm in the versions of bench/programs/package.json: a compiler, a linter, a
-// server that renders pages; node's default flags, of functions that were inlined both tell; at
-// 3999 Hz; the aim is 0.95.
+// server that renders pages; node's default flags; at 3999 Hz; the aim is 0.95.
 //
-// Self time is meant as --cpu-prof means it: a sample belongs to the innermost JavaScript function on
-// the stack, whatever builtin, C++ or kernel code that one called. Samples that --cpu-prof shows as
-// (garbage collector), (program) or (idle) are left out there, and here those inside a collection,
-// and those without a JavaScript function. Nodes of builtins count for their caller in both.
+// "known": a program that measures the time of each of its functions (bench/workloads/known.js): what
+// both say of them, beside the truth. The aim is for jprof's intersection with the truth: 0.95.
 //
-// --cpu-prof is no judge where a builtin without a frame of its own runs on top (property accesses, calls,
-// string concatenation): it takes the frame that it finds for the builtin's, and charges the caller of the
-// function that called the builtin. A loop that calls `outer(); strings();`, each of which runs for
-// milliseconds, has a quarter of the time there. So there is a second figure, "excused": a sample of
-// jprof's with a builtin on top may count for that caller as well, where it agrees better there.
+// Self time: a sample belongs to the innermost JavaScript function on the stack, whatever builtin, C++
+// or kernel code that one called. Samples that --cpu-prof shows as (garbage collector), (program) or
+// (idle) are left out there, and here those inside a collection, those in --cpu-prof's own signal handler,
+// and those without a JavaScript function.
+//
+// --cpu-prof means something else in two cases, by which most samples of a real program are touched: it
+// charges inlined functions to those that they are in, and a builtin without a frame to its caller's caller.
+// So there is a second figure, "by its rules": of jprof's samples, each counted as --cpu-prof counts such
+// a state (bench/as_cpu_prof.mjs has the rules and their source). It is made from jprof's samples and the
+// code of node alone. The aim for "real" is for that figure, as a share of what chance leaves possible:
+// two samplings of one run differ, with n samples each and a function's share p, by sqrt(2p/n) or so, and
+// a large program has many small functions. "Same by chance" is the mean intersection of either side's
+// samples, drawn anew at random from both together.
+//
+// Not accounted for: --cpu-prof counts by the clock, also while the thread waits in a system call that its
+// signals interrupt; jprof counts CPU time.
 //
 // Only what both have seen counts: jprof's recording begins and ends within the run, and of --cpu-prof's
 // samples those are taken whose time, on the same clock, lies within it.
 //
-// Two samplings of one run differ by chance alone: with n samples each and a function's share p, by
-// sqrt(2p/n) or so. A large program has many small functions, so what chance costs is printed
-// beside: the mean intersection of either side's samples, drawn anew at random from both together. The
-// aim for "real" is for the excused figure as a share of that.
-//
-//   usage: node bench/cpu_prof_agreement.mjs small|real [SECONDS] [VERSION...]     (default 20; needs root)
+//   usage: node bench/cpu_prof_agreement.mjs small|real|known [SECONDS] [VERSION...]
+//   (default 20; needs root, binutils)
 import { execFileSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { nodeBinary, nodeVersions, parseFolded, record, root, scriptFrame, startReady, table } from './lib.mjs';
+import { createInterface } from 'node:readline';
+import { add, key, selfTimes } from './as_cpu_prof.mjs';
+import { nodeBinary, nodeVersions, percent, record, root, startReady, table } from './lib.mjs';
+import { readPprof } from './pprof.mjs';
 
 const sets = {
   small: {
@@ -46,10 +53,11 @@ const sets = {
     workloads: ['bench/programs/compiler.js', 'bench/programs/linter.js', 'bench/programs/server.js'],
     flags: [], rate: 3999, aim: 0.95, real: true,
   },
+  known: { workloads: ['bench/workloads/known.js'], flags: [], rate: 3999, aim: 0.95, real: true },
 };
 const [set, seconds = '20', ...versions] = process.argv.slice(2);
 if (!sets[set]) {
-  console.error('usage: node bench/cpu_prof_agreement.mjs small|real [SECONDS] [VERSION...]');
+  console.error('usage: node bench/cpu_prof_agreement.mjs small|real|known [SECONDS] [VERSION...]');
   process.exit(2);
 }
 const { workloads, flags, rate, aim, real } = sets[set];
@@ -66,12 +74,6 @@ function packages() {
     execFileSync('npm', ['install', '--silent', '--no-package-lock'], { cwd: folder, stdio: 'inherit' });
   }
   return modules;
-}
-
-const key = (file, line) => `${file.replace(/^file:\/\//, '')}:${line}`;
-
-function add(histogram, k, weight) {
-  histogram.set(k, (histogram.get(k) || 0) + weight);
 }
 
 function fromCpuProfile(profile, begin, end) {
@@ -91,28 +93,6 @@ function fromCpuProfile(profile, begin, end) {
   return histogram;
 }
 
-const isCollection = (frame) => /v8::internal::(Heap::(CollectGarbage|PerformGarbageCollection)|IncrementalMarking)/.test(frame);
-
-function fromFolded(stacks) {
-  const histogram = new Map();
-  const movable = new Map();  // "function caller" -> samples with a builtin on top of the function
-  for (const { frames, count } of stacks) {
-    if (frames.some(isCollection)) continue;
-    const keys = frames.map((frame) => {
-      const script = scriptFrame(frame);
-      return script && key(script.file, script.line);
-    });
-    const leaf = keys.findLastIndex(Boolean);
-    if (leaf < 0) continue;
-    add(histogram, keys[leaf], count);
-    // Inlined functions go with the frame that they are in.
-    const whole = frames.findLastIndex((frame, i) => i <= leaf && keys[i] && !frame.endsWith('_[i]'));
-    const caller = keys.findLast((k, i) => i < whole && k);
-    if (leaf + 1 < frames.length && caller) add(movable, `${keys[leaf]}\n${caller}`, count);
-  }
-  return { histogram, movable };
-}
-
 const total = (histogram) => [...histogram.values()].reduce((a, b) => a + b, 0);
 
 function intersection(a, b) {
@@ -121,21 +101,6 @@ function intersection(a, b) {
   let shared = 0;
   for (const [k, weight] of a) shared += Math.min(weight / sumA, (b.get(k) || 0) / sumB);
   return shared;
-}
-
-// `ours` with samples moved to callers where that brings it nearer to `theirs`.
-function excused({ histogram, movable }, theirs) {
-  const moved = new Map(histogram);
-  const scale = total(histogram) / total(theirs);
-  const surplus = (k) => (moved.get(k) || 0) - scale * (theirs.get(k) || 0);
-  for (const [edge, weight] of movable) {
-    const [from, to] = edge.split('\n');
-    const n = Math.min(weight, surplus(from), -surplus(to));
-    if (n <= 0) continue;
-    add(moved, from, -n);
-    add(moved, to, n);
-  }
-  return moved;
 }
 
 // What the intersection would be on the average if both had sampled the very same thing.
@@ -162,40 +127,65 @@ function worst(a, b) {
     .slice(0, 6);
 }
 
-const rows = [['node', 'workload', 'samples of jprof', 'of --cpu-prof', 'intersection', 'excused', 'same by chance', 'excused of it', `aim ${aim}`]];
+const rows = [['node', 'workload', 'samples of jprof', 'of --cpu-prof', 'intersection', 'by its rules', 'same by chance', 'of it', `aim ${aim}`]];
 const details = [];
+const known = [['node', 'function', 'truth', 'jprof', '--cpu-prof', 'jprof by its rules']];
 let failed = false;
-const environment = real ? { ...process.env, NODE_PATH: packages() } : process.env;
+const environment = set === 'real' ? { ...process.env, NODE_PATH: packages() } : process.env;
 for (const version of versions.length > 0 ? versions : nodeVersions) {
   for (const workload of workloads) {
     const folder = mkdtempSync(path.join(os.tmpdir(), 'cpu-prof-'));
-    const node = await startReady(nodeBinary(version), [
+    const pprof = path.join(folder, 'jprof.pb.gz');
+    const binary = nodeBinary(version);
+    const node = await startReady(binary, [
       ...flags, '--cpu-prof', `--cpu-prof-interval=${Math.round(1e6 / rate)}`, `--cpu-prof-dir=${folder}`,
       path.join(root, workload), String(Number(seconds) + 4),
     ], { env: environment });
+    const said = [];
+    createInterface({ input: node.stdout }).on('line', (line) => said.push(line));
     node.stdin.write('x');
     await sleep(2000);
     const begin = monotonicUs();
-    const { out } = await record(['-p', String(node.pid), '-F', String(rate), '-d', seconds, '--format', 'folded']).done;
+    await record(['-p', String(node.pid), '-F', String(rate), '-d', seconds, '-o', pprof]).done;
     const end = begin + 1e6 * Number(seconds);
     await node.ended;
-    const profile = JSON.parse(readFileSync(path.join(folder, readdirSync(folder)[0]), 'utf8'));
+    const profileName = readdirSync(folder).find((name) => name.endsWith('.cpuprofile'));
+    const profile = JSON.parse(readFileSync(path.join(folder, profileName), 'utf8'));
+    const ours = selfTimes(readPprof(pprof), binary);
     rmSync(folder, { recursive: true });
-    const recorded = fromFolded(parseFolded(out));
-    const ours = recorded.histogram;
     const theirs = fromCpuProfile(profile, begin, end);
-    const shared = intersection(ours, theirs);
-    const sharedExcused = intersection(excused(recorded, theirs), theirs);
-    const chance = byChance(ours, theirs);
-    const good = real ? sharedExcused >= aim * chance : shared >= aim;
+    const plain = intersection(ours.own, theirs);
+    const translated = intersection(ours.theirs, theirs);
+    const chance = byChance(ours.theirs, theirs);
+    const name = path.basename(workload);
+    const truth = set === 'known' && new Map();
+    if (truth) {
+      const measured = JSON.parse(said.at(-1));
+      const file = path.join(root, workload);
+      readFileSync(file, 'utf8').split('\n').forEach((line, i) => {
+        const [, f] = /^function (\w+)/.exec(line) || [];
+        const k = key(file, i + 1);
+        const share = (histogram) => percent(histogram.get(k) || 0, total(histogram));
+        if (measured[f]) truth.set(k, measured[f]);
+        if (f && f !== 'cpuTime') {
+          known.push([version, f, percent(measured[f] || 0, 1), share(ours.own), share(theirs), share(ours.theirs)]);
+        }
+      });
+      known.push([version, 'intersection with the truth', '', intersection(ours.own, truth).toFixed(3), intersection(theirs, truth).toFixed(3), '']);
+    }
+    const good = truth ? intersection(ours.own, truth) >= aim : real ? translated >= aim * chance : plain >= aim;
     failed ||= !good;
-    rows.push([version, path.basename(workload), total(ours), total(theirs), shared.toFixed(3), sharedExcused.toFixed(3),
-      chance.toFixed(3), (sharedExcused / chance).toFixed(3), good ? 'yes' : 'NO']);
-    for (const w of worst(ours, theirs)) {
-      details.push(`${version} ${path.basename(workload)}: ${path.basename(w.k)} ${(100 * w.jprof).toFixed(1)} % / ${(100 * w.node).toFixed(1)} %`);
+    rows.push([version, name, total(ours.own), total(theirs), plain.toFixed(3), translated.toFixed(3), chance.toFixed(3),
+      (translated / chance).toFixed(3), good ? 'yes' : 'NO']);
+    for (const w of worst(ours.theirs, theirs)) {
+      details.push(`${version} ${name}: ${path.basename(w.k)} ${(100 * w.jprof).toFixed(1)} % / ${(100 * w.node).toFixed(1)} %`);
     }
   }
 }
 table(rows);
-console.log(`\nlargest differences (jprof / --cpu-prof):\n${details.join('\n')}`);
+if (set === 'known') {
+  console.log('');
+  table(known);
+}
+console.log(`\nlargest differences (jprof by its rules / --cpu-prof):\n${details.join('\n')}`);
 process.exit(failed ? 1 : 0);
