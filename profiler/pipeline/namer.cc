@@ -77,7 +77,8 @@ absl::string_view WhyTruncated(WalkEnd end) {
     case WalkEnd::kNoUserStack:
       break;
   }
-  return "the frame pointer held something else; build that code with -fno-omit-frame-pointer";
+  return "the frame pointer held something else; build that code with -fasynchronous-unwind-tables or "
+         "-fno-omit-frame-pointer";
 }
 
 }  // namespace

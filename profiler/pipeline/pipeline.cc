@@ -428,8 +428,8 @@ uint32_t Pipeline::ResolveFrame(const RawFrame& frame, Pid pid, UserStack& stack
     case RawFrame::Kind::kUnresolved:
       if (frame.detail == JP_SKIPPED) {
         return NamedFrame({.name = "[native frames skipped]",
-                           .why = "native code without frame pointers lies between; build it with "
-                                  "-fno-omit-frame-pointer"},
+                           .why = "native code without call-frame information and frame pointers "
+                                  "lies between; build it with -fasynchronous-unwind-tables"},
                           PendingFrame::Kind::kUnknown);
       }
       OnUnresolved(frame, pid);

@@ -390,6 +390,12 @@ std::vector<std::string> Runner::Warnings() const {
        "processes found no room in the kernel: their functions have no names");
   warn(runtimes.ranges_without_room(),
        "small ranges of code found no room in the kernel: their functions have no names");
+  if (const UnwindTables* tables = work_->pipeline->unwind_tables()) {
+    warn(tables->tables_without_room(),
+         "call-frame tables are too large or found no room: that code is walked by frame pointers");
+    warn(tables->processes_without_room(),
+         "processes have more mappings than there was room for: walked by frame pointers");
+  }
   if (absl::StatusOr<jp_counters> counters = work_->source->ReadCounters(); counters.ok()) {
     warn(counters->symbols_lost, "function names found no room in the ring");
   }

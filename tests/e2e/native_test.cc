@@ -81,12 +81,50 @@ TEST_F(NativeTest, EveryStackReachesTheFirstFunction) {
 }
 
 TEST_F(NativeTest, CodeWithoutFramePointersHasItsCallers) {
-  Child sorter = StartProgram({"sorter"});
-  const FoldedProfile profile = ParseFolded(RunJprofFor(200, Folded("-p", sorter.pid())).out);
-  EXPECT_GE(profile.With("compare"), profile.total() * 9 / 10);
-  for (const FoldedStack& stack : profile.stacks) {
-    EXPECT_TRUE(stack.Has("main")) << testing::PrintToString(stack.frames);
+  for (const char* program : {"sorter", "sorter_static", "sorter_static_pie", "sorter_no_pie"}) {
+    Child sorter = StartProgram({program});
+    const FoldedProfile profile = ParseFolded(RunJprofFor(200, Folded("-p", sorter.pid())).out);
+    EXPECT_GE(profile.With("compare"), profile.total() * 9 / 10) << program;
+    for (const FoldedStack& stack : profile.stacks) {
+      EXPECT_TRUE(stack.Has("main") && !stack.Has("[truncated]"))
+          << program << ": " << testing::PrintToString(stack.frames);
+    }
   }
+}
+
+TEST_F(NativeTest, LibrariesAndSignalHandlersHaveTheirCallers) {
+  Child libraries = StartProgram({"libraries"});
+  const FoldedProfile profile = ParseFolded(RunJprofFor(2000, Folded("-p", libraries.pid())).out);
+  uint64_t whole = 0, handlers = 0;
+  for (const FoldedStack& stack : profile.stacks) {
+    const bool has_root = !stack.Has("[truncated]");
+    if (has_root) whole += stack.count;
+    if (stack.Has("(anonymous namespace)::OnTimer(int)")) {
+      handlers += stack.count;
+      EXPECT_TRUE(stack.Has("(anonymous namespace)::Work(bool)"))
+          << testing::PrintToString(stack.frames);
+    }
+  }
+  EXPECT_GE(static_cast<double>(whole), 0.995 * static_cast<double>(profile.total()));
+  EXPECT_GT(handlers, 0u);
+}
+
+TEST_F(NativeTest, ALibraryLoadedLaterHasItsTable) {
+  Child late = StartProgram({"late"});
+  auto jprof = Jprof::Start(Folded("-p", late.pid()));
+  ASSERT_TRUE(jprof.ok()) << jprof.status();
+  ASSERT_TRUE(jprof->WaitForRecording());
+  ASSERT_TRUE(jprof->WaitForSamples(50));
+  ASSERT_TRUE(late.Write("x").ok());
+  ASSERT_TRUE(late.ReadLine().ok());
+  ASSERT_TRUE(jprof->WaitForSamples(1500));
+  jprof->Signal(SIGINT);
+  const FoldedProfile profile = ParseFolded(jprof->Wait().out);
+  uint64_t whole = 0;
+  for (const FoldedStack& stack : profile.stacks) {
+    if (stack.Has("late_work") && stack.Has("main")) whole += stack.count;
+  }
+  EXPECT_GT(whole, profile.total() / 2);  // until the table was made, they were cut
 }
 
 TEST_F(NativeTest, AStackIsMarkedAsCutWhereNothingTellsTheCaller) {

@@ -704,7 +704,7 @@ TEST_F(PipelineTest, TheHelpersAnswerIsTheReason) {
               ElementsAre(HasSubstr("[fake: name lost]: the record of its name was lost"),
                           HasSubstr("[fake: not understood]: what lies in its frame"),
                           HasSubstr("[fake: unreadable]: its objects were not in memory"),
-                          HasSubstr("[native frames skipped]: native code without frame pointers"),
+                          HasSubstr("[native frames skipped]: native code without call-frame"),
                           HasSubstr("[unknown] [jit]: JIT code that no helper was asked about")));
 }
 

@@ -1,7 +1,7 @@
 // Spends its time in libraries that keep no frame pointers: libstdc++, libc, libz and libcrypto. So
 // does its own code, when it is built like that. A signal handler runs a part of the time.
 #include <openssl/evp.h>
-#include <openssl/rsa.h>
+#include <openssl/ec.h>
 #include <signal.h>
 #include <sys/time.h>
 #include <zlib.h>
@@ -88,7 +88,7 @@ void OnTimer(int) {
 }
 
 [[noreturn]] void Work(bool with_key) {
-  EVP_PKEY* key = with_key ? EVP_RSA_gen(2048) : nullptr;
+  EVP_PKEY* key = with_key ? EVP_EC_gen("P-256") : nullptr;
   for (unsigned n = 0;; ++n) {
     const std::string text = Format(n);
     Sort(n);
