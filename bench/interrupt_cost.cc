@@ -204,9 +204,11 @@ int main(int argc, char** argv) {
   Bench bench(argc == 7 ? argv[6] : "");
   bench.Run("native, recursion", {argv[1], "27"}, Bench::kNoTables);
   bench.Run("native, recursion, by table", {argv[2], "27"}, Bench::kTables);
-  const std::vector<std::string> node = {argv[3], "--no-opt", "--no-sparkplug", argv[4], "120"};
+  std::vector<std::string> node = {argv[3], "--no-opt", "--no-sparkplug", argv[4], "120", "22"};
   bench.Run("node, 30 JavaScript functions", node, Bench::kNoTables);
   bench.Run("node, the same with tables", node, Bench::kTables);
+  node.push_back("new");
+  bench.Run("node, 30 new ones each time", node, Bench::kTables);
   const std::vector<std::string> few = {argv[3], argv[5], "120", "10"};
   bench.Run("node, 10 who await, not shown", few, Bench::kTables);
   bench.Run("node, 10 who await, --async", few, Bench::kTables, true);
