@@ -75,6 +75,25 @@ struct {
 	__type(value, struct jp_symbol_value);
 } jp_symbols SEC(".maps");
 
+/* In front of jp_symbols: at a low rate every access is to cold memory, and a lookup there makes
+ * several, in as many pages. Objects that lie close together have neighbouring entries. */
+#define JP_NEAR_SYMBOLS 1024 /* power of two */
+#define JP_NEAR_SYMBOL_BYTES 32 /* of the runtime's heap for one entry: less than an object's size */
+
+struct jp_near_symbols {
+	struct {
+		__u64 all; /* hash of key, content and life */
+		__u64 number;
+	} at[JP_NEAR_SYMBOLS];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct jp_near_symbols);
+} jp_near_symbol_values SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 8192);
@@ -149,12 +168,43 @@ static __always_inline const void *jp_layout(struct jp_walk *w)
 	return bpf_map_lookup_elem(&jp_layouts, &index);
 }
 
+static __always_inline __u64 jp_near_hash(struct jp_walk *w, __u64 identity, __u64 content)
+{
+	__u64 process = (__u64)w->tgid << 32 | w->process.life;
+
+	return jp_mix(jp_mix(jp_mix(identity, content), process), w->range.runtime);
+}
+
+static __always_inline void jp_keep_near(struct jp_walk *w, __u64 identity, __u64 content,
+					 __u32 number)
+{
+	__u64 at = identity / JP_NEAR_SYMBOL_BYTES & (JP_NEAR_SYMBOLS - 1);
+	struct jp_near_symbols *near;
+	__u32 zero = 0;
+
+	near = bpf_map_lookup_elem(&jp_near_symbol_values, &zero);
+	if (!near)
+		return;
+	near->at[at].all = jp_near_hash(w, identity, content);
+	near->at[at].number = number;
+}
+
 static __always_inline __u32 jp_find_symbol(struct jp_walk *w, __u64 identity, __u64 content)
 {
 	struct jp_symbol_key key = {.identity = identity, .tgid = w->tgid, .runtime = w->range.runtime};
-	struct jp_symbol_value *v = bpf_map_lookup_elem(&jp_symbols, &key);
+	__u64 at = identity / JP_NEAR_SYMBOL_BYTES & (JP_NEAR_SYMBOLS - 1);
+	struct jp_near_symbols *near;
+	struct jp_symbol_value *v;
+	__u32 zero = 0;
 
-	return v && v->content == content && v->life == w->process.life ? v->number : 0;
+	near = bpf_map_lookup_elem(&jp_near_symbol_values, &zero);
+	if (near && near->at[at].all == jp_near_hash(w, identity, content))
+		return near->at[at].number;
+	v = bpf_map_lookup_elem(&jp_symbols, &key);
+	if (!v || v->content != content || v->life != w->process.life)
+		return 0;
+	jp_keep_near(w, identity, content, v->number);
+	return v->number;
 }
 
 static __always_inline __u32 jp_add_symbol(struct jp_walk *w, __u64 identity, __u64 content)
@@ -183,6 +233,7 @@ static __always_inline __u32 jp_add_symbol(struct jp_walk *w, __u64 identity, __
 		c->symbols++;
 	/* Only now: an entry without its record would leave the function nameless for good. */
 	bpf_map_update_elem(&jp_symbols, &key, &v, BPF_ANY);
+	jp_keep_near(w, identity, content, v.number);
 	return v.number;
 }
 

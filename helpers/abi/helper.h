@@ -63,7 +63,7 @@ struct jp_walk {
 	__u32 end; /* enum jp_walk_end, once done */
 	__u32 depth;
 	__u64 hash; /* of all frames emitted */
-	__u64 kept[6]; /* the helper's own for the whole walk, 0 at its start */
+	__u64 kept[8]; /* the helper's own for the whole walk, 0 at its start */
 	void *host; /* native back end only */
 	__u64 block_begin; /* address of block, 0: none read */
 	__u64 block[JP_BLOCK_BYTES / 8 + JP_WINDOW_WORDS];

@@ -50,6 +50,7 @@
 #define JP_V8_AWAIT 20       /* Smi: where the function awaits, as an interpreted frame has it */
 #define JP_V8_COMBINED 21    /* enum jp_v8_combinator that awaits, else 0 */
 #define JP_V8_LIVE 22        /* address of a JP_V8_HANDLER frame, if the frame is one; else 0 */
+#define JP_V8_SCRIPT_AT 23   /* tagged: the function's script */
 
 /* Uses of w->kept. */
 #define JP_V8_OUTER_FRAME 0  /* where to resume; 0: V8 was not met yet */
@@ -58,6 +59,8 @@
 #define JP_V8_SCRIPT_SEEN 3  /* the last function's script, tagged */
 #define JP_V8_SCRIPT_WORD 4  /* the word of it that holds its id */
 #define JP_V8_LEAF_HANDLER 5 /* the leaf is in a handler with a frame of its own: for JP_V8_LIVE */
+#define JP_V8_SCRIPT_BEGUN 6 /* tagged: the record in w->symbol begins with this script */
+#define JP_V8_SCRIPT_TEXT 7  /* the bytes of its text */
 
 #define JP_V8_STRING_STEPS 24
 #define JP_V8_WHOLE 0xffffffffU
@@ -120,6 +123,19 @@ static __always_inline int jp_v8_object_type(struct jp_walk *w, const struct jp_
 			return -1;
 	}
 	return jp_v8_type(w, l, map);
+}
+
+static __always_inline void jp_v8_begin_symbol(struct jp_walk *w)
+{
+	jp_begin_symbol(w);
+	w->symbol.words[JP_V8_EXTENT] = ~0ULL;
+	w->kept[JP_V8_SCRIPT_BEGUN] = 0;
+}
+
+/* Whether the last string had any text. */
+static __always_inline int jp_v8_appended(struct jp_walk *w)
+{
+	return w->symbol.text_bytes != w->scratch[JP_V8_TEXT_BEFORE];
 }
 
 static __always_inline void jp_v8_cut(struct jp_walk *w)
@@ -231,7 +247,7 @@ JP_SUBPROG(jp_v8_string)
 	}
 	jp_v8_cut(w);
 	/* The beginning of a name stands for it; nothing does not. */
-	return w->symbol.text_bytes == w->scratch[JP_V8_TEXT_BEFORE] ? JP_CORRUPT : JP_MINE;
+	return jp_v8_appended(w) ? JP_MINE : JP_CORRUPT;
 }
 
 static __always_inline int jp_v8_append_string(struct jp_walk *w, __u8 field, __u64 string)
@@ -320,7 +336,7 @@ JP_SUBPROG(jp_v8_scope)
 		answer = jp_v8_append_string(w, JP_V8_NAME, name);
 		if (answer)
 			return answer;
-		if (w->symbol.text_bytes) {
+		if (jp_v8_appended(w)) {
 			w->symbol.words[JP_V8_NAME_SOURCE] = JP_V8_NAME;
 			return JP_MINE;
 		}
@@ -334,9 +350,56 @@ JP_SUBPROG(jp_v8_scope)
 		answer = jp_v8_append_string(w, JP_V8_INFERRED, inferred);
 		if (answer)
 			return answer;
-		if (w->symbol.text_bytes)
+		if (jp_v8_appended(w))
 			w->symbol.words[JP_V8_NAME_SOURCE] = JP_V8_INFERRED;
 	}
+	return JP_MINE;
+}
+
+/* Begins a record with the script in scratch[JP_V8_SCRIPT_AT], or without one if that is no script.
+ * Most functions of a stack come with others of their script. */
+JP_SUBPROG(jp_v8_script)
+{
+	const struct jp_v8_layout *l = jp_layout(w);
+	__u64 script = w->scratch[JP_V8_SCRIPT_AT], name, word;
+	int type;
+
+	if (!l)
+		return JP_NOT_MINE;
+	if (script == w->kept[JP_V8_SCRIPT_BEGUN]) {
+		w->symbol.text_bytes = w->kept[JP_V8_SCRIPT_TEXT];
+		w->symbol.flags &= JP_SYMBOL_CUT(JP_V8_SCRIPT);
+		w->symbol.words[JP_V8_EXTENT] = ~0ULL;
+		w->symbol.words[JP_V8_NAME_SOURCE] = 0;
+		return JP_MINE;
+	}
+	jp_v8_begin_symbol(w);
+	type = jp_v8_object_type(w, l, &script);
+	if (type < 0)
+		return JP_UNREADABLE;
+	if (type == l->script_type) {
+		w->symbol.words[JP_V8_SCRIPT_OBJECT] = script;
+		if (jp_read(w, w->scratch, 5 * 8, script - 1) ||
+		    jp_read(w, &word, 8, script - 1 + l->script_id))
+			return JP_UNREADABLE;
+		w->symbol.words[JP_V8_SCRIPT_ID] = word >> 32;
+		w->symbol.words[JP_V8_LINE_OFFSET] =
+			w->scratch[(l->script_line_offset >> 3) & JP_V8_WORD_MASK] >> 32;
+		name = w->scratch[(l->script_source >> 3) & JP_V8_WORD_MASK];
+		if (jp_v8_is_object(name) && !jp_read(w, &word, 8, name - 1 + (l->string_length & ~7U)))
+			w->symbol.words[JP_V8_SOURCE_HASH] = word;
+		name = w->scratch[(l->script_name >> 3) & JP_V8_WORD_MASK];
+		if (jp_v8_is_object(name)) {
+			type = jp_v8_object_type(w, l, &name);
+			if (type < 0)
+				return JP_UNREADABLE;
+			type = type < l->first_nonstring_type ? jp_v8_append_string(w, JP_V8_SCRIPT, name) : 0;
+			if (type)
+				return type;
+		}
+	}
+	w->kept[JP_V8_SCRIPT_BEGUN] = w->scratch[JP_V8_SCRIPT_AT];
+	w->kept[JP_V8_SCRIPT_TEXT] = w->symbol.text_bytes;
 	return JP_MINE;
 }
 
@@ -345,7 +408,7 @@ JP_SUBPROG(jp_v8_scope)
 JP_SUBPROG(jp_v8_resolve)
 {
 	const struct jp_v8_layout *l = jp_layout(w);
-	__u64 shared, name, script, again;
+	__u64 shared, name, map;
 	int type, answer;
 
 	if (!l)
@@ -354,9 +417,12 @@ JP_SUBPROG(jp_v8_resolve)
 		return JP_CORRUPT;
 	shared = w->scratch[JP_V8_SHARED];
 	name = w->scratch[(l->shared_name_or_scope_info >> 3) & JP_V8_WORD_MASK];
-	script = w->scratch[(l->shared_script >> 3) & JP_V8_WORD_MASK];
-	jp_begin_symbol(w);
-	w->symbol.words[JP_V8_EXTENT] = ~0ULL;
+	w->scratch[JP_V8_SCRIPT_AT] = w->scratch[(l->shared_script >> 3) & JP_V8_WORD_MASK];
+	if (!jp_v8_is_object(w->scratch[JP_V8_SCRIPT_AT]))
+		return JP_CORRUPT;
+	answer = JP_CALL(jp_v8_script, w);
+	if (answer)
+		return answer;
 
 	if (jp_v8_is_object(name)) {
 		type = jp_v8_object_type(w, l, &name);
@@ -377,39 +443,10 @@ JP_SUBPROG(jp_v8_resolve)
 		return JP_CORRUPT;
 	}
 
-	if (!jp_v8_is_object(script))
-		return JP_CORRUPT;
-	type = jp_v8_object_type(w, l, &script);
-	if (type < 0)
-		return JP_UNREADABLE;
-	if (type == l->script_type) {
-		w->symbol.words[JP_V8_SCRIPT_OBJECT] = script;
-		if (jp_read(w, w->scratch, 5 * 8, script - 1) ||
-		    jp_read(w, &again, 8, script - 1 + l->script_id))
-			return JP_UNREADABLE;
-		w->symbol.words[JP_V8_SCRIPT_ID] = again >> 32;
-		name = w->scratch[(l->script_source >> 3) & JP_V8_WORD_MASK];
-		if (jp_v8_is_object(name) && !jp_read(w, &again, 8, name - 1 + (l->string_length & ~7U)))
-			w->symbol.words[JP_V8_SOURCE_HASH] = again;
-		w->symbol.words[JP_V8_LINE_OFFSET] =
-			w->scratch[(l->script_line_offset >> 3) & JP_V8_WORD_MASK] >> 32;
-		name = w->scratch[(l->script_name >> 3) & JP_V8_WORD_MASK];
-		if (jp_v8_is_object(name)) {
-			type = jp_v8_object_type(w, l, &name);
-			if (type < 0)
-				return JP_UNREADABLE;
-			if (type < l->first_nonstring_type) {
-				answer = jp_v8_append_string(w, JP_V8_SCRIPT, name);
-				if (answer)
-					return answer;
-			}
-		}
-	}
-
 	/* Collector threads may have moved things meanwhile. */
-	if (jp_read(w, &again, 8, shared - 1))
+	if (jp_read(w, &map, 8, shared - 1))
 		return JP_UNREADABLE;
-	if (jp_v8_type(w, l, again) != l->shared_type)
+	if (jp_v8_type(w, l, map) != l->shared_type)
 		return JP_CORRUPT;
 	w->scratch[JP_V8_SCOPE] = jp_add_symbol(w, shared, w->scratch[JP_V8_CONTENT]);
 	return JP_MINE;
@@ -705,8 +742,7 @@ JP_SUBPROG(jp_v8_typed)
 	if (!number) {
 		if (w->resolves++ >= JP_MAX_RESOLVES)
 			return JP_UNREADABLE;
-		jp_begin_symbol(w);
-		w->symbol.words[JP_V8_EXTENT] = ~0ULL;
+		jp_v8_begin_symbol(w);
 		w->symbol.words[JP_V8_WASM_INSTANCE] = instance;
 		number = jp_add_symbol(w, instance, JP_V8_WASM);
 		if (!number)

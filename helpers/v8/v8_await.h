@@ -246,7 +246,7 @@ JP_SUBPROG(jp_v8_combinator)
 	if (!symbol) {
 		if (w->resolves++ >= JP_MAX_RESOLVES)
 			return JP_UNREADABLE;
-		jp_begin_symbol(w);
+		jp_v8_begin_symbol(w);
 		w->symbol.words[JP_V8_COMBINATOR] = which;
 		symbol = jp_add_symbol(w, which, 0);
 		if (!symbol)

@@ -142,10 +142,12 @@ absl::StatusOr<std::unique_ptr<BpfSampler>> BpfSampler::Load(absl::string_view o
   bpf_map* mappings_map = bpf_object__find_map_by_name(o, "jp_mappings");
   bpf_program* program = bpf_object__find_program_by_name(o, "jp_on_sample");
   sampler->symbols_ = bpf_object__find_map_by_name(o, "jp_symbols");
+  sampler->near_symbols_ = bpf_object__find_map_by_name(o, "jp_near_symbol_values");
   sampler->stacks_ = bpf_object__find_map_by_name(o, "jp_stacks");
   if (config_map == nullptr || ring_map == nullptr || mappings_map == nullptr ||
       program == nullptr || bpf_map__set_max_entries(mappings_map, options.mappings) != 0 ||
-      sampler->symbols_ == nullptr || sampler->stacks_ == nullptr ||
+      sampler->symbols_ == nullptr || sampler->near_symbols_ == nullptr ||
+      sampler->stacks_ == nullptr ||
       bpf_map__set_initial_value(config_map, &config, sizeof(config)) != 0 ||
       bpf_map__set_max_entries(ring_map, options.ring_bytes) != 0) {
     return absl::InternalError("the BPF object is not the one that jprof was built with");
@@ -237,7 +239,15 @@ bool BpfSampler::SetProcess(Pid pid, const jp_process& process) {
   return bpf_map_update_elem(processes_fd_, &key, &process, BPF_ANY) == 0;
 }
 
-void BpfSampler::ForgetSymbols() { Clear(symbols_); }
+void BpfSampler::ForgetSymbols() {
+  Clear(symbols_);
+  // Behind it: what is in front of the map was copied from there.
+  const int cpus = libbpf_num_possible_cpus();
+  if (cpus < 1) return;
+  const std::vector<uint8_t> nothing(static_cast<size_t>(cpus) * bpf_map__value_size(near_symbols_));
+  const uint32_t zero = 0;
+  bpf_map_update_elem(bpf_map__fd(near_symbols_), &zero, nothing.data(), BPF_ANY);
+}
 void BpfSampler::ForgetStacks() { Clear(stacks_); }
 
 BpfSampler::MapMemory::MapMemory(int map_fd, size_t bytes) {

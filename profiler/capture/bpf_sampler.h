@@ -105,6 +105,7 @@ class BpfSampler : public LayoutSink, public UnwindSink {
   std::vector<MapMemory> chunks_;  // those that were made
   MapMemory mappings_;
   bpf_map* symbols_ = nullptr;
+  bpf_map* near_symbols_ = nullptr;
   bpf_map* stacks_ = nullptr;
 };
 

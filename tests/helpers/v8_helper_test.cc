@@ -426,6 +426,23 @@ TEST_P(V8HelperTest, OfAnotherScriptIdIsANewSymbol) {
   EXPECT_EQ(WalkOne(function), "new");
 }
 
+// A script's text is read once for all its functions of a stack.
+TEST_P(V8HelperTest, EachFunctionOfAStackHasItsOwnScript) {
+  const uint64_t other = heap_.Script("/srv/other.js");
+  const auto of_script = [&](absl::string_view name, uint64_t script) {
+    return heap_.Function(heap_.Shared(heap_.ScopeInfo({.name = heap_.OneByte(name)}), script));
+  };
+  V8Stack stack(heap_);
+  stack.Js(kJitPc, of_script("a", script_)).Js(kJitPc, of_script("b", script_));
+  stack.Js(kJitPc, of_script("", script_)).Js(kJitPc, of_script("c", other));
+  stack.Js(kJitPc, of_script("", heap_.Undefined())).Js(kJitPc, of_script("d", script_));
+  EXPECT_THAT(Walk(stack), ElementsAre("d", "(anonymous)", "c", "(anonymous)", "b", "a"));
+  std::vector<std::string> files;
+  for (const RawFrame& frame : last_.stack.frames) files.push_back(names_[frame.symbol].file);
+  EXPECT_THAT(files, ElementsAre("/srv/app.js", "", "/srv/other.js", "/srv/app.js", "/srv/app.js",
+                                 "/srv/app.js"));
+}
+
 TEST_P(V8HelperTest, UnreadableNameIsTriedAgain) {
   // Whichever read fails, the frame is shown as it is and not remembered. (The first is of a block
   // of stack; when that fails, the frame is read alone.)
