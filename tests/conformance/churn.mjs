@@ -29,6 +29,7 @@ function contradiction(frames, linesBefore) {
   for (let i = 0; i < script.length; i++) {
     const frame = script[i];
     const before = script[i - 1];
+    if (isUnresolved(frame)) continue;
     const [, kind, number] = /^(made|caller|closure|invoke|make)_(\d+)$/.exec(frame.name) || [];
     const ofChurn = /^churn-(\d+)\.js$/.exec(frame.file);
     if (ofChurn && kind === undefined && frame.name !== '(anonymous)') return `${frame.name} in ${frame.file}`;
