@@ -23,7 +23,7 @@ class UnwindTable {
  public:
   static constexpr size_t kMaxRows = size_t{4} << 20;
   static constexpr size_t kMaxRules = 1 << 16;
-  static constexpr uint64_t kMaxCode = uint64_t{1} << 31;
+  static constexpr uint64_t kMaxCode = uint64_t{1} << 29;
   static constexpr size_t kMaxWords =
       (kMaxCode >> JP_BUCKET_SHIFT) + kMaxRows + JP_RULE_WORDS * kMaxRules;
 
