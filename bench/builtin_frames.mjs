@@ -32,8 +32,8 @@ export function builtinFrames(binary) {
   const framed = new Map();
   let code = [];
   const range = [`--start-address=${begin}`, `--stop-address=${end}`];
-  for (const line of [...tool('objdump', '-d', '--no-show-raw-insn', ...range, binary), '>:']) {
-    if (line.endsWith('>:')) {
+  for (const line of [...tool('objdump', '-d', '--no-show-raw-insn', ...range, binary), '<Builtins_>:']) {
+    if (/<Builtins_.*>:$/.test(line)) {
       for (const [address, state] of follow(code)) framed.set(address, state);
       code = [];
     }

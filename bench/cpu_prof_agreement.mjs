@@ -34,7 +34,8 @@
 // samples those are taken whose time, on the same clock, lies within it.
 //
 //   usage: node bench/cpu_prof_agreement.mjs small|real|known [SECONDS] [VERSION...]
-//   (default 20; needs root, binutils)
+//   (default 20; needs root, binutils). HZ=9999 in the environment samples at that rate; ONLY=compiler
+//   takes the workloads with that in their name.
 import { execFileSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import os from 'node:os';
@@ -60,7 +61,9 @@ if (!sets[set]) {
   console.error('usage: node bench/cpu_prof_agreement.mjs small|real|known [SECONDS] [VERSION...]');
   process.exit(2);
 }
-const { workloads, flags, rate, aim, real } = sets[set];
+const { flags, aim, real } = sets[set];
+const rate = Number(process.env.HZ) || sets[set].rate;
+const workloads = sets[set].workloads.filter((name) => name.includes(process.env.ONLY || ''));
 const monotonicUs = () => Number(process.hrtime.bigint() / 1000n);
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
