@@ -44,6 +44,7 @@ static __always_inline void jp_walk_begin(struct jp_walk *w, __u32 tgid, __u32 t
 	w->fp = w->leaf_registers.fp;
 	__builtin_memset(w->kept, 0, sizeof(w->kept));
 	w->leaf = 1;
+	w->leaf_callee = 0;
 	w->async = 0;
 	w->block_begin = 0;
 	w->mapping.begin = w->mapping.end = 0;
@@ -150,6 +151,7 @@ static __always_inline int jp_walk_frame(struct jp_walk *w)
 	if (next_pc < JP_LOWEST_ADDRESS || next_pc >= JP_USER_LIMIT)
 		return jp_done(w, w->window[JP_SLOT(0)] == 0 && !w->leaf ? JP_END_ROOT : JP_END_NOT_USER);
 	w->leaf = 0;
+	w->leaf_callee = 0;
 	w->pc = next_pc;
 	w->sp = fp + 16;
 	w->fp = w->window[JP_SLOT(0)];
@@ -177,6 +179,7 @@ JP_SUBPROG(jp_resume)
 	if (jp_resume_in_runtime(w))
 		return 1;
 	w->leaf = 0;
+	w->leaf_callee = 0;
 	w->sp = w->fp; /* a lower bound */
 	jp_emit(w, JP_FRAME_UNRESOLVED, 0, 0, JP_SKIPPED);
 	w->end = JP_END_DEPTH;

@@ -137,8 +137,13 @@ static __always_inline int jp_step_over_signal(struct jp_walk *w)
 	return JP_STEP_TAKEN;
 }
 
+/* A caller of the leaf that finds its CFA by a register which calls need not preserve relies on the
+ * leaf to leave it alone: assembly that calls its own parts. */
+#define JP_SCRATCH_REGISTERS 0x0f37 /* rax, rdx, rcx, rsi, rdi, r8 to r11 */
+
 JP_SUBPROG(jp_table_step)
 {
+	int by_register = 0;
 	__u64 pc = w->leaf ? w->pc : w->pc - 1;
 	__u64 base, cfa, fp, next_pc;
 	struct jp_rule rule = {};
@@ -160,10 +165,13 @@ JP_SUBPROG(jp_table_step)
 		__u32 number = rule.base;
 
 		JP_OPAQUE(number);
-		base = w->leaf_registers.numbered[number & (JP_REGISTERS - 1)];
+		number &= JP_REGISTERS - 1;
+		base = w->leaf_registers.numbered[number];
+		by_register = 1;
+		if (!w->leaf && !(w->leaf_callee && JP_SCRATCH_REGISTERS >> number & 1))
+			rule.kind = JP_RULE_OTHER;
 	}
-	if (rule.kind == JP_RULE_OTHER ||
-	    (!w->leaf && rule.base != JP_REGISTER_RSP && rule.base != JP_REGISTER_RBP)) {
+	if (rule.kind == JP_RULE_OTHER) {
 		jp_count_no_rule(w);
 		jp_done(w, JP_END_NO_RULE);
 		return JP_STEP_DONE;
@@ -208,6 +216,12 @@ JP_SUBPROG(jp_table_step)
 		jp_done(w, next_pc == 0 ? JP_END_ROOT : JP_END_NOT_USER);
 		return JP_STEP_DONE;
 	}
+	if (by_register && !w->leaf && !jp_find_mapping(w, next_pc - 1)) {
+		jp_count_no_rule(w);
+		jp_done(w, JP_END_NO_RULE);
+		return JP_STEP_DONE;
+	}
+	w->leaf_callee = w->leaf;
 	w->leaf = 0;
 	w->pc = next_pc;
 	w->sp = cfa;

@@ -139,16 +139,20 @@ TEST_F(TableStepTest, AFramePointerBelowTheStackPointerIsNone) {
   EXPECT_EQ(result.stack.end, WalkEnd::kNotAscending);
 }
 
-TEST_F(TableStepTest, OtherRegistersAreKnownInTheLeafAlone) {
-  constexpr uint8_t kRax = 0, kR11 = 11;
+TEST_F(TableStepTest, OtherRegistersAreKnownInTheLeafAndScratchOnesInItsCaller) {
+  constexpr uint8_t kRax = 0, kRbx = 3, kR11 = 11;
   Offset(kR11, 8);
   Offset(kRax, 8);
+  Offset(kRbx, 8);
   Registers registers = {.pc = F(0), .sp = kStack};
   registers.others[kR11] = kStack + 0x20;
   registers.others[kRax] = kStack + 0x80;
+  registers.others[kRbx] = kStack + 0x100;
   Word(kStack + 0x20, F(1));
+  Word(kStack + 0x80, F(2));
+  Word(kStack + 0x100, F(0));
   const auto result = Walk(registers);
-  EXPECT_THAT(Addresses(result), ElementsAre(F(0), F(1)));
+  EXPECT_THAT(Addresses(result), ElementsAre(F(0), F(1), F(2)));
   EXPECT_EQ(result.stack.end, WalkEnd::kNoRule);
   EXPECT_EQ(result.no_rule, 1u);
 }
