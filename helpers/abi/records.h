@@ -177,6 +177,8 @@ struct jp_process {
 struct jp_config {
 	__u32 only_tgid; /* 0: every process */
 	__u32 only_tid;  /* 0: every thread */
+	__u32 skip_foreign; /* leave out the processes in jp_foreign */
+	__u32 reserved;
 	__u64 namespace_device; /* of the pid namespace to count pids in, as stat() tells them */
 	__u64 namespace_inode;  /* 0: the initial one */
 };

@@ -23,6 +23,7 @@ namespace {
 
 constexpr uint64_t kInitialPidNamespace = 0xEFFFFFFC;  // PROC_PID_INIT_INO
 constexpr size_t kVerifierLogBytes = 1 << 16;
+constexpr uint32_t kForeignProcesses = 1 << 15;
 
 // The verifier's reason is the last line of its log that is not its statistics.
 std::string LastWords(absl::string_view log) {
@@ -131,7 +132,8 @@ absl::StatusOr<std::unique_ptr<BpfSampler>> BpfSampler::Load(absl::string_view o
   if (o == nullptr) return ErrnoStatus(errno, "BPF object");
 
   jp_config config = {.only_tgid = static_cast<uint32_t>(options.only_pid),
-                      .only_tid = static_cast<uint32_t>(options.only_tid)};
+                      .only_tid = static_cast<uint32_t>(options.only_tid),
+                      .skip_foreign = options.skip_foreign};
   struct stat ns;
   if (::stat("/proc/self/ns/pid", &ns) == 0 && ns.st_ino != kInitialPidNamespace) {
     config.namespace_device = ns.st_dev;
@@ -144,7 +146,10 @@ absl::StatusOr<std::unique_ptr<BpfSampler>> BpfSampler::Load(absl::string_view o
   sampler->symbols_ = bpf_object__find_map_by_name(o, "jp_symbols");
   sampler->near_symbols_ = bpf_object__find_map_by_name(o, "jp_near_symbol_values");
   sampler->stacks_ = bpf_object__find_map_by_name(o, "jp_stacks");
-  if (config_map == nullptr || ring_map == nullptr || mappings_map == nullptr ||
+  bpf_map* foreign_map = bpf_object__find_map_by_name(o, "jp_foreign");
+  if (config_map == nullptr || foreign_map == nullptr ||
+      (options.skip_foreign && bpf_map__set_max_entries(foreign_map, kForeignProcesses) != 0) ||
+      ring_map == nullptr || mappings_map == nullptr ||
       program == nullptr || bpf_map__set_max_entries(mappings_map, options.mappings) != 0 ||
       sampler->symbols_ == nullptr || sampler->near_symbols_ == nullptr ||
       sampler->stacks_ == nullptr ||
@@ -167,6 +172,7 @@ absl::StatusOr<std::unique_ptr<BpfSampler>> BpfSampler::Load(absl::string_view o
   }
   sampler->program_fd_ = bpf_program__fd(program);
   sampler->processes_fd_ = bpf_object__find_map_fd_by_name(o, "jp_processes");
+  sampler->foreign_fd_ = bpf_map__fd(foreign_map);
   sampler->layouts_fd_ = bpf_object__find_map_fd_by_name(o, "jp_layouts");
   sampler->chunks_fd_ = bpf_object__find_map_fd_by_name(o, "jp_chunks");
   sampler->slices_fd_ = bpf_object__find_map_fd_by_name(o, "jp_mapping_slices");
@@ -203,6 +209,16 @@ absl::Status BpfSampler::Drain(absl::FunctionRef<void(Event)> sink) {
   *sink_ = nullptr;
   if (result < 0) return ErrnoStatus(-result, "BPF ring");
   return absl::OkStatus();
+}
+
+void BpfSampler::SetForeign(Pid pid, bool foreign) {
+  uint32_t key = static_cast<uint32_t>(pid);
+  const uint8_t value = 1;
+  if (foreign) {
+    bpf_map_update_elem(foreign_fd_, &key, &value, BPF_ANY);
+  } else {
+    bpf_map_delete_elem(foreign_fd_, &key);
+  }
 }
 
 absl::StatusOr<jp_counters> BpfSampler::ReadCounters() const {

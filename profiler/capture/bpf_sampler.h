@@ -31,6 +31,7 @@ class BpfSampler : public LayoutSink, public UnwindSink {
   struct Options {
     Pid only_pid = 0;               // 0: every process
     Tid only_tid = 0;               // 0: every thread
+    bool skip_foreign = false;      // leave out what SetForeign() names
     uint32_t ring_bytes = 4 << 20;  // a power of two, at least a page
     uint32_t mappings = 1 << 14;    // that UnwindTables may hand over
   };
@@ -46,6 +47,10 @@ class BpfSampler : public LayoutSink, public UnwindSink {
 
   // Hands out every record that is in the ring now. Any thread, but one at a time.
   absl::Status Drain(absl::FunctionRef<void(Event)> sink);
+
+  // Whether samples of a process are left out. They may come nevertheless: a process that was not
+  // met for long is forgotten.
+  void SetForeign(Pid pid, bool foreign);
 
   // Sums over all CPUs.
   absl::StatusOr<jp_counters> ReadCounters() const;
@@ -98,6 +103,7 @@ class BpfSampler : public LayoutSink, public UnwindSink {
   std::unique_ptr<absl::FunctionRef<void(Event)>*> sink_;
   int program_fd_ = -1;
   int processes_fd_ = -1;
+  int foreign_fd_ = -1;
   int layouts_fd_ = -1;
   int counters_fd_ = -1;
   int chunks_fd_ = -1;

@@ -23,18 +23,6 @@ constexpr size_t kSidebandPages = 32;
 // is less waits for the next drain, so that a busy machine does not wake us at each of its execs.
 constexpr uint32_t kSidebandWakeupBytes = kSidebandPages * 4096 / 4;
 
-Pid PidOf(const Event& event) {
-  return std::visit(
-      [](const auto& e) -> Pid {
-        if constexpr (requires { e.pid; }) {
-          return e.pid;
-        } else {
-          return 0;
-        }
-      },
-      event);
-}
-
 absl::Status OpenSamplingEvents(const std::vector<int>& cpus, uint64_t hz, SamplingSource source,
                                 std::vector<SamplingEvent>& events) {
   events.clear();
@@ -58,6 +46,7 @@ absl::StatusOr<std::unique_ptr<LiveSource>> LiveSource::Open(const Options& opti
                                                              absl::string_view bpf_object) {
   auto source = std::unique_ptr<LiveSource>(new LiveSource);
   source->only_pid_ = options.pid;
+  if (options.selected) source->filter_.emplace(options.children);
   source->wake_ = UniqueFd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!source->wake_.valid()) return ErrnoStatus(errno, "eventfd");
   JPROF_ASSIGN_OR_RETURN(std::vector<int> cpus, OnlineCpus());
@@ -78,6 +67,7 @@ absl::StatusOr<std::unique_ptr<LiveSource>> LiveSource::Open(const Options& opti
   JPROF_ASSIGN_OR_RETURN(source->sampler_,
                          BpfSampler::Load(bpf_object, {.only_pid = options.pid,
                                                        .only_tid = options.tid,
+                                                       .skip_foreign = options.selected,
                                                        .ring_bytes = options.ring_bytes,
                                                        .mappings = options.mappings}));
   for (const SamplingEvent& event : source->events_) {
@@ -90,6 +80,14 @@ absl::StatusOr<std::unique_ptr<LiveSource>> LiveSource::Open(const Options& opti
     source->sideband_.push_back({std::move(event), std::move(ring)});
   }
   return source;
+}
+
+void LiveSource::Select(const std::vector<Pid>& pids, const std::vector<Pid>& others) {
+  for (Pid pid : others) sampler_->SetForeign(pid, true);
+  for (Pid pid : pids) {
+    filter_->Add(pid);
+    sampler_->SetForeign(pid, false);
+  }
 }
 
 absl::Status LiveSource::Start() {
@@ -111,6 +109,16 @@ void LiveSource::Wait(int timeout_ms) {
 }
 
 void LiveSource::Wake() { ::eventfd_write(wake_.get(), 1); }
+
+bool LiveSource::Takes(const Event& event) {
+  const bool takes = filter_->Takes(event);
+  if (auto* fork = std::get_if<ForkEvent>(&event);
+      fork != nullptr && fork->pid != fork->parent_pid) {
+    sampler_->SetForeign(fork->pid, !takes);
+  }
+  foreign_samples_ += !takes && std::holds_alternative<SampleEvent>(event);
+  return takes;
+}
 
 absl::Status LiveSource::Drain(std::vector<Event>& out, bool last) {
   const uint64_t began_ns = MonotonicNow();
@@ -138,7 +146,9 @@ absl::Status LiveSource::Drain(std::vector<Event>& out, bool last) {
     });
     damaged_records_ += result.corrupt();
   }
-  auto release = [&out](Event event) { out.push_back(std::move(event)); };
+  auto release = [&](Event event) {
+    if (!filter_ || Takes(event)) out.push_back(std::move(event));
+  };
   if (last) {
     sorter_.Flush(release);
   } else {

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -16,6 +17,7 @@
 #include "profiler/capture/event_sorter.h"
 #include "profiler/capture/perf_event.h"
 #include "profiler/capture/perf_ring.h"
+#include "profiler/capture/process_filter.h"
 #include "profiler/core/event.h"
 #include "profiler/core/unique_fd.h"
 
@@ -29,6 +31,8 @@ class LiveSource {
   struct Options {
     Pid pid = 0;  // 0: every process
     Tid tid = 0;  // 0: every thread
+    bool selected = false;  // of every process those that Select() tells
+    bool children = false;  // and those that they start
     uint64_t frequency_hz = 99;
     uint32_t ring_bytes = 4 << 20;
     uint32_t mappings = 1 << 14;
@@ -41,6 +45,9 @@ class LiveSource {
   LayoutSink& layouts() { return *sampler_; }
   UnwindSink& tables() { return *sampler_; }
   bool hardware() const { return hardware_; }
+
+  // With `selected`: what is recorded, and what else there is. Before Start().
+  void Select(const std::vector<Pid>& pids, const std::vector<Pid>& others);
 
   absl::Status Start();  // samples from now on
   absl::Status Stop();   // none from now on; what was taken waits to be drained
@@ -58,6 +65,8 @@ class LiveSource {
   absl::StatusOr<jp_counters> ReadCounters() const { return sampler_->ReadCounters(); }
   const BpfSampler& sampler() const { return *sampler_; }
   uint64_t damaged_records() const { return damaged_records_; }
+  // Samples that the kernel half counted and that were of no selected process.
+  uint64_t foreign_samples() const { return foreign_samples_; }
 
  private:
   struct Sideband {
@@ -66,6 +75,7 @@ class LiveSource {
   };
 
   LiveSource() = default;
+  bool Takes(const Event& event);
 
   std::unique_ptr<BpfSampler> sampler_;
   std::vector<SamplingEvent> events_;
@@ -73,6 +83,8 @@ class LiveSource {
   UniqueFd wake_;  // eventfd
   EventSorter sorter_;
   Pid only_pid_ = 0;
+  std::optional<ProcessFilter> filter_;
+  uint64_t foreign_samples_ = 0;
   bool hardware_ = false;
   uint64_t damaged_records_ = 0;
 };

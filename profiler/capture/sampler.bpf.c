@@ -67,6 +67,15 @@ struct {
 	__type(value, __u32);
 } jp_stacks SEC(".maps");
 
+/* Processes that user space knows not to be of the selection. It decides about all others when their
+ * samples arrive, so that what is missing here costs time alone. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u8);
+} jp_foreign SEC(".maps");
+
 struct jp_kernel_scratch {
 	struct jp_kernel_stack head;
 	__u64 addresses[JP_MAX_KERNEL_FRAMES + 1];
@@ -267,6 +276,12 @@ int jp_on_sample(struct bpf_perf_event_data *ctx)
 		return 0;
 	if (jp_config.only_tid && ids.pid != jp_config.only_tid)
 		return 0;
+	if (jp_config.skip_foreign) {
+		__u32 tgid = ids.tgid;
+
+		if (bpf_map_lookup_elem(&jp_foreign, &tgid))
+			return 0;
+	}
 
 	counters->samples++;
 	sample.cpu = bpf_get_smp_processor_id();

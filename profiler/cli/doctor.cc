@@ -14,6 +14,7 @@
 #include "absl/strings/str_format.h"
 #include "export/text.h"
 #include "profiler/cli/diagnostics.h"
+#include "profiler/cli/host_check.h"
 #include "profiler/core/status.h"
 #include "profiler/process/live_memory.h"
 #include "profiler/process/proc_maps.h"
@@ -130,11 +131,27 @@ absl::StatusOr<std::string> ExplainProcess(Pid pid, const RuntimeSet& runtimes) 
   return text;
 }
 
+namespace {
+
+int Print(const std::string& text) {
+  std::signal(SIGPIPE, SIG_IGN);
+  if (std::fputs(text.c_str(), stdout) >= 0 && std::fflush(stdout) == 0) return 0;
+  PrintError(ErrnoStatus(errno, "cannot write standard output"));
+  return 1;
+}
+
+}  // namespace
+
 int DoctorMain(const std::vector<std::string>& arguments, const RuntimeSet& runtimes) {
+  if (arguments.empty()) {
+    const std::vector<HostCheck> checks = CheckHost(runtimes);
+    const int printed = Print(HostText(checks));
+    return printed == 0 && !CanRecord(checks) ? 1 : printed;
+  }
   const std::optional<Pid> pid = ParseArguments(arguments);
   if (!pid) {
-    PrintError(WithHint(absl::InvalidArgumentError("doctor takes one process"),
-                        "use: jprof doctor --pid PID"));
+    PrintError(WithHint(absl::InvalidArgumentError("doctor takes one process, or nothing"),
+                        "use: jprof doctor --pid PID, or jprof doctor for the host"));
     return 2;
   }
   absl::StatusOr<std::string> text = ExplainProcess(*pid, runtimes);
@@ -142,10 +159,7 @@ int DoctorMain(const std::vector<std::string>& arguments, const RuntimeSet& runt
     PrintError(text.status());
     return 1;
   }
-  std::signal(SIGPIPE, SIG_IGN);
-  if (std::fputs(text->c_str(), stdout) >= 0 && std::fflush(stdout) == 0) return 0;
-  PrintError(ErrnoStatus(errno, "cannot write standard output"));
-  return 1;
+  return Print(*text);
 }
 
 }  // namespace jprof

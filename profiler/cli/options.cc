@@ -10,12 +10,15 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "export/exporter.h"
 
 namespace jprof {
 namespace {
 
 constexpr int kMaxFrequency = 50000;
+constexpr size_t kMaxPids = 1024;
 constexpr double kMinDurationSeconds = 1e-3;
 constexpr double kMaxDurationSeconds = 366.0 * 24 * 3600;
 
@@ -27,7 +30,8 @@ struct Option {
 };
 
 constexpr Option kOptions[] = {
-    {"-p", "--pid", "PID", "profile this process, all its threads"},
+    {"-p", "--pid", "PID", "profile this process, all its threads; or some: 1,2,3"},
+    {"", "--children", "", "and all that it has started and starts (-p)"},
     {"-t", "--tid", "TID", "profile this thread alone"},
     {"-a", "--all", "", "profile every process"},
     {"-F", "--frequency", "HZ", "samples per second of CPU time (default 99)"},
@@ -39,6 +43,8 @@ constexpr Option kOptions[] = {
     {"", "--no-helpers", "", "name JIT code by /tmp/perf-PID.map alone"},
     {"", "--tiers", "", "mark functions by their code: ~ interpreted, ^ + * compiled"},
     {"", "--explain", "", "say behind the verdict why frames have no name"},
+    {"", "--min-quality", "PCT",
+     "exit with 3 when fewer samples are rooted, or frames named"},
     {"-h", "--help", "", "print this help"},
     {"", "--version", "", "print the version"},
 };
@@ -104,10 +110,24 @@ absl::Status Apply(const Option& option, absl::string_view value, RecordOptions&
     out.tiers = true;
   } else if (name == "--explain") {
     out.explain = true;
-  } else if (name == "--pid" || name == "--tid") {
+  } else if (name == "--children") {
+    out.children = true;
+  } else if (name == "--pid") {
+    for (absl::string_view word : absl::StrSplit(value, ',')) {
+      auto id = ParsePositive(name, word, INT32_MAX, "a number");
+      if (!id.ok()) return id.status();
+      out.pids.push_back(*id);
+    }
+    std::sort(out.pids.begin(), out.pids.end());
+    out.pids.erase(std::unique(out.pids.begin(), out.pids.end()), out.pids.end());
+    if (out.pids.size() > kMaxPids) {
+      return Usage(absl::StrCat("--pid takes at most ", kMaxPids, " processes, not ",
+                                out.pids.size(), "; -a profiles all"));
+    }
+  } else if (name == "--tid") {
     auto id = ParsePositive(name, value, INT32_MAX, "a number");
     if (!id.ok()) return id.status();
-    (name == "--pid" ? out.pid : out.tid) = *id;
+    out.tid = *id;
   } else if (name == "--frequency") {
     auto hz = ParsePositive(name, value, kMaxFrequency, "samples per second,");
     if (!hz.ok()) return hz.status();
@@ -119,6 +139,14 @@ absl::Status Apply(const Option& option, absl::string_view value, RecordOptions&
   } else if (name == "--output") {
     if (value.empty()) return Usage("--output takes a file name, or - for standard output, not ''");
     out.output = value == "-" ? "" : std::string(value);
+  } else if (name == "--min-quality") {
+    double percent = 0;
+    if (!absl::SimpleAtod(absl::StripSuffix(value, "%"), &percent) || !(percent > 0) ||
+        percent > 100) {
+      return Usage(absl::StrCat("--min-quality takes a percentage above 0, up to 100, not '", value,
+                                "'"));
+    }
+    out.min_quality = percent;
   } else if (name == "--format") {
     if (FindFormatByName(value) == nullptr) {
       return Usage(absl::StrCat("unknown format '", value, "'", Suggestion(value, FormatNames())));
@@ -129,12 +157,19 @@ absl::Status Apply(const Option& option, absl::string_view value, RecordOptions&
 }
 
 absl::Status CheckTogether(const RecordOptions& o) {
-  const int targets = (o.pid != 0) + (o.tid != 0) + o.all;
+  const int targets = !o.pids.empty() + (o.tid != 0) + o.all + !o.command.empty();
   if (targets == 0) {
     return Usage(
-        "nothing to profile: name a process with -p PID, a thread with -t TID, or all with -a");
+        "nothing to profile: name a process with -p PID, a thread with -t TID, all with -a, or a "
+        "command to start behind --");
   }
-  if (targets > 1) return Usage("-p, -t and -a exclude each other: give one of them");
+  if (targets > 1) {
+    return Usage("-p, -t, -a and a command exclude each other: give one of them");
+  }
+  if (o.children && o.pids.empty()) {
+    return Usage(o.command.empty() ? "--children goes with -p PID"
+                                   : "--children goes with -p PID; a command's are recorded anyway");
+  }
   if (o.format.empty() && !o.output.empty() && !absl::StartsWith(o.output, "/dev/") &&
       FindFormatByPath(o.output) == nullptr) {
     std::vector<absl::string_view> suffixes;
@@ -200,6 +235,11 @@ absl::StatusOr<RecordOptions> ParseRecordOptions(const std::vector<std::string>&
   std::map<absl::string_view, absl::string_view> given;  // long name -> value
   for (size_t i = 0; i < arguments.size(); ++i) {
     absl::string_view word = arguments[i];
+    if (word == "--") {
+      out.command.assign(arguments.begin() + static_cast<ptrdiff_t>(i) + 1, arguments.end());
+      if (out.command.empty()) return Usage("'--' is followed by the command to start");
+      break;
+    }
     absl::string_view name = word, value;
     bool has_value = false;
     if (absl::StartsWith(word, "--")) {
@@ -218,7 +258,7 @@ absl::StatusOr<RecordOptions> ParseRecordOptions(const std::vector<std::string>&
       if (word.empty() || word[0] != '-') {
         return Usage(absl::StrCat("unexpected argument '", word, "'",
                                   DidYouMean(word, {"record"}).empty()
-                                      ? "; a process is named with -p PID"
+                                      ? "; a process is named with -p PID, a command comes behind --"
                                       : ", did you mean 'record'?"));
       }
       std::vector<absl::string_view> known;
@@ -249,20 +289,28 @@ absl::StatusOr<RecordOptions> ParseRecordOptions(const std::vector<std::string>&
   if (out.help || out.version) return out;
   absl::Status together = CheckTogether(out);
   if (!together.ok()) return together;
+  // Standard output is the command's own.
+  if (!out.command.empty() && out.output.empty() && !given.contains("--output")) {
+    const ExportFormat& format = *FindFormatByName(out.format.empty() ? "svg" : out.format);
+    out.output = absl::StrCat("jprof", format.suffixes[0]);
+    out.output_is_default = true;
+  }
   return out;
 }
 
 std::string RecordHelp() {
   std::string text =
       "usage: jprof [record] (-p PID | -t TID | -a) [options]\n"
-      "       jprof doctor --pid PID\n"
+      "       jprof [record] [options] -- COMMAND [ARGUMENT...]\n"
+      "       jprof doctor [--pid PID]\n"
       "\n"
-      "Samples a running process and writes what it was doing, JavaScript functions beside C++ "
-      "and\n"
-      "kernel frames. The process needs no flag and no restart.\n"
+      "Samples a running process, or one that it starts, and writes what it was doing, JavaScript\n"
+      "functions beside C++ and kernel frames. The process needs no flag and no restart.\n"
       "\n"
       "  jprof -p 4711 -F 99 -d 30 > out.svg         a flame graph of 30 seconds\n"
+      "  jprof -o out.svg -- node app.js             from its first instruction, children too\n"
       "  jprof -a -F 49 -d 60 -o host.pb.gz          every process, for pprof\n"
+      "  jprof doctor                                what this host allows, and what would be missing\n"
       "  jprof doctor --pid 4711                     its runtimes: known, and from where\n"
       "\n"
       "options:\n";
@@ -278,7 +326,13 @@ std::string RecordHelp() {
     left.resize(std::max<size_t>(left.size() + 2, 26), ' ');
     absl::StrAppend(&text, "  ", left, f.help, "\n");
   }
-  absl::StrAppend(&text, "\nExit status: 0 a profile was written, 1 failed, 2 wrong usage.\n");
+  absl::StrAppend(
+      &text,
+      "\nA command is recorded until it ends, Ctrl-C, or -d, which leaves it running; jprof waits for\n"
+      "its end. Its profile is jprof.svg unless -o says otherwise.\n"
+      "\nExit status: 0 a profile was written, 1 failed, 2 wrong usage, 3 below\n"
+      "--min-quality; that of the command (128 + its signal) when this is not 0, 127 and 126 when it\n"
+      "cannot be started.\n");
   return text;
 }
 

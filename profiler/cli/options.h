@@ -14,17 +14,21 @@ namespace jprof {
 struct RecordOptions {
   bool help = false;
   bool version = false;
-  Pid pid = 0;              // 0: not given
+  std::vector<Pid> pids;
+  bool children = false;
+  std::vector<std::string> command;  // to start, with its arguments
   Tid tid = 0;              // 0: not given
   bool all = false;         // every process
   int frequency = 99;       // samples per second of CPU time
   int64_t duration_ns = 0;  // 0: until interrupted, or until the process exits
   std::string output;       // "": standard output
+  bool output_is_default = false;  // nobody named it
   std::string format;       // "": by the output's suffix, else SVG
   bool use_helpers = true;
   bool tiers = false;
   bool async = false;  // those who await asynchronous functions, as frames below them
   bool explain = false;
+  double min_quality = 0;  // percent; 0: any
   std::string command_line;  // as typed, for the profile's comment
 };
 

@@ -10,10 +10,12 @@
 #include <cstdio>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "export/exporter.h"
+#include "profiler/cli/command.h"
 #include "profiler/cli/diagnostics.h"
 #include "profiler/cli/explain.h"
 #include "profiler/cli/options.h"
@@ -33,9 +35,15 @@ namespace {
 std::atomic<bool> g_stop_asked{false};
 std::atomic<int64_t> g_stop_asked_ns{0};
 constexpr int64_t kSameWishNs = 50'000'000;
+// The command that was started: signals sent to jprof alone are passed on. 0: none.
+std::atomic<pid_t> g_command{0};
+// The profile is written and jprof stands for the command.
+std::atomic<bool> g_only_pass_on{false};
 
 // Marks an error as one of usage: exit status 2.
 constexpr absl::string_view kUsageUrl = "jprof/usage";
+
+constexpr absl::string_view kQualityUrl = "jprof/quality";  // the same: exit status 3
 
 absl::Status UsageError(absl::string_view message, absl::string_view hint) {
   absl::Status status = WithHint(absl::InvalidArgumentError(message), hint);
@@ -43,7 +51,11 @@ absl::Status UsageError(absl::string_view message, absl::string_view hint) {
   return status;
 }
 
-void OnStopSignal(int number) {
+void OnStopSignal(int number, siginfo_t* info, void*) {
+  // What a terminal sends, it sends to the command as well.
+  const pid_t command = g_command.load();
+  if (command != 0 && info->si_code != SI_KERNEL) ::kill(command, number);
+  if (g_only_pass_on.load()) return;
   timespec now;
   ::clock_gettime(CLOCK_MONOTONIC, &now);
   const int64_t now_ns = int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
@@ -66,7 +78,8 @@ void RaiseDescriptorLimit() {
 
 void InstallSignals() {
   struct sigaction action = {};
-  action.sa_handler = OnStopSignal;
+  action.sa_sigaction = OnStopSignal;
+  action.sa_flags = SA_SIGINFO;
   for (int signal : {SIGINT, SIGTERM, SIGHUP}) {
     struct sigaction before;
     // What the parent had ignored stays ignored: nohup, background jobs.
@@ -100,14 +113,42 @@ absl::Status CheckTerminal(const RecordOptions& options, const ExportFormat& for
   return absl::OkStatus();
 }
 
-absl::Status Record(const RecordOptions& options, const RuntimeSet& runtimes) {
+// What it will be called when it has executed.
+std::string NameOf(const RecordOptions& options) {
+  const std::string& path = options.command[0];
+  return path.substr(path.rfind('/') + 1);
+}
+
+// A lost sample is one that is not rooted.
+absl::Status CheckQuality(const Accounting& a, double min_percent) {
+  auto percent = [](uint64_t part, uint64_t whole) {
+    return whole == 0 ? 100.0 : 100.0 * static_cast<double>(part) / static_cast<double>(whole);
+  };
+  const double rooted = percent(a.rooted, a.taken);
+  const double named = percent(a.frames - a.frames_unnamed, a.frames);
+  if (rooted >= min_percent && named >= min_percent) return absl::OkStatus();
+  absl::Status status = WithHint(
+      absl::FailedPreconditionError(absl::StrFormat(
+          "%.2f %% of the samples are rooted and %.2f %% of the frames named, fewer than the %g %% "
+          "of --min-quality",
+          rooted, named, min_percent)),
+      "--explain says why");
+  status.SetPayload(kQualityUrl, absl::Cord());
+  return status;
+}
+
+// `command`: that is to be recorded, not started yet; nullptr: none.
+absl::Status Record(const RecordOptions& options, const RuntimeSet& runtimes, Command* command) {
   const ExportFormat& format = ChooseFormat(options);
   JPROF_ASSIGN_OR_RETURN(std::unique_ptr<OutputFile> output, OutputFile::Open(options.output));
   JPROF_RETURN_IF_ERROR(CheckTerminal(options, format, *output));
 
   JPROF_ASSIGN_OR_RETURN(std::unique_ptr<Runner> runner,
-                         Runner::Attach({.pid = options.pid,
+                         Runner::Attach({.pids = command == nullptr ? options.pids
+                                                                   : std::vector{command->pid()},
                                          .tid = options.tid,
+                                         .children = options.children || command != nullptr,
+                                         .command_name = command == nullptr ? "" : NameOf(options),
                                          .frequency_hz = static_cast<uint64_t>(options.frequency),
                                          .duration_ns = options.duration_ns,
                                          .use_helpers = options.use_helpers,
@@ -116,7 +157,12 @@ absl::Status Record(const RecordOptions& options, const RuntimeSet& runtimes) {
                                          .command_line = options.command_line},
                                         runtimes));
   ProgressLine progress;
+  absl::Status started;
   auto go_on = [&](const RecordingProgress& now) {
+    if (command != nullptr) {
+      if (!command->started()) started = command->Start();
+      return started.ok() && !g_stop_asked.load();  // the terminal is the command's
+    }
     if (options.duration_ns == 0) {
       progress.Show(absl::StrFormat("recording: %.0f s, %d samples (Ctrl-C ends it)",
                                     now.elapsed_ns * 1e-9, now.samples));
@@ -126,22 +172,49 @@ absl::Status Record(const RecordOptions& options, const RuntimeSet& runtimes) {
     }
     return !g_stop_asked.load();
   };
-  JPROF_ASSIGN_OR_RETURN(Runner::Ended ended, runner->Record(go_on));
+  absl::StatusOr<Runner::Ended> ended = runner->Record(go_on);
+  JPROF_RETURN_IF_ERROR(started);
+  JPROF_RETURN_IF_ERROR(ended.status());
   progress.Show("naming frames");
   auto profile = runner->Finish();
   progress.Clear();
   for (const std::string& warning : runner->Warnings()) PrintWarning(warning);
   if (!profile.ok()) return profile.status();
-  if (ended == Runner::Ended::kTargetExited) {
+  if (*ended == Runner::Ended::kTargetExited && command == nullptr) {
     PrintNote("the target exited; writing what was gathered");
   }
   JPROF_RETURN_IF_ERROR(format.create()->Write(*profile, *output));
   JPROF_RETURN_IF_ERROR(output->Commit());
   PrintNote(runner->Verdict(*profile));
+  if (options.output_is_default) PrintNote(absl::StrCat("the profile is in ", options.output));
   if (options.explain) {
     for (const std::string& line : ExplainUnnamed(*profile)) PrintNote(line);
   }
-  return absl::OkStatus();
+  return CheckQuality(profile->accounting, options.min_quality);
+}
+
+int ReportedStatus(const absl::Status& status) {
+  if (status.ok()) return 0;
+  PrintError(status);
+  return status.GetPayload(kUsageUrl) ? 2 : status.GetPayload(kQualityUrl) ? 3 : 1;
+}
+
+int RecordCommand(const RecordOptions& options, const RuntimeSet& runtimes) {
+  absl::StatusOr<Command> command = Command::Fork(options.command);
+  if (!command.ok()) return ReportedStatus(command.status());
+  InstallSignals();
+  RaiseDescriptorLimit();
+  g_command = command->pid();
+  const int recorded = ReportedStatus(Record(options, runtimes, &*command));
+  g_only_pass_on = true;
+  if (!command->started()) {
+    g_command = 0;
+    return recorded;
+  }
+  command->AwaitEnd();
+  g_command = 0;
+  const int ended = command->Reap();
+  return ended != 0 ? ended : recorded;
 }
 
 }  // namespace
@@ -159,12 +232,10 @@ int RecordMain(const std::vector<std::string>& arguments, const RuntimeSet& runt
     PrintError(ErrnoStatus(errno, "cannot write standard output"));
     return 1;
   }
+  if (!options->command.empty()) return RecordCommand(*options, runtimes);
   InstallSignals();
   RaiseDescriptorLimit();
-  absl::Status status = Record(*options, runtimes);
-  if (status.ok()) return 0;
-  PrintError(status);
-  return status.GetPayload(kUsageUrl) ? 2 : 1;
+  return ReportedStatus(Record(*options, runtimes, nullptr));
 }
 
 }  // namespace jprof

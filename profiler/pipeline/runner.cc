@@ -14,6 +14,8 @@
 #include <thread>
 #include <utility>
 
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
@@ -35,6 +37,9 @@ namespace jprof {
 namespace {
 
 constexpr int kDrainIntervalMs = 100;
+// Processes that execute something new have no names until we have heard of it.
+constexpr int kDrainIntervalOfCommandMs = 20;
+constexpr size_t kTargetsNamed = 3;
 // Of files with call-frame tables.
 constexpr uint32_t kMappingsOfOne = 1 << 14;
 constexpr uint32_t kMappingsOfAll = 1 << 17;
@@ -75,13 +80,14 @@ struct Runner::Work {
   std::optional<UnwindCache> cache;  // none where there is no directory for it
   std::unique_ptr<Pipeline> pipeline;
   EventQueue queue;
+  int drain_interval_ms = kDrainIntervalMs;
   std::atomic<bool> stop{false};
   std::atomic<uint64_t> samples{0};
 
   void ReadRings() {
     absl::Status status;
     for (bool last = false; !last && status.ok();) {
-      source->Wait(kDrainIntervalMs);
+      source->Wait(drain_interval_ms);
       last = stop.load();
       std::vector<Event> batch;
       status = source->Drain(batch, last);
@@ -125,21 +131,28 @@ absl::Status Runner::Await(std::function<void(Work&)> work) {
   return task.WaitWhileItWorks() ? absl::OkStatus() : GiveUp();
 }
 
-absl::Status Runner::CheckTarget() {
-  const Pid id = options_.pid != 0 ? options_.pid : options_.tid;
-  if (id == 0) {
-    target_name_ = "all processes";
-    return absl::OkStatus();
+absl::Status Runner::CheckTargets() {
+  std::vector<Pid> ids = options_.pids;
+  if (options_.tid != 0) ids = {options_.tid};
+  if (ids.empty()) target_name_ = "all processes";
+  for (Pid id : ids) JPROF_RETURN_IF_ERROR(CheckTarget(id));
+  if (ids.size() > kTargetsNamed) {
+    absl::StrAppend(&target_name_, " and ", ids.size() - kTargetsNamed, " more");
   }
-  const absl::string_view what = options_.pid != 0 ? "process" : "thread";
+  return absl::OkStatus();
+}
+
+absl::Status Runner::CheckTarget(Pid id) {
+  const bool is_process = options_.tid == 0;
+  const absl::string_view what = is_process ? "process" : "thread";
   absl::StatusOr<ProcStatus> status = ReadProcStatus(id);
   absl::StatusOr<ProcStat> stat = ReadProcStat(id);
   if (!status.ok() || !stat.ok()) {
     return WithHint(absl::NotFoundError(absl::StrCat("there is no ", what, " ", id)),
-                    options_.pid != 0 ? "pgrep -a NAME lists the processes of a name"
+                    is_process ? "pgrep -a NAME lists the processes of a name"
                                       : "ls /proc/PID/task lists the threads of a process");
   }
-  if (options_.pid != 0 && status->thread_group != id) {
+  if (is_process && status->thread_group != id) {
     return WithHint(absl::NotFoundError(absl::StrCat(id, " is a thread of process ",
                                                      status->thread_group, ", not a process")),
                     absl::StrCat("use -t ", id, " for the thread, -p ", status->thread_group,
@@ -149,28 +162,38 @@ absl::Status Runner::CheckTarget() {
     return absl::NotFoundError(
         absl::StrCat(what, " ", id, " has exited already and waits for its parent (zombie)"));
   }
-  sample_pid_ = status->thread_group;
-  if (sample_pid_ == ::getpid()) {
+  const Pid pid = status->thread_group;
+  if (pid == ::getpid()) {
     return absl::InvalidArgumentError(absl::StrCat(what, " ", id, " is jprof itself"));
   }
-  target_name_ = absl::StrCat(stat->comm, " (", options_.pid != 0 ? "pid " : "tid ", id, ")");
-  target_ = UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, sample_pid_, 0)));
-  if (!target_.valid()) {
-    return ErrnoStatus(errno, absl::StrCat("cannot watch process ", sample_pid_));
+  const std::string name =
+      absl::StrCat(options_.command_name.empty() ? stat->comm : options_.command_name, " (",
+                   is_process ? "pid " : "tid ", id, ")");
+  pids_.push_back(pid);
+  if (pids_.size() <= kTargetsNamed) {
+    absl::StrAppend(&target_name_, target_name_.empty() ? "" : ", ", name);
   }
-  return Annotate(CheckAccess(sample_pid_, options_.use_helpers),
-                  absl::StrCat("cannot look into ", target_name_));
+  targets_.emplace_back(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  if (!targets_.back().valid()) {
+    return ErrnoStatus(errno, absl::StrCat("cannot watch process ", pid));
+  }
+  return Annotate(CheckAccess(pid, options_.use_helpers),
+                  absl::StrCat("cannot look into ", name));
 }
 
 absl::StatusOr<std::unique_ptr<Runner>> Runner::Attach(const RecordingOptions& options,
                                                        const RuntimeSet& runtimes) {
   auto runner = std::unique_ptr<Runner>(new Runner(options));
   runner->cpu_before_s_ = CpuSeconds();
-  JPROF_RETURN_IF_ERROR(runner->CheckTarget());
-  const uint32_t mappings = runner->sample_pid_ == 0 ? kMappingsOfAll : kMappingsOfOne;
+  JPROF_RETURN_IF_ERROR(runner->CheckTargets());
+  const bool one = runner->pids_.size() == 1 && !runner->OfSome();
+  const Pid only_pid = one ? runner->pids_[0] : 0;
+  const uint32_t mappings = one ? kMappingsOfOne : kMappingsOfAll;
   auto source = LiveSource::Open(
-      {.pid = runner->sample_pid_,
+      {.pid = only_pid,
        .tid = options.tid,
+       .selected = runner->OfSome(),
+       .children = options.children,
        .frequency_hz = options.frequency_hz,
        .mappings = mappings},
       runtimes.bpf_object);
@@ -178,6 +201,7 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Attach(const RecordingOptions& o
     return Annotate(source.status(), absl::StrCat("cannot sample ", runner->target_name_));
   }
   runner->work_->source = *std::move(source);
+  if (!options.command_name.empty()) runner->work_->drain_interval_ms = kDrainIntervalOfCommandMs;
   absl::StatusOr<UnwindCache> cache = UnwindCache::Open(UnwindCache::DefaultDirectory());
   if (cache.ok()) runner->work_->cache = *std::move(cache);
   PipelineWorld world = {
@@ -189,7 +213,7 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Attach(const RecordingOptions& o
   };
   runner->work_->pipeline = std::make_unique<Pipeline>(
       PipelineOptions{
-          .only_pid = runner->sample_pid_,
+          .only_pid = only_pid,
           .use_helpers = options.use_helpers,
           .tiers = options.tiers,
           .async = options.async,
@@ -200,6 +224,7 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Attach(const RecordingOptions& o
           .unwind_cache = cache.ok() ? &*runner->work_->cache : nullptr,
       },
       runtimes, runner->work_->source->layouts(), std::move(world));
+  if (runner->OfSome()) JPROF_RETURN_IF_ERROR(runner->Select());
   JPROF_RETURN_IF_ERROR(runner->Seed());
   return runner;
 }
@@ -211,10 +236,10 @@ struct Seeded {
   std::string warning;  // "" for none
 };
 
-// Tells the pipeline what is there already: of process `pid`, or of all.
-Seeded SeedPipeline(Pipeline& pipeline, Pid only_pid, bool use_helpers) {
-  std::vector<Pid> pids = {only_pid};
-  if (only_pid == 0) {
+// Tells the pipeline what is there already: of these processes, or of all.
+Seeded SeedPipeline(Pipeline& pipeline, std::vector<Pid> pids, bool use_helpers) {
+  const bool one = pids.size() == 1;
+  if (pids.empty()) {
     absl::StatusOr<std::vector<Pid>> all = ListProcesses();
     if (!all.ok()) return {all.status(), ""};
     pids = *std::move(all);
@@ -222,19 +247,19 @@ Seeded SeedPipeline(Pipeline& pipeline, Pid only_pid, bool use_helpers) {
   uint64_t unreadable = 0;
   std::string first;
   for (Pid pid : pids) {
-    absl::Status access = only_pid == 0 ? CheckAccess(pid, use_helpers) : absl::OkStatus();
+    absl::Status access = one ? absl::OkStatus() : CheckAccess(pid, use_helpers);
     if (!access.ok() && ++unreadable == 1) {
       first = absl::StrCat("such as ", pid, ": ", access.message(), "; ", HintOf(access));
     }
     auto events = SynthesizeProcessEvents(pid, MonotonicNow());
     if (!events.ok()) {
-      if (only_pid == 0) continue;  // one of many, gone meanwhile
+      if (!one) continue;  // one of many, gone meanwhile
       return {events.status(), ""};
     }
     for (Event& event : *events) pipeline.Handle(std::move(event));
   }
   // Of all processes they take seconds, in which the side-band rings would run over.
-  pipeline.HandlePending(only_pid == 0 ? 0 : kFirstTablesNs);
+  pipeline.HandlePending(one ? kFirstTablesNs : 0);
   if (unreadable == 0) return {};
   return {absl::OkStatus(), absl::StrCat(unreadable, " of ", pids.size(),
                                          " processes cannot be looked into, ", first)};
@@ -242,23 +267,49 @@ Seeded SeedPipeline(Pipeline& pipeline, Pid only_pid, bool use_helpers) {
 
 }  // namespace
 
+// Forks are told of since the source was opened, so whoever comes during this is met twice at most.
+absl::Status Runner::Select() {
+  JPROF_ASSIGN_OR_RETURN(std::vector<Pid> all, ListProcesses());
+  absl::flat_hash_set<Pid> selected(pids_.begin(), pids_.end());
+  if (options_.children) {
+    absl::flat_hash_map<Pid, std::vector<Pid>> children;
+    for (Pid pid : all) {
+      if (absl::StatusOr<ProcStat> stat = ReadProcStat(pid); stat.ok()) {
+        children[stat->parent].push_back(pid);
+      }
+    }
+    for (size_t i = 0; i < pids_.size(); ++i) {
+      for (Pid child : children[pids_[i]]) {
+        if (child != ::getpid() && selected.insert(child).second) pids_.push_back(child);
+      }
+    }
+  }
+  std::erase_if(all, [&selected](Pid pid) { return selected.contains(pid); });
+  work_->source->Select(pids_, all);
+  return absl::OkStatus();
+}
+
 absl::Status Runner::Seed() {
   // Not of ours: see Work.
   auto seeded = std::make_shared<Seeded>();
   JPROF_RETURN_IF_ERROR(
-      Await([seeded, pid = sample_pid_, use_helpers = options_.use_helpers](Work& work) {
-        *seeded = SeedPipeline(*work.pipeline, pid, use_helpers);
+      Await([seeded, pids = pids_, use_helpers = options_.use_helpers](Work& work) {
+        *seeded = SeedPipeline(*work.pipeline, pids, use_helpers);
       }));
   access_warning_ = std::move(seeded->warning);
   return Annotate(seeded->status, absl::StrCat("cannot look into ", target_name_));
 }
 
-bool Runner::TargetIsGone() const {
-  if (!target_.valid()) return false;
-  pollfd fd = {target_.get(), POLLIN, 0};
-  if (::poll(&fd, 1, 0) > 0) return true;
-  return options_.tid != 0 && ::syscall(SYS_tgkill, sample_pid_, options_.tid, 0) != 0 &&
-         errno == ESRCH;
+bool Runner::TargetsAreGone() const {
+  if (targets_.empty()) return false;
+  if (options_.tid != 0 && ::syscall(SYS_tgkill, pids_[0], options_.tid, 0) != 0 &&
+      errno == ESRCH) {
+    return true;
+  }
+  return std::all_of(targets_.begin(), targets_.end(), [](const UniqueFd& target) {
+    pollfd fd = {target.get(), POLLIN, 0};
+    return ::poll(&fd, 1, 0) > 0;
+  });
 }
 
 absl::StatusOr<Runner::Ended> Runner::Record(
@@ -275,7 +326,7 @@ absl::StatusOr<Runner::Ended> Runner::Record(
     const uint64_t now = MonotonicNow();
     const int64_t elapsed = static_cast<int64_t>(now - started_ns_);
     if (options_.duration_ns != 0 && elapsed >= options_.duration_ns) break;
-    if (TargetIsGone()) {
+    if (TargetsAreGone()) {
       ended = Ended::kTargetExited;
       break;
     }
@@ -302,7 +353,7 @@ absl::StatusOr<Runner::Ended> Runner::Record(
 absl::StatusOr<Profile> Runner::Finish() {
   JPROF_ASSIGN_OR_RETURN(jp_counters counters, work_->source->ReadCounters());
   const RecordingEnd end = {
-      .samples_taken = counters.samples,
+      .samples_taken = counters.samples - work_->source->foreign_samples(),
       .samples_lost = counters.samples_lost,
       .start_time_ns = started_unix_ns_,
       .start_monotonic_ns = started_ns_,
@@ -315,7 +366,13 @@ absl::StatusOr<Profile> Runner::Finish() {
   JPROF_ASSIGN_OR_RETURN(Profile profile, *std::move(finished));
   if (profile.samples.empty()) return NoSamples(end.duration_ns);
   profile.title = target_name_;
-  profile.comments = {Verdict(profile), options_.command_line};
+  const Accounting& a = profile.accounting;
+  profile.comments = {
+      Verdict(profile),
+      absl::StrCat("samples: ", a.taken, " taken = ", a.kept, " kept + ", a.dropped_ring_full,
+                   " without room in the ring + ", a.dropped_no_stack, " without their stack + ",
+                   a.dropped_queue_full, " the reader was late for"),
+      options_.command_line};
   return profile;
 }
 
@@ -332,7 +389,7 @@ absl::Status Runner::NoSamples(int64_t duration_ns) const {
                             "would have met",
                             target_name_, duration_ns * 1e-9, options_.frequency_hz);
   return WithHint(absl::NotFoundError(message),
-                  TargetIsGone() ? "it exited; profile it while it runs"
+                  TargetsAreGone() ? "it exited; profile it while it runs"
                   : too_short    ? "profile longer (-d), or at a higher rate (-F)"
                                  : "it sleeps or is stopped; profile longer (-d) or at a higher "
                                    "rate (-F)");

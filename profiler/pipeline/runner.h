@@ -13,6 +13,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -23,8 +24,11 @@
 namespace jprof {
 
 struct RecordingOptions {
-  Pid pid = 0;  // 0 with tid 0: every process
+  // Neither: every process.
+  std::vector<Pid> pids;
   Tid tid = 0;
+  bool children = false;     // of `pids`: those that they have and start, and theirs
+  std::string command_name;  // what the process will be called that is about to execute it; else ""
   uint64_t frequency_hz = 99;
   int64_t duration_ns = 0;  // 0: until stopped or the target exits
   bool use_helpers = true;
@@ -68,9 +72,12 @@ class Runner {
   struct Work;
   explicit Runner(const RecordingOptions& options);
 
-  absl::Status CheckTarget();
+  absl::Status CheckTargets();
+  absl::Status CheckTarget(Pid id);
+  absl::Status Select();
   absl::Status Seed();
-  bool TargetIsGone() const;
+  bool OfSome() const { return options_.children || pids_.size() > 1; }
+  bool TargetsAreGone() const;
   // Does `work` on a thread of its own; DeadlineExceeded: it was given up.
   absl::Status Await(std::function<void(Work&)> work);
   absl::Status GiveUp();
@@ -79,8 +86,8 @@ class Runner {
   const RecordingOptions options_;
   std::string target_name_;
   std::string access_warning_;  // "" for none
-  Pid sample_pid_ = 0;  // the process of a single thread too
-  UniqueFd target_;     // pidfd
+  std::vector<Pid> pids_;          // what is there at first; empty: every process
+  std::vector<UniqueFd> targets_;  // pidfds of what was named
   std::unique_ptr<Work> work_;
   bool given_up_ = false;  // a thread was left behind, and work_ is its own
   uint64_t started_ns_ = 0;

@@ -126,13 +126,15 @@ absl::StatusOr<ProcStat> ParseProcStat(absl::string_view text) {
   stat.comm.assign(comm.data(), comm.size());
   text.remove_prefix(close + 1);
 
-  constexpr int kState = 3, kStartTime = 22;  // numbered as in proc(5)
+  constexpr int kState = 3, kParent = 4, kStartTime = 22;  // numbered as in proc(5)
   for (int field = kState; field <= kStartTime; ++field) {
     absl::string_view word = NextWord(text);
     if (word.empty()) return bad;
     if (field == kState) {
       if (word.size() != 1) return bad;
       stat.state = word[0];
+    } else if (field == kParent) {
+      if (!ParseNumber(word, stat.parent)) return bad;
     } else if (field == kStartTime) {
       if (!ParseNumber(word, stat.start_time_ticks)) return bad;
     }

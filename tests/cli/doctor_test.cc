@@ -102,7 +102,7 @@ TEST(DoctorTextTest, ProcessThatIsNotThereIsAnError) {
 
 TEST(DoctorTextTest, UsageIsOneProcess) {
   for (const std::vector<std::string>& arguments : std::vector<std::vector<std::string>>{
-           {}, {"--pid"}, {"--pid", "x"}, {"--pid", "0"}, {"1"}, {"-p", "1", "2"}}) {
+           {"--pid"}, {"--pid", "x"}, {"--pid", "0"}, {"1"}, {"-p", "1", "2"}}) {
     EXPECT_EQ(DoctorMain(arguments, {}), 2);
   }
 }

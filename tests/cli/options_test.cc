@@ -13,6 +13,7 @@
 namespace jprof {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 absl::StatusOr<RecordOptions> Parse(absl::string_view line) {
@@ -35,7 +36,7 @@ std::string Complaint(absl::string_view line) {
 TEST(OptionsTest, DefaultsAre99HzUntilInterruptedToStandardOutput) {
   auto options = Parse("-p 42");
   ASSERT_TRUE(options.ok()) << options.status();
-  EXPECT_EQ(options->pid, 42);
+  EXPECT_THAT(options->pids, ElementsAre(42));
   EXPECT_EQ(options->tid, 0);
   EXPECT_FALSE(options->all);
   EXPECT_EQ(options->frequency, 99);
@@ -52,7 +53,7 @@ TEST(OptionsTest, EachOptionIsUnderstoodInEachSpelling) {
         "--pid=42 --frequency=997 --duration=5 --output=out.svg"}) {
     auto options = Parse(line);
     ASSERT_TRUE(options.ok()) << line << ": " << options.status();
-    EXPECT_EQ(options->pid, 42) << line;
+    EXPECT_THAT(options->pids, ElementsAre(42)) << line;
     EXPECT_EQ(options->frequency, 997) << line;
     EXPECT_EQ(options->duration_ns, 5'000'000'000) << line;
     EXPECT_EQ(options->output, "out.svg") << line;
@@ -104,12 +105,12 @@ TEST(OptionsTest, AnUnknownOptionNearNothingPointsToTheHelp) {
 }
 
 TEST(OptionsTest, AWordThatIsNoOptionTellsHowAProcessIsNamed) {
-  EXPECT_EQ(Complaint("4711"), "unexpected argument '4711'; a process is named with -p PID");
+  EXPECT_EQ(Complaint("4711"), "unexpected argument '4711'; a process is named with -p PID, a command comes behind --");
   EXPECT_EQ(Complaint("recrod -p 1"), "unexpected argument 'recrod', did you mean 'record'?");
 }
 
 TEST(OptionsTest, AnEmptyWordIsUnexpected) {
-  EXPECT_EQ(Complaint({"-a", ""}), "unexpected argument ''; a process is named with -p PID");
+  EXPECT_EQ(Complaint({"-a", ""}), "unexpected argument ''; a process is named with -p PID, a command comes behind --");
 }
 
 TEST(OptionsTest, AnUnknownFormatNamesTheNearestOneOrAll) {
@@ -151,9 +152,12 @@ TEST(OptionsTest, AValueThatIsNotTakenIsRefused) {
 
 TEST(OptionsTest, TheTargetIsOneOfThree) {
   EXPECT_EQ(Complaint(""),
-            "nothing to profile: name a process with -p PID, a thread with -t TID, or all with -a");
-  for (absl::string_view line : {"-p 1 -t 2", "-p 1 -a", "-t 2 -a", "-p 1 -t 2 -a"}) {
-    EXPECT_EQ(Complaint(line), "-p, -t and -a exclude each other: give one of them") << line;
+            "nothing to profile: name a process with -p PID, a thread with -t TID, all with -a, or a "
+            "command to start behind --");
+  for (absl::string_view line : {"-p 1 -t 2", "-p 1 -a", "-t 2 -a", "-p 1 -t 2 -a", "-p 1 -- x",
+                                 "-a -- x"}) {
+    EXPECT_EQ(Complaint(line), "-p, -t, -a and a command exclude each other: give one of them")
+        << line;
   }
 }
 
@@ -170,9 +174,55 @@ TEST(OptionsTest, AnOptionWithAValueIsGivenOnce) {
 }
 
 TEST(OptionsTest, ANumberOfAProcessIsPositive) {
-  for (absl::string_view text : {"0", "-3", "x", "1x", "4294967297", "1,2"}) {
+  for (absl::string_view text : {"0", "-3", "x", "1x", "4294967297"}) {
     EXPECT_EQ(Complaint(absl::StrCat("-p ", text)),
               absl::StrCat("--pid takes a number from 1 to 2147483647, not '", text, "'"));
+  }
+}
+
+TEST(OptionsTest, SomeProcessesAreNamedInOneList) {
+  EXPECT_THAT(Parse("-p 3,1,2,3")->pids, ElementsAre(1, 2, 3));
+  EXPECT_EQ(Complaint("-p 1,,2"), "--pid takes a number from 1 to 2147483647, not ''");
+  EXPECT_EQ(Complaint("-p 1,x"), "--pid takes a number from 1 to 2147483647, not 'x'");
+  std::string many = "1";
+  for (int pid = 2; pid <= 1025; ++pid) absl::StrAppend(&many, ",", pid);
+  EXPECT_EQ(Complaint(absl::StrCat("-p ", many)),
+            "--pid takes at most 1024 processes, not 1025; -a profiles all");
+}
+
+TEST(OptionsTest, ChildrenAreThoseOfNamedProcesses) {
+  EXPECT_FALSE(Parse("-p 1")->children);
+  EXPECT_TRUE(Parse("-p 1 --children")->children);
+  EXPECT_EQ(Complaint("-a --children"), "--children goes with -p PID");
+  EXPECT_EQ(Complaint("--children -- true"),
+            "--children goes with -p PID; a command's are recorded anyway");
+}
+
+TEST(OptionsTest, WhatFollowsTwoDashesIsTheCommand) {
+  auto options = Parse("-F 49 -- node -p 1 -- --help");
+  ASSERT_TRUE(options.ok()) << options.status();
+  EXPECT_THAT(options->command, ElementsAre("node", "-p", "1", "--", "--help"));
+  EXPECT_EQ(options->frequency, 49);
+  EXPECT_FALSE(options->help);
+  EXPECT_EQ(Complaint("-F 49 --"), "'--' is followed by the command to start");
+}
+
+TEST(OptionsTest, TheProfileOfACommandIsAFileUnlessTheOutputIsNamed) {
+  EXPECT_EQ(Parse("-- true")->output, "jprof.svg");
+  EXPECT_EQ(Parse("--format pprof -- true")->output, "jprof.pb.gz");
+  EXPECT_EQ(Parse("-o - -- true")->output, "");
+  EXPECT_EQ(Parse("-o x.svg -- true")->output, "x.svg");
+  EXPECT_TRUE(Parse("-- true")->output_is_default);
+  EXPECT_FALSE(Parse("-o x.svg -- true")->output_is_default);
+}
+
+TEST(OptionsTest, AQualityIsAPercentage) {
+  EXPECT_EQ(Parse("-a")->min_quality, 0);
+  EXPECT_EQ(Parse("-a --min-quality 99.5")->min_quality, 99.5);
+  EXPECT_EQ(Parse("-a --min-quality=90%")->min_quality, 90);
+  for (absl::string_view text : {"0", "-1", "101", "x", "nan", ""}) {
+    EXPECT_EQ(Complaint({"-a", absl::StrCat("--min-quality=", text)}),
+              absl::StrCat("--min-quality takes a percentage above 0, up to 100, not '", text, "'"));
   }
 }
 
@@ -225,7 +275,7 @@ TEST(OptionsTest, ASuggestionIsNearOrNotMade) {
 }
 
 TEST(OptionsTest, TheHelpNamesTheDoctor) {
-  EXPECT_THAT(RecordHelp(), HasSubstr("jprof doctor --pid PID\n"));
+  EXPECT_THAT(RecordHelp(), HasSubstr("jprof doctor [--pid PID]\n"));
 }
 
 TEST(OptionsTest, TheHelpNamesEachFormatAndFitsATerminal) {

@@ -184,6 +184,14 @@ bool Jprof::WaitForProgress(uint64_t samples) {
 bool Jprof::WaitForRecording() { return WaitForProgress(0); }
 bool Jprof::WaitForSamples(uint64_t count) { return WaitForProgress(count); }
 
+bool Jprof::WaitForText(absl::string_view text) {
+  const absl::Time deadline = absl::Now() + kPatience;
+  while (!absl::StrContains(raw_err_, text)) {
+    if (absl::Now() > deadline || !ReadStderr(1000)) return false;
+  }
+  return true;
+}
+
 bool Jprof::WaitUntilStuck() {
   const absl::Time deadline = absl::Now() + kPatience;
   for (int queued = 0; queued == 0;) {

@@ -50,6 +50,8 @@ class Jprof {
   // False: it ended before, or a minute went by. Need stderr to be a terminal.
   bool WaitForRecording();
   bool WaitForSamples(uint64_t count);
+  // Until its stderr, or that of a command that it started, has the text.
+  bool WaitForText(absl::string_view text);
   // Until it has filled its stdout, a stuck pipe.
   bool WaitUntilStuck();
   void Signal(int number) const;

@@ -29,6 +29,7 @@ TEST(ProcStatTest, FieldsAreReadBehindTheName) {
   EXPECT_EQ(stat->start_time_ticks, 987654u);
   EXPECT_EQ(stat->comm, "node");
   EXPECT_EQ(stat->state, 'S');
+  EXPECT_EQ(stat->parent, 1);
 }
 
 TEST(ProcStatTest, TheNameMayHoldAnything) {

@@ -1,0 +1,160 @@
+#include "profiler/cli/host_check.h"
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "export/text.h"
+#include "profiler/capture/bpf_sampler.h"
+#include "profiler/capture/perf_event.h"
+#include "profiler/core/status.h"
+#include "profiler/core/unique_fd.h"
+#include "profiler/process/proc_status.h"
+#include "profiler/process/process_access.h"
+
+namespace jprof {
+namespace {
+
+constexpr uint64_t kUsualHz = 99;
+constexpr uint32_t kWakeupBytes = 4096;
+constexpr rlim_t kUsualMappedFiles = 1024;
+
+// "kernel.NAME is VALUE"
+std::string Setting(absl::string_view name) {
+  std::string path = absl::StrCat("/proc/sys/kernel/", name);
+  absl::StatusOr<std::string> text = ReadProcFile(path, 64);
+  return absl::StrCat("kernel.", absl::StrJoin(absl::StrSplit(name, '/'), "."), " is ",
+                      text.ok() ? absl::StripAsciiWhitespace(*text) : "unknown");
+}
+
+// Of the filter that a container's runtime puts on system calls.
+std::string Seccomp() {
+  absl::StatusOr<std::string> text = ReadProcFile("/proc/self/status", 64 << 10);
+  if (!text.ok()) return "";
+  for (absl::string_view line : absl::StrSplit(*text, '\n')) {
+    if (line == "Seccomp:\t2") return ", a seccomp filter is on";
+  }
+  return "";
+}
+
+HostCheck CheckSamples() {
+  HostCheck check{.what = "samples of a CPU", .lost = "any profile", .required = true};
+  absl::StatusOr<SamplingEvent> event = OpenSamplingEvent(0, kUsualHz);
+  check.status = event.status();
+  if (event.ok()) {
+    check.observed = absl::StrCat(event->hardware ? "hardware cycles" : "the CPU clock, no cycles",
+                                  "; ", Setting("perf_event_paranoid"));
+  }
+  return check;
+}
+
+HostCheck CheckSideband() {
+  return {.what = "mappings, forks and exits",
+          .status = OpenSidebandEvent(0, kWakeupBytes).status(),
+          .observed = "of every process",
+          .lost = "any profile",
+          .required = true};
+}
+
+HostCheck CheckTypes() {
+  constexpr char kPath[] = "/sys/kernel/btf/vmlinux";
+  const UniqueFd file(::open(kPath, O_RDONLY | O_CLOEXEC));
+  return {.what = "the kernel's types (BTF)",
+          .status = file.valid()
+                        ? absl::OkStatus()
+                        : WithHint(ErrnoStatus(errno, kPath),
+                                   "use a kernel with CONFIG_DEBUG_INFO_BTF, and mount sysfs"),
+          .observed = kPath,
+          .lost = "any profile",
+          .required = true};
+}
+
+HostCheck CheckBpf(const RuntimeSet& runtimes) {
+  HostCheck check{.what = "loading the sampler", .lost = "any profile", .required = true};
+  check.status = BpfSampler::Load(runtimes.bpf_object, {}).status();
+  rlimit locked = {};
+  ::getrlimit(RLIMIT_MEMLOCK, &locked);
+  check.observed = absl::StrCat(
+      Setting("unprivileged_bpf_disabled"), ", memory that may be locked: ",
+      locked.rlim_cur == RLIM_INFINITY ? "any" : absl::StrCat(locked.rlim_cur >> 10, " KiB"),
+      Seccomp());
+  return check;
+}
+
+HostCheck CheckProcesses() {
+  return {.what = "looking into other users' processes",
+          .status = CheckAccess(1, /*memory_too=*/true),
+          .observed = Setting("yama/ptrace_scope"),
+          .lost = "profiles of processes that are not yours"};
+}
+
+HostCheck CheckKernelNames() {
+  HostCheck check{.what = "names of kernel functions",
+                  .observed = Setting("kptr_restrict"),
+                  .lost = "names of kernel frames"};
+  const UniqueFd file(::open("/proc/kallsyms", O_RDONLY | O_CLOEXEC));
+  std::string text(4096, '\0');
+  const ssize_t n = ::read(file.get(), text.data(), text.size());
+  if (n <= 0) {
+    check.status = ErrnoStatus(n < 0 ? errno : ENODATA, "/proc/kallsyms");
+    return check;
+  }
+  text.resize(static_cast<size_t>(n));
+  // Hidden, all of them are 0; else the first may be, where the data of each CPU begins.
+  for (absl::string_view line : absl::StrSplit(text, '\n')) {
+    if (line.find_first_not_of('0') < line.find(' ')) return check;
+  }
+  check.status = WithHint(
+      absl::PermissionDeniedError(absl::StrCat("addresses are hidden, ", check.observed)),
+      "run as root, give jprof CAP_SYSLOG, or sysctl kernel.kptr_restrict=0 "
+      "kernel.perf_event_paranoid=1");
+  return check;
+}
+
+HostCheck CheckOpenFiles() {
+  rlimit files = {};
+  ::getrlimit(RLIMIT_NOFILE, &files);
+  HostCheck check{.what = "keeping mapped files open",
+                  .observed = absl::StrCat("up to ", files.rlim_max),
+                  .lost = "with -a, names in the files beyond that"};
+  if (files.rlim_max < kUsualMappedFiles) {
+    check.status = WithHint(absl::ResourceExhaustedError(check.observed), "raise ulimit -Hn");
+  }
+  return check;
+}
+
+}  // namespace
+
+std::vector<HostCheck> CheckHost(const RuntimeSet& runtimes) {
+  return {CheckSamples(),   CheckSideband(),    CheckTypes(),    CheckBpf(runtimes),
+          CheckProcesses(), CheckKernelNames(), CheckOpenFiles()};
+}
+
+std::string HostText(const std::vector<HostCheck>& checks) {
+  std::string text;
+  for (const HostCheck& check : checks) {
+    const std::string hint = HintOf(check.status);
+    const std::string line =
+        check.status.ok()
+            ? absl::StrCat("yes  ", check.what, ": ", check.observed)
+            : absl::StrCat("no   ", check.what, ": ", check.status.message(), "; lost without it: ",
+                           check.lost, hint.empty() ? "" : "; ", hint);
+    absl::StrAppend(&text, ShownText(line, 4096), "\n");
+  }
+  return text;
+}
+
+bool CanRecord(const std::vector<HostCheck>& checks) {
+  return std::all_of(checks.begin(), checks.end(), [](const HostCheck& check) {
+    return !check.required || check.status.ok();
+  });
+}
+
+}  // namespace jprof

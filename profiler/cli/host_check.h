@@ -1,0 +1,29 @@
+// What this machine allows to the user who asks: found out by trying, never by a version.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "helpers/runtime.h"
+
+namespace jprof {
+
+struct HostCheck {
+  std::string what;       // "samples of every CPU"
+  absl::Status status;    // how the attempt ended; the hint is the least that would grant it
+  std::string observed;   // when it was granted: with what, or the settings that matter to it
+  std::string lost;       // what there is not without it
+  bool required = false;  // without it nothing can be recorded
+};
+
+std::vector<HostCheck> CheckHost(const RuntimeSet& runtimes);
+
+// One line for each.
+std::string HostText(const std::vector<HostCheck>& checks);
+
+// Whether processes of this user, at least, can be recorded.
+bool CanRecord(const std::vector<HostCheck>& checks);
+
+}  // namespace jprof

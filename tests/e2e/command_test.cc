@@ -1,0 +1,156 @@
+// Commands that jprof starts, processes that start others, and several processes.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "tests/e2e/run_jprof.h"
+#include "tests/testing/require.h"
+#include "tests/testing/spawn.h"
+
+namespace jprof {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+class CommandTest : public testing::Test {
+ protected:
+  void SetUp() override { JPROF_REQUIRE_ROOT(); }
+
+  // jprof in `folder_`, with a shell's redirections behind its arguments; its exit status.
+  int Run(const std::string& arguments) {
+    const int status = std::system(
+        absl::StrCat("cd ", folder_.path(), " && exec ", JPROF_BINARY, " ", arguments).c_str());
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  }
+  std::string File(const std::string& name) { return ReadWholeFile(folder_ / name); }
+
+  TemporaryFolder folder_;
+};
+
+const char kBurn[] = "sh -c 'i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; exit 7'";
+
+TEST_F(CommandTest, ItsExitStatusIsPassedOn) {
+  EXPECT_EQ(Run(absl::StrCat("-F 999 -o o.folded -- ", kBurn, " 2>err")), 7) << File("err");
+  EXPECT_GT(ParseFolded(File("o.folded")).total(), 0u);
+  EXPECT_EQ(Run("-F 999 -o k.folded -- sh -c 'kill -9 $$' 2>err"), 128 + SIGKILL);
+}
+
+TEST_F(CommandTest, StandardOutputIsTheCommandsOwn) {
+  EXPECT_EQ(Run(absl::StrCat("-F 999 -- sh -c \"echo out; ",
+                             "i=0; while [ \\$i -lt 200000 ]; do i=\\$((i+1)); done\" >out 2>err")),
+            0)
+      << File("err");
+  EXPECT_EQ(File("out"), "out\n");
+  EXPECT_THAT(File("jprof.svg"), HasSubstr("</svg>"));
+  EXPECT_THAT(File("err"), HasSubstr("jprof: the profile is in jprof.svg\n"));
+}
+
+TEST_F(CommandTest, WhatCannotBeStartedIsToldAsAShellDoes) {
+  EXPECT_EQ(Run("-- no-such-program 2>err"), 127);
+  EXPECT_EQ(File("err"), "jprof: error: cannot start no-such-program: No such file or directory\n");
+  EXPECT_EQ(Run("-- /etc/passwd 2>err"), 126);
+  EXPECT_EQ(File("err"), "jprof: error: cannot start /etc/passwd: Permission denied\n");
+  EXPECT_THAT(folder_.Names(), ElementsAre("err"));
+}
+
+TEST_F(CommandTest, NothingIsStartedWhenTheProfileCannotBeWritten) {
+  EXPECT_EQ(Run("-o /nowhere/x.svg -- touch started 2>err"), 1);
+  EXPECT_THAT(folder_.Names(), ElementsAre("err"));
+}
+
+TEST_F(CommandTest, ItIsRecordedFromItsFirstInstructionWithItsNames) {
+  ASSERT_EQ(Run(absl::StrCat("-F 999 -o o.folded -- ", TestProgram("early_exit"),
+                             " 300 </dev/null >out 2>err")),
+            3)
+      << File("err");
+  const FoldedProfile profile = ParseFolded(File("o.folded"));
+  EXPECT_GE(profile.With("burn"), profile.total() * 7 / 10) << File("o.folded");
+  EXPECT_GT(profile.total(), 50u);
+}
+
+TEST_F(CommandTest, WhatItStartsIsRecordedAndNothingElse) {
+  auto other = Child::SpawnReady({TestProgram("spin")});
+  ASSERT_TRUE(other.ok()) << other.status();
+  ASSERT_EQ(Run(absl::StrCat("-F 999 -o o.folded -- sh -c '", TestProgram("early_exit"),
+                             " 200 & wait; (", TestProgram("early_exit"),
+                             " 200); true' </dev/null >out 2>err")),
+            0)
+      << File("err");
+  const FoldedProfile profile = ParseFolded(File("o.folded"));
+  EXPECT_GE(profile.With("early_exit"), 50u) << File("o.folded");
+  EXPECT_EQ(profile.With("spin"), 0u) << File("o.folded");
+}
+
+TEST_F(CommandTest, TheEndOfTheRecordingLeavesItRunning) {
+  ASSERT_EQ(Run(absl::StrCat("-F 999 -d 200ms -o o.folded -- sh -c 'i=0; ",
+                             "while [ ! -e o.folded ]; do i=$((i+1)); done; exit 5' 2>err")),
+            5)
+      << File("err");
+  EXPECT_GT(ParseFolded(File("o.folded")).total(), 0u);
+}
+
+TEST_F(CommandTest, ASignalWritesTheProfileAndIsPassedOn) {
+  for (int number : {SIGINT, SIGTERM}) {
+    auto jprof = Jprof::Start({"-F", "999", "--format", "folded", "-o", "-", "--", "/bin/sh", "-c",
+                               "trap 'exit 9' INT TERM; echo ready >&2; while :; do :; done"});
+    ASSERT_TRUE(jprof.ok()) << jprof.status();
+    ASSERT_TRUE(jprof->WaitForText("ready"));
+    ::usleep(200'000);  // for some samples
+    jprof->Signal(number);
+    const JprofResult result = jprof->Wait();
+    EXPECT_EQ(result.exit_code(), 9) << result.err;
+    EXPECT_GT(ParseFolded(result.out).total(), 0u);
+  }
+}
+
+TEST_F(CommandTest, SeveralProcessesAreRecordedAndNoOther) {
+  auto spin = Child::SpawnReady({TestProgram("spin")});
+  auto deep = Child::SpawnReady({TestProgram("deep"), "20"});
+  auto other = Child::SpawnReady({TestProgram("sorter")});
+  ASSERT_TRUE(spin.ok() && deep.ok() && other.ok());
+  const FoldedProfile profile =
+      ParseFolded(RunJprofFor(600, {"-p", absl::StrCat(spin->pid(), ",", deep->pid()), "-F", "999",
+                                    "--format", "folded"})
+                      .out);
+  EXPECT_GT(profile.With("work"), 50u);
+  EXPECT_GT(profile.With("bottom"), 50u);
+  EXPECT_EQ(profile.With("work") + profile.With("bottom"), profile.total());
+}
+
+TEST_F(CommandTest, ChildrenAreRecordedWhenAskedFor) {
+  auto forker = Child::SpawnReady({TestProgram("forker"), TestProgram("early_exit"), "300"});
+  ASSERT_TRUE(forker.ok()) << forker.status();
+  auto jprof = Jprof::Start(
+      {"-p", absl::StrCat(forker->pid()), "--children", "-F", "999", "--format", "folded"});
+  ASSERT_TRUE(jprof.ok()) << jprof.status();
+  ASSERT_TRUE(jprof->WaitForRecording());
+  ASSERT_TRUE(forker->Write("x").ok());
+  ASSERT_EQ(forker->ReadLine().value_or(""), "ready");
+  ASSERT_NE(forker->ReadLine().value_or(""), "");
+  jprof->Signal(SIGINT);
+  const JprofResult result = jprof->Wait();
+  ASSERT_EQ(result.exit_code(), 0) << result.err;
+  EXPECT_GE(ParseFolded(result.out).With("burn"), 50u) << result.out;
+}
+
+TEST_F(CommandTest, TooLittleQualityIsAStatusAndTheProfileIsWritten) {
+  auto deep = Child::SpawnReady({TestProgram("deep"), "600"});  // deeper than the walk
+  auto spin = Child::SpawnReady({TestProgram("spin")});
+  ASSERT_TRUE(deep.ok() && spin.ok());
+  EXPECT_EQ(Run(absl::StrCat("-p ", deep->pid(), " -d 1 --min-quality 50 -o o.folded 2>err")), 3);
+  EXPECT_THAT(File("err"), HasSubstr("fewer than the 50 % of --min-quality; --explain"));
+  EXPECT_THAT(folder_.Names(), ElementsAre("err", "o.folded"));
+  EXPECT_EQ(Run(absl::StrCat("-p ", spin->pid(), " -d 1 --min-quality 50 -o p.folded 2>err")), 0);
+}
+
+}  // namespace
+}  // namespace jprof
