@@ -1,6 +1,6 @@
 // Which processes are recorded when it is some and not all, told from the stream of events: those
-// that were named and, if asked for, those that they start, and so on. A process keeps its place when
-// its parent ends.
+// that were named and, if asked for, those that they start, and so on. A process keeps its place
+// when its parent ends.
 #pragma once
 
 #include "absl/container/flat_hash_set.h"

@@ -1,4 +1,5 @@
-// `jprof doctor`: what this host allows; or what jprof knows of one process, and where it has it from.
+// `jprof doctor`: what this host allows; or what jprof knows of one process, and where it has it
+// from.
 #pragma once
 
 #include <string>
@@ -10,8 +11,8 @@
 
 namespace jprof {
 
-// Runs `jprof doctor` or `jprof doctor --pid PID`; returns the exit status: 0 explained, 1 failed, or
-// nothing can be recorded on this host, 2 wrong usage.
+// Runs `jprof doctor` or `jprof doctor --pid PID`; returns the exit status: 0 explained, 1 failed,
+// or nothing can be recorded on this host, 2 wrong usage.
 int DoctorMain(const std::vector<std::string>& arguments, const RuntimeSet& runtimes);
 
 // The text that it prints: for each file of the process with a runtime its version, whether the
