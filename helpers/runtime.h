@@ -42,12 +42,19 @@ struct LayoutFact {
   Source source = Source::kTable;
 };
 
+// A function of the runtime's own that the file has no symbol for.
+struct NamedCode {
+  FileRange code;
+  std::string symbol;  // what its symbol would be
+};
+
 struct RuntimeImage {
   std::string version;                 // for people: "V8 11.3.244.8"
   std::vector<std::byte> layout;       // the runtime's layout struct; at most JP_LAYOUT_BYTES
   std::vector<std::byte> user_layout;  // a struct of its own, for Attach() alone; may be empty
   std::vector<FileRange> code;         // its own code in the image: the helper is asked about it
   std::vector<FileRange> plumbing;     // of it: what is left out where no symbol says what it is
+  std::vector<NamedCode> named_code;   // of it, by address
   bool owns_anonymous_code = false;    // executable memory of no file belongs to it
   bool is_partial = false;             // not all can be read that is read of other builds: lines
   std::vector<LayoutFact> facts;       // what the layouts were made of

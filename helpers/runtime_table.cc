@@ -310,6 +310,17 @@ std::optional<FrameName> RuntimeTable::NameCode(Pid pid, Address address) {
   return std::nullopt;
 }
 
+absl::string_view RuntimeTable::SymbolOf(const FileIdentity& file, FileOffset offset) const {
+  auto it = images_.find(file);
+  if (it == images_.end()) return "";
+  const std::vector<NamedCode>& functions = it->second.image.named_code;
+  auto behind = std::upper_bound(
+      functions.begin(), functions.end(), offset,
+      [](FileOffset at, const NamedCode& function) { return at < function.code.begin; });
+  if (behind == functions.begin() || !(offset < std::prev(behind)->code.end)) return "";
+  return std::prev(behind)->symbol;
+}
+
 bool RuntimeTable::IsPlumbing(const FileIdentity& file, FileOffset offset) const {
   auto it = images_.find(file);
   if (it == images_.end()) return false;

@@ -68,6 +68,8 @@ class RuntimeTable {
   std::optional<FrameName> NameCode(Pid pid, Address address);
 
   const Runtime* RuntimeByNumber(uint8_t number) const { return set_.ByNumber(number); }
+  // What the symbol of a runtime's code at `offset` of a file would be; "" where it is not known.
+  absl::string_view SymbolOf(const FileIdentity& file, FileOffset offset) const;
   // Whether a runtime's code at `offset` of a file is left out of the picture when no symbol says
   // what it is.
   bool IsPlumbing(const FileIdentity& file, FileOffset offset) const;

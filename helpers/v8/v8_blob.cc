@@ -87,9 +87,7 @@ class Search {
                       Plus(*begin, entries_[entries_.size() - handlers].offset),
                       Plus(*begin, entries_.back().end()),
                       {}};
-    for (size_t i = entries_.size() - handlers; i < entries_.size(); ++i) {
-      blob.handler_begins.push_back(Plus(*begin, entries_[i].offset));
-    }
+    for (const Entry& entry : entries_) blob.begins.push_back(Plus(*begin, entry.offset));
     return blob;
   }
 

@@ -27,7 +27,7 @@ struct EmbeddedBlob {
   ElfAddress begin;     // of the first builtin
   ElfAddress handlers;  // of the first bytecode handler: they are the last in the blob
   ElfAddress end;
-  std::vector<ElfAddress> handler_begins;  // all of them, in order
+  std::vector<ElfAddress> begins;  // of all builtins, in order
 };
 
 // `version`: major * 100 + minor. `handlers`: how many of the builtins are bytecode handlers. Reads

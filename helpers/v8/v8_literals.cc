@@ -6,12 +6,10 @@
 #include <vector>
 
 #include "absl/container/btree_set.h"
-#include "absl/functional/function_ref.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
-#include "absl/strings/string_view.h"
 
 namespace jprof::v8 {
 namespace {
@@ -30,32 +28,6 @@ struct Version {
   uint32_t parts[4];
   friend auto operator<=>(const Version&, const Version&) = default;
 };
-
-// Calls `visit` with pieces of what is neither written nor code, each of which begins with the end
-// of the one before, until it returns false.
-void ForEachPiece(const ElfFile& image, absl::FunctionRef<bool(absl::string_view)> visit) {
-  std::string bytes(kReadBytes + kOverlapBytes, '\0');
-  uint64_t left = kMaxSearchBytes;
-  for (const ElfFile::LoadedSegment& segment : image.LoadedSegments()) {
-    // Constants may share a segment with code, then the section tells.
-    if (segment.writable) continue;
-    for (uint64_t at = 0; at < segment.file_size && left > 0;) {
-      const ElfAddress address{segment.begin.value + at};
-      if (segment.executable) {
-        const auto code = image.ExecutableRange(address);
-        if (code && code->end.value > address.value) {
-          at = code->end.value - segment.begin.value;
-          continue;
-        }
-      }
-      const size_t size = std::min({uint64_t{bytes.size()}, segment.file_size - at, left});
-      if (!image.ReadAt(address, std::as_writable_bytes(std::span(bytes).first(size)))) return;
-      if (!visit(absl::string_view(bytes).substr(0, size))) return;
-      left -= std::min<uint64_t>(left, kReadBytes);
-      at += kReadBytes;
-    }
-  }
-}
 
 // "15.0.245.2" or "15.0.245.2-rusty", of a size that V8's versions have.
 std::optional<Version> ParseVersion(absl::string_view text) {
@@ -95,16 +67,41 @@ uint64_t CodeBytes(const ElfFile& image) {
 
 }  // namespace
 
+void ForEachPieceOfData(const ElfFile& image, bool writable,
+                        absl::FunctionRef<bool(ElfAddress, absl::string_view)> visit) {
+  std::string bytes(kReadBytes + kOverlapBytes, '\0');
+  uint64_t left = kMaxSearchBytes;
+  for (const ElfFile::LoadedSegment& segment : image.LoadedSegments()) {
+    // Constants may share a segment with code, then the section tells.
+    if (segment.writable && !writable) continue;
+    for (uint64_t at = 0; at < segment.file_size && left > 0;) {
+      const ElfAddress address{segment.begin.value + at};
+      if (segment.executable) {
+        const auto code = image.ExecutableRange(address);
+        if (code && code->end.value > address.value) {
+          at = code->end.value - segment.begin.value;
+          continue;
+        }
+      }
+      const size_t size = std::min({uint64_t{bytes.size()}, segment.file_size - at, left});
+      if (!image.ReadAt(address, std::as_writable_bytes(std::span(bytes).first(size)))) return;
+      if (!visit(address, absl::string_view(bytes).substr(0, size))) return;
+      left -= std::min<uint64_t>(left, kReadBytes);
+      at += kReadBytes;
+    }
+  }
+}
+
 std::optional<V8Literals> FindV8Literals(const ElfFile& image) {
   if (CodeBytes(image) < kMinV8CodeBytes) return std::nullopt;
   bool is_v8 = false;
-  ForEachPiece(image, [&](absl::string_view piece) {
+  ForEachPieceOfData(image, false, [&](ElfAddress, absl::string_view piece) {
     is_v8 = piece.find(kBuiltinName) != piece.npos;
     return !is_v8;
   });
   if (!is_v8) return std::nullopt;
   absl::btree_set<Version> versions;
-  ForEachPiece(image, [&](absl::string_view piece) {
+  ForEachPieceOfData(image, false, [&](ElfAddress, absl::string_view piece) {
     AddVersions(piece, versions);
     return true;
   });

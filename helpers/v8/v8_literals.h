@@ -9,6 +9,9 @@
 #include <optional>
 #include <string>
 
+#include "absl/functional/function_ref.h"
+#include "absl/strings/string_view.h"
+#include "profiler/core/address.h"
 #include "symbolize/elf_file.h"
 
 namespace jprof::v8 {
@@ -25,5 +28,11 @@ struct V8Literals {
 std::optional<V8Literals> FindV8Literals(const ElfFile& image);
 
 inline constexpr uint64_t kMinV8CodeBytes = uint64_t{4} << 20;
+
+// Calls `visit` with pieces of what is not code, in the file's order, until it returns false. Each
+// begins with the end of the one before, as long as the names of builtins are. `writable`: also of
+// what is written when the file is loaded, or later.
+void ForEachPieceOfData(const ElfFile& image, bool writable,
+                        absl::FunctionRef<bool(ElfAddress, absl::string_view)> visit);
 
 }  // namespace jprof::v8

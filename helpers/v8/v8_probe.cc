@@ -27,6 +27,7 @@
 #include "helpers/runtime.h"
 #include "helpers/v8/v8_await_table.h"
 #include "helpers/v8/v8_blob.h"
+#include "helpers/v8/v8_builtins.h"
 #include "helpers/v8/v8_check.h"
 #include "helpers/v8/v8_code.h"
 #include "helpers/v8/v8_isolate.h"
@@ -481,8 +482,25 @@ void AddIsolateSlots(const ElfFile& image, const Symbols& symbols, ElfAddress be
   facts.push_back({"Isolate microtask", layout.isolate_microtask, source});
 }
 
+// The builtins' symbols, as the file itself would have them. False: their names were not found.
+bool NameBuiltins(const ElfFile& image, const EmbeddedBlob& blob, size_t handlers, Symbols& symbols,
+                  std::vector<NamedCode>& result) {
+  const std::vector<std::string> names = FindBuiltinNames(image, blob.begins.size(), handlers);
+  for (size_t i = 0; i < names.size(); ++i) {
+    const ElfAddress begin = blob.begins[i];
+    const ElfAddress end = i + 1 < names.size() ? blob.begins[i + 1] : blob.end;
+    const auto first = image.ToFileOffset(begin), last = image.ToFileOffset({end.value - 1});
+    if (!first || !last || *last < *first) continue;
+    result.push_back({{*first, {last->value + 1}}, absl::StrCat(kBuiltinPrefix, names[i])});
+    if (result.back().symbol != kMicrotasksSymbol) continue;
+    symbols.microtasks = begin;
+    symbols.microtasks_end = end;
+  }
+  return !names.empty();
+}
+
 // The embedded builtins, by their symbols or by what they are, and what their code tells.
-void SetCode(const ElfFile& image, const Symbols& symbols, uint32_t version,
+void SetCode(const ElfFile& image, Symbols& symbols, uint32_t version,
              const VersionFacts& facts, jp_v8_layout& layout, std::optional<CodeLayout>& code,
              RuntimeImage& result) {
   using Source = LayoutFact::Source;
@@ -494,8 +512,10 @@ void SetCode(const ElfFile& image, const Symbols& symbols, uint32_t version,
     if (!blob) return;
     begin = blob->begin;
     end = blob->end;
-    handlers = std::move(blob->handler_begins);
-    AddRange(image, blob->handlers, blob->end, result.plumbing);
+    handlers.assign(blob->begins.end() - facts.handlers, blob->begins.end());
+    if (!NameBuiltins(image, *blob, facts.handlers, symbols, result.named_code)) {
+      AddRange(image, blob->handlers, blob->end, result.plumbing);
+    }
     result.facts.push_back(
         {"bytecode handlers begin", static_cast<int64_t>(blob->handlers.value), Source::kDerived});
   }

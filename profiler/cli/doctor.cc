@@ -54,7 +54,10 @@ std::string ExplainImage(const RuntimeImage& image, Fit fit) {
   std::string text = absl::StrCat("  ", image.version, "\n  ", TextOf(fit, image.is_partial), "\n");
   for (const FileRange& code : image.code) {
     absl::StrAppendFormat(&text, "  its own code: file offsets 0x%x to 0x%x%s\n", code.begin.value,
-                          code.end.value, image.plumbing.empty() ? "" : ", without symbols");
+                          code.end.value,
+                          !image.named_code.empty()   ? ", named by its own table"
+                          : !image.plumbing.empty() ? ", without symbols"
+                                                    : "");
   }
   for (const LayoutFact& fact : image.facts) {
     absl::StrAppendFormat(&text, "    %-52s %10d  %s\n", fact.name, fact.value,

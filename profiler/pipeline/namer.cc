@@ -206,13 +206,17 @@ void Namer::NameFrames(const FrameTable& frames, ImageTable& images, const Runti
         const size_t at = static_cast<size_t>(
             std::lower_bound(query.offsets.begin(), query.offsets.end(), FileOffset{frame.value}) -
             query.offsets.begin());
-        const SymbolName symbol = at < query.names.size() ? query.names[at] : SymbolName{};
+        SymbolName symbol = at < query.names.size() ? query.names[at] : SymbolName{};
         const uint64_t address = pinned.base + frame.value;
         named.image = frame.index;
         named.in_c_library = IsCLibrary(BaseName(pinned.path));
         const Runtime* runtime = frame.kind == PendingFrame::Kind::kBuiltin
                                      ? runtimes.RuntimeByNumber(frame.runtime)
                                      : nullptr;
+        if (runtime != nullptr && symbol.name.empty()) {
+          symbol.name = symbol.system_name =
+              std::string(runtimes.SymbolOf(pinned.identity, {frame.value}));
+        }
         if (runtime != nullptr && symbol.name.empty()) {
           if (runtimes.IsPlumbing(pinned.identity, {frame.value})) {
             named.counts = {};

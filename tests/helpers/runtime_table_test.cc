@@ -42,6 +42,8 @@ class SymbolRuntime : public Runtime {
     result.layout.resize(layout_bytes);
     result.code = {{FileOffset{0x1000}, FileOffset{0x1100}}};
     result.plumbing = {{FileOffset{0x1080}, FileOffset{0x1100}}};
+    result.named_code = {{{FileOffset{0x1000}, FileOffset{0x1020}}, "Map"},
+                         {{FileOffset{0x1030}, FileOffset{0x1040}}, "Sort"}};
     result.owns_anonymous_code = jit_;
     result.is_partial = partial;
     return std::optional<RuntimeImage>(std::move(result));
@@ -521,6 +523,17 @@ TEST_F(RuntimeTableTest, PlumbingIsKnownByFileAndOffset) {
   EXPECT_TRUE(table_->IsPlumbing(Identity(1), FileOffset{0x10ff}));
   EXPECT_FALSE(table_->IsPlumbing(Identity(1), FileOffset{0x1100}));
   EXPECT_FALSE(table_->IsPlumbing(Identity(3), FileOffset{0x1080}));
+}
+
+TEST_F(RuntimeTableTest, SymbolThatTheFileLacksIsKnownByFileAndOffset) {
+  Add(Mapping(0x400000, 0x402000, 1));
+  EXPECT_EQ(table_->SymbolOf(Identity(1), FileOffset{0xfff}), "");
+  EXPECT_EQ(table_->SymbolOf(Identity(1), FileOffset{0x1000}), "Map");
+  EXPECT_EQ(table_->SymbolOf(Identity(1), FileOffset{0x101f}), "Map");
+  EXPECT_EQ(table_->SymbolOf(Identity(1), FileOffset{0x1020}), "");
+  EXPECT_EQ(table_->SymbolOf(Identity(1), FileOffset{0x103f}), "Sort");
+  EXPECT_EQ(table_->SymbolOf(Identity(1), FileOffset{0x1040}), "");
+  EXPECT_EQ(table_->SymbolOf(Identity(3), FileOffset{0x1000}), "");
 }
 
 }  // namespace

@@ -566,7 +566,7 @@ TEST_F(PipelineTest, BuiltinsAreNamedByTheirImageAndPlumbingIsLeftOut) {
 }
 
 // The symbols of a stripped binary end before the code does.
-TEST_F(PipelineTest, BuiltinsWithoutSymbolsAreUnnamedAndPlumbingIsLeftOut) {
+TEST_F(PipelineTest, BuiltinsWithoutSymbolsHaveTheNamesThatTheRuntimeFound) {
   ElfBuilder elf;
   elf.Segment(ElfBuilder::kContent, 0, 0x300, 0x300, PF_R | PF_X)
       .CodeSection(0, 0x300)
@@ -578,11 +578,13 @@ TEST_F(PipelineTest, BuiltinsWithoutSymbolsAreUnnamedAndPlumbingIsLeftOut) {
   Map(kApp, 6, "/bin/fake");
   const auto builtin = RawFrame::Kind::kBuiltin;
   RuntimeStack(1, {{.address = kApp + 0x208, .kind = builtin},
+                   {.address = kApp + 0x238, .kind = builtin},
+                   {.address = kApp + 0x228, .kind = builtin},
                    {.address = kApp + 0x80, .kind = builtin},
                    {.address = kApp + 0x10}});
   Sample(1);
   const Profile profile = Finish();
-  EXPECT_THAT(Stacks(profile), ElementsAre("_start;[fake builtin]"));
+  EXPECT_THAT(Stacks(profile), ElementsAre("_start;[fake builtin];builtin sort"));
   EXPECT_EQ(profile.accounting.frames_unnamed, 1u);
 }
 

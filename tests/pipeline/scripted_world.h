@@ -45,6 +45,12 @@ class FakeRuntime : public Runtime {
                              .code = {{begin, FileOffset{begin.value + s.size}}},
                              .plumbing = {{FileOffset{begin.value + s.size},
                                            FileOffset{begin.value + s.size + 0x10}}},
+                             .named_code = {{{FileOffset{begin.value + s.size + 0x20},
+                                              FileOffset{begin.value + s.size + 0x30}},
+                                             "sort"},
+                                            {{FileOffset{begin.value + s.size + 0x30},
+                                              FileOffset{begin.value + s.size + 0x40}},
+                                             "plumbing_entry"}},
                              .owns_anonymous_code = true};
       }
       return true;
