@@ -45,7 +45,7 @@ const auto kTurbofan12 = FromHex(
 const DeoptCoding& Coding(uint32_t version) { return *FindDeoptCoding(version); }
 
 TEST(DeoptCodingTest, VersionsWithoutFactsHaveNone) {
-  for (uint32_t version : {0u, 703u, 705u, 707u, 802u, 1102u, 1205u, 1305u, 1501u}) {
+  for (uint32_t version : {0u, 703u, 705u, 707u, 802u, 1102u, 1205u, 1305u, 1407u, 1409u, 1501u}) {
     EXPECT_EQ(FindDeoptCoding(version), nullptr) << version;
   }
   for (uint32_t version : {704u, 708u, 709u, 801u}) {
