@@ -9,6 +9,7 @@
 #include "profiler/cli/diagnostics.h"
 #include "profiler/cli/doctor.h"
 #include "profiler/cli/record.h"
+#include "profiler/cli/stacks.h"
 
 namespace jprof {
 namespace {
@@ -18,7 +19,7 @@ struct Subcommand {
   int (*main)(const std::vector<std::string>& arguments, const RuntimeSet& runtimes);
 };
 
-constexpr Subcommand kSubcommands[] = {{"record", RecordMain}, {"doctor", DoctorMain}};
+constexpr Subcommand kSubcommands[] = {{"record", RecordMain}, {"doctor", DoctorMain}, {"stacks", StacksMain}};
 
 // Else what is opened later takes the place of a closed one, and messages go into it. Standard
 // output stays one that cannot be written to.

@@ -1,0 +1,315 @@
+#include "profiler/cli/stack_report.h"
+
+#include <regex.h>
+
+#include <algorithm>
+#include <map>
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "export/text.h"
+
+namespace jprof {
+namespace {
+
+constexpr size_t kMaxThreadsNamed = 12;  // in the head of a group
+
+// Owns a compiled expression.
+class Filter {
+ public:
+  explicit Filter(const std::string& expression) : all_(expression.empty()) {
+    if (!all_) error_ = ::regcomp(&regex_, expression.c_str(), REG_EXTENDED | REG_NOSUB);
+  }
+  ~Filter() {
+    if (!all_ && error_ == 0) ::regfree(&regex_);
+  }
+  Filter(const Filter&) = delete;
+  Filter& operator=(const Filter&) = delete;
+
+  std::string Error() const {
+    if (error_ == 0) return "";
+    char text[256];
+    ::regerror(error_, &regex_, text, sizeof(text));
+    return text;
+  }
+  bool Matches(const std::string& text) const {
+    return all_ || (error_ == 0 && ::regexec(&regex_, text.c_str(), 0, nullptr, 0) == 0);
+  }
+
+ private:
+  regex_t regex_;
+  bool all_;
+  int error_ = 0;
+};
+
+struct Frame {
+  const Function* function;
+  const ProfileImage* image;  // nullptr: a marker
+  uint32_t line;
+  uint32_t column;
+  bool inlined;
+};
+
+// Leaf first.
+std::vector<Frame> FramesOf(const Profile& profile, StackId stack) {
+  std::vector<Frame> frames;
+  for (StackId at = stack; at.valid(); at = profile.stacks[at.value].caller) {
+    const Location& location = profile.locations[profile.stacks[at.value].location.value];
+    const ProfileImage* image =
+        location.image.valid() ? &profile.images[location.image.value] : nullptr;
+    const std::span<const Line> lines = profile.Lines(location);
+    for (size_t i = 0; i < lines.size(); ++i) {
+      frames.push_back({&profile.functions[lines[i].function.value], image, lines[i].line,
+                        lines[i].column, i + 1 < lines.size()});
+    }
+  }
+  return frames;
+}
+
+absl::string_view FileName(absl::string_view path) {
+  const size_t slash = path.rfind('/');
+  return slash == absl::string_view::npos ? path : path.substr(slash + 1);
+}
+
+// "file:line:column" of what executes, of the definition where only that is known; "" for neither.
+std::string PlaceText(const Profile& profile, const Frame& frame) {
+  const absl::string_view file = profile.String(frame.function->file);
+  if (file.empty()) return "";
+  if (frame.line != 0) {
+    return frame.column != 0 ? absl::StrCat(file, ":", frame.line, ":", frame.column)
+                             : absl::StrCat(file, ":", frame.line);
+  }
+  if (frame.function->start_line != 0) return absl::StrCat(file, ":", frame.function->start_line);
+  return std::string(file);
+}
+
+std::string FrameText(const Profile& profile, const Frame& frame) {
+  std::string text = ShownText(profile.String(frame.function->name));
+  const std::string place = PlaceText(profile, frame);
+  if (!place.empty()) absl::StrAppend(&text, "  ", ShownText(place));
+  if (place.empty() && frame.image != nullptr &&
+      (frame.function->kind == FrameKind::kNative || frame.function->kind == FrameKind::kBuiltin)) {
+    absl::StrAppend(&text, "  ", ShownText(FileName(profile.String(frame.image->path))));
+  }
+  if (frame.inlined) absl::StrAppend(&text, "  (inlined)");
+  return text;
+}
+
+absl::string_view StateText(char state) {
+  switch (state) {
+    case 'R':
+      return "running";
+    case 'S':
+      return "sleeping";
+    case 'D':
+      return "uninterruptible";
+    case 'T':
+      return "stopped";
+    case 't':
+      return "traced";
+    case 'I':
+      return "idle";
+    default:
+      return "";
+  }
+}
+
+std::string DetailText(const ReportedThread& thread) {
+  std::string text(StateText(thread.state));
+  if (thread.cpu_ns) {
+    absl::StrAppend(&text, text.empty() ? "" : ", ",
+                    absl::StrFormat("%.2f s on CPU", static_cast<double>(*thread.cpu_ns) / 1e9));
+  }
+  return text;
+}
+
+std::string WaitText(const ReportedThread& thread) {
+  std::string text = ShownText(thread.waits_in);
+  if (!thread.kernel_function.empty()) {
+    absl::StrAppend(&text, text.empty() ? "in " : "  in ", ShownText(thread.kernel_function));
+  }
+  return text;
+}
+
+bool IsWanted(const ReportedThread& thread, const Profile& profile, const Filter& filter) {
+  if (filter.Matches(thread.name) || filter.Matches(thread.waits_in) ||
+      filter.Matches(thread.kernel_function)) {
+    return true;
+  }
+  const std::vector<Frame> frames = FramesOf(profile, thread.stack);
+  return std::any_of(frames.begin(), frames.end(), [&](const Frame& frame) {
+    return filter.Matches(FrameText(profile, frame));
+  });
+}
+
+std::vector<const ReportedThread*> Wanted(const StackReport& report, const Profile& profile,
+                                          const StackReportOptions& options) {
+  const Filter filter(options.filter);
+  std::vector<const ReportedThread*> wanted;
+  for (const ReportedThread& thread : report.threads) {
+    if (options.filter.empty() || IsWanted(thread, profile, filter)) wanted.push_back(&thread);
+  }
+  return wanted;
+}
+
+std::string JsonText(absl::string_view raw) {
+  std::string out = "\"";
+  for (unsigned char c : ValidUtf8(raw)) {
+    if (c == '"' || c == '\\') {
+      out += {'\\', static_cast<char>(c)};
+    } else if (c < 0x20) {
+      absl::StrAppendFormat(&out, "\\u%04x", c);
+    } else {
+      out += static_cast<char>(c);
+    }
+  }
+  return out + "\"";
+}
+
+absl::string_view KindText(FrameKind kind) {
+  switch (kind) {
+    case FrameKind::kNative:
+      return "native";
+    case FrameKind::kKernel:
+      return "kernel";
+    case FrameKind::kScript:
+      return "script";
+    case FrameKind::kAsync:
+      return "async";
+    case FrameKind::kBuiltin:
+      return "builtin";
+    case FrameKind::kWasm:
+      return "wasm";
+    case FrameKind::kJit:
+      return "jit";
+    case FrameKind::kUnknown:
+      return "unknown";
+    case FrameKind::kMarker:
+      return "marker";
+  }
+  return "unknown";
+}
+
+std::string FrameJson(const Profile& profile, const Frame& frame) {
+  std::string out =
+      absl::StrCat("{\"name\":", JsonText(profile.String(frame.function->name)), ",\"kind\":\"",
+                   KindText(frame.function->kind), "\"");
+  const absl::string_view file = profile.String(frame.function->file);
+  if (!file.empty()) absl::StrAppend(&out, ",\"file\":", JsonText(file));
+  if (frame.line != 0) absl::StrAppend(&out, ",\"line\":", frame.line);
+  if (frame.column != 0) absl::StrAppend(&out, ",\"column\":", frame.column);
+  if (frame.function->start_line != 0) {
+    absl::StrAppend(&out, ",\"start_line\":", frame.function->start_line);
+  }
+  if (frame.image != nullptr) {
+    absl::StrAppend(&out, ",\"image\":", JsonText(profile.String(frame.image->path)));
+  }
+  if (frame.inlined) absl::StrAppend(&out, ",\"inlined\":true");
+  return out + "}";
+}
+
+}  // namespace
+
+std::string CheckFilter(const std::string& filter) { return Filter(filter).Error(); }
+
+std::string StackReportText(const StackReport& report, const Profile& profile,
+                            const StackReportOptions& options) {
+  const std::vector<const ReportedThread*> wanted = Wanted(report, profile, options);
+  // Threads without a stack stay by themselves, each for its reason.
+  std::vector<std::vector<const ReportedThread*>> groups;
+  std::map<uint32_t, size_t> group_of;
+  for (const ReportedThread* thread : wanted) {
+    const bool alone = options.one_by_one || !thread->stack.valid();
+    auto found = group_of.find(thread->stack.value);
+    if (alone || found == group_of.end()) {
+      if (!alone) group_of[thread->stack.value] = groups.size();
+      groups.push_back({thread});
+    } else {
+      groups[found->second].push_back(thread);
+    }
+  }
+  if (!options.one_by_one) {
+    std::stable_sort(groups.begin(), groups.end(),
+                     [](const auto& a, const auto& b) { return a.size() < b.size(); });
+  }
+  std::string text = absl::StrCat(ShownText(report.title), ", ", report.threads.size(),
+                                  report.threads.size() == 1 ? " thread" : " threads");
+  if (wanted.size() != report.threads.size()) absl::StrAppend(&text, ", ", wanted.size(), " shown");
+  absl::StrAppend(&text, "\n");
+  for (const auto& group : groups) {
+    const ReportedThread& first = *group[0];
+    if (group.size() == 1) {
+      const std::string detail = DetailText(first);
+      absl::StrAppend(&text, "\nthread ", first.tid, " ", ShownText(first.name),
+                      detail.empty() ? "" : ", ", detail, "\n");
+    } else {
+      std::vector<std::string> ids;
+      for (size_t i = 0; i < std::min(group.size(), kMaxThreadsNamed); ++i) {
+        ids.push_back(absl::StrCat(group[i]->tid));
+      }
+      if (group.size() > kMaxThreadsNamed) {
+        ids.push_back(absl::StrCat("and ", group.size() - kMaxThreadsNamed, " more"));
+      }
+      absl::StrAppend(&text, "\n", group.size(), " threads ", absl::StrJoin(ids, ", "), "\n");
+      for (const ReportedThread* thread : group) {
+        absl::StrAppend(&text, "    ", thread->tid, " ", ShownText(thread->name), ", ",
+                        DetailText(*thread), "\n");
+      }
+    }
+    std::vector<std::string> waits;
+    for (const ReportedThread* thread : group) {
+      std::string wait = WaitText(*thread);
+      if (!wait.empty() && std::find(waits.begin(), waits.end(), wait) == waits.end()) {
+        waits.push_back(std::move(wait));
+      }
+    }
+    for (const std::string& wait : waits) absl::StrAppend(&text, "    ", wait, "\n");
+    if (!first.trouble.empty()) {
+      absl::StrAppend(&text, "  no stack: ", ShownText(first.trouble), "\n");
+    }
+    size_t number = 0;
+    for (const Frame& frame : FramesOf(profile, first.stack)) {
+      const bool marker = frame.function->kind == FrameKind::kMarker;
+      absl::StrAppend(&text, marker ? "      " : absl::StrFormat("  #%-2d ", number),
+                      FrameText(profile, frame), "\n");
+      number += !marker;
+    }
+  }
+  for (const std::string& note : report.notes) {
+    absl::StrAppend(&text, "\n", ShownText(note), "\n");
+  }
+  return text;
+}
+
+std::string StackReportJson(const StackReport& report, const Profile& profile,
+                            const StackReportOptions& options) {
+  std::string out = absl::StrCat("{\"title\":", JsonText(report.title), ",\"threads\":[");
+  bool first = true;
+  for (const ReportedThread* thread : Wanted(report, profile, options)) {
+    absl::StrAppend(&out, first ? "\n" : ",\n", "{\"tid\":", thread->tid,
+                    ",\"name\":", JsonText(thread->name), ",\"state\":",
+                    JsonText(absl::string_view(&thread->state, 1)));
+    first = false;
+    if (thread->cpu_ns) absl::StrAppend(&out, ",\"cpu_ns\":", *thread->cpu_ns);
+    absl::StrAppend(&out, ",\"pause_ns\":", thread->pause_ns);
+    if (!thread->waits_in.empty()) absl::StrAppend(&out, ",\"call\":", JsonText(thread->waits_in));
+    if (!thread->kernel_function.empty()) {
+      absl::StrAppend(&out, ",\"kernel_function\":", JsonText(thread->kernel_function));
+    }
+    if (!thread->trouble.empty()) {
+      absl::StrAppend(&out, ",\"trouble\":", JsonText(thread->trouble));
+    }
+    std::vector<std::string> frames;
+    for (const Frame& frame : FramesOf(profile, thread->stack)) {
+      frames.push_back(FrameJson(profile, frame));
+    }
+    absl::StrAppend(&out, ",\"frames\":[", absl::StrJoin(frames, ","), "]}");
+  }
+  std::vector<std::string> notes;
+  for (const std::string& note : report.notes) notes.push_back(JsonText(note));
+  return absl::StrCat(out, "\n],\"notes\":[", absl::StrJoin(notes, ","), "]}\n");
+}
+
+}  // namespace jprof

@@ -1,0 +1,49 @@
+// What `jprof stacks` prints: the threads of one process or core, each with its stack, as text for
+// people or as JSON. Pure: from values to text.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "profiler/core/profile.h"
+
+namespace jprof {
+
+struct ReportedThread {
+  Tid tid = 0;
+  std::string name;
+  char state = '?';                // as in /proc/TID/stat; '?': not known
+  std::optional<uint64_t> cpu_ns;  // on a CPU, since its start
+  uint64_t pause_ns = 0;           // it stood still for us
+  std::string waits_in;            // the system call that it is in, with its arguments
+  std::string kernel_function;     // that it sleeps in
+  std::string trouble;             // why there is no stack
+  StackId stack;                   // in the profile; invalid: none
+};
+
+struct StackReport {
+  std::string title;  // "node (pid 4711)"
+  std::vector<ReportedThread> threads;
+  std::vector<std::string> notes;  // for people, below
+};
+
+struct StackReportOptions {
+  bool one_by_one = false;  // equal stacks are not put together
+  std::string filter;       // an extended regular expression; "": all. Compiles.
+};
+
+// "" or what is wrong with a filter.
+std::string CheckFilter(const std::string& filter);
+
+// Groups by stack, largest first. Names are shown as export/text.h has it.
+std::string StackReportText(const StackReport& report, const Profile& profile,
+                            const StackReportOptions& options);
+
+// One object: {"title", "threads": [{"tid", "name", "state", ..., "frames": [...]}]}, frames leaf first.
+std::string StackReportJson(const StackReport& report, const Profile& profile,
+                            const StackReportOptions& options);
+
+}  // namespace jprof

@@ -1,0 +1,16 @@
+// `jprof stacks`: what every thread of a process, or of a core file, is doing, once.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "helpers/runtime.h"
+
+namespace jprof {
+
+// Returns the exit status: 0 printed, 1 failed, 2 wrong usage.
+int StacksMain(const std::vector<std::string>& arguments, const RuntimeSet& runtimes);
+
+std::string StacksHelp();
+
+}  // namespace jprof

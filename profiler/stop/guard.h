@@ -1,0 +1,38 @@
+// Death is the undo: what stands still for jprof runs on when the process that stopped it is gone,
+// however it went. So the work that stops threads is done in a child, which cannot outlive its
+// parent, and which the kernel kills when a pause becomes too long.
+#pragma once
+
+#include <ctime>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+
+namespace jprof {
+
+// No pause is longer: then the process that makes it is killed.
+inline constexpr absl::Duration kMaxPause = absl::Milliseconds(250);
+
+// Runs `work` in a child, until its end, and returns what it returns (0 to 255). The child is killed
+// when this process dies. To be called while there is one thread. Unavailable: the child was killed;
+// DeadlineExceeded: by a PauseLimit.
+absl::StatusOr<int> RunGuarded(absl::FunctionRef<int()> work);
+
+// The kernel kills this process, even one that is stopped itself, when the limit lives longer than
+// kMaxPause.
+class PauseLimit {
+ public:
+  PauseLimit();
+  ~PauseLimit();
+  PauseLimit(const PauseLimit&) = delete;
+  PauseLimit& operator=(const PauseLimit&) = delete;
+
+  bool armed() const { return armed_; }
+
+ private:
+  timer_t timer_ = {};
+  bool armed_ = false;
+};
+
+}  // namespace jprof

@@ -1,0 +1,126 @@
+#include "profiler/stop/stopped_thread.h"
+
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include <cerrno>
+#include <csignal>
+#include <ctime>
+
+#include "absl/strings/str_cat.h"
+#include "profiler/core/status.h"
+
+namespace jprof {
+namespace {
+
+constexpr long kPollNs = 5'000;
+constexpr uint64_t kSyscallBytes = 2;
+
+uint64_t NowNs() {
+  timespec now;
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
+}
+
+// Whether the system call waits without a limit and fails with EINTR after a stop. (With a limit,
+// a second call would wait for all of it again.)
+bool MayRestart(const user_regs_struct& r) {
+  switch (r.orig_rax) {
+    case SYS_epoll_wait:
+    case SYS_epoll_pwait:
+      return static_cast<int32_t>(r.r10) < 0;
+    case SYS_epoll_pwait2:
+      return r.r10 == 0;
+    case SYS_rt_sigtimedwait:
+      return r.rdx == 0;
+    case SYS_semop:
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<StoppedThread> StoppedThread::Seize(Tid tid) {
+  if (::ptrace(PTRACE_SEIZE, tid, 0, 0) != 0) {
+    return ErrnoStatus(errno, absl::StrCat("thread ", tid));
+  }
+  return StoppedThread(tid);
+}
+
+absl::Status StoppedThread::Interrupt() {
+  if (::ptrace(PTRACE_INTERRUPT, tid_, 0, 0) == 0) return absl::OkStatus();
+  return ErrnoStatus(errno, absl::StrCat("thread ", tid_));
+}
+
+absl::Status StoppedThread::AwaitStop(absl::Duration patience) {
+  const uint64_t until = NowNs() + static_cast<uint64_t>(absl::ToInt64Nanoseconds(patience));
+  while (true) {
+    int status = 0;
+    const pid_t found = ::waitpid(tid_, &status, __WALL | WNOHANG);
+    if (found < 0 && errno != EINTR) return ErrnoStatus(errno, absl::StrCat("thread ", tid_));
+    if (found == tid_) {
+      if (!WIFSTOPPED(status)) {
+        tid_ = 0;
+        return absl::NotFoundError("it exited meanwhile");
+      }
+      // A signal that arrives first is its own stop: it is handed on, and the next one awaited.
+      if (status >> 16 != PTRACE_EVENT_STOP) {
+        const int signal = status >> 16 == 0 ? WSTOPSIG(status) : 0;
+        if (::ptrace(PTRACE_CONT, tid_, 0, signal) != 0) {
+          return ErrnoStatus(errno, absl::StrCat("thread ", tid_));
+        }
+        continue;
+      }
+      stopped_ = true;
+      if (::ptrace(PTRACE_GETREGS, tid_, 0, &registers_) != 0) {
+        return ErrnoStatus(errno, absl::StrCat("registers of thread ", tid_));
+      }
+      RestartSystemCall();
+      return absl::OkStatus();
+    }
+    if (NowNs() >= until) {
+      return absl::DeadlineExceededError("it did not stop: uninterruptible sleep");
+    }
+    const timespec pause = {0, kPollNs};
+    ::nanosleep(&pause, nullptr);
+  }
+}
+
+absl::StatusOr<StoppedThread> StoppedThread::Stop(Tid tid, absl::Duration patience) {
+  JPROF_ASSIGN_OR_RETURN(StoppedThread thread, Seize(tid));
+  JPROF_RETURN_IF_ERROR(thread.Interrupt());
+  JPROF_RETURN_IF_ERROR(thread.AwaitStop(patience));
+  return thread;
+}
+
+StoppedThread::~StoppedThread() {
+  if (tid_ != 0 && stopped_) ::ptrace(PTRACE_DETACH, tid_, 0, 0);
+}
+
+void StoppedThread::RestartSystemCall() {
+  if (static_cast<int64_t>(registers_.rax) != -EINTR || is_32_bit() || !MayRestart(registers_)) {
+    return;
+  }
+  user_regs_struct again = registers_;
+  again.rip -= kSyscallBytes;
+  again.rax = registers_.orig_rax;
+  again.orig_rax = ~0ULL;  // it is not within the call any more
+  ::ptrace(PTRACE_SETREGS, tid_, 0, &again);
+}
+
+Registers ToRegisters(const user_regs_struct& r, Tid tid, uint64_t stack_base) {
+  return {.pc = r.rip,
+          .sp = r.rsp,
+          .fp = r.rbp,
+          .rdi = r.rdi,
+          .r13 = r.r13,
+          .others = {r.rax, r.rdx, r.rcx, r.rbx, r.rsi, r.rdi, r.rbp, r.rsp, r.r8, r.r9, r.r10,
+                     r.r11, r.r12, r.r13, r.r14, r.r15},
+          .tid = tid,
+          .stack_base = stack_base};
+}
+
+}  // namespace jprof

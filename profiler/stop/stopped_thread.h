@@ -1,0 +1,57 @@
+// One thread of another process, held still for as long as the object lives.
+//
+// Only PTRACE_SEIZE and PTRACE_INTERRUPT are used: they leave nothing behind that outlives their
+// tracer, so the thread runs on if this process dies at any instant, and a process that its owner
+// had stopped stays stopped.
+#pragma once
+
+#include <sys/user.h>
+
+#include <cstdint>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "helpers/native_runner.h"
+#include "profiler/core/ids.h"
+
+namespace jprof {
+
+class StoppedThread {
+ public:
+  // Waits for the thread to stop. NotFound: it has exited; PermissionDenied: it may not be traced,
+  // or is traced already; DeadlineExceeded: it did not stop in `patience`, as one in uninterruptible
+  // sleep does not: it will be let go when this process ends, and not before.
+  static absl::StatusOr<StoppedThread> Stop(Tid tid, absl::Duration patience);
+  // The same in two steps, so that many threads stop at once.
+  static absl::StatusOr<StoppedThread> Seize(Tid tid);
+  absl::Status Interrupt();
+  absl::Status AwaitStop(absl::Duration patience);
+
+  StoppedThread(StoppedThread&& other) noexcept
+      : tid_(std::exchange(other.tid_, 0)),
+        stopped_(std::exchange(other.stopped_, false)),
+        registers_(other.registers_) {}
+  StoppedThread& operator=(StoppedThread&&) = delete;
+  ~StoppedThread();  // it runs on
+
+  Tid tid() const { return tid_; }
+  const user_regs_struct& registers() const { return registers_; }
+  bool is_32_bit() const { return registers_.cs == 0x23; }
+
+ private:
+  explicit StoppedThread(Tid tid) : tid_(tid) {}
+  // A few system calls fail when a thread was stopped within, though no signal came (signal(7)):
+  // the one at hand is made once more, if that changes nothing else.
+  void RestartSystemCall();
+
+  Tid tid_;  // 0: moved from
+  bool stopped_ = false;
+  user_regs_struct registers_ = {};
+};
+
+// As the walk wants them.
+Registers ToRegisters(const user_regs_struct& registers, Tid tid, uint64_t stack_base);
+
+}  // namespace jprof

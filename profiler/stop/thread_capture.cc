@@ -1,0 +1,244 @@
+#include "profiler/stop/thread_capture.h"
+
+#include <elf.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <ctime>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "helpers/abi/records.h"
+#include "profiler/core/status.h"
+#include "profiler/core/unique_fd.h"
+#include "profiler/process/proc_status.h"
+#include "profiler/process/process_access.h"
+#include "profiler/stop/guard.h"
+#include "profiler/stop/stopped_thread.h"
+
+namespace jprof {
+namespace {
+
+constexpr size_t kMaxProcBytes = 64 << 10;
+constexpr int kMaxRounds = 8;
+constexpr absl::Duration kPatience = absl::Milliseconds(100);
+// No multiple of 8 and in no mapping: whoever follows it ends at once.
+constexpr uint64_t kNotKnown = 1;
+constexpr uint64_t kKernelThread = 0x00200000;  // PF_KTHREAD
+constexpr int kFlagsField = 9, kStackField = 28;  // of /proc/PID/stat, as in proc(5)
+
+uint64_t NowNs() {
+  timespec now;
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
+}
+
+std::string TaskFile(Pid pid, Tid tid, absl::string_view name) {
+  absl::StatusOr<std::string> text =
+      ReadProcFile(absl::StrCat("/proc/", pid, "/task/", tid, "/", name), kMaxProcBytes);
+  return text.ok() ? *std::move(text) : "";
+}
+
+// A numbered field of a stat file behind the name; 0 when it is not there.
+uint64_t StatField(absl::string_view stat, int field) {
+  const size_t close = stat.rfind(')');
+  if (close == absl::string_view::npos) return 0;
+  const std::vector<absl::string_view> fields = absl::StrSplit(stat.substr(close + 1), ' ');
+  const size_t index = static_cast<size_t>(field - 2);
+  uint64_t value = 0;
+  if (index >= fields.size() || !absl::SimpleAtoi(absl::StripAsciiWhitespace(fields[index]), &value)) return 0;
+  return value;
+}
+
+bool IsWhole(const NativeRunner::Result& walk) {
+  if (walk.stack.end != WalkEnd::kRoot && walk.stack.end != WalkEnd::kNearBase) return false;
+  return std::none_of(walk.stack.frames.begin(), walk.stack.frames.end(), [](const RawFrame& f) {
+    return f.kind == RawFrame::Kind::kUnresolved;
+  });
+}
+
+class Capturer {
+ public:
+  Capturer(Pid pid, const WalkFunction& walk, const CaptureOptions& options)
+      : pid_(pid), walk_(walk), options_(options) {}
+
+  // nullopt: it has exited.
+  std::optional<CapturedThread> Capture(Tid tid);
+
+ private:
+  bool CaptureAsleep(CapturedThread& thread, uint64_t stack_base);
+  void CaptureStopped(CapturedThread& thread, uint64_t stack_base);
+
+  const Pid pid_;
+  const WalkFunction& walk_;
+  const CaptureOptions& options_;
+};
+
+bool Capturer::CaptureAsleep(CapturedThread& thread, uint64_t stack_base) {
+  const std::string turns = TaskFile(pid_, thread.tid, "schedstat");
+  const std::string before = TaskFile(pid_, thread.tid, "syscall");
+  const std::optional<SleepingThread> asleep = ParseSyscallFile(before);
+  if (turns.empty() || !asleep || asleep->pc == 0) return false;
+  Registers registers;
+  registers.pc = asleep->pc;
+  registers.sp = asleep->sp;
+  registers.fp = registers.rdi = registers.r13 = kNotKnown;
+  registers.others.fill(kNotKnown);
+  registers.others[JP_REGISTER_RSP] = asleep->sp;
+  registers.tid = thread.tid;
+  registers.stack_base = stack_base;
+  NativeRunner::Result walk = walk_(registers);
+  if (TaskFile(pid_, thread.tid, "syscall") != before ||
+      TaskFile(pid_, thread.tid, "schedstat") != turns) {
+    return false;
+  }
+  thread.call = asleep->call;
+  const bool whole = IsWhole(walk);
+  thread.walk = std::move(walk);
+  return whole;
+}
+
+void Capturer::CaptureStopped(CapturedThread& thread, uint64_t stack_base) {
+  absl::StatusOr<StoppedThread> seized = StoppedThread::Seize(thread.tid);
+  if (!seized.ok()) {
+    thread.status = seized.status();
+    return;
+  }
+  const PauseLimit limit;
+  const uint64_t begin = NowNs();
+  thread.status = seized->Interrupt();
+  if (thread.status.ok()) thread.status = seized->AwaitStop(kPatience);
+  if (!thread.status.ok()) return;
+  const user_regs_struct& registers = seized->registers();
+  thread.walk = walk_(ToRegisters(registers, thread.tid, stack_base));
+  thread.call.reset();
+  if (static_cast<int64_t>(registers.orig_rax) >= 0) {
+    thread.call = SystemCall{static_cast<int64_t>(registers.orig_rax),
+                             {registers.rdi, registers.rsi, registers.rdx, registers.r10,
+                              registers.r8, registers.r9}};
+  }
+  { const StoppedThread released = *std::move(seized); }
+  thread.pause_ns = NowNs() - begin;
+}
+
+std::optional<CapturedThread> Capturer::Capture(Tid tid) {
+  CapturedThread thread;
+  thread.tid = tid;
+  const std::string stat = TaskFile(pid_, tid, "stat");
+  absl::StatusOr<ProcStat> parsed = ParseProcStat(stat);
+  if (!parsed.ok() || parsed->dead()) return std::nullopt;
+  thread.name = parsed->comm;
+  thread.state = parsed->state;
+  const uint64_t stack_base = tid == pid_ ? StatField(stat, kStackField) : 0;
+  if (thread.state != 'R') {
+    // "0" where it does not sleep in the kernel.
+    const std::string wchan = TaskFile(pid_, tid, "wchan");
+    if (wchan != "0") thread.kernel_function = wchan;
+  }
+  if (!CaptureAsleep(thread, stack_base) && options_.may_stop) CaptureStopped(thread, stack_base);
+  if (absl::IsNotFound(thread.status)) return std::nullopt;
+  const std::string schedstat = TaskFile(pid_, tid, "schedstat");
+  uint64_t cpu_ns = 0;
+  if (absl::SimpleAtoi(absl::string_view(schedstat).substr(0, schedstat.find(' ')), &cpu_ns)) {
+    thread.cpu_ns = cpu_ns;
+  }
+  return thread;
+}
+
+}  // namespace
+
+std::vector<CapturedThread> CaptureThreads(Pid pid, const WalkFunction& walk,
+                                           const CaptureOptions& options) {
+  Capturer capturer(pid, walk, options);
+  std::vector<CapturedThread> result;
+  absl::flat_hash_set<Tid> seen;
+  for (int round = 0; round < kMaxRounds; ++round) {
+    absl::StatusOr<std::vector<Tid>> threads = ListThreads(pid);
+    if (!threads.ok()) break;
+    bool any = false;
+    for (Tid tid : *threads) {
+      if (!seen.insert(tid).second) continue;
+      any = true;
+      if (std::optional<CapturedThread> thread = capturer.Capture(tid)) {
+        result.push_back(*std::move(thread));
+      }
+    }
+    if (!any) break;
+  }
+  std::sort(result.begin(), result.end(),
+            [](const CapturedThread& a, const CapturedThread& b) { return a.tid < b.tid; });
+  return result;
+}
+
+absl::Status CheckTarget(Pid pid) {
+  if (pid == ::getpid() || pid == ::getppid()) {
+    absl::StatusOr<std::string> own = ReadProcFile("/proc/self/comm", kMaxProcBytes);
+    absl::StatusOr<std::string> its = ReadProcFile(absl::StrCat("/proc/", pid, "/comm"), kMaxProcBytes);
+    if (pid == ::getpid() || (own.ok() && its.ok() && *own == *its)) {
+      return absl::InvalidArgumentError(absl::StrCat("process ", pid, " is jprof itself"));
+    }
+  }
+  absl::StatusOr<ProcStatus> status = ReadProcStatus(pid);
+  absl::StatusOr<std::string> stat = ReadProcFile(absl::StrCat("/proc/", pid, "/stat"), kMaxProcBytes);
+  if (!status.ok() || !stat.ok()) {
+    return WithHint(absl::NotFoundError(absl::StrCat("there is no process ", pid)),
+                    "pgrep -a NAME lists the processes of a name");
+  }
+  if (status->thread_group != pid) {
+    return WithHint(absl::InvalidArgumentError(absl::StrCat(pid, " is a thread of process ",
+                                                            status->thread_group)),
+                    absl::StrCat("name the process: ", status->thread_group));
+  }
+  JPROF_ASSIGN_OR_RETURN(const ProcStat parsed, ParseProcStat(*stat));
+  if (parsed.dead()) {
+    return absl::NotFoundError(
+        absl::StrCat("process ", pid, " has exited already and waits for its parent (zombie)"));
+  }
+  if ((StatField(*stat, kFlagsField) & kKernelThread) != 0) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(pid, " is a kernel thread: it has no user space"));
+  }
+  JPROF_RETURN_IF_ERROR(
+      Annotate(CheckAccess(pid, true), absl::StrCat("cannot look into process ", pid)));
+  const UniqueFd program(::open(absl::StrCat("/proc/", pid, "/exe").c_str(), O_RDONLY | O_CLOEXEC));
+  unsigned char ident[EI_NIDENT] = {};
+  if (program.valid() && ::pread(program.get(), ident, sizeof(ident), 0) == sizeof(ident) &&
+      ident[EI_CLASS] == ELFCLASS32) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("process ", pid, " runs a 32-bit program: jprof reads 64-bit ones"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ExplainStop(Pid pid, const absl::Status& status) {
+  if (!absl::IsPermissionDenied(status)) return status;
+  absl::StatusOr<std::string> text =
+      ReadProcFile(absl::StrCat("/proc/", pid, "/status"), kMaxProcBytes);
+  if (text.ok()) {
+    for (absl::string_view line : absl::StrSplit(*text, '\n')) {
+      Pid tracer = 0;
+      if (!absl::StartsWith(line, "TracerPid:") ||
+          !absl::SimpleAtoi(absl::StripAsciiWhitespace(line.substr(10)), &tracer) || tracer == 0) {
+        continue;
+      }
+      absl::StatusOr<ProcStat> by = ReadProcStat(tracer);
+      return WithHint(
+          absl::FailedPreconditionError(absl::StrCat(
+              "process ", pid, " is traced already, by ", by.ok() ? by->comm : "process", " (pid ",
+              tracer, ")")),
+          "detach that one first");
+    }
+  }
+  absl::Status access = CheckAccess(pid, true);
+  if (!access.ok()) return Annotate(access, absl::StrCat("cannot stop process ", pid));
+  return WithHint(absl::PermissionDeniedError(absl::StrCat("process ", pid, " may not be traced")),
+                  "run as root; in a container with --cap-add SYS_PTRACE, or from outside of it");
+}
+
+}  // namespace jprof

@@ -1,0 +1,62 @@
+// The stacks of all threads of a live process, each at an instant of its own.
+//
+// A thread that sleeps need not be stopped: the kernel tells the stack pointer and the pc it left
+// user space with, and by call-frame tables the walk finds the other registers on the stack. It is
+// believed if the thread has not run from before the first read to behind the last (the kernel
+// counts its turns on a CPU), and if the walk reached the root of the stack without the registers
+// that nobody knew. So nearly all threads of a server are not disturbed at all, no call of theirs is
+// interrupted, and not even a ptrace is needed.
+//
+// All others are interrupted, walked while they stand, and let go, one after the other. The
+// helpers read the functions' names in that time, as they do in an interrupt: the heap's objects
+// cannot move then, and it is a few page reads. What is not needed to know the functions, their
+// lines, is read when the thread runs again.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "helpers/native_runner.h"
+#include "profiler/core/ids.h"
+#include "profiler/stop/system_call.h"
+
+namespace jprof {
+
+struct CapturedThread {
+  Tid tid = 0;
+  std::string name;
+  char state = '?';                    // as in /proc/TID/stat
+  std::optional<uint64_t> cpu_ns;      // on a CPU, since its start
+  uint64_t pause_ns = 0;               // it stood still for us; 0: it was not stopped
+  std::optional<SystemCall> call;      // that it is in
+  std::string kernel_function;         // that it sleeps in; "" when not known
+  absl::Status status;                 // why there is no stack
+  NativeRunner::Result walk;
+};
+
+// Walks a thread's stack from these registers. `anew`: what was read of memory before is stale.
+using WalkFunction = std::function<NativeRunner::Result(const Registers& registers)>;
+
+struct CaptureOptions {
+  bool may_stop = true;
+};
+
+// All threads, those too that are born meanwhile; one that exits meanwhile is left out. In the order
+// of their numbers.
+std::vector<CapturedThread> CaptureThreads(Pid pid, const WalkFunction& walk,
+                                           const CaptureOptions& options);
+
+// Whether a process is one that stacks can be read of: NotFound: none, or a zombie;
+// FailedPrecondition: a kernel thread, 32 bits; InvalidArgument: this process, or a thread of a
+// process; PermissionDenied.
+absl::Status CheckTarget(Pid pid);
+
+// Why a thread could not be stopped, for people.
+absl::Status ExplainStop(Pid pid, const absl::Status& status);
+
+}  // namespace jprof
