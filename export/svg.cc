@@ -17,8 +17,8 @@
 // gape, and a zoom into one pixel still has a hundred steps.
 //
 // Labels. A frame is labelled with its name but without the folders of a script: `render
-// app.js:12`. The title, which is what hovering shows and what search looks through, has the whole
-// path.
+// app.js:12`. What does not fit is cut so that the function stays: `v8::..Heap::CollectGarbage`.
+// The title, which is what hovering shows and what search looks through, has all of it.
 //
 // What is left out. A frame narrower than 0.1 px is not seen and would make the file as large as
 // the profile; rows beyond kMaxSvgDepth and frames beyond kMaxSvgBytes neither. For the latter the
@@ -26,10 +26,14 @@
 // always whole from the root. A million stacks and names of 4 KiB stay below the limit, and the
 // subtitle counts what is missing.
 //
-// Colour says what kind of code a frame is, in ten hues that stay apart for most colour-blind
-// eyes by their lightness as well; the shade within the hue is a hash of the name, so a function
-// looks the same in two pictures. Children are sorted by name and nothing is random: equal
-// profiles give equal bytes.
+// Colour says what kind of code a frame is (code_kind.h), in hues that stay apart for most
+// colour-blind eyes by their lightness as well; the shade within the hue is a hash of the name, so
+// a function looks the same in two pictures, and an inlined one is paler. Native code that the
+// garbage collector calls counts to it. For the script a frame has its kind and its package in its
+// class: "k7 p2 i" is native, of package 2, inlined. Children are sorted by name and nothing is
+// random: equal profiles give equal bytes.
+//
+// The verdict is part of the picture: all comments of the profile stand below the title.
 //
 // Hostile names. They pass ShownText (no control character, no direction mark, valid UTF-8, 4 KiB
 // at most) and XmlText; Svg::Text takes nothing else. Markup comes from string literals only, the
@@ -41,17 +45,20 @@
 #include <array>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
+#include <numeric>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
 #include "export/call_tree.h"
+#include "export/code_kind.h"
 #include "export/text.h"
 #include "profiler/core/status.h"
 #include "web/assets.h"
@@ -61,7 +68,6 @@ namespace {
 
 constexpr int kWidth = 1200;
 constexpr int kPadding = 10;
-constexpr int kHeader = 76;  // title, subtitle, legend
 constexpr int kFooter = 34;  // details, matched
 constexpr int kRow = 16;
 constexpr int kFontSize = 12;
@@ -71,76 +77,15 @@ constexpr int64_t kUnits = int64_t{kWidth - 2 * kPadding} * kUnitsPerPixel;
 constexpr int64_t kMinUnits = kUnitsPerPixel / 10;  // 0.1 px
 constexpr size_t kFlushBytes = 256 * 1024;
 
-enum Category : uint8_t {
-  kBase,  // "all" and the processes
-  kUserScript,
-  kModuleScript,   // under node_modules/
-  kRuntimeScript,  // the runtime's own library: node:fs
-  kBuiltin,
-  kWasm,
-  kAwaiting,
-  kNative,
-  kKernel,
-  kJit,
-  kUnknown,
-};
+constexpr int kNoteLine = 14;       // of the verdict
+constexpr size_t kMaxComments = 8;  // of the profile
+constexpr size_t kMaxCommentBytes = 1024;
+constexpr size_t kMaxPackages = 1000;
+constexpr size_t kMaxPackageBytes = 64;
+constexpr uint8_t kInlinedBit = 0x80;  // in FrameLabel::category, beside the kind
 
-struct Rgb {
-  int r, g, b;
-};
-struct CategoryStyle {
-  absl::string_view legend;
-  Rgb from;  // shades lie between these two
-  Rgb to;
-};
-constexpr std::array<CategoryStyle, 11> kStyles = {{
-    {"no stack", {0xd8, 0xd2, 0xc4}, {0xe4, 0xdf, 0xd4}},
-    {"JavaScript", {0x6f, 0xc2, 0x6b}, {0xae, 0xe0, 0x88}},
-    {"node_modules", {0xbc, 0x9c, 0xea}, {0xdc, 0xc9, 0xf9}},
-    {"Node library", {0x5f, 0xc7, 0xb8}, {0xa6, 0xe3, 0xd6}},
-    {"builtins", {0x7f, 0xb6, 0xef}, {0xb5, 0xd8, 0xfa}},
-    {"WebAssembly", {0xd9, 0xa0, 0x7a}, {0xee, 0xc9, 0xae}},
-    {"awaiting", {0xe3, 0xd6, 0x9a}, {0xf0, 0xe8, 0xc2}},
-    {"C++, native", {0xf0, 0xcc, 0x4e}, {0xfa, 0xe7, 0x9c}},
-    {"kernel", {0xf0, 0x96, 0x4e}, {0xf9, 0xc2, 0x8f}},
-    {"JIT", {0xee, 0x88, 0xa4}, {0xf8, 0xbc, 0xcb}},
-    {"unnamed", {0xb9, 0xbe, 0xc6}, {0xd9, 0xdd, 0xe2}},
-}};
-
-Category CategoryOf(const Profile& profile, const Function& function) {
-  switch (function.kind) {
-    case FrameKind::kScript: {
-      absl::string_view file = profile.String(function.file);
-      if (absl::StartsWith(file, "node:")) return kRuntimeScript;
-      if (absl::StrContains(file, "/node_modules/") || absl::StartsWith(file, "node_modules/")) {
-        return kModuleScript;
-      }
-      return kUserScript;
-    }
-    case FrameKind::kAsync:
-      return kAwaiting;
-    case FrameKind::kBuiltin:
-      return kBuiltin;
-    case FrameKind::kWasm:
-      return kWasm;
-    case FrameKind::kNative:
-      return kNative;
-    case FrameKind::kKernel:
-      return kKernel;
-    case FrameKind::kJit:
-      return kJit;
-    case FrameKind::kUnknown:
-    case FrameKind::kMarker:
-      return kUnknown;
-  }
-  return kUnknown;
-}
-
-// FNV-1a, folded to the sixteen shades.
-int ShadeOf(absl::string_view name) {
-  uint32_t hash = 2166136261u;
-  for (char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 16777619u;
-  return static_cast<int>((hash ^ hash >> 16) & 15);
+CodeKind KindOf(const FrameLabel& label) {
+  return static_cast<CodeKind>(label.category & ~kInlinedBit);
 }
 
 // 1234567 -> "1,234,567"
@@ -196,26 +141,137 @@ std::string LabelOf(absl::string_view name) {
   return std::string(name);
 }
 
-// The longest beginning of shown text that fits, with ".." where it is cut; "" below three
-// characters. East Asian wide characters count as wide as the font is high.
-std::string FitText(absl::string_view shown, double width_px, double font_size) {
-  const double narrow = font_size * kCharWidth;
-  double used = 0;
-  size_t fits_with_dots = 0;
-  int characters = 0;
-  for (size_t i = 0; i < shown.size();) {
-    Utf8Char c = DecodeUtf8(shown.substr(i));
-    size_t length = std::max<size_t>(c.length, 1);
-    used += c.code >= 0x1100 ? font_size : narrow;
-    if (used > width_px) {
-      if (characters < 3) return "";
-      return absl::StrCat(shown.substr(0, fits_with_dots), "..");
-    }
-    i += length;
-    ++characters;
-    if (used + 2 * narrow <= width_px) fits_with_dots = i;
+// Where a label may be cut. What says which function it is lies between the last of `begins` and
+// `end`; the others are where its qualifiers begin. The same as partsOf in web/tree.js.
+struct LabelParts {
+  std::vector<size_t> begins = {0};
+  size_t end = 0;
+};
+LabelParts PartsOf(absl::string_view label) {
+  LabelParts parts;
+  const size_t digits = label.find_last_not_of("0123456789");
+  const size_t blank = label.rfind(' ');
+  if (digits != absl::string_view::npos && digits + 1 < label.size() && label[digits] == ':' &&
+      blank != absl::string_view::npos && blank > 0 && blank + 1 < digits) {
+    parts.end = blank;
+    return parts;
   }
-  return width_px < 3 * narrow ? "" : std::string(shown);
+  parts.end = label.size();
+  int nested = 0;
+  for (size_t i = 0; i < label.size() && nested >= 0; ++i) {
+    if (label[i] == '<') {
+      ++nested;
+    } else if (label[i] == '>') {
+      --nested;
+    } else if (nested == 0 && absl::StartsWith(label.substr(i), "::") && i + 2 < label.size()) {
+      parts.begins.push_back(i + 2);
+      ++i;
+    } else if (nested == 0 && label[i] == '(' && i > parts.begins.back()) {
+      parts.end = i;
+      return parts;
+    }
+  }
+  if (nested != 0) parts.begins = {0};
+  return parts;
+}
+
+// Widths of shown text. East Asian wide characters count as wide as the font is high.
+class Ruler {
+ public:
+  explicit Ruler(double font_size) : font_size_(font_size) {}
+
+  double narrow() const { return font_size_ * kCharWidth; }
+  double Width(absl::string_view shown) const {
+    double width = 0;
+    for (size_t i = 0; i < shown.size();) width += Step(shown, i);
+    return width;
+  }
+  // The longest beginning that is no wider than `room`.
+  absl::string_view Prefix(absl::string_view shown, double room) const {
+    size_t end = 0;
+    double used = 0;
+    for (size_t i = 0; i < shown.size(); end = i) {
+      used += Step(shown, i);
+      if (used > room) break;
+    }
+    return shown.substr(0, end);
+  }
+  // The longest end that is no wider than `room`.
+  absl::string_view Suffix(absl::string_view shown, double room) const {
+    double width = Width(shown);
+    size_t i = 0;
+    while (i < shown.size() && width > room) width -= Step(shown, i);
+    return shown.substr(i);
+  }
+
+ private:
+  // Of the character at `i`, which moves behind it.
+  double Step(absl::string_view shown, size_t& i) const {
+    Utf8Char c = DecodeUtf8(shown.substr(i));
+    i += std::max<size_t>(c.length, 1);
+    return c.code >= 0x1100 ? font_size_ : narrow();
+  }
+
+  double font_size_;
+};
+
+// The longest beginning that fits, with ".." where it is cut; "" below three characters.
+std::string CutText(absl::string_view shown, double room, const Ruler& ruler) {
+  if (ruler.Prefix(shown, room).size() == shown.size()) {
+    return room < 3 * ruler.narrow() ? "" : std::string(shown);
+  }
+  absl::string_view cut = ruler.Prefix(shown, room - 2 * ruler.narrow());
+  return cut.empty() ? "" : absl::StrCat(cut, "..");
+}
+
+// A label cut to its frame: the function whole if it fits, then as much of the rest as does. The
+// same as fit in web/tree.js.
+std::string FitText(absl::string_view label, double room) {
+  const Ruler ruler(kFontSize);
+  if (room < 3 * ruler.narrow()) return "";
+  if (ruler.Prefix(label, room).size() == label.size()) return std::string(label);
+  room -= 2 * ruler.narrow();
+  const LabelParts parts = PartsOf(label);
+  auto part = [&](size_t begin) { return label.substr(begin, parts.end - begin); };
+  absl::string_view core = part(parts.begins.back());
+  if (ruler.Prefix(core, room).size() < core.size()) {
+    absl::string_view cut = ruler.Prefix(core, room);
+    return cut.size() < 2 ? "" : absl::StrCat(cut, "..");
+  }
+  if (parts.begins.size() > 1) {
+    size_t i = 1;
+    while (ruler.Width(part(parts.begins[i])) > room) ++i;
+    const size_t begin = parts.begins[i];
+    absl::string_view head =
+        ruler.Prefix(label.substr(0, begin), room - ruler.Width(part(begin)));
+    return absl::StrCat(head, "..", part(begin));
+  }
+  const size_t colon = label.rfind(':');
+  if (colon == absl::string_view::npos || colon < parts.end) return absl::StrCat(core, "..");
+  absl::string_view line = label.substr(colon);
+  room -= ruler.Width(core) + ruler.Width(line);
+  if (room < 0) return absl::StrCat(core, "..");
+  return absl::StrCat(core, "..",
+                      ruler.Suffix(label.substr(parts.end, colon - parts.end), room), line);
+}
+
+// Shown text in at most `max_lines` lines, broken at blanks where there are some.
+std::vector<std::string> WrapText(absl::string_view shown, double room, size_t max_lines,
+                                  const Ruler& ruler) {
+  std::vector<std::string> lines;
+  while (!shown.empty()) {
+    absl::string_view line = ruler.Prefix(shown, room);
+    if (line.size() == shown.size() || lines.size() + 1 == max_lines) {
+      lines.push_back(CutText(shown, room, ruler));
+      break;
+    }
+    const size_t blank = line.rfind(' ');
+    if (blank != absl::string_view::npos && blank > line.size() / 2) line = line.substr(0, blank);
+    lines.emplace_back(line);
+    shown.remove_prefix(line.size());
+    while (!shown.empty() && shown.front() == ' ') shown.remove_prefix(1);
+  }
+  return lines;
 }
 
 // The only way into the file: string literals, numbers, and text that is escaped.
@@ -275,10 +331,31 @@ size_t EscapedBytes(absl::string_view shown) {
 
 class FlameGraph {
  public:
-  FlameGraph(const Profile& profile, const CallTree& tree)
-      : profile_(profile), tree_(tree), total_(tree.nodes()[0].total) {
+  // `package_of`: a number in `packages` for each of the tree's labels, or -1.
+  FlameGraph(const Profile& profile, const CallTree& tree, std::vector<int> package_of,
+             std::vector<std::string> packages)
+      : profile_(profile),
+        tree_(tree),
+        package_of_(std::move(package_of)),
+        packages_(std::move(packages)),
+        total_(tree.nodes()[0].total) {
+    FindKinds();
     Choose();
-    height_ = kHeader + (deepest_ + 1) * kRow + kFooter;
+    for (size_t i = 0; i < std::min(profile.comments.size(), kMaxComments); ++i) {
+      comments_.push_back(ShownText(profile.comments[i], kMaxCommentBytes));
+      for (std::string& line :
+           WrapText(comments_.back(), kWidth - 2 * kPadding, 3, Ruler(kNoteSize))) {
+        notes_.push_back(std::move(line));
+      }
+    }
+    if (profile.comments.size() > kMaxComments) {
+      notes_.push_back(absl::StrCat(profile.comments.size() - kMaxComments, " more comments"));
+    }
+    left_out_ = LeftOut();
+    const int lines = static_cast<int>(notes_.size()) + (left_out_.empty() ? 0 : 1);
+    legend_y_ = 49 + std::max(1, lines) * kNoteLine;
+    header_ = legend_y_ + 13;
+    height_ = header_ + (deepest_ + 1) * kRow + kFooter;
   }
 
   absl::Status Write(OutputSink& sink) {
@@ -292,6 +369,20 @@ class FlameGraph {
   }
 
  private:
+  static constexpr int kNoteSize = 11;
+
+  // The kind of each node: what native code does for the garbage collector is the collector's.
+  void FindKinds() {
+    const std::vector<CallTree::Node>& nodes = tree_.nodes();
+    kinds_.resize(nodes.size(), CodeKind::kBase);
+    for (size_t i = 1; i < nodes.size(); ++i) {
+      kinds_[i] = KindOf(tree_.label(nodes[i]));
+      if (kinds_[i] == CodeKind::kNative && kinds_[nodes[i].parent] == CodeKind::kGc) {
+        kinds_[i] = CodeKind::kGc;
+      }
+    }
+  }
+
   // Decides which frames are drawn, and counts the others by reason.
   void Choose() {
     const std::vector<CallTree::Node>& nodes = tree_.nodes();
@@ -314,16 +405,17 @@ class FlameGraph {
       return nodes[a].total != nodes[b].total ? nodes[a].total > nodes[b].total
                                               : nodes[a].depth < nodes[b].depth;
     });
-    constexpr int64_t kMarkupBytes = 220;      // of one frame, numbers included
-    constexpr int64_t kSurroundings = 64'000;  // header and footer
-    int64_t room = kMaxSvgBytes - kSurroundings -
-                   static_cast<int64_t>(assets::flamegraph_js().size()) -
-                   static_cast<int64_t>(assets::flamegraph_css().size());
+    constexpr int64_t kMarkupBytes = 230;       // of one frame, numbers included
+    constexpr int64_t kSurroundings = 200'000;  // header and footer
+    size_t around = assets::tree_js().size() + assets::flamegraph_js().size() +
+                    assets::flamegraph_css().size();
+    for (const std::string& package : packages_) around += EscapedBytes(package) + 1;
+    int64_t room = kMaxSvgBytes - kSurroundings - static_cast<int64_t>(around);
     size_t taken = 0;
     for (; taken < chosen.size(); ++taken) {
       const CallTree::Node& node = nodes[chosen[taken]];
       int64_t name = static_cast<int64_t>(EscapedBytes(tree_.label(node).text));
-      // The label is a part of the name; a character of at least 7 px has 6 bytes at most.
+      // The label is a part of the name and two dots; a character of 7 px has 6 bytes at most.
       int64_t label = std::min(name, Scale(node.total, total_, kUnits) / kUnitsPerPixel + 2);
       room -= kMarkupBytes + name + label;
       if (room < 0) break;
@@ -359,13 +451,45 @@ class FlameGraph {
         .Number(height_)
         .Markup("\" onload=\"init(evt)\">\n<title>")
         .Text(XmlText::Escape(Title()))
-        .Markup("</title>\n<style type=\"text/css\"><![CDATA[\n")
+        .Markup("</title>\n<desc>")
+        .Text(XmlText::EscapeShown(Description()))
+        .Markup("</desc>\n<style type=\"text/css\"><![CDATA[\n")
         .Asset(assets::flamegraph_css())
         .Markup("]]></style>\n<script type=\"text/ecmascript\"><![CDATA[\n")
+        .Asset(assets::tree_js())
         .Asset(assets::flamegraph_js())
-        .Markup(
-            "]]></script>\n"
+        .Markup("]]></script>\n<metadata id=\"packages\">");
+    for (const std::string& package : packages_) {
+      svg.Text(XmlText::EscapeShown(package)).Markup("\n");
+    }
+    svg.Markup(
+            "</metadata>\n"
             "<rect id=\"background\" width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n");
+  }
+
+  // For those who do not see the picture: what it is, and the functions that were executing most.
+  std::string Description() const {
+    constexpr size_t kHottest = 5;
+    std::vector<int64_t> self(tree_.labels().size());
+    for (size_t i = 1; i < tree_.nodes().size(); ++i) {
+      int64_t& sum = self[tree_.nodes()[i].label];
+      sum = SaturatingAdd(sum, tree_.nodes()[i].self);
+    }
+    std::vector<uint32_t> hottest(self.size());
+    std::iota(hottest.begin(), hottest.end(), 0);
+    const size_t count = std::min(kHottest, hottest.size());
+    std::partial_sort(hottest.begin(), hottest.begin() + static_cast<ptrdiff_t>(count),
+                      hottest.end(), [&](uint32_t a, uint32_t b) {
+                        return self[a] != self[b] ? self[a] > self[b]
+                                                  : tree_.labels()[a] < tree_.labels()[b];
+                      });
+    std::string text = absl::StrCat("Flame graph of ", Grouped(total_), " samples.");
+    for (size_t i = 0; i < count && self[hottest[i]] > 0; ++i) {
+      absl::StrAppend(&text, i == 0 ? " Executing most: " : ", ",
+                      ShownText(tree_.labels()[hottest[i]].text, 256), " ",
+                      ShortPercent(self[hottest[i]], total_));
+    }
+    return text;
   }
 
   absl::string_view Title() const {
@@ -379,7 +503,7 @@ class FlameGraph {
     const std::vector<CallTree::Node>& nodes = tree_.nodes();
     // Where each open caller's next callee begins, by depth. Skipped frames take their room too.
     std::vector<int64_t> next_start = {0};
-    Frame(svg, nodes[0], 0);
+    Frame(svg, 0, 0);
     for (uint32_t i = 1; i < nodes.size();) {
       const CallTree::Node& node = nodes[i];
       next_start.resize(node.depth);
@@ -389,7 +513,7 @@ class FlameGraph {
         i = node.end;
         continue;
       }
-      Frame(svg, node, start);
+      Frame(svg, i, start);
       next_start.push_back(start);
       JPROF_RETURN_IF_ERROR(svg.FlushIfLarge());
       ++i;
@@ -398,7 +522,8 @@ class FlameGraph {
     return absl::OkStatus();
   }
 
-  void Frame(Svg& svg, const CallTree::Node& node, int64_t start) {
+  void Frame(Svg& svg, uint32_t index, int64_t start) {
+    const CallTree::Node& node = tree_.nodes()[index];
     bool is_root = node.depth == 0;
     absl::string_view name = is_root ? absl::string_view("all") : tree_.label(node).text;
     int64_t left = Scale(start, total_, kUnits);
@@ -408,15 +533,18 @@ class FlameGraph {
     double width_px = static_cast<double>(right - left) / kUnitsPerPixel;
     std::string title = is_root ? absl::StrCat("all (", Grouped(total_), " samples, 100%)")
                                 : TitleOf(name, node.total, total_);
-    const CategoryStyle& style = kStyles[is_root ? uint8_t{kBase} : tree_.label(node).category];
-    int shade = ShadeOf(name);
-    auto mix = [shade](int from, int to) { return from + (to - from) * shade / 15; };
-    // A frame of some width has an edge, a hair would be all edge.
+    const bool inlined = !is_root && (tree_.label(node).category & kInlinedBit) != 0;
+    const int package = is_root ? -1 : package_of_[node.label];
+    // A frame of some width has an edge ("w"), a hair would be all edge.
     if (width_px >= 3) {
-      svg.Markup("<g class=\"w\"><title>");
+      svg.Markup("<g class=\"w k");
     } else {
-      svg.Markup("<g><title>");
+      svg.Markup("<g class=\"k");
     }
+    svg.Number(static_cast<int64_t>(kinds_[index]));
+    if (package >= 0) svg.Markup(" p").Number(package);
+    if (inlined) svg.Markup(" i");
+    svg.Markup("\"><title>");
     svg.Text(XmlText::EscapeShown(title))
         .Markup("</title><rect x=\"")
         .Decimal(x)
@@ -427,14 +555,13 @@ class FlameGraph {
         .Markup("\" height=\"")
         .Number(kRow - 1)
         .Markup("\" fill=\"")
-        .Colour({mix(style.from.r, style.to.r), mix(style.from.g, style.to.g),
-                 mix(style.from.b, style.to.b)})
+        .Colour(ColourOf(kinds_[index], inlined, ShadeOf(name)))
         .Markup("\"/><text x=\"")
         .Decimal(x + 3 * kUnitsPerPixel)
         .Markup("\" y=\"")
         .Number(y + 11)
         .Markup("\">")
-        .Text(XmlText::EscapeShown(FitText(LabelOf(name), width_px - 6, kFontSize)))
+        .Text(XmlText::EscapeShown(FitText(LabelOf(name), width_px - 6)))
         .Markup("</text></g>\n");
   }
 
@@ -442,11 +569,11 @@ class FlameGraph {
     svg.Markup(
            "<g id=\"header\" font-family=\"Verdana, 'DejaVu Sans', sans-serif\" "
            "font-size=\"12\" fill=\"#24292f\">\n<rect class=\"bar\" width=\"100%\" height=\"")
-        .Number(kHeader - 6)
+        .Number(header_ - 6)
         .Markup(
             "\" fill=\"#ffffff\"/>\n"
             "<text id=\"title\" x=\"10\" y=\"25\" font-size=\"17\">")
-        .Text(XmlText::EscapeShown(FitText(ShownText(Title()), 840, 17)))
+        .Text(XmlText::EscapeShown(CutText(ShownText(Title()), 840, Ruler(17))))
         .Markup("</text>\n");
     Subtitle(svg);
     Legend(svg);
@@ -459,32 +586,44 @@ class FlameGraph {
         "text-anchor=\"end\">Search</text>\n</g>\n");
   }
 
-  // The verdict gives way to the count of what is left out; its full text is in the tooltip.
+  // Line by line; the tooltip has each comment in full, and the script breaks them anew.
   void Subtitle(Svg& svg) {
-    constexpr double kSize = 11;
-    std::string verdict =
-        profile_.comments.empty() ? std::string() : ShownText(profile_.comments[0]);
-    std::string left_out = LeftOut();
-    double room = kWidth - 2 * kPadding - static_cast<double>(left_out.size()) * kSize * kCharWidth;
-    std::string line = FitText(verdict, room - 3 * kSize, kSize);
-    if (!line.empty() && !left_out.empty()) absl::StrAppend(&line, " \xc2\xb7 ");
-    absl::StrAppend(&line, left_out);
     svg.Markup("<text id=\"subtitle\" x=\"10\" y=\"44\" font-size=\"11\" fill=\"#57606a\">");
-    if (!verdict.empty()) {
-      svg.Markup("<title>").Text(XmlText::EscapeShown(verdict)).Markup("</title>");
+    if (!comments_.empty()) {
+      svg.Markup("<title>");
+      for (size_t i = 0; i < comments_.size(); ++i) {
+        if (i > 0) svg.Markup("\n");
+        svg.Text(XmlText::EscapeShown(comments_[i]));
+      }
+      svg.Markup("</title>");
     }
-    svg.Text(XmlText::EscapeShown(line)).Markup("</text>\n");
+    for (size_t i = 0; i < notes_.size(); ++i) {
+      if (i > 0) svg.Markup("<tspan x=\"10\" dy=\"").Number(kNoteLine).Markup("\">");
+      svg.Text(XmlText::EscapeShown(notes_[i]));
+      if (i > 0) svg.Markup("</tspan>");
+    }
+    svg.Markup("</text>\n");
+    if (left_out_.empty()) return;
+    svg.Markup("<text id=\"leftout\" x=\"10\" y=\"")
+        .Number(44 + static_cast<int>(notes_.size()) * kNoteLine)
+        .Markup("\" font-size=\"11\" fill=\"#9a3412\">")
+        .Text(XmlText::EscapeShown(left_out_))
+        .Markup("</text>\n");
   }
 
   // What kinds of code there are, and the share of samples that each was executing.
   void Legend(Svg& svg) {
-    std::array<int64_t, kStyles.size()> self = {};
-    std::array<bool, kStyles.size()> present = {};
+    std::array<int64_t, kCodeKinds> self = {};
+    std::array<bool, kCodeKinds> present = {};
+    int64_t inlined = 0;
     const std::vector<CallTree::Node>& nodes = tree_.nodes();
     for (size_t i = 1; i < nodes.size(); ++i) {
-      uint8_t category = tree_.label(nodes[i]).category;
-      self[category] = SaturatingAdd(self[category], nodes[i].self);
-      present[category] = present[category] || category != kBase || nodes[i].self > 0;
+      const size_t kind = static_cast<size_t>(kinds_[i]);
+      self[kind] = SaturatingAdd(self[kind], nodes[i].self);
+      present[kind] = present[kind] || kinds_[i] != CodeKind::kBase || nodes[i].self > 0;
+      if ((tree_.label(nodes[i]).category & kInlinedBit) != 0) {
+        inlined = SaturatingAdd(inlined, nodes[i].self);
+      }
     }
     svg.Markup(
         "<g id=\"legend\" font-size=\"11\">"
@@ -495,27 +634,39 @@ class FlameGraph {
       return static_cast<int>(std::lround(static_cast<double>(text.size()) * 11 * kCharWidth)) + 12;
     };
     constexpr char kHeading[] = "executing:";
-    svg.Markup("<text x=\"").Number(x).Markup("\" y=\"63\">").Markup(kHeading).Markup("</text>\n");
+    svg.Markup("<text x=\"").Number(x).Markup("\" y=\"").Number(legend_y_).Markup("\">");
+    svg.Markup(kHeading).Markup("</text>\n");
     x += room(kHeading);
-    for (size_t i = 0; i < kStyles.size(); ++i) {
-      // "no stack" goes last.
-      size_t category = (i + 1) % kStyles.size();
-      if (!present[category]) continue;
-      const CategoryStyle& style = kStyles[category];
-      std::string text(style.legend);
-      // Who awaits is not executing.
-      if (category != kAwaiting) absl::StrAppend(&text, " ", ShortPercent(self[category], total_));
+    auto item = [&](Rgb colour, absl::string_view text) {
       svg.Markup("<rect x=\"")
           .Number(x)
-          .Markup("\" y=\"54\" width=\"11\" height=\"11\" fill=\"")
-          .Colour({(style.from.r + style.to.r) / 2, (style.from.g + style.to.g) / 2,
-                   (style.from.b + style.to.b) / 2})
+          .Markup("\" y=\"")
+          .Number(legend_y_ - 9)
+          .Markup("\" width=\"11\" height=\"11\" fill=\"")
+          .Colour(colour)
           .Markup("\"/><text x=\"")
           .Number(x + 15)
-          .Markup("\" y=\"63\">")
+          .Markup("\" y=\"")
+          .Number(legend_y_)
+          .Markup("\">")
           .Text(XmlText::EscapeShown(text))
           .Markup("</text>\n");
       x += 15 + room(text);
+    };
+    for (size_t i = 0; i < kCodeKinds; ++i) {
+      // "no stack" goes last.
+      const size_t kind = (i + 1) % kCodeKinds;
+      if (!present[kind]) continue;
+      std::string text(kKindStyles[kind].legend);
+      // Who awaits is not executing.
+      if (static_cast<CodeKind>(kind) != CodeKind::kAwaiting) {
+        absl::StrAppend(&text, " ", ShortPercent(self[kind], total_));
+      }
+      item(ColourOf(static_cast<CodeKind>(kind), false, 7), text);
+    }
+    if (inlined > 0) {
+      item(ColourOf(CodeKind::kUserScript, true, 7),
+           absl::StrCat("paler: inlined ", ShortPercent(inlined, total_)));
     }
     svg.Markup("</g>\n");
   }
@@ -536,7 +687,15 @@ class FlameGraph {
 
   const Profile& profile_;
   const CallTree& tree_;
+  const std::vector<int> package_of_;
+  const std::vector<std::string> packages_;
   const int64_t total_;
+  std::vector<CodeKind> kinds_;        // by node
+  std::vector<std::string> comments_;  // shown
+  std::vector<std::string> notes_;     // the same in lines
+  std::string left_out_;
+  int legend_y_ = 0;
+  int header_ = 0;
   std::vector<bool> drawn_;
   int64_t thin_ = 0;
   int64_t deep_ = 0;
@@ -548,16 +707,41 @@ class FlameGraph {
 class SvgExporter : public Exporter {
  public:
   absl::Status Write(const Profile& profile, OutputSink& sink) const override {
-    auto frame_label = [&](const Function& function, bool) {
-      return FrameLabel{ShownName(profile, function), CategoryOf(profile, function)};
+    const Packages packages(profile);
+    absl::flat_hash_map<std::string, std::string> package_of_name;
+    auto frame_label = [&](const Function& function, bool inlined) {
+      FrameLabel label{ShownName(profile, function), static_cast<uint8_t>(KindOf(profile, function))};
+      package_of_name.try_emplace(label.text,
+                                  ShownText(packages.Of(function), kMaxPackageBytes));
+      if (inlined) label.category |= kInlinedBit;
+      return label;
     };
     auto process_label = [](absl::string_view name) {
       std::string shown = ShownText(name);
-      return FrameLabel{shown.empty() ? "[unknown]" : std::move(shown), kBase};
+      return FrameLabel{shown.empty() ? "[unknown]" : std::move(shown),
+                        static_cast<uint8_t>(CodeKind::kBase)};
     };
     CallTree tree =
         CallTree::Build(profile, {.frame_label = frame_label, .process_label = process_label});
-    return FlameGraph(profile, tree).Write(sink);
+    std::vector<int> package_of;
+    std::vector<std::string> names;
+    absl::flat_hash_map<std::string, int> numbers;
+    for (const FrameLabel& label : tree.labels()) {
+      auto name = package_of_name.find(label.text);
+      int number = -1;
+      if (name != package_of_name.end() && !name->second.empty()) {
+        auto known = numbers.find(name->second);
+        if (known != numbers.end()) {
+          number = known->second;
+        } else if (names.size() < kMaxPackages) {
+          number = static_cast<int>(names.size());
+          numbers.emplace(name->second, number);
+          names.push_back(name->second);
+        }
+      }
+      package_of.push_back(number);
+    }
+    return FlameGraph(profile, tree, std::move(package_of), std::move(names)).Write(sink);
   }
 };
 

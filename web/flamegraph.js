@@ -1,9 +1,11 @@
 // The live half of the flame graph; export/svg.cc has the essay and writes what this reads.
 //
-// The picture is a list of frames in preorder, so a frame's callees are the ones right behind it,
-// and everything here is a loop over that list. Rules that the rest keeps:
-//  - an unzoomed frame has the attributes that the file gave it (bookmarks name frames by them);
-//    the window's width is met by scaling the group, and texts scale back;
+// A view is a tree (tree.js) and one cell for each of its nodes: the elements that show it. The
+// first view is the file's own frames. Others are made when they are asked for (inverted, recursion
+// merged, functions hidden, focused on or left out), and their elements take the place of the
+// file's, in the same form. Rules that the rest keeps:
+//  - the file's frames, unzoomed and upright, have the attributes that the file gave them (bookmarks
+//    name frames by them); the window's width is met by scaling the group, and texts scale back;
 //  - names are only ever compared and put into text nodes;
 //  - no part of it needs anything that a 2021 browser lacks.
 "use strict";
@@ -18,57 +20,102 @@ function init() {
   const footer = byId("footer");
   const details = byId("details");
   const matched = byId("matched");
-  const buttons = { unzoom: byId("unzoom"), search: byId("search"), ignorecase: byId("ignorecase") };
   const standalone = svg === document.documentElement;
   const PAD = 10;
   const FULL = 1200;
-  const HINT = "click zooms \u00b7 / searches \u00b7 arrows walk \u00b7 Enter zooms \u00b7 Esc goes back";
+  const ROW = 16;
+  const FOOTER = 34;
+  const MAX_CELLS = 20000;  // of a view that is made here
+  const HINT = "click zooms \u00b7 right click: more \u00b7 / searches \u00b7 arrows walk, Enter zooms, Esc goes back";
+  // By number, as in export/code_kind.h.
+  const KINDS = ["", "JavaScript", "JavaScript of node_modules", "JavaScript of Node's library", "builtin",
+    "WebAssembly", "awaits", "native code", "garbage collector", "kernel", "JIT code", "unnamed"];
 
-  // The same as LabelOf in export/svg.cc.
-  function labelOf(name) {
-    const slash = name.lastIndexOf("/");
-    const path = name.search(/ (?:\/|[a-z]+:)/);
-    if (path < 0 || path > slash || !/^.[^]*:\d+$/.test(name.slice(slash + 1))) return name;
-    return name.slice(0, path + 1) + name.slice(slash + 1);
-  }
+  const toggle = (element, name, on) => {
+    if (element.classList.contains(name) !== on) element.classList.toggle(name, on);
+  };
+  const create = (name, attributes = {}, text = null) => {
+    const element = document.createElementNS(SVG, name);
+    for (const key of Object.keys(attributes)) element.setAttribute(key, attributes[key]);
+    if (text !== null) element.textContent = text;
+    return element;
+  };
 
-  // ---- the frames, read once -------------------------------------------------------------------
+  // ---- the file's frames, read once ------------------------------------------------------------
 
-  const frames = [];
-  const indexOf = new Map();
-  {
+  const names = [];         // by label
+  const numbers = new Map();
+  const labelFor = (name) => {
+    let label = numbers.get(name);
+    if (label === undefined) {
+      label = names.length;
+      numbers.set(name, label);
+      names.push(name);
+    }
+    return label;
+  };
+  const looks = [];         // by label, of its widest frame: {fill, kind, inlined, package, weight}
+  const packages = byId("packages").textContent.split("\n").slice(0, -1);
+  const rootY = Number(group.firstElementChild.children[1].getAttribute("y"));
+
+  const file = (() => {
+    const elements = group.children;
+    const count = elements.length;
+    const tree = {
+      count, leftOut: 0,
+      parent: new Int32Array(count), label: new Int32Array(count), depth: new Int32Array(count),
+      end: new Int32Array(count), self: new Float64Array(count), total: new Float64Array(count),
+    };
+    const cells = new Array(count);
     const open = [];
-    let rootY = 0;
-    for (let g = group.firstElementChild; g; g = g.nextElementSibling) {
-      const [title, rect, text] = g.children;
+    let index = 0, levels = 0;
+    for (let g = group.firstElementChild; g; g = g.nextElementSibling, index += 1) {
+      const title = g.firstElementChild, rect = title.nextElementSibling, text = rect.nextElementSibling;
       const shown = title.textContent;
       const parts = /^([^]*) \(([\d,]+) samples, [\d.]+%\)$/.exec(shown);
-      const y = Number(rect.getAttribute("y"));
-      if (frames.length === 0) rootY = y;
-      const depth = Math.round((rootY - y) / 16);
-      const index = frames.length;
-      while (open.length > depth) frames[open.pop()].end = index;
-      frames.push({
-        g, rect, text, depth, shown, index,
-        name: parts ? parts[1] : shown,
-        short: labelOf(parts ? parts[1] : shown),
-        samples: parts ? Number(parts[2].replace(/,/g, "")) : 0,
-        parent: open.length ? open[open.length - 1] : -1,
-        end: 0,
-        xText: rect.getAttribute("x"),
-        widthText: rect.getAttribute("width"),
-        yText: rect.getAttribute("y"),
-        x: Number(rect.getAttribute("x")),
-        width: Number(rect.getAttribute("width")),
-        y,
-        moved: false,
-        label: null,
-        match: false,
-      });
-      indexOf.set(g, index);
+      const yText = rect.getAttribute("y"), xText = rect.getAttribute("x");
+      const widthText = rect.getAttribute("width");
+      const depth = Math.round((rootY - Number(yText)) / ROW);
+      levels = Math.max(levels, depth + 1);
+      while (open.length > depth) tree.end[open.pop()] = index;
+      const caller = open.length ? open[open.length - 1] : 0;
+      const samples = parts ? Number(parts[2].replace(/,/g, "")) : 0;
+      const label = labelFor(parts ? parts[1] : shown);
+      tree.parent[index] = caller;
+      tree.label[index] = label;
+      tree.depth[index] = depth;
+      tree.total[index] = tree.self[index] = samples;
+      if (index > 0) tree.self[caller] = Math.max(0, tree.self[caller] - samples);
       open.push(index);
+      const classes = g.getAttribute("class");
+      const kind = Number(/\bk(\d+)/.exec(classes)[1]);
+      const own = /\bp(\d+)/.exec(classes);
+      const inlined = / i$/.test(classes);
+      const fill = rect.getAttribute("fill");
+      const look = looks[label];
+      if (!look || look.weight < samples) {
+        looks[label] = { fill, kind, inlined, package: own ? Number(own[1]) : -1, weight: samples };
+      }
+      cells[index] = {
+        index, g, rect, text, shown, fill, kind, inlined,
+        xText, yText, widthText, x: Number(xText), width: Number(widthText),
+        moved: false, lowered: false, label: null, match: false,
+      };
     }
-    for (const index of open) frames[index].end = frames.length;
+    for (const i of open) tree.end[i] = count;
+    return { tree, cells, levels };
+  })();
+  const shorts = [];  // by label, made when needed
+  const shortOf = (label) => shorts[label] === undefined ? shorts[label] = Trees.labelOf(names[label])
+                                                         : shorts[label];
+  const rank = new Int32Array(names.length);
+  let ranked = false;
+  function ranks() {
+    if (ranked) return rank;
+    const order = names.map((_, i) => i).sort((a, b) => (names[a] < names[b] ? -1 : names[a] > names[b] ? 1 : 0));
+    order.forEach((label, i) => { rank[label] = i; });
+    ranked = true;
+    return rank;
   }
 
   // ---- text that fits --------------------------------------------------------------------------
@@ -91,136 +138,344 @@ function init() {
     }
     return width;
   };
-  const fit = (name, room, size = 12) => {
-    const dots = 2 * charWidth(".") * size / 12;
-    let used = 0, end = 0, keep = 0, count = 0;
-    for (const c of name) {
-      used += charWidth(c) * size / 12;
-      if (used > room) return count < 3 ? "" : name.slice(0, keep) + "..";
-      end += c.length;
-      count += 1;
-      if (used + dots <= room) keep = end;
+  const textWidth = (text, size = 12) => [...text].reduce((sum, c) => sum + charWidth(c), 0) * size / 12;
+  const fit = (text, room, size = 12) => Trees.fit(text, room * 12 / size, charWidth);
+  function wrap(text, room, size) {
+    const lines = [];
+    let line = "", used = 0;
+    for (const word of text.split(/(?<= )/)) {
+      const width = textWidth(word, size);
+      if (line && used + width > room) {
+        lines.push(line.trimEnd());
+        line = "";
+        used = 0;
+      }
+      line += word;
+      used += width;
     }
-    return room < 3 * 7 ? "" : name;
+    return [...lines, line].map((l) => fit(l, room, size));
+  }
+
+  // ---- views -----------------------------------------------------------------------------------
+
+  // What the reader asked for. Patterns are sources of regular expressions, "" for none.
+  let wish = { icicle: false, inverted: false, merged: false, byPackage: false, focus: "", ignored: "", hidden: "" };
+  let view = file;
+  let zoomed = 0;      // cell that fills the width
+  let trail = [];      // {wish, zoomed} before, for Escape
+  const filtered = () => wish.focus !== "" || wish.ignored !== "" || wish.hidden !== "";
+
+  const flags = (source) => {
+    const regexp = source && (Trees.compile(source) || Trees.compile(Trees.escapeRegExp(source)));
+    return regexp ? Uint8Array.from(names, (name, label) => (label > 0 && regexp.test(name) ? 1 : 0)) : null;
   };
 
-  // ---- zoom and layout -------------------------------------------------------------------------
+  function makeView() {
+    if (!wish.inverted && !wish.merged && !filtered()) return file;
+    const rank = ranks();
+    const spec = { hidden: flags(wish.hidden), focus: flags(wish.focus), ignored: flags(wish.ignored), once: wish.merged };
+    const whole = Trees.derive(file.tree, rank, spec);
+    const make = (least) => wish.inverted ? Trees.invert(whole, rank, { least }) : Trees.derive(file.tree, rank, { ...spec, least });
+    // What is thinner than 0.1 px is not drawn, as in the file.
+    let tree = make(whole.total[0] / (10 * (FULL - 2 * PAD)));
+    if (tree.count > MAX_CELLS) {
+      const widest = tree.total.slice().sort();
+      tree = make(widest[tree.count - MAX_CELLS] + 1e-9);
+    }
+    return dress(tree);
+  }
 
-  let zoomed = 0;      // index of the frame that fills the width
-  let trail = [];      // the ones before it, for Escape
+  // Gives each node of a tree its elements.
+  function dress(tree) {
+    const cells = new Array(tree.count);
+    const all = tree.total[0];
+    const starts = new Float64Array(tree.count);  // where the node's next callee begins
+    const edge = (samples) => Math.round((all > 0 ? samples / all : 1) * (FULL - 2 * PAD) * 100);
+    let levels = 1;
+    for (let i = 0; i < tree.count; i += 1) {
+      const p = tree.parent[i];
+      const start = i === 0 ? 0 : starts[p];
+      starts[p] += i === 0 ? 0 : tree.total[i];
+      starts[i] = start;
+      const left = edge(start), right = i === 0 ? edge(all) : edge(start + tree.total[i]);
+      const look = looks[tree.label[i]];
+      const name = names[tree.label[i]];
+      const xText = (PAD + left / 100).toFixed(2), widthText = ((right - left) / 100).toFixed(2);
+      const yText = String(rootY - tree.depth[i] * ROW);
+      levels = Math.max(levels, tree.depth[i] + 1);
+      const shown = i === 0 ? `all (${Trees.grouped(all)} samples, 100%)`
+        : `${name} (${Trees.grouped(tree.total[i])} samples, ${(all > 0 ? 100 * tree.total[i] / all : 0).toFixed(2)}%)`;
+      const g = create("g", { class: `k${look.kind}` + (look.package < 0 ? "" : ` p${look.package}`) + (look.inlined ? " i" : "") });
+      const rect = create("rect", { x: xText, y: yText, width: widthText, height: ROW - 1, fill: look.fill });
+      const text = create("text", { x: xText, y: Number(yText) + 11 });
+      g.append(create("title", {}, shown), rect, text);
+      cells[i] = {
+        index: i, g, rect, text, shown, fill: look.fill, kind: look.kind, inlined: look.inlined,
+        xText, yText, widthText, x: Number(xText), width: Number(widthText),
+        moved: false, lowered: false, label: null, match: false,
+      };
+    }
+    return { tree, cells, levels };
+  }
+
+  function mark() {
+    view.cells.forEach((cell, index) => { cell.g.jprofIndex = index; });
+  }
+
+  // Shows what `wish` says, zoomed to the cell `to`.
+  function show(to = 0) {
+    const next = makeView();
+    if (next !== view) {
+      group.replaceChildren(...next.cells.map((cell) => cell.g));
+      view = next;
+      mark();
+      current = 0;
+    }
+    zoomed = to < view.tree.count ? to : 0;
+    colour();
+    search(pattern);
+    setCurrent(zoomed);
+    layout();
+    if (standalone) window.scrollTo(0, wish.icicle ? 0 : height);
+    follow();
+  }
+
+  // Goes on from here; Escape comes back.
+  function change(wishes, to = 0) {
+    trail.push({ wish, zoomed });
+    wish = { ...wish, ...wishes };
+    show(to);
+  }
+
+  const alternatives = (source, name) => (source ? source + "|" : "") + Trees.exactly(name);
+  const onCurrent = {
+    focus: () => change({ focus: Trees.exactly(names[view.tree.label[current]]) }),
+    ignored: () => change({ ignored: alternatives(wish.ignored, names[view.tree.label[current]]) }),
+    hidden: () => change({ hidden: alternatives(wish.hidden, names[view.tree.label[current]]) }),
+  };
+
+  // ---- colours ---------------------------------------------------------------------------------
+
+  const dark = window.matchMedia ? window.matchMedia("(prefers-color-scheme: dark)") : { matches: false };
+  const shadeOf = (label) => (Math.imul(label, 0x9e3779b1) >>> 29);
+
+  function packageOf(label) {
+    const own = looks[label].package;
+    return own < 0 ? "" : packages[own];
+  }
+
+  function fillOf(cell) {
+    if (!wish.byPackage) return cell.fill;
+    const label = view.tree.label[cell.index];
+    const name = packageOf(label);
+    return name === "" ? "#c9cdd3" : Trees.packageColour(name, shadeOf(label));
+  }
+
+  function colour() {
+    for (const cell of view.cells) {
+      const fill = fillOf(cell);
+      if (cell.rect.getAttribute("fill") !== fill) cell.rect.setAttribute("fill", fill);
+    }
+    makeLegend();
+  }
+
+  // The file's legend, or one of the packages that were executing most.
+  const fileLegend = byId("legend");
+  const ownLegend = create("g", { id: "packagelegend", "font-size": 11 });
+  header.appendChild(ownLegend);
+  let legend = [];  // {box, text}; the first has no box
+  function makeLegend() {
+    toggle(fileLegend, "hide", wish.byPackage);
+    toggle(ownLegend, "hide", !wish.byPackage);
+    ownLegend.replaceChildren();
+    if (wish.byPackage) {
+      const shares = new Map();
+      for (let i = 1; i < view.tree.count; i += 1) {
+        // Upside down, the first level is what was executing.
+        const weight = !wish.inverted ? view.tree.self[i] : view.tree.depth[i] === 1 ? view.tree.total[i] : 0;
+        const name = packageOf(view.tree.label[i]);
+        if (name !== "") shares.set(name, (shares.get(name) || 0) + weight);
+      }
+      ownLegend.appendChild(create("text", {}, "executing:"));
+      for (const [name, weight] of [...shares].sort((a, b) => b[1] - a[1]).slice(0, 12)) {
+        if (weight === 0) break;
+        ownLegend.appendChild(create("rect", { width: 11, height: 11, fill: Trees.packageColour(name, 4) }));
+        ownLegend.appendChild(create("text", {}, name + " " + Trees.percent(weight, view.tree.total[0], 1)));
+      }
+    }
+    legend = [];
+    for (const child of (wish.byPackage ? ownLegend : fileLegend).children) {
+      if (child.localName === "rect") legend.push({ box: child, text: null });
+      else if (child.localName === "text" && legend.length === 0) legend.push({ box: null, text: child });
+      else if (child.localName === "text") legend[legend.length - 1].text = child;
+    }
+  }
+
+  // ---- layout ----------------------------------------------------------------------------------
+
   let scale = 1;       // window's width against the file's
   let total = FULL;    // width of the picture in pixels
   let height = svg.viewBox.baseVal.height;
   const fileHeight = height;
 
-  // Lines that are cut to the window: their text nodes, and what these hold in the file.
-  const lines = [["title", 17, 310], ["subtitle", 11, 0]].map(([id, size, besides]) => {
-    const node = byId(id).lastChild;
-    return { node, text: node ? node.data : "", size, besides };
-  });
-  const legend = [];  // {box, text}; the first has no box
-  for (const child of byId("legend").children) {
-    if (child.localName === "rect") legend.push({ box: child, text: null });
-    else if (child.localName === "text" && legend.length === 0) legend.push({ box: null, text: child });
-    else if (child.localName === "text") legend[legend.length - 1].text = child;
-  }
-  const LEGEND_ROW = 15;
-
-  const toggle = (element, name, on) => {
-    if (element.classList.contains(name) !== on) element.classList.toggle(name, on);
-  };
-
-  function place(frame, x, width, moved) {
-    if (moved || frame.moved) {
-      frame.rect.setAttribute("x", moved ? x.toFixed(2) : frame.xText);
-      frame.rect.setAttribute("width", moved ? width.toFixed(2) : frame.widthText);
-      frame.moved = moved;
+  function place(cell, x, width, moved) {
+    if (moved || cell.moved) {
+      cell.rect.setAttribute("x", moved ? x.toFixed(2) : cell.xText);
+      cell.rect.setAttribute("width", moved ? width.toFixed(2) : cell.widthText);
+      cell.moved = moved;
     }
     const pixels = width * scale;
-    toggle(frame.g, "w", pixels >= 3);
-    const label = pixels < 27 ? "" : fit(frame.short, pixels - 6);
-    if (label !== frame.label) {
-      frame.text.textContent = label;
-      frame.label = label;
+    toggle(cell.g, "w", pixels >= 3);
+    const label = pixels < 27 ? "" : fit(shortOf(view.tree.label[cell.index]), pixels - 6);
+    if (label !== cell.label) {
+      cell.text.textContent = label;
+      cell.label = label;
     }
-    if (label) frame.text.setAttribute("x", (x * scale + 3).toFixed(2));
+    if (label) cell.text.setAttribute("x", (x * scale + 3).toFixed(2));
   }
 
   function paint() {
-    const focus = frames[zoomed];
-    const ratio = frames[0].width / Math.max(focus.width, 0.01);
-    let ancestor = zoomed;
+    const { tree, cells } = view;
+    const focus = cells[zoomed];
+    const ratio = cells[0].width / Math.max(focus.width, 0.01);
     const ancestors = new Set();
-    while (frames[ancestor].parent >= 0) {
-      ancestor = frames[ancestor].parent;
-      ancestors.add(ancestor);
-    }
-    for (const frame of frames) {
-      const above = ancestors.has(frame.index);
-      const inside = frame.index >= zoomed && frame.index < focus.end;
-      toggle(frame.g, "hide", !above && !inside);
-      toggle(frame.g, "parent", above);
+    for (let i = zoomed; i > 0; ) ancestors.add(i = tree.parent[i]);
+    for (let i = 0; i < tree.count; i += 1) {
+      const cell = cells[i];
+      const above = ancestors.has(i);
+      const inside = i >= zoomed && i < tree.end[zoomed];
+      toggle(cell.g, "hide", !above && !inside);
+      toggle(cell.g, "parent", above);
+      if (cell.lowered !== wish.icicle) {
+        const y = wish.icicle ? rootY + tree.depth[i] * ROW : Number(cell.yText);
+        cell.rect.setAttribute("y", wish.icicle ? y : cell.yText);
+        cell.text.setAttribute("y", y + 11);
+        cell.lowered = wish.icicle;
+      }
       if (above) {
-        place(frame, PAD, frames[0].width, true);
+        place(cell, PAD, cells[0].width, true);
       } else if (inside && zoomed === 0) {
-        place(frame, frame.x, frame.width, false);
+        place(cell, cell.x, cell.width, false);
       } else if (inside) {
-        place(frame, PAD + (frame.x - focus.x) * ratio, frame.width * ratio, true);
+        place(cell, PAD + (cell.x - focus.x) * ratio, cell.width * ratio, true);
       }
     }
-    toggle(buttons.unzoom, "hide", zoomed === 0);
   }
 
   function layout() {
     total = FULL;
     if (standalone) total = Math.max(360, document.documentElement.clientWidth || window.innerWidth || FULL);
-    const below = layoutHeader();
-    height = fileHeight + below;
+    const top = layoutHeader();
+    height = top + view.levels * ROW + FOOTER;
     scale = (total - 2 * PAD) / (FULL - 2 * PAD);
+    const shift = top - rootY + (wish.icicle ? 0 : (view.levels - 1) * ROW);
     svg.setAttribute("width", total);
     svg.setAttribute("height", height);
     svg.setAttribute("viewBox", "0 0 " + total + " " + height);
-    if (scale === 1 && below === 0) {
+    if (scale === 1 && shift === 0) {
       group.removeAttribute("transform");
     } else {
-      group.setAttribute("transform", "translate(" + PAD * (1 - scale) + " " + below + ") scale(" + scale + " 1)");
+      group.setAttribute("transform", "translate(" + PAD * (1 - scale) + " " + shift + ") scale(" + scale + " 1)");
     }
     const unscale = scale === 1 ? null : "scale(" + 1 / scale + " 1)";
-    for (const frame of frames) {
-      if (unscale) frame.text.setAttribute("transform", unscale);
-      else frame.text.removeAttribute("transform");
+    for (const cell of view.cells) {
+      if (unscale) cell.text.setAttribute("transform", unscale);
+      else cell.text.removeAttribute("transform");
     }
-    buttons.search.setAttribute("x", total - PAD);
-    buttons.ignorecase.setAttribute("x", total - PAD - 105);
-    buttons.unzoom.setAttribute("x", total - PAD - 205);
     matched.setAttribute("x", total - PAD);
-    if (field) field.box.setAttribute("x", fieldX());
     paint();
+    report();
     follow();
+    saveState();
   }
 
-  // The legend takes as many rows as it needs; returns by how much that moves the rest down.
+  // Title and buttons, the verdict, the legend: each takes as many rows as it needs. Returns where
+  // the frames begin.
+  const titleText = byId("title").lastChild;
+  const fullTitle = titleText ? titleText.data : "";
+  const subtitle = byId("subtitle");
+  const leftOut = byId("leftout");
+  const comments = subtitle.firstElementChild ? subtitle.firstElementChild.textContent.split("\n") : [];
+  let expanded = false;  // the verdict
+
   function layoutHeader() {
-    for (const { node, text, size, besides } of lines) {
-      if (node) node.data = fit(text, total - 2 * PAD - besides, size);
+    const visible = buttons.filter(({ node }) => !node.classList.contains("hide"));
+    const GAP = 18;
+    const room = visible.reduce((sum, { node }) => sum + textWidth(node.textContent) + GAP, 0);
+    const titleWidth = textWidth(fullTitle, 17);
+    const beside = Math.min(titleWidth, 260) + GAP + room < total - 2 * PAD;
+    if (titleText) titleText.data = fit(fullTitle, total - 2 * PAD - (beside ? room : 0), 17);
+    let x = beside ? total - PAD - room + GAP : PAD, y = beside ? 25 : 46;
+    for (const { node } of visible) {
+      const width = textWidth(node.textContent);
+      if (!beside && x > PAD && x + width > total - PAD) {
+        x = PAD;
+        y += 18;
+      }
+      node.setAttribute("x", x);
+      node.setAttribute("y", y);
+      x += width + GAP;
     }
-    let x = PAD, below = 0;
+    if (field) {
+      field.box.setAttribute("x", Math.max(PAD, total - PAD - 275));
+      field.box.setAttribute("y", y + 8);
+    }
+
+    y = layoutVerdict(y + 19);
+    x = PAD;
     for (const { box, text } of legend) {
-      const width = (box ? 15 : 0) + [...text.textContent].reduce((sum, c) => sum + charWidth(c), 0) * 11 / 12;
+      const width = (box ? 15 : 0) + textWidth(text.textContent, 11);
       if (x > PAD && x + width > total - PAD) {
         x = PAD;
-        below += LEGEND_ROW;
+        y += 15;
       }
       if (box) {
         box.setAttribute("x", x);
-        box.setAttribute("y", 54 + below);
+        box.setAttribute("y", y - 9);
       }
       text.setAttribute("x", box ? x + 15 : x);
-      text.setAttribute("y", 63 + below);
+      text.setAttribute("y", y);
       x += width + 12;
     }
-    header.querySelector(".bar").setAttribute("height", 70 + below);
-    return below;
+    header.querySelector(".bar").setAttribute("height", y + 7);
+    return y + 13;
+  }
+
+  function layoutVerdict(y) {
+    const room = total - 2 * PAD;
+    const MORE = expanded ? " \u25b4 less" : " \u25be more";
+    const more = textWidth(MORE, 11) + 8;
+    const first = comments.length ? wrap(comments[0], room, 11) : [];
+    const rest = comments.slice(1).flatMap((comment) => wrap(comment, room, 11));
+    const folds = first.length > 2 || rest.length > 0;
+    let lines = expanded ? [...first, ...rest] : first.slice(0, 2);
+    if (folds) lines[lines.length - 1] = fit(lines[lines.length - 1], room - more, 11);
+    const tooltip = subtitle.querySelector("title");
+    subtitle.replaceChildren(...(tooltip ? [tooltip] : []));
+    subtitle.setAttribute("y", y);
+    lines.forEach((line, i) => {
+      if (i === 0) subtitle.append(line);
+      else subtitle.append(create("tspan", { x: PAD, dy: 14 }, line));
+    });
+    if (folds) subtitle.append(create("tspan", { class: "more" }, MORE));
+    toggle(subtitle, "button", folds);
+    if (folds) {
+      subtitle.setAttribute("tabindex", "0");
+      subtitle.setAttribute("role", "button");
+      subtitle.setAttribute("aria-expanded", String(expanded));
+    }
+    y += 14 * Math.max(1, lines.length);
+    if (leftOut) {
+      leftOut.setAttribute("y", y);
+      leftOut.textContent = fit(leftOutText(), room, 11);
+      y += 14;
+    }
+    return y + 5;
+  }
+
+  const fileLeftOut = leftOut ? leftOut.textContent : "";
+  function leftOutText() {
+    return view === file ? fileLeftOut : fileLeftOut + "; here they are part of their callers";
   }
 
   // Header and footer stay in sight when the picture is higher than the window.
@@ -232,14 +487,39 @@ function init() {
     footer.setAttribute("transform", "translate(0 " + bottom + ")");
   }
 
-  function zoomTo(index, remember) {
+  // On paper everything is where it belongs, and as wide as in the file.
+  function beforePrint() {
+    header.removeAttribute("transform");
+    footer.setAttribute("transform", "translate(0 " + (height - fileHeight) + ")");
+  }
+
+  function zoomTo(index) {
     if (index === zoomed) return;
-    if (remember) trail.push(zoomed);
+    if (index === 0) trail = trail.filter((step) => step.wish !== wish);
+    else trail.push({ wish, zoomed });
     zoomed = index;
-    if (zoomed === 0) trail = [];
-    paint();
-    report();
-    saveState();
+    layout();
+  }
+
+  function back() {
+    closeMenu();
+    const step = trail.pop();
+    if (step) {
+      if (step.wish === wish) {
+        zoomed = step.zoomed;
+        layout();
+      } else {
+        wish = step.wish;
+        show(step.zoomed);
+      }
+    } else if (zoomed !== 0) {
+      zoomTo(0);
+    } else if (filtered()) {
+      wish = { ...wish, focus: "", ignored: "", hidden: "" };
+      show();
+    } else if (pattern) {
+      search("");
+    }
   }
 
   // ---- search ----------------------------------------------------------------------------------
@@ -247,83 +527,50 @@ function init() {
   let pattern = "";      // source of the regular expression, "" for none; what the URL's s holds
   let ignoreCase = false;
 
-  const escapeRegExp = (text) => text.replace(/[\\^$.*+?()[\]{}|\/]/g, "\\$&");
-
-  // What is typed is text. It is a regular expression when written as /.../, or when no frame
-  // holds it as text and it uses alternatives, anchors or repetition.
-  function patternOf(typed) {
-    const explicit = /^\/(.+)\/$/.exec(typed);
-    if (explicit && compile(explicit[1])) return explicit[1];
-    const literal = escapeRegExp(typed);
-    const regexp = compile(literal);
-    if (frames.some((frame) => regexp.test(frame.name))) return literal;
-    return /[|^$]|[.\])][*+?]/.test(typed) && compile(typed) ? typed : literal;
-  }
-
-  function compile(source) {
-    try {
-      return new RegExp(source, ignoreCase ? "i" : "");
-    } catch (error) {
-      return null;
-    }
-  }
-
   function search(source) {
     pattern = source;
-    const regexp = source ? compile(source) || compile(escapeRegExp(source)) : null;
-    for (const frame of frames) {
-      frame.match = regexp !== null && frame.index > 0 && regexp.test(frame.name);
-      toggle(frame.g, "match", frame.match);
+    const regexp = source ? Trees.compile(source, ignoreCase) || Trees.compile(Trees.escapeRegExp(source), ignoreCase) : null;
+    const hits = regexp ? names.map((name) => regexp.test(name)) : null;
+    for (const cell of view.cells) {
+      cell.match = hits !== null && cell.index > 0 && hits[view.tree.label[cell.index]];
+      toggle(cell.g, "match", cell.match);
     }
     toggle(group, "searching", regexp !== null);
-    toggle(buttons.search, "show", regexp !== null);
-    buttons.search.textContent = regexp ? "Reset Search" : "Search";
+    const button = byId("search");
+    toggle(button, "show", regexp !== null);
+    button.textContent = regexp ? "Reset Search" : "Search";
+    layoutHeader();
     report();
     saveState();
   }
 
-  // Samples below `root` in matching frames, nested ones counted once: with the outermost.
-  function matchedSamples(root) {
-    for (let i = root; i >= 0; i = frames[i].parent) {
-      if (frames[i].match) return frames[root].samples;
-    }
-    let sum = 0;
-    for (let i = root; i < frames[root].end; ) {
-      if (frames[i].match) {
-        sum += frames[i].samples;
-        i = frames[i].end;
-      } else {
-        i += 1;
-      }
-    }
-    return sum;
-  }
-
   function report() {
+    const shown = { unzoom: zoomed !== 0, unfilter: filtered() };
+    for (const { node } of buttons) if (node.id in shown) toggle(node, "hide", !shown[node.id]);
+    for (const key of ["icicle", "inverted", "merged", "byPackage"]) {
+      const node = byId(key.toLowerCase());
+      toggle(node, "show", wish[key]);
+      node.setAttribute("aria-pressed", String(wish[key]));
+    }
+    layoutHeader();
     toggle(matched, "hide", pattern === "");
     if (pattern === "") return;
-    const percent = (part, whole) => {
-      const value = whole > 0 ? 100 * part / whole : 0;
-      return (value === 100 ? "100" : value.toFixed(1)) + "%";
-    };
-    let text = "Matched: " + percent(matchedSamples(0), frames[0].samples);
-    if (zoomed !== 0) {
-      text += " (" + percent(matchedSamples(zoomed), frames[zoomed].samples) + " of this view)";
-    }
+    const share = (root) => Trees.percent(Trees.matched(view.tree, root, (i) => view.cells[i].match), view.tree.total[root], 1);
+    let text = "Matched: " + share(0);
+    if (zoomed !== 0) text += " (" + share(zoomed) + " of this view)";
     matched.textContent = text;
   }
 
   function setIgnoreCase(on) {
     ignoreCase = on;
-    toggle(buttons.ignorecase, "show", on);
-    buttons.ignorecase.setAttribute("aria-pressed", String(on));
+    toggle(byId("ignorecase"), "show", on);
+    byId("ignorecase").setAttribute("aria-pressed", String(on));
     if (pattern) search(pattern);
   }
 
   // ---- the search field ------------------------------------------------------------------------
 
   let field = null;  // {box, input} while it is open
-  const fieldX = () => Math.max(PAD, total - PAD - 560);
 
   function openField() {
     if (field) {
@@ -331,11 +578,7 @@ function init() {
       field.input.select();
       return;
     }
-    const box = document.createElementNS(SVG, "foreignObject");
-    box.setAttribute("x", fieldX());
-    box.setAttribute("y", 8);
-    box.setAttribute("width", 265);
-    box.setAttribute("height", 28);
+    const box = create("foreignObject", { width: 265, height: 28 });
     const input = document.createElementNS(HTML, "input");
     input.setAttribute("id", "field");
     input.setAttribute("type", "text");
@@ -347,8 +590,8 @@ function init() {
     let timer = 0;
     const apply = () => {
       clearTimeout(timer);
-      search(input.value ? patternOf(input.value) : "");
-      toggle(input, "wrong", pattern !== "" && !frames.some((frame) => frame.match));
+      search(input.value ? Trees.patternOf(input.value, ignoreCase, names) : "");
+      toggle(input, "wrong", pattern !== "" && !view.cells.some((cell) => cell.match));
     };
     input.addEventListener("input", () => {
       clearTimeout(timer);
@@ -375,15 +618,10 @@ function init() {
     box.appendChild(input);
     header.appendChild(box);
     field = { box, input };
-    if (pattern) input.value = shownPattern();
+    layoutHeader();
+    if (pattern) input.value = Trees.typedOf(pattern);
     input.focus();
     input.select();
-  }
-
-  // Back to what was typed: text where the pattern is nothing but escaped text.
-  function shownPattern() {
-    const text = pattern.replace(/\\([^A-Za-z0-9])/g, "$1");
-    return escapeRegExp(text) === pattern ? text : "/" + pattern + "/";
   }
 
   function closeField() {
@@ -391,65 +629,145 @@ function init() {
     const box = field.box;
     field = null;
     box.remove();
-    buttons.search.focus({ preventScroll: true });
+    byId("search").focus({ preventScroll: true });
+  }
+
+  // ---- what can be done with a frame -----------------------------------------------------------
+
+  let menu = null;
+
+  function openMenu(cell, clientX, clientY) {
+    closeMenu();
+    setCurrent(cell.index);
+    const items = [["Zoom in", "Enter", () => zoomTo(cell.index)]];
+    if (cell.index > 0) {
+      items.push(
+        ["Focus: only stacks with it", "f", onCurrent.focus],
+        ["Ignore: no stacks with it", "x", onCurrent.ignored],
+        ["Hide: take it out of its stacks", "h", onCurrent.hidden],
+        ["Search for it", "s", searchCurrent]);
+    }
+    const width = 300, tall = 27 * items.length + 10;
+    const box = create("foreignObject", { id: "menu", width, height: tall });
+    const bounds = svg.getBoundingClientRect();
+    box.setAttribute("x", Math.max(0, Math.min(clientX - bounds.left, total - width)));
+    box.setAttribute("y", Math.max(0, Math.min(clientY - bounds.top, height - tall)));
+    const list = document.createElementNS(HTML, "div");
+    list.setAttribute("role", "menu");
+    for (const [label, key, act] of items) {
+      const item = document.createElementNS(HTML, "button");
+      item.setAttribute("role", "menuitem");
+      const hint = document.createElementNS(HTML, "kbd");
+      hint.textContent = key;
+      item.append(label, hint);
+      item.addEventListener("click", () => {
+        closeMenu();
+        act();
+      });
+      list.appendChild(item);
+    }
+    list.addEventListener("keydown", (event) => {
+      const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+      if (step) {
+        const buttons = [...list.children];
+        const next = buttons.indexOf(document.activeElement) + step + buttons.length;
+        buttons[next % buttons.length].focus();
+        event.preventDefault();
+      } else if (event.key === "Escape") {
+        closeMenu();
+        view.cells[current].g.focus({ preventScroll: true });
+      } else if (event.key !== "Enter" && event.key !== " " && event.key !== "Tab") {
+        return;
+      }
+      event.stopPropagation();
+    });
+    box.appendChild(list);
+    svg.appendChild(box);
+    menu = box;
+    list.firstElementChild.focus({ preventScroll: true });
+  }
+
+  function closeMenu() {
+    if (menu) menu.remove();
+    menu = null;
+  }
+
+  function searchCurrent() {
+    if (current > 0) search(Trees.exactly(names[view.tree.label[current]]));
   }
 
   // ---- what the mouse and the keyboard point at ------------------------------------------------
 
   let current = 0;  // the frame that the arrows start from; it alone is in the Tab order
 
-  function describe(frame) {
-    details.textContent = frame ? frame.shown : HINT;
-    toggle(details, "hint", !frame);
+  function tellOf(cell) {
+    const { tree } = view;
+    const parts = [cell.shown];
+    if (!wish.inverted && cell.index > 0) {
+      parts.push("itself " + Trees.percent(tree.self[cell.index], tree.total[0]));
+    }
+    const kind = KINDS[cell.kind] + (cell.inlined ? ", inlined" : "");
+    if (kind) parts.push(kind);
+    const own = packageOf(tree.label[cell.index]);
+    if (own && cell.kind !== 9 && cell.kind !== 4) parts.push(own);
+    return parts;
   }
 
-  const frameAt = (node) => {
+  function describe(cell) {
+    const room = total - 2 * PAD - (pattern ? textWidth(matched.textContent) * 1.15 + 20 : 0);
+    let text = HINT;
+    if (cell) {
+      const [shown, ...rest] = tellOf(cell);
+      const tail = rest.length ? " \u00b7 " + rest.join(" \u00b7 ") : "";
+      text = shown + tail;
+      if (textWidth(text) > room) {
+        // The name gives way, the figures stay.
+        const figures = shown.slice(shown.lastIndexOf(" (")) + tail;
+        text = fit(shown.slice(0, shown.lastIndexOf(" (")), Math.max(60, room - textWidth(figures))) + figures;
+      }
+    }
+    details.textContent = text;
+    toggle(details, "hint", !cell);
+  }
+
+  const cellAt = (node) => {
     while (node && node.parentNode !== group) node = node.parentNode;
-    return node && indexOf.has(node) ? frames[indexOf.get(node)] : null;
+    return node && node.jprofIndex !== undefined ? view.cells[node.jprofIndex] : null;
   };
 
   function setCurrent(index) {
-    const old = frames[current].g;
-    old.setAttribute("tabindex", "-1");
+    if (current < view.cells.length) view.cells[current].g.setAttribute("tabindex", "-1");
     current = index;
-    const g = frames[current].g;
+    const { g } = view.cells[index];
     g.setAttribute("tabindex", "0");
     g.setAttribute("role", "button");
-    g.setAttribute("aria-label", frames[current].shown);
+    g.setAttribute("aria-label", tellOf(view.cells[index]).join(", ") + ", level " + view.tree.depth[index]);
   }
 
   function walk(key) {
-    const from = frames[current];
-    const visible = (frame) => !frame.g.classList.contains("hide");
+    const { tree, cells } = view;
+    const visible = (i) => !cells[i].g.classList.contains("hide");
+    const towardsRoot = wish.icicle ? "ArrowUp" : "ArrowDown";
     let to = -1;
-    if (key === "ArrowDown") {
-      to = from.parent;
-    } else if (key === "ArrowUp") {
+    if (key === towardsRoot) {
+      if (current > 0) to = tree.parent[current];
+    } else if (key === "ArrowUp" || key === "ArrowDown") {
       // The widest callee: the way that most samples went.
-      for (let i = current + 1; i < from.end; i = frames[i].end) {
-        if (visible(frames[i]) && (to < 0 || frames[i].samples > frames[to].samples)) to = i;
+      for (let i = current + 1; i < tree.end[current]; i = tree.end[i]) {
+        if (visible(i) && (to < 0 || tree.total[i] > tree.total[to])) to = i;
       }
     } else if (key === "ArrowRight") {
-      for (let i = from.end; i < frames.length && to < 0; i += 1) {
-        if (frames[i].depth === from.depth && visible(frames[i])) to = i;
+      for (let i = tree.end[current]; i < tree.count && to < 0; i += 1) {
+        if (tree.depth[i] === tree.depth[current] && visible(i)) to = i;
       }
     } else {
       for (let i = current - 1; i > 0 && to < 0; i -= 1) {
-        if (frames[i].depth === from.depth && visible(frames[i])) to = i;
+        if (tree.depth[i] === tree.depth[current] && visible(i)) to = i;
       }
     }
     if (to < 0) return;
     setCurrent(to);
-    frames[to].g.focus();
-  }
-
-  function back() {
-    if (zoomed !== 0) {
-      const to = trail.length ? trail.pop() : 0;
-      zoomTo(to, false);
-    } else if (pattern) {
-      search("");
-    }
+    cells[to].g.focus();
   }
 
   function isShortcut(event) {
@@ -457,6 +775,14 @@ function init() {
     const key = event.key.toLowerCase();
     return event.key === "F3" || (control && (key === "f" || key === "i"));
   }
+
+  const letters = {
+    "/": openField,
+    f: () => current > 0 && onCurrent.focus(),
+    x: () => current > 0 && onCurrent.ignored(),
+    h: () => current > 0 && onCurrent.hidden(),
+    s: searchCurrent,
+  };
 
   function onKey(event) {
     const key = event.key;
@@ -467,14 +793,14 @@ function init() {
       return;
     }
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const onButton = Object.values(buttons).find((button) => button === event.target);
-    if (key === "/") {
-      openField();
+    const onButton = event.target.closest && event.target.closest(".button");
+    if (key in letters) {
+      letters[key]();
     } else if (key === "Escape") {
       back();
-    } else if (key === "Enter" || (key === " " && (onButton || frameAt(event.target)))) {
+    } else if (key === "Enter" || (key === " " && (onButton || cellAt(event.target)))) {
       if (onButton) press(onButton);
-      else zoomTo(current, true);
+      else zoomTo(current);
     } else if (/^Arrow(Up|Down|Left|Right)$/.test(key)) {
       walk(key);
     } else {
@@ -483,24 +809,66 @@ function init() {
     event.preventDefault();
   }
 
-  function press(button) {
-    if (button === buttons.unzoom) zoomTo(0, false);
-    else if (button === buttons.ignorecase) setIgnoreCase(!ignoreCase);
-    else if (pattern) search("");
-    else openField();
-  }
+  // ---- buttons ---------------------------------------------------------------------------------
+
+  const presses = {
+    icicle: () => change({ icicle: !wish.icicle }),
+    inverted: () => change({ inverted: !wish.inverted }),
+    merged: () => change({ merged: !wish.merged }),
+    bypackage: () => change({ byPackage: !wish.byPackage }, zoomed),
+    unfilter: () => change({ focus: "", ignored: "", hidden: "" }),
+    unzoom: () => zoomTo(0),
+    ignorecase: () => setIgnoreCase(!ignoreCase),
+    search: () => (pattern ? search("") : openField()),
+  };
+  const press = (node) => {
+    if (node === subtitle) {
+      expanded = !expanded;
+      layout();
+    } else {
+      presses[node.id]();
+    }
+  };
+  const buttons = [
+    ["icicle", "Icicle", "root at the top"],
+    ["inverted", "Inverted", "what was executing, below it who called it"],
+    ["merged", "Merge Recursion", "a function that is on the stack already is not shown again"],
+    ["bypackage", "By Package", "colours by package"],
+    ["unfilter", "Reset Filters", "all stacks, all functions"],
+    ["unzoom"], ["ignorecase"], ["search"],
+  ].map(([id, text, hint]) => {
+    let node = byId(id);
+    if (!node) {
+      node = create("text", { id, class: "button" });
+      node.append(text);
+      node.setAttribute("aria-label", text + ": " + hint);
+      header.insertBefore(node, byId("unzoom"));
+    }
+    if (id !== "unzoom") node.classList.remove("hide");
+    node.setAttribute("text-anchor", "start");
+    node.setAttribute("tabindex", "0");
+    node.setAttribute("role", "button");
+    return { node };
+  });
 
   // ---- the URL ---------------------------------------------------------------------------------
+
+  const VIEWS = ["icicle", "inverted", "merged", "byPackage"];
 
   function saveState() {
     try {
       const params = new URLSearchParams(window.location.search);
-      for (const key of ["s", "x", "y"]) params.delete(key);
+      for (const key of ["s", "x", "y", "v", "f", "i", "h"]) params.delete(key);
       if (zoomed !== 0) {
-        params.set("x", frames[zoomed].xText);
-        params.set("y", frames[zoomed].yText);
+        params.set("x", view.cells[zoomed].xText);
+        params.set("y", view.cells[zoomed].yText);
       }
       if (pattern) params.set("s", pattern);
+      const on = VIEWS.filter((key) => wish[key]);
+      if (on.length) params.set("v", on.join(" ").toLowerCase());
+      for (const [key, value] of [["f", wish.focus], ["i", wish.ignored], ["h", wish.hidden]]) {
+        if (value) params.set(key, value);
+      }
       const query = params.toString();
       const url = window.location.pathname + (query ? "?" + query : "") + window.location.hash;
       window.history.replaceState(null, "", url);
@@ -516,52 +884,67 @@ function init() {
     } catch (error) {
       return;
     }
-    const x = params.get("x");
-    const y = params.get("y");
-    const source = params.get("s");
-    const to = frames.findIndex((frame) => frame.xText === x && frame.yText === y);
-    if (to > 0) {
-      zoomed = to;
-      setCurrent(to);
-    }
-    if (source) search(source);
+    const on = (params.get("v") || "").split(" ");
+    for (const key of VIEWS) wish[key] = on.includes(key.toLowerCase());
+    wish.focus = params.get("f") || "";
+    wish.ignored = params.get("i") || "";
+    wish.hidden = params.get("h") || "";
+    const x = params.get("x"), y = params.get("y");
+    pattern = params.get("s") || "";
+    view = makeView();
+    if (view !== file) group.replaceChildren(...view.cells.map((cell) => cell.g));
+    zoomed = Math.max(0, view.cells.findIndex((cell) => cell.xText === x && cell.yText === y));
   }
 
   // ---- start -----------------------------------------------------------------------------------
 
-  for (const button of Object.values(buttons)) {
-    button.setAttribute("tabindex", "0");
-    button.setAttribute("role", "button");
-    button.addEventListener("click", () => press(button));
-    if (button !== buttons.unzoom) button.classList.remove("hide");
-  }
-  buttons.ignorecase.setAttribute("aria-pressed", "false");
+  group.setAttribute("role", "group");
+  group.setAttribute("aria-label", "frames: arrow keys walk, Enter zooms");
+  details.setAttribute("aria-live", "polite");
+  matched.setAttribute("aria-live", "polite");
+  for (const { node } of buttons) node.addEventListener("click", () => press(node));
+  subtitle.addEventListener("click", () => subtitle.classList.contains("button") && press(subtitle));
   group.addEventListener("click", (event) => {
-    const frame = frameAt(event.target);
-    if (!frame) return;
-    setCurrent(frame.index);
-    zoomTo(frame.index, true);
+    const cell = cellAt(event.target);
+    if (!cell) return;
+    setCurrent(cell.index);
+    zoomTo(cell.index);
+  });
+  group.addEventListener("contextmenu", (event) => {
+    const cell = cellAt(event.target);
+    if (!cell) return;
+    event.preventDefault();
+    const box = cell.g.getBoundingClientRect();
+    const byKey = event.clientX === 0 && event.clientY === 0;
+    openMenu(cell, byKey ? box.left + 20 : event.clientX, byKey ? box.top + 8 : event.clientY);
+  });
+  document.addEventListener("mousedown", (event) => {
+    if (menu && !menu.contains(event.target)) closeMenu();
   });
   // Focus is watched from the document: a group that listens to it would be focusable itself.
   for (const [target, type] of [[group, "mouseover"], [document, "focusin"]]) {
-    target.addEventListener(type, (event) => describe(frameAt(event.target)));
+    target.addEventListener(type, (event) => describe(cellAt(event.target)));
   }
   for (const [target, type] of [[group, "mouseout"], [document, "focusout"]]) {
     target.addEventListener(type, () => describe(null));
   }
   document.addEventListener("focusin", (event) => {
-    const frame = frameAt(event.target);
-    if (frame && frame.index !== current) setCurrent(frame.index);
+    const cell = cellAt(event.target);
+    if (cell && cell.index !== current) setCurrent(cell.index);
   });
   window.addEventListener("keydown", onKey);
   window.addEventListener("resize", layout);
   window.addEventListener("scroll", follow, { passive: true });
-  describe(null);
-  setCurrent(0);
+  window.addEventListener("beforeprint", beforePrint);
+  window.addEventListener("afterprint", follow);
   restoreState();
+  mark();
+  colour();
+  search(pattern);
+  setCurrent(zoomed);
   layout();
-  report();
+  describe(null);
   // The widest frames are at the bottom; a picture higher than the window starts there.
-  if (standalone) window.scrollTo(0, height);
+  if (standalone) window.scrollTo(0, wish.icicle ? 0 : height);
   follow();
 }

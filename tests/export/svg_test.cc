@@ -140,10 +140,23 @@ TEST(SvgTest, AFunctionKeepsItsColourInAnotherPicture) {
   EXPECT_EQ(fill(Svg("a;render /x.js:1_[j] 5")), fill(Svg("b@2;q;render /x.js:1_[j] 9\nb@2;z 77")));
 }
 
-TEST(SvgTest, TheVerdictIsTheSubtitle) {
-  std::string svg = Svg("# comment: 5 samples, 0 lost\n# comment: other\na;f 5");
+TEST(SvgTest, AllCommentsAreTheSubtitleLineByLine) {
+  const std::string long_comment = "jprof " + std::string(50, 'x') + std::string(400, 'y');
+  std::string svg = Svg(absl::StrCat("# comment: 5 samples, 0 lost\n# comment: ", long_comment,
+                                     "\n# comment: last\na;f 5"));
+  ExpectWellFormed(svg);
   EXPECT_EQ(XmlLint(svg, "string(//*[@id='subtitle']/text())"), "5 samples, 0 lost");
-  EXPECT_THAT(svg, Not(HasSubstr("other")));
+  EXPECT_EQ(XmlLint(svg, "string(//*[@id='subtitle']/*[local-name()='title'])"),
+            absl::StrCat("5 samples, 0 lost\n", long_comment, "\nlast"));
+  EXPECT_EQ(XmlLint(svg, "count(//*[@id='subtitle']/*[local-name()='tspan'])"), "4");
+  EXPECT_EQ(XmlLint(svg, "string(//*[@id='subtitle']/*[last()])"), "last");
+}
+
+TEST(SvgTest, ManyCommentsAreCountedNotShown) {
+  std::string text;
+  for (int i = 0; i < 100; ++i) absl::StrAppend(&text, "# comment: c", i, "\n");
+  EXPECT_EQ(XmlLint(Svg(text + "a;f 5"), "string(//*[@id='subtitle']/*[last()])"),
+            "92 more comments");
 }
 
 TEST(SvgTest, FramesTooThinToSeeAreLeftOutAndCounted) {
@@ -151,8 +164,57 @@ TEST(SvgTest, FramesTooThinToSeeAreLeftOutAndCounted) {
   for (int i = 0; i < 20; ++i) absl::StrAppend(&text, "node;thin", i, ";leaf 1\n");
   std::string svg = Svg(text);
   EXPECT_THAT(svg, Not(HasSubstr("thin1")));
-  EXPECT_EQ(XmlLint(svg, "string(//*[@id='subtitle']/text())"),
-            "verdict \xc2\xb7 not drawn: 40 frames thinner than 0.1 px");
+  EXPECT_EQ(XmlLint(svg, "string(//*[@id='leftout'])"),
+            "not drawn: 40 frames thinner than 0.1 px");
+}
+
+TEST(SvgTest, ALabelThatDoesNotFitKeepsItsFunction) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"v8::internal::Heap::CollectGarbage(v8::Reason)", "..internal::Heap::CollectGarbage"},
+      {"ns::Map<a::b, c::d>::insert_or_assign(int, int)", "ns::Map<a::b, ..insert_or_assign"},
+      {"(anonymous namespace)::Parser::ParseExpression()", "(anonym..Parser::ParseExpression"},
+      {"renderTheWholePage /srv/application_server.js:12_[j]", "renderTheWholePage..server.js:12"},
+      {"one_function_with_a_name_that_is_long", "one_function_with_a_name_that_.."},
+  };
+  for (const auto& [name, label] : cases) {
+    // 20 % of the width: room for 32 characters.
+    std::string svg = Svg(absl::StrCat("node;", name, " 20\nnode;~ 80"));
+    EXPECT_EQ(XmlLint(svg, "string(//*[@id='frames']/*[3]/*[3])"), label);
+  }
+}
+
+TEST(SvgTest, TheCollectorsHelpersAreTheCollectors) {
+  std::string svg = Svg(
+      "node;v8::internal::Heap::CollectGarbage;memmove 1\nnode;memmove 1\n"
+      "node;v8::internal::Scavenger::Process;onGc /a/b.js:1_[j] 2");
+  EXPECT_THAT(svg, HasSubstr(">GC 25.0%</text>"));
+  EXPECT_THAT(svg, HasSubstr(">C++, native 25.0%</text>"));
+  EXPECT_THAT(svg, HasSubstr(">JavaScript 50.0%</text>"));
+}
+
+TEST(SvgTest, AnInlinedFunctionIsPalerAndSaidToBe) {
+  std::string svg = Svg("node;f;g_[i] 3\nnode;g 1");
+  EXPECT_THAT(svg, HasSubstr(">paler: inlined 75.0%</text>"));
+  EXPECT_EQ(XmlLint(svg, "count(//*[@id='frames']/*[substring(@class, string-length(@class) - 1) "
+                         "= ' i'])"),
+            "1");
+  EXPECT_NE(XmlLint(svg, "string(//*[@id='frames']/*[4]/*[2]/@fill)"),
+            XmlLint(svg, "string(//*[@id='frames']/*[5]/*[2]/@fill)"));
+}
+
+TEST(SvgTest, EachFrameSaysItsPackage) {
+  std::string svg = Svg(
+      "node;f /srv/app/x.js:1_[j];g /srv/node_modules/@a/b/c.js:1_[j];h "
+      "/n/node_modules/q/node_modules/p/i.js:2_[j];read node:fs:1_[j];ArrayMap_[b];k_[k];n "
+      "(/usr/lib/libz.so.1+0x10) 1");
+  EXPECT_EQ(XmlLint(svg, "string(//*[@id='packages'])"),
+            "app/\n@a/b\np\nnode\nV8 builtins\nkernel\nlibz.so.1\n");
+  EXPECT_EQ(XmlLint(svg, "string(//*[@id='frames']/*[9]/@class)"), "w k7 p6");
+}
+
+TEST(SvgTest, TheDescriptionNamesTheHottest) {
+  EXPECT_EQ(XmlLint(Svg("node;f;g 3\nnode;f 1"), "string(/*/*[local-name()='desc'])"),
+            "Flame graph of 4 samples. Executing most: g 75.0%, f 25.0%");
 }
 
 TEST(SvgTest, LongNamesAreCutToTheirFrame) {

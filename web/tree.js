@@ -1,0 +1,383 @@
+// The arithmetic of the pictures: names, trees, and trees made of trees. No document, no drawing;
+// flamegraph.js (SVG) and report.js (HTML) share it.
+//
+// A tree is a struct of arrays in preorder: a node's callees are right behind it, up to end[i], and
+// parents come before their callees. Node 0 is all. label[i] is a number; equal functions have
+// equal ones. Weights are samples. So everything here is a loop over arrays, and a million nodes
+// are no trouble.
+"use strict";
+
+const Trees = (() => {
+  // ---- names -----------------------------------------------------------------------------------
+
+  // "render /srv/app.js:12" -> "render app.js:12". The same as LabelOf in export/svg.cc.
+  function labelOf(name) {
+    const slash = name.lastIndexOf("/");
+    const path = name.search(/ (?:\/|[a-z]+:)/);
+    if (path < 0 || path > slash || !/^.[^]*:\d+$/.test(name.slice(slash + 1))) return name;
+    return name.slice(0, path + 1) + name.slice(slash + 1);
+  }
+
+  // Where a label may be cut: {begins, end}. What says which function it is lies between the last
+  // of `begins` and `end`; the others are where its qualifiers begin. Of "render app.js:12" it is
+  // "render", of "v8::Foo<a::b>::Bar(int)" it is "Bar". The same as PartsOf in export/svg.cc.
+  function partsOf(label) {
+    const place = /^(.+) [^ ]+:\d+$/s.exec(label);
+    if (place) return { begins: [0], end: place[1].length };
+    const begins = [0];
+    let nested = 0;
+    for (let i = 0; i < label.length && nested >= 0; i += 1) {
+      const c = label[i];
+      if (c === "<") {
+        nested += 1;
+      } else if (c === ">") {
+        nested -= 1;
+      } else if (nested === 0 && c === ":" && label[i + 1] === ":" && i + 2 < label.length) {
+        begins.push(i + 2);
+        i += 1;
+      } else if (nested === 0 && c === "(" && i > begins[begins.length - 1]) {
+        return { begins, end: i };
+      }
+    }
+    return { begins: nested === 0 ? begins : [0], end: label.length };
+  }
+
+  // The label cut to `room`: the function whole if it fits, then as much of the rest as does, with
+  // ".." where it is cut; "" where not even three characters fit. `width`: of one character. The
+  // same as FitText in export/svg.cc.
+  function fit(label, room, width) {
+    let whole = 0;
+    for (const c of label) if ((whole += width(c)) > room) break;
+    if (whole <= room) return room < 3 * width("n") ? "" : label;
+    const measure = (text) => {
+      let sum = 0;
+      for (const c of text) if ((sum += width(c)) > room) break;
+      return sum;
+    };
+    const prefix = (text, limit) => {
+      let used = 0, keep = 0;
+      for (const c of text) {
+        if ((used += width(c)) > limit) break;
+        keep += c.length;
+      }
+      return text.slice(0, keep);
+    };
+    room -= 2 * width(".");
+    const { begins, end } = partsOf(label);
+    const core = label.slice(begins[begins.length - 1], end);
+    if (measure(core) > room) {
+      const cut = prefix(core, room);
+      return cut.length < 2 ? "" : cut + "..";
+    }
+    if (begins.length > 1) {
+      const begin = begins.find((b) => b > 0 && measure(label.slice(b, end)) <= room);
+      const tail = label.slice(begin, end);
+      return prefix(label.slice(0, begin), room - measure(tail)) + ".." + tail;
+    }
+    // "render app.js:12": the line, and as much of the file's end as fits.
+    let from = label.lastIndexOf(":");
+    const left = room - measure(core);
+    if (from < end || measure(label.slice(from)) > left) return core + "..";
+    let used = measure(label.slice(from));
+    for (const c of [...label.slice(end, from)].reverse()) {
+      if ((used += width(c)) > left) break;
+      from -= c.length;
+    }
+    return core + ".." + label.slice(from);
+  }
+
+  // What is typed is text. It is a regular expression when written as /.../, or when no name holds
+  // it as text and it uses alternatives, anchors or repetition.
+  const escapeRegExp = (text) => text.replace(/[\\^$.*+?()[\]{}|\/]/g, "\\$&");
+
+  function compile(source, ignoreCase) {
+    try {
+      return new RegExp(source, ignoreCase ? "i" : "");
+    } catch (error) {
+      return null;
+    }
+  }
+
+  function patternOf(typed, ignoreCase, names) {
+    const explicit = /^\/(.+)\/$/.exec(typed);
+    if (explicit && compile(explicit[1])) return explicit[1];
+    const literal = escapeRegExp(typed);
+    const regexp = compile(literal, ignoreCase);
+    for (const name of names) {
+      if (regexp.test(name)) return literal;
+    }
+    return /[|^$]|[.\])][*+?]/.test(typed) && compile(typed) ? typed : literal;
+  }
+
+  // Back to what was typed: text where the pattern is nothing but escaped text.
+  function typedOf(pattern) {
+    const text = pattern.replace(/\\([^A-Za-z0-9])/g, "$1");
+    return escapeRegExp(text) === pattern ? text : "/" + pattern + "/";
+  }
+
+  const exactly = (name) => "^" + escapeRegExp(name) + "$";
+
+  const grouped = (n) => String(Math.round(n)).replace(/\B(?=(\d{3})+$)/g, ",");
+  const percent = (part, whole, digits = 2) => {
+    const value = whole > 0 ? 100 * part / whole : 0;
+    return (value === 100 ? "100" : value.toFixed(digits)) + "%";
+  };
+
+  // One hue for each package name, the same in every picture.
+  function packageColour(name, shade, dark) {
+    let hash = 2166136261;
+    for (let i = 0; i < name.length; i += 1) hash = Math.imul(hash ^ name.charCodeAt(i), 16777619);
+    const hue = ((hash ^ hash >>> 15) >>> 0) % 360;
+    return `hsl(${hue},${dark ? 48 : 58}%,${70 + shade}%)`;
+  }
+
+  // ---- trees -----------------------------------------------------------------------------------
+
+  // (parent, label) -> node, for trees under construction: open addressing over typed arrays, as
+  // Map is ten times slower on a million entries.
+  class Growing {
+    constructor(expected) {
+      this.capacity = 1024;
+      while (this.capacity < expected * 2) this.capacity *= 2;
+      this.table = new Int32Array(this.capacity);  // 0: empty
+      this.parent = new Int32Array(expected + 1);
+      this.label = new Int32Array(expected + 1);
+      this.self = new Float64Array(expected + 1);
+      this.count = 1;
+    }
+
+    child(parent, label) {
+      const mask = this.capacity - 1;
+      let slot = (Math.imul(parent, 0x9e3779b1) ^ Math.imul(label, 0x85ebca6b)) >>> 0;
+      slot = (slot ^ slot >>> 15) & mask;
+      for (let node; (node = this.table[slot]) !== 0; slot = (slot + 1) & mask) {
+        if (this.parent[node] === parent && this.label[node] === label) return node;
+      }
+      if (this.count === this.parent.length) this.grow();
+      const node = this.count;
+      this.count += 1;
+      this.parent[node] = parent;
+      this.label[node] = label;
+      this.table[slot] = node;
+      if (this.count * 2 > this.capacity) this.rehash();
+      return node;
+    }
+
+    grow() {
+      for (const name of ["parent", "label", "self"]) {
+        const old = this[name];
+        this[name] = new old.constructor(old.length * 2);
+        this[name].set(old);
+      }
+    }
+
+    rehash() {
+      this.capacity *= 2;
+      this.table = new Int32Array(this.capacity);
+      const mask = this.capacity - 1;
+      for (let node = 1; node < this.count; node += 1) {
+        let slot = (Math.imul(this.parent[node], 0x9e3779b1) ^ Math.imul(this.label[node], 0x85ebca6b)) >>> 0;
+        slot = (slot ^ slot >>> 15) & mask;
+        while (this.table[slot] !== 0) slot = (slot + 1) & mask;
+        this.table[slot] = node;
+      }
+    }
+
+    // Preorder, siblings by the rank of their labels, without what has no weight. `least`: what
+    // weighs less is left out too, its weight stays with its callers; counted in leftOut.
+    finish(rank, least = 0) {
+      const count = this.count;
+      const total = this.self.slice(0, count);
+      const size = new Int32Array(count).fill(1);
+      for (let i = count - 1; i > 0; i -= 1) total[this.parent[i]] += total[i];
+      let kept = count, leftOut = 0;
+      const keep = (i) => total[i] > 0 && total[i] >= least;
+      for (let i = count - 1; i > 0; i -= 1) {
+        if (keep(i)) {
+          size[this.parent[i]] += size[i];
+        } else {
+          kept -= 1;
+          if (total[i] > 0) leftOut += 1;
+        }
+      }
+      const order = this.siblings(rank);
+      const tree = {
+        count: kept, leftOut,
+        parent: new Int32Array(kept), label: new Int32Array(kept), depth: new Int32Array(kept),
+        end: new Int32Array(kept), self: new Float64Array(kept), total: new Float64Array(kept),
+        at: new Int32Array(count).fill(-1),  // where a node of this one went
+      };
+      const next = new Int32Array(count);
+      tree.at[0] = 0;
+      next[0] = 1;
+      tree.end[0] = kept;
+      tree.self[0] = this.self[0];
+      tree.total[0] = total[0];
+      for (let k = 0; k < order.length; k += 1) {
+        const i = order[k];
+        if (!keep(i)) continue;
+        const p = this.parent[i];
+        const at = next[p];
+        next[p] += size[i];
+        next[i] = at + 1;
+        tree.at[i] = at;
+        tree.parent[at] = tree.at[p];
+        tree.label[at] = this.label[i];
+        tree.depth[at] = tree.depth[tree.at[p]] + 1;
+        tree.end[at] = at + size[i];
+        tree.self[at] = this.self[i];
+        tree.total[at] = total[i];
+      }
+      return tree;
+    }
+
+    // All nodes but the first, by (parent, rank of the label): two stable counting sorts.
+    siblings(rank) {
+      const sorted = (input, keyOf, keys) => {
+        const starts = new Int32Array(keys + 1);
+        for (let k = 0; k < input.length; k += 1) starts[keyOf(input[k]) + 1] += 1;
+        for (let k = 0; k < keys; k += 1) starts[k + 1] += starts[k];
+        const output = new Int32Array(input.length);
+        for (let k = 0; k < input.length; k += 1) output[starts[keyOf(input[k])]++] = input[k];
+        return output;
+      };
+      const all = new Int32Array(this.count - 1);
+      for (let i = 1; i < this.count; i += 1) all[i - 1] = i;
+      const byRank = sorted(all, (i) => rank[this.label[i]], rank.length);
+      return sorted(byRank, (i) => this.parent[i], this.count);
+    }
+  }
+
+  // The samples of `source` anew. Its nodes are in preorder, with parent, label and self.
+  //   hidden[label]   taken out of its stacks; what it calls moves to its caller
+  //   focus[label]    only stacks with such a function count
+  //   ignored[label]  stacks with such a function do not
+  //   once            a function that is on the stack already is taken out: recursion is one frame
+  //   from            only what such a function calls, all its occurrences as one
+  //   least           what weighs less is left out
+  // `place`, if given, is filled: for each node of source the node of the result, -1 for none.
+  function derive(source, rank, { hidden, focus, ignored, once, from, least = 0, place } = {}) {
+    const { count, parent, label, self } = source;
+    const growing = new Growing(count);
+    const to = new Int32Array(count);
+    const state = focus || ignored ? new Uint8Array(count) : null;  // 1: in focus, 2: ignored
+    const within = once || from !== undefined ? new Int32Array(rank.length) : null;
+    const path = [];
+    if (from !== undefined) to[0] = -1;
+    else growing.self[0] = !focus ? self[0] : 0;
+    for (let i = 1; i < count; i += 1) {
+      const l = label[i], p = parent[i];
+      if (state) {
+        state[i] = state[p] | (focus && focus[l] ? 1 : 0) | (ignored && ignored[l] ? 2 : 0);
+      }
+      let again = false;
+      if (within) {
+        while (path.length && path[path.length - 1] !== p) within[label[path.pop()]] -= 1;
+        again = within[l] > 0;
+        within[l] += 1;
+        path.push(i);
+      }
+      if (from !== undefined && to[p] < 0) to[i] = l === from ? growing.child(0, l) : -1;
+      else if ((hidden && hidden[l]) || (once && again)) to[i] = to[p];
+      else to[i] = growing.child(to[p], l);
+      if (self[i] > 0 && to[i] >= 0 && (!state || state[i] === (focus ? 1 : 0))) {
+        growing.self[to[i]] += self[i];
+      }
+    }
+    const tree = growing.finish(rank, least);
+    if (place) for (let i = 0; i < count; i += 1) place[i] = to[i] < 0 ? -1 : tree.at[to[i]];
+    return tree;
+  }
+
+  // Upside down: below all the functions that were executing, below these their callers. With
+  // `of`, below all that function, whatever it called counted, recursion once. Branches below
+  // `least` are not followed.
+  function invert(tree, rank, { least = 0, of } = {}) {
+    const growing = new Growing(1024);
+    // A branch is a node of the result and the nodes of `tree` that it stands for.
+    let branches = new Map();
+    const start = (i, weight) => {
+      const node = growing.child(0, tree.label[i]);
+      if (!branches.has(node)) branches.set(node, new Map());
+      branches.get(node).set(i, weight);
+    };
+    if (of === undefined) {
+      growing.self[0] = tree.self[0];
+      for (let i = 1; i < tree.count; i += 1) if (tree.self[i] > 0) start(i, tree.self[i]);
+    } else {
+      for (let i = 1; i < tree.count; ) {
+        if (tree.label[i] === of) {
+          start(i, tree.total[i]);
+          i = tree.end[i];
+        } else {
+          i += 1;
+        }
+      }
+    }
+    let cut = 0;
+    while (branches.size > 0) {
+      const above = new Map();
+      for (const [node, places] of branches) {
+        let weight = 0;
+        for (const w of places.values()) weight += w;
+        if (weight < least) {
+          growing.self[node] += weight;
+          cut += 1;
+          continue;
+        }
+        for (const [i, w] of places) {
+          const p = tree.parent[i];
+          if (p === 0) {
+            growing.self[node] += w;
+            continue;
+          }
+          const caller = growing.child(node, tree.label[p]);
+          let callers = above.get(caller);
+          if (callers === undefined) above.set(caller, callers = new Map());
+          callers.set(p, (callers.get(p) || 0) + w);
+        }
+      }
+      branches = above;
+    }
+    const result = growing.finish(rank, least);
+    result.leftOut = cut;
+    return result;
+  }
+
+  // For each label: its own weight, and with all that it calls, recursion counted once.
+  function byFunction(tree, labels) {
+    const self = new Float64Array(labels), total = new Float64Array(labels);
+    const within = new Int32Array(labels);
+    const path = [];
+    for (let i = 1; i < tree.count; i += 1) {
+      while (path.length && path[path.length - 1] !== tree.parent[i]) {
+        within[tree.label[path.pop()]] -= 1;
+      }
+      const l = tree.label[i];
+      self[l] += tree.self[i];
+      if (within[l] === 0) total[l] += tree.total[i];
+      within[l] += 1;
+      path.push(i);
+    }
+    return { self, total };
+  }
+
+  // Samples in marked nodes below `root`, each counted once however deep they nest; all of `root`
+  // where it or a caller of it is marked.
+  function matched(tree, root, isMatch) {
+    for (let i = root; i > 0; i = tree.parent[i]) if (isMatch(i)) return tree.total[root];
+    let sum = 0;
+    for (let i = root; i < tree.end[root]; ) {
+      if (i > 0 && isMatch(i)) {
+        sum += tree.total[i];
+        i = tree.end[i];
+      } else {
+        i += 1;
+      }
+    }
+    return sum;
+  }
+
+  return { labelOf, partsOf, fit, escapeRegExp, compile, patternOf, typedOf, exactly, grouped, percent,
+           packageColour, derive, invert, byFunction, matched };
+})();
