@@ -1,7 +1,9 @@
 #include "profiler/cli/stacks.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
@@ -20,6 +22,8 @@
 #include "profiler/cli/options.h"
 #include "profiler/cli/stack_report.h"
 #include "profiler/core/status.h"
+#include "profiler/corefile/core_file.h"
+#include "profiler/corefile/mapped_files.h"
 #include "profiler/pipeline/pipeline.h"
 #include "profiler/process/live_memory.h"
 #include "profiler/process/proc_maps.h"
@@ -28,6 +32,7 @@
 #include "profiler/process/target_file.h"
 #include "profiler/stop/guard.h"
 #include "profiler/stop/page_memory.h"
+#include "profiler/stop/stopped_thread.h"
 #include "profiler/stop/thread_capture.h"
 #include "profiler/stop/walk_tables.h"
 #include "profiler/unwind/unwind_cache.h"
@@ -37,6 +42,7 @@ namespace {
 
 struct StacksOptions {
   std::string target;
+  MappedFiles::Places places;
   StackReportOptions report;
   bool json = false;
   bool help = false;
@@ -64,6 +70,7 @@ struct Subject {
   const MemoryReader* memory = nullptr;
   std::function<std::vector<CapturedThread>(const WalkFunction&)> capture;
   CallContext calls;
+  std::vector<std::string> notes;
 };
 
 // From threads to a report: walks and names.
@@ -91,6 +98,7 @@ absl::Status Report(Subject subject, const StacksOptions& options, const Runtime
   });
 
   report.title = subject.title;
+  report.notes = subject.notes;
   uint32_t number = 0;
   for (CapturedThread& thread : threads) {
     for (SymbolEvent& symbol : thread.walk.symbols) pipeline.Handle(std::move(symbol));
@@ -139,17 +147,87 @@ absl::StatusOr<Subject> LiveSubject(Pid pid, const LiveMemory& memory) {
   return subject;
 }
 
+// Hands on what it borrows.
+class BorrowedMemory : public MemoryReader {
+ public:
+  explicit BorrowedMemory(const MemoryReader& memory) : memory_(memory) {}
+  size_t Read(Address address, std::span<std::byte> out) const override {
+    return memory_.Read(address, out);
+  }
+
+ private:
+  const MemoryReader& memory_;
+};
+
+std::vector<CapturedThread> ThreadsOf(const CoreFile& core, const WalkFunction& walk) {
+  std::vector<CapturedThread> threads;
+  for (const CoreFile::Thread& t : core.threads()) {
+    CapturedThread thread;
+    thread.tid = t.tid;
+    thread.name = t.name.empty() ? core.comm() : t.name;
+    thread.state = t.state;
+    thread.cpu_ns = t.cpu_ns;
+    thread.call = CallOf(t.registers);
+    thread.walk = walk(ToRegisters(t.registers, t.tid, 0));
+    threads.push_back(std::move(thread));
+  }
+  return threads;
+}
+
+// All three outlive the result.
+Subject CoreSubject(const CoreFile& core, const MappedFiles& files, const CoreMemory& memory,
+                    const std::string& name) {
+  Subject subject;
+  const Pid pid = subject.pid = core.pid();
+  subject.title = absl::StrCat(core.comm().empty() ? "process" : core.comm(), " (pid ", pid,
+                               "), core file ", name);
+  if (core.signal() != 0) absl::StrAppend(&subject.title, ", signal ", core.signal());
+  subject.memory = &memory;
+  subject.world = {
+      .open_file = [&files](const MapEvent& map) { return files.Open(map); },
+      .read_maps = [&core](Pid) -> absl::StatusOr<std::vector<ProcMapping>> {
+        return core.mappings();
+      },
+      .open_memory = [&memory](Pid) { return std::make_unique<BorrowedMemory>(memory); },
+      .open_perf_map = [](Pid) -> absl::StatusOr<PerfMap> {
+        return absl::NotFoundError("a core has none");
+      },
+      .now = MonotonicNow};
+  for (const ProcMapping& m : core.mappings()) {
+    if (!m.executable) continue;
+    subject.events.push_back(MapEvent{MonotonicNow(), pid, m.range, m.offset, m.file,
+                                      m.path.empty() ? std::string(kAnonymousPath) : m.path});
+  }
+  subject.capture = [&core](const WalkFunction& walk) { return ThreadsOf(core, walk); };
+  subject.calls = {.memory = &memory, .pid = pid};
+  subject.notes = files.Troubles();
+  if (core.missing_bytes() > 0) {
+    subject.notes.push_back(absl::StrCat("the core file is cut short: ", core.missing_bytes(),
+                                         " bytes of the process's memory are missing"));
+  }
+  return subject;
+}
+
 absl::Status Run(const StacksOptions& options, const RuntimeSet& runtimes) {
   StackReport report;
   Profile profile;
   Pid pid = 0;
-  if (!absl::SimpleAtoi(options.target, &pid) || pid < 1) {
-    return WithHint(absl::InvalidArgumentError(absl::StrCat("'", options.target, "' is no process")),
-                    "use: jprof stacks PID");
+  if (absl::SimpleAtoi(options.target, &pid)) {
+    if (pid < 1) return absl::InvalidArgumentError(absl::StrCat(options.target, " is no process"));
+    const LiveMemory memory(pid);
+    JPROF_ASSIGN_OR_RETURN(Subject subject, LiveSubject(pid, memory));
+    JPROF_RETURN_IF_ERROR(Report(std::move(subject), options, runtimes, report, profile));
+  } else {
+    UniqueFd fd(::open(options.target.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+    if (!fd.valid()) {
+      return ErrnoStatus(errno, absl::StrCat("cannot read core file ", options.target));
+    }
+    JPROF_ASSIGN_OR_RETURN(const CoreFile core, CoreFile::Open(std::move(fd), options.target));
+    const MappedFiles files(core, options.places);
+    const CoreMemory memory(core, files);
+    JPROF_RETURN_IF_ERROR(Report(CoreSubject(core, files, memory, options.target), options,
+                                 runtimes, report, profile));
   }
-  const LiveMemory memory(pid);
-  JPROF_ASSIGN_OR_RETURN(Subject subject, LiveSubject(pid, memory));
-  JPROF_RETURN_IF_ERROR(Report(std::move(subject), options, runtimes, report, profile));
   if (report.threads.empty()) {
     return absl::NotFoundError(absl::StrCat("process ", pid, " exited meanwhile"));
   }
@@ -197,6 +275,10 @@ absl::StatusOr<StacksOptions> ParseStacksOptions(const std::vector<std::string>&
       options.async = true;
     } else if (argument == "--tiers") {
       options.tiers = true;
+    } else if (is("--exe")) {
+      JPROF_RETURN_IF_ERROR(value("--exe", options.places.program));
+    } else if (is("--sysroot")) {
+      JPROF_RETURN_IF_ERROR(value("--sysroot", options.places.sysroot));
     } else if (is("--filter")) {
       JPROF_RETURN_IF_ERROR(value("--filter", options.report.filter));
       const std::string wrong = CheckFilter(options.report.filter);
@@ -210,11 +292,11 @@ absl::StatusOr<StacksOptions> ParseStacksOptions(const std::vector<std::string>&
     } else if (options.target.empty()) {
       options.target = argument;
     } else {
-      return absl::InvalidArgumentError("stacks takes one process");
+      return absl::InvalidArgumentError("stacks takes one process, or one core file");
     }
   }
   if (options.target.empty() && !options.help) {
-    return WithHint(absl::InvalidArgumentError("stacks takes a process"), "use: jprof stacks PID");
+    return WithHint(absl::InvalidArgumentError("stacks takes a process or a core file"), "use: jprof stacks PID, or jprof stacks CORE");
   }
   return options;
 }
@@ -223,8 +305,9 @@ absl::StatusOr<StacksOptions> ParseStacksOptions(const std::vector<std::string>&
 
 std::string StacksHelp() {
   return "usage: jprof stacks PID [options]\n"
+         "       jprof stacks CORE [--exe FILE] [--sysroot FOLDER] [options]\n"
          "\n"
-         "Prints what every thread of a process is doing, once: JavaScript and native frames,\n"
+         "Prints what every thread of a process, or of a core file, is doing, once: JavaScript and native frames,\n"
          "innermost first, and what a sleeping thread waits for. Equal stacks are put together.\n"
          "Threads that sleep are not stopped; the others are, one by one, for a fraction of a\n"
          "millisecond.\n"
@@ -232,6 +315,8 @@ std::string StacksHelp() {
          "options:\n"
          "  --all           each thread by itself\n"
          "  --filter REGEX  threads with a frame, a name or a system call that matches\n"
+         "  --exe FILE      the core's program, where it does not lie at its path\n"
+         "  --sysroot FOLDER  where the core's files lie\n"
          "  --json          for programs\n"
          "  --async         who awaits what runs\n"
          "  --tiers         ~interpreted, ^baseline, +maglev, *turbofan\n"

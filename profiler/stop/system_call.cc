@@ -280,6 +280,12 @@ std::string EventText(Pid pid, int fd) {
 
 }  // namespace
 
+std::optional<SystemCall> CallOf(const user_regs_struct& r) {
+  const auto number = static_cast<int64_t>(r.orig_rax);
+  if (number < 0) return std::nullopt;
+  return SystemCall{number, {r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9}};
+}
+
 std::optional<SleepingThread> ParseSyscallFile(absl::string_view text) {
   const std::vector<absl::string_view> words = Words(text);
   SleepingThread thread;

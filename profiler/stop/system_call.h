@@ -1,6 +1,8 @@
 // The system call that a thread is in, for people: name, arguments, and what its descriptor is.
 #pragma once
 
+#include <sys/user.h>
+
 #include <array>
 #include <cstdint>
 #include <optional>
@@ -17,6 +19,9 @@ struct SystemCall {
   std::array<uint64_t, 6> arguments = {};
   friend bool operator==(const SystemCall&, const SystemCall&) = default;
 };
+
+// nullopt: they are of a thread that is not in one.
+std::optional<SystemCall> CallOf(const user_regs_struct& registers);
 
 // What /proc/PID/task/TID/syscall says of a thread that is not running. `call` is missing where it
 // is not in one.

@@ -117,12 +117,7 @@ void Capturer::CaptureStopped(CapturedThread& thread, uint64_t stack_base) {
   if (!thread.status.ok()) return;
   const user_regs_struct& registers = seized->registers();
   thread.walk = walk_(ToRegisters(registers, thread.tid, stack_base));
-  thread.call.reset();
-  if (static_cast<int64_t>(registers.orig_rax) >= 0) {
-    thread.call = SystemCall{static_cast<int64_t>(registers.orig_rax),
-                             {registers.rdi, registers.rsi, registers.rdx, registers.r10,
-                              registers.r8, registers.r9}};
-  }
+  thread.call = CallOf(registers);
   { const StoppedThread released = *std::move(seized); }
   thread.pause_ns = NowNs() - begin;
 }

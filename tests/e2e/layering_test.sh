@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A folder includes only what stands to its left in
-#   core, process, symbolize, helpers, unwind, (capture, stop), pipeline, cli
+#   core, process, symbolize, helpers, unwind, (capture, stop, corefile), pipeline, cli
 # and symbolize, export and web nothing but core. Also: no file speaks of a developer's machine.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -32,8 +32,9 @@ allow profiler/unwind "$core" profiler/process symbolize helpers profiler/unwind
 allow profiler/capture "$core" profiler/process symbolize helpers profiler/unwind profiler/capture
 allow profiler/pipeline "$core" profiler/process symbolize helpers profiler/unwind profiler/capture profiler/pipeline
 allow profiler/stop "$core" profiler/process symbolize helpers profiler/unwind profiler/stop
+allow profiler/corefile "$core" profiler/process symbolize profiler/stop profiler/corefile
 allow profiler/cli "$core" profiler/process symbolize helpers profiler/unwind profiler/capture profiler/pipeline \
-  profiler/stop export web profiler/cli
+  profiler/stop profiler/corefile export web profiler/cli
 
 # Includes are written from the root, so that the above sees them.
 relative=$(grep -rnE '^#include "[^"/]+"|^#include "\.\.' --include='*.h' --include='*.cc' --include='*.c' \
