@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <string>
 
@@ -38,6 +39,8 @@ TEST(StoppedThreadTest, WhatItsOwnerStoppedStaysStopped) {
   while (StateOf(spin->pid()) != 'T') {
   }
   { ASSERT_TRUE(StoppedThread::Stop(spin->pid(), absl::Seconds(5)).ok()); }
+  // It wakes up to stop again, within the kernel.
+  for (int i = 0; i < 20'000 && StateOf(spin->pid()) != 'T'; ++i) ::usleep(1000);
   EXPECT_EQ(StateOf(spin->pid()), 'T');
   spin->Signal(SIGCONT);
   while (StateOf(spin->pid()) == 'T') {
