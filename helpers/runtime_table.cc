@@ -243,6 +243,8 @@ void RuntimeTable::Refresh(Pid pid, KnownProcess& process) {
   }
   process.jit.clear();
   if (jit_owner != nullptr) {
+    value.new_code_layout = static_cast<__u16>(jit_owner->layout);
+    value.new_code_runtime = jit_owner->runtime;
     process.jit = AnonymousCode(*maps);
     // The kernel half has room for a few ranges. The largest runs are kept: they are the code
     // ranges that a runtime reserved, the small ones thunks.

@@ -68,8 +68,12 @@ struct jp_walk {
 	void *host; /* native back end only */
 	__u64 block_begin; /* address of block, 0: none read */
 	__u64 block[JP_BLOCK_BYTES / 8 + JP_WINDOW_WORDS];
+	__u32 by_table;                   /* 0: no call-frame tables are used */
 	struct jp_mapping_slice mappings; /* of the process; count 0: none is known */
 	struct jp_mapping mapping;        /* of the last frame that had one */
+	__u64 area_begin, area_end; /* memory that the kernel was asked about last, and has no table */
+	__u32 area_is_anonymous_code;
+	__u32 kernel_asked; /* times in this walk */
 
 	/* For the helper at work: it may keep what it likes between its subprograms. */
 	__u64 scratch[JP_SCRATCH_WORDS];
@@ -98,6 +102,8 @@ struct jp_walk {
  * jp_count:       counts an answer that resolved nothing.
  * jp_count_no_rule: counts a frame that its call-frame information leads no further from.
  * jp_mapping_at:  an element of the array of all processes' mappings, or null.
+ * jp_ask_kernel:  looks for a mapping that holds `pc` where the kernel itself has them. Not 0: w->mapping is
+ *                 of it. 0: it is not known or has no table; then w->area_* say what it is.
  * jp_pool_word:   a word of the pool of call-frame tables, or null.
  * jp_remember:    keeps one word for the thread, jp_recall gives it back, or 0.
  */
@@ -108,6 +114,7 @@ static __always_inline __u32 jp_add_symbol(struct jp_walk *w, __u64 identity, __
 static __always_inline void jp_count(struct jp_walk *w, int answer);
 static __always_inline void jp_count_no_rule(struct jp_walk *w);
 static __always_inline const struct jp_mapping *jp_mapping_at(struct jp_walk *w, __u32 index);
+static __always_inline int jp_ask_kernel(struct jp_walk *w, __u64 pc);
 static __always_inline const __u64 *jp_pool_word(struct jp_walk *w, __u32 index);
 static __always_inline void jp_remember(struct jp_walk *w, __u64 word);
 static __always_inline __u64 jp_recall(struct jp_walk *w);

@@ -59,6 +59,11 @@ static __always_inline const struct jp_mapping *jp_mapping_at(struct jp_walk *w,
 	return index < jp_host(w)->mapping_count ? &jp_host(w)->mappings[index] : 0;
 }
 
+static __always_inline int jp_ask_kernel(struct jp_walk *w, __u64 pc)
+{
+	return 0;
+}
+
 static __always_inline const __u64 *jp_pool_word(struct jp_walk *w, __u32 index)
 {
 	return index < jp_host(w)->pool_words ? &jp_host(w)->pool[index] : 0;

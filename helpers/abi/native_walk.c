@@ -23,6 +23,7 @@ __u32 JP_NATIVE_WALK(const struct jp_host *host, const struct jp_process *proces
 		w->process.range_count = JP_MAX_RANGES;
 	w->leaf_registers = *registers;
 	w->mappings.count = host->mapping_count;
+	w->by_table = host->mapping_count != 0;
 	jp_walk_begin(w, tgid, tid, base, JP_NEAR_STACK_START);
 	jp_walk_all(w);
 	*depth = w->depth;

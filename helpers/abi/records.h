@@ -169,7 +169,9 @@ struct jp_process {
 	__u32 range_count;
 	__u32 life; /* another one after exec, or when the pid is used again: names are not shared */
 	__u32 flags;
-	__u32 reserved;
+	__u16 new_code_layout; /* of anonymous code that no range is about yet */
+	__u8 new_code_runtime; /* 0: it is nobody's */
+	__u8 reserved;
 	struct jp_range ranges[JP_MAX_RANGES];
 };
 

@@ -30,7 +30,7 @@
 #define JP_NEAR_STACK_START 512
 #define JP_NEAR_THREAD_BLOCK 4096
 
-/* The caller has set w->leaf_registers and w->mappings. */
+/* The caller has set w->leaf_registers, w->by_table and w->mappings. */
 static __always_inline void jp_walk_begin(struct jp_walk *w, __u32 tgid, __u32 tid, __u64 base,
 					  __u32 near_base)
 {
@@ -48,6 +48,9 @@ static __always_inline void jp_walk_begin(struct jp_walk *w, __u32 tgid, __u32 t
 	w->async = 0;
 	w->block_begin = 0;
 	w->mapping.begin = w->mapping.end = 0;
+	w->area_begin = w->area_end = 0;
+	w->area_is_anonymous_code = 0;
+	w->kernel_asked = 0;
 	w->depth = 0;
 	w->hash = tgid;
 	w->end = JP_END_DEPTH;
@@ -118,7 +121,7 @@ static __always_inline int jp_walk_frame(struct jp_walk *w)
 
 	if (w->depth >= JP_MAX_FRAMES)
 		return jp_done(w, JP_END_DEPTH);
-	if (!in_range && w->mappings.count) {
+	if (!in_range && w->by_table) {
 		int step = JP_CALL(jp_table_step, w);
 
 		if (step != JP_STEP_UNKNOWN)

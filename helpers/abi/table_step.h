@@ -5,6 +5,7 @@
 #include "helpers/abi/helper.h"
 
 #define JP_MAPPING_STEPS 18 /* of a binary search: up to 2^17 mappings */
+#define JP_KERNEL_ASKED 12 /* mappings that the kernel is asked for in one walk, at most */
 #define JP_ROW_STEPS (JP_BUCKET_SHIFT + 1)
 
 /* What the kernel saved for a signal handler's return, from rsp + JP_SIGNAL_REGISTERS on. */
@@ -16,7 +17,7 @@ struct jp_signal_registers {
 
 enum jp_step {
 	JP_STEP_UNKNOWN = 0, /* no table knows this code: nothing was done */
-	JP_STEP_TAKEN = 1,   /* the frame was emitted, and w is at its caller */
+	JP_STEP_TAKEN = 1,   /* the frame was emitted, and w is at its caller; or it is a runtime's, after all */
 	JP_STEP_DONE = 2,    /* the frame was emitted, and the walk ends with it */
 };
 
@@ -49,6 +50,36 @@ static __always_inline int jp_find_mapping(struct jp_walk *w, __u64 pc)
 			low = middle + 1;
 	}
 	return 0;
+}
+
+/* The same for a mapping that user space has not told of. */
+static __always_inline int jp_find_new_mapping(struct jp_walk *w, __u64 pc)
+{
+	if (pc - w->area_begin < w->area_end - w->area_begin || w->kernel_asked >= JP_KERNEL_ASKED)
+		return 0;
+	w->kernel_asked++;
+	return jp_ask_kernel(w, pc);
+}
+
+/* Whether `pc`, which no mapping of a file holds, lies in code that was made since user space told of the
+ * runtime's ranges. Then it is one of them for the rest of the walk. */
+static __always_inline int jp_is_new_code(struct jp_walk *w, __u64 pc)
+{
+	__u32 at = w->process.range_count;
+
+	if (!at || at >= JP_MAX_RANGES || !w->process.new_code_runtime || !w->area_is_anonymous_code ||
+	    pc - w->area_begin >= w->area_end - w->area_begin)
+		return 0;
+	JP_OPAQUE(at);
+	struct jp_range *range = &w->process.ranges[at & (JP_MAX_RANGES - 1)];
+
+	range->begin = w->area_begin;
+	range->end = w->area_end;
+	range->layout = w->process.new_code_layout;
+	range->runtime = w->process.new_code_runtime;
+	range->kind = JP_RANGE_JIT;
+	w->process.range_count = at + 1;
+	return 1;
 }
 
 /* The rule for `pc`, which w->mapping holds. Not 0: its table has none. */
@@ -148,7 +179,9 @@ JP_SUBPROG(jp_table_step)
 	__u64 base, cfa, fp, next_pc;
 	struct jp_rule rule = {};
 
-	if (!jp_find_mapping(w, pc) || jp_find_rule(w, pc, &rule))
+	if (!jp_find_mapping(w, pc) && !jp_find_new_mapping(w, pc))
+		return jp_is_new_code(w, pc) ? JP_STEP_TAKEN : JP_STEP_UNKNOWN;
+	if (jp_find_rule(w, pc, &rule))
 		return JP_STEP_UNKNOWN;
 	if (rule.kind == JP_RULE_SIGNAL)
 		return jp_step_over_signal(w);

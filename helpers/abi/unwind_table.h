@@ -71,6 +71,27 @@ struct jp_mapping {
 	__u32 size; /* bytes of code, from `base` on, that the table is about */
 };
 
+/* The same of a file: what the kernel half needs to make a jp_mapping of a mapping that it finds by
+ * itself, because user space has not told of it yet. */
+#define JP_FILE_SEGMENTS 4
+
+struct jp_file_key {
+	__u64 inode; /* all 0: the vDSO */
+	__u32 device_major;
+	__u32 device_minor;
+};
+
+struct jp_file_table {
+	struct jp_mapping mapping; /* without addresses */
+	__u32 segment_count;
+	__u32 reserved;
+	struct {
+		__u64 offset; /* in the file */
+		__u64 size;
+		__u64 shift; /* of a mapping's base: base = begin - its offset in the file + shift */
+	} segments[JP_FILE_SEGMENTS]; /* of code */
+};
+
 /* A process's mappings in the array of all, sorted by `begin`. */
 struct jp_mapping_slice {
 	__u32 first;

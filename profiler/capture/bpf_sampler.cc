@@ -35,6 +35,10 @@ std::string LastWords(absl::string_view log) {
   return last;
 }
 
+jp_file_key KeyOf(const FileIdentity& file) {
+  return {file.inode, file.device_major, file.device_minor};
+}
+
 int Silent(libbpf_print_level, const char*, va_list) { return 0; }
 
 template <typename T>
@@ -176,6 +180,7 @@ absl::StatusOr<std::unique_ptr<BpfSampler>> BpfSampler::Load(absl::string_view o
   sampler->layouts_fd_ = bpf_object__find_map_fd_by_name(o, "jp_layouts");
   sampler->chunks_fd_ = bpf_object__find_map_fd_by_name(o, "jp_chunks");
   sampler->slices_fd_ = bpf_object__find_map_fd_by_name(o, "jp_mapping_slices");
+  sampler->files_fd_ = bpf_object__find_map_fd_by_name(o, "jp_files");
   sampler->mappings_ =
       MapMemory(bpf_map__fd(mappings_map), size_t{options.mappings} * sizeof(jp_mapping));
   sampler->counters_fd_ = bpf_object__find_map_fd_by_name(o, "jp_counter_values");
@@ -336,6 +341,16 @@ bool BpfSampler::SetMappings(Pid pid, jp_mapping_slice slice) {
 void BpfSampler::RemoveMappings(Pid pid) {
   uint32_t key = static_cast<uint32_t>(pid);
   bpf_map_delete_elem(slices_fd_, &key);
+}
+
+void BpfSampler::SetFile(const FileIdentity& file, const jp_file_table& table) {
+  const jp_file_key key = KeyOf(file);
+  bpf_map_update_elem(files_fd_, &key, &table, BPF_ANY);
+}
+
+void BpfSampler::RemoveFile(const FileIdentity& file) {
+  const jp_file_key key = KeyOf(file);
+  bpf_map_delete_elem(files_fd_, &key);
 }
 
 void BpfSampler::RemoveProcess(Pid pid) {

@@ -70,6 +70,8 @@ class BpfSampler : public LayoutSink, public UnwindSink {
   bool WriteMappings(uint32_t first, std::span<const jp_mapping> mappings) override;
   bool SetMappings(Pid pid, jp_mapping_slice slice) override;
   void RemoveMappings(Pid pid) override;
+  void SetFile(const FileIdentity& file, const jp_file_table& table) override;
+  void RemoveFile(const FileIdentity& file) override;
 
  private:
   BpfSampler() = default;
@@ -108,6 +110,7 @@ class BpfSampler : public LayoutSink, public UnwindSink {
   int counters_fd_ = -1;
   int chunks_fd_ = -1;
   int slices_fd_ = -1;
+  int files_fd_ = -1;
   std::vector<MapMemory> chunks_;  // those that were made
   MapMemory mappings_;
   bpf_map* symbols_ = nullptr;

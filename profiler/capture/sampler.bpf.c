@@ -24,30 +24,10 @@
 #include <bpf/bpf_tracing.h>
 
 #include "helpers/abi/stack_walk.h"
+#include "profiler/capture/kernel_mappings.bpf.h"
 #include "runtime_helpers.h" /* generated: the helpers and jp_ask_runtime() */
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
-
-/* What is looked into of the kernel's structures; loading the object relocates the offsets. */
-struct mm_struct {
-	unsigned long start_stack;
-} __attribute__((preserve_access_index));
-
-struct thread_struct {
-	unsigned long fsbase;
-} __attribute__((preserve_access_index));
-
-struct task_struct {
-	struct mm_struct *mm;
-	struct thread_struct thread;
-} __attribute__((preserve_access_index));
-
-struct pt_regs___kernel {
-	unsigned long ax, bx, cx, dx, si, di, bp, sp;
-	unsigned long r8, r9, r10, r11, r12, r13, r14, r15;
-	unsigned long ip;
-	unsigned long cs;
-} __attribute__((preserve_access_index));
 
 /* Set by the loader before the program is verified. */
 const volatile struct jp_config jp_config SEC(".rodata.jp_config") = {};
@@ -244,6 +224,7 @@ static __always_inline int jp_take_user_stack(struct bpf_perf_event_data *ctx, _
 		near_base = JP_NEAR_STACK_START;
 	}
 	slice = bpf_map_lookup_elem(&jp_mapping_slices, &tgid);
+	w->by_table = 1;
 	w->mappings.first = slice ? slice->first : 0;
 	w->mappings.count = slice ? slice->count : 0;
 	jp_walk_begin(w, tgid, tid, base, near_base);

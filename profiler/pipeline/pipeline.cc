@@ -1,5 +1,7 @@
 #include "profiler/pipeline/pipeline.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <variant>
 
@@ -49,14 +51,10 @@ Pipeline::Pipeline(PipelineOptions options, const RuntimeSet& runtimes, LayoutSi
     : options_(options),
       world_(std::move(world)),
       sink_(sink),
-      images_([this](const MapEvent& map) { return world_.open_file(map); },
+      images_([this](const MapEvent& map) { return OpenFirst(map); },
               options.max_pinned_files),
       runtimes_(runtimes, sink,
-                {.open_image = [this](const MapEvent& map) -> absl::StatusOr<ElfFile> {
-                   absl::StatusOr<UniqueFd> file = world_.open_file(map);
-                   if (!file.ok()) return file.status();
-                   return ElfFile::Open(*std::move(file), map.path);
-                 },
+                {.open_image = [this](const MapEvent& map) { return OpenImage(map); },
                  .read_maps = [this](Pid pid) { return world_.read_maps(pid); },
                  .open_memory = [this](Pid pid) { return world_.open_memory(pid); },
                  .now = [this] { return world_.now(); }},
@@ -65,17 +63,38 @@ Pipeline::Pipeline(PipelineOptions options, const RuntimeSet& runtimes, LayoutSi
   if (options_.unwind_sink == nullptr) return;
   unwind_.emplace(*options_.unwind_sink,
                   UnwindTables::World{
-                      .open_image = [this](const MapEvent& map) -> absl::StatusOr<ElfFile> {
-                        absl::StatusOr<UniqueFd> file = world_.open_file(map);
-                        if (!file.ok()) return file.status();
-                        return ElfFile::Open(*std::move(file), map.path);
-                      },
+                      .open_image = [this](const MapEvent& map) { return OpenImage(map); },
                       .now = [this] { return world_.now(); },
                       .cache = options_.unwind_cache},
                   options_.unwind_limits);
 }
 
 Pipeline::~Pipeline() = default;
+
+absl::StatusOr<UniqueFd> Pipeline::OpenFirst(const MapEvent& map) {
+  absl::StatusOr<UniqueFd> file = world_.open_file(map);
+  if (!absl::IsNotFound(file.status()) || map.time_ns == 0 || !world_.open_file_through) return file;
+  const Process* process = processes_.Find(map.pid);
+  std::vector<Pid> roots = {0};
+  if (process != nullptr && process->parent != 0) roots.insert(roots.begin(), process->parent);
+  for (Pid root_of : roots) {
+    absl::StatusOr<UniqueFd> same = world_.open_file_through(map, root_of);
+    if (same.ok()) return same;
+  }
+  return file;
+}
+
+absl::StatusOr<ElfFile> Pipeline::OpenImage(const MapEvent& map) {
+  absl::StatusOr<UniqueFd> file = absl::NotFoundError(map.path);
+  const uint32_t known = images_.Find(map.file, map.path);
+  if (known != ImageTable::kNone && images_.images()[known].file.valid()) {
+    file = UniqueFd(::fcntl(images_.images()[known].file.get(), F_DUPFD_CLOEXEC, 0));
+  } else {
+    file = world_.open_file(map);
+  }
+  if (!file.ok()) return file.status();
+  return ElfFile::Open(*std::move(file), map.path);
+}
 
 void Pipeline::Handle(Event event) {
   if (auto* sample = std::get_if<SampleEvent>(&event)) {
@@ -136,7 +155,7 @@ void Pipeline::Forget(Pid pid) {
 void Pipeline::OnMap(const MapEvent& map) {
   ++mappings_seen_;
   processes_.Apply(map);
-  if (unwind_ && (map.file.valid() || map.path == "[vdso]")) unwind_->OnChange(map.pid);
+  if (unwind_ && (map.file.valid() || map.path == "[vdso]")) unwind_->OnMap(map);
   if (map.file.valid()) images_.Add(map);
   if (options_.use_helpers) runtimes_.OnMap(map);
 }

@@ -45,6 +45,9 @@ namespace jprof {
 // What the pipeline needs of the world outside. All are called from its thread.
 struct PipelineWorld {
   std::function<absl::StatusOr<UniqueFd>(const MapEvent&)> open_file;
+  // The same through the root of another process, for when that of the mapping is gone; 0: our own.
+  std::function<absl::StatusOr<UniqueFd>(const MapEvent&, Pid root_of)> open_file_through =
+      nullptr;
   std::function<absl::StatusOr<std::vector<ProcMapping>>(Pid)> read_maps;
   std::function<std::unique_ptr<MemoryReader>(Pid)> open_memory;
   std::function<absl::StatusOr<PerfMap>(Pid)> open_perf_map;
@@ -95,7 +98,9 @@ class Pipeline {
   // times a second while HasPending(), and all the time while HasTablesToMake(): call-frame tables
   // are made for `budget_ns` at a time.
   void HandlePending(uint64_t budget_ns = 20'000'000);
-  bool HasPending() const { return runtimes_.HasPending(); }
+  bool HasPending() const {
+    return runtimes_.HasPending() || (unwind_ && unwind_->HasLater());
+  }
   bool HasTablesToMake() const { return unwind_ && unwind_->HasPending(); }
 
   uint64_t samples() const { return samples_.size(); }
@@ -183,6 +188,10 @@ class Pipeline {
   // Why the code in anonymous memory of a process has no name.
   std::string WhyNoJitName(Pid pid, bool asked_map) const;
   void ForgetPerfMap(Pid pid);
+
+  // The file of a mapping, by any way; and again, once it is pinned.
+  absl::StatusOr<UniqueFd> OpenFirst(const MapEvent& map);
+  absl::StatusOr<ElfFile> OpenImage(const MapEvent& map);
 
   const PipelineOptions options_;
   PipelineWorld world_;

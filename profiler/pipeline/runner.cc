@@ -45,6 +45,8 @@ constexpr uint32_t kMappingsOfOne = 1 << 14;
 constexpr uint32_t kMappingsOfAll = 1 << 17;
 // Call-frame tables that are made before the first sample.
 constexpr uint64_t kFirstTablesNs = 1'000'000'000;
+// Of all processes, most of those that start end before.
+constexpr uint64_t kSettleNs = 200'000'000;
 
 double CpuSeconds() {
   rusage usage;
@@ -70,6 +72,11 @@ size_t MaxPinnedFiles() {
 absl::StatusOr<UniqueFd> OpenFile(const MapEvent& map) {
   if (!map.file.valid() && map.path == "[vdso]") return OpenVdso();
   return OpenMappedFile(map.pid, Mapping{map.range, map.offset, map.file, map.path});
+}
+
+absl::StatusOr<UniqueFd> OpenFileThrough(const MapEvent& map, Pid root_of) {
+  return OpenFileOfGoneProcess(root_of == 0 ? ::getpid() : root_of,
+                               Mapping{map.range, map.offset, map.file, map.path}, map.time_ns);
 }
 
 }  // namespace
@@ -206,6 +213,7 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Attach(const RecordingOptions& o
   if (cache.ok()) runner->work_->cache = *std::move(cache);
   PipelineWorld world = {
       .open_file = OpenFile,
+      .open_file_through = OpenFileThrough,
       .read_maps = ReadProcMaps,
       .open_memory = [](Pid pid) { return std::make_unique<LiveMemory>(pid); },
       .open_perf_map = [](Pid pid) { return PerfMap::Open(pid); },
@@ -220,7 +228,7 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Attach(const RecordingOptions& o
           .period_ns = static_cast<int64_t>(1'000'000'000 / options.frequency_hz),
           .max_pinned_files = MaxPinnedFiles(),
           .unwind_sink = &runner->work_->source->tables(),
-          .unwind_limits = {.mappings = mappings},
+          .unwind_limits = {.mappings = mappings, .settle_ns = one ? 0 : kSettleNs},
           .unwind_cache = cache.ok() ? &*runner->work_->cache : nullptr,
       },
       runtimes, runner->work_->source->layouts(), std::move(world));

@@ -163,6 +163,7 @@ void ProcessTable::Apply(const ForkEvent& event) {
     maps = parent->maps;
   }
   Slot& slot = Replace(event.pid, event.time_ns);
+  slot.process.parent = event.parent_pid;
   slot.process.comm = comm;
   slot.process.maps = std::move(maps);
   SetThread(slot, event.pid, std::move(comm));

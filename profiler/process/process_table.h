@@ -27,6 +27,7 @@ struct ProcessThread {
 
 struct Process {
   Pid pid = 0;
+  Pid parent = 0;    // that forked it; 0: not known
   std::string comm;  // of the main thread; "" when not known
   AddressSpace maps;
   absl::flat_hash_map<Tid, ProcessThread> threads;  // living and lately ended

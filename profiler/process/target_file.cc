@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -65,6 +66,24 @@ bool IsFile(const UniqueFd& fd, const FileIdentity& file) {
   struct stat st;
   return ::fstat(fd.get(), &st) == 0 && major(st.st_dev) == file.device_major &&
          minor(st.st_dev) == file.device_minor && st.st_ino == file.inode;
+}
+
+// Time stamps of files are of the last tick.
+constexpr int64_t kTimeStampNs = 20'000'000;
+
+int64_t Now(clockid_t clock) {
+  timespec t;
+  ::clock_gettime(clock, &t);
+  return int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec;
+}
+
+bool WasChangedSince(const UniqueFd& fd, uint64_t monotonic_ns) {
+  struct stat st;
+  if (::fstat(fd.get(), &st) != 0) return true;
+  const int64_t changed_ns = int64_t{st.st_ctim.tv_sec} * 1'000'000'000 + st.st_ctim.tv_nsec;
+  const int64_t since_ns =
+      static_cast<int64_t>(monotonic_ns) + Now(CLOCK_REALTIME) - Now(CLOCK_MONOTONIC);
+  return changed_ns >= since_ns - kTimeStampNs;
 }
 
 // The range of the kernel's own mapping of that file which covers `mapping` where it begins: ours
@@ -135,6 +154,18 @@ absl::StatusOr<UniqueFd> OpenVdso() {
     return fd;
   }
   return absl::NotFoundError("[vdso]: the kernel gives none");
+}
+
+absl::StatusOr<UniqueFd> OpenFileOfGoneProcess(Pid root_of, const Mapping& mapping,
+                                               uint64_t mapped_ns) {
+  JPROF_ASSIGN_OR_RETURN(UniqueFd process, OpenProcess(root_of));
+  JPROF_ASSIGN_OR_RETURN(
+      UniqueFd fd,
+      OpenInProcessRoot(process, mapping.path, LinkPolicy::kFollowInRoot, mapping.path));
+  if (!mapping.file.valid() || !IsFile(fd, mapping.file) || WasChangedSince(fd, mapped_ns)) {
+    return absl::NotFoundError(absl::StrCat(mapping.path, ": perhaps not the file that was mapped"));
+  }
+  return fd;
 }
 
 absl::StatusOr<UniqueFd> OpenMappedFile(Pid pid, const Mapping& mapping) {

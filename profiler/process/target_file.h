@@ -23,6 +23,12 @@ namespace jprof {
 // not a regular file.
 absl::StatusOr<UniqueFd> OpenMappedFile(Pid pid, const Mapping& mapping);
 
+// The same when the process is gone: by the path in the root of a live process `root_of`, such as the parent's
+// or our own. Only a file that was not changed since it was mapped (at `mapped_ns`, CLOCK_MONOTONIC): the inode
+// numbers of deleted files are given to new ones. NotFound: not there, or not provably the same.
+absl::StatusOr<UniqueFd> OpenFileOfGoneProcess(Pid root_of, const Mapping& mapping,
+                                               uint64_t mapped_ns);
+
 // The image of the vDSO as a file of its own. The kernel maps the same one into every 64-bit
 // process, so it is our own that is copied. NotFound: there is none.
 absl::StatusOr<UniqueFd> OpenVdso();

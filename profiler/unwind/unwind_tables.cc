@@ -16,13 +16,33 @@ bool Equal(const jp_mapping& a, const jp_mapping& b) {
 }  // namespace
 
 UnwindTables::UnwindTables(UnwindSink& sink, World world, Limits limits)
-    : sink_(sink), world_(std::move(world)), words_(limits.words), mappings_(limits.mappings) {
+    : sink_(sink),
+      world_(std::move(world)),
+      limits_(limits),
+      words_(limits.words),
+      mappings_(limits.mappings) {
   if (world_.cache != nullptr) {
     key_ = world_.cache->key();
   } else {
     std::random_device random;
     for (uint64_t& word : key_) word = uint64_t{random()} << 32 | random();
   }
+}
+
+void UnwindTables::OnChange(Pid pid) {
+  const uint64_t due_ns = world_.now() + limits_.settle_ns;
+  if (changed_.try_emplace(pid, due_ns).second) due_.emplace_back(due_ns, pid);
+}
+
+void UnwindTables::OnMap(const MapEvent& map) {
+  OnChange(map.pid);
+  auto known = images_.find(map.file);
+  if (known != images_.end() && known->second.unopened_by == 0) return;
+  new_files_.insert_or_assign(map.file, map);
+}
+
+bool UnwindTables::HasPending() const {
+  return !new_files_.empty() || (!due_.empty() && due_.front().first <= world_.now());
 }
 
 void UnwindTables::OnGone(Pid pid) {
@@ -45,9 +65,13 @@ uint64_t UnwindTables::tables_without_room() const {
 }
 
 void UnwindTables::Evict() {
-  absl::erase_if(tables_, [this](const auto& entry) {
+  auto unused = [](const Table& table) { return table.users == 0 && table.words > 0; };
+  for (const auto& [file, image] : images_) {
+    if (image.table && unused(tables_[*image.table])) sink_.RemoveFile(file);
+  }
+  absl::erase_if(tables_, [&](const auto& entry) {
     const Table& table = entry.second;
-    if (table.users > 0 || table.words == 0) return false;
+    if (!unused(table)) return false;
     words_.Free(table.first_word, table.words, world_.now());
     return true;
   });
@@ -112,6 +136,17 @@ void UnwindTables::Load(Image& image, const MapEvent& map) {
       image.code.push_back({*offset, segment.file_size, segment.begin});
     }
   }
+  TellOfFile(map.file, image);
+}
+
+void UnwindTables::TellOfFile(const FileIdentity& file, const Image& image) {
+  const Table& table = tables_[*image.table];
+  if (table.words == 0 || image.code.size() > JP_FILE_SEGMENTS) return;
+  jp_file_table value = {.mapping = table.mapping};
+  for (const CodeSegment& code : image.code) {
+    value.segments[value.segment_count++] = {code.offset.value, code.size, ShiftOf(code, table)};
+  }
+  sink_.SetFile(file, value);
 }
 
 bool UnwindTables::HasTable(const Image& image) const {
@@ -120,17 +155,17 @@ bool UnwindTables::HasTable(const Image& image) const {
          !(it->second.without_room && it->second.retry_at_ns <= world_.now());
 }
 
-const UnwindTables::Image& UnwindTables::ImageOf(Pid pid, const Mapping& mapping) {
-  if (images_.size() >= kMaxImages && !images_.contains(mapping.file)) {
+UnwindTables::Image& UnwindTables::ImageOf(const MapEvent& map) {
+  if (images_.size() >= kMaxImages && !images_.contains(map.file)) {
+    for (const auto& [file, image] : images_) sink_.RemoveFile(file);
     images_.clear();  // those in use come again
     absl::erase_if(tables_, [](const auto& entry) { return entry.second.words == 0; });
   }
-  Image& image = images_[mapping.file];
+  Image& image = images_[map.file];
   if (!image.tried || (image.table && !HasTable(image)) ||
-      (image.unopened_by != 0 && image.unopened_by != pid)) {
+      (image.unopened_by != 0 && image.unopened_by != map.pid)) {
     image = Image();
-    Load(image,
-         MapEvent{0, pid, mapping.range, mapping.offset, mapping.file, mapping.path});
+    Load(image, map);
   }
   return image;
 }
@@ -140,7 +175,8 @@ void UnwindTables::UpdateProcess(const Process& process) {
   std::vector<Fingerprint> used;
   for (const Mapping& m : process.maps.Mappings()) {
     if (!m.file.valid() && m.path != "[vdso]") continue;
-    const Image& image = ImageOf(process.pid, m);
+    const Image& image =
+        ImageOf(MapEvent{0, process.pid, m.range, m.offset, m.file, m.path});
     if (!image.table) continue;
     Table& table = tables_[*image.table];
     if (table.words == 0) continue;
@@ -153,8 +189,7 @@ void UnwindTables::UpdateProcess(const Process& process) {
       jp_mapping entry = table.mapping;
       entry.begin = m.range.begin.value;
       entry.end = m.range.end.value;
-      entry.base = m.range.begin.value - m.offset.value + code.offset.value -
-                   code.address.value + table.begin;
+      entry.base = m.range.begin.value - m.offset.value + ShiftOf(code, table);
       mappings.push_back(entry);
       used.push_back(*image.table);
       ++table.users;  // at once: what comes next may evict
@@ -197,9 +232,18 @@ void UnwindTables::UpdateProcess(const Process& process) {
 
 void UnwindTables::Update(const ProcessTable& processes, uint64_t budget_ns) {
   const uint64_t until = world_.now() + budget_ns;
-  while (!changed_.empty() && world_.now() < until) {
-    const Pid pid = *changed_.begin();
-    changed_.erase(changed_.begin());
+  while (!new_files_.empty() && world_.now() < until) {
+    auto first = new_files_.begin();
+    const MapEvent map = std::move(first->second);
+    new_files_.erase(first);
+    ImageOf(map);
+  }
+  while (!due_.empty() && due_.front().first <= world_.now() && world_.now() < until) {
+    const auto [due_ns, pid] = due_.front();
+    due_.pop_front();
+    auto it = changed_.find(pid);
+    if (it == changed_.end() || it->second != due_ns) continue;
+    changed_.erase(it);
     const Process* process = processes.Find(pid);
     if (process != nullptr && !process->exited) UpdateProcess(*process);
   }

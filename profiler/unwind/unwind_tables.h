@@ -9,13 +9,14 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
-#include "absl/container/flat_hash_set.h"
 #include "absl/status/statusor.h"
 #include "helpers/abi/unwind_table.h"
 #include "profiler/core/event.h"
@@ -41,6 +42,10 @@ class UnwindSink {
   // From now on these are the process's.
   virtual bool SetMappings(Pid pid, jp_mapping_slice slice) = 0;
   virtual void RemoveMappings(Pid pid) = 0;
+  // From now on this is the file's table, for mappings that nobody told of yet; without identity it is the
+  // vDSO's. If there is no room, such mappings have none. For a sink that meets no such mappings, nothing.
+  virtual void SetFile(const FileIdentity&, const jp_file_table&) {}
+  virtual void RemoveFile(const FileIdentity&) {}
 };
 
 class UnwindTables {
@@ -54,19 +59,26 @@ class UnwindTables {
   struct Limits {
     uint32_t words = 6 << 20;  // of all tables: 48 MB
     uint32_t mappings = 1 << 14;  // of all processes; not more than the sink has
+    // A process whose mappings changed is left alone for so long: many end before, and the sink knows
+    // the files.
+    uint64_t settle_ns = 0;
   };
 
   // `sink` outlives this object.
   UnwindTables(UnwindSink& sink, World world, Limits limits);
 
   // The mappings of the process are not what they were.
-  void OnChange(Pid pid) { changed_.insert(pid); }
+  void OnChange(Pid pid);
+  // The process maps a file, or the vDSO.
+  void OnMap(const MapEvent& map);
   // The process exits, or its address space is replaced.
   void OnGone(Pid pid);
 
-  bool HasPending() const { return !changed_.empty(); }
-  // Makes tables and tells the sink for the processes that changed, until that is done or took
-  // `budget_ns`.
+  // Whether there is work for an Update() now, and whether there will be.
+  bool HasPending() const;
+  bool HasLater() const { return !changed_.empty(); }
+  // Makes tables of new files, then tells the sink of the processes that changed, until that is done or
+  // took `budget_ns`.
   void Update(const ProcessTable& processes, uint64_t budget_ns);
 
   // Those that are too large, or found no room yet.
@@ -89,6 +101,10 @@ class UnwindTables {
     bool without_room = false;
     uint64_t retry_at_ns = 0;  // for room, where there was none
   };
+  // What a mapping's base is beyond the address of its file's begin.
+  static uint64_t ShiftOf(const CodeSegment& code, const Table& table) {
+    return code.offset.value - code.address.value + table.begin;
+  }
   struct Image {
     bool tried = false;
     Pid unopened_by = 0;  // not 0: this process gave no access to the file
@@ -104,24 +120,28 @@ class UnwindTables {
 
   static constexpr size_t kMaxImages = 1 << 16;
 
-  const Image& ImageOf(Pid pid, const Mapping& mapping);
+  Image& ImageOf(const MapEvent& map);
   bool HasTable(const Image& image) const;
   void Load(Image& image, const MapEvent& map);
   // Makes it or reads it, and gives it words of the pool.
   Table MakeTable(const CallFrames& frames, const Fingerprint& fingerprint);
   // Forgets tables that no process uses.
   void Evict();
+  void TellOfFile(const FileIdentity& file, const Image& image);
   void UpdateProcess(const Process& process);
 
   UnwindSink& sink_;
   World world_;
+  const Limits limits_;
   RangeAllocator words_;
   RangeAllocator mappings_;
   absl::flat_hash_map<FileIdentity, Image> images_;  // the vDSO has no identity
   absl::flat_hash_map<Fingerprint, Table> tables_;
   FingerprintKey key_;
   absl::flat_hash_map<Pid, KnownProcess> processes_;
-  absl::flat_hash_set<Pid> changed_;
+  absl::flat_hash_map<Pid, uint64_t> changed_;         // and when it is due
+  std::deque<std::pair<uint64_t, Pid>> due_;           // the same by time; stale where not in changed_
+  absl::flat_hash_map<FileIdentity, MapEvent> new_files_;  // as mapped last: that process is there longest
   uint64_t processes_without_room_ = 0;
 };
 

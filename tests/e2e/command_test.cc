@@ -90,6 +90,24 @@ TEST_F(CommandTest, WhatItStartsIsRecordedAndNothingElse) {
   EXPECT_EQ(profile.With("spin"), 0u) << File("o.folded");
 }
 
+TEST_F(CommandTest, ChildrenOfSomeMillisecondsHaveTheirCallersWithoutFramePointers) {
+  ASSERT_EQ(Run(absl::StrCat("-F 4999 -o o.folded -- sh -c 'i=0; while [ $i -lt 150 ]; do ",
+                             TestProgram("early_exit_by_table"),
+                             " 2; i=$((i+1)); done; true' </dev/null >out 2>err")),
+            0)
+      << File("err");
+  const FoldedProfile profile = ParseFolded(File("o.folded"));
+  uint64_t burning = 0, cut = 0;
+  for (const FoldedStack& stack : profile.stacks) {
+    if (!stack.Has("burn")) continue;
+    burning += stack.count;
+    cut += stack.Has("main") ? 0 : stack.count;
+  }
+  EXPECT_GT(burning, 300u);
+  // Those of the first children, of whose file nothing is known.
+  EXPECT_LT(cut, burning / 5) << File("o.folded");
+}
+
 TEST_F(CommandTest, TheEndOfTheRecordingLeavesItRunning) {
   ASSERT_EQ(Run(absl::StrCat("-F 999 -d 200ms -o o.folded -- sh -c 'i=0; ",
                              "while [ ! -e o.folded ]; do i=$((i+1)); done; exit 5' 2>err")),

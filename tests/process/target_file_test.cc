@@ -122,6 +122,31 @@ TEST_F(TargetFileTest, ADeletedFileIsOpenedThroughTheMapping) {
   EXPECT_EQ(ReadAll(*fd), ReadAll(TestProgram("spin")));
 }
 
+TEST_F(TargetFileTest, TheFileOfAGoneProcessIsOpenedIfItIsUnchanged) {
+  constexpr uint64_t kSecond = 1'000'000'000;
+  const fs::path program = dir_ / "program";
+  fs::copy_file(TestProgram("spin"), program);
+  Mapping mapping;
+  {
+    auto child = Child::SpawnReady({program});
+    ASSERT_TRUE(child.ok()) << child.status();
+    mapping = ExecutableMapping(child->pid(), program);
+  }
+  timespec t;
+  ::clock_gettime(CLOCK_MONOTONIC, &t);
+  const uint64_t now = static_cast<uint64_t>(t.tv_sec) * kSecond;
+  auto fd = OpenFileOfGoneProcess(::getpid(), mapping, now + 2 * kSecond);
+  ASSERT_TRUE(fd.ok()) << fd.status();
+  EXPECT_EQ(ReadAll(*fd), ReadAll(TestProgram("spin")));
+  // It came into being, or was changed, after it was mapped: perhaps a new one with an old number.
+  EXPECT_TRUE(absl::IsNotFound(
+      OpenFileOfGoneProcess(::getpid(), mapping, now - 60 * kSecond).status()));
+  Mapping other = mapping;
+  other.file.inode += 1;
+  EXPECT_TRUE(
+      absl::IsNotFound(OpenFileOfGoneProcess(::getpid(), other, now + 2 * kSecond).status()));
+}
+
 TEST_F(TargetFileTest, AnotherFileOfTheSameNameIsNotOpened) {
   auto child = Child::SpawnReady({TestProgram("spin")});
   ASSERT_TRUE(child.ok()) << child.status();

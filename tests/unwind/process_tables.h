@@ -23,8 +23,14 @@ class RecordingUnwindSink : public UnwindSink {
   }
   void RemoveMappings(Pid pid) override { slices.erase(pid); }
 
+  void SetFile(const FileIdentity& file, const jp_file_table& table) override {
+    files[file] = table;
+  }
+  void RemoveFile(const FileIdentity& file) override { files.erase(file); }
+
   std::span<const jp_mapping> MappingsOf(Pid pid) const;
 
+  absl::flat_hash_map<FileIdentity, jp_file_table> files;
   std::vector<uint64_t> pool;
   std::vector<jp_mapping> mappings;
   absl::flat_hash_map<Pid, jp_mapping_slice> slices;

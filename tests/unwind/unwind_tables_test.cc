@@ -195,6 +195,54 @@ TEST_F(UnwindTablesTest, AProcessWithoutRoomForItsMappingsIsCountedAndHasNone) {
   EXPECT_THAT(sink_.MappingsOf(10), IsEmpty());
 }
 
+TEST_F(UnwindTablesTest, AFileIsToldOfBeforeTheProcessThatMapsIt) {
+  Make({.settle_ns = kSecond});
+  const MapEvent map = {1, 10, {{0x7000'0000}, {0x7001'0000}}, {ElfBuilder::kContent}, {8, 1, 1}, "/lib"};
+  processes_.Apply(map);
+  tables_->OnMap(map);
+  EXPECT_TRUE(tables_->HasPending());
+  Update();
+  EXPECT_FALSE(tables_->HasPending());
+  EXPECT_TRUE(tables_->HasLater());
+  EXPECT_THAT(sink_.MappingsOf(10), IsEmpty());
+  ASSERT_THAT(sink_.files, SizeIs(1));
+  const jp_file_table told = sink_.files.begin()->second;
+
+  now_ns_ += kSecond;
+  Update();
+  EXPECT_FALSE(tables_->HasLater());
+  ASSERT_THAT(sink_.MappingsOf(10), SizeIs(1));
+  const jp_mapping mapping = sink_.MappingsOf(10)[0];
+  ASSERT_EQ(told.segment_count, 1u);
+  EXPECT_EQ(mapping.base, map.range.begin.value - map.offset.value + told.segments[0].shift);
+  EXPECT_EQ(mapping.buckets, told.mapping.buckets);
+  EXPECT_EQ(mapping.rows, told.mapping.rows);
+  EXPECT_EQ(mapping.rules, told.mapping.rules);
+  EXPECT_EQ(mapping.size, told.mapping.size);
+}
+
+TEST_F(UnwindTablesTest, AProcessThatEndsBeforeItSettledIsNeverToldOf) {
+  Make({.settle_ns = kSecond});
+  Map(10, 0x7000'0000, 1);
+  tables_->OnGone(10);
+  EXPECT_FALSE(tables_->HasLater());
+  now_ns_ += 2 * kSecond;
+  Update();
+  EXPECT_THAT(sink_.mappings, IsEmpty());
+  EXPECT_EQ(opened_, 0);
+}
+
+TEST_F(UnwindTablesTest, AFileWhoseTableIsForgottenIsKnownNoMore) {
+  Make({.words = 8});
+  Map(10, 0x7000'0000, 1);
+  Update();
+  EXPECT_TRUE(sink_.files.contains(FileIdentity{8, 1, 1}));
+  tables_->OnGone(10);
+  Map(11, 0x7000'0000, 2);
+  Update();
+  EXPECT_THAT(sink_.files, IsEmpty());
+}
+
 TEST(RangeAllocatorTest, RunsThatTouchBecomeOneAgain) {
   RangeAllocator allocator(10);
   EXPECT_EQ(allocator.Allocate(4, 0), 0u);

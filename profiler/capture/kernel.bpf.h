@@ -1,0 +1,67 @@
+/* What the kernel half looks into of the kernel's own structures; loading the object relocates the offsets. */
+#pragma once
+
+#include <linux/types.h>
+
+#define JP_KERNEL __attribute__((preserve_access_index))
+
+struct super_block {
+	__u32 s_dev;
+} JP_KERNEL;
+
+struct inode {
+	struct super_block *i_sb;
+	unsigned long i_ino;
+} JP_KERNEL;
+
+struct file {
+	struct inode *f_inode;
+} JP_KERNEL;
+
+struct vm_area_struct {
+	unsigned long vm_start;
+	unsigned long vm_end;
+	unsigned long vm_flags;
+	unsigned long vm_pgoff;
+	struct file *vm_file;
+} JP_KERNEL;
+
+struct maple_tree {
+	void *ma_root;
+} JP_KERNEL;
+
+struct maple_range_64 {
+	unsigned long pivot[15];
+	void *slot[16];
+} JP_KERNEL;
+
+struct maple_arange_64 {
+	unsigned long pivot[9];
+	void *slot[10];
+} JP_KERNEL;
+
+typedef struct {
+	void *vdso;
+} JP_KERNEL mm_context_t;
+
+struct mm_struct {
+	struct maple_tree mm_mt;
+	unsigned long start_stack;
+	mm_context_t context;
+} JP_KERNEL;
+
+struct thread_struct {
+	unsigned long fsbase;
+} JP_KERNEL;
+
+struct task_struct {
+	struct mm_struct *mm;
+	struct thread_struct thread;
+} JP_KERNEL;
+
+struct pt_regs___kernel {
+	unsigned long ax, bx, cx, dx, si, di, bp, sp;
+	unsigned long r8, r9, r10, r11, r12, r13, r14, r15;
+	unsigned long ip;
+	unsigned long cs;
+} JP_KERNEL;
