@@ -20,12 +20,13 @@ function(jprof_link_statically)
   endforeach()
   # What libbpf and libelf need in turn is in pkg-config's static list; named by path, since -lbpf would
   # find the shared ones.
-  foreach(package LIBBPF LIBELF)
-    set(archives "")
-    foreach(library bpf elf z)
-      find_library(JPROF_ARCHIVE_${library} NAMES lib${library}.a REQUIRED)
-      list(APPEND archives ${JPROF_ARCHIVE_${library}})
-    endforeach()
-    set_target_properties(PkgConfig::${package} PROPERTIES INTERFACE_LINK_LIBRARIES "${archives}")
+  foreach(library bpf elf z lzma)
+    find_library(JPROF_ARCHIVE_${library} NAMES lib${library}.a REQUIRED)
   endforeach()
+  foreach(package LIBBPF LIBELF)
+    set_target_properties(PkgConfig::${package} PROPERTIES INTERFACE_LINK_LIBRARIES
+      "${JPROF_ARCHIVE_bpf};${JPROF_ARCHIVE_elf};${JPROF_ARCHIVE_z}")
+  endforeach()
+  set_target_properties(PkgConfig::LIBLZMA PROPERTIES
+    INTERFACE_LINK_LIBRARIES ${JPROF_ARCHIVE_lzma})
 endfunction()

@@ -17,7 +17,7 @@ constexpr uint32_t kNone = UINT32_MAX;
 class Growing {
  public:
   Growing(const Profile& profile, const CallTree::Options& options)
-      : profile_(profile), options_(options), label_of_(profile.functions.size() * 2, kNone) {
+      : profile_(profile), options_(options) {
     nodes_.push_back({});
   }
 
@@ -137,12 +137,14 @@ class Growing {
 
   size_t Bytes(uint32_t label) const { return labels_[label].text.size() + 1; }
 
-  uint32_t LabelOf(FunctionId function, bool inlined) {
-    uint32_t& label = label_of_[function.value * size_t{2} + (inlined ? 1 : 0)];
-    if (label == kNone) {
-      label = Intern(options_.frame_label(profile_.functions[function.value], inlined));
+  uint32_t LabelOf(const Line& line, bool inlined) {
+    const uint32_t number = profile_.show_lines ? line.line : 0;
+    auto [it, added] = label_of_.try_emplace(std::tuple(line.function, number, inlined), 0);
+    if (added) {
+      it->second =
+          Intern(options_.frame_label(profile_.functions[line.function.value], number, inlined));
     }
-    return label;
+    return it->second;
   }
 
   uint32_t Child(uint32_t parent, uint32_t label) {
@@ -169,7 +171,7 @@ class Growing {
       std::span<const Line> lines =
           profile_.Lines(profile_.locations[profile_.stacks[s.value].location.value]);
       for (size_t i = lines.size(); i-- > 0;) {
-        node = Child(node, LabelOf(lines[i].function, i + 1 < lines.size()));
+        node = Child(node, LabelOf(lines[i], i + 1 < lines.size()));
       }
       stack_nodes_.emplace(std::pair(process, s), node);
     }
@@ -181,7 +183,8 @@ class Growing {
   std::vector<Node> nodes_;
   std::vector<FrameLabel> labels_;
   absl::flat_hash_map<FrameLabel, uint32_t> label_ids_;
-  std::vector<uint32_t> label_of_;  // two for each function: as such, inlined
+  // By function, line if it is shown, whether it is inlined.
+  absl::flat_hash_map<std::tuple<FunctionId, uint32_t, bool>, uint32_t> label_of_;
   absl::flat_hash_map<std::pair<uint32_t, uint32_t>, uint32_t> children_;
   absl::flat_hash_map<std::pair<uint32_t, StackId>, uint32_t> stack_nodes_;
   std::vector<StackId> walk_;

@@ -32,9 +32,10 @@ class CallTree {
  public:
   struct Options {
     size_t sample_type = 0;  // whose values are summed; negative ones count as 0
-    // Called once per function and kind of appearance; `inlined`: a line that is not the physical
-    // function of its location.
-    absl::FunctionRef<FrameLabel(const Function& function, bool inlined)> frame_label;
+    // Called once per function and kind of appearance. `line`: the one that executes, 0 unless the
+    // profile shows lines; `inlined`: not the physical function of its location.
+    absl::FunctionRef<FrameLabel(const Function& function, uint32_t line, bool inlined)>
+        frame_label;
     absl::FunctionRef<FrameLabel(absl::string_view process_name)> process_label;
     // Longest path in bytes, one separator for each frame counted; 0 for no limit. Of a longer
     // stack both ends are kept, and `cut_label` stands for the middle.

@@ -79,12 +79,12 @@ struct Entry {
 class FoldedExporter : public Exporter {
  public:
   absl::Status Write(const Profile& profile, OutputSink& sink) const override {
-    auto frame_label = [&](const Function& function, bool inlined) {
+    auto frame_label = [&](const Function& function, uint32_t line, bool inlined) {
       // What flamegraph.pl knows as a separator; from elsewhere such a name is escaped.
       if (function.kind == FrameKind::kMarker && profile.String(function.name) == kAsyncSeparator) {
         return FrameLabel{kAsyncSeparator};
       }
-      return FrameLabel{absl::StrCat(FoldedName(ShownName(profile, function, kMaxTextBytes)),
+      return FrameLabel{absl::StrCat(FoldedName(ShownName(profile, function, line, kMaxTextBytes)),
                                      Suffix(function.kind, inlined))};
     };
     CallTree::Options options{.frame_label = frame_label, .process_label = ProcessLabel};

@@ -709,8 +709,9 @@ class SvgExporter : public Exporter {
   absl::Status Write(const Profile& profile, OutputSink& sink) const override {
     const Packages packages(profile);
     absl::flat_hash_map<std::string, std::string> package_of_name;
-    auto frame_label = [&](const Function& function, bool inlined) {
-      FrameLabel label{ShownName(profile, function), static_cast<uint8_t>(KindOf(profile, function))};
+    auto frame_label = [&](const Function& function, uint32_t line, bool inlined) {
+      FrameLabel label{ShownName(profile, function, line),
+                       static_cast<uint8_t>(KindOf(profile, function))};
       package_of_name.try_emplace(label.text,
                                   ShownText(packages.Of(function), kMaxPackageBytes));
       if (inlined) label.category |= kInlinedBit;

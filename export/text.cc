@@ -147,8 +147,9 @@ std::string ValidUtf8(absl::string_view raw, size_t max_bytes) {
   return std::move(out).Take();
 }
 
-std::string ShownName(const Profile& profile, const Function& function, size_t max_bytes) {
-  std::string shown = ShownText(FunctionText(profile, function), max_bytes);
+std::string ShownName(const Profile& profile, const Function& function, uint32_t line,
+                      size_t max_bytes) {
+  std::string shown = ShownText(FunctionText(profile, function, line), max_bytes);
   if (shown.find_first_not_of(' ') == std::string::npos) return "[unknown]";
   return shown;
 }

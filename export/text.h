@@ -24,7 +24,7 @@ std::string ShownText(absl::string_view raw, size_t max_bytes = kMaxNameBytes);
 std::string ValidUtf8(absl::string_view raw, size_t max_bytes = kMaxNameBytes);
 
 // The shown text of a function: FunctionText, never blank.
-std::string ShownName(const Profile& profile, const Function& function,
+std::string ShownName(const Profile& profile, const Function& function, uint32_t line,
                       size_t max_bytes = kMaxNameBytes);
 
 // Decodes the UTF-8 sequence at the start of `text`: its length in bytes and the code point, or

@@ -334,36 +334,54 @@ const std::string& ElfFile::build_id() const { return state_->build_id; }
 
 bool ElfFile::is_x86_64() const { return state_->is_x86_64; }
 
-std::optional<ElfFile::Section> ElfFile::ReadSection(absl::string_view name,
-                                                     uint64_t max_bytes) const {
+std::vector<std::optional<ElfFile::SectionPlace>> ElfFile::FindSections(
+    std::span<const absl::string_view> names) const {
   const State& s = *state_;
-  if (s.section_names >= s.section_count) return std::nullopt;
+  std::vector<std::optional<SectionPlace>> result(names.size());
+  if (s.section_names >= s.section_count) return result;
   std::vector<Elf64_Shdr> sections(s.section_count);
   if (!PreadAll(s.fd.get(), s.section_table, sections.data(),
                 sections.size() * sizeof(Elf64_Shdr))) {
-    return std::nullopt;
-  }
-  const Elf64_Shdr& names = sections[s.section_names];
-  if (names.sh_type != SHT_STRTAB || !InFile(names.sh_offset, names.sh_size, s.file_size)) {
-    return std::nullopt;
-  }
-  std::string found(name.size() + 1, '\0');
-  for (const Elf64_Shdr& section : sections) {
-    if (section.sh_type == SHT_NOBITS || (section.sh_flags & SHF_COMPRESSED) ||
-        section.sh_size == 0 || section.sh_size > max_bytes ||
-        !InFile(section.sh_offset, section.sh_size, s.file_size) ||
-        !InFile(section.sh_name, found.size(), names.sh_size) ||
-        !PreadAll(s.fd.get(), names.sh_offset + section.sh_name, found.data(), found.size()) ||
-        found.back() != '\0' || absl::string_view(found).substr(0, name.size()) != name) {
-      continue;
-    }
-    Section result{{section.sh_addr}, std::vector<uint8_t>(section.sh_size)};
-    if (!PreadAll(s.fd.get(), section.sh_offset, result.bytes.data(), result.bytes.size())) {
-      return std::nullopt;
-    }
     return result;
   }
-  return std::nullopt;
+  const Elf64_Shdr& strings = sections[s.section_names];
+  if (strings.sh_type != SHT_STRTAB || !InFile(strings.sh_offset, strings.sh_size, s.file_size)) {
+    return result;
+  }
+  for (const Elf64_Shdr& section : sections) {
+    if (section.sh_type == SHT_NOBITS || section.sh_size == 0 ||
+        section.sh_name >= strings.sh_size ||
+        !InFile(section.sh_offset, section.sh_size, s.file_size)) {
+      continue;
+    }
+    char name[kMaxSectionName + 1] = {};
+    const size_t size = std::min<uint64_t>(sizeof(name), strings.sh_size - section.sh_name);
+    if (!PreadAll(s.fd.get(), strings.sh_offset + section.sh_name, name, size)) continue;
+    const absl::string_view found(name, ::strnlen(name, size));
+    for (size_t i = 0; i < names.size(); ++i) {
+      if (result[i] || names[i] != found) continue;
+      result[i] = SectionPlace{{section.sh_addr},
+                               {section.sh_offset},
+                               section.sh_size,
+                               (section.sh_flags & SHF_COMPRESSED) != 0};
+    }
+  }
+  return result;
+}
+
+std::optional<ElfFile::Section> ElfFile::ReadSection(absl::string_view name,
+                                                     uint64_t max_bytes) const {
+  const std::optional<SectionPlace> place = FindSections({&name, 1})[0];
+  if (!place || place->compressed || place->size > max_bytes) return std::nullopt;
+  Section result{place->address, std::vector<uint8_t>(place->size)};
+  if (!ReadFile(place->offset, result.bytes)) return std::nullopt;
+  return result;
+}
+
+uint64_t ElfFile::file_size() const { return state_->file_size; }
+
+bool ElfFile::ReadFile(FileOffset offset, std::span<uint8_t> out) const {
+  return PreadAll(state_->fd.get(), offset.value, out.data(), out.size());
 }
 
 std::optional<ElfAddress> ElfFile::ToElfAddress(FileOffset offset) const {

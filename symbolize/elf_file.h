@@ -104,6 +104,22 @@ class ElfFile {
   };
   std::optional<Section> ReadSection(absl::string_view name, uint64_t max_bytes) const;
 
+  // Where the first sections of these names lie; nullopt: there is none with content that is within
+  // the file. Names of at most kMaxSectionName bytes.
+  struct SectionPlace {
+    ElfAddress address;
+    FileOffset offset;
+    uint64_t size = 0;
+    bool compressed = false;
+  };
+  static constexpr size_t kMaxSectionName = 31;
+  std::vector<std::optional<SectionPlace>> FindSections(
+      std::span<const absl::string_view> names) const;
+
+  uint64_t file_size() const;
+  // Copies bytes of the file. False: it ends before.
+  bool ReadFile(FileOffset offset, std::span<uint8_t> out) const;
+
   // Copies `out.size()` bytes of initial content at `address`; the zero-filled tail of a segment
   // (.bss) reads as zeros. False: outside the segments, or the file is too short.
   bool ReadAt(ElfAddress address, std::span<std::byte> out) const;

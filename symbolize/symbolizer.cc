@@ -41,6 +41,7 @@ struct Candidate {
   uint32_t order = UINT32_MAX;  // of being read; UINT32_MAX: no candidate
   uint8_t rank = 0;
   ElfFile::Table table = ElfFile::Table::kSymtab;
+  const ElfFile* file = nullptr;
 
   bool valid() const { return order != UINT32_MAX; }
 };
@@ -72,7 +73,7 @@ class SymbolSearch {
         unsized_(questions.size()),
         ended_(questions.size(), 0) {}
 
-  void Add(const ElfFile::SymbolEntry& s, ElfFile::Table table) {
+  void Add(const ElfFile::SymbolEntry& s, const ElfFile& file, ElfFile::Table table) {
     Candidate candidate;
     candidate.begin = s.address.value;
     candidate.end = s.address.value + s.size;
@@ -81,6 +82,7 @@ class SymbolSearch {
     candidate.order = next_order_++;
     candidate.rank = Rank(s);
     candidate.table = table;
+    candidate.file = &file;
 
     size_t first = FirstAtOrAbove(candidate.begin);
     if (first == questions_.size()) return;
@@ -98,8 +100,8 @@ class SymbolSearch {
     }
   }
 
-  // After the last Add().
-  std::vector<Candidate> Finish(const ElfFile& file) {
+  // The best of what was added so far. `file`: whose sections the questions lie in.
+  std::vector<Candidate> Best(const ElfFile& file) const {
     const size_t n = questions_.size();
     std::vector<Candidate> result(n);
     Candidate unsized;
@@ -152,74 +154,178 @@ void NameStubs(const ElfFile& file, const std::vector<Question>& questions, Imag
   }
 }
 
-absl::Status Symbolize(const ElfFile& file, ImageQuery* query) {
-  std::vector<Question> questions;
-  questions.reserve(query->offsets.size());
-  for (size_t i = 0; i < query->offsets.size(); ++i) {
-    auto address = file.ToElfAddress(query->offsets[i]);
-    if (!address) continue;
-    query->names[i].address = address->value;
-    questions.push_back({address->value, i});
-  }
-  if (questions.empty()) return absl::OkStatus();
-  // Segments may lie in the file in another order than in memory.
-  std::sort(questions.begin(), questions.end(), [](const Question& a, const Question& b) {
-    return std::pair(a.address, a.index) < std::pair(b.address, b.index);
-  });
+// The naming of one image.
+class ImageSymbolizer {
+ public:
+  ImageSymbolizer(const ElfFile& file, size_t image, DebugFileFinder* finder, ImageQuery* query)
+      : file_(file), image_(image), finder_(finder), query_(*query), budget_({}) {}
 
-  SymbolSearch search(questions);
-  bool any = false;
-  query->is_stripped = true;
-  absl::Status status;
-  std::optional<ElfFile::Range> range;
-  for (ElfFile::Table table : {ElfFile::Table::kSymtab, ElfFile::Table::kDynsym}) {
-    status.Update(file.ForEachSymbolEntry(table, [&](const ElfFile::SymbolEntry& s) {
-      if (s.type != STT_FUNC && s.type != STT_GNU_IFUNC && s.type != STT_NOTYPE) return true;
-      if (s.name == 0) return true;
-      if (!range || !range->Contains(s.address)) {
-        range = file.ExecutableRange(s.address);
-        if (!range) return true;
+  absl::Status Run() {
+    for (size_t i = 0; i < query_.offsets.size(); ++i) {
+      auto address = file_.ToElfAddress(query_.offsets[i]);
+      if (!address) continue;
+      query_.names[i].address = address->value;
+      questions_.push_back({address->value, i});
+    }
+    if (questions_.empty()) return absl::OkStatus();
+    // Segments may lie in the file in another order than in memory.
+    std::sort(questions_.begin(), questions_.end(), [](const Question& a, const Question& b) {
+      return std::pair(a.address, a.index) < std::pair(b.address, b.index);
+    });
+    query_.is_stripped = true;
+    SymbolSearch search(questions_);
+    AddSymbols(file_, search);
+    found_ = search.Best(file_);
+    if (query_.is_stripped && !AllFound()) {
+      if (auto unpacked = UnpackDebugData(file_, budget_); unpacked.ok()) {
+        debug_data_ = *std::move(unpacked);
+        AddSymbols(*debug_data_, search);
+        found_ = search.Best(file_);
       }
-      any = true;
-      query->is_stripped &= table == ElfFile::Table::kDynsym;
-      search.Add(s, table);
-      return true;
-    }));
-  }
-  std::vector<Candidate> found = search.Finish(file);
-
-  size_t name_budget = kMaxNameBytesPerImage;
-  size_t demangle_budget = kDemangleBudget;
-  const SymbolName* previous = nullptr;
-  uint32_t previous_order = UINT32_MAX;
-  for (size_t i = 0; i < questions.size(); ++i) {
-    if (!found[i].valid()) continue;
-    SymbolName& name = query->names[questions[i].index];
-    if (found[i].order == previous_order) {
-      name.name = previous->name;
-      name.system_name = previous->system_name;
-    } else {
-      name.system_name = file.SymbolName(found[i].table, found[i].name);
-      name.name = Demangle(WithoutVersion(name.system_name), &demangle_budget);
-      previous = &name;
-      previous_order = found[i].order;
     }
-    const size_t size = name.name.size() + name.system_name.size();
-    if (size > name_budget) {
-      name.name.clear();
-      name.system_name.clear();
-      return absl::ResourceExhaustedError(
-          absl::StrCat(query->path, ": more than ", kMaxNameBytesPerImage, " bytes of names"));
+    const bool want_dwarf = query_.want_source && !HasDwarf(file_);
+    for (bool download : {false, true}) {
+      const bool want_names = query_.is_stripped && !AllFound();
+      if (finder_ == nullptr || debug_file_ || !(want_names || want_dwarf)) continue;
+      debug_file_ = FindDebugFile(download);
+      if (!debug_file_ || !want_names) continue;
+      AddSymbols(*debug_file_, search);
+      found_ = search.Best(file_);
     }
-    name_budget -= size;
+    absl::Status named = Name();
+    if (query_.want_source) FindSources();
+    query_.exhausted = budget_.exhausted();
+    if (!named.ok() || any_) return named;
+    if (!status_.ok()) return status_;
+    return absl::NotFoundError(absl::StrCat(query_.path, ": no function symbols"));
   }
-  NameStubs(file, questions, query);
-  if (any) return absl::OkStatus();
-  if (!status.ok()) return status;
-  return absl::NotFoundError(absl::StrCat(query->path, ": no function symbols"));
-}
 
-void SymbolizeImage(ImageQuery* query) {
+ private:
+  bool AllFound() const {
+    return std::all_of(found_.begin(), found_.end(),
+                       [](const Candidate& candidate) { return candidate.valid(); });
+  }
+
+  void AddSymbols(const ElfFile& from, SymbolSearch& search) {
+    std::optional<ElfFile::Range> range;
+    for (ElfFile::Table table : {ElfFile::Table::kSymtab, ElfFile::Table::kDynsym}) {
+      status_.Update(from.ForEachSymbolEntry(table, [&](const ElfFile::SymbolEntry& s) {
+        if (!budget_.Spend()) return false;
+        if (s.type != STT_FUNC && s.type != STT_GNU_IFUNC && s.type != STT_NOTYPE) return true;
+        if (s.name == 0) return true;
+        if (!range || !range->Contains(s.address)) {
+          range = file_.ExecutableRange(s.address);
+          if (!range) return true;
+        }
+        any_ = true;
+        query_.is_stripped &= table == ElfFile::Table::kDynsym;
+        search.Add(s, from, table);
+        return true;
+      }));
+    }
+  }
+
+  std::optional<ElfFile> FindDebugFile(bool download) {
+    DebugFileFinder::Request request{
+        .build_id = file_.build_id(), .link = ReadDebugLink(file_), .download = download};
+    if (request.build_id.empty() && (download || !request.link)) return std::nullopt;
+    for (UniqueFd& candidate : finder_->Find(image_, request)) {
+      auto debug = ElfFile::Open(std::move(candidate), query_.path);
+      if (!debug.ok()) continue;
+      const bool same = file_.build_id().empty()
+                            ? DebugLinkChecksum(*debug, budget_) == request.link->checksum
+                            : debug->build_id() == file_.build_id();
+      if (same) return *std::move(debug);
+    }
+    return std::nullopt;
+  }
+
+  absl::Status Name() {
+    size_t name_budget = kMaxNameBytesPerImage;
+    size_t demangle_budget = kDemangleBudget;
+    const SymbolName* previous = nullptr;
+    uint32_t previous_order = UINT32_MAX;
+    for (size_t i = 0; i < questions_.size(); ++i) {
+      if (!found_[i].valid()) continue;
+      SymbolName& name = query_.names[questions_[i].index];
+      if (found_[i].order == previous_order) {
+        name.name = previous->name;
+        name.system_name = previous->system_name;
+      } else {
+        name.system_name = found_[i].file->SymbolName(found_[i].table, found_[i].name);
+        name.name = Demangle(WithoutVersion(name.system_name), &demangle_budget);
+        previous = &name;
+        previous_order = found_[i].order;
+      }
+      const size_t size = name.name.size() + name.system_name.size();
+      if (size > name_budget) {
+        name.name.clear();
+        name.system_name.clear();
+        return absl::ResourceExhaustedError(
+            absl::StrCat(query_.path, ": more than ", kMaxNameBytesPerImage, " bytes of names"));
+      }
+      name_budget -= size;
+    }
+    NameStubs(file_, questions_, &query_);
+    return absl::OkStatus();
+  }
+
+  void FindSources() {
+    const ElfFile& from = debug_file_ && !HasDwarf(file_) ? *debug_file_ : file_;
+    std::optional<ElfFile> supplementary;
+    const SupplementaryLink link = ReadSupplementaryLink(from);
+    DebugFileFinder::Request request{.build_id = link.build_id, .common = link.name};
+    for (bool download : {false, true}) {
+      if (finder_ == nullptr || request.build_id.empty() || supplementary) break;
+      request.download = download;
+      for (UniqueFd& candidate : finder_->Find(image_, request)) {
+        auto opened = ElfFile::Open(std::move(candidate), query_.path);
+        if (!opened.ok() || opened->build_id() != request.build_id) continue;
+        supplementary = *std::move(opened);
+        break;
+      }
+    }
+    std::vector<ElfAddress> addresses;
+    for (const Question& q : questions_) addresses.push_back({q.address});
+    SourceInfo found;
+    if (!FindSource(from, supplementary ? &*supplementary : nullptr, addresses, budget_, &found)
+             .ok()) {
+      return;
+    }
+    // From the order of addresses to that of offsets.
+    std::vector<uint32_t> question_of(query_.offsets.size(), UINT32_MAX);
+    for (size_t i = 0; i < questions_.size(); ++i) {
+      question_of[questions_[i].index] = static_cast<uint32_t>(i);
+    }
+    SourceInfo& source = query_.source;
+    source.functions = std::move(found.functions);
+    size_t demangle_budget = kDemangleBudget;
+    for (SourceFunction& f : source.functions) {
+      if (!f.linkage_name.empty()) f.name = Demangle(f.linkage_name, &demangle_budget);
+    }
+    source.files = std::move(found.files);
+    source.first.push_back(0);
+    for (uint32_t q : question_of) {
+      const std::span<const SourceFrame> frames = found.FramesOf(q);
+      source.frames.insert(source.frames.end(), frames.begin(), frames.end());
+      source.first.push_back(static_cast<uint32_t>(source.frames.size()));
+    }
+  }
+
+  const ElfFile& file_;
+  const size_t image_;
+  DebugFileFinder* const finder_;
+  ImageQuery& query_;
+  WorkBudget budget_;
+  std::vector<Question> questions_;
+  std::vector<Candidate> found_;  // for each question
+  std::optional<ElfFile> debug_data_;
+  std::optional<ElfFile> debug_file_;
+  bool any_ = false;
+  absl::Status status_;
+};
+
+void SymbolizeImage(size_t image, DebugFileFinder* finder, ImageQuery* query) {
   query->names.assign(query->offsets.size(), SymbolName());
   query->build_id.clear();
   auto file = ElfFile::Open(std::move(query->file), query->path);
@@ -228,7 +334,7 @@ void SymbolizeImage(ImageQuery* query) {
     return;
   }
   query->build_id = file->build_id();
-  query->status = Symbolize(*file, query);
+  query->status = ImageSymbolizer(*file, image, finder, query).Run();
 }
 
 int64_t FileSize(const ImageQuery& query) {
@@ -238,7 +344,8 @@ int64_t FileSize(const ImageQuery& query) {
 
 }  // namespace
 
-void SymbolizeImages(std::vector<ImageQuery>& queries, int max_threads) {
+void SymbolizeImages(std::vector<ImageQuery>& queries, int max_threads,
+                     DebugFileFinder* finder) {
   std::vector<std::pair<int64_t, size_t>> order;  // largest first
   for (size_t i = 0; i < queries.size(); ++i) order.emplace_back(-FileSize(queries[i]), i);
   std::sort(order.begin(), order.end());
@@ -246,7 +353,8 @@ void SymbolizeImages(std::vector<ImageQuery>& queries, int max_threads) {
   std::atomic<size_t> next = 0;
   auto work = [&] {
     for (size_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < order.size();) {
-      SymbolizeImage(&queries[order[i].second]);
+      const size_t image = order[i].second;
+      SymbolizeImage(image, finder, &queries[image]);
     }
   };
   std::vector<std::thread> threads;

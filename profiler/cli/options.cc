@@ -41,6 +41,8 @@ constexpr Option kOptions[] = {
     {"", "--format", "NAME", "choose the format by name"},
     {"", "--async", "", "show who awaits: async functions below what runs for them"},
     {"", "--no-helpers", "", "name JIT code by /tmp/perf-PID.map alone"},
+    {"", "--inlines", "", "show inlined C, C++ and Rust functions (from DWARF)"},
+    {"", "--lines", "", "show frames by the line that executes, native ones too (from DWARF)"},
     {"", "--tiers", "", "mark functions by their code: ~ interpreted, ^ + * compiled"},
     {"", "--explain", "", "say behind the verdict why frames have no name"},
     {"", "--min-quality", "PCT",
@@ -104,6 +106,10 @@ absl::Status Apply(const Option& option, absl::string_view value, RecordOptions&
     out.all = true;
   } else if (name == "--async") {
     out.async = true;
+  } else if (name == "--inlines") {
+    out.inlines = true;
+  } else if (name == "--lines") {
+    out.lines = true;
   } else if (name == "--no-helpers") {
     out.use_helpers = false;
   } else if (name == "--tiers") {

@@ -26,6 +26,8 @@ struct RecordOptions {
   std::string format;       // "": by the output's suffix, else SVG
   bool use_helpers = true;
   bool tiers = false;
+  bool inlines = false;  // inlined functions of native code
+  bool lines = false;    // frames by executing line
   bool async = false;  // those who await asynchronous functions, as frames below them
   bool explain = false;
   double min_quality = 0;  // percent; 0: any

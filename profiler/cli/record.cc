@@ -153,6 +153,8 @@ absl::Status Record(const RecordOptions& options, const RuntimeSet& runtimes, Co
                                          .duration_ns = options.duration_ns,
                                          .use_helpers = options.use_helpers,
                                          .tiers = options.tiers,
+                                         .inlines = options.inlines,
+                                         .lines = options.lines,
                                          .async = options.async,
                                          .command_line = options.command_line},
                                         runtimes));

@@ -5,8 +5,11 @@
 
 namespace jprof {
 
-std::string FunctionText(const Profile& profile, const Function& function) {
+std::string FunctionText(const Profile& profile, const Function& function, uint32_t line) {
   absl::string_view name = profile.String(function.name);
+  if (profile.show_lines && line != 0 && !profile.String(function.file).empty()) {
+    return absl::StrCat(name, " ", profile.String(function.file), ":", line);
+  }
   if (function.kind != FrameKind::kScript && function.kind != FrameKind::kAsync &&
       function.kind != FrameKind::kWasm) {
     return std::string(name);

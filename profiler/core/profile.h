@@ -102,6 +102,7 @@ struct Profile {
   int64_t duration_ns = 0;
   std::string title;                  // "node app.js (pid 4711)"
   std::vector<std::string> comments;  // for people: command line, verdict
+  bool show_lines = false;            // by line, not by function: see FunctionText
   Accounting accounting;
   std::vector<UnnamedFrames> unnamed;  // those in most samples first
 
@@ -120,7 +121,8 @@ inline constexpr char kAsyncSeparator[] = "--";
 
 // The text of a function in pictures and folded stacks: `name script:line` for a script function
 // (the line of its definition, so that equal functions merge), the name alone for all others.
+// With Profile::show_lines and a file and `line` known, `name file:line` for all.
 // Raw: not escaped for any format.
-std::string FunctionText(const Profile& profile, const Function& function);
+std::string FunctionText(const Profile& profile, const Function& function, uint32_t line = 0);
 
 }  // namespace jprof

@@ -1,9 +1,30 @@
 #include "profiler/pipeline/image_table.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <utility>
 
 namespace jprof {
+
+ImageTable::ImageTable(Opener opener, RootOpener root_opener, size_t max_pinned)
+    : opener_(std::move(opener)), root_opener_(std::move(root_opener)), max_pinned_(max_pinned) {
+  roots_.emplace_back();
+  struct stat st;
+  if (::stat("/", &st) == 0) root_ids_[{st.st_dev, st.st_ino}] = 0;
+}
+
+uint32_t ImageTable::RootOf(Pid pid) {
+  if (!root_opener_) return 0;
+  absl::StatusOr<UniqueFd> root = root_opener_(pid);
+  struct stat st;
+  if (!root.ok() || ::fstat(root->get(), &st) != 0) return kNone;
+  auto known = root_ids_.find({st.st_dev, st.st_ino});
+  if (known != root_ids_.end()) return known->second;
+  if (roots_.size() >= kMaxRoots) return kNone;
+  roots_.push_back(*std::move(root));
+  return root_ids_[{st.st_dev, st.st_ino}] = static_cast<uint32_t>(roots_.size() - 1);
+}
 
 uint32_t ImageTable::Find(const FileIdentity& file, const std::string& path) const {
   if (file.valid()) {
@@ -22,6 +43,7 @@ bool ImageTable::Pin(PinnedImage& image, const MapEvent& map) {
     return false;
   }
   image.file = *std::move(file);
+  image.root = RootOf(map.pid);
   image.unopened_why.clear();
   ++pinned_;
   return true;
@@ -38,7 +60,10 @@ uint32_t ImageTable::Add(const MapEvent& map) {
     } else {
       by_name_[map.path] = id;
     }
-    PinnedImage image{map.path, map.file, UniqueFd(), base, map.range.end.value, 0, ""};
+    PinnedImage image{.path = map.path,
+                      .identity = map.file,
+                      .base = base,
+                      .limit = map.range.end.value};
     if (pinned_ >= max_pinned_) {
       ++over_limit_;
       image.unopened_why = "more mapped files than may be kept open; raise ulimit -n";

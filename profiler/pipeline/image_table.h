@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,7 @@ struct PinnedImage {
   std::string path;  // in the target's root
   FileIdentity identity;
   UniqueFd file;        // invalid when it could not be opened
+  uint32_t root = 0;    // into ImageTable::roots(), or ImageTable::kNone: not known
   uint64_t base = 0;    // address of file offset 0 by the first mapping seen
   uint64_t limit = 0;   // end of that mapping, or of a later one of the same base
   Pid unopened_by = 0;  // the process that gave no access to it last
@@ -32,8 +34,9 @@ struct PinnedImage {
 class ImageTable {
  public:
   using Opener = std::function<absl::StatusOr<UniqueFd>(const MapEvent&)>;
-  ImageTable(Opener opener, size_t max_pinned)
-      : opener_(std::move(opener)), max_pinned_(max_pinned) {}
+  using RootOpener = std::function<absl::StatusOr<UniqueFd>(Pid)>;
+  // `root_opener`: the root directory of a process; may be empty.
+  ImageTable(Opener opener, RootOpener root_opener, size_t max_pinned);
 
   // The image of a mapping; pins it at first sight. kNone: there are kMaxImages already.
   uint32_t Add(const MapEvent& map);
@@ -45,6 +48,9 @@ class ImageTable {
 
   const std::vector<PinnedImage>& images() const { return images_; }
   std::vector<PinnedImage>& images() { return images_; }
+  // Root directories that paths are meant in. The first one is jprof's own, without a descriptor; of
+  //  processes beyond kMaxRoots it is kNone.
+  const std::vector<UniqueFd>& roots() const { return roots_; }
   uint64_t unopened() const { return unopened_; }
   uint64_t over_limit() const { return over_limit_; }
 
@@ -52,7 +58,13 @@ class ImageTable {
   // False: it could not be opened, or may not.
   bool Pin(PinnedImage& image, const MapEvent& map);
 
+  static constexpr size_t kMaxRoots = 256;
+  uint32_t RootOf(Pid pid);
+
   Opener opener_;
+  RootOpener root_opener_;
+  std::vector<UniqueFd> roots_;
+  std::map<std::pair<uint64_t, uint64_t>, uint32_t> root_ids_;  // by device and inode
   size_t max_pinned_;
   size_t pinned_ = 0;
   std::vector<PinnedImage> images_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <memory>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
@@ -9,6 +10,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "profiler/core/status.h"
+#include "profiler/pipeline/debug_files.h"
+#include "symbolize/debuginfod.h"
 #include "symbolize/symbolizer.h"
 
 namespace jprof {
@@ -54,8 +57,8 @@ std::string WhyUnnamed(const PinnedImage& image, const ImageQuery& query) {
   if (!image.identity.valid()) return "the kernel's code in the process has no file";
   if (!image.unopened_why.empty()) return image.unopened_why;
   if (query.is_stripped) {
-    return "its file is stripped of all but exported symbols; one that is not has the names "
-           "(separate debug files are not read)";
+    return "its file is stripped of all but exported symbols, and its debug file was not found; "
+           "install that (its package's -dbgsym or -debuginfo), or set DEBUGINFOD_URLS";
   }
   if (!query.status.ok()) return std::string(query.status.message());
   return "no symbol of its file covers it";
@@ -84,9 +87,9 @@ absl::string_view WhyTruncated(WalkEnd end) {
 }  // namespace
 
 Namer::Namer(const FrameTable& frames, ImageTable& images, const RuntimeTable& runtimes,
-             ProfileBuilder& builder, KernelNames& kernel, int threads)
+             ProfileBuilder& builder, KernelNames& kernel, const NamerOptions& options)
     : frames_(frames), images_(images), builder_(builder) {
-  NameFrames(frames, images, runtimes, kernel, threads);
+  NameFrames(frames, images, runtimes, kernel, options);
   BuildStacks();
 }
 
@@ -97,8 +100,63 @@ LocationId Namer::Place(ImageId image, uint64_t address, absl::string_view name,
   return builder_.AddLocation(image, address, {&line, 1});
 }
 
+void Namer::Symbolize(ImageTable& images, std::vector<ImageQuery>& asked,
+                      const std::vector<uint32_t>& numbers, const NamerOptions& options) {
+  std::vector<DebugFiles::Place> places;
+  for (uint32_t number : numbers) {
+    const PinnedImage& image = images.images()[number];
+    const bool in_root = image.root != 0 && image.root != ImageTable::kNone;
+    places.push_back({.path = image.path,
+                      .root = in_root ? &images.roots()[image.root] : nullptr,
+                      .on_host = image.root == 0});
+  }
+  const std::unique_ptr<Debuginfod> debuginfod = Debuginfod::FromEnvironment();
+  DebugFiles finder(std::move(places), debuginfod.get());
+  if (options.symbolize) {
+    options.symbolize(asked, options.threads, &finder);
+  } else {
+    SymbolizeImages(asked, options.threads, &finder);
+  }
+  const auto exhausted = std::count_if(asked.begin(), asked.end(),
+                                       [](const ImageQuery& query) { return query.exhausted; });
+  if (exhausted > 0) {
+    troubles_.push_back(absl::StrCat(
+        exhausted, " mapped files would take too long to read: names, inlined functions or lines "
+                   "of theirs are missing"));
+  }
+  if (debuginfod != nullptr && !debuginfod->Trouble().empty()) {
+    troubles_.push_back(debuginfod->Trouble());
+  }
+}
+
+std::vector<Line> Namer::SourceLines(const ImageQuery& query, size_t at, bool inlines) {
+  const SourceInfo& source = query.source;
+  std::span<const SourceFrame> frames = source.FramesOf(at);
+  if (!inlines && !frames.empty()) frames = frames.last(1);
+  std::vector<Line> lines;
+  for (size_t i = 0; i < frames.size(); ++i) {
+    const SourceFunction& function = source.functions[frames[i].function];
+    absl::string_view name = function.name;
+    absl::string_view system_name =
+        function.linkage_name.empty() ? function.name : function.linkage_name;
+    // Without a linkage name it is a function of C, or one that is local to its file: then the symbol
+    // table has its scope as well. Its symbol is that of the physical function.
+    const SymbolName& symbol = query.names[at];
+    if (i + 1 == frames.size() && function.linkage_name.empty() && !symbol.name.empty() &&
+        (name.empty() || absl::StartsWith(symbol.system_name, "_Z"))) {
+      name = symbol.name;
+      system_name = symbol.system_name;
+    }
+    if (name.empty()) return {};
+    lines.push_back({builder_.AddFunction(name, system_name, source.files[frames[i].file],
+                                          function.line, FrameKind::kNative),
+                     frames[i].line, frames[i].column});
+  }
+  return lines;
+}
+
 void Namer::NameFrames(const FrameTable& frames, ImageTable& images, const RuntimeTable& runtimes,
-                       KernelNames& kernel_names, int threads) {
+                       KernelNames& kernel_names, const NamerOptions& options) {
   // What is to be asked of each image.
   std::vector<ImageQuery> queries(images.images().size());
   std::vector<uint64_t> kernel_addresses;
@@ -109,6 +167,7 @@ void Namer::NameFrames(const FrameTable& frames, ImageTable& images, const Runti
     if (frame.kind == PendingFrame::Kind::kKernel) kernel_addresses.push_back(frame.value);
   }
   std::vector<ImageQuery> asked;
+  std::vector<uint32_t> numbers;  // of the images asked for
   std::vector<uint32_t> asked_index(queries.size(), UINT32_MAX);
   for (size_t i = 0; i < queries.size(); ++i) {
     if (queries[i].offsets.empty()) continue;
@@ -117,11 +176,13 @@ void Namer::NameFrames(const FrameTable& frames, ImageTable& images, const Runti
                              queries[i].offsets.end());
     queries[i].path = images.images()[i].path;
     queries[i].file = std::move(images.images()[i].file);
+    queries[i].want_source = options.inlines || options.lines;
+    numbers.push_back(static_cast<uint32_t>(i));
     asked_index[i] = static_cast<uint32_t>(asked.size());
     asked.push_back(std::move(queries[i]));
   }
 
-  SymbolizeImages(asked, threads);
+  Symbolize(images, asked, numbers, options);
   const KernelSymbols* kernel =
       kernel_addresses.empty() ? nullptr : kernel_names.Get(kernel_addresses);
 
@@ -150,8 +211,12 @@ void Namer::NameFrames(const FrameTable& frames, ImageTable& images, const Runti
                             : absl::StrCat(kernel_names.status().message(), "; ",
                                            HintOf(kernel_names.status())));
         } else {
+          const ImageId module =
+              match.module.empty()
+                  ? image
+                  : builder_.AddImage(absl::StrCat("[", match.module, "]"), "", 0, 0, 0);
           named.location =
-              Place(image, frame.value, match.name, match.name, "", 0, FrameKind::kKernel);
+              Place(module, frame.value, match.name, match.name, "", 0, FrameKind::kKernel);
         }
         break;
       }
@@ -237,6 +302,13 @@ void Namer::NameFrames(const FrameTable& frames, ImageTable& images, const Runti
           }
           named.location = Place(image_id(frame.index), address, builtin->name, symbol.system_name,
                                  builtin->file, 0, builtin->kind);
+          break;
+        }
+        const std::vector<Line> lines = SourceLines(query, at, options.inlines);
+        if (!lines.empty()) {
+          named.counts.frames = static_cast<uint32_t>(lines.size());
+          named.is_root_function = IsRootFunction(symbol.system_name);
+          named.location = builder_.AddLocation(image_id(frame.index), address, lines);
           break;
         }
         if (symbol.name.empty()) {

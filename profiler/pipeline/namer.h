@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -13,8 +14,20 @@
 #include "profiler/pipeline/frame_table.h"
 #include "profiler/pipeline/image_table.h"
 #include "profiler/pipeline/kernel_names.h"
+#include "symbolize/symbolizer.h"
 
 namespace jprof {
+
+// As SymbolizeImages() does it, with that many threads.
+using SymbolizeFunction =
+    std::function<void(std::vector<ImageQuery>& queries, int threads, DebugFileFinder* finder)>;
+
+struct NamerOptions {
+  int threads = 1;
+  bool inlines = false;  // inlined functions of native code are frames of their own
+  bool lines = false;    // native code has executing lines
+  SymbolizeFunction symbolize;  // empty: SymbolizeImages
+};
 
 class Namer {
  public:
@@ -30,15 +43,18 @@ class Namer {
     Counts counts;       // of the frames shown
   };
 
-  // Opens each image, on `threads` threads, and takes its descriptor. `frames`, `images` and
+  // Opens each image and takes its descriptor. `frames`, `images` and
   // `builder` outlive the namer.
   Namer(const FrameTable& frames, ImageTable& images, const RuntimeTable& runtimes,
-        ProfileBuilder& builder, KernelNames& kernel, int threads);
+        ProfileBuilder& builder, KernelNames& kernel, const NamerOptions& options);
 
   // `node` is a stack of the FrameTable, or kNoStack.
   Stack Find(uint32_t node) const {
     return node == FrameTable::kNoStack ? Stack{} : stacks_[node].stack;
   }
+
+  // What went wrong with files and servers, for the user.
+  const std::vector<std::string>& troubles() const { return troubles_; }
 
   // What has no name in the samples of these stacks, and why; one for each sample.
   std::vector<UnnamedFrames> Explain(std::vector<uint32_t> stacks) const;
@@ -61,7 +77,11 @@ class Namer {
   };
 
   void NameFrames(const FrameTable& frames, ImageTable& images, const RuntimeTable& runtimes,
-                  KernelNames& kernel_names, int threads);
+                  KernelNames& kernel_names, const NamerOptions& options);
+  void Symbolize(ImageTable& images, std::vector<ImageQuery>& asked,
+                 const std::vector<uint32_t>& numbers, const NamerOptions& options);
+  // What DWARF says of an offset, innermost first; empty: nothing.
+  std::vector<Line> SourceLines(const ImageQuery& query, size_t at, bool inlines);
   void BuildStacks();
   void SetUnnamed(NamedFrame& frame, std::string what, std::string why);
   LocationId Place(ImageId image, uint64_t address, absl::string_view name,
@@ -71,6 +91,7 @@ class Namer {
   const FrameTable& frames_;
   const ImageTable& images_;
   ProfileBuilder& builder_;
+  std::vector<std::string> troubles_;
   std::vector<UnnamedFrames> reasons_;  // without counts
   absl::flat_hash_map<std::pair<std::string, std::string>, uint32_t> reason_ids_;
   std::vector<NamedFrame> named_;   // as FrameTable::frames()

@@ -7,7 +7,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "profiler/core/profile_builder.h"
-#include "profiler/pipeline/namer.h"
 
 namespace jprof {
 namespace {
@@ -51,7 +50,7 @@ Pipeline::Pipeline(PipelineOptions options, const RuntimeSet& runtimes, LayoutSi
     : options_(options),
       world_(std::move(world)),
       sink_(sink),
-      images_([this](const MapEvent& map) { return OpenFirst(map); },
+      images_([this](const MapEvent& map) { return OpenFirst(map); }, world_.open_root,
               options.max_pinned_files),
       runtimes_(runtimes, sink,
                 {.open_image = [this](const MapEvent& map) { return OpenImage(map); },
@@ -614,7 +613,13 @@ absl::StatusOr<Profile> Pipeline::Finish(const RecordingEnd& end) {
   ProfileBuilder builder({{"samples", "count"}, {"cpu", "nanoseconds"}}, {"cpu", "nanoseconds"},
                          options_.period_ns);
   builder.SetTimes(end.start_time_ns, end.duration_ns);
-  const Namer namer(frames_, images_, runtimes_, builder, kernel_names_, options_.symbol_threads);
+  const Namer namer(frames_, images_, runtimes_, builder, kernel_names_,
+                    {.threads = options_.symbol_threads,
+                     .inlines = options_.inlines,
+                     .lines = options_.lines,
+                     .symbolize = world_.symbolize});
+  symbol_troubles_ = namer.troubles();
+  if (options_.lines) builder.ShowLines();
   std::vector<uint32_t> stacks;
   stacks.reserve(samples_.size());
   for (const KeptSample& sample : samples_) stacks.push_back(sample.stack);

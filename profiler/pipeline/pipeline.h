@@ -37,6 +37,7 @@
 #include "profiler/pipeline/frame_table.h"
 #include "profiler/pipeline/image_table.h"
 #include "profiler/pipeline/kernel_names.h"
+#include "profiler/pipeline/namer.h"
 #include "profiler/process/process_table.h"
 #include "profiler/unwind/unwind_tables.h"
 
@@ -51,6 +52,8 @@ struct PipelineWorld {
   std::function<absl::StatusOr<std::vector<ProcMapping>>(Pid)> read_maps;
   std::function<std::unique_ptr<MemoryReader>(Pid)> open_memory;
   std::function<absl::StatusOr<PerfMap>(Pid)> open_perf_map;
+  std::function<absl::StatusOr<UniqueFd>(Pid)> open_root;  // empty: all paths are jprof's own
+  SymbolizeFunction symbolize;                             // empty: in this process
   std::function<uint64_t()> now;  // the clock of the events' times
   std::string kallsyms = "/proc/kallsyms";
   std::string modules = "/proc/modules";
@@ -61,6 +64,8 @@ struct PipelineOptions {
   bool use_helpers = true;  // false: JIT code is named by perf maps alone
   bool tiers = false;       // prefix functions with RuntimeInstance::Tier()
   bool async = false;       // show those who await asynchronous functions
+  bool inlines = false;     // show inlined functions of native code as frames
+  bool lines = false;       // show frames by executing line
   int64_t period_ns = 0;    // of CPU time, between two samples
   int symbol_threads = 2;
   // Beyond these numbered things are forgotten,
@@ -119,6 +124,9 @@ class Pipeline {
 
   // Perf maps that were there and did not name all that they should, with the reason.
   std::vector<std::string> PerfMapTroubles() const;
+
+  // What went wrong in naming, for the user; after Finish().
+  const std::vector<std::string>& symbol_troubles() const { return symbol_troubles_; }
 
   // Names all frames and builds the profile. Call once.
   absl::StatusOr<Profile> Finish(const RecordingEnd& end);
@@ -226,6 +234,7 @@ class Pipeline {
   uint64_t symbols_dropped_ = 0;
   uint64_t mappings_seen_ = 0;  // map events, of all processes
   Accounting accounting_;
+  std::vector<std::string> symbol_troubles_;
 };
 
 }  // namespace jprof

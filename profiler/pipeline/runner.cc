@@ -217,6 +217,7 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Attach(const RecordingOptions& o
       .read_maps = ReadProcMaps,
       .open_memory = [](Pid pid) { return std::make_unique<LiveMemory>(pid); },
       .open_perf_map = [](Pid pid) { return PerfMap::Open(pid); },
+      .open_root = OpenRootOf,
       .now = MonotonicNow,
   };
   runner->work_->pipeline = std::make_unique<Pipeline>(
@@ -225,6 +226,8 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Attach(const RecordingOptions& o
           .use_helpers = options.use_helpers,
           .tiers = options.tiers,
           .async = options.async,
+          .inlines = options.inlines,
+          .lines = options.lines,
           .period_ns = static_cast<int64_t>(1'000'000'000 / options.frequency_hz),
           .max_pinned_files = MaxPinnedFiles(),
           .unwind_sink = &runner->work_->source->tables(),
@@ -450,6 +453,9 @@ std::vector<std::string> Runner::Warnings() const {
        "mapped files could not be opened: their frames are unnamed");
   warn(work_->pipeline->images_over_limit(),
        "mapped files are more than may be kept open (ulimit -n): their frames are unnamed");
+  for (const std::string& trouble : work_->pipeline->symbol_troubles()) {
+    warnings.push_back(trouble);
+  }
   warn(work_->pipeline->symbols_dropped(), "function names could not be read");
   warn(runtimes.processes_without_room(),
        "processes found no room in the kernel: their functions have no names");

@@ -33,6 +33,8 @@ struct RecordingOptions {
   int64_t duration_ns = 0;  // 0: until stopped or the target exits
   bool use_helpers = true;
   bool tiers = false;
+  bool inlines = false;
+  bool lines = false;
   bool async = false;
   std::string command_line;
 };

@@ -121,13 +121,11 @@ absl::StatusOr<UniqueFd> OpenThroughMapFiles(Pid pid, const Mapping& mapping) {
 
 }  // namespace
 
-absl::StatusOr<UniqueFd> OpenInProcessRoot(const UniqueFd& process, const std::string& path,
-                                           LinkPolicy links, absl::string_view name) {
+absl::StatusOr<UniqueFd> OpenInRoot(const UniqueFd& root, const std::string& path, LinkPolicy links,
+                                    absl::string_view name) {
   if (path.empty() || path[0] != '/' || path.find('\0') != std::string::npos) {
     return absl::InvalidArgumentError(absl::StrCat(name, ": not an absolute path"));
   }
-  UniqueFd root(::openat(process.get(), "root", O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (!root.valid()) return ErrnoStatus(errno, name);
   UniqueFd path_only(OpenPathConfined(root.get(), path, links));
   if (!path_only.valid() && (errno == ENOSYS || errno == EPERM)) {
     path_only = UniqueFd(OpenPathByComponent(root.get(), path));
@@ -139,6 +137,20 @@ absl::StatusOr<UniqueFd> OpenInProcessRoot(const UniqueFd& process, const std::s
     return ErrnoStatus(errno, name);
   }
   return Reopen(path_only, name);
+}
+
+absl::StatusOr<UniqueFd> OpenRootOf(Pid pid) {
+  JPROF_ASSIGN_OR_RETURN(UniqueFd process, OpenProcess(pid));
+  UniqueFd root(::openat(process.get(), "root", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!root.valid()) return ErrnoStatus(errno, absl::StrCat("root of ", pid));
+  return root;
+}
+
+absl::StatusOr<UniqueFd> OpenInProcessRoot(const UniqueFd& process, const std::string& path,
+                                           LinkPolicy links, absl::string_view name) {
+  UniqueFd root(::openat(process.get(), "root", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!root.valid()) return ErrnoStatus(errno, name);
+  return OpenInRoot(root, path, links, name);
 }
 
 absl::StatusOr<UniqueFd> OpenVdso() {

@@ -35,6 +35,14 @@ absl::StatusOr<UniqueFd> OpenVdso();
 
 enum class LinkPolicy { kFollowInRoot, kRefuse };
 
+// A regular file by its absolute path below the directory `root` (O_PATH), read-only; what links in
+// it mean is confined to that directory.
+absl::StatusOr<UniqueFd> OpenInRoot(const UniqueFd& root, const std::string& path, LinkPolicy links,
+                                    absl::string_view name);
+
+// The root directory of a process, O_PATH.
+absl::StatusOr<UniqueFd> OpenRootOf(Pid pid);
+
 // A regular file by its absolute path in the root of a process (OpenProcess), read-only; what links
 // in it mean is confined to that root. Ownership and identity are the caller's to check, on the
 // descriptor. `name` is the file's in messages. FailedPrecondition: not a regular file, or a link.

@@ -12,7 +12,7 @@ namespace {
 
 CallTree Build(absl::string_view text, size_t max_path_bytes = 0) {
   Profile profile = ParseProfile(text);
-  auto frame_label = [&](const Function& f, bool inlined) {
+  auto frame_label = [&](const Function& f, uint32_t, bool inlined) {
     return FrameLabel{absl::StrCat(profile.String(f.name), inlined ? " inlined" : ""),
                       static_cast<uint8_t>(f.kind)};
   };

@@ -1,0 +1,163 @@
+// Second opinion: functions, inlined functions and lines as elfutils' eu-addr2line has them. At a few
+// addresses in a thousand it contradicts itself (an inlined call more than it says the function is
+// in, rows of another unit for code without any); there binutils' addr2line has the casting vote.
+//   JPROF_ELF=FILE JPROF_ADDRESSES=10000 source_peer_test     another file, more addresses
+//   JPROF_ELF_DEBUG=FILE                                      its debug file
+#include <elf.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "gtest/gtest.h"
+#include "symbolize/dwarf.h"
+#include "tests/testing/spawn.h"
+
+namespace jprof {
+namespace {
+
+std::string Environment(const char* name, std::string otherwise) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? otherwise : value;
+}
+
+ElfFile Open(const std::string& path) {
+  auto file = ElfFile::Open(UniqueFd(::open(path.c_str(), O_RDONLY | O_CLOEXEC)), path);
+  EXPECT_TRUE(file.ok()) << file.status();
+  return *std::move(file);
+}
+
+// Drawn from all code of sized functions.
+std::vector<ElfAddress> RandomAddresses(const ElfFile& file, size_t count) {
+  std::vector<std::pair<uint64_t, uint64_t>> functions;
+  EXPECT_TRUE(file.ForEachSymbolEntry(ElfFile::Table::kSymtab, [&](const auto& s) {
+                    if (s.type == STT_FUNC && s.size > 0) {
+                      functions.emplace_back(s.address.value, s.size);
+                    }
+                    return true;
+                  }).ok());
+  std::mt19937 random(5);
+  std::vector<ElfAddress> addresses;
+  for (size_t i = 0; i < count && !functions.empty(); ++i) {
+    const auto& [begin, size] = functions[random() % functions.size()];
+    addresses.push_back({begin + random() % size});
+  }
+  std::sort(addresses.begin(), addresses.end());
+  addresses.erase(std::unique(addresses.begin(), addresses.end()), addresses.end());
+  return addresses;
+}
+
+// For each address the function and its place, innermost first: "name", "file:line", ...
+using Answer = std::vector<std::string>;
+
+std::vector<Answer> Ask(const std::string& command, const std::vector<ElfAddress>& addresses) {
+  const std::string list = absl::StrCat(testing::TempDir(), "addresses-", ::getpid());
+  std::ofstream out(list);
+  for (ElfAddress a : addresses) out << absl::StrFormat("0x%x\n", a.value);
+  out.close();
+  std::string text;
+  FILE* pipe = ::popen(absl::StrCat(command, " < '", list, "'").c_str(), "r");
+  char chunk[4096];
+  for (size_t n; (n = std::fread(chunk, 1, sizeof(chunk), pipe)) > 0;) text.append(chunk, n);
+  EXPECT_EQ(::pclose(pipe), 0) << command;
+  std::remove(list.c_str());
+  std::vector<Answer> answers;
+  for (absl::string_view line : absl::StrSplit(text, '\n', absl::SkipEmpty())) {
+    if (absl::StartsWith(line, "0x")) {
+      answers.emplace_back();
+      continue;
+    }
+    if (answers.empty()) break;
+    std::string word(line);
+    if (answers.back().size() % 2 == 0) {
+      // "f inlined at place in g": the lines that follow say the same.
+      word = word.substr(0, word.find(" inlined at "));
+    } else {
+      word = word.substr(0, word.find(" (discriminator"));
+      if (std::count(word.begin(), word.end(), ':') > 1) word.resize(word.rfind(':'));  // column
+    }
+    answers.back().push_back(std::move(word));
+  }
+  EXPECT_EQ(answers.size(), addresses.size()) << command;
+  answers.resize(addresses.size());
+  return answers;
+}
+
+std::string PlaceOf(const SourceInfo& info, const SourceFrame& frame) {
+  return frame.file == 0 ? "??:0" : absl::StrCat(info.files[frame.file], ":", frame.line);
+}
+
+std::string NameOf(const SourceFunction& function) {
+  return function.linkage_name.empty() ? function.name : function.linkage_name;
+}
+
+TEST(SourcePeerTest, FunctionsInlinedFunctionsAndLinesAreThoseOfElfutils) {
+  ASSERT_EQ(std::system("command -v eu-addr2line && command -v addr2line"), 0)
+      << "needs elfutils and binutils";
+  const std::string path = Environment("JPROF_ELF", TestProgram("inlines"));
+  const std::string debug_path = Environment("JPROF_ELF_DEBUG", path);
+  size_t wanted = 400;
+  ASSERT_TRUE(absl::SimpleAtoi(Environment("JPROF_ADDRESSES", "400"), &wanted));
+
+  const ElfFile file = Open(debug_path);
+  const std::vector<ElfAddress> addresses = RandomAddresses(file, wanted);
+  ASSERT_GT(addresses.size(), wanted / 2);
+  WorkBudget budget({});
+  SourceInfo info;
+  ASSERT_TRUE(FindSource(file, nullptr, addresses, budget, &info).ok());
+  size_t inlined = 0;
+  std::vector<Answer> ours;
+  for (size_t i = 0; i < addresses.size(); ++i) {
+    Answer answer;
+    for (const SourceFrame& frame : info.FramesOf(i)) {
+      answer.push_back(NameOf(info.functions[frame.function]));
+      answer.push_back(PlaceOf(info, frame));
+    }
+    inlined += answer.size() > 2;
+    ours.push_back(std::move(answer));
+  }
+  // Code that no DWARF speaks of, the C library's start-up: they take its name from the symbols.
+  size_t unknown = 0;
+  auto agree = [&](size_t i, const Answer& theirs) {
+    return ours[i] == theirs || (ours[i].empty() && theirs.size() == 2);
+  };
+  const std::vector<Answer> elfutils =
+      Ask(absl::StrCat("eu-addr2line -a -i -f -e '", path, "'"), addresses);
+  std::vector<ElfAddress> disputed;
+  std::vector<size_t> indexes;
+  for (size_t i = 0; i < addresses.size(); ++i) {
+    unknown += ours[i].empty();
+    if (agree(i, elfutils[i])) continue;
+    disputed.push_back(addresses[i]);
+    indexes.push_back(i);
+  }
+  const std::vector<Answer> binutils =
+      Ask(absl::StrCat("addr2line -a -i -f -e '", path, "'"), disputed);
+  for (size_t i = 0; i < disputed.size(); ++i) {
+    EXPECT_TRUE(agree(indexes[i], binutils[i]))
+        << absl::StrFormat("%x", disputed[i].value) << "\n  ours     "
+        << absl::StrJoin(ours[indexes[i]], " | ") << "\n  elfutils "
+        << absl::StrJoin(elfutils[indexes[i]], " | ") << "\n  binutils "
+        << absl::StrJoin(binutils[i], " | ");
+  }
+  EXPECT_LE(unknown, addresses.size() / 20);
+  EXPECT_LE(disputed.size(), addresses.size() / 50);
+  EXPECT_GT(inlined, addresses.size() / 4) << "hardly anything is inlined there";
+  std::printf("%zu addresses, in inlined functions %zu, of no DWARF %zu; elfutils outvoted at %zu\n",
+              addresses.size(), inlined, unknown, disputed.size());
+}
+
+}  // namespace
+}  // namespace jprof
