@@ -2,7 +2,8 @@
 #
 #   jprof_embed(TARGET jprof_web HEADER web/assets.h FILES flamegraph.js flamegraph.css)
 #
-# gives the target a generated header with `inline` accessors jprof::assets::flamegraph_js() and so on.
+# gives the target a generated header with accessors: jprof::assets::flamegraph_js() and so on, and
+# flamegraph_js_sha256(), its 32 bytes.
 function(jprof_embed)
   cmake_parse_arguments(ARG "" "TARGET;HEADER" "FILES" ${ARGN})
   set(header ${PROJECT_BINARY_DIR}/${ARG_HEADER})

@@ -4,6 +4,7 @@
 #include <limits>
 #include <numeric>
 #include <span>
+#include <tuple>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
@@ -34,6 +35,7 @@ class Growing {
       }
       uint32_t node = sample.stack.valid() ? NodeOf(it->second, sample.stack) : it->second;
       nodes_[node].self = SaturatingAdd(nodes_[node].self, value);
+      sample_nodes_.push_back(node);
     }
   }
 
@@ -70,7 +72,8 @@ class Growing {
     }
   }
 
-  std::vector<CallTree::Node> Preorder() const {
+  // `sample_nodes`: the numbers before and after.
+  std::vector<CallTree::Node> Preorder(std::vector<uint32_t>& sample_nodes) const {
     std::vector<uint32_t> rank(labels_.size());
     {
       std::vector<uint32_t> order(labels_.size());
@@ -86,8 +89,8 @@ class Growing {
       if (nodes_[i].total > 0) siblings.push_back(i);
     }
     std::sort(siblings.begin(), siblings.end(), [&](uint32_t a, uint32_t b) {
-      return std::pair(nodes_[a].parent, rank[nodes_[a].label]) <
-             std::pair(nodes_[b].parent, rank[nodes_[b].label]);
+      return std::tuple(nodes_[a].parent, rank[nodes_[a].label], nodes_[a].line) <
+             std::tuple(nodes_[b].parent, rank[nodes_[b].label], nodes_[b].line);
     });
     std::vector<uint32_t> first_child(nodes_.size() + 1, 0);
     for (uint32_t i : siblings) ++first_child[nodes_[i].parent + 1];
@@ -95,7 +98,8 @@ class Growing {
 
     std::vector<CallTree::Node> out;
     out.reserve(siblings.size() + 1);
-    out.push_back({0, 0, 0, 0, nodes_[0].self, nodes_[0].total});
+    out.push_back({.self = nodes_[0].self, .total = nodes_[0].total});
+    std::vector<uint32_t> new_number(nodes_.size(), 0);
     struct Open {
       uint32_t node;  // here
       uint32_t as;    // in `out`
@@ -111,18 +115,22 @@ class Growing {
       }
       uint32_t child = siblings[top.next++];
       uint32_t as = static_cast<uint32_t>(out.size());
-      out.push_back({nodes_[child].label, top.as, out[top.as].depth + 1, 0, nodes_[child].self,
-                     nodes_[child].total});
+      new_number[child] = as;
+      out.push_back({nodes_[child].label, nodes_[child].line, top.as, out[top.as].depth + 1, 0,
+                     nodes_[child].self, nodes_[child].total});
       open.push_back({child, as, first_child[child]});
     }
+    for (uint32_t& node : sample_nodes) node = new_number[node];
     return out;
   }
 
   std::vector<FrameLabel> TakeLabels() && { return std::move(labels_); }
+  std::vector<uint32_t> TakeSampleNodes() { return std::move(sample_nodes_); }
 
  private:
   struct Node {
     uint32_t label = 0;
+    uint32_t line = 0;
     uint32_t parent = 0;
     size_t path_bytes = 0;
     int64_t self = 0;
@@ -147,10 +155,10 @@ class Growing {
     return it->second;
   }
 
-  uint32_t Child(uint32_t parent, uint32_t label) {
-    auto [it, added] =
-        children_.try_emplace(std::pair(parent, label), static_cast<uint32_t>(nodes_.size()));
-    if (added) nodes_.push_back({label, parent, nodes_[parent].path_bytes + Bytes(label)});
+  uint32_t Child(uint32_t parent, uint32_t label, uint32_t line = 0) {
+    auto [it, added] = children_.try_emplace(std::tuple(parent, label, line),
+                                             static_cast<uint32_t>(nodes_.size()));
+    if (added) nodes_.push_back({label, line, parent, nodes_[parent].path_bytes + Bytes(label)});
     return it->second;
   }
 
@@ -171,7 +179,8 @@ class Growing {
       std::span<const Line> lines =
           profile_.Lines(profile_.locations[profile_.stacks[s.value].location.value]);
       for (size_t i = lines.size(); i-- > 0;) {
-        node = Child(node, LabelOf(lines[i], i + 1 < lines.size()));
+        node = Child(node, LabelOf(lines[i], i + 1 < lines.size()),
+                     options_.by_line ? lines[i].line : 0);
       }
       stack_nodes_.emplace(std::pair(process, s), node);
     }
@@ -185,9 +194,10 @@ class Growing {
   absl::flat_hash_map<FrameLabel, uint32_t> label_ids_;
   // By function, line if it is shown, whether it is inlined.
   absl::flat_hash_map<std::tuple<FunctionId, uint32_t, bool>, uint32_t> label_of_;
-  absl::flat_hash_map<std::pair<uint32_t, uint32_t>, uint32_t> children_;
+  absl::flat_hash_map<std::tuple<uint32_t, uint32_t, uint32_t>, uint32_t> children_;
   absl::flat_hash_map<std::pair<uint32_t, StackId>, uint32_t> stack_nodes_;
   std::vector<StackId> walk_;
+  std::vector<uint32_t> sample_nodes_;
 };
 
 }  // namespace
@@ -202,7 +212,8 @@ CallTree CallTree::Build(const Profile& profile, const Options& options) {
   growing.CutLongPaths();
   growing.SumTotals();
   CallTree tree;
-  tree.nodes_ = growing.Preorder();
+  tree.sample_nodes_ = growing.TakeSampleNodes();
+  tree.nodes_ = growing.Preorder(tree.sample_nodes_);
   tree.labels_ = std::move(growing).TakeLabels();
   return tree;
 }

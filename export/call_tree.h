@@ -41,10 +41,13 @@ class CallTree {
     // stack both ends are kept, and `cut_label` stands for the middle.
     size_t max_path_bytes = 0;
     FrameLabel cut_label = {};
+    // Frames of one label that execute different lines are different nodes.
+    bool by_line = false;
   };
 
   struct Node {
     uint32_t label = 0;   // into labels(); not used in node 0
+    uint32_t line = 0;    // executing line, 0 where not known; only of a tree by line
     uint32_t parent = 0;  // node 0: itself
     uint32_t depth = 0;   // node 0: 0
     uint32_t end = 0;     // one past the last node of its subtree
@@ -58,10 +61,14 @@ class CallTree {
   const std::vector<Node>& nodes() const { return nodes_; }
   const FrameLabel& label(const Node& node) const { return labels_[node.label]; }
   const std::vector<FrameLabel>& labels() const { return labels_; }
+  // The node of each of the profile's samples; 0 for one without weight, if no other has its stack,
+  // and for one whose path was cut.
+  const std::vector<uint32_t>& sample_nodes() const { return sample_nodes_; }
 
  private:
   std::vector<Node> nodes_;
   std::vector<FrameLabel> labels_;
+  std::vector<uint32_t> sample_nodes_;
 };
 
 // Sum that stops at the largest value. Both are 0 or more.

@@ -4,6 +4,7 @@
 #include "absl/strings/string_view.h"
 #include "export/exporter.h"
 #include "export/folded.h"
+#include "export/html.h"
 #include "export/pprof.h"
 #include "export/svg.h"
 
@@ -11,6 +12,7 @@ namespace jprof {
 namespace {
 
 constexpr absl::string_view kSvgSuffixes[] = {".svg"};
+constexpr absl::string_view kHtmlSuffixes[] = {".html", ".htm"};
 constexpr absl::string_view kFoldedSuffixes[] = {".folded", ".collapsed", ".collapsedstack.txt",
                                                  ".txt"};
 constexpr absl::string_view kPprofSuffixes[] = {".pb.gz", ".pprof"};
@@ -19,6 +21,8 @@ constexpr absl::string_view kPprofSuffixes[] = {".pb.gz", ".pprof"};
 constexpr ExportFormat kFormats[] = {
     {"svg", kSvgSuffixes, "interactive flame graph, one file for any browser", false,
      MakeSvgExporter},
+    {"html", kHtmlSuffixes, "flame graph, heat map, time order, functions; one file for a browser", false,
+     MakeHtmlExporter},
     {"folded", kFoldedSuffixes, "folded stacks, one line of text for each", false,
      MakeFoldedExporter},
     {"pprof", kPprofSuffixes, "profile.proto, gzip, for pprof and most servers", true,

@@ -239,6 +239,8 @@ std::string FitText(absl::string_view label, double room) {
     return cut.size() < 2 ? "" : absl::StrCat(cut, "..");
   }
   if (parts.begins.size() > 1) {
+    // Without its arguments it fits.
+    if (parts.end < label.size() && ruler.Width(part(0)) <= room) return absl::StrCat(part(0), "..");
     size_t i = 1;
     while (ruler.Width(part(parts.begins[i])) > room) ++i;
     const size_t begin = parts.begins[i];

@@ -70,6 +70,8 @@ const Trees = (() => {
       return cut.length < 2 ? "" : cut + "..";
     }
     if (begins.length > 1) {
+      // Without its arguments it fits.
+      if (end < label.length && measure(label.slice(0, end)) <= room) return label.slice(0, end) + "..";
       const begin = begins.find((b) => b > 0 && measure(label.slice(b, end)) <= room);
       const tail = label.slice(begin, end);
       return prefix(label.slice(0, begin), room - measure(tail)) + ".." + tail;
@@ -248,24 +250,41 @@ const Trees = (() => {
     }
   }
 
-  // The samples of `source` anew. Its nodes are in preorder, with parent, label and self.
+  // The samples of `source` anew. Its nodes are in preorder, with parent, end, label, self and total.
   //   hidden[label]   taken out of its stacks; what it calls moves to its caller
   //   focus[label]    only stacks with such a function count
   //   ignored[label]  stacks with such a function do not
   //   once            a function that is on the stack already is taken out: recursion is one frame
   //   from            only what such a function calls, all its occurrences as one
+  //   groups          Map of label to weights in place of `self`: each group below a node of its own
   //   least           what weighs less is left out
   // `place`, if given, is filled: for each node of source the node of the result, -1 for none.
-  function derive(source, rank, { hidden, focus, ignored, once, from, least = 0, place } = {}) {
-    const { count, parent, label, self } = source;
-    const growing = new Growing(count);
-    const to = new Int32Array(count);
+  function derive(source, rank, { groups, least = 0, place, ...spec } = {}) {
+    const growing = new Growing(1024);
+    const to = new Int32Array(source.count).fill(-1);
+    if (!groups) addTo(growing, 0, source, source.self, source.total, rank, to, spec);
+    for (const [label, self] of groups || []) {
+      const total = self.slice();
+      for (let i = source.count - 1; i > 0; i -= 1) total[source.parent[i]] += total[i];
+      addTo(growing, growing.child(0, label), source, self, total, rank, to, spec);
+    }
+    const tree = growing.finish(rank, least);
+    if (place) for (let i = 0; i < source.count; i += 1) place[i] = to[i] < 0 ? -1 : tree.at[to[i]];
+    return tree;
+  }
+
+  function addTo(growing, root, source, self, total, rank, to, { hidden, focus, ignored, once, from }) {
+    const { count, parent, end, label } = source;
     const state = focus || ignored ? new Uint8Array(count) : null;  // 1: in focus, 2: ignored
     const within = once || from !== undefined ? new Int32Array(rank.length) : null;
     const path = [];
-    if (from !== undefined) to[0] = -1;
-    else growing.self[0] = !focus ? self[0] : 0;
-    for (let i = 1; i < count; i += 1) {
+    to[0] = from === undefined ? root : -1;
+    if (from === undefined && !focus) growing.self[root] += self[0];
+    for (let i = 1; i < count; ) {
+      if (total[i] === 0) {
+        i = end[i];
+        continue;
+      }
       const l = label[i], p = parent[i];
       if (state) {
         state[i] = state[p] | (focus && focus[l] ? 1 : 0) | (ignored && ignored[l] ? 2 : 0);
@@ -277,16 +296,14 @@ const Trees = (() => {
         within[l] += 1;
         path.push(i);
       }
-      if (from !== undefined && to[p] < 0) to[i] = l === from ? growing.child(0, l) : -1;
+      if (from !== undefined && to[p] < 0) to[i] = l === from ? growing.child(root, l) : -1;
       else if ((hidden && hidden[l]) || (once && again)) to[i] = to[p];
       else to[i] = growing.child(to[p], l);
       if (self[i] > 0 && to[i] >= 0 && (!state || state[i] === (focus ? 1 : 0))) {
         growing.self[to[i]] += self[i];
       }
+      i += 1;
     }
-    const tree = growing.finish(rank, least);
-    if (place) for (let i = 0; i < count; i += 1) place[i] = to[i] < 0 ? -1 : tree.at[to[i]];
-    return tree;
   }
 
   // Upside down: below all the functions that were executing, below these their callers. With

@@ -116,7 +116,7 @@ TEST(OptionsTest, AnEmptyWordIsUnexpected) {
 TEST(OptionsTest, AnUnknownFormatNamesTheNearestOneOrAll) {
   EXPECT_EQ(Complaint("-p 1 --format foldde"), "unknown format 'foldde', did you mean 'folded'?");
   EXPECT_EQ(Complaint("-p 1 --format=xxxxxxxx"),
-            "unknown format 'xxxxxxxx'; known: svg, folded, pprof");
+            "unknown format 'xxxxxxxx'; known: svg, html, folded, pprof");
 }
 
 TEST(OptionsTest, AnUnknownSuffixNamesAllSuffixes) {

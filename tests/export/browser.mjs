@@ -76,6 +76,7 @@ export class Browser {
     const { targetId } = await this.send("Target.createTarget", { url: "about:blank" });
     const { sessionId } = await this.send("Target.attachToTarget", { targetId, flatten: true });
     const page = new Page(this, sessionId);
+    page.targetId = targetId;
     await page.send("Page.enable");
     await page.send("Runtime.enable");
     this.listeners.add((message) => {

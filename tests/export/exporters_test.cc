@@ -12,6 +12,7 @@ namespace {
 TEST(ExportersTest, TheExtensionChoosesTheFormat) {
   EXPECT_EQ(FindFormatByPath("out.svg")->name, "svg");
   EXPECT_EQ(FindFormatByPath("/tmp/OUT.SVG")->name, "svg");
+  EXPECT_EQ(FindFormatByPath("out.html")->name, "html");
   EXPECT_EQ(FindFormatByPath("a.b.folded")->name, "folded");
   EXPECT_EQ(FindFormatByPath("a.txt")->name, "folded");
   EXPECT_EQ(FindFormatByPath("a.pb.gz")->name, "pprof");

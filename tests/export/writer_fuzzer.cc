@@ -11,6 +11,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
@@ -111,6 +112,23 @@ void CheckPprof(const Profile& profile, const std::string& gzip) {
   Require(total == static_cast<int64_t>(profile.samples.size()), "pprof: samples lost");
 }
 
+// No name becomes markup: between the head and the data are paragraphs, and text without '<'.
+void CheckHtml(const std::string& html) {
+  Require(ValidUtf8(html, html.size()) == html, "html: not UTF-8");
+  absl::string_view rest(html);
+  rest.remove_prefix(rest.find("<h1>") + 4);
+  rest = rest.substr(0, rest.find("</div>\n</header>"));
+  for (absl::string_view tag : {"</h1>", "<div id=\"verdict\">"}) {
+    size_t at = rest.find('<');
+    Require(absl::StartsWith(rest.substr(at), tag), "html: forged markup");
+    rest.remove_prefix(at + tag.size());
+  }
+  for (size_t at; (at = rest.find('<')) != absl::string_view::npos; rest.remove_prefix(at + 1)) {
+    Require(absl::StartsWith(rest.substr(at), "<p>") || absl::StartsWith(rest.substr(at), "</p>"),
+            "html: forged markup");
+  }
+}
+
 }  // namespace
 }  // namespace jprof
 
@@ -119,6 +137,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       jprof::ProfileOf(absl::string_view(reinterpret_cast<const char*>(data), size));
   std::string error = jprof::XmlError(jprof::Export(profile, "svg"));
   jprof::Require(error.empty(), error);
+  jprof::CheckHtml(jprof::Export(profile, "html"));
   jprof::CheckFolded(profile, jprof::Export(profile, "folded"));
   jprof::CheckPprof(profile, jprof::Export(profile, "pprof"));
   return 0;

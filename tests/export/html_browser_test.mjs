@@ -1,0 +1,222 @@
+// The report as a reader meets it: a browser, a mouse, a keyboard.
+//
+//   node html_browser_test.mjs CHROMIUM WRITE_PROFILE SCRATCH_DIR
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { Browser } from "./browser.mjs";
+
+const [chromium, writeProfile, scratch] = process.argv.slice(2);
+
+// 400 samples, 10.1 ms apart: 4.04 s. Main thread 300, worker 100, which comes last.
+const PROFILE = String.raw`
+# title: node app.js (pid 4711)
+# comment: 400 samples, 0 lost
+# comment: jprof -p 4711
+node@4711;main;handle /srv/app.js:3_[j];walk /srv/app.js:12_[j] 50
+node@4711;main;handle /srv/app.js:3_[j];walk /srv/app.js:12_[j];walk /srv/app.js:12_[j];ArrayMap_[b] 150
+node@4711;main;v8::internal::Heap::CollectGarbage;memmove 40
+node@4711;main;"><script>window.forged=1</script> 60
+node@4711/4712:worker;start;walk /srv/app.js:12_[j] 100
+`;
+
+mkdirSync(scratch, { recursive: true });
+const file = join(scratch, "report.html");
+execFileSync(writeProfile, ["html", file], { input: PROFILE });
+const url = pathToFileURL(file).href;
+const browser = await Browser.start(chromium);
+let failures = 0;
+
+// `shown`: what a canvas of the page was told to draw last, as {text, x, y}.
+const HELPERS = `
+  window.params = () => Object.fromEntries(new URLSearchParams(location.search));
+  window.text = (id) => document.getElementById(id).textContent;
+  window.rows = () => [...document.querySelectorAll("#list tbody tr")].map((r) => [...r.children].map((c) => c.textContent));
+  window.heat = () => document.querySelector("#heat canvas");
+  true`;
+const SPY = `
+  const drawn = new Map();
+  const proto = CanvasRenderingContext2D.prototype;
+  const { fillText, clearRect } = proto;
+  proto.clearRect = function (...a) { drawn.set(this.canvas, []); return clearRect.apply(this, a); };
+  proto.fillText = function (t, x, y) { drawn.get(this.canvas)?.push({ text: t, x, y }); return fillText.call(this, t, x, y); };
+  window.drawn = (i = 0) => drawn.get(document.querySelectorAll(".graph canvas")[i]) ?? [];
+  window.labels = (i = 0) => drawn(i).map((d) => d.text);
+  window.spot = (label, i = 0) => { const d = window.drawn(i).find((d) => d.text.startsWith(label));
+    const b = document.querySelectorAll(".graph canvas")[i].getBoundingClientRect();
+    const top = document.querySelectorAll(".graph")[i].scrollTop;
+    return { getBoundingClientRect: () => ({ x: b.x + d.x + 4, y: b.y + d.y - top - 4, width: 0, height: 0 }) }; };`.replace("window.labels = (i = 0) => drawn(i)", "window.labels = (i = 0) => window.drawn(i)");
+
+async function test(name, body, query = "", media = []) {
+  const page = await browser.open("about:blank");
+  try {
+    await page.send("Page.addScriptToEvaluateOnNewDocument", { source: `{${SPY}}` });
+    await page.send("Emulation.setEmulatedMedia", { features: media });
+    await page.goto(url + query);
+    await page.until("document.documentElement.dataset.ready === '1'");
+    await page.evaluate(HELPERS);
+    await body(page);
+    assert.deepEqual(page.exceptions, [], "the page threw");
+    assert.equal(await page.evaluate("window.forged"), undefined, "a name became markup");
+    console.log(`ok   ${name}`);
+  } catch (error) {
+    failures += 1;
+    console.log(`FAIL ${name}\n${error.stack}`);
+  }
+}
+
+const labels = (page, i = 0) => page.evaluate(`labels(${i})`);
+const press = (page, id) => page.click(`document.getElementById('${id}')`);
+
+try {
+  await test("the graph shows names, the verdict is whole", async (page) => {
+    const shown = await labels(page);
+    for (const name of ["all", "node", "main", "handle app.js:3", "walk app.js:12", "start", "ArrayMap"]) {
+      assert.ok(shown.includes(name), `${name} in ${shown}`);
+    }
+    assert.match(await page.evaluate("text('verdict')"), /400 samples, 0 lost/);
+    await press(page, "more-verdict");
+    assert.ok(await page.evaluate("[...document.querySelectorAll('#verdict p')].some((p) => p.offsetHeight > 0 && /jprof -p 4711/.test(p.textContent))"));
+    assert.match(await page.evaluate("text('legend')"), /GC 10\.0%/);
+  });
+
+  await test("a click zooms, the address remembers, Escape goes back", async (page) => {
+    await page.click("spot('handle')");
+    await page.until("params().z !== undefined");
+    assert.equal((await labels(page)).includes("start"), false);
+    const { z } = await page.evaluate("params()");
+    await page.goto(url + "?z=" + z);
+    await page.until("document.documentElement.dataset.ready === '1'");
+    assert.equal((await labels(page)).includes("start"), false);
+    assert.ok((await labels(page)).includes("handle app.js:3"));
+    await page.press("Escape");
+    assert.ok((await labels(page)).includes("start"));
+  });
+
+  await test("search counts each column once and is in the address", async (page) => {
+    await page.press("/");
+    await page.until("document.activeElement.id === 'search'");
+    await page.type("walk");
+    await page.until("text('matched') !== ''");
+    assert.equal(await page.evaluate("text('matched')"), "Matched: 75.0%");
+    assert.equal(await page.evaluate("params().s"), "walk");
+  });
+
+  await test("brushing the heat map selects a range, and the graph follows", async (page) => {
+    const box = await page.evaluate("(({x, y, width, height}) => ({x, y, width, height}))(heat().getBoundingClientRect())");
+    const column = 28;
+    // From the start of the last full second to its end: samples of the worker alone.
+    const at = (x, y, type) => page.send("Input.dispatchMouseEvent",
+      { type, x: box.x + x, y: box.y + y, button: "left", buttons: 1, clickCount: 1 });
+    await at(3 * column + 10, 98, "mousePressed");
+    await at(3 * column + 10, 50, "mouseMoved");
+    await at(4 * column + 10, 97, "mouseMoved");
+    await at(4 * column + 10, 97, "mouseReleased");
+    await page.until("!labels().includes('handle app.js:3')");
+    assert.ok((await labels(page)).includes("start"));
+    const { t } = await page.evaluate("params()");
+    assert.match(t, /^3000000-40\d+$/);
+    await press(page, "whole");
+    assert.ok((await labels(page)).includes("handle app.js:3"));
+  });
+
+  await test("the heat map is walked by keys", async (page) => {
+    await page.evaluate("heat().focus()");
+    await page.press("ArrowRight");
+    assert.match(await page.evaluate("text('details')"), /^1\.\d+ s to 1\.\d+ s: \d+ samples/);
+    await page.press("ArrowRight", { shift: true });
+    assert.match((await page.evaluate("params()")).t, /^1000000-2040000$/);
+  });
+
+  await test("split by thread and by process; one thread alone", async (page) => {
+    await page.evaluate("document.getElementById('split').value = 'thread'; document.getElementById('split').dispatchEvent(new Event('change'))");
+    assert.ok((await labels(page)).some((l) => /^worker \(thread 4712/.test(l)));
+    await page.evaluate("document.getElementById('split').value = ''; document.getElementById('split').dispatchEvent(new Event('change'))");
+    const worker = await page.evaluate("[...document.querySelectorAll('#thread option')].find((o) => /^worker/.test(o.textContent)).value");
+    await page.evaluate(`document.getElementById('thread').value = '${worker}'; document.getElementById('thread').dispatchEvent(new Event('change'))`);
+    assert.equal((await labels(page)).includes("main"), false);
+    assert.ok((await labels(page)).includes("start"));
+  });
+
+  await test("icicle, inverted, recursion merged, by package", async (page) => {
+    const y = () => page.evaluate("drawn().find((d) => d.text === 'all').y");
+    const before = await y();
+    await press(page, "icicle");
+    assert.ok(await y() < before);
+    await press(page, "inverted");
+    const walks = await page.evaluate("drawn().filter((d) => d.text === 'walk app.js:12').length");
+    assert.equal(walks, 3);  // itself; below ArrayMap; that one's caller
+    await press(page, "inverted");
+    await press(page, "merged");
+    assert.equal(await page.evaluate("drawn().filter((d) => d.text === 'walk app.js:12').length"), 2);
+    await press(page, "bypackage");
+    assert.match(await page.evaluate("text('legend')"), /srv\//);
+    assert.equal((await page.evaluate("params()")).v, "icicle merged bypackage");
+  });
+
+  await test("focus, ignore and hide by key, taken back by Escape", async (page) => {
+    await page.evaluate("document.querySelector('.graph canvas').focus()");
+    for (let i = 0; i < 3; i += 1) await page.press("ArrowUp");
+    assert.match(await page.evaluate("text('details')"), /^handle .*200 samples, 50\.00%/);
+    await page.press("h");
+    assert.equal((await labels(page)).includes("handle app.js:3"), false);
+    assert.ok((await labels(page)).includes("walk app.js:12"));
+    await page.press("Escape");
+    for (let i = 0; i < 3; i += 1) await page.press("ArrowUp");
+    await page.press("x");
+    assert.equal((await labels(page)).includes("ArrayMap"), false);
+    await page.press("Escape");
+    for (let i = 0; i < 3; i += 1) await page.press("ArrowUp");
+    await page.press("f");
+    assert.equal((await labels(page)).includes("start"), false);
+    assert.deepEqual(await page.evaluate("params()"), { f: "^handle \\/srv\\/app\\.js:3$" });
+  });
+
+  await test("the table sorts; callers, callees and lines of a function", async (page) => {
+    await press(page, "tab-functions");
+    const rows = await page.evaluate("rows()");
+    assert.deepEqual(rows.slice(0, 2).map((r) => [r[4], r[0], r[2]]),
+      [["ArrayMap", "150", "150"], ["walk app.js:12", "150", "300"]]);
+    await page.click("document.querySelectorAll('#list th button')[2]");
+    assert.deepEqual((await page.evaluate("rows()")).slice(0, 2).map((r) => [r[4], r[2]]),
+      [["main", "300"], ["walk app.js:12", "300"]]);
+    await page.click("document.querySelectorAll('#list tbody tr')[1]");
+    assert.match(await page.evaluate("text('chosen')"), /^walk .*itself 37\.50%, with what it calls 75\.00%/);
+    const up = await labels(page, 2), down = await labels(page, 3);
+    assert.ok(up.includes("handle app.js:3") && up.includes("start"), up.join());
+    assert.ok(down.includes("ArrayMap"), down.join());
+    assert.equal(await page.evaluate("document.querySelector('[aria-sort=descending], [aria-sort=ascending]') !== null"), true);
+  });
+
+  await test("time order shows one thread, a click goes in", async (page) => {
+    await press(page, "tab-time");
+    const shown = await labels(page, 1);
+    assert.ok(shown.includes("handle app.js:3"), shown.join());
+    assert.equal(shown.includes("start"), false);
+    await page.click("spot('memmove', 1)");
+    await page.until("params().t !== undefined");
+    assert.equal((await labels(page, 1)).includes("handle app.js:3"), false);
+    await page.press("Escape");
+    assert.ok((await labels(page, 1)).includes("handle app.js:3"));
+  });
+
+  await test("dark for who prefers it", async (page) => {
+    assert.equal(await page.evaluate("getComputedStyle(document.body).backgroundColor"), "rgb(22, 25, 29)");
+  }, "", [{ name: "prefers-color-scheme", value: "dark" }]);
+
+  await test("the policy is in force", async (page) => {
+    const blocked = await page.evaluate(`new Promise((resolve) => {
+      document.addEventListener("securitypolicyviolation", (event) => resolve(event.violatedDirective));
+      const script = document.createElement("script");
+      script.textContent = "window.forged = 1";
+      document.body.append(script);
+    })`);
+    assert.match(blocked, /^script-src/);
+  });
+} finally {
+  await browser.stop();
+}
+console.log(failures === 0 ? "all passed" : `${failures} failed`);
+process.exit(failures === 0 ? 0 : 1);
