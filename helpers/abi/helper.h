@@ -74,6 +74,7 @@ struct jp_walk {
 	__u64 area_begin, area_end; /* memory that the kernel was asked about last, and has no table */
 	__u32 area_is_anonymous_code;
 	__u32 kernel_asked; /* times in this walk */
+	__u32 wants_reader; /* user space is to learn soon of a file that it has not told of */
 
 	/* For the helper at work: it may keep what it likes between its subprograms. */
 	__u64 scratch[JP_SCRATCH_WORDS];

@@ -180,7 +180,10 @@ struct jp_config {
 	__u32 only_tgid; /* 0: every process */
 	__u32 only_tid;  /* 0: every thread */
 	__u32 skip_foreign; /* leave out the processes in jp_foreign */
-	__u32 reserved;
+	__u8 only_cgroup;   /* leave out what is not in the group of jp_cgroup */
+	__u8 only_comm;     /* leave out threads neither of whose names, its own and its process's, is `comm` */
+	__u16 reserved;
+	char comm[16];
 	__u64 namespace_device; /* of the pid namespace to count pids in, as stat() tells them */
 	__u64 namespace_inode;  /* 0: the initial one */
 };

@@ -51,6 +51,7 @@ static __always_inline void jp_walk_begin(struct jp_walk *w, __u32 tgid, __u32 t
 	w->area_begin = w->area_end = 0;
 	w->area_is_anonymous_code = 0;
 	w->kernel_asked = 0;
+	w->wants_reader = 0;
 	w->depth = 0;
 	w->hash = tgid;
 	w->end = JP_END_DEPTH;

@@ -137,7 +137,11 @@ absl::StatusOr<std::unique_ptr<BpfSampler>> BpfSampler::Load(absl::string_view o
 
   jp_config config = {.only_tgid = static_cast<uint32_t>(options.only_pid),
                       .only_tid = static_cast<uint32_t>(options.only_tid),
-                      .skip_foreign = options.skip_foreign};
+                      .skip_foreign = options.skip_foreign,
+                      .only_cgroup = options.cgroup_fd >= 0,
+                      .only_comm = !options.comm.empty()};
+  // As the kernel cuts them.
+  std::memcpy(config.comm, options.comm.data(), std::min(options.comm.size(), sizeof(config.comm) - 1));
   struct stat ns;
   if (::stat("/proc/self/ns/pid", &ns) == 0 && ns.st_ino != kInitialPidNamespace) {
     config.namespace_device = ns.st_dev;
@@ -196,6 +200,17 @@ absl::StatusOr<std::unique_ptr<BpfSampler>> BpfSampler::Load(absl::string_view o
   sampler->ring_.reset(
       ring_buffer__new(bpf_map__fd(ring_map), on_record, sampler->sink_.get(), nullptr));
   if (sampler->ring_ == nullptr) return ErrnoStatus(errno, "BPF ring");
+  sampler->wishes_.reset(ring_buffer__new(
+      bpf_object__find_map_fd_by_name(o, "jp_wishes"), [](void*, void*, size_t) { return 0; },
+      nullptr, nullptr));
+  if (sampler->wishes_ == nullptr) return ErrnoStatus(errno, "BPF ring");
+  if (options.cgroup_fd >= 0) {
+    const uint32_t zero = 0;
+    if (bpf_map_update_elem(bpf_object__find_map_fd_by_name(o, "jp_cgroup"), &zero,
+                            &options.cgroup_fd, BPF_ANY) != 0) {
+      return ErrnoStatus(errno, "naming the cgroup to the kernel");
+    }
+  }
   return sampler;
 }
 
@@ -215,6 +230,9 @@ absl::Status BpfSampler::Drain(absl::FunctionRef<void(Event)> sink) {
   if (result < 0) return ErrnoStatus(-result, "BPF ring");
   return absl::OkStatus();
 }
+
+int BpfSampler::wish_fd() const { return ring_buffer__epoll_fd(wishes_.get()); }
+void BpfSampler::HaveWish() { ring_buffer__consume(wishes_.get()); }
 
 void BpfSampler::SetForeign(Pid pid, bool foreign) {
   uint32_t key = static_cast<uint32_t>(pid);

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
@@ -32,6 +33,8 @@ class BpfSampler : public LayoutSink, public UnwindSink {
     Pid only_pid = 0;               // 0: every process
     Tid only_tid = 0;               // 0: every thread
     bool skip_foreign = false;      // leave out what SetForeign() names
+    int cgroup_fd = -1;             // >= 0: only what is in this group of cgroup v2, or below it
+    std::string comm;               // not "": only threads and processes of this name
     uint32_t ring_bytes = 4 << 20;  // a power of two, at least a page
     uint32_t mappings = 1 << 14;    // that UnwindTables may hand over
   };
@@ -47,6 +50,11 @@ class BpfSampler : public LayoutSink, public UnwindSink {
 
   // Hands out every record that is in the ring now. Any thread, but one at a time.
   absl::Status Drain(absl::FunctionRef<void(Event)> sink);
+
+  // Becomes readable when the kernel half met a file that nobody told of by SetFile(): a Drain() of the side-band
+  // is due soon. HaveWish() makes it wait for the next time.
+  int wish_fd() const;
+  void HaveWish();
 
   // Whether samples of a process are left out. They may come nevertheless: a process that was not
   // met for long is forgotten.
@@ -102,6 +110,7 @@ class BpfSampler : public LayoutSink, public UnwindSink {
 
   std::unique_ptr<bpf_object, ObjectDeleter> object_;
   std::unique_ptr<ring_buffer, RingDeleter> ring_;
+  std::unique_ptr<ring_buffer, RingDeleter> wishes_;
   std::unique_ptr<absl::FunctionRef<void(Event)>*> sink_;
   int program_fd_ = -1;
   int processes_fd_ = -1;

@@ -56,6 +56,8 @@ struct thread_struct {
 
 struct task_struct {
 	struct mm_struct *mm;
+	struct task_struct *group_leader;
+	char comm[16];
 	struct thread_struct thread;
 } JP_KERNEL;
 

@@ -137,8 +137,10 @@ __attribute__((noinline)) int jp_ask_kernel_for(__u64 pc)
 		return 0;
 	}
 	table = bpf_map_lookup_elem(&jp_files, &key);
-	if (!table)
+	if (!table) {
+		w->wants_reader = 1;
 		return 0;
+	}
 	offset = BPF_CORE_READ(area, vm_pgoff) << JP_PAGE_SHIFT;
 	for (i = 0; i < JP_FILE_SEGMENTS; i++) {
 		if (i >= table->segment_count)

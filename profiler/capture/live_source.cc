@@ -4,6 +4,7 @@
 #include <sys/eventfd.h>
 #include <time.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 #include <variant>
@@ -15,7 +16,8 @@
 namespace jprof {
 namespace {
 
-constexpr uint64_t kSortMarginNs = 20'000'000;
+// At the least between two wake-ups by samples.
+constexpr int kWishIntervalMs = 10;
 // Enough for a storm of mappings within one drain; for one process, whose own events are few, as
 // well, since the rings carry those of all processes.
 constexpr size_t kSidebandPages = 32;
@@ -68,6 +70,8 @@ absl::StatusOr<std::unique_ptr<LiveSource>> LiveSource::Open(const Options& opti
                          BpfSampler::Load(bpf_object, {.only_pid = options.pid,
                                                        .only_tid = options.tid,
                                                        .skip_foreign = options.selected,
+                                                       .cgroup_fd = options.cgroup_fd,
+                                                       .comm = options.comm,
                                                        .ring_bytes = options.ring_bytes,
                                                        .mappings = options.mappings}));
   for (const SamplingEvent& event : source->events_) {
@@ -100,12 +104,18 @@ absl::Status LiveSource::Stop() {
   return absl::OkStatus();
 }
 
-void LiveSource::Wait(int timeout_ms) {
+bool LiveSource::Wait(int timeout_ms) {
   std::vector<pollfd> fds;
-  fds.reserve(sideband_.size() + 1);
+  fds.reserve(sideband_.size() + 2);
   fds.push_back({wake_.get(), POLLIN, 0});
   for (const Sideband& s : sideband_) fds.push_back({s.event.get(), POLLIN, 0});
-  ::poll(fds.data(), fds.size(), timeout_ms);
+  const int least_ms = std::min(timeout_ms, kWishIntervalMs);
+  if (::poll(fds.data(), fds.size(), least_ms) != 0) return false;
+  fds.push_back({sampler_->wish_fd(), POLLIN, 0});
+  ::poll(fds.data(), fds.size(), timeout_ms - least_ms);
+  const bool wished = (fds.back().revents & POLLIN) != 0;
+  if (wished) sampler_->HaveWish();
+  return wished;
 }
 
 void LiveSource::Wake() { ::eventfd_write(wake_.get(), 1); }

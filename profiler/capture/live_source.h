@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -33,12 +34,15 @@ class LiveSource {
     Tid tid = 0;  // 0: every thread
     bool selected = false;  // of every process those that Select() tells
     bool children = false;  // and those that they start
+    int cgroup_fd = -1;     // >= 0: only what is in this group of cgroup v2, or below it
+    std::string comm;       // not "": only threads and processes of this name
     uint64_t frequency_hz = 99;
     uint32_t ring_bytes = 4 << 20;
     uint32_t mappings = 1 << 14;
   };
 
   // Loads and attaches everything, and turns the side-band on; no sample is taken yet.
+  static constexpr uint64_t kSortMarginNs = 20'000'000;
   static absl::StatusOr<std::unique_ptr<LiveSource>> Open(const Options& options,
                                                           absl::string_view bpf_object);
 
@@ -52,9 +56,10 @@ class LiveSource {
   absl::Status Start();  // samples from now on
   absl::Status Stop();   // none from now on; what was taken waits to be drained
 
-  // Waits until much of a side-band ring is full, at most `timeout_ms`, after which a Drain() is
-  // due. Samples wake nobody.
-  void Wait(int timeout_ms);
+  // Waits until much of a side-band ring is full, a sample met a file that is not known yet, or `timeout_ms` are
+  // over; then a Drain() is due. Other samples wake nobody. True: such a file was met, and what the side-band
+  // tells of it comes out of the Drain() kSortMarginNs later.
+  bool Wait(int timeout_ms);
   // Ends a Wait(), and each later one at once.
   void Wake();
 

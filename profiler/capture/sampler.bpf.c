@@ -56,6 +56,20 @@ struct {
 	__type(value, __u8);
 } jp_foreign SEC(".maps");
 
+/* Its one element is the group of jp_config.only_cgroup. */
+struct {
+	__uint(type, BPF_MAP_TYPE_CGROUP_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} jp_cgroup SEC(".maps");
+
+/* A record in it wakes the reader; its content means nothing. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+} jp_wishes SEC(".maps");
+
 struct jp_kernel_scratch {
 	struct jp_kernel_stack head;
 	__u64 addresses[JP_MAX_KERNEL_FRAMES + 1];
@@ -140,6 +154,14 @@ static __always_inline int jp_send_user_stack(struct jp_walk *w, __u32 *number)
 		return -1;
 	bpf_map_update_elem(&jp_stacks, &key, number, BPF_ANY);
 	return 0;
+}
+
+static __always_inline void jp_wake_reader(void)
+{
+	__u64 wish = 1;
+
+	if (!bpf_ringbuf_query(&jp_wishes, BPF_RB_AVAIL_DATA))
+		bpf_ringbuf_output(&jp_wishes, &wish, sizeof(wish), BPF_RB_FORCE_WAKEUP);
 }
 
 /* Or clang would load from a pointer that is the context or not: not verifiable. */
@@ -229,7 +251,36 @@ static __always_inline int jp_take_user_stack(struct bpf_perf_event_data *ctx, _
 	w->mappings.count = slice ? slice->count : 0;
 	jp_walk_begin(w, tgid, tid, base, near_base);
 	jp_walk_all(w);
+	if (w->wants_reader)
+		jp_wake_reader();
 	return jp_send_user_stack(w, number);
+}
+
+/* Of two command names. */
+static __always_inline int jp_same(const char *a, const volatile char *b)
+{
+	int i;
+
+	for (i = 0; i < 16; i++) {
+		if (a[i] != b[i])
+			return 0;
+		if (!a[i])
+			return 1;
+	}
+	return 1;
+}
+
+/* Whether the current thread or its process has the name that is asked for. */
+__attribute__((noinline)) int jp_has_name(void)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	char comm[16] = {};
+
+	bpf_get_current_comm(comm, sizeof(comm));
+	if (jp_same(comm, jp_config.comm))
+		return 1;
+	bpf_probe_read_kernel(comm, sizeof(comm), task->group_leader->comm);
+	return jp_same(comm, jp_config.comm);
 }
 
 SEC("perf_event")
@@ -263,6 +314,10 @@ int jp_on_sample(struct bpf_perf_event_data *ctx)
 		if (bpf_map_lookup_elem(&jp_foreign, &tgid))
 			return 0;
 	}
+	if (jp_config.only_cgroup && bpf_current_task_under_cgroup(&jp_cgroup, 0) != 1)
+		return 0;
+	if (jp_config.only_comm && !jp_has_name())
+		return 0;
 
 	counters->samples++;
 	sample.cpu = bpf_get_smp_processor_id();

@@ -34,6 +34,8 @@ constexpr Option kOptions[] = {
     {"", "--children", "", "and all that it has started and starts (-p)"},
     {"-t", "--tid", "TID", "profile this thread alone"},
     {"-a", "--all", "", "profile every process"},
+    {"-G", "--cgroup", "CGROUP", "profile the processes of a cgroup v2, or container: path or id"},
+    {"", "--comm", "NAME", "only threads and processes of this command name"},
     {"-F", "--frequency", "HZ", "samples per second of CPU time (default 99)"},
     {"-d", "--duration", "TIME",
      "stop after 30, 30s, 5m, 1h (default: Ctrl-C, or the process's end)"},
@@ -104,6 +106,9 @@ absl::Status Apply(const Option& option, absl::string_view value, RecordOptions&
     out.version = true;
   } else if (name == "--all") {
     out.all = true;
+  } else if (name == "--cgroup" || name == "--comm") {
+    if (value.empty()) return Usage(absl::StrCat(name, " takes a name, not ''"));
+    (name == "--comm" ? out.comm : out.cgroup) = std::string(value);
   } else if (name == "--async") {
     out.async = true;
   } else if (name == "--inlines") {
@@ -164,7 +169,10 @@ absl::Status Apply(const Option& option, absl::string_view value, RecordOptions&
 
 absl::Status CheckTogether(const RecordOptions& o) {
   const int targets = !o.pids.empty() + (o.tid != 0) + o.all + !o.command.empty();
-  if (targets == 0) {
+  if (!o.cgroup.empty() && targets > o.all) {
+    return Usage("--cgroup says which processes to profile: it goes without -p, -t and a command");
+  }
+  if (targets == 0 && o.cgroup.empty() && o.comm.empty()) {
     return Usage(
         "nothing to profile: name a process with -p PID, a thread with -t TID, all with -a, or a "
         "command to start behind --");

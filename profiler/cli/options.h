@@ -19,6 +19,8 @@ struct RecordOptions {
   std::vector<std::string> command;  // to start, with its arguments
   Tid tid = 0;              // 0: not given
   bool all = false;         // every process
+  std::string cgroup;       // of every process those in this group, or container; "": any
+  std::string comm;         // those of this command name; "": any
   int frequency = 99;       // samples per second of CPU time
   int64_t duration_ns = 0;  // 0: until interrupted, or until the process exits
   std::string output;       // "": standard output

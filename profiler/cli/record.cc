@@ -148,6 +148,8 @@ absl::Status Record(const RecordOptions& options, const RuntimeSet& runtimes, Co
                                                                    : std::vector{command->pid()},
                                          .tid = options.tid,
                                          .children = options.children || command != nullptr,
+                                         .cgroup = options.cgroup,
+                                         .comm = options.comm,
                                          .command_name = command == nullptr ? "" : NameOf(options),
                                          .frequency_hz = static_cast<uint64_t>(options.frequency),
                                          .duration_ns = options.duration_ns,

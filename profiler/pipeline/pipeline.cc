@@ -540,10 +540,21 @@ bool Pipeline::MayBeCompleted(const UserStack& stack) const {
                               last_time_ns_ >= stack.resolved_ns + kRereadMapsAfterNs);
 }
 
+void Pipeline::Adopt(Pid pid) {
+  if (!world_.describe) return;
+  uint64_t& tried_at = maps_reread_at_[pid];
+  if (tried_at != 0 && last_time_ns_ < tried_at + kRereadMapsAfterNs) return;
+  tried_at = std::max<uint64_t>(last_time_ns_, 1);
+  absl::StatusOr<std::vector<Event>> events = world_.describe(pid, last_time_ns_);
+  if (!events.ok()) return;
+  for (Event& event : *events) Handle(std::move(event));
+}
+
 void Pipeline::OnSample(const SampleEvent& sample) {
   ++accounting_.taken;
   last_time_ns_ = std::max(last_time_ns_, sample.time_ns);
   ForgetNumbered();
+  if (processes_.Find(sample.pid) == nullptr) Adopt(sample.pid);
   uint32_t node = FrameTable::kNoStack;
   WalkEnd end = WalkEnd::kNoUserStack;
   if (sample.user_stack != 0) {

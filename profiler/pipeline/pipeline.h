@@ -50,6 +50,8 @@ struct PipelineWorld {
   std::function<absl::StatusOr<UniqueFd>(const MapEvent&, Pid root_of)> open_file_through =
       nullptr;
   std::function<absl::StatusOr<std::vector<ProcMapping>>(Pid)> read_maps;
+  // What would have told of a process that nothing was heard of, at this time.
+  std::function<absl::StatusOr<std::vector<Event>>(Pid, uint64_t time_ns)> describe = nullptr;
   std::function<std::unique_ptr<MemoryReader>(Pid)> open_memory;
   std::function<absl::StatusOr<PerfMap>(Pid)> open_perf_map;
   std::function<absl::StatusOr<UniqueFd>(Pid)> open_root;  // empty: all paths are jprof's own
@@ -177,6 +179,8 @@ class Pipeline {
   void ForgetNumbered();
   void OnSample(const SampleEvent& sample);
   void OnMap(const MapEvent& map);
+  // The process of a sample, if nothing was heard of it.
+  void Adopt(Pid pid);
   // The process is gone, or its address space is.
   void Forget(Pid pid);
   void OnSymbol(const SymbolEvent& symbol);

@@ -1,6 +1,7 @@
 #include "profiler/pipeline/runner.h"
 
 #include <poll.h>
+#include <pthread.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -39,6 +40,8 @@ namespace {
 constexpr int kDrainIntervalMs = 100;
 // Processes that execute something new have no names until we have heard of it.
 constexpr int kDrainIntervalOfCommandMs = 20;
+// Behind a sample in a file that is not known yet.
+constexpr int kHasteMs = LiveSource::kSortMarginNs / 1'000'000 + 2;
 constexpr size_t kTargetsNamed = 3;
 // Of files with call-frame tables.
 constexpr uint32_t kMappingsOfOne = 1 << 14;
@@ -93,8 +96,10 @@ struct Runner::Work {
 
   void ReadRings() {
     absl::Status status;
+    int wait_ms = drain_interval_ms;
     for (bool last = false; !last && status.ok();) {
-      source->Wait(drain_interval_ms);
+      const bool in_haste = source->Wait(wait_ms);
+      wait_ms = in_haste ? std::min(kHasteMs, drain_interval_ms) : drain_interval_ms;
       last = stop.load();
       std::vector<Event> batch;
       status = source->Drain(batch, last);
@@ -122,6 +127,7 @@ Runner::Runner(const RecordingOptions& options)
     : options_(options), work_(std::make_unique<Work>()) {}
 
 Runner::~Runner() {
+  StopReading();
   if (given_up_) static_cast<void>(work_.release());  // leaked on purpose
 }
 
@@ -135,13 +141,50 @@ absl::Status Runner::GiveUp() {
 
 absl::Status Runner::Await(std::function<void(Work&)> work) {
   TargetTask task([work = std::move(work), shared = work_.get()] { work(*shared); });
-  return task.WaitWhileItWorks() ? absl::OkStatus() : GiveUp();
+  return task.WaitWhileItWorks(absl::Seconds(10), [this] { return CpuTimeOfWorkNs(); })
+             ? absl::OkStatus()
+             : GiveUp();
+}
+
+void Runner::StartReading() { reader_ = std::thread(&Work::ReadRings, work_.get()); }
+
+void Runner::StopReading() {
+  if (!reader_.joinable()) return;
+  work_->stop = true;
+  work_->source->Wake();
+  reader_.join();
+}
+
+int64_t Runner::CpuTimeOfWorkNs() {
+  int64_t reader_ns = 0;
+  clockid_t clock;
+  timespec t;
+  if (reader_.joinable() && ::pthread_getcpuclockid(reader_.native_handle(), &clock) == 0 &&
+      ::clock_gettime(clock, &t) == 0) {
+    reader_ns = int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec;
+  }
+  return CpuTimeOfOthersNs() - reader_ns;
 }
 
 absl::Status Runner::CheckTargets() {
   std::vector<Pid> ids = options_.pids;
   if (options_.tid != 0) ids = {options_.tid};
   if (ids.empty()) target_name_ = "all processes";
+  if (!options_.cgroup.empty()) {
+    absl::StatusOr<Cgroup> cgroup = FindCgroup(options_.cgroup);
+    if (!cgroup.ok()) {
+      return WithHint(Annotate(cgroup.status(), "--cgroup"),
+                      "cat /proc/PID/cgroup tells that of a process; systemd-cgls lists all");
+    }
+    cgroup_ = *std::move(cgroup);
+    const absl::string_view container = ContainerId(cgroup_->path);
+    target_name_ = container.empty() ? absl::StrCat("cgroup ", cgroup_->path)
+                                     : absl::StrCat("container ", container.substr(0, 12));
+  }
+  if (!options_.comm.empty()) {
+    if (ids.empty() && !cgroup_) target_name_ = "all processes and threads";
+    absl::StrAppend(&target_name_, target_name_.empty() ? "" : " ", "named ", options_.comm);
+  }
   for (Pid id : ids) JPROF_RETURN_IF_ERROR(CheckTarget(id));
   if (ids.size() > kTargetsNamed) {
     absl::StrAppend(&target_name_, " and ", ids.size() - kTargetsNamed, " more");
@@ -201,6 +244,8 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Attach(const RecordingOptions& o
        .tid = options.tid,
        .selected = runner->OfSome(),
        .children = options.children,
+       .cgroup_fd = runner->cgroup_ ? runner->cgroup_->directory.get() : -1,
+       .comm = options.comm,
        .frequency_hz = options.frequency_hz,
        .mappings = mappings},
       runtimes.bpf_object);
@@ -215,6 +260,7 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Attach(const RecordingOptions& o
       .open_file = OpenFile,
       .open_file_through = OpenFileThrough,
       .read_maps = ReadProcMaps,
+      .describe = SynthesizeProcessEvents,
       .open_memory = [](Pid pid) { return std::make_unique<LiveMemory>(pid); },
       .open_perf_map = [](Pid pid) { return PerfMap::Open(pid); },
       .open_root = OpenRootOf,
@@ -236,6 +282,8 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Attach(const RecordingOptions& o
       },
       runtimes, runner->work_->source->layouts(), std::move(world));
   if (runner->OfSome()) JPROF_RETURN_IF_ERROR(runner->Select());
+  // From here on, so that no ring runs over while that of many processes is told.
+  runner->StartReading();
   JPROF_RETURN_IF_ERROR(runner->Seed());
   return runner;
 }
@@ -248,13 +296,8 @@ struct Seeded {
 };
 
 // Tells the pipeline what is there already: of these processes, or of all.
-Seeded SeedPipeline(Pipeline& pipeline, std::vector<Pid> pids, bool use_helpers) {
-  const bool one = pids.size() == 1;
-  if (pids.empty()) {
-    absl::StatusOr<std::vector<Pid>> all = ListProcesses();
-    if (!all.ok()) return {all.status(), ""};
-    pids = *std::move(all);
-  }
+Seeded SeedPipeline(Pipeline& pipeline, const std::vector<Pid>& pids, bool one,
+                    bool use_helpers) {
   uint64_t unreadable = 0;
   std::string first;
   for (Pid pid : pids) {
@@ -269,8 +312,7 @@ Seeded SeedPipeline(Pipeline& pipeline, std::vector<Pid> pids, bool use_helpers)
     }
     for (Event& event : *events) pipeline.Handle(std::move(event));
   }
-  // Of all processes they take seconds, in which the side-band rings would run over.
-  pipeline.HandlePending(one ? kFirstTablesNs : 0);
+  pipeline.HandlePending(kFirstTablesNs);
   if (unreadable == 0) return {};
   return {absl::OkStatus(), absl::StrCat(unreadable, " of ", pids.size(),
                                          " processes cannot be looked into, ", first)};
@@ -303,9 +345,17 @@ absl::Status Runner::Select() {
 absl::Status Runner::Seed() {
   // Not of ours: see Work.
   auto seeded = std::make_shared<Seeded>();
-  JPROF_RETURN_IF_ERROR(
-      Await([seeded, pids = pids_, use_helpers = options_.use_helpers](Work& work) {
-        *seeded = SeedPipeline(*work.pipeline, pids, use_helpers);
+  std::vector<Pid> pids = pids_;
+  if (cgroup_) {
+    pids = ListCgroup(*cgroup_);
+  } else if (pids.empty()) {
+    JPROF_ASSIGN_OR_RETURN(pids, ListProcesses());
+  }
+  std::erase(pids, ::getpid());
+  const bool one = pids_.size() == 1;
+  JPROF_RETURN_IF_ERROR(Await(
+      [seeded, pids = std::move(pids), one, use_helpers = options_.use_helpers](Work& work) {
+        *seeded = SeedPipeline(*work.pipeline, pids, one, use_helpers);
       }));
   access_warning_ = std::move(seeded->warning);
   return Annotate(seeded->status, absl::StrCat("cannot look into ", target_name_));
@@ -329,7 +379,6 @@ absl::StatusOr<Runner::Ended> Runner::Record(
   started_ns_ = MonotonicNow();
   started_unix_ns_ = UnixNow();
   JPROF_RETURN_IF_ERROR(work.source->Start());
-  std::thread reader(&Work::ReadRings, &work);
   TargetTask handler([&work] { work.HandleEvents(); });
 
   Ended ended = Ended::kTime;
@@ -351,9 +400,7 @@ absl::StatusOr<Runner::Ended> Runner::Record(
   }
   absl::Status stopped = work.source->Stop();
   stopped_ns_ = MonotonicNow();
-  work.stop = true;
-  work.source->Wake();
-  reader.join();
+  StopReading();
   if (!handler.WaitWhileItWorks()) return GiveUp();
   cpu_recording_s_ = CpuSeconds() - cpu_before_s_;
   JPROF_RETURN_IF_ERROR(work.queue.status());

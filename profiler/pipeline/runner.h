@@ -12,7 +12,9 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -20,14 +22,17 @@
 #include "helpers/runtime.h"
 #include "profiler/core/profile.h"
 #include "profiler/core/unique_fd.h"
+#include "profiler/process/cgroup.h"
 
 namespace jprof {
 
 struct RecordingOptions {
-  // Neither: every process.
+  // Neither: every process, as far as `cgroup` and `comm` do not say which.
   std::vector<Pid> pids;
   Tid tid = 0;
   bool children = false;     // of `pids`: those that they have and start, and theirs
+  std::string cgroup;        // a group of cgroup v2 or a container's id; "": any
+  std::string comm;          // command name of a thread or its process; "": any
   std::string command_name;  // what the process will be called that is about to execute it; else ""
   uint64_t frequency_hz = 99;
   int64_t duration_ns = 0;  // 0: until stopped or the target exits
@@ -76,6 +81,10 @@ class Runner {
 
   absl::Status CheckTargets();
   absl::Status CheckTarget(Pid id);
+  void StartReading();
+  void StopReading();
+  // CPU time besides the caller's and the reader's.
+  int64_t CpuTimeOfWorkNs();
   absl::Status Select();
   absl::Status Seed();
   bool OfSome() const { return options_.children || pids_.size() > 1; }
@@ -90,7 +99,9 @@ class Runner {
   std::string access_warning_;  // "" for none
   std::vector<Pid> pids_;          // what is there at first; empty: every process
   std::vector<UniqueFd> targets_;  // pidfds of what was named
+  std::optional<Cgroup> cgroup_;
   std::unique_ptr<Work> work_;
+  std::thread reader_;
   bool given_up_ = false;  // a thread was left behind, and work_ is its own
   uint64_t started_ns_ = 0;
   uint64_t stopped_ns_ = 0;

@@ -136,15 +136,16 @@ void UnwindTables::Load(Image& image, const MapEvent& map) {
       image.code.push_back({*offset, segment.file_size, segment.begin});
     }
   }
-  TellOfFile(map.file, image);
 }
 
 void UnwindTables::TellOfFile(const FileIdentity& file, const Image& image) {
-  const Table& table = tables_[*image.table];
-  if (table.words == 0 || image.code.size() > JP_FILE_SEGMENTS) return;
-  jp_file_table value = {.mapping = table.mapping};
-  for (const CodeSegment& code : image.code) {
-    value.segments[value.segment_count++] = {code.offset.value, code.size, ShiftOf(code, table)};
+  jp_file_table value = {};
+  if (image.table && tables_[*image.table].words > 0 && image.code.size() <= JP_FILE_SEGMENTS) {
+    const Table& table = tables_[*image.table];
+    value.mapping = table.mapping;
+    for (const CodeSegment& code : image.code) {
+      value.segments[value.segment_count++] = {code.offset.value, code.size, ShiftOf(code, table)};
+    }
   }
   sink_.SetFile(file, value);
 }
@@ -166,6 +167,7 @@ UnwindTables::Image& UnwindTables::ImageOf(const MapEvent& map) {
       (image.unopened_by != 0 && image.unopened_by != map.pid)) {
     image = Image();
     Load(image, map);
+    TellOfFile(map.file, image);
   }
   return image;
 }

@@ -43,7 +43,7 @@ class UnwindSink {
   virtual bool SetMappings(Pid pid, jp_mapping_slice slice) = 0;
   virtual void RemoveMappings(Pid pid) = 0;
   // From now on this is the file's table, for mappings that nobody told of yet; without identity it is the
-  // vDSO's. If there is no room, such mappings have none. For a sink that meets no such mappings, nothing.
+  // vDSO's. Without segments: the file is known and has none. If there is no room, such mappings have none. For a sink that meets no such mappings, nothing.
   virtual void SetFile(const FileIdentity&, const jp_file_table&) {}
   virtual void RemoveFile(const FileIdentity&) {}
 };

@@ -190,6 +190,21 @@ TEST(OptionsTest, SomeProcessesAreNamedInOneList) {
             "--pid takes at most 1024 processes, not 1025; -a profiles all");
 }
 
+TEST(OptionsTest, AGroupOrANameSaysWhichOfAllProcesses) {
+  for (absl::string_view line : {"-G /a.slice", "-a --cgroup=/a.slice", "-G /a.slice --comm x"}) {
+    auto options = Parse(line);
+    ASSERT_TRUE(options.ok()) << line << ": " << options.status();
+    EXPECT_EQ(options->cgroup, "/a.slice") << line;
+  }
+  EXPECT_EQ(Parse("--comm node")->comm, "node");
+  EXPECT_EQ(Parse("-p 1 --comm worker")->comm, "worker");
+  for (absl::string_view line : {"-G /a -p 1", "-G /a -t 1", "-G /a -- x"}) {
+    EXPECT_EQ(Complaint(line),
+              "--cgroup says which processes to profile: it goes without -p, -t and a command");
+  }
+  EXPECT_EQ(Complaint("--cgroup="), "--cgroup takes a name, not ''");
+}
+
 TEST(OptionsTest, ChildrenAreThoseOfNamedProcesses) {
   EXPECT_FALSE(Parse("-p 1")->children);
   EXPECT_TRUE(Parse("-p 1 --children")->children);

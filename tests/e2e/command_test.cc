@@ -2,14 +2,17 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdlib>
+#include <fstream>
 #include <string>
 #include <vector>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "tests/e2e/run_jprof.h"
 #include "tests/testing/require.h"
 #include "tests/testing/spawn.h"
@@ -142,6 +145,48 @@ TEST_F(CommandTest, SeveralProcessesAreRecordedAndNoOther) {
   EXPECT_GT(profile.With("work"), 50u);
   EXPECT_GT(profile.With("bottom"), 50u);
   EXPECT_EQ(profile.With("work") + profile.With("bottom"), profile.total());
+}
+
+TEST_F(CommandTest, ACommandNameIsThatOfTheThreadOrOfItsProcess) {
+  auto threads = Child::SpawnReady({TestProgram("threads")});
+  auto other = Child::SpawnReady({TestProgram("spin")});
+  ASSERT_TRUE(threads.ok() && other.ok());
+  ASSERT_TRUE(threads->Write("x").ok());
+  ASSERT_EQ(threads->ReadLine().value_or(""), "ready");
+  for (const char* name : {"worker", "threads"}) {
+    const FoldedProfile profile = ParseFolded(
+        RunJprofFor(200, {"--comm", name, "-F", "999", "--format", "folded"}).out);
+    EXPECT_GT(profile.With("worker_loop"), 100u) << name;
+    EXPECT_EQ(profile.With("work"), 0u) << name;
+  }
+}
+
+TEST_F(CommandTest, ACgroupIsItsProcessesAndThoseOfTheGroupsBelow) {
+  // Where it is mounted depends on the host.
+  const std::string mount = ReadWholeFile("/proc/self/mountinfo");
+  const size_t line_end = mount.find(" - cgroup2 ");
+  ASSERT_NE(line_end, std::string::npos) << "needs cgroup v2";
+  const size_t line = mount.rfind('\n', line_end) + 1;
+  const std::vector<std::string> words =
+      absl::StrSplit(mount.substr(line, line_end - line), ' ');
+  const std::string group = absl::StrCat(words[4], "/jprof_test_", ::getpid());
+  const std::string below = group + "/" + std::string(64, 'd');
+  ASSERT_EQ(::mkdir(group.c_str(), 0755) | ::mkdir(below.c_str(), 0755), 0);
+  {
+    auto spin = Child::SpawnReady({TestProgram("spin")});
+    auto other = Child::SpawnReady({TestProgram("sorter")});
+    ASSERT_TRUE(spin.ok() && other.ok());
+    std::ofstream(below + "/cgroup.procs") << spin->pid();
+    for (const std::string& name :
+         {group, group.substr(words[4].size()), std::string(12, 'd'), std::string(64, 'd')}) {
+      const JprofResult result =
+          RunJprofFor(100, {"-G", name, "-F", "999", "--format", "folded"});
+      const FoldedProfile profile = ParseFolded(result.out);
+      EXPECT_GT(profile.total(), 0u) << name << result.err;
+      EXPECT_EQ(profile.With("spin"), profile.total()) << name << result.out;
+    }
+  }
+  EXPECT_EQ(::rmdir(below.c_str()) | ::rmdir(group.c_str()), 0);
 }
 
 TEST_F(CommandTest, ChildrenAreRecordedWhenAskedFor) {
