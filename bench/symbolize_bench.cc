@@ -7,17 +7,21 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
+#include <cstdio>
 #include <cstdlib>
 #include <random>
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "benchmark/benchmark.h"
 #include "helpers/perfmap/perf_map.h"
 #include "symbolize/elf_file.h"
 #include "symbolize/kernel_symbols.h"
 #include "symbolize/symbolizer.h"
+#include "symbolize/symbolizer_process.h"
 
 namespace jprof {
 namespace {
@@ -64,6 +68,70 @@ void BM_SymbolizeImage(benchmark::State& state) {
   state.counters["named"] = static_cast<double>(named);
 }
 BENCHMARK(BM_SymbolizeImage)->Arg(100)->Arg(2000)->Arg(20000)->Unit(benchmark::kMillisecond);
+
+// Ten thousand names from the start of the process that reads the file to its end, and what peers take
+// for the same, from their start to their end; "ratio" is how many times as long.
+constexpr size_t kColdOffsets = 10'000;
+
+double ColdMilliseconds(const std::vector<FileOffset>& offsets, size_t* named) {
+  const auto begin = std::chrono::steady_clock::now();
+  auto process = SymbolizerProcess::Start();
+  if (!process.ok()) return 0;
+  std::vector<ImageQuery> queries(1);
+  queries[0].file = OpenElf();
+  queries[0].path = ElfPath();
+  queries[0].offsets = offsets;
+  (*process)->Symbolize(queries, 1, nullptr);
+  process->reset();
+  *named = static_cast<size_t>(
+      std::count_if(queries[0].names.begin(), queries[0].names.end(),
+                    [](const SymbolName& n) { return !n.name.empty(); }));
+  const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - begin;
+  return took.count();
+}
+
+void BM_Cold(benchmark::State& state) {
+  auto file = ElfFile::Open(OpenElf(), ElfPath());
+  if (!file.ok()) return state.SkipWithError(file.status().ToString().c_str());
+  const std::vector<FileOffset> offsets = RandomOffsets(*file, kColdOffsets);
+  size_t named = 0;
+  for (auto _ : state) state.SetIterationTime(ColdMilliseconds(offsets, &named) / 1e3);
+  state.counters["offsets"] = static_cast<double>(offsets.size());
+  state.counters["named"] = static_cast<double>(named);
+}
+BENCHMARK(BM_Cold)->UseManualTime()->Unit(benchmark::kMillisecond);
+
+void BM_ColdPeer(benchmark::State& state, const std::string& command) {
+  if (std::system(absl::StrCat("command -v ", command.substr(0, command.find(' ')),
+                               " > /dev/null").c_str()) != 0) {
+    return state.SkipWithError("not installed");
+  }
+  auto file = ElfFile::Open(OpenElf(), ElfPath());
+  if (!file.ok()) return state.SkipWithError(file.status().ToString().c_str());
+  const std::vector<FileOffset> offsets = RandomOffsets(*file, kColdOffsets);
+  std::string addresses;
+  for (FileOffset offset : offsets) {
+    absl::StrAppendFormat(&addresses, "0x%x\n", file->ToElfAddress(offset)->value);
+  }
+  size_t named = 0;
+  double ours = 0;
+  double theirs = 0;
+  for (auto _ : state) {
+    ours += ColdMilliseconds(offsets, &named);
+    const auto begin = std::chrono::steady_clock::now();
+    FILE* peer = ::popen(absl::StrCat(command, " ", ElfPath(), " > /dev/null").c_str(), "w");
+    std::fwrite(addresses.data(), 1, addresses.size(), peer);
+    ::pclose(peer);
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+    state.SetIterationTime(took.count());
+    theirs += took.count() * 1e3;
+  }
+  state.counters["ratio"] = theirs / ours;
+}
+BENCHMARK_CAPTURE(BM_ColdPeer, eu_addr2line, "eu-addr2line -f -e")
+    ->UseManualTime()->Iterations(3)->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(BM_ColdPeer, llvm_symbolizer, "llvm-symbolizer --no-inlines -f -e")
+    ->UseManualTime()->Iterations(3)->Unit(benchmark::kMillisecond);
 
 void BM_ForEachSymbol(benchmark::State& state) {
   auto file = ElfFile::Open(OpenElf(), ElfPath());

@@ -14,6 +14,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/strip.h"
+#include "symbolize/rust_demangle.h"
 
 // libsupc++'s cp-demangle.c. It is not exported by libstdc++.so, so the build takes the object file
 // out of libstdc++.a. All its state is on the stack: leaving it by longjmp leaks nothing.
@@ -128,11 +129,18 @@ bool DemangleRust(absl::string_view name, std::string* out) {
 std::string Demangle(absl::string_view name, size_t* budget) {
   // Without the prefix a name can still be a mangled type: "i" is not "int".
   std::string mangled(name);
-  if (!absl::StartsWith(name, "_Z") || name.size() > kMaxInputBytes ||
+  const bool rust_v0 = absl::StartsWith(name, "_R");
+  if (!(rust_v0 || absl::StartsWith(name, "_Z")) || name.size() > kMaxInputBytes ||
       (budget != nullptr && *budget == 0)) {
     return mangled;
   }
   std::string rust;
+  if (rust_v0) {
+    size_t steps = kMaxOutputBytes;
+    const bool demangled = DemangleRustV0(name, kMaxOutputBytes, &steps, &rust);
+    if (budget != nullptr) *budget -= std::min(*budget, kMaxOutputBytes - steps + rust.size());
+    return demangled ? rust : mangled;
+  }
   if (DemangleRust(name, &rust)) return rust;
 
   char text[kMaxOutputBytes];

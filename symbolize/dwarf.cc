@@ -337,7 +337,7 @@ class DwarfFile {
     return table.entries.empty() ? nullptr : &table;
   }
 
-  // `base`: where the cursor's bytes begin in .debug_info, or in `strings_in`.
+  // `base`: where the cursor's bytes begin in the section of `inline_strings`.
   Value ReadForm(ByteCursor& c, uint64_t base, const Unit& u, uint64_t form, int64_t implicit,
                  Class inline_strings = Class::kInfoString) {
     switch (form) {
@@ -417,7 +417,8 @@ class DwarfFile {
       case Class::kStrp: return section(kStr).ReadString(value.number);
       case Class::kLineStrp: return section(kLineStr).ReadString(value.number);
       case Class::kSupString:
-        return supplementary == nullptr ? "" : supplementary->section(kStr).ReadString(value.number);
+        if (supplementary == nullptr) return "";
+        return supplementary->section(kStr).ReadString(value.number);
       case Class::kStrIndex: {
         if (value.number > section(kStrOffsets).size()) return "";
         ByteCursor c(Near(kStrOffsets, strings_window_,

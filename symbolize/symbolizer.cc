@@ -225,11 +225,18 @@ class ImageSymbolizer {
     }
   }
 
+  std::vector<UniqueFd> Find(const DebugFileFinder::Request& request) {
+    const auto begin = WorkBudget::Clock::now();
+    std::vector<UniqueFd> found = finder_->Find(image_, request);
+    budget_.Extend(WorkBudget::Clock::now() - begin);
+    return found;
+  }
+
   std::optional<ElfFile> FindDebugFile(bool download) {
     DebugFileFinder::Request request{
         .build_id = file_.build_id(), .link = ReadDebugLink(file_), .download = download};
     if (request.build_id.empty() && (download || !request.link)) return std::nullopt;
-    for (UniqueFd& candidate : finder_->Find(image_, request)) {
+    for (UniqueFd& candidate : Find(request)) {
       auto debug = ElfFile::Open(std::move(candidate), query_.path);
       if (!debug.ok()) continue;
       const bool same = file_.build_id().empty()
@@ -278,7 +285,7 @@ class ImageSymbolizer {
     for (bool download : {false, true}) {
       if (finder_ == nullptr || request.build_id.empty() || supplementary) break;
       request.download = download;
-      for (UniqueFd& candidate : finder_->Find(image_, request)) {
+      for (UniqueFd& candidate : Find(request)) {
         auto opened = ElfFile::Open(std::move(candidate), query_.path);
         if (!opened.ok() || opened->build_id() != request.build_id) continue;
         supplementary = *std::move(opened);

@@ -42,6 +42,7 @@ struct ImageQuery {
   std::string build_id;           // lower-case hex or ""
   bool is_stripped = false;       // it has names for exported functions at most
   SourceInfo source;         // for each offset, if wanted; names demangled where there are others
+  bool lost = false;         // by symbolizer_process.h: whoever read it died of it
   bool exhausted = false;    // names or lines are missing because they would have taken too long
   // Why names are missing that the file should have given: no ELF file, damaged, no symbols
   // (NotFound), more bytes of names than a file may have (ResourceExhausted). OK also when

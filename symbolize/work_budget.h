@@ -22,6 +22,9 @@ class WorkBudget {
 
   bool exhausted() const { return exhausted_; }
 
+  // The time that was spent waiting for others does not count.
+  void Extend(Clock::duration waited) { deadline_ += waited; }
+
   bool Spend(uint64_t steps = 1) {
     if (steps > steps_) exhausted_ = true;
     if (exhausted_) return false;

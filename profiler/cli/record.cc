@@ -138,7 +138,8 @@ absl::Status CheckQuality(const Accounting& a, double min_percent) {
 }
 
 // `command`: that is to be recorded, not started yet; nullptr: none.
-absl::Status Record(const RecordOptions& options, const RuntimeSet& runtimes, Command* command) {
+absl::Status Record(const RecordOptions& options, const RuntimeSet& runtimes, Command* command,
+                    std::shared_ptr<SymbolizerProcess> symbolizer) {
   const ExportFormat& format = ChooseFormat(options);
   JPROF_ASSIGN_OR_RETURN(std::unique_ptr<OutputFile> output, OutputFile::Open(options.output));
   JPROF_RETURN_IF_ERROR(CheckTerminal(options, format, *output));
@@ -158,7 +159,8 @@ absl::Status Record(const RecordOptions& options, const RuntimeSet& runtimes, Co
                                          .inlines = options.inlines,
                                          .lines = options.lines,
                                          .async = options.async,
-                                         .command_line = options.command_line},
+                                         .command_line = options.command_line,
+                                         .symbolizer = std::move(symbolizer)},
                                         runtimes));
   ProgressLine progress;
   absl::Status started;
@@ -203,13 +205,14 @@ int ReportedStatus(const absl::Status& status) {
   return status.GetPayload(kUsageUrl) ? 2 : status.GetPayload(kQualityUrl) ? 3 : 1;
 }
 
-int RecordCommand(const RecordOptions& options, const RuntimeSet& runtimes) {
+int RecordCommand(const RecordOptions& options, const RuntimeSet& runtimes,
+                  std::shared_ptr<SymbolizerProcess> symbolizer) {
   absl::StatusOr<Command> command = Command::Fork(options.command);
   if (!command.ok()) return ReportedStatus(command.status());
   InstallSignals();
   RaiseDescriptorLimit();
   g_command = command->pid();
-  const int recorded = ReportedStatus(Record(options, runtimes, &*command));
+  const int recorded = ReportedStatus(Record(options, runtimes, &*command, std::move(symbolizer)));
   g_only_pass_on = true;
   if (!command->started()) {
     g_command = 0;
@@ -236,10 +239,15 @@ int RecordMain(const std::vector<std::string>& arguments, const RuntimeSet& runt
     PrintError(ErrnoStatus(errno, "cannot write standard output"));
     return 1;
   }
-  if (!options->command.empty()) return RecordCommand(*options, runtimes);
+  // Before there are threads.
+  absl::StatusOr<std::shared_ptr<SymbolizerProcess>> symbolizer = SymbolizerProcess::Start();
+  if (!symbolizer.ok()) return ReportedStatus(symbolizer.status());
+  if (!options->command.empty()) {
+    return RecordCommand(*options, runtimes, *std::move(symbolizer));
+  }
   InstallSignals();
   RaiseDescriptorLimit();
-  return ReportedStatus(Record(*options, runtimes, nullptr));
+  return ReportedStatus(Record(*options, runtimes, nullptr, *std::move(symbolizer)));
 }
 
 }  // namespace jprof

@@ -36,6 +36,7 @@
 #include "profiler/stop/thread_capture.h"
 #include "profiler/stop/walk_tables.h"
 #include "profiler/unwind/unwind_cache.h"
+#include "symbolize/symbolizer_process.h"
 
 namespace jprof {
 namespace {
@@ -138,6 +139,7 @@ absl::StatusOr<Subject> LiveSubject(Pid pid, const LiveMemory& memory) {
                    .read_maps = ReadProcMaps,
                    .open_memory = [](Pid p) { return std::make_unique<LiveMemory>(p); },
                    .open_perf_map = [](Pid p) { return PerfMap::Open(p); },
+                   .open_root = OpenRootOf,
                    .now = MonotonicNow};
   JPROF_ASSIGN_OR_RETURN(subject.events, SynthesizeProcessEvents(pid, MonotonicNow()));
   absl::StatusOr<std::string> comm = ReadThreadComm(pid, pid);
@@ -212,10 +214,18 @@ absl::Status Run(const StacksOptions& options, const RuntimeSet& runtimes) {
   StackReport report;
   Profile profile;
   Pid pid = 0;
+  // Before there are threads.
+  JPROF_ASSIGN_OR_RETURN(const std::unique_ptr<SymbolizerProcess> symbolizer,
+                         SymbolizerProcess::Start());
+  auto symbolize = [&symbolizer](std::vector<ImageQuery>& queries, int threads,
+                                 DebugFileFinder* finder) {
+    symbolizer->Symbolize(queries, threads, finder);
+  };
   if (absl::SimpleAtoi(options.target, &pid)) {
     if (pid < 1) return absl::InvalidArgumentError(absl::StrCat(options.target, " is no process"));
     const LiveMemory memory(pid);
     JPROF_ASSIGN_OR_RETURN(Subject subject, LiveSubject(pid, memory));
+    subject.world.symbolize = symbolize;
     JPROF_RETURN_IF_ERROR(Report(std::move(subject), options, runtimes, report, profile));
   } else {
     UniqueFd fd(::open(options.target.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
@@ -225,8 +235,9 @@ absl::Status Run(const StacksOptions& options, const RuntimeSet& runtimes) {
     JPROF_ASSIGN_OR_RETURN(const CoreFile core, CoreFile::Open(std::move(fd), options.target));
     const MappedFiles files(core, options.places);
     const CoreMemory memory(core, files);
-    JPROF_RETURN_IF_ERROR(Report(CoreSubject(core, files, memory, options.target), options,
-                                 runtimes, report, profile));
+    Subject subject = CoreSubject(core, files, memory, options.target);
+    subject.world.symbolize = symbolize;
+    JPROF_RETURN_IF_ERROR(Report(std::move(subject), options, runtimes, report, profile));
   }
   if (report.threads.empty()) {
     return absl::NotFoundError(absl::StrCat("process ", pid, " exited meanwhile"));

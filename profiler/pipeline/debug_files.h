@@ -1,5 +1,5 @@
-// Where a host keeps separate debug files, and how they are fetched: candidates for symbolize/, which
-// checks them. Used by the threads that name images, all at once.
+// Where a host keeps separate debug files, and how they are fetched: candidates for symbolize/,
+// which checks them. Used by the threads that name images, all at once.
 //
 // Looked for are, in the host's root and in that of the process that has the file mapped,
 //   /usr/lib/debug/.build-id/ab/cdef....debug

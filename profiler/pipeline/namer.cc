@@ -124,6 +124,13 @@ void Namer::Symbolize(ImageTable& images, std::vector<ImageQuery>& asked,
         exhausted, " mapped files would take too long to read: names, inlined functions or lines "
                    "of theirs are missing"));
   }
+  const auto lost = std::count_if(asked.begin(), asked.end(),
+                                  [](const ImageQuery& query) { return query.lost; });
+  if (lost > 0) {
+    troubles_.push_back(absl::StrCat(
+        lost, " mapped files have no names: the process that read them for jprof ended, or did not "
+              "answer; they may be damaged, or made to do that"));
+  }
   if (debuginfod != nullptr && !debuginfod->Trouble().empty()) {
     troubles_.push_back(debuginfod->Trouble());
   }
@@ -139,8 +146,8 @@ std::vector<Line> Namer::SourceLines(const ImageQuery& query, size_t at, bool in
     absl::string_view name = function.name;
     absl::string_view system_name =
         function.linkage_name.empty() ? function.name : function.linkage_name;
-    // Without a linkage name it is a function of C, or one that is local to its file: then the symbol
-    // table has its scope as well. Its symbol is that of the physical function.
+    // Without a linkage name it is a function of C, or one that is local to its file: then the
+    // symbol table has its scope as well. The symbol is that of the physical function.
     const SymbolName& symbol = query.names[at];
     if (i + 1 == frames.size() && function.linkage_name.empty() && !symbol.name.empty() &&
         (name.empty() || absl::StartsWith(symbol.system_name, "_Z"))) {

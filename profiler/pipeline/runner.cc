@@ -163,7 +163,11 @@ int64_t Runner::CpuTimeOfWorkNs() {
       ::clock_gettime(clock, &t) == 0) {
     reader_ns = int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec;
   }
-  return CpuTimeOfOthersNs() - reader_ns;
+  // Files are read for their names in other processes, whose time we do not see; but they finish with
+  // one file after the other.
+  constexpr int64_t kOneFileNs = 1'000'000;
+  const uint64_t files = options_.symbolizer == nullptr ? 0 : options_.symbolizer->finished();
+  return CpuTimeOfOthersNs() - reader_ns + static_cast<int64_t>(files) * kOneFileNs;
 }
 
 absl::Status Runner::CheckTargets() {
@@ -264,6 +268,12 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Attach(const RecordingOptions& o
       .open_memory = [](Pid pid) { return std::make_unique<LiveMemory>(pid); },
       .open_perf_map = [](Pid pid) { return PerfMap::Open(pid); },
       .open_root = OpenRootOf,
+      .symbolize = options.symbolizer == nullptr
+                       ? SymbolizeFunction()
+                       : [symbolizer = options.symbolizer](std::vector<ImageQuery>& queries,
+                                                           int threads, DebugFileFinder* finder) {
+                           symbolizer->Symbolize(queries, threads, finder);
+                         },
       .now = MonotonicNow,
   };
   runner->work_->pipeline = std::make_unique<Pipeline>(

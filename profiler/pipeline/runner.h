@@ -23,6 +23,7 @@
 #include "profiler/core/profile.h"
 #include "profiler/core/unique_fd.h"
 #include "profiler/process/cgroup.h"
+#include "symbolize/symbolizer_process.h"
 
 namespace jprof {
 
@@ -42,6 +43,9 @@ struct RecordingOptions {
   bool lines = false;
   bool async = false;
   std::string command_line;
+  // Reads the mapped files for their names; nullptr: this process does. Shared with the thread that
+  // is left behind when it hangs.
+  std::shared_ptr<SymbolizerProcess> symbolizer;
 };
 
 struct RecordingProgress {

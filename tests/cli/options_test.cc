@@ -65,6 +65,10 @@ TEST(OptionsTest, EachOptionIsUnderstoodInEachSpelling) {
   EXPECT_FALSE(Parse("-a --no-helpers")->use_helpers);
   EXPECT_FALSE(Parse("-a")->tiers);
   EXPECT_TRUE(Parse("-a --tiers")->tiers);
+  EXPECT_FALSE(Parse("-a")->inlines);
+  EXPECT_FALSE(Parse("-a --inlines")->lines);
+  EXPECT_TRUE(Parse("-a --inlines --lines")->inlines);
+  EXPECT_TRUE(Parse("-a --inlines --lines")->lines);
   EXPECT_FALSE(Parse("-a")->explain);
   EXPECT_TRUE(Parse("-a --explain")->explain);
   EXPECT_EQ(Parse("-a --format folded")->format, "folded");

@@ -5,6 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <string>
@@ -107,6 +108,30 @@ TEST_F(NativeTest, LibrariesAndSignalHandlersHaveTheirCallers) {
   }
   EXPECT_GE(static_cast<double>(whole), 0.995 * static_cast<double>(profile.total()));
   EXPECT_GT(handlers, 0u);
+}
+
+TEST_F(NativeTest, InlinedFunctionsAndLinesAreShownWhenAskedFor) {
+  Child inlines = StartProgram({"inlines"});
+  const std::vector<std::string> command = Folded("-p", inlines.pid());
+  const std::string plain = RunJprofFor(100, command).out;
+  EXPECT_THAT(plain, AllOf(HasSubstr("Trade(unsigned int)"), Not(HasSubstr("_[i]")),
+                           Not(HasSubstr("inlines.cc:"))));
+
+  std::vector<std::string> with_inlines = command;
+  with_inlines.push_back("--inlines");
+  EXPECT_THAT(RunJprofFor(300, with_inlines).out,
+              AllOf(HasSubstr("Trade(unsigned int)"), HasSubstr("shop::Stock::"), HasSubstr("_[i]"),
+                    Not(HasSubstr("inlines.cc:"))));
+
+  std::vector<std::string> with_lines = command;
+  with_lines.push_back("--lines");
+  const FoldedProfile lines = ParseFolded(RunJprofFor(100, with_lines).out);
+  for (const FoldedStack& stack : lines.stacks) {
+    const auto main = std::find_if(stack.frames.begin(), stack.frames.end(),
+                                   [](const std::string& f) { return f.find("main ") == 0; });
+    ASSERT_NE(main, stack.frames.end()) << testing::PrintToString(stack.frames);
+    EXPECT_THAT(*main, MatchesRegex("main .*/inlines.cc:[0-9]+"));
+  }
 }
 
 TEST_F(NativeTest, ALibraryLoadedLaterHasItsTable) {

@@ -1,4 +1,5 @@
-// Any bytes as an ELF file: headers, both symbol tables, conversions, content, names.
+// Any bytes as an ELF file: headers, both symbol tables, conversions, content, names, DWARF, packed
+// symbols.
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -67,8 +68,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   for (uint64_t offset = 0; offset < 0x4000; offset += 7) query.offsets.push_back({offset});
   query.file = std::move(fd);
   query.path = "fuzz";
+  query.want_source = true;
   SymbolizeImages(queries, 1);
   Require(query.names.size() == query.offsets.size());
+  for (const SourceFrame& frame : query.source.frames) {
+    Require(frame.function < query.source.functions.size());
+    Require(frame.file < query.source.files.size());
+  }
   for (const SymbolName& name : query.names) {
     Require(name.name.empty() == name.system_name.empty());
   }

@@ -39,7 +39,7 @@ TEST(DemangleTest, CompilersSuffixIsShown) {
 TEST(DemangleTest, OtherNamesAreUnchanged) {
   for (const char* name :
        {"", "i", "main", "_Z", "_ZN", "_ZNK", "_Znonsense", "Builtins_Call_ReceiverIsAny",
-        "_RNvC6_123foo3bar", "_GLOBAL__sub_I_x", "memcpy@@GLIBC_2.14"}) {
+        "_R", "_Rnonsense", "_RNvC6_123foo", "_GLOBAL__sub_I_x", "memcpy@@GLIBC_2.14"}) {
     EXPECT_EQ(Demangle(name), name);
   }
 }
@@ -83,6 +83,41 @@ TEST(DemangleTest, DeepNamesAreSurvived) {
       EXPECT_FALSE(Demangle(name).empty());
     }
   }
+}
+
+// Expected are the names that LLVM gives.
+TEST(DemangleTest, NewerRustNames) {
+  EXPECT_EQ(Demangle("_RNvCs1234_7mycrate3foo"), "mycrate::foo");
+  EXPECT_EQ(Demangle("_RNvCs1234_7mycrate3foo.llvm.123"), "mycrate::foo");
+  EXPECT_EQ(Demangle("_RINvNtC3std3mem8align_ofjE"), "std::mem::align_of::<usize>");
+  EXPECT_EQ(Demangle("_RNCNCNvC3std7runtime00s_0B4_"),
+            "_RNCNCNvC3std7runtime00s_0B4_") << "no path follows";
+  EXPECT_EQ(Demangle("_RNCNCNvC3std7runtime0s_0C1a"), "std::runtime::{closure#0}::{closure#1}");
+  EXPECT_EQ(Demangle("_RNvMC1aNtC1a3Foo3bar"), "<a::Foo>::bar");
+  EXPECT_EQ(Demangle("_RNvXC1aNtC1a3FooNtC1a3Bar3baz"), "<a::Foo as a::Bar>::baz");
+  EXPECT_EQ(Demangle("_RIC1aRhQlPcOeAtj3_SyTbEThuEE"),
+            "a::<&u8, &mut i32, *const char, *mut str, [u16; 3], [u64], (bool,), (u8, ())>");
+  EXPECT_EQ(Demangle("_RIC1aFG_RL0_hKCEuE"), "_RIC1aFG_RL0_hKCEuE");
+  EXPECT_EQ(Demangle("_RIC1aFUKCRhEuFjElE"),
+            "a::<unsafe extern \"C\" fn(&u8), fn(usize) -> i32>");
+  EXPECT_EQ(Demangle("_RIC1aFG_RL0_hERL0_hE"), "a::<for<'a> fn(&'a u8) -> &'a u8>");
+  EXPECT_EQ(Demangle("_RIC1aDNtC1a3FoopNtB2_3BarlNtC1a4SendEL_E").substr(0, 1), "_");
+  EXPECT_EQ(Demangle("_RIC1aDNtC1a3Foop3BarlNtC1a4SendEL_E"),
+            "a::<dyn a::Foo<Bar = i32> + a::Send>");
+  EXPECT_EQ(Demangle("_RIC1aKb1_Kan5_Kc78_Kj1f_KpE"), "a::<true, -5, 'x', 31, _>");
+}
+
+TEST(DemangleTest, NewerRustNamesThatReferToThemselvesEnd) {
+  for (const char* name : {"_RB_", "_RNvB_1a", "_RIC1aB_E", "_RIC1aTB4_B4_EE", "_RNvNvNvNv"}) {
+    EXPECT_EQ(Demangle(name), name);
+  }
+  std::string nested = "_RIC1a";
+  for (int i = 0; i < 5000; ++i) nested += "R";
+  EXPECT_EQ(Demangle(nested + "hE"), nested + "hE");
+  // Each pair refers to the one before it, twice.
+  std::string doubling = "_RIC1aThhE";
+  for (int i = 0; i < 30; ++i) doubling += absl::StrCat("TB", i == 0 ? "3" : "a", "_Ba_E");
+  EXPECT_LE(Demangle(doubling + "E").size(), 64u * 1024);
 }
 
 TEST(DemangleTest, BudgetEndsTheWork) {

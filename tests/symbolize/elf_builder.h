@@ -63,6 +63,10 @@ class ElfBuilder {
     named_.push_back({std::string(name), address, std::string(content)});
     return *this;
   }
+  ElfBuilder& CompressedSection(absl::string_view name, absl::string_view content) {
+    named_.push_back({std::string(name), 0, std::string(content), SHF_COMPRESSED});
+    return *this;
+  }
   ElfBuilder& BuildId(absl::string_view bytes) {
     build_id_ = std::string(bytes);
     return *this;
@@ -108,7 +112,7 @@ class ElfBuilder {
     PutTable(SHT_DYNSYM, dynsym_, &file, &sections);
     std::string names(1, '\0');
     for (const Named& n : named_) {
-      PutSection(SHT_PROGBITS, SHF_ALLOC, n.content, 0, 0, &file, &sections);
+      PutSection(SHT_PROGBITS, SHF_ALLOC | n.flags, n.content, 0, 0, &file, &sections);
       sections.back().sh_addr = n.address;
       sections.back().sh_name = static_cast<uint32_t>(names.size());
       names.append(n.name.c_str(), n.name.size() + 1);
@@ -183,6 +187,7 @@ class ElfBuilder {
     std::string name;
     uint64_t address;
     std::string content;
+    uint64_t flags = 0;
   };
 
   std::vector<Elf64_Phdr> segments_;

@@ -1,5 +1,5 @@
-// Second opinion: functions, inlined functions and lines as elfutils' eu-addr2line has them. At a few
-// addresses in a thousand it contradicts itself (an inlined call more than it says the function is
+// Second opinion: functions, inlined functions and lines as elfutils' eu-addr2line has them. At a
+// few addresses in a thousand it contradicts itself (an inlined call more than it says the function is
 // in, rows of another unit for code without any); there binutils' addr2line has the casting vote.
 //   JPROF_ELF=FILE JPROF_ADDRESSES=10000 source_peer_test     another file, more addresses
 //   JPROF_ELF_DEBUG=FILE                                      its debug file

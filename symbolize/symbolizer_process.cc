@@ -1,0 +1,529 @@
+#include "symbolize/symbolizer_process.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/str_cat.h"
+#include "profiler/core/status.h"
+#include "symbolize/byte_cursor.h"
+#include "symbolize/sandbox.h"
+
+namespace jprof {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr uint64_t kMaxMessageBytes = uint64_t{192} << 20;
+constexpr uint64_t kMaxTextBytes = uint64_t{256} << 20;
+constexpr size_t kMaxDescriptors = 16;
+constexpr int kWorkerSocket = 3;
+
+enum class MessageType : uint32_t {
+  kWork,       // to the worker: an image
+  kFind,       // from it: what debug file it wants
+  kFound,      // to it: candidates, as descriptors
+  kDone,       // from it: names
+  kNewWorker,  // to the forker, with the worker's socket
+};
+
+struct Header {
+  MessageType type;
+  uint32_t descriptors;
+  uint64_t bytes;  // that follow
+};
+
+struct Message {
+  MessageType type = MessageType::kWork;
+  std::string bytes;
+  std::vector<UniqueFd> descriptors;
+};
+
+// Waits until the socket is ready for `events`. False: it is not, by then.
+bool Await(int socket, short events, Clock::time_point deadline) {
+  for (;;) {
+    int timeout_ms = -1;
+    if (deadline != Clock::time_point::max()) {
+      const auto left =
+          std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now());
+      timeout_ms = static_cast<int>(std::clamp<int64_t>(left.count() + 1, 0, 1'000'000));
+    }
+    pollfd fd = {socket, events, 0};
+    const int ready = ::poll(&fd, 1, timeout_ms);
+    if (ready > 0) return true;
+    if (ready == 0 || errno != EINTR) return false;
+  }
+}
+
+constexpr Clock::time_point kForever = Clock::time_point::max();
+
+// With a deadline the socket does not block; without one it does, which a worker needs, having no
+// poll().
+bool SendBytes(int socket, const char* bytes, size_t size, Clock::time_point deadline) {
+  while (size > 0) {
+    const ssize_t sent = ::send(socket, bytes, size, MSG_NOSIGNAL);
+    if (sent < 0 && errno == EINTR) continue;
+    if (sent < 0 && errno == EAGAIN && Await(socket, POLLOUT, deadline)) continue;
+    if (sent <= 0) return false;
+    bytes += sent;
+    size -= static_cast<size_t>(sent);
+  }
+  return true;
+}
+
+bool ReceiveBytes(int socket, char* bytes, size_t size, Clock::time_point deadline) {
+  while (size > 0) {
+    const ssize_t got = ::recv(socket, bytes, size, 0);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0 && errno == EAGAIN && Await(socket, POLLIN, deadline)) continue;
+    if (got <= 0) return false;
+    bytes += got;
+    size -= static_cast<size_t>(got);
+  }
+  return true;
+}
+
+bool Send(int socket, MessageType type, absl::string_view bytes, std::span<const int> descriptors,
+          Clock::time_point deadline) {
+  Header header = {type, static_cast<uint32_t>(descriptors.size()), bytes.size()};
+  iovec part = {&header, sizeof(header)};
+  alignas(cmsghdr) char control[CMSG_SPACE(kMaxDescriptors * sizeof(int))] = {};
+  msghdr message = {};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  if (!descriptors.empty()) {
+    message.msg_control = control;
+    message.msg_controllen = CMSG_SPACE(descriptors.size_bytes());
+    cmsghdr* rights = CMSG_FIRSTHDR(&message);
+    rights->cmsg_level = SOL_SOCKET;
+    rights->cmsg_type = SCM_RIGHTS;
+    rights->cmsg_len = CMSG_LEN(descriptors.size_bytes());
+    std::memcpy(CMSG_DATA(rights), descriptors.data(), descriptors.size_bytes());
+  }
+  for (;;) {
+    const ssize_t sent = ::sendmsg(socket, &message, MSG_NOSIGNAL);
+    if (sent < 0 && errno == EINTR) continue;
+    if (sent < 0 && errno == EAGAIN && Await(socket, POLLOUT, deadline)) continue;
+    // So little is never sent in part.
+    return sent == sizeof(header) && SendBytes(socket, bytes.data(), bytes.size(), deadline);
+  }
+}
+
+// False: the other end is gone, silent, or says what is no message.
+bool Receive(int socket, Message* out, Clock::time_point deadline) {
+  Header header = {};
+  iovec part = {&header, sizeof(header)};
+  alignas(cmsghdr) char control[CMSG_SPACE(kMaxDescriptors * sizeof(int))];
+  msghdr message = {};
+  ssize_t got;
+  do {
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    message.msg_control = control;
+    message.msg_controllen = sizeof(control);
+    got = ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+  } while (got < 0 &&
+           (errno == EINTR || (errno == EAGAIN && Await(socket, POLLIN, deadline))));
+  out->descriptors.clear();
+  for (cmsghdr* c = got > 0 ? CMSG_FIRSTHDR(&message) : nullptr; c != nullptr;
+       c = CMSG_NXTHDR(&message, c)) {
+    if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
+    for (size_t at = 0; CMSG_LEN(at + sizeof(int)) <= c->cmsg_len; at += sizeof(int)) {
+      int fd;
+      std::memcpy(&fd, CMSG_DATA(c) + at, sizeof(fd));
+      out->descriptors.emplace_back(fd);
+    }
+  }
+  if (got <= 0 ||
+      !ReceiveBytes(socket, reinterpret_cast<char*>(&header) + got,
+                    sizeof(header) - static_cast<size_t>(got), deadline) ||
+      header.bytes > kMaxMessageBytes || header.descriptors != out->descriptors.size()) {
+    return false;
+  }
+  out->type = header.type;
+  out->bytes.clear();
+  // Memory for what has come, not for what is announced.
+  constexpr uint64_t kPiece = 1 << 20;
+  while (out->bytes.size() < header.bytes) {
+    const size_t at = out->bytes.size();
+    out->bytes.resize(std::min(header.bytes, at + kPiece));
+    if (!ReceiveBytes(socket, &out->bytes[at], out->bytes.size() - at, deadline)) return false;
+  }
+  return true;
+}
+
+// --- What the messages say.
+
+class Writer {
+ public:
+  Writer& U32(uint32_t value) { return Append(&value, sizeof(value)); }
+  Writer& U64(uint64_t value) { return Append(&value, sizeof(value)); }
+  Writer& Text(absl::string_view text) {
+    U32(static_cast<uint32_t>(text.size()));
+    return Append(text.data(), text.size());
+  }
+  const std::string& bytes() const { return bytes_; }
+
+ private:
+  Writer& Append(const void* data, size_t size) {
+    bytes_.append(static_cast<const char*>(data), size);
+    return *this;
+  }
+  std::string bytes_;
+};
+
+ByteCursor CursorOf(const std::string& bytes) {
+  return ByteCursor({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()});
+}
+
+std::string Text(ByteCursor& c) {
+  const std::span<const uint8_t> bytes = c.Bytes(c.U32());
+  return std::string(bytes.begin(), bytes.end());
+}
+
+// A number of things that follow, of at least `size` bytes each.
+size_t Count(ByteCursor& c, size_t size) {
+  const uint32_t count = c.U32();
+  if (count > c.left() / size) c.Skip(UINT64_MAX);
+  return c.ok() ? count : 0;
+}
+
+std::string EncodeWork(const ImageQuery& query) {
+  Writer w;
+  w.Text(query.path).U32(query.want_source).U32(static_cast<uint32_t>(query.offsets.size()));
+  for (FileOffset offset : query.offsets) w.U64(offset.value);
+  return w.bytes();
+}
+
+bool DecodeWork(const std::string& bytes, ImageQuery* query) {
+  ByteCursor c = CursorOf(bytes);
+  query->path = Text(c);
+  query->want_source = c.U32() != 0;
+  query->offsets.resize(Count(c, sizeof(uint64_t)));
+  for (FileOffset& offset : query->offsets) offset.value = c.U64();
+  return c.ok();
+}
+
+std::string EncodeRequest(const DebugFileFinder::Request& request) {
+  Writer w;
+  w.Text(request.build_id).U32(request.link.has_value());
+  w.Text(request.link ? request.link->name : "").U32(request.link ? request.link->checksum : 0);
+  w.Text(request.common).U32(request.download);
+  return w.bytes();
+}
+
+bool IsPlain(absl::string_view path) {
+  return path.find('\0') == absl::string_view::npos && path.find("..") == absl::string_view::npos;
+}
+
+// From a worker: the rules of ReadDebugLink() and ReadSupplementaryLink() hold here again.
+bool DecodeRequest(const std::string& bytes, DebugFileFinder::Request* request) {
+  ByteCursor c = CursorOf(bytes);
+  request->build_id = Text(c);
+  const bool has_link = c.U32() != 0;
+  DebugLink link;
+  link.name = Text(c);
+  link.checksum = c.U32();
+  request->common = Text(c);
+  request->download = c.U32() != 0;
+  if (has_link) request->link = link;
+  return c.ok() && request->build_id.size() <= 2 * 64 &&
+         request->build_id.find_first_not_of("0123456789abcdef") == std::string::npos &&
+         IsPlain(link.name) && link.name.find('/') == std::string::npos &&
+         IsPlain(request->common);
+}
+
+std::string EncodeResult(const ImageQuery& query) {
+  Writer strings;
+  uint32_t count = 0;
+  absl::flat_hash_map<absl::string_view, uint32_t> ids;
+  auto id = [&](absl::string_view text) {
+    auto [it, added] = ids.try_emplace(text, count);
+    if (added) {
+      ++count;
+      strings.Text(text);
+    }
+    return it->second;
+  };
+  Writer names;
+  names.U32(static_cast<uint32_t>(query.names.size()));
+  for (const SymbolName& name : query.names) {
+    names.U32(id(name.name)).U32(id(name.system_name)).U64(name.address);
+  }
+  const SourceInfo& source = query.source;
+  names.U32(static_cast<uint32_t>(source.functions.size()));
+  for (const SourceFunction& f : source.functions) {
+    names.U32(id(f.name)).U32(id(f.linkage_name)).U32(f.line);
+  }
+  names.U32(static_cast<uint32_t>(source.files.size()));
+  for (const std::string& file : source.files) names.U32(id(file));
+  names.U32(static_cast<uint32_t>(source.frames.size()));
+  for (const SourceFrame& f : source.frames) {
+    names.U32(f.function).U32(f.file).U32(f.line).U32(f.column);
+  }
+  names.U32(static_cast<uint32_t>(source.first.size()));
+  for (uint32_t first : source.first) names.U32(first);
+
+  Writer result;
+  result.Text(query.build_id).U32(query.is_stripped).U32(query.exhausted);
+  result.U32(static_cast<uint32_t>(query.status.code()));
+  result.Text({query.status.message().data(), query.status.message().size()});
+  result.U32(count);
+  return absl::StrCat(result.bytes(), strings.bytes(), names.bytes());
+}
+
+// False, and `query` is unchanged: nonsense.
+bool DecodeResult(const std::string& bytes, ImageQuery* query) {
+  ByteCursor c = CursorOf(bytes);
+  ImageQuery r;
+  r.build_id = Text(c);
+  r.is_stripped = c.U32() != 0;
+  r.exhausted = c.U32() != 0;
+  const uint32_t code = c.U32();
+  const std::string message = Text(c);
+  if (code > 16 || r.build_id.size() > 2 * 64 ||
+      r.build_id.find_first_not_of("0123456789abcdef") != std::string::npos) {
+    return false;
+  }
+  r.status = absl::Status(static_cast<absl::StatusCode>(code), message);
+  std::vector<std::string> strings(Count(c, sizeof(uint32_t)));
+  for (std::string& s : strings) s = Text(c);
+  if (strings.empty()) return false;
+  bool in_range = true;
+  // A text that is referred to again and again is copied each time.
+  uint64_t text_bytes = 0;
+  auto text = [&](uint32_t number) -> absl::string_view {
+    if (number >= strings.size()) in_range = false;
+    if (!in_range || (text_bytes += strings[number].size()) > kMaxTextBytes) return "";
+    return strings[number];
+  };
+  auto assign = [&](std::string* out) { *out = std::string(text(c.U32())); };
+  auto index = [&](size_t size) {
+    const uint32_t value = c.U32();
+    if (value < size) return value;
+    in_range = false;
+    return uint32_t{0};
+  };
+  r.names.resize(Count(c, 16));
+  for (SymbolName& name : r.names) {
+    assign(&name.name);
+    assign(&name.system_name);
+    name.address = c.U64();
+  }
+  r.source.functions.resize(Count(c, 12));
+  for (SourceFunction& f : r.source.functions) {
+    assign(&f.name);
+    assign(&f.linkage_name);
+    f.line = c.U32();
+  }
+  r.source.files.resize(Count(c, 4));
+  for (std::string& file : r.source.files) assign(&file);
+  r.source.frames.resize(Count(c, 16));
+  for (SourceFrame& f : r.source.frames) {
+    f.function = index(r.source.functions.size());
+    f.file = index(r.source.files.size());
+    f.line = c.U32();
+    f.column = c.U32();
+  }
+  r.source.first.resize(Count(c, 4));
+  for (uint32_t& first : r.source.first) first = index(r.source.frames.size() + 1);
+  if (!c.ok() || c.left() != 0 || !in_range || text_bytes > kMaxTextBytes ||
+      r.names.size() != query->offsets.size() ||
+      !std::is_sorted(r.source.first.begin(), r.source.first.end()) ||
+      (!r.source.first.empty() && r.source.first.size() != query->offsets.size() + 1)) {
+    return false;
+  }
+  query->build_id = std::move(r.build_id);
+  query->is_stripped = r.is_stripped;
+  query->exhausted = r.exhausted;
+  query->status = std::move(r.status);
+  query->names = std::move(r.names);
+  query->source = std::move(r.source);
+  return true;
+}
+
+// --- The processes.
+
+class RemoteFinder : public DebugFileFinder {
+ public:
+  std::vector<UniqueFd> Find(size_t, const Request& request) override {
+    Message answer;
+    if (!Send(kWorkerSocket, MessageType::kFind, EncodeRequest(request), {}, kForever) ||
+        !Receive(kWorkerSocket, &answer, kForever) || answer.type != MessageType::kFound) {
+      ::_exit(1);
+    }
+    return std::move(answer.descriptors);
+  }
+};
+
+[[noreturn]] void RunWorker(const SymbolizerProcess::Limits& limits) {
+  GiveUpEverything(limits.memory_bytes);
+  RemoteFinder finder;
+  Message work;
+  while (Receive(kWorkerSocket, &work, kForever)) {
+    std::vector<ImageQuery> queries(1);
+    if (work.type != MessageType::kWork || work.descriptors.size() > 1 ||
+        !DecodeWork(work.bytes, &queries[0])) {
+      break;
+    }
+    if (!work.descriptors.empty()) queries[0].file = std::move(work.descriptors[0]);
+    const itimerval cpu_time = {{}, {limits.cpu_seconds, 0}};
+    ::setitimer(ITIMER_PROF, &cpu_time, nullptr);  // SIGPROF ends it
+    SymbolizeImages(queries, 1, &finder);
+    if (!Send(kWorkerSocket, MessageType::kDone, EncodeResult(queries[0]), {}, kForever)) break;
+  }
+  ::_exit(0);
+}
+
+// Leaves `socket` alone of all descriptors, as number 3.
+void KeepOnly(int socket) {
+  const int null = ::open("/dev/null", O_RDWR);
+  for (int fd : {0, 1, 2}) ::dup2(null, fd);
+  if (socket != kWorkerSocket) ::dup2(socket, kWorkerSocket);
+  ::syscall(SYS_close_range, kWorkerSocket + 1, ~0u, 0);
+}
+
+[[noreturn]] void RunForker(int socket, const SymbolizerProcess::Limits& limits) {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  ::prctl(PR_SET_NAME, "jprof-symbols");
+  // Ctrl-C is for jprof, which ends us when it is done. Workers leave no zombies.
+  for (int number : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGCHLD}) ::signal(number, SIG_IGN);
+  for (int number : {SIGPROF, SIGPIPE}) ::signal(number, SIG_DFL);
+  KeepOnly(socket);
+  Message message;
+  while (Receive(kWorkerSocket, &message, kForever)) {
+    if (message.type != MessageType::kNewWorker || message.descriptors.size() != 1) break;
+    const pid_t worker = ::fork();
+    if (worker == 0) {
+      ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+      KeepOnly(message.descriptors[0].Release());
+      RunWorker(limits);
+    }
+    message.descriptors.clear();
+  }
+  ::_exit(0);
+}
+
+int64_t FileSize(const ImageQuery& query) {
+  struct stat st;
+  return ::fstat(query.file.get(), &st) == 0 ? st.st_size : -1;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<SymbolizerProcess>> SymbolizerProcess::Start(const Limits& limits) {
+  int sockets[2];
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) != 0) {
+    return ErrnoStatus(errno, "cannot start the process that reads files: socketpair");
+  }
+  UniqueFd ours(sockets[0]);
+  const UniqueFd theirs(sockets[1]);
+  const pid_t pid = ::fork();
+  if (pid < 0) return ErrnoStatus(errno, "cannot start the process that reads files: fork");
+  if (pid == 0) RunForker(theirs.get(), limits);
+  return std::unique_ptr<SymbolizerProcess>(new SymbolizerProcess(limits, std::move(ours), pid));
+}
+
+SymbolizerProcess::~SymbolizerProcess() {
+  forker_ = UniqueFd();
+  ::waitpid(pid_, nullptr, 0);
+}
+
+UniqueFd SymbolizerProcess::StartWorker() {
+  int sockets[2];
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) != 0) return UniqueFd();
+  UniqueFd ours(sockets[0]);
+  const UniqueFd theirs(sockets[1]);
+  const int descriptor = theirs.get();
+  if (::fcntl(ours.get(), F_SETFL, O_NONBLOCK) != 0) return UniqueFd();
+  absl::MutexLock lock(&mutex_);
+  if (!Send(forker_.get(), MessageType::kNewWorker, "", {&descriptor, 1}, kForever)) {
+    return UniqueFd();
+  }
+  return ours;
+}
+
+bool SymbolizerProcess::Ask(const UniqueFd& worker, size_t image, ImageQuery& query,
+                            DebugFileFinder* finder) {
+  auto deadline = Clock::now() + limits_.patience;
+  const int file = query.file.get();
+  const std::span<const int> files(&file, query.file.valid() ? 1 : 0);
+  bool sent = Send(worker.get(), MessageType::kWork, EncodeWork(query), files, deadline);
+  query.file = UniqueFd();
+  Message answer;
+  // A worker asks for a handful of debug files; one that goes on asking is none of ours any more.
+  constexpr int kMaxRequests = 8;
+  for (int requests = 0; sent && Receive(worker.get(), &answer, deadline); ++requests) {
+    if (answer.type == MessageType::kDone) return DecodeResult(answer.bytes, &query);
+    DebugFileFinder::Request request;
+    if (answer.type != MessageType::kFind || requests == kMaxRequests ||
+        !DecodeRequest(answer.bytes, &request)) {
+      return false;
+    }
+    const auto asked = Clock::now();
+    std::vector<UniqueFd> found;
+    if (finder != nullptr) found = finder->Find(image, request);
+    deadline += Clock::now() - asked;
+    std::vector<int> descriptors;
+    for (const UniqueFd& fd : found) descriptors.push_back(fd.get());
+    descriptors.resize(std::min(descriptors.size(), kMaxDescriptors));
+    sent = Send(worker.get(), MessageType::kFound, "", descriptors, deadline);
+  }
+  return false;
+}
+
+void SymbolizerProcess::Symbolize(std::vector<ImageQuery>& queries, int max_threads,
+                                  DebugFileFinder* finder) {
+  std::vector<std::pair<int64_t, size_t>> order;  // largest first
+  for (size_t i = 0; i < queries.size(); ++i) order.emplace_back(-FileSize(queries[i]), i);
+  std::sort(order.begin(), order.end());
+  std::atomic<size_t> next = 0;
+  auto work = [&] {
+    UniqueFd worker;
+    for (size_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < order.size();) {
+      const size_t image = order[i].second;
+      ImageQuery& query = queries[image];
+      query.names.assign(query.offsets.size(), SymbolName());
+      if (!worker.valid()) worker = StartWorker();
+      const bool done = worker.valid() && Ask(worker, image, query, finder);
+      finished_.fetch_add(1, std::memory_order_relaxed);
+      if (done) continue;
+      worker = UniqueFd();
+      query.file = UniqueFd();
+      query.lost = true;
+      query.status = absl::UnavailableError(
+          absl::StrCat(query.path, ": the process that read it ended, or did not answer"));
+    }
+  };
+  std::vector<std::thread> threads;
+  const size_t count =
+      std::min<size_t>(queries.size(), static_cast<size_t>(std::max(max_threads, 1)));
+  for (size_t i = 1; i < count; ++i) {
+    try {
+      threads.emplace_back(work);
+    } catch (const std::system_error&) {
+      break;  // no thread to be had: the ones there are do the work
+    }
+  }
+  work();
+  for (std::thread& thread : threads) thread.join();
+}
+
+}  // namespace jprof

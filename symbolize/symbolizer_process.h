@@ -1,0 +1,69 @@
+// SymbolizeImages() in processes that can do nothing else: files are foreign, and whoever has made one
+// may know of a fault in what reads it. Such a fault costs the names of that one file.
+//
+//   jprof ----- fork, before it has threads --> forker, which waits
+//     | socket <-- "another worker" ----------------' | fork
+//     '------- image, offsets ----------------------> worker: gives everything up, then reads
+//     <------- "is there a debug file X?" -----------'
+//     -------- descriptors ------------------------->
+//     <------- names --------------------------------'
+//
+// A worker has the descriptors that it is sent, memory and CPU time up to a limit, no privileges, and
+// a handful of system calls: none that opens, connects, executes or signals. What it answers is
+// not believed: it is checked like a file. When it dies, hangs or talks nonsense, its image has no names
+// (ImageQuery::lost) and another worker does the next one. All end when jprof does, however it does.
+#pragma once
+
+#include <sys/types.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "profiler/core/unique_fd.h"
+#include "symbolize/symbolizer.h"
+
+namespace jprof {
+
+class SymbolizerProcess {
+ public:
+  struct Limits {
+    uint64_t memory_bytes = uint64_t{640} << 20;  // address space of a worker
+    int cpu_seconds = 4;                          // for one image
+    // Of an image, without what its debug files take to be found.
+    std::chrono::milliseconds patience{6000};
+  };
+
+  // Forks: call it while the process has one thread.
+  static absl::StatusOr<std::unique_ptr<SymbolizerProcess>> Start(const Limits& limits);
+  static absl::StatusOr<std::unique_ptr<SymbolizerProcess>> Start() { return Start(Limits()); }
+  ~SymbolizerProcess();
+
+  // As SymbolizeImages(). From one thread at a time.
+  void Symbolize(std::vector<ImageQuery>& queries, int max_threads, DebugFileFinder* finder);
+
+  // Images that are done with; from any thread. It grows at least every `patience`, plus what the
+  // finder takes.
+  uint64_t finished() const { return finished_.load(std::memory_order_relaxed); }
+
+ private:
+  SymbolizerProcess(const Limits& limits, UniqueFd forker, pid_t pid)
+      : limits_(limits), forker_(std::move(forker)), pid_(pid) {}
+
+  // The socket of a new worker; invalid: there is none to be had.
+  UniqueFd StartWorker();
+  // False: the worker is of no use any more.
+  bool Ask(const UniqueFd& worker, size_t image, ImageQuery& query, DebugFileFinder* finder);
+
+  const Limits limits_;
+  absl::Mutex mutex_;
+  UniqueFd forker_;
+  const pid_t pid_;
+  std::atomic<uint64_t> finished_{0};
+};
+
+}  // namespace jprof

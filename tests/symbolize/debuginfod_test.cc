@@ -1,0 +1,159 @@
+// Against a server of our own on the loopback interface.
+#include "symbolize/debuginfod.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/synchronization/mutex.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace jprof {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+// Answers each request with "file", "404" or not at all.
+class Server {
+ public:
+  enum class Answer { kFile, kNotFound, kNever };
+
+  explicit Server(Answer answer) : answer_(answer), socket_(::socket(AF_INET, SOCK_STREAM, 0)) {
+    sockaddr_in address = {};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof(address);
+    EXPECT_EQ(::bind(socket_.get(), reinterpret_cast<sockaddr*>(&address), size), 0);
+    EXPECT_EQ(::listen(socket_.get(), 8), 0);
+    ::getsockname(socket_.get(), reinterpret_cast<sockaddr*>(&address), &size);
+    url_ = absl::StrCat("http://127.0.0.1:", ntohs(address.sin_port));
+    thread_ = std::thread([this] { Serve(); });
+  }
+  ~Server() {
+    ::shutdown(socket_.get(), SHUT_RDWR);
+    thread_.join();
+  }
+
+  const std::string& url() const { return url_; }
+  std::vector<std::string> paths() {
+    absl::MutexLock lock(&mutex_);
+    return paths_;
+  }
+
+ private:
+  void Serve() {
+    std::vector<UniqueFd> unanswered;
+    for (;;) {
+      UniqueFd client(::accept(socket_.get(), nullptr, nullptr));
+      if (!client.valid()) return;
+      std::string request;
+      char byte;
+      while (request.find("\r\n\r\n") == std::string::npos &&
+             ::read(client.get(), &byte, 1) == 1) {
+        request.push_back(byte);
+      }
+      {
+        absl::MutexLock lock(&mutex_);
+        paths_.push_back(std::vector<std::string>(absl::StrSplit(request, ' '))[1]);
+      }
+      if (answer_ == Answer::kNever) {
+        unanswered.push_back(std::move(client));
+        continue;
+      }
+      const std::string reply =
+          answer_ == Answer::kFile
+              ? "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nfile"
+              : "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+      EXPECT_EQ(::write(client.get(), reply.data(), reply.size()),
+                static_cast<ssize_t>(reply.size()));
+    }
+  }
+
+  const Answer answer_;
+  UniqueFd socket_;
+  std::string url_;
+  std::thread thread_;
+  absl::Mutex mutex_;
+  std::vector<std::string> paths_;
+};
+
+class DebuginfodTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string directory = absl::StrCat(testing::TempDir(), "debuginfod-XXXXXX");
+    ASSERT_NE(::mkdtemp(directory.data()), nullptr);
+    ::setenv("DEBUGINFOD_CACHE_PATH", directory.c_str(), 1);
+    ::unsetenv("http_proxy");
+    cache_ = directory;
+  }
+  void TearDown() override {
+    EXPECT_EQ(std::system(absl::StrCat("rm -r '", cache_, "'").c_str()), 0);
+  }
+
+  std::string cache_;
+};
+
+TEST_F(DebuginfodTest, IsNotThereWithoutServers) {
+  ::unsetenv("DEBUGINFOD_URLS");
+  EXPECT_EQ(Debuginfod::FromEnvironment(), nullptr);
+  ::setenv("DEBUGINFOD_URLS", " ", 1);
+  EXPECT_EQ(Debuginfod::FromEnvironment(), nullptr);
+}
+
+TEST_F(DebuginfodTest, FetchesByBuildIdOnce) {
+  Server server(Server::Answer::kFile);
+  ::setenv("DEBUGINFOD_URLS", server.url().c_str(), 1);
+  auto debuginfod = Debuginfod::FromEnvironment();
+  for (int i = 0; i < 2; ++i) {
+    auto file = debuginfod->Fetch("0123abcd");
+    ASSERT_TRUE(file.ok()) << file.status();
+    char text[8] = {};
+    EXPECT_EQ(::pread(file->get(), text, sizeof(text), 0), 4);
+    EXPECT_STREQ(text, "file");
+  }
+  EXPECT_THAT(server.paths(), ElementsAre("/buildid/0123abcd/debuginfo"));
+  EXPECT_EQ(debuginfod->Trouble(), "");
+}
+
+TEST_F(DebuginfodTest, NothingButABuildIdIsSent) {
+  Server server(Server::Answer::kFile);
+  ::setenv("DEBUGINFOD_URLS", server.url().c_str(), 1);
+  auto debuginfod = Debuginfod::FromEnvironment();
+  for (const std::string& id : {std::string(""), std::string("abc"), std::string("../../etc"),
+                                std::string("ABCD"), std::string(130, 'a')}) {
+    EXPECT_TRUE(absl::IsInvalidArgument(debuginfod->Fetch(id).status())) << id;
+  }
+  EXPECT_THAT(server.paths(), IsEmpty());
+}
+
+TEST_F(DebuginfodTest, WhatNoServerHasIsNotFound) {
+  Server server(Server::Answer::kNotFound);
+  ::setenv("DEBUGINFOD_URLS", server.url().c_str(), 1);
+  auto debuginfod = Debuginfod::FromEnvironment();
+  EXPECT_TRUE(absl::IsNotFound(debuginfod->Fetch("0123abcd").status()));
+  EXPECT_EQ(debuginfod->Trouble(), "");
+}
+
+TEST_F(DebuginfodTest, ServerThatDoesNotAnswerIsGivenUp) {
+  Server server(Server::Answer::kNever);
+  ::setenv("DEBUGINFOD_URLS", server.url().c_str(), 1);
+  auto debuginfod = Debuginfod::FromEnvironment(absl::Milliseconds(100));
+  EXPECT_FALSE(debuginfod->Fetch("0123abcd").ok());
+  EXPECT_TRUE(absl::IsUnavailable(debuginfod->Fetch("4567").status()));
+  EXPECT_THAT(debuginfod->Trouble(), HasSubstr("2 debug files did not come"));
+  EXPECT_EQ(server.paths().size(), 1u);
+}
+
+}  // namespace
+}  // namespace jprof
