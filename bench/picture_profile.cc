@@ -1,9 +1,9 @@
 // Writes a made-up profile as a picture, for picture.mjs:
 //
-//   picture_profile FORMAT FILE SAMPLES DEPTH
+//   picture_profile FORMAT FILE SAMPLES STACKS DEPTH
 //
-// SAMPLES samples, each of a stack of its own, DEPTH frames deep, of 20,000 functions; 16 threads,
-// 99 Hz each. Prints the seconds that writing took.
+// SAMPLES samples of STACKS different stacks, DEPTH frames deep, of 20,000 functions; 16 threads, 99 Hz
+// each. Prints the seconds that writing took.
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
@@ -19,7 +19,7 @@
 namespace jprof {
 namespace {
 
-Profile Make(int samples, int depth) {
+Profile Make(int samples, int stacks, int depth) {
   constexpr int kFunctions = 20'000;
   constexpr int kThreads = 16;
   constexpr int64_t kPeriodNs = 10'101'010;
@@ -42,8 +42,8 @@ Profile Make(int samples, int depth) {
   for (int i = 0; i < kThreads; ++i) {
     threads.push_back(builder.AddThread(4711, 4711 + i, "node", absl::StrCat("worker", i)));
   }
-  const std::vector<int64_t> one = {1};
-  for (int i = 0; i < samples; ++i) {
+  std::vector<StackId> all;
+  for (int i = 0; i < stacks; ++i) {
     StackId stack;
     // Callers repeat, as they do; the leaf makes the stack one of its own.
     size_t at = 0;
@@ -51,6 +51,11 @@ Profile Make(int samples, int depth) {
       at = d + 1 < depth ? at * 7 + random(d < 6 ? 4 : 2) : static_cast<size_t>(i);
       stack = builder.AddStack(stack, locations[(at * 31 + static_cast<size_t>(d)) % kFunctions]);
     }
+    all.push_back(stack);
+  }
+  const std::vector<int64_t> one = {1};
+  for (int i = 0; i < samples; ++i) {
+    const StackId stack = all[samples == stacks ? static_cast<size_t>(i) : random(all.size())];
     builder.AddSample(int64_t{i} * kPeriodNs / kThreads + static_cast<int64_t>(random(100'000)),
                       threads[random(kThreads)], 0, stack, one);
   }
@@ -65,12 +70,12 @@ Profile Make(int samples, int depth) {
 }  // namespace jprof
 
 int main(int argc, char** argv) {
-  const jprof::ExportFormat* format = argc == 5 ? jprof::FindFormatByName(argv[1]) : nullptr;
+  const jprof::ExportFormat* format = argc == 6 ? jprof::FindFormatByName(argv[1]) : nullptr;
   if (format == nullptr) {
-    std::fprintf(stderr, "usage: picture_profile FORMAT FILE SAMPLES DEPTH\n");
+    std::fprintf(stderr, "usage: picture_profile FORMAT FILE SAMPLES STACKS DEPTH\n");
     return 2;
   }
-  const jprof::Profile profile = jprof::Make(std::atoi(argv[3]), std::atoi(argv[4]));
+  const jprof::Profile profile = jprof::Make(std::atoi(argv[3]), std::atoi(argv[4]), std::atoi(argv[5]));
   jprof::StringSink sink;
   const auto begin = std::chrono::steady_clock::now();
   if (!format->create()->Write(profile, sink).ok()) return 1;

@@ -35,6 +35,10 @@ class Growing {
       }
       uint32_t node = sample.stack.valid() ? NodeOf(it->second, sample.stack) : it->second;
       nodes_[node].self = SaturatingAdd(nodes_[node].self, value);
+      if (options_.base_type) {
+        int64_t base = std::max<int64_t>(profile_.Value(i, *options_.base_type), 0);
+        nodes_[node].base = SaturatingAdd(nodes_[node].base, base);
+      }
       sample_nodes_.push_back(node);
     }
   }
@@ -58,6 +62,7 @@ class Growing {
       to = Child(to, cut_label);
       for (size_t i = tail; i < path.size(); ++i) to = Child(to, path[i]);
       nodes_[to].self = SaturatingAdd(nodes_[to].self, std::exchange(nodes_[node].self, 0));
+      nodes_[to].base = SaturatingAdd(nodes_[to].base, std::exchange(nodes_[node].base, 0));
     }
   }
 
@@ -68,6 +73,7 @@ class Growing {
       node.total = SaturatingAdd(node.total, node.self);
       if (i > 0) {
         nodes_[node.parent].total = SaturatingAdd(nodes_[node.parent].total, node.total);
+        nodes_[node.parent].base = SaturatingAdd(nodes_[node.parent].base, node.base);
       }
     }
   }
@@ -98,7 +104,7 @@ class Growing {
 
     std::vector<CallTree::Node> out;
     out.reserve(siblings.size() + 1);
-    out.push_back({.self = nodes_[0].self, .total = nodes_[0].total});
+    out.push_back({.self = nodes_[0].self, .total = nodes_[0].total, .base = nodes_[0].base});
     std::vector<uint32_t> new_number(nodes_.size(), 0);
     struct Open {
       uint32_t node;  // here
@@ -117,7 +123,7 @@ class Growing {
       uint32_t as = static_cast<uint32_t>(out.size());
       new_number[child] = as;
       out.push_back({nodes_[child].label, nodes_[child].line, top.as, out[top.as].depth + 1, 0,
-                     nodes_[child].self, nodes_[child].total});
+                     nodes_[child].self, nodes_[child].total, nodes_[child].base});
       open.push_back({child, as, first_child[child]});
     }
     for (uint32_t& node : sample_nodes) node = new_number[node];
@@ -135,6 +141,7 @@ class Growing {
     size_t path_bytes = 0;
     int64_t self = 0;
     int64_t total = 0;
+    int64_t base = 0;
   };
 
   uint32_t Intern(FrameLabel label) {

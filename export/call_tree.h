@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -41,6 +42,8 @@ class CallTree {
     // stack both ends are kept, and `cut_label` stands for the middle.
     size_t max_path_bytes = 0;
     FrameLabel cut_label = {};
+    // Of a profile that is compared with another: the type whose values are the other's.
+    std::optional<size_t> base_type = std::nullopt;
     // Frames of one label that execute different lines are different nodes.
     bool by_line = false;
   };
@@ -53,6 +56,7 @@ class CallTree {
     uint32_t end = 0;     // one past the last node of its subtree
     int64_t self = 0;
     int64_t total = 0;  // saturates
+    int64_t base = 0;   // total in the profile that this is compared with; saturates
   };
 
   static CallTree Build(const Profile& profile, const Options& options);

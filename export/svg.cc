@@ -46,6 +46,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <numeric>
 #include <string>
 #include <utility>
@@ -116,8 +117,10 @@ std::string ShortPercent(int64_t part, int64_t whole) {
   return absl::StrFormat("%d.%d%%", tenths / 10, tenths % 10);
 }
 
-std::string TitleOf(absl::string_view name, int64_t part, int64_t whole) {
-  return absl::StrCat(name, " (", Grouped(part), " samples, ", Percent(part, whole), ")");
+// In hundredths of a percent.
+std::string Signed(int64_t hundredths) {
+  const int64_t size = std::abs(hundredths);
+  return absl::StrFormat("%c%d.%02d%%", hundredths < 0 ? '-' : '+', size / 100, size % 100);
 }
 
 // "render /srv/app.js:12" -> "render app.js:12"; other names as they are. The same as labelOf in
@@ -340,8 +343,12 @@ class FlameGraph {
         tree_(tree),
         package_of_(std::move(package_of)),
         packages_(std::move(packages)),
-        total_(tree.nodes()[0].total) {
+        total_(tree.nodes()[0].total),
+        base_total_(tree.nodes()[0].base) {
     FindKinds();
+    for (size_t i = 0; i < tree.nodes().size(); ++i) {
+      most_changed_ = std::max(most_changed_, std::abs(Change(tree.nodes()[i])));
+    }
     Choose();
     for (size_t i = 0; i < std::min(profile.comments.size(), kMaxComments); ++i) {
       comments_.push_back(ShownText(profile.comments[i], kMaxCommentBytes));
@@ -372,6 +379,26 @@ class FlameGraph {
 
  private:
   static constexpr int kNoteSize = 11;
+
+  // Of the share of the samples, against that in the other profile; in hundredths of a percent.
+  int64_t Change(const CallTree::Node& node) const {
+    if (base_total_ == 0) return 0;
+    return Scale(node.total, total_, 10000) - Scale(node.base, base_total_, 10000);
+  }
+
+  Rgb ColourOfChange(int64_t change) const {
+    constexpr Rgb kNone = {0xec, 0xec, 0xec}, kMore = {0xe2, 0x4a, 0x33}, kLess = {0x3f, 0x86, 0xd9};
+    const Rgb& to = change < 0 ? kLess : kMore;
+    auto mix = [&](int a, int b) {
+      return a + static_cast<int>((b - a) * std::abs(change) / std::max<int64_t>(most_changed_, 1));
+    };
+    return {mix(kNone.r, to.r), mix(kNone.g, to.g), mix(kNone.b, to.b)};
+  }
+
+  std::string TitleOf(absl::string_view name, const CallTree::Node& node) const {
+    return absl::StrCat(name, " (", Grouped(node.total), " samples, ", Percent(node.total, total_),
+                        base_total_ == 0 ? "" : absl::StrCat("; ", Signed(Change(node))), ")");
+  }
 
   // The kind of each node: what native code does for the garbage collector is the collector's.
   void FindKinds() {
@@ -407,7 +434,7 @@ class FlameGraph {
       return nodes[a].total != nodes[b].total ? nodes[a].total > nodes[b].total
                                               : nodes[a].depth < nodes[b].depth;
     });
-    constexpr int64_t kMarkupBytes = 230;       // of one frame, numbers included
+    constexpr int64_t kMarkupBytes = 240;       // of one frame, numbers included
     constexpr int64_t kSurroundings = 200'000;  // header and footer
     size_t around = assets::tree_js().size() + assets::flamegraph_js().size() +
                     assets::flamegraph_css().size();
@@ -534,7 +561,7 @@ class FlameGraph {
     int64_t y = height_ - kFooter - (int64_t{node.depth} + 1) * kRow;
     double width_px = static_cast<double>(right - left) / kUnitsPerPixel;
     std::string title = is_root ? absl::StrCat("all (", Grouped(total_), " samples, 100%)")
-                                : TitleOf(name, node.total, total_);
+                                : TitleOf(name, node);
     const bool inlined = !is_root && (tree_.label(node).category & kInlinedBit) != 0;
     const int package = is_root ? -1 : package_of_[node.label];
     // A frame of some width has an edge ("w"), a hair would be all edge.
@@ -557,7 +584,8 @@ class FlameGraph {
         .Markup("\" height=\"")
         .Number(kRow - 1)
         .Markup("\" fill=\"")
-        .Colour(ColourOf(kinds_[index], inlined, ShadeOf(name)))
+        .Colour(base_total_ == 0 ? ColourOf(kinds_[index], inlined, ShadeOf(name))
+                                 : ColourOfChange(Change(node)))
         .Markup("\"/><text x=\"")
         .Decimal(x + 3 * kUnitsPerPixel)
         .Markup("\" y=\"")
@@ -635,10 +663,10 @@ class FlameGraph {
     auto room = [](absl::string_view text) {
       return static_cast<int>(std::lround(static_cast<double>(text.size()) * 11 * kCharWidth)) + 12;
     };
-    constexpr char kHeading[] = "executing:";
+    const absl::string_view heading = base_total_ == 0 ? "executing:" : "share of the samples:";
     svg.Markup("<text x=\"").Number(x).Markup("\" y=\"").Number(legend_y_).Markup("\">");
-    svg.Markup(kHeading).Markup("</text>\n");
-    x += room(kHeading);
+    svg.Text(XmlText::EscapeShown(heading)).Markup("</text>\n");
+    x += room(heading);
     auto item = [&](Rgb colour, absl::string_view text) {
       svg.Markup("<rect x=\"")
           .Number(x)
@@ -655,7 +683,7 @@ class FlameGraph {
           .Markup("</text>\n");
       x += 15 + room(text);
     };
-    for (size_t i = 0; i < kCodeKinds; ++i) {
+    for (size_t i = 0; i < kCodeKinds && base_total_ == 0; ++i) {
       // "no stack" goes last.
       const size_t kind = (i + 1) % kCodeKinds;
       if (!present[kind]) continue;
@@ -666,7 +694,10 @@ class FlameGraph {
       }
       item(ColourOf(static_cast<CodeKind>(kind), false, 7), text);
     }
-    if (inlined > 0) {
+    if (base_total_ > 0) {
+      item(ColourOfChange(most_changed_), absl::StrCat("more, up to ", Signed(most_changed_)));
+      item(ColourOfChange(-most_changed_), absl::StrCat("less, down to ", Signed(-most_changed_)));
+    } else if (inlined > 0) {
       item(ColourOf(CodeKind::kUserScript, true, 7),
            absl::StrCat("paler: inlined ", ShortPercent(inlined, total_)));
     }
@@ -692,6 +723,8 @@ class FlameGraph {
   const std::vector<int> package_of_;
   const std::vector<std::string> packages_;
   const int64_t total_;
+  const int64_t base_total_;  // of the profile that this is compared with; 0: of none
+  int64_t most_changed_ = 0;
   std::vector<CodeKind> kinds_;        // by node
   std::vector<std::string> comments_;  // shown
   std::vector<std::string> notes_;     // the same in lines
@@ -724,8 +757,11 @@ class SvgExporter : public Exporter {
       return FrameLabel{shown.empty() ? "[unknown]" : std::move(shown),
                         static_cast<uint8_t>(CodeKind::kBase)};
     };
-    CallTree tree =
-        CallTree::Build(profile, {.frame_label = frame_label, .process_label = process_label});
+    CallTree::Options options{.frame_label = frame_label, .process_label = process_label};
+    for (size_t i = 1; i < profile.sample_types.size(); ++i) {
+      if (profile.sample_types[i].type == kBaseType) options.base_type = i;
+    }
+    CallTree tree = CallTree::Build(profile, options);
     std::vector<int> package_of;
     std::vector<std::string> names;
     absl::flat_hash_map<std::string, int> numbers;

@@ -72,7 +72,7 @@ function init() {
     for (let g = group.firstElementChild; g; g = g.nextElementSibling, index += 1) {
       const title = g.firstElementChild, rect = title.nextElementSibling, text = rect.nextElementSibling;
       const shown = title.textContent;
-      const parts = /^([^]*) \(([\d,]+) samples, [\d.]+%\)$/.exec(shown);
+      const parts = /^([^]*) \(([\d,]+) samples, [\d.]+%(?:; [+-][\d.]+%)?\)$/.exec(shown);
       const yText = rect.getAttribute("y"), xText = rect.getAttribute("x");
       const widthText = rect.getAttribute("width");
       const depth = Math.round((rootY - Number(yText)) / ROW);
@@ -398,19 +398,16 @@ function init() {
   const comments = subtitle.firstElementChild ? subtitle.firstElementChild.textContent.split("\n") : [];
   let expanded = false;  // the verdict
 
-  // One that is on is bold.
-  const buttonWidth = (node) => textWidth(node.textContent) * (node.classList.contains("show") ? 1.13 : 1);
-
   function layoutHeader() {
     const visible = buttons.filter(({ node }) => !node.classList.contains("hide"));
     const GAP = 18;
-    const room = visible.reduce((sum, { node }) => sum + buttonWidth(node) + GAP, 0);
+    const room = visible.reduce((sum, { node }) => sum + textWidth(node.textContent) + GAP, 0);
     const titleWidth = textWidth(fullTitle, 17);
     const beside = Math.min(titleWidth, 260) + GAP + room < total - 2 * PAD;
     if (titleText) titleText.data = fit(fullTitle, total - 2 * PAD - (beside ? room : 0), 17);
     let x = beside ? total - PAD - room + GAP : PAD, y = beside ? 25 : 46;
     for (const { node } of visible) {
-      const width = buttonWidth(node);
+      const width = textWidth(node.textContent);
       if (!beside && x > PAD && x + width > total - PAD) {
         x = PAD;
         y += 18;

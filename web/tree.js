@@ -233,20 +233,31 @@ const Trees = (() => {
       return tree;
     }
 
-    // All nodes but the first, by (parent, rank of the label): two stable counting sorts.
+    // All nodes but the first, by (parent, rank of the label). Nodes come in their parents' order,
+    // mostly in the right one: only the children of a parent that has them in disorder are sorted.
     siblings(rank) {
-      const sorted = (input, keyOf, keys) => {
-        const starts = new Int32Array(keys + 1);
-        for (let k = 0; k < input.length; k += 1) starts[keyOf(input[k]) + 1] += 1;
-        for (let k = 0; k < keys; k += 1) starts[k + 1] += starts[k];
-        const output = new Int32Array(input.length);
-        for (let k = 0; k < input.length; k += 1) output[starts[keyOf(input[k])]++] = input[k];
-        return output;
-      };
-      const all = new Int32Array(this.count - 1);
-      for (let i = 1; i < this.count; i += 1) all[i - 1] = i;
-      const byRank = sorted(all, (i) => rank[this.label[i]], rank.length);
-      return sorted(byRank, (i) => this.parent[i], this.count);
+      const { count, parent, label } = this;
+      const starts = new Int32Array(count + 1);
+      const last = new Int32Array(count).fill(-1);
+      const disorder = [];
+      for (let i = 1; i < count; i += 1) {
+        const p = parent[i], r = rank[label[i]];
+        starts[p + 1] += 1;
+        if (last[p] > r && last[p] < rank.length) {
+          disorder.push(p);
+          last[p] = rank.length;
+        } else if (last[p] < r) {
+          last[p] = r;
+        }
+      }
+      for (let p = 0; p < count; p += 1) starts[p + 1] += starts[p];
+      const order = new Int32Array(count - 1);
+      const next = starts.slice(0, count);
+      for (let i = 1; i < count; i += 1) order[next[parent[i]]++] = i;
+      for (const p of disorder) {
+        order.subarray(starts[p], starts[p + 1]).sort((a, b) => rank[label[a]] - rank[label[b]]);
+      }
+      return order;
     }
   }
 
@@ -260,7 +271,7 @@ const Trees = (() => {
   //   least           what weighs less is left out
   // `place`, if given, is filled: for each node of source the node of the result, -1 for none.
   function derive(source, rank, { groups, least = 0, place, ...spec } = {}) {
-    const growing = new Growing(1024);
+    const growing = new Growing(source.count);
     const to = new Int32Array(source.count).fill(-1);
     if (!groups) addTo(growing, 0, source, source.self, source.total, rank, to, spec);
     for (const [label, self] of groups || []) {

@@ -14,6 +14,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "export/text.h"
 #include "profiler/core/profile_builder.h"
@@ -363,6 +364,76 @@ TEST(SvgTest, ADepthOfTenThousandIsCutAndSaid) {
 TEST(SvgTest, ScriptAndStyleCannotEndTheirSection) {
   EXPECT_FALSE(absl::StrContains(assets::flamegraph_js(), "]]>"));
   EXPECT_FALSE(absl::StrContains(assets::flamegraph_css(), "]]>"));
+}
+
+// The picture read back: paths of names with their own samples, as folded lines, sorted.
+std::vector<std::string> ReadBack(const std::string& svg) {
+  struct Frame {
+    std::string path;
+    int64_t self;
+  };
+  std::vector<Frame> frames;
+  std::vector<size_t> open;
+  int root_y = 0;
+  const std::string end = " samples, ";
+  for (size_t at = svg.find("<g id=\"frames\""); (at = svg.find("<g class=\"", at)) < svg.size();) {
+    at = svg.find("<title>", at) + 7;
+    std::string title = svg.substr(at, svg.find("</title>", at) - at);
+    const size_t paren = title.rfind(" (");
+    std::string digits = title.substr(paren + 2, title.find(end, paren) - paren - 2);
+    digits.erase(std::remove(digits.begin(), digits.end(), ','), digits.end());
+    const int y = std::stoi(svg.substr(svg.find(" y=\"", at) + 4));
+    if (frames.empty()) root_y = y;
+    open.resize(static_cast<size_t>((root_y - y) / 16));
+    const int64_t samples = std::stoll(digits);
+    const std::string name = title.substr(0, paren);
+    if (!open.empty()) frames[open.back()].self -= samples;
+    const std::string path =
+        open.size() < 2 ? name : absl::StrCat(frames[open.back()].path, ";", name);
+    open.push_back(frames.size());
+    frames.push_back({path, samples});
+  }
+  std::vector<std::string> lines;
+  for (size_t i = 1; i < frames.size(); ++i) {
+    if (frames[i].self > 0) lines.push_back(absl::StrCat(frames[i].path, " ", frames[i].self));
+  }
+  std::sort(lines.begin(), lines.end());
+  return lines;
+}
+
+TEST(SvgTest, NoNumberOfTheFoldedStacksIsLost) {
+  StringSink folded;
+  ASSERT_TRUE(FindFormatByName("folded")->create()->Write(ParseProfile(kNodeProfile), folded).ok());
+  std::string text = folded.text();
+  for (const char* suffix : {"_[k]", "_[j]", "_[i]"}) {
+    for (size_t at; (at = text.find(suffix)) != std::string::npos;) text.erase(at, 4);
+  }
+  std::vector<std::string> lines = absl::StrSplit(text, '\n', absl::SkipEmpty());
+  std::sort(lines.begin(), lines.end());
+  EXPECT_EQ(ReadBack(Svg(kNodeProfile)), lines);
+  EXPECT_GT(lines.size(), 6u);
+}
+
+TEST(SvgTest, AComparisonIsRedAndBlueAndSaysByHowMuch) {
+  ProfileBuilder builder({{"samples", "count"}, {kBaseType, "count"}}, {"cpu", "nanoseconds"}, 1);
+  const ThreadId thread = builder.AddThread(1, 1, "node", "node");
+  const std::pair<const char*, std::vector<int64_t>> cases[] = {
+      {"more", {60, 10}}, {"less", {20, 30}}, {"same", {20, 10}}};
+  for (const auto& [name, values] : cases) {
+    Line line{builder.AddFunction(name, name, "", 0, FrameKind::kNative), 0, 0};
+    StackId stack =
+        builder.AddStack(StackId{}, builder.AddLocation(ImageId{}, 0, {&line, 1}));
+    builder.AddSample(0, thread, 0, stack, values);
+  }
+  builder.accounting().taken = builder.accounting().kept = 3;
+  absl::StatusOr<Profile> profile = std::move(builder).Build();
+  ASSERT_TRUE(profile.ok());
+  const std::string svg = Svg(*profile);
+  EXPECT_THAT(svg, HasSubstr("<title>more (60 samples, 60.00%; +40.00%)</title>"));
+  EXPECT_THAT(svg, HasSubstr("<title>less (20 samples, 20.00%; -40.00%)</title>"));
+  EXPECT_THAT(svg, HasSubstr("<title>same (20 samples, 20.00%; +0.00%)</title>"));
+  for (const char* fill : {"#e24a33", "#3f86d9", "#ececec"}) EXPECT_THAT(svg, HasSubstr(fill));
+  EXPECT_THAT(svg, HasSubstr(">more, up to +40.00%</text>"));
 }
 
 TEST(SvgTest, AFailingSinkEndsTheExport) {
