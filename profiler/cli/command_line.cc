@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "profiler/cli/core.h"
 #include "profiler/cli/diagnostics.h"
 #include "profiler/cli/doctor.h"
 #include "profiler/cli/record.h"
@@ -19,7 +20,8 @@ struct Subcommand {
   int (*main)(const std::vector<std::string>& arguments, const RuntimeSet& runtimes);
 };
 
-constexpr Subcommand kSubcommands[] = {{"record", RecordMain}, {"doctor", DoctorMain}, {"stacks", StacksMain}};
+constexpr Subcommand kSubcommands[] = {{"record", RecordMain}, {"doctor", DoctorMain}, {"stacks", StacksMain},
+                                        {"core", CoreMain}};
 
 // Else what is opened later takes the place of a closed one, and messages go into it. Standard
 // output stays one that cannot be written to.

@@ -316,7 +316,8 @@ std::string RecordHelp() {
   std::string text =
       "usage: jprof [record] (-p PID | -t TID | -a) [options]\n"
       "       jprof [record] [options] -- COMMAND [ARGUMENT...]\n"
-      "       jprof stacks PID [options]\n"
+      "       jprof stacks PID|CORE [options]\n"
+      "       jprof core PID -o FILE [options]\n"
       "       jprof doctor [--pid PID]\n"
       "\n"
       "Samples a running process, or one that it starts, and writes what it was doing, JavaScript\n"

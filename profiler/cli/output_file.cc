@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <climits>
 #include <cstdio>
@@ -162,6 +163,22 @@ bool OutputFile::is_terminal() const { return ::isatty(fd_) == 1; }
 absl::Status OutputFile::Append(absl::string_view bytes) {
   buffer_.append(bytes.data(), bytes.size());
   return buffer_.size() >= kBufferBytes ? Flush() : absl::OkStatus();
+}
+
+absl::Status OutputFile::AppendHole(uint64_t bytes) {
+  if (is_regular_) {
+    JPROF_RETURN_IF_ERROR(Flush());
+    const off_t end = ::lseek(fd_, static_cast<off_t>(bytes), SEEK_CUR);
+    // The size too, or a hole at the end would be missing.
+    if (end < 0 || ::ftruncate(fd_, end) != 0) return CannotWrite(errno, path_);
+    return absl::OkStatus();
+  }
+  const std::string zeros(std::min<uint64_t>(bytes, kBufferBytes), '\0');
+  for (; bytes > 0; bytes -= std::min<uint64_t>(bytes, zeros.size())) {
+    JPROF_RETURN_IF_ERROR(
+        Append(absl::string_view(zeros).substr(0, std::min<uint64_t>(bytes, zeros.size()))));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status OutputFile::Flush() {

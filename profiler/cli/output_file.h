@@ -5,6 +5,7 @@
 
 #include <sys/stat.h>
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -35,6 +36,8 @@ class OutputFile : public OutputSink {
   bool is_terminal() const;
 
   absl::Status Append(absl::string_view bytes) override;
+  // Bytes of zeros; where the file can have them, without room on disk.
+  absl::Status AppendHole(uint64_t bytes);
   // Writes what is buffered, syncs, gives the file its name. A file of that name is replaced.
   absl::Status Commit();
 

@@ -35,19 +35,19 @@ absl::StatusOr<int> RunGuarded(absl::FunctionRef<int()> work) {
   if (WIFEXITED(status)) return WEXITSTATUS(status);
   if (WTERMSIG(status) == SIGKILL) {
     return absl::DeadlineExceededError(absl::StrCat(
-        "the process that stops threads was killed, or held one for more than ",
-        absl::FormatDuration(kMaxPause), "; the target runs on"));
+        "the process that stops threads was killed, or held one for too long (more than ",
+        absl::FormatDuration(kMaxPause), "); the target runs on"));
   }
   return absl::UnavailableError(absl::StrCat("the process that stops threads was ended by signal ",
                                              WTERMSIG(status), "; the target runs on"));
 }
 
-PauseLimit::PauseLimit() {
+PauseLimit::PauseLimit(absl::Duration longest) {
   sigevent event = {};
   event.sigev_notify = SIGEV_SIGNAL;
   event.sigev_signo = SIGKILL;
   if (::timer_create(CLOCK_MONOTONIC, &event, &timer_) != 0) return;
-  const timespec limit = absl::ToTimespec(kMaxPause);
+  const timespec limit = absl::ToTimespec(longest);
   const itimerspec once = {.it_interval = {}, .it_value = limit};
   armed_ = ::timer_settime(timer_, 0, &once, nullptr) == 0;
   if (!armed_) ::timer_delete(timer_);

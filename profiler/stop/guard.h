@@ -19,11 +19,11 @@ inline constexpr absl::Duration kMaxPause = absl::Milliseconds(250);
 // DeadlineExceeded: by a PauseLimit.
 absl::StatusOr<int> RunGuarded(absl::FunctionRef<int()> work);
 
-// The kernel kills this process, even one that is stopped itself, when the limit lives longer than
-// kMaxPause.
+// The kernel kills this process, even one that is stopped itself, when the object lives longer than
+// the limit.
 class PauseLimit {
  public:
-  PauseLimit();
+  explicit PauseLimit(absl::Duration limit = kMaxPause);
   ~PauseLimit();
   PauseLimit(const PauseLimit&) = delete;
   PauseLimit& operator=(const PauseLimit&) = delete;

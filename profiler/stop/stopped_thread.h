@@ -33,10 +33,15 @@ class StoppedThread {
       : tid_(std::exchange(other.tid_, 0)),
         stopped_(std::exchange(other.stopped_, false)),
         registers_(other.registers_) {}
-  StoppedThread& operator=(StoppedThread&&) = delete;
+  StoppedThread& operator=(StoppedThread&& other) noexcept {
+    std::swap(tid_, other.tid_);
+    std::swap(stopped_, other.stopped_);
+    std::swap(registers_, other.registers_);
+    return *this;
+  }
   ~StoppedThread();  // it runs on
 
-  Tid tid() const { return tid_; }
+  Tid tid() const { return tid_; }  // 0: it has exited
   const user_regs_struct& registers() const { return registers_; }
   bool is_32_bit() const { return registers_.cs == 0x23; }
 

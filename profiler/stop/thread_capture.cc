@@ -57,7 +57,8 @@ uint64_t StatField(absl::string_view stat, int field) {
 }
 
 bool IsWhole(const NativeRunner::Result& walk) {
-  if (walk.stack.end != WalkEnd::kRoot && walk.stack.end != WalkEnd::kNearBase) return false;
+  // One that ends near the base may have needed a register there.
+  if (walk.stack.end != WalkEnd::kRoot) return false;
   return std::none_of(walk.stack.frames.begin(), walk.stack.frames.end(), [](const RawFrame& f) {
     return f.kind == RawFrame::Kind::kUnresolved;
   });

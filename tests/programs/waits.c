@@ -3,8 +3,10 @@
      reader    read of that pipe's sibling
      locker    a mutex that main holds
      spinner   spin_here()
-   At a byte on stdin prints what spinner has counted; "broken" if a call returned that should not. */
+   At a byte on stdin prints what spinner has counted; "broken" if a call returned that should not,
+   "interrupted" if epoll_wait did as after a signal. */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <sys/epoll.h>
@@ -14,7 +16,7 @@
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static int quiet[2];
-static volatile int broken;
+static volatile int broken, interrupted;
 static volatile unsigned long count;
 
 NOINLINE void spin_here(void) {
@@ -49,7 +51,7 @@ static void* answerer(void* unused) {
   pthread_setname_np(pthread_self(), "answerer");
   say_ready();
   while (wait_byte()) {
-    printf("%s %lu\n", broken ? "broken" : "whole", count);
+    printf("%s %lu\n", broken ? "broken" : interrupted ? "interrupted" : "whole", count);
     fflush(stdout);
   }
   _exit(0);
@@ -67,7 +69,7 @@ int main(void) {
   pthread_create(&thread, 0, reader, 0);
   pthread_create(&thread, 0, spinner, 0);
   pthread_create(&thread, 0, answerer, 0);
-  epoll_wait(set, &event, 1, -1);
+  while (epoll_wait(set, &event, 1, -1) < 0 && errno == EINTR) interrupted = 1;
   broken = 1;
   for (;;) pause();
 }

@@ -1,0 +1,359 @@
+// The process is stopped for as long as it takes to read its registers and to make a copy of it: a
+// child with the same memory, page by page shared until one of the two writes. The core is written
+// from the copy, which never executes anything, while the process runs.
+#include "profiler/cli/core.h"
+
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <ctime>
+#include <fstream>
+#include <new>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
+#include "profiler/cli/diagnostics.h"
+#include "profiler/cli/output_file.h"
+#include "profiler/core/status.h"
+#include "profiler/corefile/core_writer.h"
+#include "profiler/process/live_memory.h"
+#include "profiler/process/proc_status.h"
+#include "profiler/stop/guard.h"
+#include "profiler/stop/injected_call.h"
+#include "profiler/stop/stopped_process.h"
+#include "profiler/stop/thread_capture.h"
+
+namespace jprof {
+namespace {
+
+constexpr size_t kMaxProcBytes = 1 << 20;
+constexpr absl::Duration kPatience = absl::Milliseconds(100);
+constexpr absl::Duration kPausePerGib = absl::Milliseconds(60);  // at most: page tables are copied
+constexpr uint64_t kMinFreeShare = 20;  // one of so many parts of the host's memory stays free
+constexpr size_t kMaxNotForked = 256;
+constexpr int kReapAttempts = 100;
+constexpr int kExitSignalField = 38;  // of /proc/PID/stat, as in proc(5)
+
+struct CoreOptions {
+  Pid pid = 0;
+  std::string output;
+  bool stopped = false;
+  bool help = false;
+};
+
+uint64_t NowNs() {
+  timespec now;
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
+}
+
+// The number behind `name` in a /proc file of lines; nullopt when it is not there.
+std::optional<uint64_t> NumberIn(const std::string& path, absl::string_view name) {
+  auto text = ReadProcFile(path, kMaxProcBytes);
+  if (!text.ok()) return std::nullopt;
+  for (absl::string_view line : absl::StrSplit(*text, '\n')) {
+    if (!absl::StartsWith(line, name)) continue;
+    const std::vector<absl::string_view> words =
+        absl::StrSplit(line.substr(name.size()), absl::ByAnyChar(" \t"), absl::SkipEmpty());
+    uint64_t number = 0;
+    if (!words.empty() && absl::SimpleAtoi(words[0], &number)) return number;
+  }
+  return std::nullopt;
+}
+
+uint64_t FreeKib() { return NumberIn("/proc/meminfo", "MemAvailable:").value_or(0); }
+uint64_t AllKib() { return NumberIn("/proc/meminfo", "MemTotal:").value_or(0); }
+
+absl::Status CannotCopy(absl::string_view why) {
+  return WithHint(absl::FailedPreconditionError(absl::StrCat("the process cannot be copied: ", why)),
+                  "--stopped writes the core while the process stands still");
+}
+
+// Whether a child may be made in it at all.
+absl::Status CheckCopyable(Pid pid) {
+  const std::string status = absl::StrCat("/proc/", pid, "/status");
+  if (NumberIn(status, "Seccomp:").value_or(0) != 0) {
+    return CannotCopy("its seccomp filter may end it for making a child");
+  }
+  auto text = ReadProcFile(status, kMaxProcBytes);
+  if (text.ok()) {
+    for (absl::string_view line : absl::StrSplit(*text, '\n')) {
+      if (absl::StartsWith(line, "x86_Thread_features:") && absl::StrContains(line, "shstk")) {
+        return CannotCopy("it has a shadow stack");
+      }
+    }
+  }
+  // What the process writes while it is copied is in memory twice: at worst, all of it.
+  const uint64_t own = NumberIn(status, "RssAnon:").value_or(0);
+  if (FreeKib() < own / 4 + AllKib() / kMinFreeShare) {
+    return CannotCopy("too little memory is free for what it writes meanwhile");
+  }
+  return absl::OkStatus();
+}
+
+// Children that were made for a core by a jprof that was killed: ended, and waited for by nobody.
+std::vector<Pid> LeftBehind(Pid pid) {
+  std::vector<Pid> left;
+  auto processes = ListProcesses();
+  if (!processes.ok()) return left;
+  for (Pid child : *processes) {
+    auto text = ReadProcFile(absl::StrCat("/proc/", child, "/stat"), kMaxProcBytes);
+    if (!text.ok()) continue;
+    auto stat = ParseProcStat(*text);
+    if (!stat.ok() || stat->parent != pid || stat->state != 'Z') continue;
+    const std::vector<std::string> fields =
+        absl::StrSplit(text->substr(text->rfind(')') + 1), ' ');
+    if (fields.size() > kExitSignalField - 2 && fields[kExitSignalField - 2] == "0") {
+      left.push_back(child);
+    }
+  }
+  return left;
+}
+
+class FileSink : public CoreSink {
+ public:
+  explicit FileSink(OutputFile& file) : file_(file) {}
+  absl::Status Append(absl::string_view bytes) override { return file_.Append(bytes); }
+  absl::Status AppendHole(uint64_t bytes) override { return file_.AppendHole(bytes); }
+
+ private:
+  OutputFile& file_;
+};
+
+// What the guarding process must know when the other one is killed.
+struct Shared {
+  std::atomic<Pid> copy{0};
+};
+
+// A system call of the process that leaves nothing of an ended child behind.
+absl::Status Reap(Tid main, const std::vector<ProcMapping>& maps, const CodePlaces& places,
+                  Pid child) {
+  return InjectCall(main, maps, places, SYS_wait4,
+                    {static_cast<uint64_t>(child), 0, __WALL | WNOHANG, 0}, false)
+      .status();
+}
+
+// Has the process share memory with its children that it did not, or the other way round.
+absl::Status SetForked(Tid main, const std::vector<ProcMapping>& maps, const CodePlaces& places,
+                       const std::vector<AddressRange>& ranges, int advice) {
+  for (const AddressRange& range : ranges) {
+    JPROF_ASSIGN_OR_RETURN(
+        const InjectedResult result,
+        InjectCall(main, maps, places, SYS_madvise,
+                   {range.begin.value, range.size(), static_cast<uint64_t>(advice)}, false));
+    // Where nothing is mapped in between, it says so, and has done it all the same.
+    if (result.value != 0 && result.value != -ENOMEM) {
+      return ErrnoStatus(static_cast<int>(-result.value), "madvise in the process");
+    }
+  }
+  return absl::OkStatus();
+}
+
+// Ends the copy and has the process forget it.
+absl::Status EndCopy(Pid pid, const CodePlaces& places, Pid copy) {
+  ::kill(copy, SIGKILL);
+  int status;
+  while (::waitpid(copy, &status, __WALL) < 0 && errno == EINTR) {
+  }
+  absl::Status reaped = absl::OkStatus();
+  for (int attempt = 0; attempt < kReapAttempts; ++attempt) {
+    JPROF_ASSIGN_OR_RETURN(const std::vector<ProcMapping> maps, ReadProcMaps(pid));
+    {
+      const PauseLimit limit;
+      JPROF_ASSIGN_OR_RETURN(const StoppedThread main, StoppedThread::Stop(pid, kPatience));
+      reaped = Reap(pid, maps, places, copy);
+    }
+    if (!absl::IsFailedPrecondition(reaped)) break;
+    const timespec pause = {0, 10'000'000};
+    ::nanosleep(&pause, nullptr);
+  }
+  return reaped;
+}
+
+absl::StatusOr<CodePlaces> PlacesOf(Pid pid, const std::vector<ProcMapping>& maps) {
+  std::optional<CodePlaces> places = FindCodePlaces(LiveMemory(pid), maps);
+  if (!places) return CannotCopy("no C library's code that jprof knows is in it");
+  return *places;
+}
+
+absl::Status WriteFrom(Pid source, const CoreSubject& subject, OutputFile& file,
+                       CoreFigures& figures) {
+  FileSink sink(file);
+  ProgressLine progress;
+  auto written =
+      WriteCore(subject, source, sink, [&](uint64_t done, uint64_t all) -> absl::Status {
+        progress.Show(absl::StrFormat("%d of %d MiB", done >> 20, all >> 20));
+        if (FreeKib() < AllKib() / kMinFreeShare) {
+          return absl::ResourceExhaustedError("given up: the host runs out of memory");
+        }
+        return absl::OkStatus();
+      });
+  if (!written.ok()) return written.status();
+  figures = *written;
+  return absl::OkStatus();
+}
+
+absl::Status Run(const CoreOptions& options, Shared& shared) {
+  const Pid pid = options.pid;
+  JPROF_RETURN_IF_ERROR(CheckTarget(pid));
+  JPROF_ASSIGN_OR_RETURN(std::vector<ProcMapping> maps, ReadProcMaps(pid));
+  std::optional<CodePlaces> places;
+  if (!options.stopped) {
+    JPROF_RETURN_IF_ERROR(CheckCopyable(pid));
+    JPROF_ASSIGN_OR_RETURN(places, PlacesOf(pid, maps));
+  }
+  JPROF_ASSIGN_OR_RETURN(std::unique_ptr<OutputFile> file, OutputFile::Open(options.output));
+  JPROF_ASSIGN_OR_RETURN(CoreSubject subject, DescribeProcess(pid));
+  const std::vector<Pid> left_behind = places ? LeftBehind(pid) : std::vector<Pid>();
+  std::vector<AddressRange> not_forked;
+  if (places) {
+    JPROF_ASSIGN_OR_RETURN(not_forked, NotForkedRanges(pid));
+    if (not_forked.size() > kMaxNotForked) {
+      return CannotCopy("it keeps too many pieces of memory from its children");
+    }
+  }
+  const uint64_t rss_kib =
+      NumberIn(absl::StrCat("/proc/", pid, "/status"), "VmRSS:").value_or(0);
+
+  CoreFigures figures;
+  uint64_t pause_ns = 0;
+  Pid copy = 0;
+  {
+    std::optional<PauseLimit> limit;
+    if (places) limit.emplace(kMaxPause + kPausePerGib * (static_cast<double>(rss_kib) / (1 << 20)));
+    const uint64_t begin = NowNs();
+    absl::StatusOr<StoppedProcess> process = StoppedProcess::Stop(pid, kPatience);
+    if (!process.ok()) return ExplainStop(pid, process.status());
+    subject.threads = process->ReadRegisters();
+    if (places) {
+      JPROF_RETURN_IF_ERROR(SetForked(pid, maps, *places, not_forked, MADV_DOFORK));
+      auto made = InjectCall(pid, maps, *places, SYS_clone, {CLONE_FILES, 0, 0, 0, 0}, true);
+      if (!made.ok()) {
+        return WithHint(made.status(), "try again, or --stopped");
+      }
+      if (made->child == 0) {
+        static_cast<void>(SetForked(pid, maps, *places, not_forked, MADV_DONTFORK));
+        return CannotCopy(ErrnoStatus(static_cast<int>(-made->value), "clone").message());
+      }
+      copy = made->child;
+      shared.copy = copy;
+      JPROF_RETURN_IF_ERROR(SetForked(pid, maps, *places, not_forked, MADV_DONTFORK));
+      for (Pid child : left_behind) static_cast<void>(Reap(pid, maps, *places, child));
+    } else {
+      absl::Status written = WriteFrom(pid, subject, *file, figures);
+      if (!written.ok()) return written;
+    }
+    { const StoppedProcess released = *std::move(process); }
+    pause_ns = NowNs() - begin;
+  }
+  if (places) {
+    // Should memory run short, it goes first.
+    std::ofstream(absl::StrCat("/proc/", copy, "/oom_score_adj")) << 1000;
+    const absl::Status written = WriteFrom(copy, subject, *file, figures);
+    const absl::Status ended = EndCopy(pid, *places, copy);
+    shared.copy = 0;
+    JPROF_RETURN_IF_ERROR(written);
+    if (!ended.ok() && !absl::IsNotFound(ended)) {
+      PrintWarning(absl::StrCat("the process keeps an ended child, ", copy, ": ", ended.message()));
+    }
+  }
+  JPROF_RETURN_IF_ERROR(file->Commit());
+  PrintNote(absl::StrFormat("%d threads, %d MiB of memory; the process stood still for %.1f ms",
+                            subject.threads.size(), figures.written_bytes >> 20,
+                            static_cast<double>(pause_ns) / 1e6));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<CoreOptions> ParseCoreOptions(const std::vector<std::string>& arguments) {
+  CoreOptions options;
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    const std::string& argument = arguments[i];
+    if (argument == "--help" || argument == "-h") {
+      options.help = true;
+      return options;
+    } else if (argument == "--stopped") {
+      options.stopped = true;
+    } else if (argument == "-o" || argument == "--output") {
+      if (++i == arguments.size()) return absl::InvalidArgumentError("-o needs a file");
+      options.output = arguments[i];
+    } else if (absl::StartsWith(argument, "--output=")) {
+      options.output = argument.substr(9);
+    } else if (absl::StartsWith(argument, "-")) {
+      return WithHint(absl::InvalidArgumentError(absl::StrCat("unknown option ", argument)),
+                      "see jprof core --help");
+    } else if (options.pid != 0 || !absl::SimpleAtoi(argument, &options.pid) || options.pid < 1) {
+      return absl::InvalidArgumentError(absl::StrCat("'", argument, "' is no process"));
+    }
+  }
+  if (options.pid == 0 || options.output.empty()) {
+    return WithHint(absl::InvalidArgumentError("core takes a process and a file"),
+                    "use: jprof core PID -o FILE");
+  }
+  return options;
+}
+
+constexpr char kHelp[] =
+    "usage: jprof core PID -o FILE [--stopped]\n"
+    "\n"
+    "Writes a core file that gdb, eu-stack and jprof stacks read, of a process that runs on. It stands\n"
+    "still only until its registers are read and its memory is shared with a copy; the file is\n"
+    "written from the copy. Only pages in memory take room.\n"
+    "\n"
+    "  -o, --output FILE  the core file; mode 0600\n"
+    "  --stopped          no copy: the process stands still until the file is written\n"
+    "  -h, --help         print this help\n";
+
+}  // namespace
+
+int CoreMain(const std::vector<std::string>& arguments, const RuntimeSet& runtimes) {
+  static_cast<void>(runtimes);
+  absl::StatusOr<CoreOptions> options = ParseCoreOptions(arguments);
+  if (!options.ok()) {
+    PrintError(options.status());
+    return 2;
+  }
+  if (options->help) {
+    std::fputs(kHelp, stdout);
+    return 0;
+  }
+  void* page = ::mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+                      -1, 0);
+  if (page == MAP_FAILED) {
+    PrintError(ErrnoStatus(errno, "mmap"));
+    return 1;
+  }
+  Shared& shared = *new (page) Shared;
+  absl::StatusOr<int> result = RunGuarded([&] {
+    const absl::Status status = Run(*options, shared);
+    if (status.ok()) return 0;
+    PrintError(status);
+    return absl::IsInvalidArgument(status) ? 2 : 1;
+  });
+  if (result.ok()) return *result;
+  if (shared.copy != 0) {
+    // The kernel has ended the copy with its tracer; the process is still to forget it.
+    static_cast<void>(RunGuarded([&] {
+      auto maps = ReadProcMaps(options->pid);
+      if (!maps.ok()) return 0;
+      auto places = PlacesOf(options->pid, *maps);
+      if (places.ok()) static_cast<void>(EndCopy(options->pid, *places, shared.copy));
+      return 0;
+    }));
+  }
+  PrintError(result.status());
+  return 1;
+}
+
+}  // namespace jprof

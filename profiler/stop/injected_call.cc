@@ -1,0 +1,284 @@
+#include "profiler/stop/injected_call.h"
+
+#include <elf.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstddef>
+#include <cstring>
+#include <span>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "profiler/core/status.h"
+#include "profiler/process/live_memory.h"
+
+namespace jprof {
+namespace {
+
+constexpr uint64_t kRedZoneBytes = 128;
+constexpr uint64_t kMaxStateBytes = 64 << 10;  // of the floating point unit
+constexpr uint64_t kSlackBytes = 4096;
+constexpr size_t kChunkBytes = 1 << 20;
+constexpr uint64_t kMaxSearchedBytes = 64 << 20;
+constexpr uint64_t kSyscallBytes = 2;
+// The kernel's, for its signal frames.
+constexpr uint64_t kContextFlags = 1 | 2 | 4;  // UC_FP_XSTATE, UC_SIGCONTEXT_SS, UC_STRICT_RESTORE_SS
+constexpr uint32_t kStateMagic1 = 0x46505853, kStateMagic2 = 0x46505845;
+constexpr size_t kSoftwareBytesAt = 464;
+constexpr int kNoStackChange = 0x7f;  // no flags of an alternate stack: it stays what it is
+constexpr int64_t kRestartNoIntr = -513, kRestartSys = -512, kRestartNoHand = -514,
+                  kRestartBlock = -516;
+
+struct Pattern {
+  std::array<uint8_t, 9> bytes;
+  size_t size;
+};
+constexpr Pattern kSyscallReturn = {{0x0f, 0x05, 0xc3}, 3};
+constexpr Pattern kSigreturns[] = {{{0x48, 0xc7, 0xc0, 15, 0, 0, 0, 0x0f, 0x05}, 9},
+                                   {{0xb8, 15, 0, 0, 0, 0x0f, 0x05}, 7}};
+constexpr Pattern kExits[] = {{{0xb8, 60, 0, 0, 0, 0x0f, 0x05}, 7},
+                              {{0xb8, 231, 0, 0, 0, 0x0f, 0x05}, 7}};
+
+void Search(std::span<const std::byte> code, Address begin, const Pattern& pattern, Address& found) {
+  if (found.value != 0) return;
+  const auto* bytes = reinterpret_cast<const std::byte*>(pattern.bytes.data());
+  auto it = std::search(code.begin(), code.end(), bytes, bytes + pattern.size);
+  if (it != code.end()) found = begin + static_cast<uint64_t>(it - code.begin());
+}
+
+absl::Status CannotInject(absl::string_view why) {
+  return absl::FailedPreconditionError(
+      absl::StrCat("the process cannot be copied without risk to it: ", why));
+}
+
+bool WriteMemory(Pid pid, Address address, std::span<const std::byte> bytes) {
+  iovec local = {const_cast<std::byte*>(bytes.data()), bytes.size()};
+  iovec remote = {reinterpret_cast<void*>(address.value), bytes.size()};
+  return ::process_vm_writev(pid, &local, 1, &remote, 1, 0) == static_cast<ssize_t>(bytes.size());
+}
+
+// What rt_sigreturn is to bring back: where the thread went on if it were let go now.
+user_regs_struct WhereItGoesOn(user_regs_struct r) {
+  const auto result = static_cast<int64_t>(r.rax);
+  if (static_cast<int64_t>(r.orig_rax) < 0) return r;
+  if (result == kRestartSys || result == kRestartNoIntr || result == kRestartNoHand) {
+    r.rax = r.orig_rax;
+    r.rip -= kSyscallBytes;
+  } else if (result == kRestartBlock) {
+    // The rest of the time is forgotten by rt_sigreturn: it ends as if by a signal.
+    r.rax = static_cast<uint64_t>(-EINTR);
+  }
+  return r;
+}
+
+ucontext_t MakeContext(const user_regs_struct& r, uint64_t mask, uint64_t state_address) {
+  ucontext_t context = {};
+  context.uc_flags = kContextFlags;
+  context.uc_stack.ss_flags = kNoStackChange;
+  auto& g = context.uc_mcontext.gregs;
+  const auto set = [&g](int index, uint64_t value) { g[index] = static_cast<greg_t>(value); };
+  set(REG_R8, r.r8), set(REG_R9, r.r9), set(REG_R10, r.r10), set(REG_R11, r.r11);
+  set(REG_R12, r.r12), set(REG_R13, r.r13), set(REG_R14, r.r14), set(REG_R15, r.r15);
+  set(REG_RDI, r.rdi), set(REG_RSI, r.rsi), set(REG_RBP, r.rbp), set(REG_RBX, r.rbx);
+  set(REG_RDX, r.rdx), set(REG_RAX, r.rax), set(REG_RCX, r.rcx), set(REG_RSP, r.rsp);
+  set(REG_RIP, r.rip), set(REG_EFL, r.eflags);
+  set(REG_CSGSFS, (r.cs & 0xffff) | (r.gs & 0xffff) << 16 | (r.fs & 0xffff) << 32 |
+                      (r.ss & 0xffff) << 48);
+  context.uc_mcontext.fpregs = reinterpret_cast<fpregset_t>(state_address);
+  std::memcpy(&context.uc_sigmask, &mask, sizeof(mask));
+  return context;
+}
+
+// The state as ptrace gives it, with what makes the kernel believe it in a frame.
+std::vector<std::byte> StateForFrame(std::vector<std::byte> state) {
+  const auto size = static_cast<uint32_t>(state.size());
+  uint64_t features;
+  std::memcpy(&features, state.data() + kSoftwareBytesAt, sizeof(features));
+  const uint32_t extended = size + sizeof(kStateMagic2);
+  std::memcpy(state.data() + kSoftwareBytesAt, &kStateMagic1, 4);
+  std::memcpy(state.data() + kSoftwareBytesAt + 4, &extended, 4);
+  std::memcpy(state.data() + kSoftwareBytesAt + 8, &features, 8);
+  std::memcpy(state.data() + kSoftwareBytesAt + 16, &size, 4);
+  state.resize(size + sizeof(kStateMagic2));
+  std::memcpy(state.data() + size, &kStateMagic2, sizeof(kStateMagic2));
+  return state;
+}
+
+// Its code may be within a sequence that must not be interrupted (restartable sequences): it would
+// not be told that it was.
+bool IsInSequence(Tid tid, const MemoryReader& memory) {
+  __ptrace_rseq_configuration configuration = {};
+  if (::ptrace(static_cast<__ptrace_request>(PTRACE_GET_RSEQ_CONFIGURATION), tid,
+               sizeof(configuration), &configuration) <= 0 ||
+      configuration.rseq_abi_pointer == 0) {
+    return false;
+  }
+  constexpr uint64_t kCurrentSequenceAt = 8;
+  auto current =
+      memory.ReadValue<uint64_t>(Address{configuration.rseq_abi_pointer + kCurrentSequenceAt});
+  return !current || *current != 0;
+}
+
+absl::Status Lost(absl::string_view what) {
+  return absl::UnavailableError(absl::StrCat("the process was let go: ", what));
+}
+
+// The next stop of a thread that was let go on; its status.
+absl::StatusOr<int> NextStop(Tid tid) {
+  int status = 0;
+  while (::waitpid(tid, &status, __WALL) < 0) {
+    if (errno != EINTR) return Lost("waitpid");
+  }
+  if (!WIFSTOPPED(status)) return Lost("it exited meanwhile");
+  return status;
+}
+
+}  // namespace
+
+std::optional<CodePlaces> FindCodePlaces(const MemoryReader& memory,
+                                         const std::vector<ProcMapping>& maps) {
+  std::vector<const ProcMapping*> code;
+  for (const ProcMapping& m : maps) {
+    if (m.executable && m.file.valid() && m.range.size() <= kMaxSearchedBytes) code.push_back(&m);
+  }
+  // The C library is much smaller than the programs that are worth looking into.
+  std::stable_sort(code.begin(), code.end(), [](const ProcMapping* a, const ProcMapping* b) {
+    return a->range.size() < b->range.size();
+  });
+  CodePlaces places;
+  std::vector<std::byte> bytes(kChunkBytes);
+  for (const ProcMapping* m : code) {
+    for (uint64_t at = 0; at < m->range.size(); at += kChunkBytes - 16) {
+      const size_t wanted = std::min<uint64_t>(kChunkBytes, m->range.size() - at);
+      const size_t size = memory.Read(m->range.begin + at, {bytes.data(), wanted});
+      const std::span<const std::byte> chunk(bytes.data(), size);
+      const Address begin = m->range.begin + at;
+      Search(chunk, begin, kSyscallReturn, places.syscall_return);
+      for (const Pattern& p : kSigreturns) Search(chunk, begin, p, places.sigreturn);
+      for (const Pattern& p : kExits) Search(chunk, begin, p, places.exit);
+      if (places.syscall_return.value != 0 && places.sigreturn.value != 0 &&
+          places.exit.value != 0) {
+        return places;
+      }
+    }
+  }
+  return std::nullopt;
+}
+
+absl::StatusOr<InjectedResult> InjectCall(Tid tid, const std::vector<ProcMapping>& maps,
+                                          const CodePlaces& places, int64_t number,
+                                          std::initializer_list<uint64_t> arguments,
+                                          bool makes_child) {
+  const LiveMemory memory(tid);
+  if (IsInSequence(tid, memory)) return CannotInject("its main thread is in a restartable sequence");
+  std::vector<std::byte> state(kMaxStateBytes);
+  iovec vector = {state.data(), state.size()};
+  uint64_t mask = 0;
+  user_regs_struct registers;
+  if (::ptrace(PTRACE_GETREGS, tid, 0, &registers) != 0 ||
+      ::ptrace(PTRACE_GETREGSET, tid, NT_X86_XSTATE, &vector) != 0 || vector.iov_len < 576 ||
+      ::ptrace(static_cast<__ptrace_request>(PTRACE_GETSIGMASK), tid, sizeof(mask), &mask) != 0) {
+    return CannotInject("its registers cannot be read");
+  }
+  state.resize(vector.iov_len);
+  state = StateForFrame(std::move(state));
+
+  const auto stack = std::find_if(maps.begin(), maps.end(), [](const ProcMapping& m) {
+    return !m.file.valid() && m.path == "[stack]";
+  });
+  const uint64_t needed = kRedZoneBytes + state.size() + sizeof(ucontext_t) + kSlackBytes;
+  if (stack == maps.end() || !stack->range.Contains({registers.rsp}) ||
+      registers.rsp - stack->range.begin.value < needed) {
+    return CannotInject("its main thread does not run on its own stack, or that is full");
+  }
+  // The code is looked at again now that nothing can change it.
+  for (Address place : {places.syscall_return, places.sigreturn, places.exit}) {
+    std::array<std::byte, 9> code;
+    if (memory.Read(place, code) < 3) return CannotInject("its code has changed");
+    Address found{0};
+    Search(code, place, kSyscallReturn, found);
+    for (const Pattern& p : kSigreturns) Search(code, place, p, found);
+    for (const Pattern& p : kExits) Search(code, place, p, found);
+    if (found != place) return CannotInject("its code has changed");
+  }
+
+  // From the top down, each aligned as the kernel wants it.
+  const uint64_t top = registers.rsp - kRedZoneBytes;
+  const uint64_t state_at = (top - state.size()) & ~uint64_t{63};
+  const uint64_t context_at = (state_at - sizeof(ucontext_t)) & ~uint64_t{63};
+  const uint64_t return_at = context_at - 8;
+  const uint64_t child_at = return_at - 8;
+  const ucontext_t context = MakeContext(WhereItGoesOn(registers), mask, state_at);
+  std::vector<std::byte> written(top - child_at);
+  const auto put = [&](uint64_t at, const void* data, size_t size) {
+    std::memcpy(written.data() + (at - child_at), data, size);
+  };
+  put(child_at, &places.exit.value, 8);
+  put(return_at, &places.sigreturn.value, 8);
+  put(context_at, &context, sizeof(context));
+  put(state_at, state.data(), state.size());
+  std::vector<std::byte> before(written.size());
+  if (!memory.ReadExactly({child_at}, before) || !WriteMemory(tid, {child_at}, written)) {
+    return CannotInject("its stack cannot be written to");
+  }
+
+  user_regs_struct call = registers;
+  std::array<unsigned long long*, 5> slots = {&call.rdi, &call.rsi, &call.rdx, &call.r10, &call.r8};
+  size_t slot = 0;
+  for (uint64_t argument : arguments) *slots[slot++] = argument;
+  if (makes_child) call.rsi = child_at;
+  call.rip = places.syscall_return.value;
+  call.rsp = return_at;
+  call.rax = static_cast<uint64_t>(number);
+  call.orig_rax = ~0ULL;
+  const uint64_t all = ~0ULL;
+  // In this order: whatever is done of it, the thread comes back.
+  if (::ptrace(PTRACE_SETREGS, tid, 0, &call) != 0) return Lost("its registers cannot be set");
+  ::ptrace(static_cast<__ptrace_request>(PTRACE_SETSIGMASK), tid, sizeof(all), &all);
+  ::ptrace(PTRACE_SETOPTIONS, tid, 0, PTRACE_O_TRACESYSGOOD | (makes_child ? PTRACE_O_TRACECLONE : 0));
+
+  InjectedResult result;
+  bool entered = false;
+  for (bool done = false; !done;) {
+    if (::ptrace(PTRACE_SYSCALL, tid, 0, 0) != 0) return Lost("it does not go on");
+    JPROF_ASSIGN_OR_RETURN(const int status, NextStop(tid));
+    if (WSTOPSIG(status) == (SIGTRAP | 0x80)) {
+      done = std::exchange(entered, true);
+    } else if (status >> 8 == (SIGTRAP | PTRACE_EVENT_CLONE << 8)) {
+      unsigned long child = 0;
+      ::ptrace(PTRACE_GETEVENTMSG, tid, 0, &child);
+      result.child = static_cast<Pid>(child);
+      JPROF_RETURN_IF_ERROR(NextStop(result.child).status());
+      // It ends with us, and never runs.
+      ::ptrace(PTRACE_SETOPTIONS, result.child, 0, PTRACE_O_EXITKILL);
+    }
+  }
+  user_regs_struct after;
+  if (::ptrace(PTRACE_GETREGS, tid, 0, &after) != 0) return Lost("its registers cannot be read");
+  result.value = static_cast<int64_t>(after.rax);
+  // To an event stop before it is back in user space: only there the kernel sees to a system call
+  // that was interrupted.
+  ::ptrace(PTRACE_SETOPTIONS, tid, 0, 0);
+  if (::ptrace(PTRACE_INTERRUPT, tid, 0, 0) != 0 || ::ptrace(PTRACE_CONT, tid, 0, 0) != 0) {
+    return Lost("it cannot be stopped again");
+  }
+  JPROF_ASSIGN_OR_RETURN(const int status, NextStop(tid));
+  if (status >> 16 != PTRACE_EVENT_STOP) return Lost("it stopped elsewhere");
+  ::ptrace(static_cast<__ptrace_request>(PTRACE_SETSIGMASK), tid, sizeof(mask), &mask);
+  if (::ptrace(PTRACE_SETREGS, tid, 0, &registers) != 0) return Lost("its registers cannot be set");
+  WriteMemory(tid, {child_at}, before);
+  return result;
+}
+
+}  // namespace jprof

@@ -1,0 +1,81 @@
+#include "profiler/stop/stopped_process.h"
+
+#include <elf.h>
+#include <sys/ptrace.h>
+#include <sys/uio.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/str_cat.h"
+#include "profiler/core/status.h"
+#include "profiler/process/proc_status.h"
+
+namespace jprof {
+namespace {
+
+constexpr size_t kMaxStateBytes = 64 << 10;
+
+std::vector<std::byte> ReadSet(Tid tid, unsigned set) {
+  std::vector<std::byte> bytes(kMaxStateBytes);
+  iovec vector = {bytes.data(), bytes.size()};
+  bytes.resize(::ptrace(PTRACE_GETREGSET, tid, set, &vector) == 0 ? vector.iov_len : 0);
+  return bytes;
+}
+
+}  // namespace
+
+absl::StatusOr<StoppedProcess> StoppedProcess::Stop(Pid pid, absl::Duration patience) {
+  StoppedProcess process;
+  absl::flat_hash_set<Tid> seen;
+  // A thread that runs may make another one, which is not stopped; when all that there are have been
+  // stopped, there is none left to make one.
+  for (bool any = true; any;) {
+    any = false;
+    JPROF_ASSIGN_OR_RETURN(const std::vector<Tid> threads, ListThreads(pid));
+    const size_t first = process.threads_.size();
+    for (Tid tid : threads) {
+      if (!seen.insert(tid).second) continue;
+      absl::StatusOr<StoppedThread> thread = StoppedThread::Seize(tid);
+      if (!thread.ok() && absl::IsNotFound(thread.status())) continue;  // has exited
+      JPROF_RETURN_IF_ERROR(thread.status());
+      process.threads_.push_back(*std::move(thread));
+      any = true;
+    }
+    // All are told to stop before the first is waited for.
+    for (size_t i = first; i < process.threads_.size(); ++i) {
+      absl::Status status = process.threads_[i].Interrupt();
+      if (!status.ok() && !absl::IsNotFound(status)) return status;
+    }
+    for (size_t i = first; i < process.threads_.size(); ++i) {
+      absl::Status status = process.threads_[i].AwaitStop(patience);
+      if (!status.ok() && !absl::IsNotFound(status)) {
+        return Annotate(status, absl::StrCat("thread ", process.threads_[i].tid()));
+      }
+    }
+  }
+  std::erase_if(process.threads_, [](const StoppedThread& thread) { return thread.tid() == 0; });
+  std::stable_partition(process.threads_.begin(), process.threads_.end(),
+                        [pid](const StoppedThread& thread) { return thread.tid() == pid; });
+  if (process.threads_.empty() || process.threads_[0].tid() != pid) {
+    return absl::NotFoundError(absl::StrCat("process ", pid, " exited meanwhile"));
+  }
+  return process;
+}
+
+std::vector<ThreadRegisters> StoppedProcess::ReadRegisters() const {
+  std::vector<ThreadRegisters> result;
+  result.reserve(threads_.size());
+  for (const StoppedThread& thread : threads_) {
+    ThreadRegisters registers;
+    registers.tid = thread.tid();
+    registers.general = thread.registers();
+    registers.floating_point = ReadSet(thread.tid(), NT_PRFPREG);
+    registers.extended = ReadSet(thread.tid(), NT_X86_XSTATE);
+    result.push_back(std::move(registers));
+  }
+  return result;
+}
+
+}  // namespace jprof

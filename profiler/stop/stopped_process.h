@@ -1,0 +1,36 @@
+// All threads of a process, held still at one instant, with all their registers.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "profiler/core/ids.h"
+#include "profiler/stop/stopped_thread.h"
+
+namespace jprof {
+
+struct ThreadRegisters {
+  Tid tid = 0;
+  user_regs_struct general = {};
+  std::vector<std::byte> floating_point;  // as NT_PRFPREG has it
+  std::vector<std::byte> extended;        // as NT_X86_XSTATE has it; empty: the machine has none
+};
+
+class StoppedProcess {
+ public:
+  // Those born meanwhile too. Fails as StoppedThread::Stop does, then all run on.
+  static absl::StatusOr<StoppedProcess> Stop(Pid pid, absl::Duration patience);
+
+  // The main thread first.
+  const std::vector<StoppedThread>& threads() const { return threads_; }
+  std::vector<ThreadRegisters> ReadRegisters() const;
+
+ private:
+  std::vector<StoppedThread> threads_;
+};
+
+}  // namespace jprof

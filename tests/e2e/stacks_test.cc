@@ -1,0 +1,180 @@
+// jprof stacks and jprof core on real processes.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "profiler/process/proc_status.h"
+#include "tests/e2e/run_jprof.h"
+#include "tests/testing/require.h"
+#include "tests/testing/spawn.h"
+
+namespace jprof {
+namespace {
+
+using ::testing::HasSubstr;
+
+char StateOf(Pid pid) {
+  auto stat = ReadProcStat(pid);
+  return stat.ok() ? stat->state : '?';
+}
+
+Child SpawnWaits() {
+  absl::StatusOr<Child> waits = Child::SpawnReady({TestProgram("waits")});
+  if (!waits.ok()) {
+    ADD_FAILURE() << waits.status();
+    std::abort();
+  }
+  // All but "spinner" sleep.
+  bool spins = false;
+  for (int asleep = 0; asleep < 4 || !spins;) {
+    asleep = 0;
+    auto threads = ListThreads(waits->pid());
+    if (!threads.ok()) break;
+    for (Tid tid : *threads) {
+      auto comm = ReadThreadComm(waits->pid(), tid);
+      asleep += StateOf(tid) == 'S';
+      spins |= comm.ok() && *comm == "spinner";
+    }
+  }
+  return *std::move(waits);
+}
+
+// `killed`: the kernel may end epoll_wait as after a signal when its thread's tracer dies.
+void ExpectRunsOn(Child& waits, bool killed = false) {
+  ASSERT_TRUE(waits.Write("x").ok());
+  auto first = waits.ReadLine();
+  ASSERT_TRUE(first.ok()) << first.status();
+  EXPECT_TRUE(absl::StartsWith(*first, "whole ") ||
+              (killed && absl::StartsWith(*first, "interrupted ")))
+      << *first;
+  std::string later = *first;
+  for (int i = 0; i < 1000 && later == *first; ++i) {
+    ::usleep(1000);
+    ASSERT_TRUE(waits.Write("x").ok());
+    auto line = waits.ReadLine();
+    ASSERT_TRUE(line.ok()) << line.status();
+    later = *line;
+  }
+  EXPECT_NE(later, *first);
+  auto threads = ListThreads(waits.pid());
+  ASSERT_TRUE(threads.ok());
+  for (Tid tid : *threads) {
+    for (int i = 0; i < 1000 && StateOf(tid) == 't'; ++i) ::usleep(1000);
+    EXPECT_NE(StateOf(tid), 't');
+  }
+}
+
+size_t ChildrenOf(Pid pid) {
+  size_t children = 0;
+  auto processes = ListProcesses();
+  if (!processes.ok()) return 0;
+  for (Pid child : *processes) {
+    auto stat = ReadProcStat(child);
+    children += stat.ok() && stat->parent == pid;
+  }
+  return children;
+}
+
+// The lines of frames, which are the same however a process is looked at.
+std::vector<std::string> Frames(const std::string& text) {
+  std::vector<std::string> frames;
+  for (absl::string_view line : absl::StrSplit(text, '\n')) {
+    if (absl::StartsWith(line, "  #")) frames.emplace_back(line);
+  }
+  return frames;
+}
+
+class StacksTest : public testing::Test {
+ protected:
+  void SetUp() override { JPROF_REQUIRE_ROOT(); }
+};
+
+TEST_F(StacksTest, EachThreadHasItsStackAndWhatItWaitsFor) {
+  Child waits = SpawnWaits();
+  const JprofResult result = RunJprof({"stacks", absl::StrCat(waits.pid())});
+  EXPECT_EQ(result.exit_code(), 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("5 threads"));
+  EXPECT_THAT(result.out, HasSubstr("epoll of 1 file"));
+  EXPECT_THAT(result.out, HasSubstr(absl::StrCat("held by thread ", waits.pid())));
+  EXPECT_THAT(result.out, HasSubstr("<pipe:["));
+  EXPECT_THAT(result.out, HasSubstr("spin_here"));
+  ExpectRunsOn(waits);
+}
+
+TEST_F(StacksTest, WhatCannotBeReadIsSaidWithoutHarm) {
+  EXPECT_EQ(RunJprof({"stacks", "x/y"}).exit_code(), 1);
+  EXPECT_EQ(RunJprof({"stacks"}).exit_code(), 2);
+  EXPECT_THAT(RunJprof({"stacks", "67108863"}).err, HasSubstr("there is no process"));
+  EXPECT_EQ(RunJprof({"core", absl::StrCat(::getpid())}).exit_code(), 2);
+}
+
+TEST_F(StacksTest, ACoreSaysWhatTheStoppedProcessSays) {
+  const TemporaryFolder folder;
+  Child waits = SpawnWaits();
+  waits.Signal(SIGSTOP);
+  while (StateOf(waits.pid()) != 'T') ::usleep(1000);
+  const std::string pid = absl::StrCat(waits.pid());
+  const JprofResult live = RunJprof({"stacks", pid, "--all"});
+  const JprofResult written = RunJprof({"core", pid, "-o", folder / "core"});
+  EXPECT_EQ(written.exit_code(), 0) << written.err;
+  const JprofResult core = RunJprof({"stacks", folder / "core", "--all"});
+  EXPECT_EQ(core.exit_code(), 0) << core.err;
+  EXPECT_FALSE(Frames(live.out).empty());
+  EXPECT_EQ(Frames(core.out), Frames(live.out));
+  EXPECT_THAT(core.out, HasSubstr("spinner"));
+  struct stat st;
+  ASSERT_EQ(::stat((folder / "core").c_str(), &st), 0);
+  EXPECT_EQ(st.st_mode & 0777, 0600u);
+  EXPECT_EQ(ChildrenOf(waits.pid()), 0u);
+  EXPECT_EQ(StateOf(waits.pid()), 'T');
+  waits.Signal(SIGCONT);
+  ExpectRunsOn(waits);
+}
+
+TEST_F(StacksTest, ACoreCanBeWrittenWithoutACopy) {
+  const TemporaryFolder folder;
+  Child waits = SpawnWaits();
+  const JprofResult written =
+      RunJprof({"core", absl::StrCat(waits.pid()), "--stopped", "-o", folder / "core"});
+  EXPECT_EQ(written.exit_code(), 0) << written.err;
+  EXPECT_THAT(RunJprof({"stacks", folder / "core"}).out, HasSubstr("spin_here"));
+  ExpectRunsOn(waits);
+}
+
+TEST_F(StacksTest, AFullDiskIsAFailure) {
+  Child waits = SpawnWaits();
+  const JprofResult full = RunJprof({"core", absl::StrCat(waits.pid()), "-o", "/dev/full"});
+  EXPECT_EQ(full.exit_code(), 1);
+  EXPECT_EQ(ChildrenOf(waits.pid()), 0u);
+  ExpectRunsOn(waits);
+}
+
+// tests/stop/kill_at_random does it hundreds of times.
+TEST_F(StacksTest, AProcessRunsOnWheneverJprofIsKilled) {
+  const TemporaryFolder folder;
+  Child waits = SpawnWaits();
+  for (const char* command : {"stacks", "core"}) {
+    for (int i = 0; i < 5; ++i) {
+      std::vector<std::string> arguments = {command, absl::StrCat(waits.pid())};
+      if (command == std::string("core")) arguments.insert(arguments.end(), {"-o", folder / "core"});
+      auto jprof = Jprof::Start(arguments);
+      ASSERT_TRUE(jprof.ok()) << jprof.status();
+      ::usleep(static_cast<useconds_t>(5000 + 12'000 * i));
+      jprof->Signal(SIGKILL);
+      jprof->Wait();
+      ExpectRunsOn(waits, true);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace jprof
