@@ -821,13 +821,14 @@
     const order = { self: (a, b) => self[b] - self[a], total: (a, b) => total[b] - total[a], name: (a, b) => rank[a] - rank[b] }[wish.sort];
     rows.sort((a, b) => sign * order(a, b) || rank[a] - rank[b]);
     const count = rows.length;
+    const room = byId("list").clientWidth - 300;  // what the figures leave for the name
     table.replaceChildren(...rows.slice(0, MAX_ROWS).map((l) => {
       const swatch = create("i");
       swatch.style.background = colourOf(l, kinds[l]);
       const row = create("tr", { tabIndex: 0, "aria-selected": String(l === wish.fn) },
         create("td", {}, Trees.grouped(self[l])), create("td", {}, Trees.percent(self[l], whole)),
         create("td", {}, Trees.grouped(total[l])), create("td", {}, Trees.percent(total[l], whole)),
-        create("td", { title: names[l] }, swatch, shortOf(l) + (isInlined(l) ? " (inlined)" : "")));
+        create("td", { title: names[l] }, swatch, (fit(shortOf(l), room) || shortOf(l)) + (isInlined(l) ? " (inlined)" : "")));
       const choose = () => {
         wish = { ...wish, fn: l };
         show();
