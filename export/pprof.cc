@@ -23,6 +23,7 @@
 #include "export/call_tree.h"
 #include "export/profile.pb.h"
 #include "export/text.h"
+#include "profiler/core/container.h"
 #include "profiler/core/status.h"
 
 namespace jprof {
@@ -196,11 +197,18 @@ class Converter {
     pb::Label& tid = *sample.add_label();
     tid.set_key(String("tid"));
     tid.set_num(thread.tid);
-    std::string thread_name = ShownText(profile_.String(thread.name));
-    if (thread_name.empty()) return;
-    pb::Label& name = *sample.add_label();
-    name.set_key(String("thread"));
-    name.set_str(String(thread_name));
+    AddLabel("thread", profile_.String(thread.name), sample);
+    const absl::string_view cgroup = profile_.String(thread.cgroup);
+    if (cgroup == "/") return;  // of no group
+    AddLabel("cgroup", cgroup, sample);
+    AddLabel("container", ContainerId(cgroup).substr(0, kShownIdDigits), sample);
+  }
+
+  void AddLabel(absl::string_view key, absl::string_view value, pb::Sample& sample) {
+    if (value.empty()) return;
+    pb::Label& label = *sample.add_label();
+    label.set_key(String(std::string(key)));
+    label.set_str(String(ShownText(value)));
   }
 
   const Profile& profile_;

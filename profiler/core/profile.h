@@ -72,6 +72,7 @@ struct Thread {
   Tid tid = 0;
   StringId process_name;  // command name of the main thread
   StringId name;          // command name of this thread
+  StringId cgroup;        // path of the process's control group; the empty string where not known
 };
 
 struct ProfileSample {

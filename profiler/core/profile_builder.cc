@@ -99,10 +99,11 @@ StackId ProfileBuilder::AddStack(StackId caller, LocationId location) {
 }
 
 ThreadId ProfileBuilder::AddThread(Pid pid, Tid tid, absl::string_view process_name,
-                                   absl::string_view name) {
-  const Thread thread{pid, tid, Intern(process_name), Intern(name)};
+                                   absl::string_view name,
+                                   absl::string_view cgroup) {
+  const Thread thread{pid, tid, Intern(process_name), Intern(name), Intern(cgroup)};
   auto [id, added] = InternKey<ThreadId>(
-      threads_, std::tuple(pid, tid, thread.process_name, thread.name), profile_.threads.size());
+      threads_, std::tuple(pid, tid, thread.process_name, thread.name, thread.cgroup), profile_.threads.size());
   if (added) profile_.threads.push_back(thread);
   return id;
 }
@@ -198,7 +199,8 @@ absl::Status ValidateProfile(const Profile& p) {
     if (s.caller.valid() && s.caller.value >= i) return bad("stack is not below its caller");
   }
   for (const Thread& t : p.threads) {
-    if (!InRange(t.name, p.strings) || !InRange(t.process_name, p.strings)) {
+    if (!InRange(t.name, p.strings) || !InRange(t.process_name, p.strings) ||
+        !InRange(t.cgroup, p.strings)) {
       return bad("thread names a string that is not there");
     }
   }

@@ -32,7 +32,8 @@ class ProfileBuilder {
   // One frame below `caller` (invalid: the outermost).
   StackId AddStack(StackId caller, LocationId location);
   // A thread that changes its name, or a number that is used again, makes another thread.
-  ThreadId AddThread(Pid pid, Tid tid, absl::string_view process_name, absl::string_view name);
+  ThreadId AddThread(Pid pid, Tid tid, absl::string_view process_name, absl::string_view name,
+                     absl::string_view cgroup = "");
   // `values`: one per sample type.
   void AddSample(int64_t time_ns, ThreadId thread, uint32_t cpu, StackId stack,
                  std::span<const int64_t> values);
@@ -58,7 +59,7 @@ class ProfileBuilder {
   absl::flat_hash_map<std::pair<StringId, StringId>, ImageId> images_;
   absl::flat_hash_map<std::pair<ImageId, std::string>, LocationId> locations_;
   absl::flat_hash_map<std::pair<StackId, LocationId>, StackId> stacks_;
-  absl::flat_hash_map<std::tuple<Pid, Tid, StringId, StringId>, ThreadId> threads_;
+  absl::flat_hash_map<std::tuple<Pid, Tid, StringId, StringId, StringId>, ThreadId> threads_;
 };
 
 // Checks that every index of `profile` is in range and every table well formed. DataLoss names the

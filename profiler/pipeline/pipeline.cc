@@ -20,6 +20,7 @@ constexpr size_t kMaxPerfMaps = 256;
 constexpr uint64_t kLocatedForNs = 1'000'000'000;
 constexpr size_t kMaxLocated = 1 << 17;
 constexpr size_t kMaxPerfMapTroubles = 256;
+constexpr size_t kMaxCgroupsKept = 1 << 16;
 constexpr uint64_t kRetryPerfMapAfterNs = 1'000'000'000;
 constexpr uint64_t kUpdatePerfMapAfterNs = 50'000'000;
 constexpr uint32_t kMinCorruptToReject = 64;
@@ -149,6 +150,7 @@ void Pipeline::Forget(Pid pid) {
   ForgetPerfMap(pid);
   helper_answers_.erase(pid);
   maps_reread_at_.erase(pid);
+  cgroups_.erase(pid);
 }
 
 void Pipeline::OnMap(const MapEvent& map) {
@@ -540,6 +542,17 @@ bool Pipeline::MayBeCompleted(const UserStack& stack) const {
                               last_time_ns_ >= stack.resolved_ns + kRereadMapsAfterNs);
 }
 
+uint32_t Pipeline::CgroupOf(Pid pid, const Process* process) {
+  if (auto known = cgroups_.find(pid); known != cgroups_.end()) return known->second;
+  absl::StatusOr<std::string> cgroup = absl::NotFoundError("");
+  if (world_.read_cgroup) cgroup = world_.read_cgroup(pid);
+  if (!cgroup.ok() && world_.read_cgroup && process != nullptr && process->parent != 0) {
+    cgroup = world_.read_cgroup(process->parent);
+  }
+  if (cgroups_.size() >= kMaxCgroupsKept) cgroups_.clear();
+  return cgroups_[pid] = InternComm(cgroup.ok() ? *cgroup : "");
+}
+
 void Pipeline::Adopt(Pid pid) {
   if (!world_.describe) return;
   uint64_t& tried_at = maps_reread_at_[pid];
@@ -602,7 +615,7 @@ void Pipeline::OnSample(const SampleEvent& sample) {
   samples_.push_back({sample.time_ns, sample.pid, sample.tid,
                       InternComm(process == nullptr ? unknown : process->comm),
                       InternComm(process == nullptr ? unknown : process->ThreadComm(sample.tid)),
-                      sample.cpu, node});
+                      CgroupOf(sample.pid, process), sample.cpu, node});
 }
 
 uint32_t Pipeline::InternComm(absl::string_view comm) {
@@ -637,7 +650,8 @@ absl::StatusOr<Profile> Pipeline::Finish(const RecordingEnd& end) {
   builder.SetUnnamed(namer.Explain(std::move(stacks)));
   for (const KeptSample& sample : samples_) {
     const ThreadId thread_id = builder.AddThread(
-        sample.pid, sample.tid, comms_[sample.process_name], comms_[sample.thread_name]);
+        sample.pid, sample.tid, comms_[sample.process_name], comms_[sample.thread_name],
+        comms_[sample.cgroup]);
     const Namer::Stack stack = namer.Find(sample.stack);
     const std::array<int64_t, 2> values = {1, options_.period_ns};
     builder.AddSample(static_cast<int64_t>(sample.time_ns - end.start_monotonic_ns), thread_id,

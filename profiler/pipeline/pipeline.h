@@ -52,6 +52,7 @@ struct PipelineWorld {
   std::function<absl::StatusOr<std::vector<ProcMapping>>(Pid)> read_maps;
   // What would have told of a process that nothing was heard of, at this time.
   std::function<absl::StatusOr<std::vector<Event>>(Pid, uint64_t time_ns)> describe = nullptr;
+  std::function<absl::StatusOr<std::string>(Pid)> read_cgroup = nullptr;
   std::function<std::unique_ptr<MemoryReader>(Pid)> open_memory;
   std::function<absl::StatusOr<PerfMap>(Pid)> open_perf_map;
   std::function<absl::StatusOr<UniqueFd>(Pid)> open_root;  // empty: all paths are jprof's own
@@ -153,6 +154,7 @@ class Pipeline {
     Tid tid;
     uint32_t process_name;  // in comms_, as at the time of the sample
     uint32_t thread_name;
+    uint32_t cgroup;  // in comms_
     uint32_t cpu;
     uint32_t stack;  // in FrameTable: the kernel's frames below the user's
   };
@@ -179,6 +181,8 @@ class Pipeline {
   void ForgetNumbered();
   void OnSample(const SampleEvent& sample);
   void OnMap(const MapEvent& map);
+  // That of the process, in comms_; of one that is gone already, its parent's.
+  uint32_t CgroupOf(Pid pid, const Process* process);
   // The process of a sample, if nothing was heard of it.
   void Adopt(Pid pid);
   // The process is gone, or its address space is.
@@ -227,6 +231,7 @@ class Pipeline {
   std::vector<std::string> perf_map_troubles_;  // of processes that are gone
   absl::flat_hash_map<Pid, HelperAnswers> helper_answers_;
   absl::flat_hash_map<Pid, uint64_t> maps_reread_at_;
+  absl::flat_hash_map<Pid, uint32_t> cgroups_;  // in comms_; as at the first sample
   uint32_t InternComm(absl::string_view comm);
 
   std::vector<std::string> comms_;

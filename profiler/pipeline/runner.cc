@@ -265,6 +265,7 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Attach(const RecordingOptions& o
       .open_file_through = OpenFileThrough,
       .read_maps = ReadProcMaps,
       .describe = SynthesizeProcessEvents,
+      .read_cgroup = ReadCgroup,
       .open_memory = [](Pid pid) { return std::make_unique<LiveMemory>(pid); },
       .open_perf_map = [](Pid pid) { return PerfMap::Open(pid); },
       .open_root = OpenRootOf,

@@ -22,27 +22,10 @@
 namespace jprof {
 namespace {
 
-constexpr size_t kIdDigits = 64;
 constexpr size_t kMinIdDigits = 12;
 constexpr size_t kMaxTextBytes = 1 << 20;
 constexpr int kMaxDepth = 64;
 constexpr int kMaxGroups = 1 << 17;
-
-bool IsHex(absl::string_view text) {
-  return std::all_of(text.begin(), text.end(), [](char c) {
-    return absl::ascii_isdigit(static_cast<unsigned char>(c)) || (c >= 'a' && c <= 'f');
-  });
-}
-
-// The id in the name of a group's folder: "<id>", "docker-<id>.scope", "cri-containerd-<id>.scope"; "" for none.
-absl::string_view IdInName(absl::string_view name) {
-  name = absl::StripSuffix(name, ".scope");
-  if (absl::StrContains(name, "conmon") || name.size() < kIdDigits) return "";
-  const absl::string_view id = name.substr(name.size() - kIdDigits);
-  const absl::string_view before = name.substr(0, name.size() - kIdDigits);
-  if (!IsHex(id) || (!before.empty() && before.back() != '-' && before.back() != ':')) return "";
-  return id;
-}
 
 absl::StatusOr<std::string> MountPoint() {
   JPROF_ASSIGN_OR_RETURN(std::string text, ReadProcFile("/proc/self/mountinfo", kMaxTextBytes));
@@ -98,7 +81,7 @@ absl::StatusOr<Cgroup> FindContainer(const std::string& mount, absl::string_view
   std::string found;
   bool several = false;
   VisitGroups(root.get(), [&](const std::string& path, int) {
-    const absl::string_view id = IdInName(absl::string_view(path).substr(path.rfind('/') + 1));
+    const absl::string_view id = ContainerId(absl::string_view(path).substr(path.rfind('/') + 1));
     if (!absl::StartsWith(id, digits)) return;
     // A group below that has the same id belongs to the one above.
     several |= !found.empty() && ContainerId(found) != id;
@@ -135,17 +118,9 @@ absl::StatusOr<std::string> ReadCgroup(Pid pid) {
   return ParseProcCgroup(text);
 }
 
-absl::string_view ContainerId(absl::string_view cgroup) {
-  std::vector<absl::string_view> names = absl::StrSplit(cgroup, '/');
-  for (auto name = names.rbegin(); name != names.rend(); ++name) {
-    if (absl::string_view id = IdInName(*name); !id.empty()) return id;
-  }
-  return "";
-}
-
 absl::StatusOr<Cgroup> FindCgroup(const std::string& name) {
   JPROF_ASSIGN_OR_RETURN(const std::string mount, MountPoint());
-  if (name.size() >= kMinIdDigits && name.size() <= kIdDigits && IsHex(name)) {
+  if (name.size() >= kMinIdDigits && name.size() <= kContainerIdDigits && IsHexText(name)) {
     return FindContainer(mount, name);
   }
   std::string path = name;

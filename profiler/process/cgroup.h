@@ -6,6 +6,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "profiler/core/container.h"
 #include "profiler/core/ids.h"
 #include "profiler/core/unique_fd.h"
 
@@ -16,11 +17,6 @@ namespace jprof {
 std::string ParseProcCgroup(absl::string_view text);
 // NotFound: no such process.
 absl::StatusOr<std::string> ReadCgroup(Pid pid);
-
-// The id of the container, 64 hexadecimal digits, whose group or a part of it this is; "" for none. docker,
-// containerd, cri-o, podman and Kubernetes all have it in a folder's name. A container's monitor (conmon) is not
-// in it.
-absl::string_view ContainerId(absl::string_view cgroup);
 
 struct Cgroup {
   std::string path;    // below the mount, as /proc/PID/cgroup has it

@@ -38,7 +38,9 @@ void UnwindTables::OnMap(const MapEvent& map) {
   OnChange(map.pid);
   auto known = images_.find(map.file);
   if (known != images_.end() && known->second.unopened_by == 0) return;
-  new_files_.insert_or_assign(map.file, map);
+  NewFile& file = new_files_[map.file];
+  file.map = map;
+  ++file.mapped;
 }
 
 bool UnwindTables::HasPending() const {
@@ -235,8 +237,12 @@ void UnwindTables::UpdateProcess(const Process& process) {
 void UnwindTables::Update(const ProcessTable& processes, uint64_t budget_ns) {
   const uint64_t until = world_.now() + budget_ns;
   while (!new_files_.empty() && world_.now() < until) {
-    auto first = new_files_.begin();
-    const MapEvent map = std::move(first->second);
+    // What most processes need comes first.
+    auto first = std::max_element(new_files_.begin(), new_files_.end(),
+                                  [](const auto& a, const auto& b) {
+                                    return a.second.mapped < b.second.mapped;
+                                  });
+    const MapEvent map = std::move(first->second.map);
     new_files_.erase(first);
     ImageOf(map);
   }

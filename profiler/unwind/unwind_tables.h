@@ -141,7 +141,11 @@ class UnwindTables {
   absl::flat_hash_map<Pid, KnownProcess> processes_;
   absl::flat_hash_map<Pid, uint64_t> changed_;         // and when it is due
   std::deque<std::pair<uint64_t, Pid>> due_;           // the same by time; stale where not in changed_
-  absl::flat_hash_map<FileIdentity, MapEvent> new_files_;  // as mapped last: that process is there longest
+  struct NewFile {
+    MapEvent map;  // the last one: that process is there longest
+    uint64_t mapped = 0;
+  };
+  absl::flat_hash_map<FileIdentity, NewFile> new_files_;
   uint64_t processes_without_room_ = 0;
 };
 

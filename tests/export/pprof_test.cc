@@ -263,6 +263,34 @@ TEST(PprofTest, ValuesSaturate) {
   EXPECT_THAT(Read(*profile).sample(0).value(), ElementsAre(INT64_MAX));
 }
 
+TEST(PprofTest, GroupAndContainerAreLabels) {
+  ProfileBuilder builder({{"samples", "count"}}, {"cpu", "nanoseconds"}, 1);
+  FunctionId f = builder.AddFunction("f", "f", "", 0, FrameKind::kNative);
+  Line line{f, 0, 0};
+  StackId stack = builder.AddStack(StackId{}, builder.AddLocation(ImageId{}, 0, {&line, 1}));
+  const std::vector<int64_t> one = {1};
+  const std::string container = "/system.slice/docker-" + std::string(64, 'b') + ".scope";
+  for (const std::string& cgroup : {container, std::string("/user.slice"), std::string("/")}) {
+    builder.AddSample(0, builder.AddThread(1, 1, "a", "a", cgroup), 0, stack, one);
+  }
+  builder.accounting().taken = builder.accounting().kept = 3;
+  absl::StatusOr<Profile> profile = std::move(builder).Build();
+  ASSERT_TRUE(profile.ok());
+  const pb::Profile message = Read(*profile);
+  std::vector<std::string> labels;
+  for (const pb::Sample& sample : message.sample()) {
+    std::string text;
+    for (const pb::Label& label : sample.label()) {
+      const std::string& key = message.string_table(static_cast<int>(label.key()));
+      if (key != "cgroup" && key != "container") continue;
+      absl::StrAppend(&text, key, "=", message.string_table(static_cast<int>(label.str())), " ");
+    }
+    labels.push_back(text);
+  }
+  EXPECT_THAT(labels, ElementsAre(absl::StrCat("cgroup=", container, " container=bbbbbbbbbbbb "),
+                                  "cgroup=/user.slice ", ""));
+}
+
 TEST(PprofTest, AFailingSinkEndsTheExport) {
   class FullDisk : public OutputSink {
     absl::Status Append(absl::string_view) override {
