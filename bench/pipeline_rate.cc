@@ -49,7 +49,7 @@ double CpuSeconds() {
 void Run(const std::string& node, const std::string& script) {
   Child child = OrDie(Child::SpawnReady({node, script}));
   const RuntimeSet& set = BuiltinRuntimes();
-  auto source = OrDie(LiveSource::Open({.pid = child.pid(), .frequency_hz = 999}, set.bpf_object));
+  auto source = OrDie(LiveSource::Open({.pid = child.pid(), .frequency_hz = 999}, set));
   PipelineWorld world = {
       .open_file = [](const MapEvent& m) -> absl::StatusOr<UniqueFd> {
         return OpenMappedFile(m.pid, Mapping{m.range, m.offset, m.file, m.path});

@@ -10,6 +10,7 @@ namespace jprof {
 struct NativeRunner::Callbacks {
   NativeRunner& runner;
   Pid pid;
+  uint32_t life;
   Result& result;
 
   static Callbacks& Of(void* context) { return *static_cast<Callbacks*>(context); }
@@ -20,14 +21,15 @@ struct NativeRunner::Callbacks {
                ? 0
                : -1;
   }
-  static const void* Layout(void* context, __u32 index) {
+  static const void* Layout(void* context, __u32 index, __u64 stack_from) {
+    if (Of(context).runner.on_frame_) Of(context).runner.on_frame_(stack_from);
     const auto& layouts = Of(context).runner.layouts_;
     return index < layouts.size() ? layouts[index].data() : nullptr;
   }
   static __u32 FindSymbol(void* context, __u8 runtime, __u64 identity, __u64 content) {
     const auto& symbols = Of(context).runner.symbols_;
-    auto it = symbols.find({identity, runtime});
-    return it != symbols.end() && it->second.first == content ? it->second.second : 0;
+    auto it = symbols.find({identity, Of(context).pid, Of(context).life, runtime});
+    return it != symbols.end() && it->second.content == content ? it->second.number : 0;
   }
   static __u32 AddSymbol(void* context, jp_symbol* symbol, const __u8* text, __u64 content) {
     Callbacks& self = Of(context);
@@ -36,12 +38,16 @@ struct NativeRunner::Callbacks {
     event.record.resize(sizeof(*symbol) + symbol->text_bytes);
     std::memcpy(event.record.data(), symbol, sizeof(*symbol));
     std::memcpy(event.record.data() + sizeof(*symbol), text, symbol->text_bytes);
-    self.runner.symbols_[{symbol->identity, symbol->runtime}] = {content, symbol->number};
+    auto& symbols = self.runner.symbols_;
+    if (symbols.size() >= kMaxKnown) symbols.clear();
+    symbols[{symbol->identity, self.pid, self.life, symbol->runtime}] = {content, symbol->number};
     self.result.symbols.push_back(std::move(event));
     return symbol->number;
   }
   static void Remember(void* context, __u32 tid, __u64 word) {
-    Of(context).runner.thread_words_[tid] = word;
+    auto& words = Of(context).runner.thread_words_;
+    if (words.size() >= kMaxKnown) words.clear();
+    words[tid] = word;
   }
   static __u64 Recall(void* context, __u32 tid) {
     const auto& words = Of(context).runner.thread_words_;
@@ -60,10 +66,16 @@ NativeRunner::NativeRunner(const RuntimeSet& set, const MemoryReader& memory,
   for (auto& layout : layouts_) layout.resize(JP_LAYOUT_BYTES);
 }
 
+void NativeRunner::SetLayout(uint32_t index, std::span<const std::byte> layout) {
+  if (index >= layouts_.size()) layouts_.resize(index + 1);
+  layouts_[index].assign(layout.begin(), layout.end());
+  layouts_[index].resize(JP_LAYOUT_BYTES);
+}
+
 NativeRunner::Result NativeRunner::Walk(const jp_process& process, Pid pid,
                                         const Registers& registers) {
   Result result;
-  Callbacks callbacks{*this, pid, result};
+  Callbacks callbacks{*this, pid, process.life, result};
   // __u64 is another type of the same size.
   const auto* pool_words = reinterpret_cast<const __u64*>(pool_.data());
   const jp_host host = {.context = &callbacks,

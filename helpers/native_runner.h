@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -28,15 +29,26 @@ struct Registers {
 
 class NativeRunner {
  public:
+  // Beyond these many names, or threads, what is known of them is forgotten.
+  static constexpr size_t kMaxKnown = 1 << 15;
+
   // `set` and `memory` outlive the runner. Layouts are indexed by jp_range::layout.
   NativeRunner(const RuntimeSet& set, const MemoryReader& memory,
                std::vector<std::vector<std::byte>> layouts);
+
+  void SetLayout(uint32_t index, std::span<const std::byte> layout);
 
   // Call-frame tables and the process's mappings of files that have one; not copied. Without them
   // native code is walked by frame pointers.
   void SetTables(std::span<const uint64_t> pool, std::span<const jp_mapping> mappings) {
     pool_ = pool;
     mappings_ = mappings;
+  }
+
+  // Is told before the runtime's part of a frame is read: what that tells comes from the stack from
+  // `stack_from` on.
+  void SetFrameObserver(std::function<void(uint64_t stack_from)> observer) {
+    on_frame_ = std::move(observer);
   }
 
   struct Result {
@@ -46,15 +58,38 @@ class NativeRunner {
     uint64_t corrupt = 0;              // frames of a runtime that made no sense
     uint64_t no_rule = 0;              // jp_counters::no_rule
   };
+  // `process` and the memory are those of `pid`.
   Result Walk(const jp_process& process, Pid pid, const Registers& registers);
+
+  // The next symbols get new numbers.
+  void ForgetSymbols() { symbols_.clear(); }
+  // For whoever numbers other things in the same row.
+  uint32_t TakeNumber() { return next_number_++; }
 
  private:
   struct Callbacks;
+  struct SymbolKey {
+    uint64_t identity;
+    Pid pid;
+    uint32_t life;
+    uint8_t runtime;
+
+    friend bool operator==(const SymbolKey&, const SymbolKey&) = default;
+    template <typename H>
+    friend H AbslHashValue(H h, const SymbolKey& key) {
+      return H::combine(std::move(h), key.identity, key.pid, key.life, key.runtime);
+    }
+  };
+  struct KnownSymbol {
+    uint64_t content;
+    uint32_t number;
+  };
 
   const RuntimeSet& set_;
   const MemoryReader& memory_;
   std::vector<std::vector<std::byte>> layouts_;  // each JP_LAYOUT_BYTES long
-  absl::flat_hash_map<std::pair<uint64_t, uint8_t>, std::pair<uint64_t, uint32_t>> symbols_;
+  absl::flat_hash_map<SymbolKey, KnownSymbol> symbols_;
+  std::function<void(uint64_t)> on_frame_;
   std::span<const uint64_t> pool_;
   std::span<const jp_mapping> mappings_;
   uint32_t next_number_ = 1;

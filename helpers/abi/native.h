@@ -27,7 +27,8 @@ static __always_inline int jp_read(struct jp_walk *w, void *to, __u32 size, __u6
 
 static __always_inline const void *jp_layout(struct jp_walk *w)
 {
-	return jp_host(w)->layout(jp_host(w)->context, w->range.layout);
+	return jp_host(w)->layout(jp_host(w)->context, w->range.layout,
+				  w->leaf ? w->sp : w->fp - JP_WINDOW_BELOW);
 }
 
 static __always_inline __u32 jp_find_symbol(struct jp_walk *w, __u64 identity, __u64 content)

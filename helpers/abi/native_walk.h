@@ -11,7 +11,9 @@ extern "C" {
 struct jp_host {
 	void *context;
 	int (*read)(void *context, void *to, __u32 size, __u64 address); /* 0: all was read */
-	const void *(*layout)(void *context, __u32 index); /* JP_LAYOUT_BYTES, or null */
+	/* JP_LAYOUT_BYTES, or null. Asked for before the runtime's part of a frame is read; what that
+	 * tells comes from the stack from `stack_from` on. */
+	const void *(*layout)(void *context, __u32 index, __u64 stack_from);
 	__u32 (*find_symbol)(void *context, __u8 runtime, __u64 identity, __u64 content);
 	/* Returns the symbol's number, and writes it to the record; 0 when not accepted. */
 	__u32 (*add_symbol)(void *context, struct jp_symbol *symbol, const __u8 *text, __u64 content);

@@ -144,6 +144,7 @@ enum jp_answer {
 	JP_UNREADABLE = 2, /* memory of the target could not be read: shown as unresolved */
 	JP_CORRUPT = 3,    /* memory that makes no sense: shown as unresolved */
 	JP_SKIPPED = 5,    /* not an answer: native frames in between could not be walked */
+	JP_LATE = 6,       /* not an answer: unreadable, since it was asked too late (level ring) */
 	JP_STEPPED = 4,    /* described, and w->pc is now the caller's: fp already was (leaf only) */
 };
 

@@ -16,10 +16,9 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "helpers/abi/records.h"
-#include "helpers/layout_sink.h"
+#include "profiler/capture/sampler.h"
 #include "profiler/core/event.h"
 #include "profiler/core/unique_fd.h"
-#include "profiler/unwind/unwind_tables.h"
 
 struct bpf_map;
 struct bpf_object;
@@ -27,7 +26,7 @@ struct ring_buffer;
 
 namespace jprof {
 
-class BpfSampler : public LayoutSink, public UnwindSink {
+class BpfSampler : public Sampler {
  public:
   struct Options {
     Pid only_pid = 0;               // 0: every process
@@ -48,20 +47,15 @@ class BpfSampler : public LayoutSink, public UnwindSink {
   // Attaches the program to a sampling event, which stays disabled until the caller enables it.
   absl::Status Attach(int event_fd);
 
-  // Hands out every record that is in the ring now. Any thread, but one at a time.
-  absl::Status Drain(absl::FunctionRef<void(Event)> sink);
-
   // Becomes readable when the kernel half met a file that nobody told of by SetFile(): a Drain() of the side-band
   // is due soon. HaveWish() makes it wait for the next time.
   int wish_fd() const;
   void HaveWish();
 
-  // Whether samples of a process are left out. They may come nevertheless: a process that was not
-  // met for long is forgotten.
-  void SetForeign(Pid pid, bool foreign);
-
-  // Sums over all CPUs.
-  absl::StatusOr<jp_counters> ReadCounters() const;
+  // Sampler.
+  absl::Status Drain(absl::FunctionRef<void(Event)> sink) override;
+  void SetForeign(Pid pid, bool foreign) override;  // one that was not met for long is forgotten
+  absl::StatusOr<jp_counters> ReadCounters() const override;  // sums over all CPUs
 
   // Descriptor of the loaded program: for benchmarks that ask the kernel for its run time.
   int program_fd() const;

@@ -1,11 +1,15 @@
 #include "profiler/capture/live_source.h"
 
 #include <poll.h>
+#include <sched.h>
 #include <sys/eventfd.h>
-#include <time.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
 #include <utility>
 #include <variant>
 
@@ -25,6 +29,27 @@ constexpr size_t kSidebandPages = 32;
 // is less waits for the next drain, so that a busy machine does not wake us at each of its execs.
 constexpr uint32_t kSidebandWakeupBytes = kSidebandPages * 4096 / 4;
 
+// The first version of the kernel's struct sched_attr, whose header goes with no other.
+struct SchedulingAttributes {
+  uint32_t size = sizeof(SchedulingAttributes);
+  uint32_t policy = SCHED_OTHER;
+  uint64_t flags = 0;
+  int32_t nice = 0;
+  uint32_t priority = 0;
+  uint64_t runtime = 0;  // ns: the slice
+  uint64_t deadline = 0;
+  uint64_t period = 0;
+};
+
+// The calling thread runs for short, and asks to run soon: a scheduler that knows slices (Linux 6.12)
+// lets it go first when it wakes up. It takes no privilege; others refuse or ignore it.
+void AskForPromptness() {
+  SchedulingAttributes attr;
+  attr.nice = ::getpriority(PRIO_PROCESS, 0);
+  attr.runtime = 100'000;  // the shortest there is
+  ::syscall(SYS_sched_setattr, 0, &attr, 0);
+}
+
 absl::Status OpenSamplingEvents(const std::vector<int>& cpus, uint64_t hz, SamplingSource source,
                                 std::vector<SamplingEvent>& events) {
   events.clear();
@@ -38,84 +63,141 @@ absl::Status OpenSamplingEvents(const std::vector<int>& cpus, uint64_t hz, Sampl
 
 }  // namespace
 
-uint64_t MonotonicNow() {
-  timespec t;
-  ::clock_gettime(CLOCK_MONOTONIC, &t);
-  return static_cast<uint64_t>(t.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(t.tv_nsec);
-}
-
-absl::StatusOr<std::unique_ptr<LiveSource>> LiveSource::Open(const Options& options,
-                                                             absl::string_view bpf_object) {
-  auto source = std::unique_ptr<LiveSource>(new LiveSource);
-  source->only_pid_ = options.pid;
-  if (options.selected) source->filter_.emplace(options.children);
-  source->wake_ = UniqueFd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!source->wake_.valid()) return ErrnoStatus(errno, "eventfd");
+absl::Status LiveSource::OpenKernelLevel(const Options& options, const RuntimeSet& runtimes) {
   JPROF_ASSIGN_OR_RETURN(std::vector<int> cpus, OnlineCpus());
   JPROF_RETURN_IF_ERROR(
-      OpenSamplingEvents(cpus, options.frequency_hz, SamplingSource::kBest, source->events_));
+      OpenSamplingEvents(cpus, options.frequency_hz, SamplingSource::kBest, events_));
   // Samples of two kinds have no common weight: where not every CPU has cycles, all take the clock.
   bool all_hardware = true, any_hardware = false;
-  for (const SamplingEvent& event : source->events_) {
+  for (const SamplingEvent& event : events_) {
     all_hardware &= event.hardware;
     any_hardware |= event.hardware;
   }
   if (any_hardware && !all_hardware) {
     JPROF_RETURN_IF_ERROR(
-        OpenSamplingEvents(cpus, options.frequency_hz, SamplingSource::kCpuClock, source->events_));
+        OpenSamplingEvents(cpus, options.frequency_hz, SamplingSource::kCpuClock, events_));
   }
-  source->hardware_ = all_hardware;
+  hardware_ = all_hardware;
 
-  JPROF_ASSIGN_OR_RETURN(source->sampler_,
-                         BpfSampler::Load(bpf_object, {.only_pid = options.pid,
-                                                       .only_tid = options.tid,
-                                                       .skip_foreign = options.selected,
-                                                       .cgroup_fd = options.cgroup_fd,
-                                                       .comm = options.comm,
-                                                       .ring_bytes = options.ring_bytes,
-                                                       .mappings = options.mappings}));
-  for (const SamplingEvent& event : source->events_) {
-    JPROF_RETURN_IF_ERROR(source->sampler_->Attach(event.fd.get()));
+  JPROF_ASSIGN_OR_RETURN(std::unique_ptr<BpfSampler> sampler,
+                         BpfSampler::Load(runtimes.bpf_object, {.only_pid = options.pid,
+                                                                .only_tid = options.tid,
+                                                                .skip_foreign = options.selected,
+                                                                .cgroup_fd = options.cgroup_fd,
+                                                                .comm = options.comm,
+                                                                .ring_bytes = options.ring_bytes,
+                                                                .mappings = options.mappings}));
+  for (const SamplingEvent& event : events_) {
+    JPROF_RETURN_IF_ERROR(sampler->Attach(event.fd.get()));
   }
   for (int cpu : cpus) {
     JPROF_ASSIGN_OR_RETURN(UniqueFd event, OpenSidebandEvent(cpu, kSidebandWakeupBytes));
     JPROF_ASSIGN_OR_RETURN(PerfRing ring, PerfRing::Map(event.get(), kSidebandPages));
     JPROF_RETURN_IF_ERROR(EnableEvent(event));
-    source->sideband_.push_back({std::move(event), std::move(ring)});
+    sideband_.push_back({std::move(event), std::move(ring)});
   }
+  bpf_ = sampler.get();
+  sampler_ = std::move(sampler);
+  return absl::OkStatus();
+}
+
+absl::Status LiveSource::OpenRingLevel(const Options& options, const RuntimeSet& runtimes) {
+  JPROF_ASSIGN_OR_RETURN(TaskEvents events, TaskEvents::Open({.frequency_hz = options.frequency_hz,
+                                                              .threads = options.tid == 0,
+                                                              .children = options.children}));
+  if (options.tid != 0) {
+    JPROF_RETURN_IF_ERROR(events.AddThread(options.tid));
+  } else if (options.pid != 0) {
+    JPROF_RETURN_IF_ERROR(events.AddProcess(options.pid));
+  }
+  auto sampler = std::make_unique<RingSampler>(runtimes, std::move(events), options.mappings);
+  ring_ = sampler.get();
+  sampler_ = std::move(sampler);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<LiveSource>> LiveSource::Open(const Options& options,
+                                                             const RuntimeSet& runtimes) {
+  auto source = std::unique_ptr<LiveSource>(new LiveSource);
+  source->only_pid_ = options.pid;
+  if (options.selected) source->filter_.emplace(options.children);
+  source->wake_ = UniqueFd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!source->wake_.valid()) return ErrnoStatus(errno, "eventfd");
+  if (options.level != CaptureLevel::kRing) {
+    absl::Status& kernel = source->kernel_level_;
+    kernel = source->OpenKernelLevel(options, runtimes);
+    if (kernel.ok()) return source;
+    const bool of_some = (options.pid != 0 || options.selected) && options.cgroup_fd < 0 &&
+                         options.comm.empty();
+    if (options.level == CaptureLevel::kKernel || !of_some) return kernel;
+    source->events_.clear();
+    source->sideband_.clear();
+  }
+  JPROF_RETURN_IF_ERROR(source->OpenRingLevel(options, runtimes));
   return source;
 }
 
-void LiveSource::Select(const std::vector<Pid>& pids, const std::vector<Pid>& others) {
+absl::Status LiveSource::Select(const std::vector<Pid>& pids, const std::vector<Pid>& others) {
   for (Pid pid : others) sampler_->SetForeign(pid, true);
   for (Pid pid : pids) {
     filter_->Add(pid);
     sampler_->SetForeign(pid, false);
+    if (ring_ != nullptr) {
+      absl::Status added = ring_->events().AddProcess(pid);
+      if (!added.ok() && !absl::IsNotFound(added)) return added;
+    }
   }
+  return absl::OkStatus();
 }
 
 absl::Status LiveSource::Start() {
+  if (ring_ != nullptr) return ring_->events().Start();
   for (const SamplingEvent& event : events_) JPROF_RETURN_IF_ERROR(EnableEvent(event.fd));
   return absl::OkStatus();
 }
 
 absl::Status LiveSource::Stop() {
+  if (ring_ != nullptr) return ring_->events().Stop();
   for (const SamplingEvent& event : events_) JPROF_RETURN_IF_ERROR(DisableEvent(event.fd));
   return absl::OkStatus();
 }
 
 bool LiveSource::Wait(int timeout_ms) {
   std::vector<pollfd> fds;
-  fds.reserve(sideband_.size() + 2);
   fds.push_back({wake_.get(), POLLIN, 0});
   for (const Sideband& s : sideband_) fds.push_back({s.event.get(), POLLIN, 0});
+  if (ring_ != nullptr) {
+    WaitAtRing(timeout_ms, std::move(fds));
+    return false;
+  }
   const int least_ms = std::min(timeout_ms, kWishIntervalMs);
   if (::poll(fds.data(), fds.size(), least_ms) != 0) return false;
-  fds.push_back({sampler_->wish_fd(), POLLIN, 0});
+  fds.push_back({bpf_->wish_fd(), POLLIN, 0});
   ::poll(fds.data(), fds.size(), timeout_ms - least_ms);
   const bool wished = (fds.back().revents & POLLIN) != 0;
-  if (wished) sampler_->HaveWish();
+  if (wished) bpf_->HaveWish();
   return wished;
+}
+
+void LiveSource::WaitAtRing(int timeout_ms, std::vector<pollfd> fds) {
+  if (!std::exchange(asked_for_promptness_, true)) AskForPromptness();
+  for (const TaskEvents::Ring& r : ring_->events().sideband_rings()) {
+    fds.push_back({r.event.get(), POLLIN, 0});
+  }
+  const auto samples = static_cast<ptrdiff_t>(fds.size());
+  for (const TaskEvents::Ring& r : ring_->events().sample_rings()) {
+    fds.push_back({r.event.get(), POLLIN, 0});
+  }
+  const uint64_t until_ns = MonotonicNow() + static_cast<uint64_t>(timeout_ms) * 1'000'000;
+  for (uint64_t now = 0; samples_status_.ok() && (now = MonotonicNow()) < until_ns;) {
+    const int left_ms = static_cast<int>((until_ns - now + 999'999) / 1'000'000);
+    ::poll(fds.data(), fds.size(), left_ms);
+    samples_status_ = TakeSamples();
+    if (std::any_of(fds.begin(), fds.begin() + samples,
+                    [](const pollfd& fd) { return fd.revents != 0; })) {
+      break;
+    }
+  }
 }
 
 void LiveSource::Wake() { ::eventfd_write(wake_.get(), 1); }
@@ -130,32 +212,45 @@ bool LiveSource::Takes(const Event& event) {
   return takes;
 }
 
+// Events of the side-band may be of all processes; a process's own are what matters to its profile.
+void LiveSource::Take(Event event) {
+  if (only_pid_ != 0) {
+    const Pid pid = PidOf(event);
+    if (pid != 0 && pid != only_pid_) return;
+  }
+  if (EventTime(event)) {
+    sorter_.Push(std::move(event));
+  } else {
+    timeless_.push_back(std::move(event));
+  }
+}
+
+absl::Status LiveSource::TakeSamples() {
+  return sampler_->Drain([this](Event event) { Take(std::move(event)); });
+}
+
+void LiveSource::TakeSideband(PerfRing& ring) {
+  DrainResult result = ring.Drain([this](std::span<const std::byte> record) {
+    auto event = ParseSidebandRecord(record);
+    if (!event.ok()) {
+      ++damaged_records_;
+    } else if (event->has_value()) {
+      Take(*std::move(*event));
+    }
+  });
+  damaged_records_ += result.corrupt();
+}
+
 absl::Status LiveSource::Drain(std::vector<Event>& out, bool last) {
   const uint64_t began_ns = MonotonicNow();
-  auto take = [&](Event event) {
-    // Side-band events cover the whole system; a process's own are what matters to its profile.
-    if (only_pid_ != 0) {
-      const Pid pid = PidOf(event);
-      if (pid != 0 && pid != only_pid_) return;
-    }
-    if (EventTime(event)) {
-      sorter_.Push(std::move(event));
-    } else {
-      out.push_back(std::move(event));
-    }
-  };
-  JPROF_RETURN_IF_ERROR(sampler_->Drain(take));
-  for (Sideband& s : sideband_) {
-    DrainResult result = s.ring.Drain([&](std::span<const std::byte> record) {
-      auto event = ParseSidebandRecord(record);
-      if (!event.ok()) {
-        ++damaged_records_;
-      } else if (event->has_value()) {
-        take(*std::move(*event));
-      }
-    });
-    damaged_records_ += result.corrupt();
+  JPROF_RETURN_IF_ERROR(samples_status_);
+  JPROF_RETURN_IF_ERROR(TakeSamples());
+  for (Sideband& s : sideband_) TakeSideband(s.ring);
+  if (ring_ != nullptr) {
+    for (TaskEvents::Ring& r : ring_->events().sideband_rings()) TakeSideband(r.ring);
   }
+  std::move(timeless_.begin(), timeless_.end(), std::back_inserter(out));
+  timeless_.clear();
   auto release = [&](Event event) {
     if (!filter_ || Takes(event)) out.push_back(std::move(event));
   };

@@ -1,9 +1,13 @@
-// Samples of the live system: the BPF sampler on every CPU, and beside it the side-band events that
-// tell of mappings, names, forks and exits. Level "kernel": names are resolved at the sample.
+// Samples of the live system, and beside them the side-band events that tell of mappings, names,
+// forks and exits. At the level "kernel" BPF walks on every CPU, and names are resolved at the sample;
+// at the level "ring" the kernel copies stacks of single processes, and they are resolved right
+// after it (ring_sampler.h).
 //
 // Threads: Open, Start, Stop and Wake on the main thread; Wait and Drain on the reader's, which
 // nobody else calls meanwhile.
 #pragma once
+
+#include <poll.h>
 
 #include <cstdint>
 #include <memory>
@@ -14,22 +18,26 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "helpers/runtime.h"
 #include "profiler/capture/bpf_sampler.h"
 #include "profiler/capture/event_sorter.h"
+#include "profiler/capture/monotonic_clock.h"
 #include "profiler/capture/perf_event.h"
 #include "profiler/capture/perf_ring.h"
 #include "profiler/capture/process_filter.h"
+#include "profiler/capture/ring_sampler.h"
+#include "profiler/capture/sampler.h"
 #include "profiler/core/event.h"
 #include "profiler/core/unique_fd.h"
 
 namespace jprof {
 
-// Nanoseconds of CLOCK_MONOTONIC, the clock of all events.
-uint64_t MonotonicNow();
+enum class CaptureLevel { kBest, kKernel, kRing };
 
 class LiveSource {
  public:
   struct Options {
+    CaptureLevel level = CaptureLevel::kBest;
     Pid pid = 0;  // 0: every process
     Tid tid = 0;  // 0: every thread
     bool selected = false;  // of every process those that Select() tells
@@ -41,24 +49,30 @@ class LiveSource {
     uint32_t mappings = 1 << 14;
   };
 
-  // Loads and attaches everything, and turns the side-band on; no sample is taken yet.
   static constexpr uint64_t kSortMarginNs = 20'000'000;
+  // Loads and attaches everything, and turns the side-band on; no sample is taken yet. The best
+  // level is the kernel's where that is permitted, else the ring, of which not every process can be
+  // had. `runtimes` outlives the source.
   static absl::StatusOr<std::unique_ptr<LiveSource>> Open(const Options& options,
-                                                          absl::string_view bpf_object);
+                                                          const RuntimeSet& runtimes);
 
   LayoutSink& layouts() { return *sampler_; }
   UnwindSink& tables() { return *sampler_; }
   bool hardware() const { return hardware_; }
+  // nullptr: the level is the kernel's.
+  const RingSampler* ring() const { return ring_; }
+  // Why it is not, if it was tried.
+  const absl::Status& kernel_level() const { return kernel_level_; }
 
   // With `selected`: what is recorded, and what else there is. Before Start().
-  void Select(const std::vector<Pid>& pids, const std::vector<Pid>& others);
+  absl::Status Select(const std::vector<Pid>& pids, const std::vector<Pid>& others);
 
   absl::Status Start();  // samples from now on
   absl::Status Stop();   // none from now on; what was taken waits to be drained
 
   // Waits until much of a side-band ring is full, a sample met a file that is not known yet, or `timeout_ms` are
-  // over; then a Drain() is due. Other samples wake nobody. True: such a file was met, and what the side-band
-  // tells of it comes out of the Drain() kSortMarginNs later.
+  // over; then a Drain() is due. Other samples wake nobody, but at the level ring, where they are walked meanwhile.
+  // True: such a file was met, and what the side-band tells of it comes out of the Drain() kSortMarginNs later.
   bool Wait(int timeout_ms);
   // Ends a Wait(), and each later one at once.
   void Wake();
@@ -68,7 +82,6 @@ class LiveSource {
   absl::Status Drain(std::vector<Event>& out, bool last);
 
   absl::StatusOr<jp_counters> ReadCounters() const { return sampler_->ReadCounters(); }
-  const BpfSampler& sampler() const { return *sampler_; }
   uint64_t damaged_records() const { return damaged_records_; }
   // Samples that the kernel half counted and that were of no selected process.
   uint64_t foreign_samples() const { return foreign_samples_; }
@@ -80,17 +93,29 @@ class LiveSource {
   };
 
   LiveSource() = default;
+  absl::Status OpenKernelLevel(const Options& options, const RuntimeSet& runtimes);
+  absl::Status OpenRingLevel(const Options& options, const RuntimeSet& runtimes);
+  absl::Status TakeSamples();
+  void TakeSideband(PerfRing& ring);
+  void WaitAtRing(int timeout_ms, std::vector<pollfd> fds);
+  void Take(Event event);
   bool Takes(const Event& event);
 
-  std::unique_ptr<BpfSampler> sampler_;
+  std::unique_ptr<Sampler> sampler_;
+  BpfSampler* bpf_ = nullptr;    // sampler_, at one level,
+  RingSampler* ring_ = nullptr;  // or at the other
+  absl::Status samples_status_;  // of those taken while waiting
+  absl::Status kernel_level_;
   std::vector<SamplingEvent> events_;
   std::vector<Sideband> sideband_;
   UniqueFd wake_;  // eventfd
   EventSorter sorter_;
+  std::vector<Event> timeless_;  // that wait for the next drain
   Pid only_pid_ = 0;
   std::optional<ProcessFilter> filter_;
   uint64_t foreign_samples_ = 0;
   bool hardware_ = false;
+  bool asked_for_promptness_ = false;
   uint64_t damaged_records_ = 0;
 };
 

@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "profiler/capture/record_parser.h"
 #include "profiler/core/status.h"
 #include "profiler/process/proc_status.h"
 
@@ -42,11 +43,14 @@ perf_event_attr BaseAttr(uint32_t type, uint64_t config) {
   return attr;
 }
 
-// Everything that runs on `cpu`. On failure an invalid descriptor, and errno says why.
-UniqueFd OpenOnCpu(perf_event_attr& attr, int cpu) {
-  return UniqueFd(static_cast<int>(::syscall(SYS_perf_event_open, &attr, /*pid=*/-1, cpu,
+// On failure an invalid descriptor, and errno says why.
+UniqueFd OpenEvent(perf_event_attr& attr, Tid tid, int cpu) {
+  return UniqueFd(static_cast<int>(::syscall(SYS_perf_event_open, &attr, tid, cpu,
                                              /*group_fd=*/-1, PERF_FLAG_FD_CLOEXEC)));
 }
+
+// Everything that runs on `cpu`.
+UniqueFd OpenOnCpu(perf_event_attr& attr, int cpu) { return OpenEvent(attr, /*tid=*/-1, cpu); }
 
 perf_event_attr SamplingAttr(uint32_t type, uint64_t config, uint64_t frequency_hz) {
   perf_event_attr attr = BaseAttr(type, config);
@@ -56,6 +60,38 @@ perf_event_attr SamplingAttr(uint32_t type, uint64_t config, uint64_t frequency_
   return attr;
 }
 
+void SetSideband(perf_event_attr& attr) {
+  attr.sample_type = PERF_SAMPLE_TID | PERF_SAMPLE_TIME | PERF_SAMPLE_CPU;
+  attr.sample_id_all = 1;
+  attr.mmap = 1;
+  attr.mmap2 = 1;
+  attr.comm = 1;
+  attr.comm_exec = 1;
+  attr.task = 1;
+}
+
+void SetInherit(perf_event_attr& attr, const TaskEventOptions& options) {
+  attr.inherit = options.inherit;
+  attr.inherit_thread = options.inherit && !options.inherit_children;
+}
+
+absl::Status FrequencyStatus(absl::string_view what, uint64_t frequency_hz) {
+  const std::string maximum = ReadSetting("/proc/sys/kernel/perf_event_max_sample_rate");
+  uint64_t maximum_hz = 0;
+  if (!absl::SimpleAtoi(maximum, &maximum_hz) || frequency_hz <= maximum_hz) {
+    return absl::OkStatus();
+  }
+  return WithHint(absl::InvalidArgumentError(absl::StrCat(
+                      what, ": ", frequency_hz, " Hz is above kernel.perf_event_max_sample_rate, ",
+                      "which is ", maximum)),
+                  absl::StrCat("use a frequency of ", maximum, " or less"));
+}
+
+absl::Status TaskStatus(int err, absl::string_view what) {
+  if (err == ESRCH) return absl::NotFoundError(absl::StrCat(what, ": it is gone"));
+  return PerfOpenStatus(err, what, PerfScope::kOwnThread);
+}
+
 // Not for want of hardware, so another kind of event would fare no better.
 bool IsFinal(int err) {
   return err == EACCES || err == EPERM || err == EMFILE || err == ENFILE || err == ENOMEM;
@@ -63,19 +99,26 @@ bool IsFinal(int err) {
 
 }  // namespace
 
-absl::Status PerfOpenStatus(int err, absl::string_view what) {
+absl::Status PerfOpenStatus(int err, absl::string_view what, PerfScope scope) {
   absl::Status status = ErrnoStatus(err, absl::StrCat(what, ": perf_event_open"));
   if (err == EACCES || err == EPERM) {
     std::string paranoid = ReadSetting("/proc/sys/kernel/perf_event_paranoid");
     int level = 0;
-    // At 0 and below every CPU may be watched without a capability: something else forbids it.
-    if (absl::SimpleAtoi(paranoid, &level) && level <= 0) {
+    // At this level and below it takes no capability: something else forbids it.
+    const int allowed = scope == PerfScope::kCpu ? 0 : 2;
+    if (absl::SimpleAtoi(paranoid, &level) && level <= allowed) {
       return WithHint(
           absl::PermissionDeniedError(absl::StrCat(
               status.message(), "; kernel.perf_event_paranoid is ", paranoid,
               " and would allow it, so a container's seccomp profile, lockdown or a security "
               "module forbids it")),
           "run outside of the container, or allow perf_event_open in its seccomp profile");
+    }
+    if (scope == PerfScope::kOwnThread) {
+      return WithHint(absl::PermissionDeniedError(absl::StrCat(
+                          status.message(), "; kernel.perf_event_paranoid is ", paranoid,
+                          "; for one's own processes it must be 2 or less")),
+                      "run as root, or sudo sysctl kernel.perf_event_paranoid=2");
     }
     return WithHint(absl::PermissionDeniedError(
                         absl::StrCat(status.message(), "; kernel.perf_event_paranoid is ", paranoid,
@@ -114,29 +157,13 @@ absl::StatusOr<SamplingEvent> OpenSamplingEvent(int cpu, uint64_t frequency_hz,
   UniqueFd fd = OpenOnCpu(attr, cpu);
   if (fd.valid()) return SamplingEvent{std::move(fd), false};
   const int err = errno;
-  if (err == EINVAL) {
-    std::string maximum = ReadSetting("/proc/sys/kernel/perf_event_max_sample_rate");
-    uint64_t maximum_hz = 0;
-    if (absl::SimpleAtoi(maximum, &maximum_hz) && frequency_hz > maximum_hz) {
-      return WithHint(
-          absl::InvalidArgumentError(absl::StrCat(
-              what, ": ", frequency_hz, " Hz is above kernel.perf_event_max_sample_rate, ",
-              "which is ", maximum)),
-          absl::StrCat("use a frequency of ", maximum, " or less"));
-    }
-  }
+  if (err == EINVAL) JPROF_RETURN_IF_ERROR(FrequencyStatus(what, frequency_hz));
   return PerfOpenStatus(err, what);
 }
 
 absl::StatusOr<UniqueFd> OpenSidebandEvent(int cpu, uint32_t wakeup_bytes) {
   perf_event_attr attr = BaseAttr(PERF_TYPE_SOFTWARE, PERF_COUNT_SW_DUMMY);
-  attr.sample_type = PERF_SAMPLE_TID | PERF_SAMPLE_TIME | PERF_SAMPLE_CPU;
-  attr.sample_id_all = 1;
-  attr.mmap = 1;
-  attr.mmap2 = 1;
-  attr.comm = 1;
-  attr.comm_exec = 1;
-  attr.task = 1;
+  SetSideband(attr);
   attr.watermark = 1;
   attr.wakeup_watermark = wakeup_bytes;
   UniqueFd fd = OpenOnCpu(attr, cpu);
@@ -144,6 +171,62 @@ absl::StatusOr<UniqueFd> OpenSidebandEvent(int cpu, uint32_t wakeup_bytes) {
     return PerfOpenStatus(errno, absl::StrCat("cannot follow processes on cpu ", cpu));
   }
   return fd;
+}
+
+absl::StatusOr<UniqueFd> OpenTaskSamplingEvent(Tid tid, int cpu, const TaskEventOptions& options) {
+  perf_event_attr attr =
+      SamplingAttr(PERF_TYPE_SOFTWARE, PERF_COUNT_SW_CPU_CLOCK, options.frequency_hz);
+  attr.sample_type = kTaskSampleType | (options.kernel ? PERF_SAMPLE_CALLCHAIN : 0);
+  attr.sample_regs_user = kTaskSampleRegisters;
+  attr.sample_stack_user = options.stack_bytes;
+  attr.exclude_kernel = !options.kernel;
+  attr.exclude_callchain_user = 1;
+  attr.wakeup_events = 1;
+  SetInherit(attr, options);
+  UniqueFd fd = OpenEvent(attr, tid, cpu);
+  if (fd.valid()) return fd;
+  const int err = errno;
+  const std::string what = absl::StrCat("cannot sample thread ", tid);
+  if (err == EINVAL) JPROF_RETURN_IF_ERROR(FrequencyStatus(what, options.frequency_hz));
+  return TaskStatus(err, what);
+}
+
+absl::StatusOr<UniqueFd> OpenTaskSidebandEvent(Tid tid, int cpu, const TaskEventOptions& options) {
+  perf_event_attr attr = BaseAttr(PERF_TYPE_SOFTWARE, PERF_COUNT_SW_DUMMY);
+  SetSideband(attr);
+  attr.exclude_kernel = 1;
+  SetInherit(attr, options);
+  UniqueFd fd = OpenEvent(attr, tid, cpu);
+  if (!fd.valid()) return TaskStatus(errno, absl::StrCat("cannot follow thread ", tid));
+  return fd;
+}
+
+absl::StatusOr<UniqueFd> OpenRingEvent(int cpu, uint32_t wakeup_bytes) {
+  perf_event_attr attr = BaseAttr(PERF_TYPE_SOFTWARE, PERF_COUNT_SW_DUMMY);
+  attr.exclude_kernel = 1;
+  attr.watermark = wakeup_bytes != 0;
+  attr.wakeup_watermark = wakeup_bytes;
+  UniqueFd fd = OpenEvent(attr, /*tid=*/0, cpu);
+  if (!fd.valid()) {
+    return PerfOpenStatus(errno, absl::StrCat("cannot have a ring on cpu ", cpu),
+                          PerfScope::kOwnThread);
+  }
+  return fd;
+}
+
+absl::Status RedirectEvent(const UniqueFd& event, const UniqueFd& ring_event) {
+  if (::ioctl(event.get(), PERF_EVENT_IOC_SET_OUTPUT, ring_event.get()) != 0) {
+    return ErrnoStatus(errno, "perf event's ring");
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<uint64_t> EventNumber(const UniqueFd& event) {
+  uint64_t number = 0;
+  if (::ioctl(event.get(), PERF_EVENT_IOC_ID, &number) != 0) {
+    return ErrnoStatus(errno, "perf event's number");
+  }
+  return number;
 }
 
 absl::Status EnableEvent(const UniqueFd& event) {

@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "profiler/core/ids.h"
 #include "profiler/core/unique_fd.h"
 
 namespace jprof {
@@ -34,6 +35,30 @@ absl::StatusOr<SamplingEvent> OpenSamplingEvent(int cpu, uint64_t frequency_hz,
 // wakes a poll() when `wakeup_bytes` of them wait in its ring.
 absl::StatusOr<UniqueFd> OpenSidebandEvent(int cpu, uint32_t wakeup_bytes);
 
+// What the events of single threads have in common.
+struct TaskEventOptions {
+  uint64_t frequency_hz = 99;
+  uint32_t stack_bytes = 0;      // of the copy in each sample; a multiple of 8
+  bool kernel = false;           // sample in the kernel too, with its frames: takes a privilege
+  bool inherit = true;           // to the threads that the thread starts
+  bool inherit_children = true;  // and to processes
+};
+
+// Disabled events of one thread while it runs on `cpu`: one of samples with registers and a copy of
+// the stack, by the CPU clock (ParseTaskRecord), and one that reports mappings, names, forks and
+// exits (ParseSidebandRecord). An unprivileged user may have them of own processes. NotFound: there
+// is no such thread; PermissionDenied and others as above.
+absl::StatusOr<UniqueFd> OpenTaskSamplingEvent(Tid tid, int cpu, const TaskEventOptions& options);
+absl::StatusOr<UniqueFd> OpenTaskSidebandEvent(Tid tid, int cpu, const TaskEventOptions& options);
+
+// An event of the calling thread that counts nothing, for a ring that others put their records in
+// (RedirectEvent), and that remains when their threads are gone. It wakes a poll() when
+// `wakeup_bytes` wait, or, if that is 0, when those events say so: each of their samples does.
+absl::StatusOr<UniqueFd> OpenRingEvent(int cpu, uint32_t wakeup_bytes);
+absl::Status RedirectEvent(const UniqueFd& event, const UniqueFd& ring_event);
+// The number that samples name the event by.
+absl::StatusOr<uint64_t> EventNumber(const UniqueFd& event);
+
 absl::Status EnableEvent(const UniqueFd& event);
 absl::Status DisableEvent(const UniqueFd& event);
 
@@ -44,6 +69,7 @@ absl::StatusOr<std::vector<int>> OnlineCpus();
 
 // The status for a perf_event_open that failed with `err`, with what the kernel's settings say
 // about it. `what` names the attempt: "cannot sample cpu 0".
-absl::Status PerfOpenStatus(int err, absl::string_view what);
+enum class PerfScope { kCpu, kOwnThread };
+absl::Status PerfOpenStatus(int err, absl::string_view what, PerfScope scope = PerfScope::kCpu);
 
 }  // namespace jprof

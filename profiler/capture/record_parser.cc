@@ -1,5 +1,6 @@
 #include "profiler/capture/record_parser.h"
 
+#include <asm/perf_regs.h>
 #include <linux/perf_event.h>
 #include <sys/mman.h>
 
@@ -42,6 +43,17 @@ class Cursor {
     const char* begin = reinterpret_cast<const char*>(bytes_.data());
     return std::string(begin, static_cast<const char*>(end));
   }
+  // Empty when there are fewer.
+  std::span<const std::byte> TakeBytes(uint64_t size) {
+    if (size > bytes_.size()) {
+      Fail();
+      return {};
+    }
+    std::span<const std::byte> taken = bytes_.first(size);
+    bytes_ = bytes_.subspan(size);
+    return taken;
+  }
+  size_t size() const { return bytes_.size(); }
   bool ok() const { return ok_; }
 
  private:
@@ -59,6 +71,37 @@ bool Visible(Pid pid, Tid tid) { return pid > 0 && tid > 0; }
 
 absl::Status Damaged(absl::string_view kind, size_t size) {
   return absl::DataLossError(absl::StrCat("damaged ", kind, " record of ", size, " bytes"));
+}
+
+// The kernel's numbers of the registers, in the order of DWARF's.
+constexpr int kRegisterOrder[JP_REGISTERS] = {
+    PERF_REG_X86_AX,  PERF_REG_X86_DX,  PERF_REG_X86_CX,  PERF_REG_X86_BX,
+    PERF_REG_X86_SI,  PERF_REG_X86_DI,  PERF_REG_X86_BP,  PERF_REG_X86_SP,
+    PERF_REG_X86_R8,  PERF_REG_X86_R9,  PERF_REG_X86_R10, PERF_REG_X86_R11,
+    PERF_REG_X86_R12, PERF_REG_X86_R13, PERF_REG_X86_R14, PERF_REG_X86_R15};
+
+constexpr uint64_t RegisterMask() {
+  uint64_t mask = uint64_t{1} << PERF_REG_X86_IP;
+  for (int number : kRegisterOrder) mask |= uint64_t{1} << number;
+  return mask;
+}
+
+// They come in the order of their bits in the mask.
+Registers TakeRegisters(Cursor& body) {
+  uint64_t by_bit[64] = {};
+  for (int bit = 0; bit < 64; ++bit) {
+    if ((RegisterMask() >> bit & 1) != 0) by_bit[bit] = body.Take<uint64_t>();
+  }
+  Registers registers;
+  for (int i = 0; i < JP_REGISTERS; ++i) {
+    registers.others[static_cast<size_t>(i)] = by_bit[kRegisterOrder[i]];
+  }
+  registers.pc = by_bit[PERF_REG_X86_IP];
+  registers.sp = by_bit[PERF_REG_X86_SP];
+  registers.fp = by_bit[PERF_REG_X86_BP];
+  registers.rdi = by_bit[PERF_REG_X86_DI];
+  registers.r13 = by_bit[PERF_REG_X86_R13];
+  return registers;
 }
 
 std::optional<Event> Only(bool visible, Event event) {
@@ -152,6 +195,55 @@ absl::StatusOr<std::optional<Event>> ParseSidebandRecord(std::span<const std::by
       return event;
     }
   }
+}
+
+const uint64_t kTaskSampleType = PERF_SAMPLE_TID | PERF_SAMPLE_TIME | PERF_SAMPLE_ID |
+                                 PERF_SAMPLE_CPU | PERF_SAMPLE_REGS_USER | PERF_SAMPLE_STACK_USER;
+const uint64_t kTaskSampleRegisters = RegisterMask();
+
+absl::StatusOr<TaskRecord> ParseTaskRecord(std::span<const std::byte> record, bool kernel_chain) {
+  Cursor body(record);
+  const auto header = body.Take<perf_event_header>();
+  if (!body.ok() || header.size != record.size()) return Damaged("perf", record.size());
+  if (header.type == PERF_RECORD_LOST) {
+    body.Take<uint64_t>();  // id of the event
+    const auto lost = body.Take<uint64_t>();
+    if (!body.ok()) return Damaged("lost", record.size());
+    return TaskRecord{.sample = std::nullopt, .lost = lost};
+  }
+  if (header.type != PERF_RECORD_SAMPLE) return TaskRecord{};
+  TaskSample sample;
+  sample.pid = body.Take<int32_t>();
+  sample.tid = body.Take<int32_t>();
+  sample.time_ns = body.Take<uint64_t>();
+  sample.event = body.Take<uint64_t>();
+  sample.cpu = body.Take<uint32_t>();
+  body.Take<uint32_t>();
+  if (kernel_chain) {
+    const auto count = body.Take<uint64_t>();
+    if (count > body.size() / sizeof(uint64_t)) return Damaged("sample", record.size());
+    for (uint64_t i = 0; i < count; ++i) {
+      const auto address = body.Take<uint64_t>();
+      // Beyond it there are no addresses: they say what those that follow are.
+      if (address < PERF_CONTEXT_MAX && sample.kernel_chain.size() < JP_MAX_KERNEL_FRAMES) {
+        sample.kernel_chain.push_back(address);
+      }
+    }
+  }
+  const auto abi = body.Take<uint64_t>();
+  if (abi != PERF_SAMPLE_REGS_ABI_NONE) sample.registers = TakeRegisters(body);
+  const auto size = body.Take<uint64_t>();
+  if (size != 0) {
+    const std::span<const std::byte> room = body.TakeBytes(size);
+    const auto filled = body.Take<uint64_t>();
+    if (filled > room.size()) return Damaged("sample", record.size());
+    sample.stack = room.first(filled);
+    sample.whole_stack = filled < room.size();
+  }
+  if (!body.ok()) return Damaged("sample", record.size());
+  sample.has_user = abi == PERF_SAMPLE_REGS_ABI_64;
+  if (!Visible(sample.pid, sample.tid)) return TaskRecord{};
+  return TaskRecord{.sample = std::move(sample)};
 }
 
 }  // namespace jprof

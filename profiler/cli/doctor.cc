@@ -148,8 +148,13 @@ int Print(const std::string& text) {
 int DoctorMain(const std::vector<std::string>& arguments, const RuntimeSet& runtimes) {
   if (arguments.empty()) {
     const std::vector<HostCheck> checks = CheckHost(runtimes);
-    const int printed = Print(HostText(checks));
-    return printed == 0 && !CanRecord(checks) ? 1 : printed;
+    const CaptureLevel level = BestLevel(checks);
+    const int printed = Print(absl::StrCat(
+        HostText(checks), level == CaptureLevel::kKernel ? "level kernel is used\n"
+                          : level == CaptureLevel::kRing
+                              ? "level ring is used, for your own processes\n"
+                              : "nothing can be recorded\n"));
+    return printed == 0 && level == CaptureLevel::kBest ? 1 : printed;
   }
   const std::optional<Pid> pid = ParseArguments(arguments);
   if (!pid) {

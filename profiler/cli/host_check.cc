@@ -24,6 +24,8 @@ namespace {
 
 constexpr uint64_t kUsualHz = 99;
 constexpr uint32_t kWakeupBytes = 4096;
+constexpr char kLostWithoutKernelLevel[] =
+    "the level kernel: names of the very instant, other users' processes, -a";
 constexpr rlim_t kUsualMappedFiles = 1024;
 
 // "kernel.NAME is VALUE"
@@ -45,7 +47,9 @@ std::string Seccomp() {
 }
 
 HostCheck CheckSamples() {
-  HostCheck check{.what = "samples of a CPU", .lost = "any profile", .required = true};
+  HostCheck check{.what = "samples of a CPU",
+                  .lost = kLostWithoutKernelLevel,
+                  .required = HostCheck::Required::kByLevelKernel};
   absl::StatusOr<SamplingEvent> event = OpenSamplingEvent(0, kUsualHz);
   check.status = event.status();
   if (event.ok()) {
@@ -59,8 +63,8 @@ HostCheck CheckSideband() {
   return {.what = "mappings, forks and exits",
           .status = OpenSidebandEvent(0, kWakeupBytes).status(),
           .observed = "of every process",
-          .lost = "any profile",
-          .required = true};
+          .lost = kLostWithoutKernelLevel,
+          .required = HostCheck::Required::kByLevelKernel};
 }
 
 HostCheck CheckTypes() {
@@ -72,12 +76,14 @@ HostCheck CheckTypes() {
                         : WithHint(ErrnoStatus(errno, kPath),
                                    "use a kernel with CONFIG_DEBUG_INFO_BTF, and mount sysfs"),
           .observed = kPath,
-          .lost = "any profile",
-          .required = true};
+          .lost = kLostWithoutKernelLevel,
+          .required = HostCheck::Required::kByLevelKernel};
 }
 
 HostCheck CheckBpf(const RuntimeSet& runtimes) {
-  HostCheck check{.what = "loading the sampler", .lost = "any profile", .required = true};
+  HostCheck check{.what = "loading the sampler",
+                  .lost = kLostWithoutKernelLevel,
+                  .required = HostCheck::Required::kByLevelKernel};
   check.status = BpfSampler::Load(runtimes.bpf_object, {}).status();
   rlimit locked = {};
   ::getrlimit(RLIMIT_MEMLOCK, &locked);
@@ -85,6 +91,21 @@ HostCheck CheckBpf(const RuntimeSet& runtimes) {
       Setting("unprivileged_bpf_disabled"), ", memory that may be locked: ",
       locked.rlim_cur == RLIM_INFINITY ? "any" : absl::StrCat(locked.rlim_cur >> 10, " KiB"),
       Seccomp());
+  return check;
+}
+
+HostCheck CheckOwnThreads() {
+  HostCheck check{.what = "samples of one's own threads, with their stacks",
+                  .lost = "the level ring: any profile without BPF",
+                  .required = HostCheck::Required::kByLevelRing};
+  absl::StatusOr<TaskEvents> events = TaskEvents::Open({.frequency_hz = kUsualHz});
+  check.status = events.ok() ? events->AddThread(::gettid()) : events.status();
+  if (events.ok()) {
+    check.observed =
+        absl::StrCat(events->stack_bytes() >> 10, " KiB of a stack, ",
+                     events->kernel() ? "and of the kernel" : "nothing of the kernel", "; ",
+                     Setting("perf_event_mlock_kb"));
+  }
   return check;
 }
 
@@ -133,8 +154,8 @@ HostCheck CheckOpenFiles() {
 }  // namespace
 
 std::vector<HostCheck> CheckHost(const RuntimeSet& runtimes) {
-  return {CheckSamples(),   CheckSideband(),    CheckTypes(),    CheckBpf(runtimes),
-          CheckProcesses(), CheckKernelNames(), CheckOpenFiles()};
+  return {CheckSamples(),    CheckSideband(),  CheckTypes(),       CheckBpf(runtimes),
+          CheckOwnThreads(), CheckProcesses(), CheckKernelNames(), CheckOpenFiles()};
 }
 
 std::string HostText(const std::vector<HostCheck>& checks) {
@@ -151,10 +172,15 @@ std::string HostText(const std::vector<HostCheck>& checks) {
   return text;
 }
 
-bool CanRecord(const std::vector<HostCheck>& checks) {
-  return std::all_of(checks.begin(), checks.end(), [](const HostCheck& check) {
-    return !check.required || check.status.ok();
-  });
+CaptureLevel BestLevel(const std::vector<HostCheck>& checks) {
+  auto granted = [&checks](HostCheck::Required level) {
+    return std::all_of(checks.begin(), checks.end(), [level](const HostCheck& check) {
+      return check.required != level || check.status.ok();
+    });
+  };
+  return granted(HostCheck::Required::kByLevelKernel) ? CaptureLevel::kKernel
+         : granted(HostCheck::Required::kByLevelRing) ? CaptureLevel::kRing
+                                                      : CaptureLevel::kBest;
 }
 
 }  // namespace jprof

@@ -7,15 +7,18 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "helpers/runtime.h"
+#include "profiler/capture/live_source.h"
 
 namespace jprof {
 
 struct HostCheck {
-  std::string what;       // "samples of every CPU"
-  absl::Status status;    // how the attempt ended; the hint is the least that would grant it
-  std::string observed;   // when it was granted: with what, or the settings that matter to it
-  std::string lost;       // what there is not without it
-  bool required = false;  // without it nothing can be recorded
+  enum class Required { kByNothing, kByLevelKernel, kByLevelRing };
+
+  std::string what;      // "samples of every CPU"
+  absl::Status status;   // how the attempt ended; the hint is the least that would grant it
+  std::string observed;  // when it was granted: with what, or the settings that matter to it
+  std::string lost;      // what there is not without it
+  Required required = Required::kByNothing;
 };
 
 std::vector<HostCheck> CheckHost(const RuntimeSet& runtimes);
@@ -23,7 +26,8 @@ std::vector<HostCheck> CheckHost(const RuntimeSet& runtimes);
 // One line for each.
 std::string HostText(const std::vector<HostCheck>& checks);
 
-// Whether processes of this user, at least, can be recorded.
-bool CanRecord(const std::vector<HostCheck>& checks);
+// The best level of capture that all checks which it requires grant. kBest: none, nothing can be
+// recorded; kRing: processes of this user can.
+CaptureLevel BestLevel(const std::vector<HostCheck>& checks);
 
 }  // namespace jprof

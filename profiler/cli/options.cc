@@ -46,6 +46,7 @@ constexpr Option kOptions[] = {
     {"", "--inlines", "", "show inlined C, C++ and Rust functions (from DWARF)"},
     {"", "--lines", "", "show frames by the line that executes, native ones too (from DWARF)"},
     {"", "--tiers", "", "mark functions by their code: ~ interpreted, ^ + * compiled"},
+    {"", "--level", "NAME", "capture by kernel (BPF), or ring (own processes, without it)"},
     {"", "--explain", "", "say behind the verdict why frames have no name"},
     {"", "--min-quality", "PCT",
      "exit with 3 when fewer samples are rooted, or frames named"},
@@ -119,6 +120,11 @@ absl::Status Apply(const Option& option, absl::string_view value, RecordOptions&
     out.use_helpers = false;
   } else if (name == "--tiers") {
     out.tiers = true;
+  } else if (name == "--level") {
+    if (value != "kernel" && value != "ring") {
+      return Usage(absl::StrCat("--level takes kernel or ring, not '", value, "'"));
+    }
+    out.level = value == "ring" ? CaptureLevel::kRing : CaptureLevel::kKernel;
   } else if (name == "--explain") {
     out.explain = true;
   } else if (name == "--children") {
@@ -179,6 +185,11 @@ absl::Status CheckTogether(const RecordOptions& o) {
   }
   if (targets > 1) {
     return Usage("-p, -t, -a and a command exclude each other: give one of them");
+  }
+  if ((o.all || !o.cgroup.empty() || !o.comm.empty()) && o.level == CaptureLevel::kRing) {
+    return Usage(
+        "-a, --cgroup and --comm take the level kernel: the level ring is of single processes, named "
+        "with -p");
   }
   if (o.children && o.pids.empty()) {
     return Usage(o.command.empty() ? "--children goes with -p PID"

@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "profiler/capture/live_source.h"
 #include "profiler/core/ids.h"
 
 namespace jprof {
@@ -21,6 +22,7 @@ struct RecordOptions {
   bool all = false;         // every process
   std::string cgroup;       // of every process those in this group, or container; "": any
   std::string comm;         // those of this command name; "": any
+  CaptureLevel level = CaptureLevel::kBest;
   int frequency = 99;       // samples per second of CPU time
   int64_t duration_ns = 0;  // 0: until interrupted, or until the process exits
   std::string output;       // "": standard output

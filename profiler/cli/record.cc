@@ -152,6 +152,7 @@ absl::Status Record(const RecordOptions& options, const RuntimeSet& runtimes, Co
                                          .cgroup = options.cgroup,
                                          .comm = options.comm,
                                          .command_name = command == nullptr ? "" : NameOf(options),
+                                         .level = options.level,
                                          .frequency_hz = static_cast<uint64_t>(options.frequency),
                                          .duration_ns = options.duration_ns,
                                          .use_helpers = options.use_helpers,

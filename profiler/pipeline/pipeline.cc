@@ -465,6 +465,10 @@ uint32_t Pipeline::ResolveFrame(const RawFrame& frame, Pid pid, UserStack& stack
   if (frame.kind == RawFrame::Kind::kRuntime) {
     what = "name lost";
     why = "the record of its name was lost or damaged; a lower -F leaves more room";
+  } else if (frame.detail == JP_LATE) {
+    what = "read too late";
+    why = "jprof found no CPU within milliseconds of the sample; with the right to load BPF names are "
+          "read at its instant";
   } else if (frame.detail == JP_UNREADABLE) {
     what = "unreadable";
     why = "its objects were not in memory at that instant, and an interrupt cannot wait for them";

@@ -20,6 +20,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "helpers/runtime.h"
+#include "profiler/capture/live_source.h"
 #include "profiler/core/profile.h"
 #include "profiler/core/unique_fd.h"
 #include "profiler/process/cgroup.h"
@@ -35,6 +36,7 @@ struct RecordingOptions {
   std::string cgroup;        // a group of cgroup v2 or a container's id; "": any
   std::string comm;          // command name of a thread or its process; "": any
   std::string command_name;  // what the process will be called that is about to execute it; else ""
+  CaptureLevel level = CaptureLevel::kBest;
   uint64_t frequency_hz = 99;
   int64_t duration_ns = 0;  // 0: until stopped or the target exits
   bool use_helpers = true;
@@ -79,6 +81,8 @@ class Runner {
   std::vector<std::string> Warnings() const;
 
  private:
+  // What the level ring cost in exactness, in one line.
+  std::string RingQuality() const;
   // What the threads work on.
   struct Work;
   explicit Runner(const RecordingOptions& options);

@@ -54,6 +54,15 @@ TEST(PerfOpenStatusTest, ARefusalNamesTheSettingAndTheLeastFix) {
   EXPECT_EQ(PerfOpenStatus(EPERM, "x").code(), absl::StatusCode::kPermissionDenied);
 }
 
+TEST(PerfOpenStatusTest, OwnThreadsNeedLessThanACpu) {
+  int paranoid = 0;
+  ASSERT_TRUE(std::ifstream("/proc/sys/kernel/perf_event_paranoid") >> paranoid);
+  absl::Status s = PerfOpenStatus(EACCES, "cannot sample thread 7", PerfScope::kOwnThread);
+  EXPECT_THAT(std::string(s.message()), Not(HasSubstr("CAP_PERFMON")));
+  EXPECT_THAT(paranoid > 2 ? HintOf(s) : std::string(s.message()),
+              HasSubstr(paranoid > 2 ? "sysctl kernel.perf_event_paranoid=2" : "seccomp"));
+}
+
 TEST(PerfOpenStatusTest, TooManyFilesNamesTheLimit) {
   rlimit limit;
   ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &limit), 0);

@@ -31,6 +31,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* input, size_t size) {
   jprof::EventSorter sorter;
   jprof::DrainResult result =
       jprof::DrainRing(control, data, buffer, [&](std::span<const std::byte> record) {
+        for (bool kernel_chain : {false, true}) {
+          auto sample = jprof::ParseTaskRecord(record, kernel_chain);
+          if (sample.ok() && sample->sample &&
+              sample->sample->stack.size() +
+                      8 * sample->sample->kernel_chain.size() > record.size()) {
+            std::abort();
+          }
+        }
         auto event = jprof::ParseSidebandRecord(record);
         if (!event.ok() || !event->has_value() || !jprof::EventTime(**event)) return;
         sorter.Push(*std::move(*event));

@@ -1,5 +1,6 @@
 #include "profiler/capture/record_parser.h"
 
+#include <asm/perf_regs.h>
 #include <gtest/gtest.h>
 
 #include <span>
@@ -157,6 +158,101 @@ TEST(RecordParserTest, ARecordThatIsCutAnywhereIsDataLoss) {
 TEST(RecordParserTest, AClaimedSizeOtherThanTheRealOneIsDataLoss) {
   EXPECT_TRUE(IsDataLoss(RecordBuilder().Exit(2, 2).ClaimSize(0)));
   EXPECT_TRUE(IsDataLoss(RecordBuilder().Exit(2, 2).ClaimSize(0xffff)));
+}
+
+// Each register's value is 100 and its place among the kernel's numbers.
+RecordBuilder::SampleFields AnySample() {
+  RecordBuilder::SampleFields fields;
+  fields.event = 77;
+  for (uint64_t bit = 0; bit < 64; ++bit) {
+    if ((kTaskSampleRegisters >> bit & 1) != 0) fields.registers.push_back(100 + bit);
+  }
+  fields.stack.assign(32, std::byte{0xaa});
+  fields.filled = 32;
+  return fields;
+}
+
+TaskRecord ParseTask(const RecordBuilder& builder, bool kernel_chain = false) {
+  absl::StatusOr<TaskRecord> record = ParseTaskRecord(builder.bytes(), kernel_chain);
+  EXPECT_TRUE(record.ok()) << record.status();
+  return record.ok() ? *std::move(record) : TaskRecord{};
+}
+
+TEST(TaskRecordTest, ASampleHasItsThreadRegistersAndStack) {
+  const RecordBuilder builder = RecordBuilder().Time(42).Cpu(3).Sample(11, 12, AnySample());
+  const TaskRecord record = ParseTask(builder);
+  ASSERT_TRUE(record.sample.has_value());
+  const TaskSample& sample = *record.sample;
+  EXPECT_EQ(sample.time_ns, 42u);
+  EXPECT_EQ(sample.pid, 11);
+  EXPECT_EQ(sample.tid, 12);
+  EXPECT_EQ(sample.event, 77u);
+  EXPECT_EQ(sample.cpu, 3u);
+  EXPECT_TRUE(sample.has_user);
+  EXPECT_EQ(sample.registers.pc, 100u + PERF_REG_X86_IP);
+  EXPECT_EQ(sample.registers.sp, 100u + PERF_REG_X86_SP);
+  EXPECT_EQ(sample.registers.fp, 100u + PERF_REG_X86_BP);
+  EXPECT_EQ(sample.registers.rdi, 100u + PERF_REG_X86_DI);
+  EXPECT_EQ(sample.registers.others[0], 100u + PERF_REG_X86_AX);
+  EXPECT_EQ(sample.registers.others[1], 100u + PERF_REG_X86_DX);
+  EXPECT_EQ(sample.registers.others[15], 100u + PERF_REG_X86_R15);
+  EXPECT_EQ(sample.stack.size(), 32u);
+  EXPECT_FALSE(sample.whole_stack);
+}
+
+TEST(TaskRecordTest, AStackThatFillsLessThanItsRoomIsWhole) {
+  RecordBuilder::SampleFields fields = AnySample();
+  fields.filled = 24;
+  const RecordBuilder builder = RecordBuilder().Sample(1, 1, fields);
+  const TaskRecord record = ParseTask(builder);
+  ASSERT_TRUE(record.sample.has_value());
+  EXPECT_EQ(record.sample->stack.size(), 24u);
+  EXPECT_TRUE(record.sample->whole_stack);
+}
+
+TEST(TaskRecordTest, AKernelChainIsItsAddressesWithoutTheMarkers) {
+  const std::vector<uint64_t> chain = {PERF_CONTEXT_KERNEL, 0xffffffff81000001, 0xffffffff81000002};
+  RecordBuilder::SampleFields fields = AnySample();
+  fields.kernel_chain = &chain;
+  const RecordBuilder builder = RecordBuilder().Sample(1, 1, fields);
+  const TaskRecord record = ParseTask(builder, /*kernel_chain=*/true);
+  ASSERT_TRUE(record.sample.has_value());
+  EXPECT_EQ(record.sample->kernel_chain,
+            (std::vector<uint64_t>{0xffffffff81000001, 0xffffffff81000002}));
+  EXPECT_EQ(record.sample->stack.size(), 32u);
+}
+
+TEST(TaskRecordTest, WithoutRegistersOrOf32BitsThereIsNoUserStack) {
+  RecordBuilder::SampleFields fields = AnySample();
+  fields.abi = PERF_SAMPLE_REGS_ABI_32;
+  const RecordBuilder of_32_bits = RecordBuilder().Sample(1, 1, fields);
+  EXPECT_FALSE(ParseTask(of_32_bits).sample.value().has_user);
+  fields = {.event = 1, .abi = PERF_SAMPLE_REGS_ABI_NONE};
+  const RecordBuilder none = RecordBuilder().Sample(1, 1, fields);
+  EXPECT_FALSE(ParseTask(none).sample.value().has_user);
+}
+
+TEST(TaskRecordTest, LostSamplesAreCountedAndOtherRecordsIgnored) {
+  EXPECT_EQ(ParseTask(RecordBuilder().Lost(9)).lost, 9u);
+  const TaskRecord other = ParseTask(RecordBuilder().Comm(1, 1, "x"));
+  EXPECT_FALSE(other.sample.has_value());
+  EXPECT_EQ(other.lost, 0u);
+}
+
+TEST(TaskRecordTest, WhatIsShorterThanItSaysIsDataLoss) {
+  const std::vector<std::byte> whole = RecordBuilder().Sample(1, 1, AnySample()).bytes();
+  for (size_t size = sizeof(perf_event_header); size < whole.size(); size += 8) {
+    RecordBuilder cut;
+    cut.Raw(PERF_RECORD_SAMPLE,
+            std::span(whole).subspan(sizeof(perf_event_header), size - sizeof(perf_event_header)));
+    EXPECT_TRUE(absl::IsDataLoss(ParseTaskRecord(cut.bytes(), false).status())) << size;
+  }
+  RecordBuilder::SampleFields fields = AnySample();
+  fields.filled = 33;
+  EXPECT_TRUE(absl::IsDataLoss(
+      ParseTaskRecord(RecordBuilder().Sample(1, 1, fields).bytes(), false).status()));
+  EXPECT_TRUE(absl::IsDataLoss(
+      ParseTaskRecord(RecordBuilder().Sample(1, 1, AnySample()).bytes(), true).status()));
 }
 
 }  // namespace

@@ -23,16 +23,22 @@ TEST(HostCheckTest, WhatIsRefusedSaysWhatIsLostAndWhatWouldGrantIt) {
             "no   samples: EACCES; lost without it: any profile; be root\n");
 }
 
-TEST(HostCheckTest, OnlyWhatIsRequiredForbidsARecording) {
-  HostCheck denied{.what = "x", .status = absl::PermissionDeniedError("no")};
-  EXPECT_TRUE(CanRecord({denied}));
-  denied.required = true;
-  EXPECT_FALSE(CanRecord({denied}));
+TEST(HostCheckTest, OnlyWhatIsRequiredForbidsALevel) {
+  using Required = HostCheck::Required;
+  auto denied = [](Required required) {
+    return HostCheck{
+        .what = "x", .status = absl::PermissionDeniedError("no"), .required = required};
+  };
+  EXPECT_EQ(BestLevel({denied(Required::kByNothing)}), CaptureLevel::kKernel);
+  EXPECT_EQ(BestLevel({denied(Required::kByLevelRing)}), CaptureLevel::kKernel);
+  EXPECT_EQ(BestLevel({denied(Required::kByLevelKernel)}), CaptureLevel::kRing);
+  EXPECT_EQ(BestLevel({denied(Required::kByLevelKernel), denied(Required::kByLevelRing)}),
+            CaptureLevel::kBest);
 }
 
 TEST(HostCheckTest, AnObjectThatIsNoBpfObjectIsSaidNotToLoad) {
   const std::vector<HostCheck> checks = CheckHost({.bpf_object = "no object"});
-  EXPECT_FALSE(CanRecord(checks));
+  EXPECT_NE(BestLevel(checks), CaptureLevel::kKernel);
   EXPECT_THAT(HostText(checks), HasSubstr("no   loading the sampler: "));
 }
 

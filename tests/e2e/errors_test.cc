@@ -4,12 +4,10 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/mount.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdlib>
-#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -40,12 +38,6 @@ Child StartSpin() {
     std::abort();
   }
   return *std::move(child);
-}
-
-std::string CopyForAll(const std::string& from, const std::string& to) {
-  EXPECT_TRUE(std::filesystem::copy_file(from, to));
-  EXPECT_EQ(::chmod(to.c_str(), 0755), 0);
-  return to;
 }
 
 // `fix` is a part of what follows the error's own words; "" when nothing does.
@@ -201,6 +193,8 @@ TEST_F(ErrorsTest, WrongUsageIsStatus2) {
   ExpectError(RunJprof({"-p", "1", "--format", "foldde"}), 2, "did you mean 'folded'?", "");
   ExpectError(RunJprof({"-p", "1", "-a"}), 2, "exclude each other", "");
   ExpectError(RunJprof({"-p", "1", "-o", "x.png"}), 2, "no suffix that names a format", "");
+  ExpectError(RunJprof({"-a", "--level", "ring"}), 2, "-a, --cgroup and --comm take the level kernel", "-p");
+  ExpectError(RunJprof({"-p", "1", "--level", "rings"}), 2, "--level takes kernel or ring", "");
   ExpectError(RunJprof({"-p", "1", "-F", "0"}), 2, "from 1 to 50000, not '0'", "");
 }
 
@@ -222,11 +216,14 @@ TEST_F(ErrorsTest, WithoutPermissionTheCapabilityIsNamed) {
               absl::StrCat("cannot look into spin (pid ", spin.pid(), "): reading it takes CAP_SYS"),
               "setcap cap_bpf,cap_perfmon,cap_sys_ptrace+ep");
 
+  ExpectError(RunJprof({"-a"}, {.as_nobody = true, .binary = binary}), 1,
+              "cannot sample all processes", "CAP_PERFMON and CAP_BPF: sudo setcap");
   auto own = Child::SpawnReady({"/usr/bin/setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
                                 CopyForAll(TestProgram("spin"), folder / "spin")});
   ASSERT_TRUE(own.ok()) << own.status();
-  ExpectError(RunJprof({"-p", absl::StrCat(own->pid())}, {.as_nobody = true, .binary = binary}), 1,
-              absl::StrCat("cannot sample spin (pid ", own->pid(), ")"),
+  ExpectError(RunJprof({"-p", absl::StrCat(own->pid()), "--level", "kernel"},
+                       {.as_nobody = true, .binary = binary}),
+              1, absl::StrCat("cannot sample spin (pid ", own->pid(), ")"),
               "CAP_PERFMON and CAP_BPF: sudo setcap");
 }
 
@@ -259,10 +256,10 @@ TEST_F(ErrorsTest, ProcessesThatMayNotBeReadAreCounted) {
 TEST_F(ErrorsTest, EachMissingCapabilityIsNamed) {
   Child spin = StartSpin();
   const std::string pid = absl::StrCat(spin.pid());
-  ExpectError(RunWithout("sys_admin,-perfmon", {"-p", pid}), 1, "needs CAP_PERFMON",
-              "setcap cap_perfmon");
-  ExpectError(RunWithout("sys_admin,-bpf", {"-p", pid}), 1, "loading BPF: permission denied",
-              "CAP_BPF");
+  ExpectError(RunWithout("sys_admin,-perfmon", {"-p", pid, "--level", "kernel"}), 1,
+              "needs CAP_PERFMON", "setcap cap_perfmon");
+  ExpectError(RunWithout("sys_admin,-bpf", {"-p", pid, "--level", "kernel"}), 1,
+              "loading BPF: permission denied", "CAP_BPF");
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // Node as users run it: no flag, no restart, functions by name. Needs build/nodes (ctest fetches it).
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -169,6 +170,40 @@ TEST_P(PerfMapOnlyTest, FramesHaveTheNamesOfTheMap) {
   EXPECT_EQ(foreign, 0u);
   EXPECT_LE(unnamed * 50, jit);
   EXPECT_GT(known * 10, ParseFolded(result.out).total() * 8) << result.out.substr(0, 3000);
+}
+
+// Without any privilege, on a process of the same user.
+TEST(RingLevelTest, AnUnprivilegedUserSeesTheFunctionsOfOwnProcesses) {
+  JPROF_REQUIRE_ROOT();
+  TemporaryFolder folder;  // what the repository holds may be hidden from others
+  const std::string jprof = CopyForAll(JPROF_BINARY, folder / "jprof");
+  const std::string script = CopyForAll(kScript, folder / "known.js");
+  for (const char* version : {"18.20.8", "22.23.3"}) {
+    const std::string binary = CopyForAll(
+        absl::StrCat(JPROF_SOURCE_DIR, "/build/nodes/", version, "/bin/node"), folder / version);
+    auto node = Child::SpawnReady({"/usr/bin/setpriv", "--reuid=65534", "--regid=65534",
+                                   "--clear-groups", binary, script});
+    ASSERT_TRUE(node.ok()) << node.status();
+    auto recording = Jprof::Start({"-p", absl::StrCat(node->pid()), "-F", "499", "--format",
+                                   "folded"},
+                                  {.as_nobody = true, .binary = jprof});
+    ASSERT_TRUE(recording.ok() && recording->WaitForSamples(250));
+    recording->Signal(SIGINT);
+    const JprofResult result = recording->Wait();
+    ASSERT_EQ(result.exit_code(), 0) << result.err;
+    const std::vector<std::string> lines = result.messages();
+    ASSERT_EQ(lines.size(), 2u) << result.err;
+    EXPECT_THAT(lines[0], testing::StartsWith("jprof: warning: level ring, without the kernel's part"));
+    EXPECT_THAT(lines[1], HasSubstr("level ring (cpu-clock of user code"));
+    const FoldedProfile profile = ParseFolded(result.out);
+    for (const KnownFunction& function : kKnown) {
+      EXPECT_GT(profile.With(absl::StrCat(function.name, " ", script, ":", LineOf(function.begins),
+                                          "_[j]")),
+                0u)
+          << function.name << "\n"
+          << result.out;
+    }
+  }
 }
 
 TEST(PerfMapTrouble, AMapThatOthersMayWriteIsNamedInAWarning) {

@@ -7,6 +7,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
@@ -88,6 +89,12 @@ std::string WithoutProgress(absl::string_view raw) {
   return text;
 }
 
+// For whole suites to be run at another level of capture; "" for the one that jprof chooses.
+std::string Level() {
+  const char* level = std::getenv("JPROF_TEST_LEVEL");
+  return level == nullptr ? "" : level;
+}
+
 }  // namespace
 
 int JprofResult::exit_code() const { return WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : -1; }
@@ -132,6 +139,8 @@ absl::StatusOr<Jprof> Jprof::Start(const std::vector<std::string>& arguments,
 
   const std::string binary = options.binary.empty() ? JPROF_BINARY : options.binary;
   std::vector<char*> argv = {const_cast<char*>(binary.c_str())};
+  const std::string level = absl::StrCat("--level=", Level());
+  if (!Level().empty()) argv.push_back(const_cast<char*>(level.c_str()));
   for (const std::string& a : arguments) argv.push_back(const_cast<char*>(a.c_str()));
   argv.push_back(nullptr);
   const pid_t parent = ::getpid();
@@ -317,6 +326,13 @@ std::vector<std::string> TemporaryFolder::Names() const {
   }
   std::sort(names.begin(), names.end());
   return names;
+}
+
+std::string CopyForAll(const std::string& from, const std::string& to) {
+  std::error_code error;
+  EXPECT_TRUE(std::filesystem::copy_file(from, to, error)) << from << ": " << error.message();
+  EXPECT_EQ(::chmod(to.c_str(), 0755), 0);
+  return to;
 }
 
 std::string ReadWholeFile(const std::string& path) {

@@ -109,6 +109,9 @@ class TemporaryFolder {
   std::string path_;
 };
 
+// A copy that everybody may execute, wherever the original lies; returns `to`.
+std::string CopyForAll(const std::string& from, const std::string& to);
+
 std::string ReadWholeFile(const std::string& path);  // "" when there is none
 
 }  // namespace jprof

@@ -68,6 +68,30 @@ class RecordBuilder {
     Begin(PERF_RECORD_LOST, 0);
     return Put(uint64_t{1}).Put(count).End(0, 0);
   }
+  // A sample of a task event: the registers by their bits, then the stack, of which `filled` bytes
+  // were copied. No trailer.
+  struct SampleFields {
+    uint64_t event = 0;
+    const std::vector<uint64_t>* kernel_chain = nullptr;  // nullptr: the event has none
+    uint64_t abi = PERF_SAMPLE_REGS_ABI_64;
+    std::vector<uint64_t> registers;
+    std::vector<std::byte> stack;
+    uint64_t filled = 0;
+  };
+  RecordBuilder& Sample(Pid pid, Tid tid, const SampleFields& fields) {
+    Begin(PERF_RECORD_SAMPLE, PERF_RECORD_MISC_USER);
+    Put(pid).Put(tid).Put(time_ns_).Put(fields.event).Put(cpu_).Put(uint32_t{0});
+    if (fields.kernel_chain != nullptr) {
+      Put(uint64_t{fields.kernel_chain->size()});
+      for (uint64_t address : *fields.kernel_chain) Put(address);
+    }
+    Put(fields.abi);
+    for (uint64_t value : fields.registers) Put(value);
+    Put(uint64_t{fields.stack.size()});
+    bytes_.insert(bytes_.end(), fields.stack.begin(), fields.stack.end());
+    if (!fields.stack.empty()) Put(fields.filled);
+    return Close();
+  }
   // A record of any type with any body; no trailer.
   RecordBuilder& Raw(uint32_t type, std::span<const std::byte> body) {
     Begin(type, 0);

@@ -1,0 +1,254 @@
+#include "profiler/capture/ring_sampler.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "helpers/abi/records.h"
+#include "profiler/capture/monotonic_clock.h"
+#include "profiler/capture/record_parser.h"
+#include "profiler/process/live_memory.h"
+
+namespace jprof {
+namespace {
+
+constexpr int kAttempts = 3;
+
+template <typename T>
+std::unique_ptr<T, decltype(&std::free)> Reserve(size_t count) {
+  return {static_cast<T*>(std::calloc(count, sizeof(T))), &std::free};
+}
+
+uint64_t Mix(uint64_t hash, uint64_t value) {
+  hash = (hash ^ value) * 0x9e3779b97f4a7c15;
+  return hash ^ (hash >> 29);
+}
+
+// What a helper could not read, or took for native code since it could not.
+void MarkLate(const jp_process& process, StackEvent& stack) {
+  for (RawFrame& frame : stack.frames) {
+    if (frame.kind == RawFrame::Kind::kUnresolved && frame.detail == JP_UNREADABLE) {
+      frame.detail = JP_LATE;
+    }
+    if (frame.kind != RawFrame::Kind::kNative) continue;
+    for (const jp_range& range : std::span(process.ranges).first(process.range_count)) {
+      const uint64_t at = frame.address - (frame.is_return_address ? 1 : 0);
+      if (range.kind != JP_RANGE_JIT || at < range.begin || at >= range.end) continue;
+      frame.kind = RawFrame::Kind::kUnresolved;
+      frame.detail = JP_LATE;
+      frame.runtime = range.runtime;
+    }
+  }
+}
+
+uint64_t HashOf(const StackEvent& stack) {
+  uint64_t hash = static_cast<uint64_t>(stack.end);
+  for (const RawFrame& f : stack.frames) {
+    hash = Mix(hash, f.address);
+    hash = Mix(hash, uint64_t{f.symbol} << 32 | static_cast<uint64_t>(f.kind) << 24 |
+                         uint64_t{f.detail} << 16 | uint64_t{f.runtime} << 8 |
+                         uint64_t{f.is_return_address} << 1 | uint64_t{f.is_async});
+  }
+  return hash;
+}
+
+}  // namespace
+
+RingSampler::RingSampler(const RuntimeSet& set, TaskEvents events, uint32_t mappings)
+    : events_(std::move(events)),
+      pool_(Reserve<uint64_t>(kPoolWords)),
+      mapping_count_(mappings),
+      mappings_(Reserve<jp_mapping>(mappings)),
+      runner_(set, memory_, {}) {
+  runner_.SetFrameObserver([this](uint64_t stack_from) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    memory_.AtFrame(stack_from);
+  });
+}
+
+RingSampler::Quality RingSampler::quality() const {
+  absl::MutexLock lock(&mutex_);
+  return quality_;
+}
+
+absl::Status RingSampler::Drain(absl::FunctionRef<void(Event)> sink) {
+  for (TaskEvents::Ring& ring : events_.sample_rings()) {
+    bool damaged = ring.ring
+                       .Drain([&](std::span<const std::byte> bytes) {
+                         auto record = ParseTaskRecord(bytes, events_.kernel());
+                         absl::MutexLock lock(&mutex_);
+                         if (!record.ok()) {
+                           ++counters_.samples;
+                           ++counters_.samples_lost;
+                           return;
+                         }
+                         counters_.samples += record->lost;
+                         counters_.samples_lost += record->lost;
+                         if (!record->sample || events_.IsDuplicate(*record->sample)) return;
+                         Take(*record->sample, sink);
+                       })
+                       .corrupt();
+    if (damaged) return absl::DataLossError("the ring of samples is damaged");
+  }
+  return absl::OkStatus();
+}
+
+void RingSampler::Take(const TaskSample& sample, absl::FunctionRef<void(Event)> sink) {
+  ++counters_.samples;
+  SampleEvent event{.time_ns = sample.time_ns,
+                    .pid = sample.pid,
+                    .tid = sample.tid,
+                    .cpu = sample.cpu,
+                    .user_stack = 0,
+                    .kernel_stack = 0};
+  if (!sample.kernel_chain.empty()) event.kernel_stack = TakeKernelStack(sample, sink);
+  if (sample.has_user) event.user_stack = TakeUserStack(sample, sink);
+  sink(event);
+}
+
+std::pair<uint32_t, bool> RingSampler::NumberOf(const StackKey& key) {
+  if (stacks_.size() >= kMaxStacks) stacks_.clear();
+  auto [it, added] = stacks_.try_emplace(key, 0);
+  if (added) it->second = runner_.TakeNumber();
+  return {it->second, added};
+}
+
+uint32_t RingSampler::TakeKernelStack(const TaskSample& sample,
+                                      absl::FunctionRef<void(Event)> sink) {
+  uint64_t hash = 0;
+  for (uint64_t address : sample.kernel_chain) hash = Mix(hash, address);
+  const auto [number, is_new] = NumberOf({hash, sample.kernel_chain.size()});
+  if (is_new) sink(KernelStackEvent{number, sample.kernel_chain});
+  return number;
+}
+
+uint32_t RingSampler::TakeUserStack(const TaskSample& sample,
+                                    absl::FunctionRef<void(Event)> sink) {
+  const LiveMemory live(sample.pid);
+  auto found = processes_.find(sample.pid);
+  const Process process = found == processes_.end() ? Process() : found->second;
+  runner_.SetTables({pool_.get(), kPoolWords},
+                    {mappings_.get() + process.mappings.first, process.mappings.count});
+  Registers registers = sample.registers;
+  registers.tid = sample.tid;
+  auto walk = [&] {
+    NativeRunner::Result result = runner_.Walk(process.runtimes, sample.pid, registers);
+    for (SymbolEvent& symbol : result.symbols) {
+      ++counters_.symbols;
+      sink(std::move(symbol));
+    }
+    result.symbols.clear();
+    return result;
+  };
+  memory_.Begin(live, sample.registers.sp, sample.stack, sample.whole_stack);
+  const bool has_runtime = process.runtimes.range_count > 0;
+  uint64_t as_of_ns = sample.time_ns;
+  auto is_late = [&] { return has_runtime && MonotonicNow() > as_of_ns + kLateNs; };
+  NativeRunner::Result result;
+  bool late = is_late();
+  for (int attempt = 0;; ++attempt) {
+    if (attempt == kAttempts) {
+      memory_.BelieveNoFrame();
+    } else if (late) {
+      as_of_ns = MonotonicNow();
+      memory_.BelieveUnchangedFrames();
+    }
+    result = walk();
+    if (memory_.went_beyond() && !memory_.IsUnchangedBeyond()) {
+      memory_.CloseBeyond();
+      result = walk();
+    }
+    if (attempt == kAttempts || !is_late()) break;
+    late = true;
+  }
+  quality_.beyond += memory_.went_beyond();
+  quality_.cut += memory_.beyond_is_closed();
+  if (late) MarkLate(process.runtimes, result.stack);
+  quality_.late += late;
+  counters_.helper_unreadable += result.unreadable;
+  counters_.helper_corrupt += result.corrupt;
+  counters_.no_rule += result.no_rule;
+  const auto delay_us = static_cast<uint32_t>((MonotonicNow() - sample.time_ns) / 1000);
+  if (quality_.delays_us.size() < kDelays) {
+    quality_.delays_us.push_back(delay_us);
+  } else {
+    quality_.delays_us[walks_ % kDelays] = delay_us;
+  }
+  ++walks_;
+
+  const auto [number, is_new] =
+      NumberOf({HashOf(result.stack), static_cast<uint64_t>(sample.pid) << 32 |
+                                          result.stack.frames.size()});
+  if (is_new) {
+    result.stack.number = number;
+    sink(std::move(result.stack));
+  }
+  return number;
+}
+
+absl::StatusOr<jp_counters> RingSampler::ReadCounters() const {
+  absl::MutexLock lock(&mutex_);
+  return counters_;
+}
+
+bool RingSampler::SetLayout(uint32_t index, std::span<const std::byte> layout) {
+  absl::MutexLock lock(&mutex_);
+  if (index >= JP_MAX_LAYOUTS) return false;
+  runner_.SetLayout(index, layout);
+  return true;
+}
+
+bool RingSampler::SetProcess(Pid pid, const jp_process& process) {
+  absl::MutexLock lock(&mutex_);
+  if (processes_.size() >= kMaxProcesses && !processes_.contains(pid)) return false;
+  processes_[pid].runtimes = process;
+  return true;
+}
+
+void RingSampler::RemoveProcess(Pid pid) {
+  absl::MutexLock lock(&mutex_);
+  auto it = processes_.find(pid);
+  if (it == processes_.end()) return;
+  it->second.runtimes = {};
+  if (it->second.mappings.count == 0) processes_.erase(it);
+}
+
+void RingSampler::ForgetSymbols() {
+  absl::MutexLock lock(&mutex_);
+  runner_.ForgetSymbols();
+}
+
+void RingSampler::ForgetStacks() {
+  absl::MutexLock lock(&mutex_);
+  stacks_.clear();
+}
+
+// Nothing refers to them yet, so that no walk reads them.
+bool RingSampler::WriteWords(uint32_t first, std::span<const uint64_t> words) {
+  if (pool_ == nullptr || first > kPoolWords || words.size() > kPoolWords - first) return false;
+  std::memcpy(pool_.get() + first, words.data(), words.size_bytes());
+  return true;
+}
+
+bool RingSampler::WriteMappings(uint32_t first, std::span<const jp_mapping> mappings) {
+  if (mappings_ == nullptr || first > mapping_count_ || mappings.size() > mapping_count_ - first) {
+    return false;
+  }
+  std::memcpy(mappings_.get() + first, mappings.data(), mappings.size_bytes());
+  return true;
+}
+
+bool RingSampler::SetMappings(Pid pid, jp_mapping_slice slice) {
+  absl::MutexLock lock(&mutex_);
+  if (processes_.size() >= kMaxProcesses && !processes_.contains(pid)) return false;
+  processes_[pid].mappings = slice;
+  return true;
+}
+
+void RingSampler::RemoveMappings(Pid pid) {
+  absl::MutexLock lock(&mutex_);
+  auto it = processes_.find(pid);
+  if (it == processes_.end()) return;
+  it->second.mappings = {};
+  if (it->second.runtimes.range_count == 0) processes_.erase(it);
+}
+
+}  // namespace jprof

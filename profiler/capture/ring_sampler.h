@@ -1,0 +1,107 @@
+// Samples without BPF: the kernel copies a thread's registers and the end of its stack into a ring, and
+// the walk and the helpers run here, natively, over that copy laid over the live process
+// (sampled_memory.h). Objects of a runtime are read some tens of microseconds after the sample, so
+// Drain() is to be called as soon as ready() says so.
+//
+// What is read too late is not believed: a collector may have put another function where the
+// sampled one was. It takes two collections to get there, since V8 leaves the space that it
+// evacuated as it was until the next one; kLateNs is shorter than that. Then only those frames have a
+// name that are still in the stack, or in it again: the collector keeps their words right.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/synchronization/mutex.h"
+#include "helpers/native_runner.h"
+#include "helpers/runtime.h"
+#include "profiler/capture/sampled_memory.h"
+#include "profiler/capture/sampler.h"
+#include "profiler/capture/task_events.h"
+
+namespace jprof {
+
+class RingSampler : public Sampler {
+ public:
+  static constexpr uint64_t kLateNs = 4'000'000;
+
+  // What the level costs in exactness, of the samples so far.
+  struct Quality {
+    uint64_t late = 0;    // walked too late to believe all of a runtime's objects
+    uint64_t beyond = 0;  // stacks that reach beyond their copy,
+    uint64_t cut = 0;     // and of these, changed before they were read
+    std::vector<uint32_t> delays_us;  // from the sample to the end of its walk, some thousands
+  };
+
+  // `set` outlives the sampler; `mappings`: that UnwindTables may hand over.
+  RingSampler(const RuntimeSet& set, TaskEvents events, uint32_t mappings);
+
+  TaskEvents& events() { return events_; }
+  bool kernel_too() const { return events_.kernel(); }
+  uint32_t stack_bytes() const { return events_.stack_bytes(); }  // of a copy, at most
+  Quality quality() const;
+
+  // Sampler.
+  absl::Status Drain(absl::FunctionRef<void(Event)> sink) override;
+  void SetForeign(Pid, bool) override {}  // there are no events of others
+  absl::StatusOr<jp_counters> ReadCounters() const override;
+
+  // LayoutSink.
+  bool SetLayout(uint32_t index, std::span<const std::byte> layout) override;
+  bool SetProcess(Pid pid, const jp_process& process) override;
+  void RemoveProcess(Pid pid) override;
+  void ForgetSymbols() override;
+  void ForgetStacks() override;
+
+  // UnwindSink.
+  bool WriteWords(uint32_t first, std::span<const uint64_t> words) override;
+  bool WriteMappings(uint32_t first, std::span<const jp_mapping> mappings) override;
+  bool SetMappings(Pid pid, jp_mapping_slice slice) override;
+  void RemoveMappings(Pid pid) override;
+
+ private:
+  struct Process {
+    jp_process runtimes = {};
+    jp_mapping_slice mappings = {};
+  };
+  using StackKey = std::pair<uint64_t, uint64_t>;  // hash; process and depth
+
+  static constexpr size_t kMaxProcesses = 1 << 13;
+  static constexpr size_t kMaxStacks = 1 << 15;
+  static constexpr size_t kDelays = 1 << 12;
+  static constexpr uint32_t kPoolWords = JP_MAX_CHUNKS * JP_CHUNK_WORDS;
+
+  void Take(const TaskSample& sample, absl::FunctionRef<void(Event)> sink)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The stack's number.
+  uint32_t TakeUserStack(const TaskSample& sample, absl::FunctionRef<void(Event)> sink)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  uint32_t TakeKernelStack(const TaskSample& sample, absl::FunctionRef<void(Event)> sink)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The number, and whether it is new.
+  std::pair<uint32_t, bool> NumberOf(const StackKey& key) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  TaskEvents events_;
+  // Much is reserved and little used: only what is written takes memory.
+  const std::unique_ptr<uint64_t, decltype(&std::free)> pool_;
+  const uint32_t mapping_count_;
+  const std::unique_ptr<jp_mapping, decltype(&std::free)> mappings_;
+
+  mutable absl::Mutex mutex_;
+  SampledMemory memory_ ABSL_GUARDED_BY(mutex_);
+  NativeRunner runner_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_map<Pid, Process> processes_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_map<StackKey, uint32_t> stacks_ ABSL_GUARDED_BY(mutex_);
+  jp_counters counters_ ABSL_GUARDED_BY(mutex_) = {};
+  Quality quality_ ABSL_GUARDED_BY(mutex_);
+  uint64_t walks_ ABSL_GUARDED_BY(mutex_) = 0;
+};
+
+}  // namespace jprof

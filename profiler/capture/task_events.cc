@@ -1,0 +1,126 @@
+#include "profiler/capture/task_events.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <bit>
+#include <utility>
+
+#include "profiler/core/status.h"
+#include "profiler/process/proc_status.h"
+
+namespace jprof {
+namespace {
+
+constexpr size_t kPageBytes = 4096;
+// Of what the reader may be late for.
+constexpr uint64_t kSlackOfHz = 20;  // 1/20 s
+constexpr size_t kFewestSamples = 8;
+constexpr size_t kMostPages = 1024;
+constexpr size_t kFewestPages = 8;
+constexpr uint32_t kStackBytes[] = {32 << 10, 16 << 10, 8 << 10, 4 << 10};
+constexpr size_t kSampleBytes = 1536;  // the rest of a sample, with a kernel stack
+constexpr size_t kSidebandPages = 8;
+constexpr uint32_t kSidebandWakeupBytes = kSidebandPages * kPageBytes / 4;
+constexpr size_t kMaxThreads = 1 << 16;
+
+size_t SamplesWanted(uint64_t frequency_hz) {
+  return std::max<size_t>(kFewestSamples, frequency_hz / kSlackOfHz);
+}
+
+}  // namespace
+
+absl::Status TaskEvents::MapRings(size_t pages) {
+  sample_rings_.clear();
+  sideband_rings_.clear();
+  for (int cpu : cpus_) {
+    JPROF_ASSIGN_OR_RETURN(UniqueFd sampling, OpenRingEvent(cpu, 0));
+    JPROF_ASSIGN_OR_RETURN(PerfRing samples, PerfRing::Map(sampling.get(), pages));
+    sample_rings_.push_back({std::move(sampling), std::move(samples)});
+    JPROF_ASSIGN_OR_RETURN(UniqueFd sideband, OpenRingEvent(cpu, kSidebandWakeupBytes));
+    JPROF_ASSIGN_OR_RETURN(PerfRing records, PerfRing::Map(sideband.get(), kSidebandPages));
+    sideband_rings_.push_back({std::move(sideband), std::move(records)});
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<TaskEvents> TaskEvents::Open(const Options& options) {
+  TaskEvents events;
+  JPROF_ASSIGN_OR_RETURN(events.cpus_, OnlineCpus());
+  const size_t samples = SamplesWanted(options.frequency_hz);
+  size_t pages = std::min(
+      kMostPages, std::bit_ceil(samples * (kStackBytes[0] + kSampleBytes) / kPageBytes));
+  for (;;) {
+    absl::Status mapped = events.MapRings(pages);
+    if (mapped.ok()) break;
+    if (!absl::IsPermissionDenied(mapped) || pages == kFewestPages) return mapped;
+    pages /= 2;
+  }
+  events.options_ = {.frequency_hz = options.frequency_hz,
+                     .stack_bytes = kStackBytes[std::size(kStackBytes) - 1],
+                     .kernel = true,
+                     .inherit = options.threads,
+                     .inherit_children = options.children};
+  for (uint32_t bytes : kStackBytes) {
+    if (pages * kPageBytes / (bytes + kSampleBytes) < samples) continue;
+    events.options_.stack_bytes = bytes;
+    break;
+  }
+  absl::StatusOr<UniqueFd> tried =
+      OpenTaskSamplingEvent(::gettid(), events.cpus_[0], events.options_);
+  if (absl::IsPermissionDenied(tried.status())) {
+    events.options_.kernel = false;
+    tried = OpenTaskSamplingEvent(::gettid(), events.cpus_[0], events.options_);
+  }
+  if (!tried.ok()) return tried.status();
+  return events;
+}
+
+absl::Status TaskEvents::AddThread(Tid tid) {
+  if (!added_.insert(tid).second) return absl::OkStatus();
+  for (size_t i = 0; i < cpus_.size(); ++i) {
+    JPROF_ASSIGN_OR_RETURN(UniqueFd sideband, OpenTaskSidebandEvent(tid, cpus_[i], options_));
+    JPROF_RETURN_IF_ERROR(RedirectEvent(sideband, sideband_rings_[i].event));
+    JPROF_RETURN_IF_ERROR(EnableEvent(sideband));
+    sideband_.push_back(std::move(sideband));
+    JPROF_ASSIGN_OR_RETURN(UniqueFd sampling, OpenTaskSamplingEvent(tid, cpus_[i], options_));
+    JPROF_RETURN_IF_ERROR(RedirectEvent(sampling, sample_rings_[i].event));
+    JPROF_ASSIGN_OR_RETURN(const uint64_t number, EventNumber(sampling));
+    opened_for_[number] = tid;
+    sampling_.push_back(std::move(sampling));
+  }
+  sampled_by_[tid] = tid;
+  return absl::OkStatus();
+}
+
+absl::Status TaskEvents::AddProcess(Pid pid) {
+  // Threads that start meanwhile are met in the next round, whether they inherited all or not.
+  for (size_t before = SIZE_MAX; before != added_.size();) {
+    before = added_.size();
+    JPROF_ASSIGN_OR_RETURN(std::vector<Tid> threads, ListThreads(pid));
+    for (Tid tid : threads) {
+      absl::Status added = AddThread(tid);
+      if (!added.ok() && !absl::IsNotFound(added)) return added;
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status TaskEvents::Start() {
+  for (const UniqueFd& event : sampling_) JPROF_RETURN_IF_ERROR(EnableEvent(event));
+  return absl::OkStatus();
+}
+
+absl::Status TaskEvents::Stop() {
+  for (const UniqueFd& event : sampling_) JPROF_RETURN_IF_ERROR(DisableEvent(event));
+  return absl::OkStatus();
+}
+
+bool TaskEvents::IsDuplicate(const TaskSample& sample) {
+  auto opened = opened_for_.find(sample.event);
+  if (opened == opened_for_.end()) return false;
+  if (sampled_by_.size() >= kMaxThreads) sampled_by_.clear();
+  return sampled_by_.try_emplace(sample.tid, opened->second).first->second != opened->second;
+}
+
+}  // namespace jprof
