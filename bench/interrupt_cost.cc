@@ -203,6 +203,7 @@ int main(int argc, char** argv) {
   using jprof::Bench;
   Bench bench(argc == 7 ? argv[6] : "");
   bench.Run("native, recursion", {argv[1], "27"}, Bench::kNoTables);
+  bench.Run("native, recursion, with tables", {argv[1], "27"}, Bench::kTables);
   bench.Run("native, recursion, by table", {argv[2], "27"}, Bench::kTables);
   std::vector<std::string> node = {argv[3], "--no-opt", "--no-sparkplug", argv[4], "120", "22"};
   bench.Run("node, 30 JavaScript functions", node, Bench::kNoTables);

@@ -94,7 +94,8 @@ NativeRunner::Result NativeRunner::Walk(const jp_process& process, Pid pid,
   std::vector<jp_frame> frames(JP_MAX_FRAMES);
   __u32 depth = 0;
   jp_registers start = {};
-  std::copy(registers.others.begin(), registers.others.end(), start.numbered);
+  auto* words = reinterpret_cast<__u64*>(&start);
+  for (__u32 i = 0; i < JP_REGISTERS; ++i) words[jp_register_index(i)] = registers.others[i];
   start.pc = registers.pc;
   start.sp = registers.sp;
   start.fp = registers.fp;

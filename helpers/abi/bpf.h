@@ -56,43 +56,32 @@ struct {
 	__type(value, struct jp_layout_value);
 } jp_layouts SEC(".maps");
 
-struct jp_symbol_key {
-	__u64 identity;
-	__u32 tgid;
-	__u32 runtime;
+/* What was sent before, symbols and stacks: from the hash of all that makes it what it is to its
+ * number. One table for all CPUs, without a lock: `check` is the hash xor the number, so who reads
+ * halves of two entries finds neither. A set lies in one cache line, since at a low rate every access is
+ * to cold memory. In a full set the older entry goes: what is not found is sent again, under another
+ * number. User space clears the memory. */
+#define JP_KNOWN_SETS 32768 /* power of two */
+
+struct jp_known {
+	__u64 check;
+	__u64 number;
 };
 
-struct jp_symbol_value {
-	__u64 content;
-	__u32 number;
-	__u32 life;
+struct jp_known_set {
+	struct jp_known newer, older;
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 32768);
-	__type(key, struct jp_symbol_key);
-	__type(value, struct jp_symbol_value);
-} jp_symbols SEC(".maps");
-
-/* In front of jp_symbols: at a low rate every access is to cold memory, and a lookup there makes
- * several, in as many pages. Objects that lie close together have neighbouring entries. */
-#define JP_NEAR_SYMBOLS 1024 /* power of two */
-#define JP_NEAR_SYMBOL_BYTES 32 /* of the runtime's heap for one entry: less than an object's size */
-
-struct jp_near_symbols {
-	struct {
-		__u64 all; /* hash of key, content and life */
-		__u64 number;
-	} at[JP_NEAR_SYMBOLS];
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
+struct jp_known_table {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, JP_KNOWN_SETS);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, __u32);
-	__type(value, struct jp_near_symbols);
-} jp_near_symbol_values SEC(".maps");
+	__type(value, struct jp_known_set);
+};
+
+struct jp_known_table jp_known_symbols SEC(".maps");
+struct jp_known_table jp_known_stacks SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -140,6 +129,9 @@ struct {
 	__type(value, struct jp_mapping_slice);
 } jp_mapping_slices SEC(".maps");
 
+/* Counts what user space changes of processes, mappings and files' tables, after the change. */
+volatile __u32 jp_changes SEC(".data.jp_changes") = 0;
+
 __u32 jp_next_number = 1; /* of stacks and symbols alike; 0 means none */
 
 static __always_inline struct jp_walk *jp_scratch(void)
@@ -168,57 +160,63 @@ static __always_inline const void *jp_layout(struct jp_walk *w)
 	return bpf_map_lookup_elem(&jp_layouts, &index);
 }
 
-static __always_inline __u64 jp_near_hash(struct jp_walk *w, __u64 identity, __u64 content)
+static __always_inline __u32 jp_find_known(void *table, __u32 at, __u64 hash)
+{
+	struct jp_known_set *set;
+
+	at &= JP_KNOWN_SETS - 1;
+	set = bpf_map_lookup_elem(table, &at);
+	if (!set)
+		return 0;
+	if ((set->newer.check ^ set->newer.number) == hash)
+		return set->newer.number;
+	if ((set->older.check ^ set->older.number) == hash)
+		return set->older.number;
+	return 0;
+}
+
+static __always_inline void jp_keep_known(void *table, __u32 at, __u64 hash, __u32 number)
+{
+	struct jp_known_set *set;
+
+	at &= JP_KNOWN_SETS - 1;
+	set = bpf_map_lookup_elem(table, &at);
+	if (!set)
+		return;
+	set->older = set->newer;
+	set->newer.check = hash ^ number;
+	set->newer.number = number;
+}
+
+/* Objects that lie close together are in neighbouring sets; one is larger than 64 bytes, or nearly. */
+static __always_inline __u32 jp_symbol_set(struct jp_walk *w, __u64 identity)
+{
+	return (identity >> 6) + (identity & 7) * 977 + w->tgid * 331;
+}
+
+static __always_inline __u64 jp_symbol_hash(struct jp_walk *w, __u64 identity, __u64 content)
 {
 	__u64 process = (__u64)w->tgid << 32 | w->process.life;
 
 	return jp_mix(jp_mix(jp_mix(identity, content), process), w->range.runtime);
 }
 
-static __always_inline void jp_keep_near(struct jp_walk *w, __u64 identity, __u64 content,
-					 __u32 number)
-{
-	__u64 at = identity / JP_NEAR_SYMBOL_BYTES & (JP_NEAR_SYMBOLS - 1);
-	struct jp_near_symbols *near;
-	__u32 zero = 0;
-
-	near = bpf_map_lookup_elem(&jp_near_symbol_values, &zero);
-	if (!near)
-		return;
-	near->at[at].all = jp_near_hash(w, identity, content);
-	near->at[at].number = number;
-}
-
 static __always_inline __u32 jp_find_symbol(struct jp_walk *w, __u64 identity, __u64 content)
 {
-	struct jp_symbol_key key = {.identity = identity, .tgid = w->tgid, .runtime = w->range.runtime};
-	__u64 at = identity / JP_NEAR_SYMBOL_BYTES & (JP_NEAR_SYMBOLS - 1);
-	struct jp_near_symbols *near;
-	struct jp_symbol_value *v;
-	__u32 zero = 0;
-
-	near = bpf_map_lookup_elem(&jp_near_symbol_values, &zero);
-	if (near && near->at[at].all == jp_near_hash(w, identity, content))
-		return near->at[at].number;
-	v = bpf_map_lookup_elem(&jp_symbols, &key);
-	if (!v || v->content != content || v->life != w->process.life)
-		return 0;
-	jp_keep_near(w, identity, content, v->number);
-	return v->number;
+	return jp_find_known(&jp_known_symbols, jp_symbol_set(w, identity),
+			     jp_symbol_hash(w, identity, content));
 }
 
 static __always_inline __u32 jp_add_symbol(struct jp_walk *w, __u64 identity, __u64 content)
 {
-	struct jp_symbol_key key = {.identity = identity, .tgid = w->tgid, .runtime = w->range.runtime};
-	struct jp_symbol_value v = {.content = content, .life = w->process.life};
 	struct jp_counters *c = jp_counters();
-	__u32 bytes = w->symbol.text_bytes;
+	__u32 bytes = w->symbol.text_bytes, number = __sync_fetch_and_add(&jp_next_number, 1);
 
 	w->symbol.type = JP_RECORD_SYMBOL;
 	w->symbol.runtime = w->range.runtime;
 	w->symbol.tgid = w->tgid;
 	w->symbol.identity = identity;
-	w->symbol.number = v.number = __sync_fetch_and_add(&jp_next_number, 1);
+	w->symbol.number = number;
 	if (bytes > JP_TEXT_BYTES)
 		bytes = JP_TEXT_BYTES;
 	JP_OPAQUE(bytes);
@@ -232,9 +230,9 @@ static __always_inline __u32 jp_add_symbol(struct jp_walk *w, __u64 identity, __
 	if (c)
 		c->symbols++;
 	/* Only now: an entry without its record would leave the function nameless for good. */
-	bpf_map_update_elem(&jp_symbols, &key, &v, BPF_ANY);
-	jp_keep_near(w, identity, content, v.number);
-	return v.number;
+	jp_keep_known(&jp_known_symbols, jp_symbol_set(w, identity),
+		      jp_symbol_hash(w, identity, content), number);
+	return number;
 }
 
 static __always_inline void jp_count(struct jp_walk *w, int answer)

@@ -35,6 +35,8 @@
 #define JP_USER_LIMIT 0x0000800000000000ULL
 
 #define JP_SCRATCH_WORDS 24
+#define JP_KEPT_WORDS 16
+#define JP_OBJECT_WORDS 16 /* of one object, read at once; power of two */
 #define JP_PENDING 16 /* pieces of a string that wait to be read; power of two */
 
 struct jp_pending_string {
@@ -43,41 +45,57 @@ struct jp_pending_string {
 	__u32 length;
 };
 
+/* Memory that the kernel was asked about, and has no table. */
+#define JP_AREAS 4 /* power of two */
+
+struct jp_area {
+	__u64 begin;
+	__u64 end;
+	__u64 is_anonymous_code;
+};
+
 struct jp_walk {
+	/* What each frame touches lies together: at a low rate all of this is cold memory. */
+
 	/* Of the frame at hand. */
 	__u64 pc;
 	__u64 sp;
 	__u64 fp;
-	struct jp_registers leaf_registers;
-	__u64 window[JP_WINDOW_WORDS];
-	struct jp_range range;
 	__u32 leaf; /* not 0: pc is where the thread stood, else a return address */
 	__u32 leaf_callee; /* not 0: this frame called the leaf */
 	__u32 async; /* not 0: the helper is emitting those who await this frame; see JP_FRAME_ASYNC */
 
 	/* Of the walk. */
+	__u32 depth;
+	__u64 hash; /* of all frames emitted */
 	__u64 base; /* of the stack: where it begins, or a little above; 0: not known */
 	__u32 near_base; /* bytes below base that only start-up code uses */
 	__u32 resolves;  /* functions read at first sight in this walk */
 	__u32 tgid;
 	__u32 tid;
 	__u32 end; /* enum jp_walk_end, once done */
-	__u32 depth;
-	__u64 hash; /* of all frames emitted */
-	__u64 kept[8]; /* the helper's own for the whole walk, 0 at its start */
-	void *host; /* native back end only */
-	__u64 block_begin; /* address of block, 0: none read */
-	__u64 block[JP_BLOCK_BYTES / 8 + JP_WINDOW_WORDS];
-	__u32 by_table;                   /* 0: no call-frame tables are used */
+	__u32 changes; /* kernel half: jp_changes when `process` and `mappings` were looked up */
+	__u32 process_of; /* kernel half: whose they are */
+	__u32 own_ranges; /* kernel half: of process.ranges, those that user space told of */
+	__u32 by_table; /* 0: no call-frame tables are used */
 	struct jp_mapping_slice mappings; /* of the process; count 0: none is known */
-	struct jp_mapping mapping;        /* of the last frame that had one */
-	__u64 area_begin, area_end; /* memory that the kernel was asked about last, and has no table */
-	__u32 area_is_anonymous_code;
+	__u64 block_begin; /* address of block, 0: none read */
+	void *host; /* native back end only */
+	__u64 window[JP_WINDOW_WORDS];
+	struct jp_area area; /* that was met last */
 	__u32 kernel_asked; /* times in this walk */
 	__u32 wants_reader; /* user space is to learn soon of a file that it has not told of */
+	__u32 area_count; /* of those that were put into `areas`, ever */
+	struct jp_registers leaf_registers;
+	struct jp_mapping mapping; /* of the last frame that had one */
+	__u64 block[JP_BLOCK_BYTES / 8 + JP_WINDOW_WORDS];
+	struct jp_area areas[JP_AREAS]; /* that were met last */
+	struct jp_range range; /* of the frame at hand */
+	__u64 kept[JP_KEPT_WORDS]; /* the helper's own for the whole walk, 0 at its start */
 
 	/* For the helper at work: it may keep what it likes between its subprograms. */
 	__u64 scratch[JP_SCRATCH_WORDS];
+	__u64 object[JP_OBJECT_WORDS + 1];
 	struct jp_pending_string pending[JP_PENDING];
 
 	struct jp_process process;
@@ -104,7 +122,7 @@ struct jp_walk {
  * jp_count_no_rule: counts a frame that its call-frame information leads no further from.
  * jp_mapping_at:  an element of the array of all processes' mappings, or null.
  * jp_ask_kernel:  looks for a mapping that holds `pc` where the kernel itself has them. Not 0: w->mapping is
- *                 of it. 0: it is not known or has no table; then w->area_* say what it is.
+ *                 of it. 0: it is not known or has no table; then w->area says what it is.
  * jp_pool_word:   a word of the pool of call-frame tables, or null.
  * jp_remember:    keeps one word for the thread, jp_recall gives it back, or 0.
  */

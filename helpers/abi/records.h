@@ -125,17 +125,21 @@ struct jp_symbol {
 	__u64 words[8];
 };
 
-/* What a walk starts from. */
+/* What a walk starts from, in the order in which the kernel saves them (its struct pt_regs): taken in
+ * one piece. */
 struct jp_registers {
-	__u64 pc;
-	union {
-		__u64 numbered[JP_REGISTERS]; /* by DWARF's numbers */
-		struct {
-			__u64 rax, rdx, rcx, rbx, rsi, rdi, fp, sp;
-			__u64 r8, r9, r10, r11, r12, r13, r14, r15;
-		};
-	};
+	__u64 r15, r14, r13, r12, fp, rbx;
+	__u64 r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi;
+	__u64 orig_rax, pc, cs, flags, sp, ss;
 };
+
+/* Index, among the words of jp_registers, of the register that DWARF gives this number, below
+ * JP_REGISTERS; rsp, which no caller asks for, has that of orig_rax. */
+static inline __u32 jp_register_index(__u32 number)
+{
+	/* from the left: r15 to r8, rsp, rbp, rdi, rsi, rbx, rcx, rdx, rax */
+	return 0x01236789f4ed5bcaULL >> (4 * number) & 15;
+}
 
 /* What a helper answers about a frame; jp_frame.detail of an unresolved one. */
 enum jp_answer {

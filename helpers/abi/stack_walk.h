@@ -42,14 +42,13 @@ static __always_inline void jp_walk_begin(struct jp_walk *w, __u32 tgid, __u32 t
 	w->pc = w->leaf_registers.pc;
 	w->sp = w->leaf_registers.sp;
 	w->fp = w->leaf_registers.fp;
-	__builtin_memset(w->kept, 0, sizeof(w->kept));
+	if (w->process.range_count)
+		__builtin_memset(w->kept, 0, sizeof(w->kept));
 	w->leaf = 1;
 	w->leaf_callee = 0;
 	w->async = 0;
 	w->block_begin = 0;
 	w->mapping.begin = w->mapping.end = 0;
-	w->area_begin = w->area_end = 0;
-	w->area_is_anonymous_code = 0;
 	w->kernel_asked = 0;
 	w->wants_reader = 0;
 	w->depth = 0;
@@ -74,6 +73,14 @@ static __always_inline int jp_find_range(struct jp_walk *w)
 		}
 	}
 	return 0;
+}
+
+/* Whether it is known from a frame before that the code at hand has no table and is nobody's. */
+static __always_inline int jp_has_no_table(struct jp_walk *w)
+{
+	__u64 pc = w->leaf ? w->pc : w->pc - 1;
+
+	return jp_in_area(&w->area, pc) && !w->area.is_anonymous_code;
 }
 
 /* Generated from the list of runtimes: calls the helper of w->range.runtime. */
@@ -122,7 +129,7 @@ static __always_inline int jp_walk_frame(struct jp_walk *w)
 
 	if (w->depth >= JP_MAX_FRAMES)
 		return jp_done(w, JP_END_DEPTH);
-	if (!in_range && w->by_table) {
+	if (!in_range && w->by_table && !jp_has_no_table(w)) {
 		int step = JP_CALL(jp_table_step, w);
 
 		if (step != JP_STEP_UNKNOWN)

@@ -52,13 +52,32 @@ static __always_inline int jp_find_mapping(struct jp_walk *w, __u64 pc)
 	return 0;
 }
 
+static __always_inline int jp_in_area(const struct jp_area *area, __u64 pc)
+{
+	return pc - area->begin < area->end - area->begin;
+}
+
 /* The same for a mapping that user space has not told of. */
 static __always_inline int jp_find_new_mapping(struct jp_walk *w, __u64 pc)
 {
-	if (pc - w->area_begin < w->area_end - w->area_begin || w->kernel_asked >= JP_KERNEL_ASKED)
+	__u64 i;
+
+	if (jp_in_area(&w->area, pc))
 		return 0;
-	w->kernel_asked++;
-	return jp_ask_kernel(w, pc);
+	for (i = 0; i < JP_AREAS; i++) {
+		if (jp_in_area(&w->areas[i], pc)) {
+			w->area = w->areas[i];
+			return 0;
+		}
+	}
+	if (w->kernel_asked++ >= JP_KERNEL_ASKED)
+		return 0;
+	if (jp_ask_kernel(w, pc))
+		return 1;
+	i = w->area_count++;
+	JP_OPAQUE(i);
+	w->areas[i & (JP_AREAS - 1)] = w->area;
+	return 0;
 }
 
 /* Whether `pc`, which no mapping of a file holds, lies in code that was made since user space told of the
@@ -67,14 +86,14 @@ static __always_inline int jp_is_new_code(struct jp_walk *w, __u64 pc)
 {
 	__u32 at = w->process.range_count;
 
-	if (!at || at >= JP_MAX_RANGES || !w->process.new_code_runtime || !w->area_is_anonymous_code ||
-	    pc - w->area_begin >= w->area_end - w->area_begin)
+	if (!at || at >= JP_MAX_RANGES || !w->process.new_code_runtime || !w->area.is_anonymous_code ||
+	    !jp_in_area(&w->area, pc))
 		return 0;
 	JP_OPAQUE(at);
 	struct jp_range *range = &w->process.ranges[at & (JP_MAX_RANGES - 1)];
 
-	range->begin = w->area_begin;
-	range->end = w->area_end;
+	range->begin = w->area.begin;
+	range->end = w->area.end;
 	range->layout = w->process.new_code_layout;
 	range->runtime = w->process.new_code_runtime;
 	range->kind = JP_RANGE_JIT;
@@ -199,7 +218,7 @@ JP_SUBPROG(jp_table_step)
 
 		JP_OPAQUE(number);
 		number &= JP_REGISTERS - 1;
-		base = w->leaf_registers.numbered[number];
+		base = ((__u64 *)&w->leaf_registers)[jp_register_index(number)];
 		by_register = 1;
 		if (!w->leaf && !(w->leaf_callee && JP_SCRATCH_REGISTERS >> number & 1))
 			rule.kind = JP_RULE_OTHER;

@@ -52,6 +52,9 @@
 #define JP_V8_LIVE 22        /* address of a JP_V8_HANDLER frame, if the frame is one; else 0 */
 #define JP_V8_SCRIPT_AT 23   /* tagged: the function's script */
 
+/* w->object: the beginning of the function's name or ScopeInfo, from w->scratch[JP_V8_OBJECT_AT] on. */
+#define JP_V8_OBJECT_AT JP_V8_PLACE /* its address; 0: it could not be read in one go */
+
 /* Uses of w->kept. */
 #define JP_V8_OUTER_FRAME 0  /* where to resume; 0: V8 was not met yet */
 #define JP_V8_FUNCTION_MAP 1 /* map of the last JSFunction: most functions have the same */
@@ -61,6 +64,10 @@
 #define JP_V8_LEAF_HANDLER 5 /* the leaf is in a handler with a frame of its own: for JP_V8_LIVE */
 #define JP_V8_SCRIPT_BEGUN 6 /* tagged: the record in w->symbol begins with this script */
 #define JP_V8_SCRIPT_TEXT 7  /* the bytes of its text */
+#define JP_V8_TYPES 8        /* from here on: maps met, each with its instance type in the upper 16 bits */
+#define JP_V8_TYPES_SHIFT 61 /* of a hash: 3 bits are left */
+
+#define JP_V8_MAP_BITS 0xffffffffffffULL
 
 #define JP_V8_STRING_STEPS 24
 #define JP_V8_WHOLE 0xffffffffU
@@ -90,10 +97,18 @@ static __always_inline __s32 jp_v8_smi(__u64 word)
 /* Instance type of the object whose map word is `map`; -1 when unreadable. */
 static __always_inline int jp_v8_type(struct jp_walk *w, const struct jp_v8_layout *l, __u64 map)
 {
+	__u64 at = JP_V8_TYPES + (map * 0x9e3779b97f4a7c15ULL >> JP_V8_TYPES_SHIFT);
 	__u16 type;
 
-	if (!jp_v8_is_object(map) || jp_read(w, &type, sizeof(type), map - 1 + l->map_instance_type))
+	if (!jp_v8_is_object(map))
 		return -1;
+	JP_OPAQUE(at);
+	at &= JP_KEPT_WORDS - 1;
+	if ((w->kept[at] & JP_V8_MAP_BITS) == map)
+		return w->kept[at] >> 48;
+	if (jp_read(w, &type, sizeof(type), map - 1 + l->map_instance_type))
+		return -1;
+	w->kept[at] = (__u64)type << 48 | (map & JP_V8_MAP_BITS);
 	return type;
 }
 
@@ -171,7 +186,7 @@ JP_SUBPROG(jp_v8_string)
 	if (!l)
 		return JP_NOT_MINE;
 	for (i = 0; i < JP_V8_STRING_STEPS; i++) {
-		__u64 n = w->scratch[JP_V8_PENDING], string, address, first, second;
+		__u64 n = w->scratch[JP_V8_PENDING], string, address, first, second, head[2];
 		__u32 start, length, wanted, own;
 		int type, shift, encoding;
 		__u8 tag;
@@ -186,14 +201,20 @@ JP_SUBPROG(jp_v8_string)
 		wanted = w->pending[n & (JP_PENDING - 1)].length;
 		if (!jp_v8_is_object(string))
 			return JP_CORRUPT;
-		type = jp_v8_object_type(w, l, &string);
+		if (jp_read(w, head, sizeof(head), string - 1))
+			return JP_UNREADABLE;
+		if (!(head[0] & 1)) { /* moved */
+			string = head[0] + 1;
+			if (jp_read(w, head, sizeof(head), string - 1))
+				return JP_UNREADABLE;
+		}
+		type = jp_v8_type(w, l, head[0]);
 		if (type < 0)
 			return JP_UNREADABLE;
 		if (type >= l->first_nonstring_type)
 			return JP_CORRUPT;
 		string -= 1;
-		if (jp_read(w, &own, sizeof(own), string + l->string_length))
-			return JP_UNREADABLE;
+		own = l->string_length & 4 ? head[1] >> 32 : (__u32)head[1];
 		if ((__s32)own < 0 || start > own)
 			return JP_CORRUPT;
 		length = wanted == JP_V8_WHOLE || wanted > own - start ? own - start : wanted;
@@ -260,6 +281,38 @@ static __always_inline int jp_v8_append_string(struct jp_walk *w, __u8 field, __
 	return JP_CALL(jp_v8_string, w);
 }
 
+/* Two words at `at` into scratch[0..1]. Most are in w->object. */
+static __always_inline int jp_v8_pair(struct jp_walk *w, __u64 at)
+{
+	__u64 offset = at - w->scratch[JP_V8_OBJECT_AT];
+
+	if (offset > (JP_OBJECT_WORDS - 2) * 8)
+		return jp_read(w, w->scratch, 2 * 8, at);
+	offset /= 8;
+	JP_OPAQUE(offset);
+	offset &= JP_OBJECT_WORDS - 1;
+	w->scratch[0] = w->object[offset];
+	w->scratch[1] = w->object[offset + 1];
+	return 0;
+}
+
+/* Reads the beginning of a tagged object into w->object, following a forwarding address once. Its
+ * type; -1 when unreadable. */
+static __always_inline int jp_v8_object(struct jp_walk *w, const struct jp_v8_layout *l, __u64 *object)
+{
+	if (jp_read(w, w->object, JP_OBJECT_WORDS * 8, *object - 1)) {
+		w->scratch[JP_V8_OBJECT_AT] = 0;
+		return jp_v8_object_type(w, l, object);
+	}
+	if (!(w->object[0] & 1)) {
+		w->scratch[JP_V8_OBJECT_AT] = 0;
+		*object = w->object[0] + 1;
+		return jp_v8_object_type(w, l, object);
+	}
+	w->scratch[JP_V8_OBJECT_AT] = *object - 1;
+	return jp_v8_type(w, l, w->object[0]);
+}
+
 /* Name and extent from the ScopeInfo in scratch[JP_V8_SCOPE]. Its variable part is: [one
  * slot in module scopes], the context locals' names (or one table of them), their infos, [receiver
  * slot], the function's name with its slot index, [inferred name], [start and end position]. */
@@ -273,12 +326,14 @@ JP_SUBPROG(jp_v8_scope)
 	if (!l)
 		return JP_NOT_MINE;
 	slots = w->scratch[JP_V8_SCOPE] - 1 + l->scope_slots;
-	if (jp_read(w, w->scratch, 3 * 8, slots))
+	if (jp_v8_pair(w, slots))
 		return JP_UNREADABLE;
-	if (!jp_v8_is_smi(w->scratch[2]))
-		return JP_CORRUPT;
 	flags = jp_v8_is_smi(w->scratch[0]) ? w->scratch[0] >> 32 : (__u32)w->scratch[0];
-	locals = w->scratch[2] >> 32;
+	if (jp_v8_pair(w, slots + 8))
+		return JP_UNREADABLE;
+	if (!jp_v8_is_smi(w->scratch[1]))
+		return JP_CORRUPT;
+	locals = w->scratch[1] >> 32;
 	if (locals > JP_V8_MAX_LOCALS)
 		return JP_CORRUPT;
 	names = l->scope_hashed_locals && locals >= l->scope_hashed_locals ? 1 : locals;
@@ -288,7 +343,7 @@ JP_SUBPROG(jp_v8_scope)
 	 * is read than there must be: behind the object is another one, or nothing. */
 	after_locals = at;
 	for (skip = (flags & 15) + 1 == l->scope_module_type ? 0 : 3; skip < 3; skip++, at += 8) {
-		if (jp_read(w, w->scratch, 2 * 8, at))
+		if (jp_v8_pair(w, at))
 			return JP_UNREADABLE;
 		name = w->scratch[0];
 		index = w->scratch[1];
@@ -324,7 +379,7 @@ JP_SUBPROG(jp_v8_scope)
 	}
 	if (l->scope_position_slot)
 		at = slots + 8 * (__u64)l->scope_position_slot;
-	if (jp_read(w, w->scratch, 2 * 8, at))
+	if (jp_v8_pair(w, at))
 		return JP_UNREADABLE;
 	start = w->scratch[0];
 	end = w->scratch[1];
@@ -425,7 +480,7 @@ JP_SUBPROG(jp_v8_resolve)
 		return answer;
 
 	if (jp_v8_is_object(name)) {
-		type = jp_v8_object_type(w, l, &name);
+		type = jp_v8_object(w, l, &name);
 		if (type < 0)
 			return JP_UNREADABLE;
 		if (type < l->first_nonstring_type) {

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <string>
@@ -46,19 +47,6 @@ bool ReadStruct(std::span<const uint8_t> bytes, T& out) {
   if (bytes.size() < sizeof(out)) return false;
   std::memcpy(&out, bytes.data(), sizeof(out));
   return true;
-}
-
-// Deletes all that was in the map at the call.
-void Clear(const bpf_map* map) {
-  const int fd = bpf_map__fd(map);
-  std::vector<std::byte> key(bpf_map__key_size(map)), next(key.size());
-  bool more = bpf_map_get_next_key(fd, nullptr, next.data()) == 0;
-  // Others come meanwhile, and when `key` was evicted the iteration begins anew: so it is bounded.
-  for (uint64_t left = 4 * uint64_t{bpf_map__max_entries(map)}; more && left > 0; --left) {
-    key.swap(next);
-    more = bpf_map_get_next_key(fd, key.data(), next.data()) == 0;
-    bpf_map_delete_elem(fd, key.data());
-  }
 }
 
 absl::StatusOr<Event> ParseStack(std::span<const uint8_t> bytes) {
@@ -151,16 +139,15 @@ absl::StatusOr<std::unique_ptr<BpfSampler>> BpfSampler::Load(absl::string_view o
   bpf_map* ring_map = bpf_object__find_map_by_name(o, "jp_ring");
   bpf_map* mappings_map = bpf_object__find_map_by_name(o, "jp_mappings");
   bpf_program* program = bpf_object__find_program_by_name(o, "jp_on_sample");
-  sampler->symbols_ = bpf_object__find_map_by_name(o, "jp_symbols");
-  sampler->near_symbols_ = bpf_object__find_map_by_name(o, "jp_near_symbol_values");
-  sampler->stacks_ = bpf_object__find_map_by_name(o, "jp_stacks");
+  bpf_map* symbols_map = bpf_object__find_map_by_name(o, "jp_known_symbols");
+  bpf_map* stacks_map = bpf_object__find_map_by_name(o, "jp_known_stacks");
+  bpf_map* changes_map = bpf_object__find_map_by_name(o, ".data.jp_changes");
   bpf_map* foreign_map = bpf_object__find_map_by_name(o, "jp_foreign");
   if (config_map == nullptr || foreign_map == nullptr ||
       (options.skip_foreign && bpf_map__set_max_entries(foreign_map, kForeignProcesses) != 0) ||
       ring_map == nullptr || mappings_map == nullptr ||
       program == nullptr || bpf_map__set_max_entries(mappings_map, options.mappings) != 0 ||
-      sampler->symbols_ == nullptr || sampler->near_symbols_ == nullptr ||
-      sampler->stacks_ == nullptr ||
+      symbols_map == nullptr || stacks_map == nullptr || changes_map == nullptr ||
       bpf_map__set_initial_value(config_map, &config, sizeof(config)) != 0 ||
       bpf_map__set_max_entries(ring_map, options.ring_bytes) != 0) {
     return absl::InternalError("the BPF object is not the one that jprof was built with");
@@ -185,8 +172,14 @@ absl::StatusOr<std::unique_ptr<BpfSampler>> BpfSampler::Load(absl::string_view o
   sampler->chunks_fd_ = bpf_object__find_map_fd_by_name(o, "jp_chunks");
   sampler->slices_fd_ = bpf_object__find_map_fd_by_name(o, "jp_mapping_slices");
   sampler->files_fd_ = bpf_object__find_map_fd_by_name(o, "jp_files");
-  sampler->mappings_ =
-      MapMemory(bpf_map__fd(mappings_map), size_t{options.mappings} * sizeof(jp_mapping));
+  sampler->mappings_ = MapMemory(mappings_map);
+  sampler->changes_ = MapMemory(changes_map);
+  sampler->symbols_ = MapMemory(symbols_map);
+  sampler->stacks_ = MapMemory(stacks_map);
+  for (const MapMemory* memory :
+       {&sampler->mappings_, &sampler->changes_, &sampler->symbols_, &sampler->stacks_}) {
+    if (memory->data() == nullptr) return ErrnoStatus(errno, "mapping the memory of a BPF map");
+  }
   sampler->counters_fd_ = bpf_object__find_map_fd_by_name(o, "jp_counter_values");
 
   sampler->sink_ = std::make_unique<absl::FunctionRef<void(Event)>*>(nullptr);
@@ -273,21 +266,22 @@ bool BpfSampler::SetLayout(uint32_t index, std::span<const std::byte> layout) {
   return bpf_map_update_elem(layouts_fd_, &index, value, BPF_ANY) == 0;
 }
 
-bool BpfSampler::SetProcess(Pid pid, const jp_process& process) {
-  uint32_t key = static_cast<uint32_t>(pid);
-  return bpf_map_update_elem(processes_fd_, &key, &process, BPF_ANY) == 0;
+void BpfSampler::TellChange() {
+  std::atomic_ref(*reinterpret_cast<uint32_t*>(changes_.data())).fetch_add(1);
 }
 
-void BpfSampler::ForgetSymbols() {
-  Clear(symbols_);
-  // Behind it: what is in front of the map was copied from there.
-  const int cpus = libbpf_num_possible_cpus();
-  if (cpus < 1) return;
-  const std::vector<uint8_t> nothing(static_cast<size_t>(cpus) * bpf_map__value_size(near_symbols_));
-  const uint32_t zero = 0;
-  bpf_map_update_elem(bpf_map__fd(near_symbols_), &zero, nothing.data(), BPF_ANY);
+bool BpfSampler::SetProcess(Pid pid, const jp_process& process) {
+  uint32_t key = static_cast<uint32_t>(pid);
+  const bool done = bpf_map_update_elem(processes_fd_, &key, &process, BPF_ANY) == 0;
+  TellChange();
+  return done;
 }
-void BpfSampler::ForgetStacks() { Clear(stacks_); }
+
+void BpfSampler::ForgetSymbols() { std::memset(symbols_.data(), 0, symbols_.size()); }
+void BpfSampler::ForgetStacks() { std::memset(stacks_.data(), 0, stacks_.size()); }
+
+BpfSampler::MapMemory::MapMemory(const bpf_map* map)
+    : MapMemory(bpf_map__fd(map), size_t{bpf_map__value_size(map)} * bpf_map__max_entries(map)) {}
 
 BpfSampler::MapMemory::MapMemory(int map_fd, size_t bytes) {
   void* data = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, map_fd, 0);
@@ -353,17 +347,21 @@ bool BpfSampler::WriteMappings(uint32_t first, std::span<const jp_mapping> mappi
 
 bool BpfSampler::SetMappings(Pid pid, jp_mapping_slice slice) {
   uint32_t key = static_cast<uint32_t>(pid);
-  return bpf_map_update_elem(slices_fd_, &key, &slice, BPF_ANY) == 0;
+  const bool done = bpf_map_update_elem(slices_fd_, &key, &slice, BPF_ANY) == 0;
+  TellChange();
+  return done;
 }
 
 void BpfSampler::RemoveMappings(Pid pid) {
   uint32_t key = static_cast<uint32_t>(pid);
   bpf_map_delete_elem(slices_fd_, &key);
+  TellChange();
 }
 
 void BpfSampler::SetFile(const FileIdentity& file, const jp_file_table& table) {
   const jp_file_key key = KeyOf(file);
   bpf_map_update_elem(files_fd_, &key, &table, BPF_ANY);
+  TellChange();
 }
 
 void BpfSampler::RemoveFile(const FileIdentity& file) {
@@ -374,6 +372,7 @@ void BpfSampler::RemoveFile(const FileIdentity& file) {
 void BpfSampler::RemoveProcess(Pid pid) {
   uint32_t key = static_cast<uint32_t>(pid);
   bpf_map_delete_elem(processes_fd_, &key);
+  TellChange();
 }
 
 }  // namespace jprof

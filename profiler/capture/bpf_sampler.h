@@ -90,6 +90,7 @@ class BpfSampler : public Sampler {
     MapMemory() = default;
     // Invalid when it fails.
     MapMemory(int map_fd, size_t bytes);
+    explicit MapMemory(const bpf_map* map);  // a loaded array, as a whole
     MapMemory(MapMemory&& other) noexcept;
     MapMemory& operator=(MapMemory&& other) noexcept;
     ~MapMemory();
@@ -101,6 +102,8 @@ class BpfSampler : public Sampler {
     size_t size_ = 0;
   };
   MapMemory* Chunk(uint32_t number);
+  // After each change of what the kernel half keeps a copy of: jp_processes, jp_mapping_slices, jp_files.
+  void TellChange();
 
   std::unique_ptr<bpf_object, ObjectDeleter> object_;
   std::unique_ptr<ring_buffer, RingDeleter> ring_;
@@ -116,9 +119,9 @@ class BpfSampler : public Sampler {
   int files_fd_ = -1;
   std::vector<MapMemory> chunks_;  // those that were made
   MapMemory mappings_;
-  bpf_map* symbols_ = nullptr;
-  bpf_map* near_symbols_ = nullptr;
-  bpf_map* stacks_ = nullptr;
+  MapMemory changes_;  // jp_changes
+  MapMemory symbols_;  // jp_known_symbols
+  MapMemory stacks_;   // jp_known_stacks
 };
 
 // Decodes one record of the ring. DataLoss: not a record of the kernel half.

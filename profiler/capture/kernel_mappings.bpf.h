@@ -123,9 +123,9 @@ __attribute__((noinline)) int jp_ask_kernel_for(__u64 pc)
 	if (pc - begin >= end - begin)
 		return 0;
 	file = BPF_CORE_READ(area, vm_file);
-	w->area_begin = begin;
-	w->area_end = end;
-	w->area_is_anonymous_code = 0;
+	w->area.begin = begin;
+	w->area.end = end;
+	w->area.is_anonymous_code = 0;
 	if (file) {
 		inode = BPF_CORE_READ(file, f_inode);
 		device = BPF_CORE_READ(inode, i_sb, s_dev);
@@ -133,7 +133,7 @@ __attribute__((noinline)) int jp_ask_kernel_for(__u64 pc)
 		key.device_major = device >> 20;
 		key.device_minor = device & 0xfffff;
 	} else if (begin != (__u64)task->mm->context.vdso) {
-		w->area_is_anonymous_code = !!(BPF_CORE_READ(area, vm_flags) & JP_VM_EXEC);
+		w->area.is_anonymous_code = !!(BPF_CORE_READ(area, vm_flags) & JP_VM_EXEC);
 		return 0;
 	}
 	table = bpf_map_lookup_elem(&jp_files, &key);
@@ -153,6 +153,7 @@ __attribute__((noinline)) int jp_ask_kernel_for(__u64 pc)
 		w->mapping.begin = begin;
 		w->mapping.end = end;
 		w->mapping.base = begin - offset + table->segments[i].shift;
+		w->area.begin = w->area.end = 0;
 		return 1;
 	}
 	return 0;

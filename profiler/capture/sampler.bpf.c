@@ -13,8 +13,8 @@
  * the same CPU: the kernel does not run an event program while any other BPF program runs there. It
  * does not count such samples either; they are few, and not in our sums.
  *
- * User registers: when the sample hit user mode they are the event's registers; when it hit the
- * kernel they lie at the top of the task's kernel stack (bpf_task_pt_regs).
+ * User registers lie at the top of the task's kernel stack, saved on each entry from user mode: by
+ * the sampling interrupt, or by what it interrupted.
  */
 #include "helpers/abi/bpf.h"
 
@@ -33,19 +33,6 @@ char LICENSE[] SEC("license") = "Dual MIT/GPL";
 const volatile struct jp_config jp_config SEC(".rodata.jp_config") = {};
 
 #define JP_USER_CODE_SEGMENT 0x33 /* 64-bit user mode; 32-bit code has other frames */
-
-struct jp_stack_key {
-	__u64 hash;
-	__u32 tgid; /* 0 for kernel stacks */
-	__u32 depth;
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 32768);
-	__type(key, struct jp_stack_key);
-	__type(value, __u32);
-} jp_stacks SEC(".maps");
 
 /* Processes that user space knows not to be of the selection. It decides about all others when their
  * samples arrive, so that what is missing here costs time alone. */
@@ -82,21 +69,12 @@ struct {
 	__type(value, struct jp_kernel_scratch);
 } jp_kernel_scratches SEC(".maps");
 
-/* Number of a stack already known, or 0. */
-static __always_inline __u32 jp_known_stack(const struct jp_stack_key *key)
-{
-	__u32 *number = bpf_map_lookup_elem(&jp_stacks, key);
-
-	return number ? *number : 0;
-}
-
 /* Number of the kernel stack, 0 when it has no frame; -1 when it did not fit into the ring. */
 static __always_inline int jp_take_kernel_stack(struct bpf_perf_event_data *ctx, __u32 *number)
 {
-	struct jp_stack_key key = {};
 	struct jp_kernel_scratch *k;
 	__u32 zero = 0, i, depth;
-	__u64 hash = 0;
+	__u64 hash = JP_RECORD_KERNEL_STACK;
 	long bytes;
 
 	*number = 0;
@@ -114,9 +92,7 @@ static __always_inline int jp_take_kernel_stack(struct bpf_perf_event_data *ctx,
 			break;
 		hash = jp_mix(hash, k->addresses[i]);
 	}
-	key.hash = hash;
-	key.depth = depth;
-	*number = jp_known_stack(&key);
+	*number = jp_find_known(&jp_known_stacks, hash, hash);
 	if (*number)
 		return 0;
 	k->head.type = JP_RECORD_KERNEL_STACK;
@@ -126,17 +102,17 @@ static __always_inline int jp_take_kernel_stack(struct bpf_perf_event_data *ctx,
 	depth &= 127;
 	if (bpf_ringbuf_output(&jp_ring, k, sizeof(k->head) + depth * sizeof(__u64), BPF_RB_NO_WAKEUP))
 		return -1;
-	bpf_map_update_elem(&jp_stacks, &key, number, BPF_ANY);
+	jp_keep_known(&jp_known_stacks, hash, hash, *number);
 	return 0;
 }
 
 /* Sends the stack in the scratch unless it is known. -1 when it did not fit into the ring. */
 static __always_inline int jp_send_user_stack(struct jp_walk *w, __u32 *number)
 {
-	struct jp_stack_key key = {.hash = jp_mix(w->hash, w->end), .tgid = w->tgid, .depth = w->depth};
+	__u64 hash = jp_mix(jp_mix(w->hash, w->end), (__u64)w->tgid << 32 | w->depth);
 	__u32 depth = w->depth;
 
-	*number = jp_known_stack(&key);
+	*number = jp_find_known(&jp_known_stacks, hash, hash);
 	if (*number)
 		return 0;
 	w->stack.type = JP_RECORD_STACK;
@@ -152,7 +128,7 @@ static __always_inline int jp_send_user_stack(struct jp_walk *w, __u32 *number)
 	if (bpf_ringbuf_output(&jp_ring, &w->stack, sizeof(w->stack) + depth * sizeof(w->frames[0]),
 			       BPF_RB_NO_WAKEUP))
 		return -1;
-	bpf_map_update_elem(&jp_stacks, &key, number, BPF_ANY);
+	jp_keep_known(&jp_known_stacks, hash, hash, *number);
 	return 0;
 }
 
@@ -164,13 +140,32 @@ static __always_inline void jp_wake_reader(void)
 		bpf_ringbuf_output(&jp_wishes, &wish, sizeof(wish), BPF_RB_FORCE_WAKEUP);
 }
 
-/* Or clang would load from a pointer that is the context or not: not verifiable. */
-#define JP_TAKE(to, from)            \
-	do {                         \
-		__u64 jp_value = (from); \
-		JP_OPAQUE(jp_value); \
-		(to) = jp_value;     \
-	} while (0)
+/* What user space said of the process: looked up only when it may have said something new, or when
+ * the CPU's last sample was of another process. A lookup is cold memory at a low rate. */
+static __always_inline void jp_find_process(struct jp_walk *w, __u32 tgid)
+{
+	__u32 changes = jp_changes;
+	struct jp_mapping_slice *slice;
+	struct jp_process *process;
+
+	if (w->process_of == tgid && w->changes == changes) {
+		w->process.range_count = w->own_ranges;
+		return;
+	}
+	process = bpf_map_lookup_elem(&jp_processes, &tgid);
+	if (process)
+		bpf_probe_read_kernel(&w->process, sizeof(w->process), process);
+	else
+		w->process.range_count = 0;
+	w->own_ranges = w->process.range_count;
+	slice = bpf_map_lookup_elem(&jp_mapping_slices, &tgid);
+	w->mappings.first = slice ? slice->first : 0;
+	w->mappings.count = slice ? slice->count : 0;
+	__builtin_memset(&w->area, 0, sizeof(w->area));
+	__builtin_memset(w->areas, 0, sizeof(w->areas));
+	w->process_of = tgid;
+	w->changes = changes;
+}
 
 /* Walks the user stack of the current thread. */
 static __always_inline int jp_take_user_stack(struct bpf_perf_event_data *ctx, __u32 tgid, __u32 tid,
@@ -178,66 +173,20 @@ static __always_inline int jp_take_user_stack(struct bpf_perf_event_data *ctx, _
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct jp_walk *w = jp_scratch();
-	struct jp_process *process;
-	struct jp_mapping_slice *slice;
 	struct jp_registers *r;
-	__u64 sp, cs, base;
+	__u64 sp, base;
 	__u32 near_base = JP_NEAR_THREAD_BLOCK;
 
 	*number = 0;
 	if (!w || !task->mm)
 		return 0;
 	r = &w->leaf_registers;
-	if (ctx->regs.cs & 3) {
-		cs = ctx->regs.cs;
-		JP_OPAQUE(cs);
-		JP_TAKE(r->pc, ctx->regs.rip);
-		JP_TAKE(r->rax, ctx->regs.rax);
-		JP_TAKE(r->rbx, ctx->regs.rbx);
-		JP_TAKE(r->rcx, ctx->regs.rcx);
-		JP_TAKE(r->rdx, ctx->regs.rdx);
-		JP_TAKE(r->rsi, ctx->regs.rsi);
-		JP_TAKE(r->rdi, ctx->regs.rdi);
-		JP_TAKE(r->fp, ctx->regs.rbp);
-		JP_TAKE(r->sp, ctx->regs.rsp);
-		JP_TAKE(r->r8, ctx->regs.r8);
-		JP_TAKE(r->r9, ctx->regs.r9);
-		JP_TAKE(r->r10, ctx->regs.r10);
-		JP_TAKE(r->r11, ctx->regs.r11);
-		JP_TAKE(r->r12, ctx->regs.r12);
-		JP_TAKE(r->r13, ctx->regs.r13);
-		JP_TAKE(r->r14, ctx->regs.r14);
-		JP_TAKE(r->r15, ctx->regs.r15);
-	} else {
-		struct pt_regs___kernel *regs = (void *)bpf_task_pt_regs(task);
-
-		cs = regs->cs;
-		r->pc = regs->ip;
-		r->rax = regs->ax;
-		r->rbx = regs->bx;
-		r->rcx = regs->cx;
-		r->rdx = regs->dx;
-		r->rsi = regs->si;
-		r->rdi = regs->di;
-		r->fp = regs->bp;
-		r->sp = regs->sp;
-		r->r8 = regs->r8;
-		r->r9 = regs->r9;
-		r->r10 = regs->r10;
-		r->r11 = regs->r11;
-		r->r12 = regs->r12;
-		r->r13 = regs->r13;
-		r->r14 = regs->r14;
-		r->r15 = regs->r15;
-	}
-	sp = r->sp;
-	if (cs != JP_USER_CODE_SEGMENT)
+	if (bpf_probe_read_kernel(r, sizeof(*r), (void *)bpf_task_pt_regs(task)))
 		return 0;
-	process = bpf_map_lookup_elem(&jp_processes, &tgid);
-	if (process)
-		bpf_probe_read_kernel(&w->process, sizeof(w->process), process);
-	else
-		w->process.range_count = 0;
+	sp = r->sp;
+	if (r->cs != JP_USER_CODE_SEGMENT)
+		return 0;
+	jp_find_process(w, tgid);
 	/* The thread control block lies above a thread's stack, behind its thread-local storage. The
 	 * main thread's is elsewhere: its stack begins where the kernel put it. */
 	base = task->thread.fsbase;
@@ -245,10 +194,7 @@ static __always_inline int jp_take_user_stack(struct bpf_perf_event_data *ctx, _
 		base = task->mm->start_stack;
 		near_base = JP_NEAR_STACK_START;
 	}
-	slice = bpf_map_lookup_elem(&jp_mapping_slices, &tgid);
 	w->by_table = 1;
-	w->mappings.first = slice ? slice->first : 0;
-	w->mappings.count = slice ? slice->count : 0;
 	jp_walk_begin(w, tgid, tid, base, near_base);
 	jp_walk_all(w);
 	if (w->wants_reader)
