@@ -36,9 +36,6 @@ endfunction()
 # One executable of GoogleTest cases, registered with CTest as one test.
 function(jprof_test name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;LABELS" ${ARGN})
-  if(JPROF_FUZZ)
-    return()
-  endif()
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE jprof_flags ${ARG_DEPS} GTest::gmock GTest::gtest_main)
   target_compile_definitions(${name} PRIVATE

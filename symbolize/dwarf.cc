@@ -461,6 +461,7 @@ class DwarfFile {
 
  private:
   struct Window {
+    SectionNumber of = kRangesV4;
     uint64_t offset = 0;
     std::vector<uint8_t> buffer;
     std::span<const uint8_t> bytes;
@@ -469,8 +470,9 @@ class DwarfFile {
   // [offset, offset + size) of a section that is read here and there.
   std::span<const uint8_t> Near(SectionNumber n, Window& window, uint64_t offset, uint64_t size) {
     constexpr uint64_t kWindowBytes = 16 * 1024;
-    if (offset < window.offset || offset - window.offset > window.bytes.size() ||
+    if (n != window.of || offset < window.offset || offset - window.offset > window.bytes.size() ||
         window.bytes.size() - (offset - window.offset) < size) {
+      window.of = n;
       window.offset = offset;
       window.bytes = section(n).Read(offset, kWindowBytes, window.buffer);
       if (!budget_.Spend(kWindowBytes >> 6)) window.bytes = {};

@@ -14,6 +14,7 @@ namespace jprof {
 namespace {
 
 constexpr int kMaxDepth = 200;
+constexpr uint64_t kMaxBoundLifetimes = 255;  // of one "for<...>"
 
 absl::string_view BasicType(char tag) {
   switch (tag) {
@@ -237,7 +238,7 @@ class Printer {
   template <typename Read>
   void Binder(Read read) {
     const uint64_t count = OptionalBase62('G');
-    if (count > text_.size()) ok_ = false;
+    if (count > kMaxBoundLifetimes) ok_ = false;
     if (!ok_) return;
     for (uint64_t i = 0; i < count; ++i) {
       ++bound_lifetimes_;

@@ -34,6 +34,9 @@ bool AllowFewSystemCalls() {
       SYS_sendto,     SYS_munmap,       SYS_brk,           SYS_mremap,  SYS_madvise,
       SYS_futex,      SYS_memfd_create, SYS_clock_gettime, SYS_getpid,  SYS_setitimer,
       SYS_exit_group, SYS_exit,         SYS_rt_sigreturn,  SYS_gettid,  SYS_getrandom,
+#ifdef JPROF_ADDRESS_SANITIZER  // its runtime's own
+      SYS_pipe2, SYS_sigaltstack,
+#endif
   };
   constexpr int kProtected[] = {SYS_mmap, SYS_mprotect};
   std::vector<sock_filter> filter = {
@@ -62,7 +65,7 @@ bool AllowFewSystemCalls() {
 
 }  // namespace
 
-void GiveUpEverything(uint64_t memory_bytes) {
+void GiveUpEverything([[maybe_unused]] uint64_t memory_bytes) {
   ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
   for (int number = 0; ::prctl(PR_CAPBSET_DROP, number, 0, 0, 0) == 0; ++number) {
   }
@@ -72,7 +75,7 @@ void GiveUpEverything(uint64_t memory_bytes) {
   SetLimit(RLIMIT_CORE, 0);
   SetLimit(RLIMIT_NPROC, 0);
   SetLimit(RLIMIT_NOFILE, kMaxDescriptors);
-#ifndef __SANITIZE_ADDRESS__  // whose shadow is larger than any limit
+#ifndef JPROF_ADDRESS_SANITIZER  // whose shadow is larger than any limit
   SetLimit(RLIMIT_AS, memory_bytes);
 #endif
   AllowFewSystemCalls();

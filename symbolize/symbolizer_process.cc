@@ -90,6 +90,8 @@ bool SendBytes(int socket, const char* bytes, size_t size, Clock::time_point dea
 
 bool ReceiveBytes(int socket, char* bytes, size_t size, Clock::time_point deadline) {
   while (size > 0) {
+    // A sender that never ends has its deadline, too.
+    if (Clock::now() > deadline) return false;
     const ssize_t got = ::recv(socket, bytes, size, 0);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0 && errno == EAGAIN && Await(socket, POLLIN, deadline)) continue;
@@ -442,7 +444,8 @@ absl::StatusOr<std::unique_ptr<SymbolizerProcess>> SymbolizerProcess::Start(cons
 }
 
 SymbolizerProcess::~SymbolizerProcess() {
-  forker_ = UniqueFd();
+  // Not by closing the socket: a child of ours that has yet to exec has it, too.
+  ::kill(pid_, SIGKILL);
   ::waitpid(pid_, nullptr, 0);
 }
 

@@ -541,7 +541,7 @@
         this.events.zoom(this.cursor);
         event.preventDefault();
         return;
-      } else if ("fxhs".includes(event.key) && this.cursor > 0) {
+      } else if ("fxhts".includes(event.key) && this.cursor > 0) {
         act(event.key, tree.label[this.cursor]);
         event.preventDefault();
         event.stopPropagation();

@@ -163,15 +163,19 @@ static __always_inline const void *jp_layout(struct jp_walk *w)
 static __always_inline __u32 jp_find_known(void *table, __u32 at, __u64 hash)
 {
 	struct jp_known_set *set;
+	__u64 number;
 
 	at &= JP_KNOWN_SETS - 1;
 	set = bpf_map_lookup_elem(table, &at);
 	if (!set)
 		return 0;
-	if ((set->newer.check ^ set->newer.number) == hash)
-		return set->newer.number;
-	if ((set->older.check ^ set->older.number) == hash)
-		return set->older.number;
+	/* Each word is read once: another CPU may write it meanwhile. */
+	number = *(volatile __u64 *)&set->newer.number;
+	if ((*(volatile __u64 *)&set->newer.check ^ number) == hash)
+		return number;
+	number = *(volatile __u64 *)&set->older.number;
+	if ((*(volatile __u64 *)&set->older.check ^ number) == hash)
+		return number;
 	return 0;
 }
 

@@ -75,7 +75,8 @@ struct jp_walk {
 	__u32 tid;
 	__u32 end; /* enum jp_walk_end, once done */
 	__u32 changes; /* kernel half: jp_changes when `process` and `mappings` were looked up */
-	__u32 process_of; /* kernel half: whose they are */
+	__u32 process_of; /* kernel half: whose they are, */
+	__u64 memory_of; /* and the address of its memory's description: exec makes another one */
 	__u32 own_ranges; /* kernel half: of process.ranges, those that user space told of */
 	__u32 by_table; /* 0: no call-frame tables are used */
 	struct jp_mapping_slice mappings; /* of the process; count 0: none is known */

@@ -61,9 +61,3 @@ struct task_struct {
 	struct thread_struct thread;
 } JP_KERNEL;
 
-struct pt_regs___kernel {
-	unsigned long ax, bx, cx, dx, si, di, bp, sp;
-	unsigned long r8, r9, r10, r11, r12, r13, r14, r15;
-	unsigned long ip;
-	unsigned long cs;
-} JP_KERNEL;

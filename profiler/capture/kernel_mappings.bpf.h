@@ -113,7 +113,10 @@ __attribute__((noinline)) int jp_ask_kernel_for(__u64 pc)
 	__u64 begin, end, offset;
 	__u32 i, device;
 
-	if (!w || !jp_knows_nodes() || !task->mm)
+	if (!w)
+		return 0;
+	w->area.begin = w->area.end = 0;
+	if (!jp_knows_nodes() || !task->mm)
 		return 0;
 	area = jp_find_area(task, pc);
 	if (!area)

@@ -142,13 +142,13 @@ static __always_inline void jp_wake_reader(void)
 
 /* What user space said of the process: looked up only when it may have said something new, or when
  * the CPU's last sample was of another process. A lookup is cold memory at a low rate. */
-static __always_inline void jp_find_process(struct jp_walk *w, __u32 tgid)
+static __always_inline void jp_find_process(struct jp_walk *w, __u32 tgid, __u64 memory)
 {
 	__u32 changes = jp_changes;
 	struct jp_mapping_slice *slice;
 	struct jp_process *process;
 
-	if (w->process_of == tgid && w->changes == changes) {
+	if (w->process_of == tgid && w->memory_of == memory && w->changes == changes) {
 		w->process.range_count = w->own_ranges;
 		return;
 	}
@@ -164,6 +164,7 @@ static __always_inline void jp_find_process(struct jp_walk *w, __u32 tgid)
 	__builtin_memset(&w->area, 0, sizeof(w->area));
 	__builtin_memset(w->areas, 0, sizeof(w->areas));
 	w->process_of = tgid;
+	w->memory_of = memory;
 	w->changes = changes;
 }
 
@@ -184,9 +185,9 @@ static __always_inline int jp_take_user_stack(struct bpf_perf_event_data *ctx, _
 	if (bpf_probe_read_kernel(r, sizeof(*r), (void *)bpf_task_pt_regs(task)))
 		return 0;
 	sp = r->sp;
-	if (r->cs != JP_USER_CODE_SEGMENT)
+	if ((__u16)r->cs != JP_USER_CODE_SEGMENT) /* above it are other things, on some processors */
 		return 0;
-	jp_find_process(w, tgid);
+	jp_find_process(w, tgid, (__u64)task->mm);
 	/* The thread control block lies above a thread's stack, behind its thread-local storage. The
 	 * main thread's is elsewhere: its stack begins where the kernel put it. */
 	base = task->thread.fsbase;

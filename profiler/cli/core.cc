@@ -238,18 +238,18 @@ absl::Status Run(const CoreOptions& options, Shared& shared) {
     if (!process.ok()) return ExplainStop(pid, process.status());
     subject.threads = process->ReadRegisters();
     if (places) {
-      JPROF_RETURN_IF_ERROR(SetForked(pid, maps, *places, not_forked, MADV_DOFORK));
-      auto made = InjectCall(pid, maps, *places, SYS_clone, {CLONE_FILES, 0, 0, 0, 0}, true);
-      if (!made.ok()) {
-        return WithHint(made.status(), "try again, or --stopped");
-      }
-      if (made->child == 0) {
-        static_cast<void>(SetForked(pid, maps, *places, not_forked, MADV_DONTFORK));
+      const auto made = [&]() -> absl::StatusOr<InjectedResult> {
+        JPROF_RETURN_IF_ERROR(SetForked(pid, maps, *places, not_forked, MADV_DOFORK));
+        return InjectCall(pid, maps, *places, SYS_clone, {CLONE_FILES, 0, 0, 0, 0}, true);
+      }();
+      if (made.ok()) shared.copy = copy = made->child;
+      // Whatever went wrong: it gets back what it had.
+      const absl::Status restored = SetForked(pid, maps, *places, not_forked, MADV_DONTFORK);
+      if (!made.ok()) return WithHint(made.status(), "try again, or --stopped");
+      if (copy == 0) {
         return CannotCopy(ErrnoStatus(static_cast<int>(-made->value), "clone").message());
       }
-      copy = made->child;
-      shared.copy = copy;
-      JPROF_RETURN_IF_ERROR(SetForked(pid, maps, *places, not_forked, MADV_DONTFORK));
+      JPROF_RETURN_IF_ERROR(restored);
       for (Pid child : left_behind) static_cast<void>(Reap(pid, maps, *places, child));
     } else {
       absl::Status written = WriteFrom(pid, subject, *file, figures);
@@ -341,10 +341,11 @@ int CoreMain(const std::vector<std::string>& arguments, const RuntimeSet& runtim
     PrintError(status);
     return absl::IsInvalidArgument(status) ? 2 : 1;
   });
-  if (result.ok()) return *result;
   if (shared.copy != 0) {
     // The kernel has ended the copy with its tracer; the process is still to forget it.
     static_cast<void>(RunGuarded([&] {
+      auto stat = ReadProcStat(shared.copy);
+      if (!stat.ok() || stat->parent != options->pid) return 0;
       auto maps = ReadProcMaps(options->pid);
       if (!maps.ok()) return 0;
       auto places = PlacesOf(options->pid, *maps);
@@ -352,6 +353,7 @@ int CoreMain(const std::vector<std::string>& arguments, const RuntimeSet& runtim
       return 0;
     }));
   }
+  if (result.ok()) return *result;
   PrintError(result.status());
   return 1;
 }

@@ -20,7 +20,6 @@ constexpr uint64_t kMaxHeaders = 1 << 20;
 constexpr uint64_t kMaxNoteBytes = 64 << 20;
 constexpr size_t kMaxFiles = 1 << 17;
 constexpr size_t kMaxThreads = 1 << 17;
-constexpr uint64_t kPageBytes = 4096;
 // As the kernel writes them; not all are in the C library's headers.
 constexpr uint32_t kNoteFile = 0x46494c45, kNotePrpsinfo = 3, kNoteAuxv = 6;
 

@@ -15,7 +15,7 @@ namespace jprof {
 namespace {
 
 constexpr long kPollNs = 5'000;
-constexpr uint64_t kSyscallBytes = 2;
+constexpr int64_t kRestartNoHandler = 514;  // ERESTARTNOHAND
 
 uint64_t NowNs() {
   timespec now;
@@ -105,9 +105,8 @@ void StoppedThread::RestartSystemCall() {
     return;
   }
   user_regs_struct again = registers_;
-  again.rip -= kSyscallBytes;
-  again.rax = registers_.orig_rax;
-  again.orig_rax = ~0ULL;  // it is not within the call any more
+  // As if it had said so itself: the kernel restarts it, unless a handler of a signal runs first.
+  again.rax = static_cast<uint64_t>(-kRestartNoHandler);
   ::ptrace(PTRACE_SETREGS, tid_, 0, &again);
 }
 
