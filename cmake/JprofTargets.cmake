@@ -66,7 +66,7 @@ function(jprof_fuzzer name)
   endif()
   set(findings ${PROJECT_BINARY_DIR}/fuzz-findings/${name})
   file(MAKE_DIRECTORY ${findings})
-  add_test(NAME ${name} COMMAND ${name} -max_total_time=15 -timeout=10 -rss_limit_mb=512
+  add_test(NAME ${name} COMMAND ${name} -max_total_time=8 -timeout=10 -rss_limit_mb=512
     -artifact_prefix=${findings}/ ${findings} ${corpus})
   set_tests_properties(${name} PROPERTIES LABELS fuzz TIMEOUT 120)
 endfunction()
