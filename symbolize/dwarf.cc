@@ -28,6 +28,8 @@ namespace jprof {
 namespace {
 
 constexpr size_t kMaxUnits = 2'000'000;
+constexpr size_t kMaxNesting = 1024;  // of entries
+constexpr uint64_t kMaxLineFiles = 1 << 20;  // of one unit
 constexpr size_t kMaxScopes = 256;  // nested functions at one address
 constexpr int kMaxOriginHops = 16;
 constexpr uint64_t kMaxUnitBytes = uint64_t{256} << 20;
@@ -329,9 +331,10 @@ class DwarfFile {
       while (NextAttribute(c, &attribute)) table.attributes.push_back(attribute);
       abbreviation.count = static_cast<uint32_t>(table.attributes.size()) - abbreviation.first;
       table.entries.push_back(abbreviation);
-      if (table.attributes.size() > kMaxCachedAttributes) return nullptr;
+      ++cached_attributes_;
+      cached_attributes_ += abbreviation.count;
+      if (table.attributes.size() + table.entries.size() > kMaxCachedAttributes) return nullptr;
     }
-    cached_attributes_ += table.attributes.size() + table.entries.size();
     std::stable_sort(table.entries.begin(), table.entries.end(),
                      [](const Abbreviation& a, const Abbreviation& b) { return a.code < b.code; });
     return table.entries.empty() ? nullptr : &table;
@@ -787,6 +790,7 @@ class Finder {
         // everywhere has the classes that are local to it, and their methods.
         enter = abbreviation->has_children && !has_ranges;
       }
+      if (enter && owners.size() >= kMaxNesting) budget_.Spend(UINT64_MAX);
       if (enter) {
         levels.emplace_back();
         owners.push_back(owners.back());
@@ -916,7 +920,7 @@ class Finder {
       form = c.Uleb();
     }
     const uint64_t count = c.Uleb();
-    if (format.empty() && count != 0) return false;
+    if ((format.empty() && count != 0) || count > kMaxLineFiles) return false;
     for (uint64_t i = 0; i < count && c.ok() && budget_.Spend(format.size() + 1); ++i) {
       LineFile file;
       for (const auto& [content, form] : format) {

@@ -30,6 +30,8 @@ struct SourceFrame {
   uint32_t file = 0;      // into SourceInfo::files; 0: not known
   uint32_t line = 0;      // that executes, 0 where not known
   uint32_t column = 0;    // 0 where not known
+
+  friend bool operator==(const SourceFrame&, const SourceFrame&) = default;
 };
 
 // Of a list of addresses.

@@ -17,6 +17,7 @@ namespace jprof {
 namespace {
 
 constexpr rlim_t kMaxDescriptors = 64;
+constexpr rlim_t kMaxFileBytes = rlim_t{256} << 20;  // of memory files, for what is unpacked
 
 bool SetLimit(__rlimit_resource resource, rlim_t value) {
   const rlimit limit = {value, value};
@@ -73,6 +74,7 @@ void GiveUpEverything([[maybe_unused]] uint64_t memory_bytes) {
   __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {};
   ::syscall(SYS_capset, &header, none);
   SetLimit(RLIMIT_CORE, 0);
+  SetLimit(RLIMIT_FSIZE, kMaxFileBytes);
   SetLimit(RLIMIT_NPROC, 0);
   SetLimit(RLIMIT_NOFILE, kMaxDescriptors);
 #ifndef JPROF_ADDRESS_SANITIZER  // whose shadow is larger than any limit

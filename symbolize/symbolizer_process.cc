@@ -31,7 +31,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr uint64_t kMaxMessageBytes = uint64_t{192} << 20;
+constexpr uint64_t kMaxMessageBytes = uint64_t{64} << 20;
 constexpr uint64_t kMaxTextBytes = uint64_t{256} << 20;
 constexpr size_t kMaxDescriptors = 16;
 constexpr int kWorkerSocket = 3;
@@ -195,10 +195,12 @@ ByteCursor CursorOf(const std::string& bytes) {
   return ByteCursor({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()});
 }
 
-std::string Text(ByteCursor& c) {
+// Of the cursor's own bytes.
+absl::string_view TextIn(ByteCursor& c) {
   const std::span<const uint8_t> bytes = c.Bytes(c.U32());
-  return std::string(bytes.begin(), bytes.end());
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
+std::string Text(ByteCursor& c) { return std::string(TextIn(c)); }
 
 // A number of things that follow, of at least `size` bytes each.
 size_t Count(ByteCursor& c, size_t size) {
@@ -305,8 +307,8 @@ bool DecodeResult(const std::string& bytes, ImageQuery* query) {
     return false;
   }
   r.status = absl::Status(static_cast<absl::StatusCode>(code), message);
-  std::vector<std::string> strings(Count(c, sizeof(uint32_t)));
-  for (std::string& s : strings) s = Text(c);
+  std::vector<absl::string_view> strings(Count(c, sizeof(uint32_t)));
+  for (absl::string_view& s : strings) s = TextIn(c);
   if (strings.empty()) return false;
   bool in_range = true;
   // A text that is referred to again and again is copied each time.
@@ -323,7 +325,9 @@ bool DecodeResult(const std::string& bytes, ImageQuery* query) {
     in_range = false;
     return uint32_t{0};
   };
-  r.names.resize(Count(c, 16));
+  const size_t name_count = Count(c, 16);
+  if (name_count != query->offsets.size()) return false;
+  r.names.resize(name_count);
   for (SymbolName& name : r.names) {
     assign(&name.name);
     assign(&name.system_name);
@@ -347,7 +351,6 @@ bool DecodeResult(const std::string& bytes, ImageQuery* query) {
   r.source.first.resize(Count(c, 4));
   for (uint32_t& first : r.source.first) first = index(r.source.frames.size() + 1);
   if (!c.ok() || c.left() != 0 || !in_range || text_bytes > kMaxTextBytes ||
-      r.names.size() != query->offsets.size() ||
       !std::is_sorted(r.source.first.begin(), r.source.first.end()) ||
       (!r.source.first.empty() && r.source.first.size() != query->offsets.size() + 1)) {
     return false;
@@ -474,6 +477,7 @@ bool SymbolizerProcess::Ask(const UniqueFd& worker, size_t image, ImageQuery& qu
   // A worker asks for a handful of debug files; one that goes on asking is none of ours any more.
   constexpr int kMaxRequests = 8;
   for (int requests = 0; sent && Receive(worker.get(), &answer, deadline); ++requests) {
+    progress_.fetch_add(1, std::memory_order_relaxed);
     if (answer.type == MessageType::kDone) return DecodeResult(answer.bytes, &query);
     DebugFileFinder::Request request;
     if (answer.type != MessageType::kFind || requests == kMaxRequests ||
@@ -484,6 +488,7 @@ bool SymbolizerProcess::Ask(const UniqueFd& worker, size_t image, ImageQuery& qu
     std::vector<UniqueFd> found;
     if (finder != nullptr) found = finder->Find(image, request);
     deadline += Clock::now() - asked;
+    progress_.fetch_add(1, std::memory_order_relaxed);
     std::vector<int> descriptors;
     for (const UniqueFd& fd : found) descriptors.push_back(fd.get());
     descriptors.resize(std::min(descriptors.size(), kMaxDescriptors));
@@ -506,7 +511,7 @@ void SymbolizerProcess::Symbolize(std::vector<ImageQuery>& queries, int max_thre
       query.names.assign(query.offsets.size(), SymbolName());
       if (!worker.valid()) worker = StartWorker();
       const bool done = worker.valid() && Ask(worker, image, query, finder);
-      finished_.fetch_add(1, std::memory_order_relaxed);
+      progress_.fetch_add(1, std::memory_order_relaxed);
       if (done) continue;
       worker = UniqueFd();
       query.file = UniqueFd();

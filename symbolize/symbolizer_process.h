@@ -46,9 +46,9 @@ class SymbolizerProcess {
   // As SymbolizeImages(). From one thread at a time.
   void Symbolize(std::vector<ImageQuery>& queries, int max_threads, DebugFileFinder* finder);
 
-  // Images that are done with; from any thread. It grows at least every `patience`, plus what the
-  // finder takes.
-  uint64_t finished() const { return finished_.load(std::memory_order_relaxed); }
+  // Counts messages to and from the workers, and images done with; from any thread. While there is
+  // work, it grows within `patience`, or what the finder takes for one request.
+  uint64_t progress() const { return progress_.load(std::memory_order_relaxed); }
 
  private:
   SymbolizerProcess(const Limits& limits, UniqueFd forker, pid_t pid)
@@ -63,7 +63,7 @@ class SymbolizerProcess {
   absl::Mutex mutex_;
   UniqueFd forker_;
   const pid_t pid_;
-  std::atomic<uint64_t> finished_{0};
+  std::atomic<uint64_t> progress_{0};
 };
 
 }  // namespace jprof

@@ -684,7 +684,7 @@
 
   const ROWS = 25, CELL = 4;
   const heat = {
-    canvas: create("canvas", { tabIndex: 0, role: "application", "aria-label": "heat map: a column is a second, bottom to top. Arrow keys walk, with Shift they select." }),
+    canvas: create("canvas", { tabIndex: 0, role: "application", "aria-label": "heat map: a column is a second or several, bottom to top. Arrow keys walk, with Shift they select." }),
     anchor: -1, cursor: -1, dragging: false,
   };
 

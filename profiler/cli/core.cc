@@ -233,6 +233,9 @@ absl::Status Run(const CoreOptions& options, Shared& shared) {
   {
     std::optional<PauseLimit> limit;
     if (places) limit.emplace(kMaxPause + kPausePerGib * (static_cast<double>(rss_kib) / (1 << 20)));
+    if (limit && !limit->armed()) {
+      return absl::UnavailableError("not stopped: no timer that would let it go on is to be had");
+    }
     const uint64_t begin = NowNs();
     absl::StatusOr<StoppedProcess> process = StoppedProcess::Stop(pid, kPatience);
     if (!process.ok()) return ExplainStop(pid, process.status());

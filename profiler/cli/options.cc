@@ -180,8 +180,8 @@ absl::Status CheckTogether(const RecordOptions& o) {
   }
   if (targets == 0 && o.cgroup.empty() && o.comm.empty()) {
     return Usage(
-        "nothing to profile: name a process with -p PID, a thread with -t TID, all with -a, or a "
-        "command to start behind --");
+        "nothing to profile: name a process with -p PID, a thread with -t TID, a cgroup with -G, a "
+        "command name with --comm, all with -a, or a command to start behind --");
   }
   if (targets > 1) {
     return Usage("-p, -t, -a and a command exclude each other: give one of them");
@@ -325,7 +325,7 @@ absl::StatusOr<RecordOptions> ParseRecordOptions(const std::vector<std::string>&
 
 std::string RecordHelp() {
   std::string text =
-      "usage: jprof [record] (-p PID | -t TID | -a) [options]\n"
+      "usage: jprof [record] (-p PID | -t TID | -G CGROUP | --comm NAME | -a) [options]\n"
       "       jprof [record] [options] -- COMMAND [ARGUMENT...]\n"
       "       jprof stacks PID|CORE [options]\n"
       "       jprof core PID -o FILE [options]\n"

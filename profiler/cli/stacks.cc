@@ -122,6 +122,7 @@ absl::Status Report(Subject subject, const StacksOptions& options, const Runtime
     report.threads.push_back(std::move(shown));
   }
   JPROF_ASSIGN_OR_RETURN(profile, pipeline.Finish({.samples_taken = threads.size()}));
+  for (const std::string& trouble : pipeline.symbol_troubles()) report.notes.push_back(trouble);
   absl::flat_hash_map<Tid, StackId> stacks;
   for (const ProfileSample& sample : profile.samples) {
     stacks[profile.threads[sample.thread.value].tid] = sample.stack;
@@ -307,7 +308,13 @@ absl::StatusOr<StacksOptions> ParseStacksOptions(const std::vector<std::string>&
     }
   }
   if (options.target.empty() && !options.help) {
-    return WithHint(absl::InvalidArgumentError("stacks takes a process or a core file"), "use: jprof stacks PID, or jprof stacks CORE");
+    return WithHint(absl::InvalidArgumentError("stacks takes a process or a core file"),
+                    "use: jprof stacks PID, or jprof stacks CORE");
+  }
+  Pid pid;
+  if (absl::SimpleAtoi(options.target, &pid) &&
+      !(options.places.program.empty() && options.places.sysroot.empty())) {
+    return absl::InvalidArgumentError("--exe and --sysroot are for a core file, not for a process");
   }
   return options;
 }

@@ -83,12 +83,15 @@ absl::StatusOr<CoreFile> CoreFile::Open(UniqueFd fd, absl::string_view name) {
     return ErrnoStatus(EIO, name);
   }
   std::vector<ProcMapping> loaded;
+  size_t note_bytes = 0;
   for (const Elf64_Phdr& h : headers) {
     const uint64_t present =
         h.p_offset > file_size ? 0 : std::min(h.p_filesz, file_size - h.p_offset);
     core.missing_bytes_ += h.p_filesz - present;
     if (h.p_type == PT_NOTE) {
-      std::vector<uint8_t> notes(std::min(present, kMaxNoteBytes));
+      // Of all together: many headers may be of the same bytes.
+      std::vector<uint8_t> notes(std::min(present, kMaxNoteBytes - note_bytes));
+      note_bytes += notes.size();
       if (!ReadAt(core.fd_, h.p_offset, notes.data(), notes.size())) return ErrnoStatus(EIO, name);
       JPROF_RETURN_IF_ERROR(Annotate(core.ReadNotes(notes), name));
     } else if (h.p_type == PT_LOAD && h.p_memsz <= UINT64_MAX - h.p_vaddr) {
@@ -155,7 +158,7 @@ absl::Status CoreFile::ReadNotes(const std::vector<uint8_t>& notes) {
         if (entry.a_type == AT_ENTRY) entry_ = entry.a_un.a_val;
         if (entry.a_type == AT_SYSINFO_EHDR) vdso_ = entry.a_un.a_val;
       }
-    } else if (note.n_type == kNoteFile) {
+    } else if (note.n_type == kNoteFile && files_.empty()) {
       ReadFileNote(data, size);
     }
   }

@@ -25,14 +25,18 @@ constexpr size_t kMaxNoteBytes = 4096;
 constexpr size_t kMaxBuildIdBytes = 64;
 constexpr size_t kMaxVdsoBytes = 1 << 20;
 
+// The core names the path: to open a device may already do something, so it is looked at first.
 absl::StatusOr<UniqueFd> OpenRegular(const std::string& path) {
-  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
-  if (!fd.valid()) return ErrnoStatus(errno, path);
+  const UniqueFd place(::open(path.c_str(), O_PATH | O_CLOEXEC));
+  if (!place.valid()) return ErrnoStatus(errno, path);
   struct stat st;
-  if (::fstat(fd.get(), &st) != 0) return ErrnoStatus(errno, path);
+  if (::fstat(place.get(), &st) != 0) return ErrnoStatus(errno, path);
   if (!S_ISREG(st.st_mode)) {
     return absl::FailedPreconditionError(absl::StrCat(path, ": not a regular file"));
   }
+  UniqueFd fd(::open(absl::StrCat("/proc/self/fd/", place.get()).c_str(),
+                     O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  if (!fd.valid()) return ErrnoStatus(errno, path);
   return fd;
 }
 
@@ -68,39 +72,43 @@ std::string BuildIdIn(const std::vector<uint8_t>& notes) {
 
 MappedFiles::MappedFiles(const CoreFile& core, Places places)
     : core_(core), places_(std::move(places)) {
-  for (uint32_t i = 0; i < core_.files().size(); ++i) files_.push_back(Find(i));
+  std::vector<std::optional<Address>> begins(core_.files().size());
+  for (const ProcMapping& m : core_.mappings()) {
+    const uint64_t index = m.file.inode - 1;
+    if (!m.file.valid() || m.offset.value != 0 || index >= begins.size()) continue;
+    if (!begins[index]) begins[index] = m.range.begin;
+  }
+  for (uint32_t i = 0; i < begins.size(); ++i) {
+    files_.push_back(Find(i, begins[i] ? BuildIdAt(*begins[i]) : ""));
+  }
 }
 
-// From the first page of the file, if it was mapped and is in the core: cores hold it for this end.
-std::string MappedFiles::BuildIdInCore(uint32_t index) const {
-  for (const ProcMapping& m : core_.mappings()) {
-    if (m.file.inode != index + uint64_t{1} || m.offset.value != 0) continue;
-    auto header = core_.ReadValue<Elf64_Ehdr>(m.range.begin);
-    if (!header || std::memcmp(header->e_ident, ELFMAG, SELFMAG) != 0 ||
-        header->e_phentsize != sizeof(Elf64_Phdr)) {
+// From the first page of a file, if it is in the core: cores hold it for this end.
+std::string MappedFiles::BuildIdAt(Address begin) const {
+  auto header = core_.ReadValue<Elf64_Ehdr>(begin);
+  if (!header || std::memcmp(header->e_ident, ELFMAG, SELFMAG) != 0 ||
+      header->e_phentsize != sizeof(Elf64_Phdr)) {
+    return "";
+  }
+  for (size_t i = 0; i < std::min<size_t>(header->e_phnum, kMaxHeaders); ++i) {
+    auto program =
+        core_.ReadValue<Elf64_Phdr>(begin + (header->e_phoff + i * sizeof(Elf64_Phdr)));
+    if (!program || program->p_type != PT_NOTE || program->p_filesz > kMaxNoteBytes) continue;
+    std::vector<uint8_t> notes(program->p_filesz);
+    if (!core_.ReadExactly(begin + program->p_offset, std::as_writable_bytes(std::span(notes)))) {
       continue;
     }
-    for (size_t i = 0; i < std::min<size_t>(header->e_phnum, kMaxHeaders); ++i) {
-      auto program =
-          core_.ReadValue<Elf64_Phdr>(m.range.begin + (header->e_phoff + i * sizeof(Elf64_Phdr)));
-      if (!program || program->p_type != PT_NOTE || program->p_filesz > kMaxNoteBytes) continue;
-      std::vector<uint8_t> notes(program->p_filesz);
-      if (!core_.ReadExactly(m.range.begin + program->p_offset, std::as_writable_bytes(std::span(notes)))) {
-        continue;
-      }
-      std::string id = BuildIdIn(notes);
-      if (!id.empty()) return id;
-    }
+    std::string id = BuildIdIn(notes);
+    if (!id.empty()) return id;
   }
   return "";
 }
 
-MappedFiles::File MappedFiles::Find(uint32_t index) const {
+MappedFiles::File MappedFiles::Find(uint32_t index, const std::string& wanted) const {
   const std::string& path = core_.files()[index];
   if (path.empty() || path[0] != '/') {
     return {UniqueFd(), absl::NotFoundError(absl::StrCat(path, ": memory without a file"))};
   }
-  const std::string wanted = BuildIdInCore(index);
   std::vector<std::string> candidates;
   if (!places_.program.empty() && path == core_.program()) candidates.push_back(places_.program);
   if (!places_.sysroot.empty()) {

@@ -38,8 +38,9 @@ class MappedFiles {
     UniqueFd fd;  // invalid: none
     absl::Status status;
   };
-  File Find(uint32_t index) const;
-  std::string BuildIdInCore(uint32_t index) const;
+  // `wanted`: the build ID that the core says it has; "": it does not say.
+  File Find(uint32_t index, const std::string& wanted) const;
+  std::string BuildIdAt(Address begin) const;
   absl::StatusOr<UniqueFd> OpenVdso(const MapEvent& map) const;
 
   const CoreFile& core_;

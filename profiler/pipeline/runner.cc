@@ -162,11 +162,10 @@ int64_t Runner::CpuTimeOfWorkNs() {
       ::clock_gettime(clock, &t) == 0) {
     reader_ns = int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec;
   }
-  // Files are read for their names in other processes, whose time we do not see; but they finish with
-  // one file after the other.
-  constexpr int64_t kOneFileNs = 1'000'000;
-  const uint64_t files = options_.symbolizer == nullptr ? 0 : options_.symbolizer->finished();
-  return CpuTimeOfOthersNs() - reader_ns + static_cast<int64_t>(files) * kOneFileNs;
+  // Files are read for their names in other processes, whose time we do not see, but their messages.
+  constexpr int64_t kOneStepNs = 1'000'000;
+  const uint64_t steps = options_.symbolizer == nullptr ? 0 : options_.symbolizer->progress();
+  return CpuTimeOfOthersNs() - reader_ns + static_cast<int64_t>(steps) * kOneStepNs;
 }
 
 absl::Status Runner::CheckTargets() {

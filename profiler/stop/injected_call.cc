@@ -144,6 +144,13 @@ absl::StatusOr<int> NextStop(Tid tid) {
   return status;
 }
 
+// The signal that the thread is about to receive, to be handed on: one that no mask keeps away, SIGSTOP.
+// 0: it stopped for another reason.
+int DeliveredSignal(int status) {
+  const int signal = WSTOPSIG(status);
+  return status >> 16 != 0 || signal == SIGTRAP || signal == (SIGTRAP | 0x80) ? 0 : signal;
+}
+
 }  // namespace
 
 std::optional<CodePlaces> FindCodePlaces(const MemoryReader& memory,
@@ -250,9 +257,11 @@ absl::StatusOr<InjectedResult> InjectCall(Tid tid, const std::vector<ProcMapping
 
   InjectedResult result;
   bool entered = false;
+  int signal = 0;
   for (bool done = false; !done;) {
-    if (::ptrace(PTRACE_SYSCALL, tid, 0, 0) != 0) return Lost("it does not go on");
+    if (::ptrace(PTRACE_SYSCALL, tid, 0, signal) != 0) return Lost("it does not go on");
     JPROF_ASSIGN_OR_RETURN(const int status, NextStop(tid));
+    signal = DeliveredSignal(status);
     if (WSTOPSIG(status) == (SIGTRAP | 0x80)) {
       done = std::exchange(entered, true);
     } else if (status >> 8 == (SIGTRAP | PTRACE_EVENT_CLONE << 8)) {
@@ -270,11 +279,14 @@ absl::StatusOr<InjectedResult> InjectCall(Tid tid, const std::vector<ProcMapping
   // To an event stop before it is back in user space: only there the kernel sees to a system call
   // that was interrupted.
   ::ptrace(PTRACE_SETOPTIONS, tid, 0, 0);
-  if (::ptrace(PTRACE_INTERRUPT, tid, 0, 0) != 0 || ::ptrace(PTRACE_CONT, tid, 0, 0) != 0) {
-    return Lost("it cannot be stopped again");
+  if (::ptrace(PTRACE_INTERRUPT, tid, 0, 0) != 0) return Lost("it cannot be stopped again");
+  for (bool stopped = false; !stopped;) {
+    if (::ptrace(PTRACE_CONT, tid, 0, signal) != 0) return Lost("it does not go on");
+    JPROF_ASSIGN_OR_RETURN(const int status, NextStop(tid));
+    signal = DeliveredSignal(status);
+    stopped = status >> 16 == PTRACE_EVENT_STOP;
+    if (!stopped && signal == 0) return Lost("it stopped elsewhere");
   }
-  JPROF_ASSIGN_OR_RETURN(const int status, NextStop(tid));
-  if (status >> 16 != PTRACE_EVENT_STOP) return Lost("it stopped elsewhere");
   ::ptrace(static_cast<__ptrace_request>(PTRACE_SETSIGMASK), tid, sizeof(mask), &mask);
   if (::ptrace(PTRACE_SETREGS, tid, 0, &registers) != 0) return Lost("its registers cannot be set");
   WriteMemory(tid, {child_at}, before);

@@ -112,6 +112,10 @@ void Capturer::CaptureStopped(CapturedThread& thread, uint64_t stack_base) {
     return;
   }
   const PauseLimit limit;
+  if (!limit.armed()) {
+    thread.status = absl::UnavailableError("not stopped: no timer that would let it go on is to be had");
+    return;
+  }
   const uint64_t begin = NowNs();
   thread.status = seized->Interrupt();
   if (thread.status.ok()) thread.status = seized->AwaitStop(kPatience);

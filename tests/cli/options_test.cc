@@ -156,8 +156,8 @@ TEST(OptionsTest, AValueThatIsNotTakenIsRefused) {
 
 TEST(OptionsTest, TheTargetIsOneOfThree) {
   EXPECT_EQ(Complaint(""),
-            "nothing to profile: name a process with -p PID, a thread with -t TID, all with -a, or a "
-            "command to start behind --");
+            "nothing to profile: name a process with -p PID, a thread with -t TID, a cgroup with -G, a "
+            "command name with --comm, all with -a, or a command to start behind --");
   for (absl::string_view line : {"-p 1 -t 2", "-p 1 -a", "-t 2 -a", "-p 1 -t 2 -a", "-p 1 -- x",
                                  "-a -- x"}) {
     EXPECT_EQ(Complaint(line), "-p, -t, -a and a command exclude each other: give one of them")

@@ -81,9 +81,11 @@ int Trade(uint32_t seed) {
   return stock.Total() + twice(3);
 }
 
+int Shelve(int seed);  // in inlines_older.cc
+
 int main() {
   std::puts("ready");
   std::fflush(stdout);
   volatile int total = 0;
-  for (uint32_t seed = 1;; ++seed) total = total + Trade(seed);
+  for (uint32_t seed = 1;; ++seed) total = total + Trade(seed) + Shelve(static_cast<int>(seed % 1000));
 }
