@@ -32,6 +32,7 @@ namespace {
 namespace pb = ::perftools::profiles;
 
 constexpr absl::string_view kKernelName = "[kernel.kallsyms]";
+constexpr absl::string_view kKindLetters = "nksabwjum";  // by FrameKind; see Origin
 
 bool IsFile(absl::string_view path) { return !path.empty() && path[0] != '['; }
 
@@ -77,6 +78,7 @@ class Converter {
     AddFunctions();
     AddLocations();
     AddSamples();
+    AddOrigin();
   }
 
  private:
@@ -164,6 +166,7 @@ class Converter {
     for (size_t i = 0; i < profile_.samples.size(); ++i) {
       const ProfileSample& s = profile_.samples[i];
       auto [it, added] = merged.try_emplace(std::pair(s.stack, s.thread), out_.sample_size());
+      sample_of_.push_back(it->second);
       if (added) {
         pb::Sample& sample = *out_.add_sample();
         for (StackId node = s.stack; node.valid(); node = profile_.stacks[node.value].caller) {
@@ -189,6 +192,48 @@ class Converter {
     }
   }
 
+  void AddOrigin() {
+    pb::Origin& origin = *out_.mutable_jprof();
+    std::string kinds;
+    for (const Function& f : profile_.functions) kinds += kKindLetters[static_cast<size_t>(f.kind)];
+    kinds.resize(static_cast<size_t>(out_.function_size()), 'm');  // "[no stack]"
+    origin.set_kinds(kinds);
+    origin.set_has_title(!profile_.title.empty());
+    origin.set_show_lines(profile_.show_lines);
+    if (!SamplesAreEqualParts()) return;
+    int64_t time_ns = 0, sample = 0;
+    for (size_t i = 0; i < profile_.samples.size(); ++i) {
+      const ProfileSample& s = profile_.samples[i];
+      origin.add_time_ns(static_cast<uint64_t>(s.time_ns - time_ns));
+      origin.add_sample(sample_of_[i] - sample);
+      origin.add_cpu(s.cpu);
+      time_ns = s.time_ns;
+      sample = sample_of_[i];
+    }
+  }
+
+  // So that they can be had back from the sums; and whether there is more to them than the sums.
+  bool SamplesAreEqualParts() const {
+    if (profile_.samples.empty() || profile_.samples.back().time_ns <= 0 ||
+        profile_.samples.front().time_ns < 0) {
+      return false;
+    }
+    std::vector<int64_t> parts(static_cast<size_t>(out_.sample_size()));
+    for (int sample : sample_of_) ++parts[static_cast<size_t>(sample)];
+    for (size_t i = 0; i < sample_of_.size(); ++i) {
+      const pb::Sample& sum = out_.sample(sample_of_[i]);
+      for (size_t type = 0; type < profile_.sample_types.size(); ++type) {
+        int64_t product = 0;
+        if (__builtin_mul_overflow(profile_.Value(i, type), parts[static_cast<size_t>(sample_of_[i])],
+                                   &product) ||
+            product != sum.value(static_cast<int>(type))) {
+          return false;
+        }
+      }
+    }
+    return true;
+  }
+
   // Few values each: every distinct set splits a sample.
   void AddLabels(const Thread& thread, pb::Sample& sample) {
     pb::Label& pid = *sample.add_label();
@@ -197,6 +242,7 @@ class Converter {
     pb::Label& tid = *sample.add_label();
     tid.set_key(String("tid"));
     tid.set_num(thread.tid);
+    AddLabel("comm", profile_.String(thread.process_name), sample);
     AddLabel("thread", profile_.String(thread.name), sample);
     const absl::string_view cgroup = profile_.String(thread.cgroup);
     if (cgroup == "/") return;  // of no group
@@ -216,6 +262,7 @@ class Converter {
   absl::flat_hash_map<std::string, int64_t> strings_;
   std::vector<uint64_t> mapping_ids_;  // by image
   uint64_t no_stack_location_ = 0;
+  std::vector<int> sample_of_;  // the message's, by the profile's
 };
 
 // Same bytes in, same bytes out: zlib writes no time and no name into the header.

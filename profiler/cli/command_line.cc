@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "profiler/cli/convert.h"
 #include "profiler/cli/core.h"
 #include "profiler/cli/diagnostics.h"
 #include "profiler/cli/doctor.h"
@@ -20,8 +21,10 @@ struct Subcommand {
   int (*main)(const std::vector<std::string>& arguments, const RuntimeSet& runtimes);
 };
 
-constexpr Subcommand kSubcommands[] = {{"record", RecordMain}, {"doctor", DoctorMain}, {"stacks", StacksMain},
-                                        {"core", CoreMain}};
+constexpr Subcommand kSubcommands[] = {
+    {"record", RecordMain}, {"doctor", DoctorMain},   {"stacks", StacksMain},
+    {"core", CoreMain},     {"convert", ConvertMain},
+};
 
 // Else what is opened later takes the place of a closed one, and messages go into it. Standard
 // output stays one that cannot be written to.

@@ -13,6 +13,8 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "export/exporter.h"
+#include "profiler/cli/profile_file.h"
+#include "profiler/core/status.h"
 
 namespace jprof {
 namespace {
@@ -78,18 +80,6 @@ int EditDistance(absl::string_view a, absl::string_view b) {
     }
   }
   return row.back();
-}
-
-std::string Suggestion(absl::string_view word, const std::vector<absl::string_view>& known) {
-  std::string near = DidYouMean(word, known);
-  return near.empty() ? absl::StrCat("; known: ", absl::StrJoin(known, ", "))
-                      : absl::StrCat(", did you mean '", near, "'?");
-}
-
-std::vector<absl::string_view> FormatNames() {
-  std::vector<absl::string_view> names;
-  for (const ExportFormat& f : ExportFormats()) names.push_back(f.name);
-  return names;
 }
 
 const Option* FindOption(absl::string_view name) {
@@ -165,9 +155,7 @@ absl::Status Apply(const Option& option, absl::string_view value, RecordOptions&
     }
     out.min_quality = percent;
   } else if (name == "--format") {
-    if (FindFormatByName(value) == nullptr) {
-      return Usage(absl::StrCat("unknown format '", value, "'", Suggestion(value, FormatNames())));
-    }
+    JPROF_RETURN_IF_ERROR(CheckFormat("", value));
     out.format = std::string(value);
   }
   return absl::OkStatus();
@@ -195,16 +183,7 @@ absl::Status CheckTogether(const RecordOptions& o) {
     return Usage(o.command.empty() ? "--children goes with -p PID"
                                    : "--children goes with -p PID; a command's are recorded anyway");
   }
-  if (o.format.empty() && !o.output.empty() && !absl::StartsWith(o.output, "/dev/") &&
-      FindFormatByPath(o.output) == nullptr) {
-    std::vector<absl::string_view> suffixes;
-    for (const ExportFormat& f : ExportFormats()) {
-      suffixes.insert(suffixes.end(), f.suffixes.begin(), f.suffixes.end());
-    }
-    return Usage(absl::StrCat("'", o.output, "' has no suffix that names a format: use one of ",
-                              absl::StrJoin(suffixes, " "), ", or --format"));
-  }
-  return absl::OkStatus();
+  return CheckFormat(o.output, o.format);
 }
 
 }  // namespace
@@ -329,6 +308,7 @@ std::string RecordHelp() {
       "       jprof [record] [options] -- COMMAND [ARGUMENT...]\n"
       "       jprof stacks PID|CORE [options]\n"
       "       jprof core PID -o FILE [options]\n"
+      "       jprof convert IN -o OUT [options]\n"
       "       jprof doctor [--pid PID]\n"
       "\n"
       "Samples a running process, or one that it starts, and writes what it was doing, JavaScript\n"
@@ -337,6 +317,7 @@ std::string RecordHelp() {
       "  jprof -p 4711 -F 99 -d 30 > out.svg         a flame graph of 30 seconds\n"
       "  jprof -o out.svg -- node app.js             from its first instruction, children too\n"
       "  jprof -a -F 49 -d 60 -o host.pb.gz          every process, for pprof\n"
+      "  jprof convert cpu.pb.gz -o cpu.svg          a profile of one format in another\n"
       "  jprof doctor                                what this host allows, and what would be missing\n"
       "  jprof doctor --pid 4711                     its runtimes: known, and from where\n"
       "\n"

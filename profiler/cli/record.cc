@@ -20,6 +20,7 @@
 #include "profiler/cli/explain.h"
 #include "profiler/cli/options.h"
 #include "profiler/cli/output_file.h"
+#include "profiler/cli/profile_file.h"
 #include "profiler/core/status.h"
 #include "profiler/pipeline/runner.h"
 
@@ -40,16 +41,8 @@ std::atomic<pid_t> g_command{0};
 // The profile is written and jprof stands for the command.
 std::atomic<bool> g_only_pass_on{false};
 
-// Marks an error as one of usage: exit status 2.
-constexpr absl::string_view kUsageUrl = "jprof/usage";
-
-constexpr absl::string_view kQualityUrl = "jprof/quality";  // the same: exit status 3
-
-absl::Status UsageError(absl::string_view message, absl::string_view hint) {
-  absl::Status status = WithHint(absl::InvalidArgumentError(message), hint);
-  status.SetPayload(kUsageUrl, absl::Cord());
-  return status;
-}
+// Marks an error: exit status 3.
+constexpr absl::string_view kQualityUrl = "jprof/quality";
 
 void OnStopSignal(int number, siginfo_t* info, void*) {
   // What a terminal sends, it sends to the command as well.
@@ -89,30 +82,6 @@ void InstallSignals() {
   ::signal(SIGPIPE, SIG_IGN);  // a closed pipe is an error of write, with a message
 }
 
-const ExportFormat& ChooseFormat(const RecordOptions& options) {
-  if (!options.format.empty()) return *FindFormatByName(options.format);
-  // None for standard output and devices.
-  const ExportFormat* by_suffix = FindFormatByPath(options.output);
-  return by_suffix != nullptr ? *by_suffix : *FindFormatByName("svg");
-}
-
-// Text goes to a terminal when it was asked for, binary data never.
-absl::Status CheckTerminal(const RecordOptions& options, const ExportFormat& format,
-                           const OutputFile& output) {
-  if (!output.is_terminal()) return absl::OkStatus();
-  const std::string where = options.output.empty() ? "standard output" : options.output;
-  if (format.binary) {
-    return UsageError(
-        absl::StrCat("the format ", format.name, " is binary and ", where, " is a terminal"),
-        "name a file with -o FILE, or redirect: > FILE");
-  }
-  if (options.format.empty()) {
-    return UsageError(absl::StrCat(where, " is a terminal"),
-                      "name a file with -o FILE, or redirect: > out.svg");
-  }
-  return absl::OkStatus();
-}
-
 // What it will be called when it has executed.
 std::string NameOf(const RecordOptions& options) {
   const std::string& path = options.command[0];
@@ -140,9 +109,9 @@ absl::Status CheckQuality(const Accounting& a, double min_percent) {
 // `command`: that is to be recorded, not started yet; nullptr: none.
 absl::Status Record(const RecordOptions& options, const RuntimeSet& runtimes, Command* command,
                     std::shared_ptr<SymbolizerProcess> symbolizer) {
-  const ExportFormat& format = ChooseFormat(options);
+  const ExportFormat& format = ChooseFormat(options.output, options.format);
   JPROF_ASSIGN_OR_RETURN(std::unique_ptr<OutputFile> output, OutputFile::Open(options.output));
-  JPROF_RETURN_IF_ERROR(CheckTerminal(options, format, *output));
+  JPROF_RETURN_IF_ERROR(CheckTerminal(options.output, options.format, *output));
 
   JPROF_ASSIGN_OR_RETURN(std::unique_ptr<Runner> runner,
                          Runner::Attach({.pids = command == nullptr ? options.pids
@@ -200,10 +169,9 @@ absl::Status Record(const RecordOptions& options, const RuntimeSet& runtimes, Co
   return CheckQuality(profile->accounting, options.min_quality);
 }
 
-int ReportedStatus(const absl::Status& status) {
-  if (status.ok()) return 0;
-  PrintError(status);
-  return status.GetPayload(kUsageUrl) ? 2 : status.GetPayload(kQualityUrl) ? 3 : 1;
+int StatusOfRecording(const absl::Status& status) {
+  const int reported = ReportedStatus(status);
+  return status.GetPayload(kQualityUrl) ? 3 : reported;
 }
 
 int RecordCommand(const RecordOptions& options, const RuntimeSet& runtimes,
@@ -213,7 +181,7 @@ int RecordCommand(const RecordOptions& options, const RuntimeSet& runtimes,
   InstallSignals();
   RaiseDescriptorLimit();
   g_command = command->pid();
-  const int recorded = ReportedStatus(Record(options, runtimes, &*command, std::move(symbolizer)));
+  const int recorded = StatusOfRecording(Record(options, runtimes, &*command, std::move(symbolizer)));
   g_only_pass_on = true;
   if (!command->started()) {
     g_command = 0;
@@ -236,9 +204,7 @@ int RecordMain(const std::vector<std::string>& arguments, const RuntimeSet& runt
   if (options->help || options->version) {
     const std::string text = options->help ? RecordHelp() : "jprof " JPROF_VERSION "\n";
     ::signal(SIGPIPE, SIG_IGN);
-    if (std::fputs(text.c_str(), stdout) >= 0 && std::fflush(stdout) == 0) return 0;
-    PrintError(ErrnoStatus(errno, "cannot write standard output"));
-    return 1;
+    return PrintText(text);
   }
   // Before there are threads.
   absl::StatusOr<std::shared_ptr<SymbolizerProcess>> symbolizer = SymbolizerProcess::Start();
@@ -248,7 +214,7 @@ int RecordMain(const std::vector<std::string>& arguments, const RuntimeSet& runt
   }
   InstallSignals();
   RaiseDescriptorLimit();
-  return ReportedStatus(Record(*options, runtimes, nullptr, *std::move(symbolizer)));
+  return StatusOfRecording(Record(*options, runtimes, nullptr, *std::move(symbolizer)));
 }
 
 }  // namespace jprof

@@ -40,7 +40,7 @@ class ProfileBuilder {
 
   void SetTimes(int64_t start_time_ns, int64_t duration_ns);
   void SetTitle(absl::string_view title);
-  void ShowLines() { profile_.show_lines = true; }
+  void ShowLines(bool show = true) { profile_.show_lines = show; }
   void AddComment(absl::string_view comment);
   // Of all samples; in any order.
   void SetUnnamed(std::vector<UnnamedFrames> unnamed);

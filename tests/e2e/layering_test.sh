@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A folder includes only what stands to its left in
 #   core, process, symbolize, helpers, unwind, (capture, stop, corefile), pipeline, cli
-# and symbolize, export and web nothing but core. Also: no file speaks of a developer's machine.
+# and symbolize, export, import and web nothing but core. Also: no file speaks of a developer's machine.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 failed=0
@@ -12,7 +12,7 @@ allow() {
   shift
   prefixes=$(IFS='|'; echo "$*")
   local wrong
-  wrong=$(grep -rnE '^#include "(profiler|symbolize|helpers|export|web|tests|bench)/' \
+  wrong=$(grep -rnE '^#include "(profiler|symbolize|helpers|export|import|web|tests|bench)/' \
             --include='*.h' --include='*.cc' --include='*.c' "$folder" |
           grep -vE "#include \"($prefixes)/" || true)
   if [ -n "$wrong" ]; then
@@ -26,6 +26,7 @@ allow profiler/core "$core"
 allow profiler/process "$core" profiler/process
 allow symbolize "$core" symbolize
 allow export "$core" export web
+allow import "$core" import
 allow web "$core" web
 allow helpers "$core" profiler/process symbolize helpers
 allow profiler/unwind "$core" profiler/process symbolize helpers profiler/unwind
@@ -34,11 +35,11 @@ allow profiler/pipeline "$core" profiler/process symbolize helpers profiler/unwi
 allow profiler/stop "$core" profiler/process symbolize helpers profiler/unwind profiler/stop
 allow profiler/corefile "$core" profiler/process symbolize profiler/stop profiler/corefile
 allow profiler/cli "$core" profiler/process symbolize helpers profiler/unwind profiler/capture profiler/pipeline \
-  profiler/stop profiler/corefile export web profiler/cli
+  profiler/stop profiler/corefile export import web profiler/cli
 
 # Includes are written from the root, so that the above sees them.
 relative=$(grep -rnE '^#include "[^"/]+"|^#include "\.\.' --include='*.h' --include='*.cc' --include='*.c' \
-             profiler symbolize helpers export web |
+             profiler symbolize helpers export import web |
            grep -vE '"(jprof_runtimes|runtime_helpers)\.h"' || true)
 if [ -n "$relative" ]; then
   printf 'layering: an include is not written from the root:\n%s\n' "$relative" >&2

@@ -1,0 +1,196 @@
+// Folded stacks. What export/folded.h writes is read back as it was: its escapes are undone, its
+// suffixes become kinds of frames.
+//
+// Neighbouring lines share most of their stack, so frames are looked up only from where a line
+// differs from the one before.
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "import/frame_text.h"
+#include "import/importer.h"
+#include "profiler/core/status.h"
+
+namespace jprof {
+namespace {
+
+constexpr absl::string_view kInlinedSuffix = "_[i]";
+
+// Takes a weight and the blanks before it from the end of `line`. Decimals are rounded.
+bool TakeWeight(absl::string_view& line, int64_t& weight) {
+  const size_t blank = line.find_last_of(" \t");
+  if (blank == absl::string_view::npos || blank == 0) return false;
+  const absl::string_view text = line.substr(blank + 1);
+  if (text.empty() || !absl::ascii_isdigit(static_cast<unsigned char>(text[0]))) return false;
+  if (!absl::SimpleAtoi(text, &weight)) {
+    double decimal = 0;
+    if (text.find_first_not_of("0123456789.") != absl::string_view::npos ||
+        !absl::SimpleAtod(text, &decimal) || !(decimal < 9e18)) {
+      return false;
+    }
+    weight = std::llround(decimal);
+  }
+  line = absl::StripTrailingAsciiWhitespace(line.substr(0, blank));
+  return !line.empty();
+}
+
+// "_\[k]" at the end and "\--" were no structure.
+std::string Unescaped(absl::string_view name) {
+  std::string out(name);
+  const size_t n = out.size();
+  if (n >= 5 && absl::EndsWith(out, "]") && out.compare(n - 5, 3, "_\\[") == 0) {
+    out.erase(n - 4, 1);
+  } else if (n >= 2 && out[0] == '\\' && out.find_first_not_of('-', 1) == std::string::npos) {
+    out.erase(0, 1);
+  }
+  return out;
+}
+
+class FoldedReader {
+ public:
+  absl::StatusOr<Imported> Read(Input& input) {
+    absl::string_view line;
+    for (;;) {
+      JPROF_ASSIGN_OR_RETURN(const bool more, input.NextLine(line));
+      if (!more) break;
+      if (line.empty() || line[0] == '#') continue;
+      if (!Add(line)) ++skipped_;
+      JPROF_RETURN_IF_ERROR(CheckRoom(builder_));
+    }
+    Imported out;
+    if (skipped_ > 0) {
+      out.notes.push_back(absl::StrCat("folded: ", skipped_, " lines without a stack or a weight"));
+    }
+    JPROF_ASSIGN_OR_RETURN(out.profile, std::move(builder_).Build());
+    return out;
+  }
+
+ private:
+  // A physical frame with what is inlined into it, in the line before.
+  struct Group {
+    size_t begin;  // of its text
+    StackId stack;
+  };
+
+  bool Add(absl::string_view line) {
+    int64_t weight = 0;
+    if (!TakeWeight(line, weight)) return false;
+    const size_t process_end = std::min(line.find(';'), line.size());
+    size_t same = static_cast<size_t>(
+        std::mismatch(line.begin(), line.begin() + static_cast<ptrdiff_t>(
+                                                       std::min(line.size(), before_.size())),
+                      before_.begin())
+            .first -
+        line.begin());
+    if (same <= process_end) {
+      groups_.clear();
+      thread_ = ThreadOf(line.substr(0, process_end));
+      same = 0;
+    }
+    // A group that two more follow before the difference is as it was: the first frame of the next
+    // is the same, so it is not inlined into it.
+    size_t kept = 0;
+    while (kept < groups_.size() && groups_[kept].begin <= same) ++kept;
+    size_t at = process_end;
+    StackId stack;
+    if (kept >= 2) {
+      kept -= 2;
+      at = groups_[kept].begin - 1;
+      if (kept > 0) stack = groups_[kept - 1].stack;
+      groups_.resize(kept);
+    } else {
+      groups_.clear();
+    }
+    while (at < line.size()) {
+      const size_t begin = at + 1;
+      size_t end = std::min(line.find(';', begin), line.size());
+      const absl::string_view text = line.substr(begin, end - begin);
+      size_t inlined_end = end;
+      while (inlined_end < line.size()) {
+        const size_t next = std::min(line.find(';', inlined_end + 1), line.size());
+        if (!absl::EndsWith(line.substr(inlined_end + 1, next - inlined_end - 1), kInlinedSuffix)) {
+          break;
+        }
+        inlined_end = next;
+      }
+      stack = builder_.AddStack(stack, LocationOf(line.substr(begin, inlined_end - begin), text));
+      groups_.push_back({begin, stack});
+      at = inlined_end;
+    }
+    before_.assign(line.data(), line.size());
+    AddSample(builder_, 0, thread_, 0, stack, {&weight, 1});
+    return true;
+  }
+
+  ThreadId ThreadOf(absl::string_view process) {
+    const std::string name = Unescaped(process);
+    return builder_.AddThread(0, 0, name, name);
+  }
+
+  // `group`: the physical frame's text and those of the frames inlined into it.
+  LocationId LocationOf(absl::string_view group, absl::string_view physical) {
+    auto it = locations_.find(group);
+    if (it != locations_.end()) return it->second;
+    std::vector<Line> lines = {{FunctionOf(physical)}};
+    for (size_t at = physical.size(); at < group.size();) {
+      const size_t end = std::min(group.find(';', at + 1), group.size());
+      absl::string_view text = group.substr(at + 1, end - at - 1);
+      text.remove_suffix(kInlinedSuffix.size());
+      lines.insert(lines.begin(), {FunctionOf(text)});
+      at = end;
+    }
+    const LocationId location = builder_.AddLocation(ImageId{}, 0, lines);
+    locations_.emplace(group, location);
+    return location;
+  }
+
+  FunctionId FunctionOf(absl::string_view text) {
+    FrameText frame = SplitPlace(text);
+    if (absl::EndsWith(text, "_[k]")) {
+      frame = {.name = absl::StripSuffix(text, "_[k]"), .kind = FrameKind::kKernel};
+    } else if (absl::EndsWith(text, "_[j]")) {
+      frame = SplitPlace(absl::StripSuffix(text, "_[j]"));
+      if (frame.kind == FrameKind::kNative) frame.kind = FrameKind::kBuiltin;
+    } else if (frame.kind != FrameKind::kScript || !IsScriptFile(frame.file)) {
+      frame = {.name = text, .kind = KindOfName(text)};
+    }
+    const std::string name = Unescaped(frame.name);
+    return builder_.AddFunction(name, name, frame.file, frame.start_line, frame.kind);
+  }
+
+  ProfileBuilder builder_{{{"samples", "count"}}, {"samples", "count"}, 1};
+  absl::flat_hash_map<std::string, LocationId> locations_;
+  std::string before_;  // the line before, without its weight
+  std::vector<Group> groups_;
+  ThreadId thread_;
+  uint64_t skipped_ = 0;
+};
+
+}  // namespace
+
+// The first line that is no comment ends in a weight behind a stack, and is not indented.
+bool LooksFolded(absl::string_view head) {
+  while (!head.empty()) {
+    const size_t end = std::min(head.find('\n'), head.size());
+    absl::string_view line = absl::StripTrailingAsciiWhitespace(head.substr(0, end));
+    head.remove_prefix(std::min(end + 1, head.size()));
+    if (line.empty() || line[0] == '#') continue;
+    int64_t weight = 0;
+    return static_cast<unsigned char>(line[0]) > ' ' &&
+           line.find('\0') == absl::string_view::npos && TakeWeight(line, weight);
+  }
+  return false;
+}
+
+absl::StatusOr<Imported> ReadFolded(Input& input) { return FoldedReader().Read(input); }
+
+}  // namespace jprof

@@ -1,0 +1,72 @@
+#include "import/frame_text.h"
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+
+namespace jprof {
+namespace {
+
+// "/srv/app.js", "node:fs", "file:///srv/app.mjs".
+bool IsPlace(absl::string_view text) {
+  if (text.empty()) return false;
+  if (text[0] == '/') return true;
+  size_t end = 0;
+  while (end < text.size() && absl::ascii_islower(static_cast<unsigned char>(text[end]))) ++end;
+  return end > 0 && end + 1 < text.size() && text[end] == ':' &&
+         !absl::ascii_isdigit(static_cast<unsigned char>(text[end + 1]));
+}
+
+}  // namespace
+
+FrameText SplitPlace(absl::string_view text) {
+  const FrameText whole{.name = text};
+  const size_t colon = text.rfind(':');
+  uint32_t line = 0;
+  if (colon == absl::string_view::npos || colon + 1 == text.size() || text[colon + 1] == '0' ||
+      text.find_first_not_of("0123456789", colon + 1) != absl::string_view::npos ||
+      !absl::SimpleAtoi(text.substr(colon + 1), &line)) {
+    return whole;
+  }
+  // The first blank before a place: a path may have blanks in it.
+  for (size_t blank = text.find(' '); blank != absl::string_view::npos && blank < colon;
+       blank = text.find(' ', blank + 1)) {
+    const absl::string_view place = text.substr(blank + 1, colon - blank - 1);
+    if (blank > 0 && IsPlace(place)) {
+      return {text.substr(0, blank), place, line, FrameKind::kScript};
+    }
+  }
+  return whole;
+}
+
+FrameKind KindOfName(absl::string_view name) {
+  if (absl::StartsWith(name, "[unknown]")) return FrameKind::kUnknown;
+  if (name == "--" || name == "[truncated]") return FrameKind::kMarker;
+  return FrameKind::kNative;
+}
+
+bool IsScriptFile(absl::string_view file) {
+  if (absl::StartsWith(file, "node:")) return true;
+  for (absl::string_view suffix : {".js", ".mjs", ".cjs", ".ts", ".mts", ".jsx", ".tsx"}) {
+    if (absl::EndsWith(file, suffix)) return true;
+  }
+  return false;
+}
+
+absl::Status CheckRoom(const ProfileBuilder& builder) {
+  const Profile& p = builder.profile();
+  if (p.stacks.size() < kMaxStackNodes && p.samples.size() < kMaxSamples &&
+      p.functions.size() < kMaxFunctions && p.locations.size() < kMaxFunctions) {
+    return absl::OkStatus();
+  }
+  return absl::ResourceExhaustedError("there are more stacks, functions or samples than jprof holds");
+}
+
+void AddSample(ProfileBuilder& builder, int64_t time_ns, ThreadId thread, uint32_t cpu,
+               StackId stack, std::span<const int64_t> values) {
+  builder.AddSample(time_ns, thread, cpu, stack, values);
+  ++builder.accounting().taken;
+  ++builder.accounting().kept;
+}
+
+}  // namespace jprof

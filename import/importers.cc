@@ -1,0 +1,37 @@
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "import/importer.h"
+#include "profiler/core/status.h"
+
+namespace jprof {
+namespace {
+
+// Those with a mark come first, those that are recognised by their shape last.
+constexpr ImportFormat kFormats[] = {
+    {"folded", "folded stacks, one line of text for each", LooksFolded, ReadFolded},
+    {"pprof", "profile.proto, gzip or plain", LooksPprof, ReadPprof},
+};
+
+}  // namespace
+
+std::span<const ImportFormat> ImportFormats() { return kFormats; }
+
+absl::StatusOr<Imported> ReadProfile(Input& input) {
+  JPROF_ASSIGN_OR_RETURN(const absl::string_view head, input.Head());
+  if (head.empty()) return absl::InvalidArgumentError("it is empty");
+  for (const ImportFormat& format : kFormats) {
+    if (!format.recognises(head)) continue;
+    absl::StatusOr<Imported> read = format.read(input);
+    if (!read.ok()) return Annotate(read.status(), format.name);
+    if (read->profile.empty()) {
+      return absl::InvalidArgumentError(absl::StrCat(format.name, ": there is no sample in it"));
+    }
+    return read;
+  }
+  std::string known;
+  for (const ImportFormat& f : kFormats) absl::StrAppend(&known, known.empty() ? "" : ", ", f.name);
+  return absl::InvalidArgumentError(absl::StrCat("it is of none of the formats ", known));
+}
+
+}  // namespace jprof

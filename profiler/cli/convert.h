@@ -1,0 +1,14 @@
+// `jprof convert`: a profile of any format into any other.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "helpers/runtime.h"
+
+namespace jprof {
+
+// Returns the exit status.
+int ConvertMain(const std::vector<std::string>& arguments, const RuntimeSet& runtimes);
+
+}  // namespace jprof

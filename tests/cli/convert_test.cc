@@ -1,0 +1,50 @@
+#include "profiler/cli/convert_options.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "absl/strings/str_split.h"
+
+namespace jprof {
+namespace {
+
+absl::StatusOr<ConvertOptions> Parse(const std::string& words) {
+  std::vector<std::string> arguments = absl::StrSplit(words, ' ', absl::SkipEmpty());
+  return ParseConvertOptions("convert", 1, arguments);
+}
+std::string Complaint(const std::string& words) {
+  return std::string(Parse(words).status().message());
+}
+
+TEST(ConvertOptionsTest, InputAndOutputInAnyOrder) {
+  for (const char* words : {"in.pb.gz -o out.svg", "-o out.svg in.pb.gz", "--output=out.svg in.pb.gz"}) {
+    const auto options = Parse(words);
+    ASSERT_TRUE(options.ok()) << words;
+    EXPECT_THAT(options->inputs, testing::ElementsAre("in.pb.gz"));
+    EXPECT_EQ(options->output, "out.svg");
+  }
+}
+
+TEST(ConvertOptionsTest, ADashIsStandardInputAndOutput) {
+  const auto options = Parse("- -o - --format folded");
+  ASSERT_TRUE(options.ok());
+  EXPECT_THAT(options->inputs, testing::ElementsAre("-"));
+  EXPECT_EQ(options->output, "");
+  EXPECT_EQ(options->format, "folded");
+}
+
+TEST(ConvertOptionsTest, MistakesAreNamed) {
+  EXPECT_EQ(Complaint("-o a.svg"), "convert takes one profile, not 0; use: jprof convert IN -o OUT");
+  EXPECT_EQ(Complaint("a b"), "convert takes one profile, not 2; use: jprof convert IN -o OUT");
+  EXPECT_EQ(Complaint("a --outptu x"), "unknown option '--outptu', did you mean '--output'?");
+  EXPECT_EQ(Complaint("a -o"), "option '-o' needs a value: FILE");
+  EXPECT_EQ(Complaint("a --help=1"), "option '--help' takes no value");
+  EXPECT_EQ(Complaint("a -o x.svg -o y.svg"), "option '--output' is given twice");
+  EXPECT_EQ(Complaint("a --format foldde"), "unknown format 'foldde', did you mean 'folded'?");
+  EXPECT_THAT(Complaint("a -o out.xyz"), testing::HasSubstr("has no suffix that names a format"));
+}
+
+}  // namespace
+}  // namespace jprof

@@ -1,0 +1,183 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
+#include "export/profile.pb.h"
+#include "profiler/core/profile_builder.h"
+#include "tests/export/sample_profiles.h"
+#include "tests/import/read.h"
+#include "tests/testing/profile_text.h"
+
+namespace jprof {
+namespace {
+
+namespace pb = ::perftools::profiles;
+
+// All that a profile says, by name.
+std::string Dump(const Profile& p) {
+  std::string out = absl::StrCat(p.title, "\n", absl::StrJoin(p.comments, "\n"), "\n",
+                                 p.start_time_ns, " ", p.duration_ns, " ", p.period, " ",
+                                 p.period_type.type, "/", p.period_type.unit, p.show_lines, "\n");
+  for (const ValueType& t : p.sample_types) absl::StrAppend(&out, t.type, "/", t.unit, "\n");
+  for (size_t i = 0; i < p.samples.size(); ++i) {
+    const ProfileSample& s = p.samples[i];
+    const Thread& t = p.threads[s.thread.value];
+    absl::StrAppend(&out, s.time_ns, " cpu ", s.cpu, " ", t.pid, "/", t.tid, " ",
+                    p.String(t.process_name), ":", p.String(t.name), ":", p.String(t.cgroup));
+    for (size_t type = 0; type < p.sample_types.size(); ++type) {
+      absl::StrAppend(&out, " ", p.Value(i, type));
+    }
+    for (StackId n = s.stack; n.valid(); n = p.stacks[n.value].caller) {
+      const Location& l = p.locations[p.stacks[n.value].location.value];
+      absl::StrAppend(&out, "\n ", absl::Hex(l.address));
+      if (l.image.valid()) {
+        const ProfileImage& image = p.images[l.image.value];
+        absl::StrAppend(&out, " ", p.String(image.path), " ", p.String(image.build_id), " ",
+                        image.memory_start, " ", image.memory_limit, " ", image.file_offset);
+      }
+      for (const Line& line : p.Lines(l)) {
+        const Function& f = p.functions[line.function.value];
+        absl::StrAppend(&out, " | ", p.String(f.name), " ", p.String(f.system_name), " ",
+                        p.String(f.file), ":", f.start_line, " kind ", static_cast<int>(f.kind),
+                        " at ", line.line, ":", line.column);
+      }
+    }
+    absl::StrAppend(&out, "\n");
+  }
+  return out;
+}
+
+TEST(PprofReaderTest, WhatWasWrittenComesBack) {
+  // In pprof the kernel has the name that pprof knows.
+  const Profile profile =
+      ParseProfile(absl::StrReplaceAll(kNodeProfile, {{"[kernel]", "[kernel.kallsyms]"}}));
+  EXPECT_TRUE(Dump(Read(Write(profile, "pprof"))) == Dump(profile));
+}
+
+TEST(PprofReaderTest, LinesGroupsAndUnevenWeightsComeBack) {
+  ProfileBuilder builder({{"alloc_objects", "count"}, {"alloc_space", "bytes"}}, {"space", "bytes"}, 512);
+  const FunctionId f = builder.AddFunction("f", "_Zf", "a.cc", 12, FrameKind::kNative);
+  const FunctionId g = builder.AddFunction("g", "g", "", 0, FrameKind::kWasm);
+  const std::vector<Line> lines = {{f, 13, 5}, {g, 7, 0}};
+  const ImageId image = builder.AddImage("/bin/a", "00ff", 0x1000, 0x2000, 0x100);
+  const StackId stack = builder.AddStack(StackId{}, builder.AddLocation(image, 0x1234, lines));
+  const ThreadId thread = builder.AddThread(7, 8, "a", "worker", "/user.slice");
+  builder.AddSample(0, thread, 0, stack, std::vector<int64_t>{3, 100});
+  builder.AddSample(0, thread, 0, StackId{}, std::vector<int64_t>{1, -50});
+  builder.accounting().taken = builder.accounting().kept = 2;
+  builder.ShowLines();
+  const Profile profile = std::move(builder).Build().value();
+  EXPECT_EQ(Dump(Read(Write(profile, "pprof"))), Dump(profile));
+}
+
+TEST(PprofReaderTest, ASecondTripChangesNoByte) {
+  const std::string once = Write(Read(Write(ParseProfile(kNodeProfile), "pprof")), "pprof");
+  EXPECT_EQ(Write(Read(once), "pprof"), once);
+}
+
+TEST(PprofReaderTest, CpuNumbersComeBack) {
+  ProfileBuilder builder({{"samples", "count"}}, {"cpu", "nanoseconds"}, 1);
+  const ThreadId thread = builder.AddThread(7, 7, "a", "a");
+  for (uint32_t cpu : {0, 3, 1}) {
+    builder.AddSample(cpu * 1000 + 1, thread, cpu, StackId{}, std::vector<int64_t>{1});
+  }
+  builder.accounting().taken = builder.accounting().kept = 3;
+  const Profile profile = std::move(builder).Build().value();
+  EXPECT_EQ(Dump(Read(Write(profile, "pprof"))), Dump(profile));
+}
+
+// As another producer might write it: sparse ids, two mappings of one file, nothing of ours.
+pb::Profile Foreign() {
+  pb::Profile p;
+  for (const char* text : {"", "cpu", "nanoseconds", "/bin/app", "main.work", "/src/work.go",
+                           "[kernel.kallsyms]", "read", "inlined"}) {
+    p.add_string_table(text);
+  }
+  p.add_sample_type()->set_type(1);
+  p.mutable_sample_type(0)->set_unit(2);
+  auto mapping = [&](uint64_t id, uint64_t start, uint64_t offset, int64_t file) {
+    pb::Mapping& m = *p.add_mapping();
+    m.set_id(id);
+    m.set_memory_start(start);
+    m.set_memory_limit(start + 0x1000);
+    m.set_file_offset(offset);
+    m.set_filename(file);
+  };
+  mapping(1, 0x400000, 0, 3);
+  mapping(70, 0x500000, 0x400, 3);
+  mapping(9, 0, 0, 6);
+  auto function = [&](uint64_t id, int64_t name, int64_t file) {
+    pb::Function& f = *p.add_function();
+    f.set_id(id);
+    f.set_name(name);
+    f.set_filename(file);
+  };
+  function(500, 4, 5);
+  function(3, 7, 0);
+  function(4, 8, 5);
+  auto location = [&](uint64_t id, uint64_t mapping_id, uint64_t address,
+                      const std::vector<uint64_t>& functions) {
+    pb::Location& l = *p.add_location();
+    l.set_id(id);
+    l.set_mapping_id(mapping_id);
+    l.set_address(address);
+    for (uint64_t f : functions) l.add_line()->set_function_id(f);
+  };
+  location(10, 1, 0x400123, {4, 500});
+  location(1, 70, 0x500123, {500});
+  location(2, 9, 0, {3});
+  location(3, 1, 0x400999, {});
+  for (const std::vector<uint64_t>& path :
+       {std::vector<uint64_t>{2, 10}, std::vector<uint64_t>{1}, std::vector<uint64_t>{3, 10}}) {
+    pb::Sample& s = *p.add_sample();
+    for (uint64_t id : path) s.add_location_id(id);
+    s.add_value(5);
+  }
+  return p;
+}
+
+TEST(PprofReaderTest, OtherProducersAreRead) {
+  const Profile profile = Read(Foreign().SerializeAsString());
+  EXPECT_EQ(Write(profile, "folded"),
+            "app;main.work 5\n"
+            "app;main.work;inlined_[i];[unknown] app+0x400999 5\n"
+            "app;main.work;inlined_[i];read_[k] 5\n");
+  // The address in the second mapping of the file is moved into the first.
+  EXPECT_EQ(profile.locations[1].address, 0x400523u);
+}
+
+TEST(PprofReaderTest, WhatIsNotThereIsDamage) {
+  auto complaint = [](const pb::Profile& p) {
+    return std::string(Import(p.SerializeAsString()).status().message());
+  };
+  pb::Profile p = Foreign();
+  p.mutable_sample(0)->set_location_id(0, 77);
+  EXPECT_EQ(complaint(p), "pprof: damaged sample: its location is not there");
+  p = Foreign();
+  p.mutable_sample(1)->add_value(1);
+  EXPECT_EQ(complaint(p), "pprof: damaged sample: as many values as types");
+  p = Foreign();
+  p.mutable_function(0)->set_name(10'000);
+  EXPECT_EQ(complaint(p), "");  // a function without a name is shown as such
+  p = Foreign();
+  p.clear_sample();
+  EXPECT_EQ(complaint(p), "pprof: there is no sample in it");
+}
+
+TEST(PprofReaderTest, CutAtAnyByteItIsRefusedOrShorter) {
+  const std::string whole = Foreign().SerializeAsString();
+  for (size_t n = 0; n < whole.size(); ++n) {
+    absl::StatusOr<Imported> imported = Import(absl::string_view(whole).substr(0, n));
+    if (imported.ok()) {
+      EXPECT_TRUE(ValidateProfile(imported->profile).ok()) << n;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace jprof
