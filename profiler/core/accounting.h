@@ -26,6 +26,7 @@ struct Accounting {
   uint64_t rooted = 0;  // the user stack reaches a thread's first function, or there is none
   uint64_t truncated_depth = 0;  // deeper than the walk's limit
   std::array<uint64_t, kWalkEndCount> walk_ends = {};
+  uint64_t left_out = 0;  // their stacks, in part at least: more were new than there is room for
 
   // Frames of the samples kept (a frame counts once for each sample that it appears in).
   uint64_t frames = 0;

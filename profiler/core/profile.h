@@ -75,10 +75,11 @@ struct Thread {
   StringId cgroup;        // path of the process's control group; the empty string where not known
 };
 
+// One sample; of a long recording, several that are alike.
 struct ProfileSample {
   int64_t time_ns = 0;  // since Profile::start_time_ns
   ThreadId thread;
-  uint32_t cpu = 0;
+  uint32_t cpu = 0;  // UINT32_MAX: several
   StackId stack;  // the leaf's node; invalid for an empty stack
 };
 

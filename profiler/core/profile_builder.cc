@@ -109,7 +109,8 @@ ThreadId ProfileBuilder::AddThread(Pid pid, Tid tid, absl::string_view process_n
 }
 
 void ProfileBuilder::AddSample(int64_t time_ns, ThreadId thread, uint32_t cpu, StackId stack,
-                               std::span<const int64_t> values) {
+                               std::span<const int64_t> values, uint64_t count) {
+  samples_added_ += count;
   profile_.samples.push_back({time_ns, thread, cpu, stack});
   profile_.values.insert(profile_.values.end(), values.begin(), values.end());
 }
@@ -140,9 +141,9 @@ absl::StatusOr<Profile> ProfileBuilder::Build() && {
     return absl::InternalError(absl::StrCat("samples do not balance: ", a.taken, " taken, ",
                                             explained, " kept or dropped"));
   }
-  if (a.kept != profile_.samples.size()) {
+  if (a.kept != samples_added_) {
     return absl::InternalError(absl::StrCat("samples do not balance: ", a.kept,
-                                            " counted as kept, ", profile_.samples.size(),
+                                            " counted as kept, ", samples_added_,
                                             " in the profile"));
   }
   size_t types = profile_.sample_types.size();

@@ -34,9 +34,9 @@ class ProfileBuilder {
   // A thread that changes its name, or a number that is used again, makes another thread.
   ThreadId AddThread(Pid pid, Tid tid, absl::string_view process_name, absl::string_view name,
                      absl::string_view cgroup = "");
-  // `values`: one per sample type.
+  // `values`: one per sample type. `count`: samples that it stands for, all of them kept.
   void AddSample(int64_t time_ns, ThreadId thread, uint32_t cpu, StackId stack,
-                 std::span<const int64_t> values);
+                 std::span<const int64_t> values, uint64_t count = 1);
 
   void SetTimes(int64_t start_time_ns, int64_t duration_ns);
   void SetTitle(absl::string_view title);
@@ -53,6 +53,7 @@ class ProfileBuilder {
 
  private:
   Profile profile_;
+  uint64_t samples_added_ = 0;
   absl::flat_hash_map<std::string, StringId> strings_;
   absl::flat_hash_map<std::tuple<StringId, StringId, StringId, uint32_t, FrameKind>, FunctionId>
       functions_;

@@ -3,8 +3,12 @@
 // A frame leaves its process as soon as it is seen: a native one becomes (image, file offset),
 // which survives exit, exec and address randomisation; a runtime's function has its name already.
 // What is left for the end of the recording is to open each image once and name its offsets.
+//
+// The tables only grow, and up to a limit: what is new beyond it is left out, which ends the stack
+// that it is in at the caller with a frame that says so.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <tuple>
@@ -72,12 +76,22 @@ struct PendingLine {
 
 class FrameTable {
  public:
+  // `max_bytes`: estimated, of all tables together; exceeded twice at most.
+  explicit FrameTable(size_t max_bytes = SIZE_MAX) : max_bytes_(max_bytes) {}
+
   // Innermost first, not empty.
   uint32_t InternLines(std::vector<PendingLine> lines);
   uint32_t InternName(PendingName name);
   uint32_t InternFrame(const PendingFrame& frame);
-  // A frame below `caller` in the tree of stacks; kNoStack: the outermost.
+  // A frame below `caller` in the tree of stacks; kNoStack: the outermost. Below one that was left out
+  // there is nothing: then it is `caller`.
   uint32_t InternStack(uint32_t caller, uint32_t frame);
+
+  // The stack of a sample of which nothing is kept.
+  uint32_t LeftOutStack() { return InternStack(kNoStack, LeftOutFrame()); }
+  bool IsLeftOut(uint32_t stack) const {
+    return stack != kNoStack && stacks_[stack].frame == left_out_frame_;
+  }
 
   static constexpr uint32_t kNoStack = UINT32_MAX;
   struct Node {
@@ -90,7 +104,22 @@ class FrameTable {
   const std::vector<std::vector<PendingLine>>& lines() const { return lines_; }
   const std::vector<Node>& stacks() const { return stacks_; }
 
+  size_t bytes() const { return bytes_; }
+
  private:
+  static constexpr uint32_t kNone = UINT32_MAX;
+
+  bool full() const { return bytes_ >= max_bytes_; }
+  // Made when they are needed first.
+  uint32_t LeftOutName();
+  uint32_t LeftOutLines();
+  uint32_t LeftOutFrame();
+
+  const size_t max_bytes_;
+  size_t bytes_ = 0;
+  uint32_t left_out_name_ = kNone;
+  uint32_t left_out_lines_ = kNone;
+  uint32_t left_out_frame_ = kNone;
   std::vector<PendingFrame> frames_;
   std::vector<PendingName> names_;
   std::vector<std::vector<PendingLine>> lines_;

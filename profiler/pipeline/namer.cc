@@ -375,21 +375,22 @@ void Namer::SetUnnamed(NamedFrame& frame, std::string what, std::string why) {
   frame.reason = it->second;
 }
 
-std::vector<UnnamedFrames> Namer::Explain(std::vector<uint32_t> stacks) const {
+std::vector<UnnamedFrames> Namer::Explain(std::vector<SampledStack> stacks) const {
   std::vector<UnnamedFrames> result = reasons_;
   std::vector<size_t> last_stack(result.size(), SIZE_MAX);  // that was counted
   std::map<std::string, uint64_t> truncations;  // samples by reason
   std::sort(stacks.begin(), stacks.end());
   for (size_t first = 0, end; first < stacks.size(); first = end) {
-    end = first;
-    while (end < stacks.size() && stacks[end] == stacks[first]) ++end;
-    const uint64_t samples = end - first;
+    const uint32_t stack = stacks[first].first;
+    uint64_t samples = 0;
+    for (end = first; end < stacks.size() && stacks[end].first == stack; ++end) {
+      samples += stacks[end].second;
+    }
     uint32_t above = UINT32_MAX;  // image of the outermost frame
-    for (uint32_t at = stacks[first]; at != FrameTable::kNoStack;
-         at = frames_.stacks()[at].caller) {
+    for (uint32_t at = stack; at != FrameTable::kNoStack; at = frames_.stacks()[at].caller) {
       const NamedFrame& frame = named_[frames_.stacks()[at].frame];
       if (frame.is_truncation) {
-        if (!stacks_[stacks[first]].stack.rooted) {
+        if (!stacks_[stack].stack.rooted) {
           const std::string where =
               above == UINT32_MAX
                   ? ""

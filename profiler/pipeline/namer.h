@@ -56,8 +56,10 @@ class Namer {
   // What went wrong with files and servers, for the user.
   const std::vector<std::string>& troubles() const { return troubles_; }
 
-  // What has no name in the samples of these stacks, and why; one for each sample.
-  std::vector<UnnamedFrames> Explain(std::vector<uint32_t> stacks) const;
+  // A stack of the FrameTable, or kNoStack, and samples that have it.
+  using SampledStack = std::pair<uint32_t, uint64_t>;
+  // What has no name in these, and why. A stack may be in it several times.
+  std::vector<UnnamedFrames> Explain(std::vector<SampledStack> stacks) const;
 
  private:
   static constexpr uint32_t kNamed = UINT32_MAX;

@@ -20,12 +20,15 @@ constexpr size_t kMaxPerfMaps = 256;
 constexpr uint64_t kLocatedForNs = 1'000'000'000;
 constexpr size_t kMaxLocated = 1 << 17;
 constexpr size_t kMaxPerfMapTroubles = 256;
-constexpr size_t kMaxCgroupsKept = 1 << 16;
 constexpr uint64_t kRetryPerfMapAfterNs = 1'000'000'000;
 constexpr uint64_t kUpdatePerfMapAfterNs = 50'000'000;
 constexpr uint32_t kMinCorruptToReject = 64;
 // As V8's stack traces have it: "at async render".
 constexpr char kAsyncPrefix[] = "async ";
+
+constexpr size_t kMaxProcessesNoted = 1 << 16;
+// The first of the names of threads, processes and control groups.
+constexpr char kLeftOutComm[] = "[left out]";
 
 // Longer than a sample takes, and than its record is under way.
 constexpr uint64_t kForgetStepNs = 1'000'000'000;
@@ -59,7 +62,10 @@ Pipeline::Pipeline(PipelineOptions options, const RuntimeSet& runtimes, LayoutSi
                  .open_memory = [this](Pid pid) { return world_.open_memory(pid); },
                  .now = [this] { return world_.now(); }},
                 options_.async),
-      kernel_names_(world_.kallsyms, world_.modules) {
+      frames_(options_.max_frame_bytes),
+      kernel_names_(world_.kallsyms, world_.modules),
+      samples_(options_.max_samples) {
+  InternComm(kLeftOutComm);
   if (options_.unwind_sink == nullptr) return;
   unwind_.emplace(*options_.unwind_sink,
                   UnwindTables::World{
@@ -281,6 +287,7 @@ const Mapping* Pipeline::FindMapping(Pid pid, Address address) {
   const Mapping* mapping = process->maps.Find(address);
   if (mapping != nullptr) return mapping;
   // Mapped before we looked, or the event was lost: ask once more.
+  if (maps_reread_at_.size() >= kMaxProcessesNoted) maps_reread_at_.clear();
   uint64_t& reread_at = maps_reread_at_[pid];
   if (reread_at != 0 && last_time_ns_ < reread_at + kRereadMapsAfterNs) return nullptr;
   reread_at = std::max<uint64_t>(last_time_ns_, 1);
@@ -432,6 +439,7 @@ uint32_t Pipeline::ResolveFrame(const RawFrame& frame, Pid pid, UserStack& stack
     case RawFrame::Kind::kRuntime: {
       auto it = symbol_names_.find(frame.symbol);
       if (it != symbol_names_.end()) {
+        if (helper_answers_.size() >= kMaxProcessesNoted) helper_answers_.clear();
         ++helper_answers_[pid].named;
         return RuntimeFrame(frame, pid, it->second);
       }
@@ -553,12 +561,13 @@ uint32_t Pipeline::CgroupOf(Pid pid, const Process* process) {
   if (!cgroup.ok() && world_.read_cgroup && process != nullptr && process->parent != 0) {
     cgroup = world_.read_cgroup(process->parent);
   }
-  if (cgroups_.size() >= kMaxCgroupsKept) cgroups_.clear();
+  if (cgroups_.size() >= kMaxProcessesNoted) cgroups_.clear();
   return cgroups_[pid] = InternComm(cgroup.ok() ? *cgroup : "");
 }
 
 void Pipeline::Adopt(Pid pid) {
   if (!world_.describe) return;
+  if (maps_reread_at_.size() >= kMaxProcessesNoted) maps_reread_at_.clear();
   uint64_t& tried_at = maps_reread_at_[pid];
   if (tried_at != 0 && last_time_ns_ < tried_at + kRereadMapsAfterNs) return;
   tried_at = std::max<uint64_t>(last_time_ns_, 1);
@@ -616,16 +625,24 @@ void Pipeline::OnSample(const SampleEvent& sample) {
   accounting_.truncated_depth += end == WalkEnd::kDepthLimit;
   const Process* process = processes_.Find(sample.pid);
   const std::string unknown = process == nullptr ? absl::StrCat("pid ", sample.pid) : "";
-  samples_.push_back({sample.time_ns, sample.pid, sample.tid,
-                      InternComm(process == nullptr ? unknown : process->comm),
-                      InternComm(process == nullptr ? unknown : process->ThreadComm(sample.tid)),
-                      CgroupOf(sample.pid, process), sample.cpu, node});
+  samples_.Add({.time_ns = sample.time_ns,
+                .pid = sample.pid,
+                .tid = sample.tid,
+                .process_name = InternComm(process == nullptr ? unknown : process->comm),
+                .thread_name =
+                    InternComm(process == nullptr ? unknown : process->ThreadComm(sample.tid)),
+                .cgroup = CgroupOf(sample.pid, process),
+                .cpu = sample.cpu,
+                .stack = node});
 }
 
 uint32_t Pipeline::InternComm(absl::string_view comm) {
-  auto [it, added] = comm_ids_.try_emplace(std::string(comm), static_cast<uint32_t>(comms_.size()));
-  if (added) comms_.emplace_back(comm);
-  return it->second;
+  if (auto known = comm_ids_.find(comm); known != comm_ids_.end()) return known->second;
+  constexpr size_t kBytesOfOne = 2 * sizeof(std::string) + sizeof(uint32_t);
+  if (!comms_.empty() && comm_bytes_ >= options_.max_comm_bytes) return 0;
+  comm_bytes_ += kBytesOfOne + 2 * comm.size();
+  comms_.emplace_back(comm);
+  return comm_ids_[comm] = static_cast<uint32_t>(comms_.size() - 1);
 }
 
 absl::StatusOr<Profile> Pipeline::Finish(const RecordingEnd& end) {
@@ -641,6 +658,10 @@ absl::StatusOr<Profile> Pipeline::Finish(const RecordingEnd& end) {
   ProfileBuilder builder({{"samples", "count"}, {"cpu", "nanoseconds"}}, {"cpu", "nanoseconds"},
                          options_.period_ns);
   builder.SetTimes(end.start_time_ns, end.duration_ns);
+  std::vector<KeptSamples::Sample> samples = samples_.TakeAll();
+  for (KeptSamples::Sample& sample : samples) {
+    if (sample.stack == KeptSamples::kLeftOut) sample.stack = frames_.LeftOutStack();
+  }
   const Namer namer(frames_, images_, runtimes_, builder, kernel_names_,
                     {.threads = options_.symbol_threads,
                      .inlines = options_.inlines,
@@ -648,23 +669,27 @@ absl::StatusOr<Profile> Pipeline::Finish(const RecordingEnd& end) {
                      .symbolize = world_.symbolize});
   symbol_troubles_ = namer.troubles();
   if (options_.lines) builder.ShowLines();
-  std::vector<uint32_t> stacks;
-  stacks.reserve(samples_.size());
-  for (const KeptSample& sample : samples_) stacks.push_back(sample.stack);
+  std::vector<Namer::SampledStack> stacks;
+  stacks.reserve(samples.size());
+  for (const KeptSamples::Sample& sample : samples) {
+    stacks.emplace_back(sample.stack, sample.count);
+  }
   builder.SetUnnamed(namer.Explain(std::move(stacks)));
-  for (const KeptSample& sample : samples_) {
+  for (const KeptSamples::Sample& sample : samples) {
     const ThreadId thread_id = builder.AddThread(
         sample.pid, sample.tid, comms_[sample.process_name], comms_[sample.thread_name],
         comms_[sample.cgroup]);
     const Namer::Stack stack = namer.Find(sample.stack);
-    const std::array<int64_t, 2> values = {1, options_.period_ns};
+    const std::array<int64_t, 2> values = {sample.count, sample.count * options_.period_ns};
     builder.AddSample(static_cast<int64_t>(sample.time_ns - end.start_monotonic_ns), thread_id,
-                      sample.cpu, stack.id, values);
-    accounting_.rooted += stack.rooted;
-    accounting_.frames += stack.counts.frames;
-    accounting_.frames_unnamed += stack.counts.unnamed;
-    accounting_.script_frames += stack.counts.script;
-    accounting_.script_frames_unnamed += stack.counts.script_unnamed;
+                      sample.cpu, stack.id, values, sample.count);
+    const uint64_t count = sample.count;
+    accounting_.left_out += frames_.IsLeftOut(sample.stack) ? count : 0;
+    accounting_.rooted += count * stack.rooted;
+    accounting_.frames += count * stack.counts.frames;
+    accounting_.frames_unnamed += count * stack.counts.unnamed;
+    accounting_.script_frames += count * stack.counts.script;
+    accounting_.script_frames_unnamed += count * stack.counts.script_unnamed;
   }
   builder.accounting() = accounting_;
   return std::move(builder).Build();

@@ -12,6 +12,9 @@
 // its stacks refer to them; a second after each step, by the time of the samples, all that began
 // before is over, and in the end what had an old number can go. A stack that is met again comes
 // again. (To drop the least used ones would be a guess at what the kernel's caches still hold.)
+//
+// All else that grows with the length of a recording is bounded too: samples in kept_samples.h,
+// frames and stacks in frame_table.h, the rest here.
 #pragma once
 
 #include <array>
@@ -36,6 +39,7 @@
 #include "profiler/core/profile.h"
 #include "profiler/pipeline/frame_table.h"
 #include "profiler/pipeline/image_table.h"
+#include "profiler/pipeline/kept_samples.h"
 #include "profiler/pipeline/kernel_names.h"
 #include "profiler/pipeline/namer.h"
 #include "profiler/process/process_table.h"
@@ -72,8 +76,14 @@ struct PipelineOptions {
   int64_t period_ns = 0;    // of CPU time, between two samples
   int symbol_threads = 2;
   // Beyond these numbered things are forgotten,
-  size_t max_stack_bytes = size_t{128} << 20;
+  size_t max_stack_bytes = size_t{64} << 20;
   size_t max_symbols = 1 << 20;
+  // samples are merged,
+  size_t max_samples = 1 << 19;
+  // new functions and stacks are left out,
+  size_t max_frame_bytes = size_t{64} << 20;
+  // so are names of threads, processes and control groups,
+  size_t max_comm_bytes = size_t{8} << 20;
   // a perf map that is read is given up,
   size_t max_perf_map_bytes = size_t{512} << 20;  // of all together
   // and files are not kept open.
@@ -111,7 +121,10 @@ class Pipeline {
   }
   bool HasTablesToMake() const { return unwind_ && unwind_->HasPending(); }
 
-  uint64_t samples() const { return samples_.size(); }
+  uint64_t samples() const { return accounting_.kept; }
+  // How they are kept.
+  const KeptSamples& kept_samples() const { return samples_; }
+  size_t frame_bytes() const { return frames_.bytes(); }  // about
   const ProcessTable& processes() const { return processes_; }
   const RuntimeTable& runtimes() const { return runtimes_; }
   const UnwindTables* unwind_tables() const { return unwind_ ? &*unwind_ : nullptr; }
@@ -147,16 +160,6 @@ class Pipeline {
     uint64_t mappings_seen = 0;
     uint64_t resolved_ns = 0;
     bool resolved = false;
-  };
-  struct KeptSample {
-    uint64_t time_ns;
-    Pid pid;
-    Tid tid;
-    uint32_t process_name;  // in comms_, as at the time of the sample
-    uint32_t thread_name;
-    uint32_t cgroup;  // in comms_
-    uint32_t cpu;
-    uint32_t stack;  // in FrameTable: the kernel's frames below the user's
   };
   struct Located {
     uint32_t frame;  // in FrameTable
@@ -236,7 +239,8 @@ class Pipeline {
 
   std::vector<std::string> comms_;
   absl::flat_hash_map<std::string, uint32_t> comm_ids_;
-  std::vector<KeptSample> samples_;
+  size_t comm_bytes_ = 0;
+  KeptSamples samples_;
   // By symbol, address, detail, is_return_address, is_async. No number of a symbol is given twice.
   absl::flat_hash_map<std::tuple<uint32_t, uint64_t, uint8_t, bool, bool>, Located> located_;
   uint64_t last_time_ns_ = 0;

@@ -559,6 +559,16 @@ std::vector<std::string> Runner::Warnings() const {
     warn(tables->processes_without_room(),
          "processes have more mappings than there was room for: walked by frame pointers");
   }
+  const KeptSamples& kept = work_->pipeline->kept_samples();
+  if (kept.time_step_ns() != 0) {
+    warnings.push_back(absl::StrFormat(
+        "more samples than are kept one by one: times are exact to %g s%s", kept.time_step_ns() * 1e-9,
+        kept.processes_by_name() ? ", threads and processes are told apart by name alone"
+        : kept.threads_by_name() ? ", threads of a process by name alone"
+                                 : ""));
+  }
+  warn(work_->pipeline->accounting().left_out,
+       "samples are of more functions and stacks than are kept: shown as [left out]");
   if (absl::StatusOr<jp_counters> counters = work_->source->ReadCounters(); counters.ok()) {
     warn(counters->symbols_lost, "function names found no room in the ring");
   }

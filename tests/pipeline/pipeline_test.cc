@@ -3,10 +3,12 @@
 #include <cstdio>
 #include <cstring>
 #include <fstream>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -896,6 +898,56 @@ TEST_F(PipelineBoundsTest, PerfMapsThatAreTooLargeTogetherAreNotUsedAndSaid) {
   Sample(1);
   EXPECT_THAT(pipeline().PerfMapTroubles(), ElementsAre(testing::HasSubstr("all perf maps")));
   EXPECT_THAT(FinishedStacks(), testing::Each("_start;[unknown] [jit]"));
+}
+
+TEST_F(PipelineBoundsTest, EndlesslyManyStacksTakeTheirRoomAndNoMore) {
+  options_.max_samples = 1000;
+  options_.max_frame_bytes = 100'000;
+  options_.max_stack_bytes = 10'000;
+  Map(kApp, 1, "/bin/app");
+  Map(kLib, 2, "/lib/lib.so");
+  constexpr uint32_t kSamples = 50'000;
+  for (uint32_t i = 2; i <= kSamples; i += 2) {
+    Stack(i - 1, WorkStack());
+    Sample(i - 1);
+    // Under main, which the tables know, each time another chain.
+    Stack(i, {kLib + i % 0x1000, kLib + i / 0x1000 * 3, kApp + 0x110, kApp + 0x10});
+    Sample(i);
+    world_.now_ns = time_ns_ += 100'000'000;
+    ASSERT_LE(pipeline().kept_samples().size(), 1000u);
+    ASSERT_LE(pipeline().frame_bytes(), 200'000u);
+    ASSERT_LE(pipeline().numbered(), 10'000u);
+  }
+  const Profile profile = Finish();
+  EXPECT_EQ(profile.accounting.kept, kSamples);
+  EXPECT_EQ(profile.accounting.dropped_no_stack, 0u);
+  uint64_t known = 0, left_out = 0;
+  const std::vector<std::string> stacks = Stacks(profile);
+  for (size_t i = 0; i < stacks.size(); ++i) {
+    const auto count = static_cast<uint64_t>(profile.Value(i, 0));
+    if (stacks[i] == "_start;main;work") known += count;
+    if (absl::EndsWith(stacks[i], "[left out]")) left_out += count;
+    EXPECT_EQ(profile.Value(i, 1), profile.Value(i, 0) * kPeriodNs);
+  }
+  EXPECT_EQ(known, kSamples / 2);
+  EXPECT_GT(left_out, 0u);
+  EXPECT_EQ(profile.accounting.left_out, left_out);
+  EXPECT_THAT(stacks, Contains("_start;main;[left out]"));
+}
+
+TEST_F(PipelineBoundsTest, EndlesslyManyNamesOfProcessesTakeTheirRoomAndNoMore) {
+  options_.max_comm_bytes = 1000;
+  for (Pid pid = 1000; pid < 1100; ++pid) {
+    Comm(absl::StrCat("name", pid), false, pid);
+    Sample(0, 0, pid);
+  }
+  const Profile profile = Finish();
+  std::map<std::string, int> names;
+  for (const ProfileSample& s : profile.samples) {
+    ++names[std::string(profile.String(profile.threads[s.thread.value].process_name))];
+  }
+  EXPECT_EQ(names["name1000"], 1);
+  EXPECT_GT(names["[left out]"], 50);
 }
 
 TEST_F(PipelineBoundsTest, FilesBeyondTheLimitAreCountedAndShownByFile) {
