@@ -339,10 +339,16 @@ char V8Instance::Tier(const RawFrame& frame) {
   }
 }
 
+// Of an object that may be gone: where its map was may be a pointer to anything, and the type of that
+// a string's. A map has a map, and that one is its own.
 std::optional<uint16_t> V8Instance::TypeOf(uint64_t tagged) const {
-  if ((tagged & 3) != 1) return std::nullopt;
-  auto map = memory_.ReadValue<uint64_t>(Address{tagged - 1});
-  if (!map || (*map & 3) != 1) return std::nullopt;
+  const auto map_of = [this](uint64_t object) -> std::optional<uint64_t> {
+    if ((object & 3) != 1) return std::nullopt;
+    return memory_.ReadValue<uint64_t>(Address{object - 1});
+  };
+  const auto map = map_of(tagged);
+  const auto meta = map ? map_of(*map) : std::nullopt;
+  if (!meta || map_of(*meta) != meta) return std::nullopt;
   return memory_.ReadValue<uint16_t>(Address{*map - 1 + layout_.map_instance_type});
 }
 
@@ -485,7 +491,7 @@ bool V8Instance::AppendSource(uint64_t tagged, SourceHash hash, LineTable& lines
     }
     // What dies is written over from its beginning.
     const std::optional<SourceHash> after = HashOf(piece.string);
-    if (!after || !after->Fits(*before)) return false;
+    if (!after || !after->Fits(*before) || TypeOf(piece.string) != type) return false;
   }
   return lines.length() == hash.length;
 }

@@ -142,9 +142,13 @@ uint64_t V8Heap::Allocate(uint64_t bytes) {
 uint64_t V8Heap::Map(uint16_t type) {
   auto [it, added] = maps_.try_emplace(type);
   if (added) {
+    if (meta_map_ == 0) {
+      meta_map_ = Allocate(80) + 1;
+      Set(meta_map_, 0, meta_map_);
+    }
     const uint64_t map = Allocate(80) + 1;
     it->second = map;
-    Set(map, layout_.map_instance_type, type);
+    Set(map, 0, meta_map_).Set(map, layout_.map_instance_type, type);
   }
   return maps_[type];
 }

@@ -113,6 +113,7 @@ class V8Heap {
   int major_;
   FakeMemory memory_;
   uint64_t next_ = 0x2000'0000'0000;
+  uint64_t meta_map_ = 0;  // the map of maps, and its own
   absl::flat_hash_map<uint16_t, uint64_t> maps_;
 };
 

@@ -235,6 +235,19 @@ TEST_F(V8NamesTest, AnotherTextInPlaceOfTheSourceIsNotTakenForIt) {
   EXPECT_EQ(LineIn(record), 2u);
 }
 
+// New objects over a dead source: what was its map is a pointer to no map, with zeros where a map has
+// the type; that of a two-byte string is zero. Its length is left where an object has a gap.
+TEST_F(V8NamesTest, ObjectsOverTheSourceAreNotTakenForText) {
+  const uint16_t hash = heap_.layout().string_length - 4;
+  const uint64_t source = heap_.TwoByte(u"a\nb\nc\n");
+  heap_.Set(source, hash, uint32_t{3});
+  const std::vector<uint8_t> record = Record(ScriptOf(source), 2);
+  heap_.Set(source, hash, uint32_t{0xbc00}).Set(source, 0, heap_.Object(900, 80));
+  EXPECT_EQ(LineIn(record), 0u);
+  heap_.Set(source, 0, heap_.Map(kV8SeqTwoByte));
+  EXPECT_EQ(LineIn(record), 2u);
+}
+
 TEST_F(V8NamesTest, SourceWhoseHashIsNotComputedIsToldByItsLength) {
   const uint16_t hash = heap_.layout().string_length - 4;
   const uint64_t source = heap_.OneByte("a\nb\nc\n");
@@ -305,7 +318,8 @@ class V8LocateTest : public V8NamesTest {
     code_.map_instance_type = l.map_instance_type;
     code_.bytecode_array_type = static_cast<uint16_t>(l.script_type + 41);
     code_.byte_array_types[0] = static_cast<uint16_t>(l.script_type + 42);
-    for (uint16_t type : {code_.bytecode_array_type, code_.byte_array_types[0]}) {
+    for (uint16_t type :
+         {code_.bytecode_array_type, code_.byte_array_types[0], code_.map_type}) {
       heap_.Set(heap_.Map(type), 0, heap_.Map(code_.map_type));
     }
     RuntimeImage image = heap_.Image();
