@@ -12,6 +12,7 @@
 #include "profiler/cli/doctor.h"
 #include "profiler/cli/record.h"
 #include "profiler/cli/stacks.h"
+#include "profiler/cli/why.h"
 
 namespace jprof {
 namespace {
@@ -23,7 +24,7 @@ struct Subcommand {
 
 constexpr Subcommand kSubcommands[] = {
     {"record", RecordMain}, {"doctor", DoctorMain},   {"stacks", StacksMain},
-    {"core", CoreMain},     {"convert", ConvertMain},
+    {"core", CoreMain},     {"convert", ConvertMain}, {"why", WhyMain},
 };
 
 // Else what is opened later takes the place of a closed one, and messages go into it. Standard

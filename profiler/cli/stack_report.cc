@@ -44,57 +44,9 @@ class Filter {
   int error_ = 0;
 };
 
-struct Frame {
-  const Function* function;
-  const ProfileImage* image;  // nullptr: a marker
-  uint32_t line;
-  uint32_t column;
-  bool inlined;
-};
-
-// Leaf first.
-std::vector<Frame> FramesOf(const Profile& profile, StackId stack) {
-  std::vector<Frame> frames;
-  for (StackId at = stack; at.valid(); at = profile.stacks[at.value].caller) {
-    const Location& location = profile.locations[profile.stacks[at.value].location.value];
-    const ProfileImage* image =
-        location.image.valid() ? &profile.images[location.image.value] : nullptr;
-    const std::span<const Line> lines = profile.Lines(location);
-    for (size_t i = 0; i < lines.size(); ++i) {
-      frames.push_back({&profile.functions[lines[i].function.value], image, lines[i].line,
-                        lines[i].column, i + 1 < lines.size()});
-    }
-  }
-  return frames;
-}
-
 absl::string_view FileName(absl::string_view path) {
   const size_t slash = path.rfind('/');
   return slash == absl::string_view::npos ? path : path.substr(slash + 1);
-}
-
-// "file:line:column" of what executes, of the definition where only that is known; "" for neither.
-std::string PlaceText(const Profile& profile, const Frame& frame) {
-  const absl::string_view file = profile.String(frame.function->file);
-  if (file.empty()) return "";
-  if (frame.line != 0) {
-    return frame.column != 0 ? absl::StrCat(file, ":", frame.line, ":", frame.column)
-                             : absl::StrCat(file, ":", frame.line);
-  }
-  if (frame.function->start_line != 0) return absl::StrCat(file, ":", frame.function->start_line);
-  return std::string(file);
-}
-
-std::string FrameText(const Profile& profile, const Frame& frame) {
-  std::string text = ShownText(profile.String(frame.function->name));
-  const std::string place = PlaceText(profile, frame);
-  if (!place.empty()) absl::StrAppend(&text, "  ", ShownText(place));
-  if (place.empty() && frame.image != nullptr &&
-      (frame.function->kind == FrameKind::kNative || frame.function->kind == FrameKind::kBuiltin)) {
-    absl::StrAppend(&text, "  ", ShownText(FileName(profile.String(frame.image->path))));
-  }
-  if (frame.inlined) absl::StrAppend(&text, "  (inlined)");
-  return text;
 }
 
 absl::string_view StateText(char state) {
@@ -138,8 +90,8 @@ bool IsWanted(const ReportedThread& thread, const Profile& profile, const Filter
       filter.Matches(thread.kernel_function)) {
     return true;
   }
-  const std::vector<Frame> frames = FramesOf(profile, thread.stack);
-  return std::any_of(frames.begin(), frames.end(), [&](const Frame& frame) {
+  const std::vector<StackFrame> frames = FramesOf(profile, thread.stack);
+  return std::any_of(frames.begin(), frames.end(), [&](const StackFrame& frame) {
     return filter.Matches(FrameText(profile, frame));
   });
 }
@@ -152,20 +104,6 @@ std::vector<const ReportedThread*> Wanted(const StackReport& report, const Profi
     if (options.filter.empty() || IsWanted(thread, profile, filter)) wanted.push_back(&thread);
   }
   return wanted;
-}
-
-std::string JsonText(absl::string_view raw) {
-  std::string out = "\"";
-  for (unsigned char c : ValidUtf8(raw)) {
-    if (c == '"' || c == '\\') {
-      out += {'\\', static_cast<char>(c)};
-    } else if (c < 0x20) {
-      absl::StrAppendFormat(&out, "\\u%04x", c);
-    } else {
-      out += static_cast<char>(c);
-    }
-  }
-  return out + "\"";
 }
 
 absl::string_view KindText(FrameKind kind) {
@@ -192,7 +130,7 @@ absl::string_view KindText(FrameKind kind) {
   return "unknown";
 }
 
-std::string FrameJson(const Profile& profile, const Frame& frame) {
+std::string FrameJson(const Profile& profile, const StackFrame& frame) {
   std::string out =
       absl::StrCat("{\"name\":", JsonText(profile.String(frame.function->name)), ",\"kind\":\"",
                    KindText(frame.function->kind), "\"");
@@ -211,6 +149,58 @@ std::string FrameJson(const Profile& profile, const Frame& frame) {
 }
 
 }  // namespace
+
+std::vector<StackFrame> FramesOf(const Profile& profile, StackId stack) {
+  std::vector<StackFrame> frames;
+  for (StackId at = stack; at.valid(); at = profile.stacks[at.value].caller) {
+    const Location& location = profile.locations[profile.stacks[at.value].location.value];
+    const ProfileImage* image =
+        location.image.valid() ? &profile.images[location.image.value] : nullptr;
+    const std::span<const Line> lines = profile.Lines(location);
+    for (size_t i = 0; i < lines.size(); ++i) {
+      frames.push_back({&profile.functions[lines[i].function.value], image, lines[i].line,
+                        lines[i].column, i + 1 < lines.size()});
+    }
+  }
+  return frames;
+}
+
+std::string PlaceText(const Profile& profile, const StackFrame& frame) {
+  const absl::string_view file = profile.String(frame.function->file);
+  if (file.empty()) return "";
+  if (frame.line != 0) {
+    return frame.column != 0 ? absl::StrCat(file, ":", frame.line, ":", frame.column)
+                             : absl::StrCat(file, ":", frame.line);
+  }
+  if (frame.function->start_line != 0) return absl::StrCat(file, ":", frame.function->start_line);
+  return std::string(file);
+}
+
+std::string FrameText(const Profile& profile, const StackFrame& frame) {
+  std::string text = ShownText(profile.String(frame.function->name));
+  const std::string place = PlaceText(profile, frame);
+  if (!place.empty()) absl::StrAppend(&text, "  ", ShownText(place));
+  if (place.empty() && frame.image != nullptr &&
+      (frame.function->kind == FrameKind::kNative || frame.function->kind == FrameKind::kBuiltin)) {
+    absl::StrAppend(&text, "  ", ShownText(FileName(profile.String(frame.image->path))));
+  }
+  if (frame.inlined) absl::StrAppend(&text, "  (inlined)");
+  return text;
+}
+
+std::string JsonText(absl::string_view raw) {
+  std::string out = "\"";
+  for (unsigned char c : ValidUtf8(raw)) {
+    if (c == '"' || c == '\\') {
+      out += {'\\', static_cast<char>(c)};
+    } else if (c < 0x20) {
+      absl::StrAppendFormat(&out, "\\u%04x", c);
+    } else {
+      out += static_cast<char>(c);
+    }
+  }
+  return out + "\"";
+}
 
 std::string CheckFilter(const std::string& filter) { return Filter(filter).Error(); }
 
@@ -270,7 +260,7 @@ std::string StackReportText(const StackReport& report, const Profile& profile,
       absl::StrAppend(&text, "  no stack: ", ShownText(first.trouble), "\n");
     }
     size_t number = 0;
-    for (const Frame& frame : FramesOf(profile, first.stack)) {
+    for (const StackFrame& frame : FramesOf(profile, first.stack)) {
       const bool marker = frame.function->kind == FrameKind::kMarker;
       absl::StrAppend(&text, marker ? "      " : absl::StrFormat("  #%-2d ", number),
                       FrameText(profile, frame), "\n");
@@ -302,7 +292,7 @@ std::string StackReportJson(const StackReport& report, const Profile& profile,
       absl::StrAppend(&out, ",\"trouble\":", JsonText(thread->trouble));
     }
     std::vector<std::string> frames;
-    for (const Frame& frame : FramesOf(profile, thread->stack)) {
+    for (const StackFrame& frame : FramesOf(profile, thread->stack)) {
       frames.push_back(FrameJson(profile, frame));
     }
     absl::StrAppend(&out, ",\"frames\":[", absl::StrJoin(frames, ","), "]}");

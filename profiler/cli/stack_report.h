@@ -9,8 +9,26 @@
 
 #include "absl/strings/string_view.h"
 #include "profiler/core/profile.h"
+#include "profiler/stop/system_call.h"
 
 namespace jprof {
+
+struct StackFrame {
+  const Function* function;
+  const ProfileImage* image;  // nullptr: a marker
+  uint32_t line;
+  uint32_t column;
+  bool inlined;
+};
+// Leaf first. Valid as long as the profile.
+std::vector<StackFrame> FramesOf(const Profile& profile, StackId stack);
+// "file:line:column" of what executes, of the definition where only that is known; "" for neither.
+std::string PlaceText(const Profile& profile, const StackFrame& frame);
+// Name and place, or the file where there is none; shown as export/text.h has it.
+std::string FrameText(const Profile& profile, const StackFrame& frame);
+
+// A string of JSON, with its quotation marks.
+std::string JsonText(absl::string_view raw);
 
 struct ReportedThread {
   Tid tid = 0;
@@ -18,7 +36,8 @@ struct ReportedThread {
   char state = '?';                // as in /proc/TID/stat; '?': not known
   std::optional<uint64_t> cpu_ns;  // on a CPU, since its start
   uint64_t pause_ns = 0;           // it stood still for us
-  std::string waits_in;            // the system call that it is in, with its arguments
+  std::optional<SystemCall> call;  // that it is in
+  std::string waits_in;            // the same, with its arguments, for people
   std::string kernel_function;     // that it sleeps in
   std::string trouble;             // why there is no stack
   StackId stack;                   // in the profile; invalid: none

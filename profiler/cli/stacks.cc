@@ -7,35 +7,21 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
-#include <ctime>
 #include <memory>
-#include <optional>
 #include <utility>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
-#include "helpers/native_runner.h"
 #include "profiler/cli/diagnostics.h"
 #include "profiler/cli/options.h"
 #include "profiler/cli/stack_report.h"
+#include "profiler/cli/subject.h"
 #include "profiler/core/status.h"
 #include "profiler/corefile/core_file.h"
 #include "profiler/corefile/mapped_files.h"
-#include "profiler/pipeline/pipeline.h"
 #include "profiler/process/live_memory.h"
-#include "profiler/process/proc_maps.h"
-#include "profiler/process/proc_status.h"
-#include "profiler/process/process_table.h"
-#include "profiler/process/target_file.h"
 #include "profiler/stop/guard.h"
-#include "profiler/stop/page_memory.h"
-#include "profiler/stop/stopped_thread.h"
-#include "profiler/stop/thread_capture.h"
-#include "profiler/stop/walk_tables.h"
-#include "profiler/unwind/unwind_cache.h"
 #include "symbolize/symbolizer_process.h"
 
 namespace jprof {
@@ -47,169 +33,8 @@ struct StacksOptions {
   StackReportOptions report;
   bool json = false;
   bool help = false;
-  bool async = false;
-  bool tiers = false;
+  StackNaming naming;
 };
-
-uint64_t MonotonicNow() {
-  timespec now;
-  ::clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
-}
-
-absl::StatusOr<UniqueFd> OpenFile(const MapEvent& map) {
-  if (!map.file.valid() && map.path == "[vdso]") return OpenVdso();
-  return OpenMappedFile(map.pid, Mapping{map.range, map.offset, map.file, map.path});
-}
-
-// The threads of one process and how to read it, live or not.
-struct Subject {
-  Pid pid = 0;
-  std::string title;
-  PipelineWorld world;
-  std::vector<Event> events;  // that made it what it is
-  const MemoryReader* memory = nullptr;
-  std::function<std::vector<CapturedThread>(const WalkFunction&)> capture;
-  CallContext calls;
-  std::vector<std::string> notes;
-};
-
-// From threads to a report: walks and names.
-absl::Status Report(Subject subject, const StacksOptions& options, const RuntimeSet& runtimes,
-                    StackReport& report, Profile& profile) {
-  WalkTables tables;
-  absl::StatusOr<UnwindCache> cache = UnwindCache::Open(UnwindCache::DefaultDirectory());
-  const Pid pid = subject.pid;
-  Pipeline pipeline(PipelineOptions{.only_pid = pid,
-                                    .tiers = options.tiers,
-                                    .async = options.async,
-                                    .unwind_sink = &tables,
-                                    .unwind_cache = cache.ok() ? &*cache : nullptr},
-                    runtimes, tables, std::move(subject.world));
-  for (Event& event : subject.events) pipeline.Handle(std::move(event));
-  while (pipeline.HasTablesToMake()) pipeline.HandlePending();
-
-  PageMemory memory(*subject.memory);
-  NativeRunner runner(runtimes, memory, tables.layouts());
-  runner.SetTables(tables.pool(), tables.MappingsOf(pid));
-  const jp_process process = tables.ProcessOf(pid);
-  std::vector<CapturedThread> threads = subject.capture([&](const Registers& registers) {
-    memory.Forget();
-    return runner.Walk(process, pid, registers);
-  });
-
-  report.title = subject.title;
-  report.notes = subject.notes;
-  uint32_t number = 0;
-  for (CapturedThread& thread : threads) {
-    for (SymbolEvent& symbol : thread.walk.symbols) pipeline.Handle(std::move(symbol));
-    pipeline.Handle(CommEvent{MonotonicNow(), pid, thread.tid, false, thread.name});
-    SampleEvent sample = {.time_ns = MonotonicNow(), .pid = pid, .tid = thread.tid};
-    if (!thread.walk.stack.frames.empty()) {
-      sample.user_stack = thread.walk.stack.number = ++number;
-      pipeline.Handle(std::move(thread.walk.stack));
-    }
-    pipeline.Handle(sample);
-    ReportedThread shown;
-    shown.tid = thread.tid;
-    shown.name = thread.name;
-    shown.state = thread.state;
-    shown.cpu_ns = thread.cpu_ns;
-    shown.pause_ns = thread.pause_ns;
-    shown.kernel_function = thread.kernel_function;
-    if (thread.call) shown.waits_in = DescribeCall(*thread.call, subject.calls);
-    if (!thread.status.ok()) shown.trouble = std::string(ExplainStop(pid, thread.status).message());
-    report.threads.push_back(std::move(shown));
-  }
-  JPROF_ASSIGN_OR_RETURN(profile, pipeline.Finish({.samples_taken = threads.size()}));
-  for (const std::string& trouble : pipeline.symbol_troubles()) report.notes.push_back(trouble);
-  absl::flat_hash_map<Tid, StackId> stacks;
-  for (const ProfileSample& sample : profile.samples) {
-    stacks[profile.threads[sample.thread.value].tid] = sample.stack;
-  }
-  for (ReportedThread& thread : report.threads) thread.stack = stacks[thread.tid];
-  return absl::OkStatus();
-}
-
-absl::StatusOr<Subject> LiveSubject(Pid pid, const LiveMemory& memory) {
-  JPROF_RETURN_IF_ERROR(CheckTarget(pid));
-  Subject subject;
-  subject.pid = pid;
-  subject.memory = &memory;
-  subject.world = {.open_file = OpenFile,
-                   .read_maps = ReadProcMaps,
-                   .open_memory = [](Pid p) { return std::make_unique<LiveMemory>(p); },
-                   .open_perf_map = [](Pid p) { return PerfMap::Open(p); },
-                   .open_root = OpenRootOf,
-                   .now = MonotonicNow};
-  JPROF_ASSIGN_OR_RETURN(subject.events, SynthesizeProcessEvents(pid, MonotonicNow()));
-  absl::StatusOr<std::string> comm = ReadThreadComm(pid, pid);
-  subject.title = absl::StrCat(comm.ok() ? *comm : "process", " (pid ", pid, ")");
-  subject.capture = [pid](const WalkFunction& walk) { return CaptureThreads(pid, walk, {}); };
-  subject.calls = {.memory = &memory, .describe_fd = DescribeFd, .is_thread = IsThreadOf, .pid = pid};
-  return subject;
-}
-
-// Hands on what it borrows.
-class BorrowedMemory : public MemoryReader {
- public:
-  explicit BorrowedMemory(const MemoryReader& memory) : memory_(memory) {}
-  size_t Read(Address address, std::span<std::byte> out) const override {
-    return memory_.Read(address, out);
-  }
-
- private:
-  const MemoryReader& memory_;
-};
-
-std::vector<CapturedThread> ThreadsOf(const CoreFile& core, const WalkFunction& walk) {
-  std::vector<CapturedThread> threads;
-  for (const CoreFile::Thread& t : core.threads()) {
-    CapturedThread thread;
-    thread.tid = t.tid;
-    thread.name = t.name.empty() ? core.comm() : t.name;
-    thread.state = t.state;
-    thread.cpu_ns = t.cpu_ns;
-    thread.call = CallOf(t.registers);
-    thread.walk = walk(ToRegisters(t.registers, t.tid, 0));
-    threads.push_back(std::move(thread));
-  }
-  return threads;
-}
-
-// All three outlive the result.
-Subject CoreSubject(const CoreFile& core, const MappedFiles& files, const CoreMemory& memory,
-                    const std::string& name) {
-  Subject subject;
-  const Pid pid = subject.pid = core.pid();
-  subject.title = absl::StrCat(core.comm().empty() ? "process" : core.comm(), " (pid ", pid,
-                               "), core file ", name);
-  if (core.signal() != 0) absl::StrAppend(&subject.title, ", signal ", core.signal());
-  subject.memory = &memory;
-  subject.world = {
-      .open_file = [&files](const MapEvent& map) { return files.Open(map); },
-      .read_maps = [&core](Pid) -> absl::StatusOr<std::vector<ProcMapping>> {
-        return core.mappings();
-      },
-      .open_memory = [&memory](Pid) { return std::make_unique<BorrowedMemory>(memory); },
-      .open_perf_map = [](Pid) -> absl::StatusOr<PerfMap> {
-        return absl::NotFoundError("a core has none");
-      },
-      .now = MonotonicNow};
-  for (const ProcMapping& m : core.mappings()) {
-    if (!m.executable) continue;
-    subject.events.push_back(MapEvent{MonotonicNow(), pid, m.range, m.offset, m.file,
-                                      m.path.empty() ? std::string(kAnonymousPath) : m.path});
-  }
-  subject.capture = [&core](const WalkFunction& walk) { return ThreadsOf(core, walk); };
-  subject.calls = {.memory = &memory, .pid = pid};
-  subject.notes = files.Troubles();
-  if (core.missing_bytes() > 0) {
-    subject.notes.push_back(absl::StrCat("the core file is cut short: ", core.missing_bytes(),
-                                         " bytes of the process's memory are missing"));
-  }
-  return subject;
-}
 
 absl::Status Run(const StacksOptions& options, const RuntimeSet& runtimes) {
   StackReport report;
@@ -227,7 +52,7 @@ absl::Status Run(const StacksOptions& options, const RuntimeSet& runtimes) {
     const LiveMemory memory(pid);
     JPROF_ASSIGN_OR_RETURN(Subject subject, LiveSubject(pid, memory));
     subject.world.symbolize = symbolize;
-    JPROF_RETURN_IF_ERROR(Report(std::move(subject), options, runtimes, report, profile));
+    JPROF_RETURN_IF_ERROR(TakeStacks(std::move(subject), options.naming, runtimes, report, profile));
   } else {
     UniqueFd fd(::open(options.target.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
     if (!fd.valid()) {
@@ -238,7 +63,7 @@ absl::Status Run(const StacksOptions& options, const RuntimeSet& runtimes) {
     const CoreMemory memory(core, files);
     Subject subject = CoreSubject(core, files, memory, options.target);
     subject.world.symbolize = symbolize;
-    JPROF_RETURN_IF_ERROR(Report(std::move(subject), options, runtimes, report, profile));
+    JPROF_RETURN_IF_ERROR(TakeStacks(std::move(subject), options.naming, runtimes, report, profile));
   }
   if (report.threads.empty()) {
     return absl::NotFoundError(absl::StrCat("process ", pid, " exited meanwhile"));
@@ -284,9 +109,9 @@ absl::StatusOr<StacksOptions> ParseStacksOptions(const std::vector<std::string>&
     } else if (argument == "--all") {
       options.report.one_by_one = true;
     } else if (argument == "--async") {
-      options.async = true;
+      options.naming.async = true;
     } else if (argument == "--tiers") {
-      options.tiers = true;
+      options.naming.tiers = true;
     } else if (is("--exe")) {
       JPROF_RETURN_IF_ERROR(value("--exe", options.places.program));
     } else if (is("--sysroot")) {

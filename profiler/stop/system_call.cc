@@ -1,9 +1,6 @@
 #include "profiler/stop/system_call.h"
 
 #include <linux/futex.h>
-#include <linux/sock_diag.h>
-#include <linux/unix_diag.h>
-#include <linux/netlink.h>
 #include <arpa/inet.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -23,6 +20,7 @@
 #include "profiler/core/unique_fd.h"
 #include "profiler/process/proc_status.h"
 #include "profiler/stop/system_call_names.h"
+#include "profiler/stop/unix_socket.h"
 
 namespace jprof {
 namespace {
@@ -68,24 +66,6 @@ std::string FutexText(const SystemCall& call) {
                            : op == FUTEX_WAKE            ? "FUTEX_WAKE"
                                                          : "";
   return name.empty() ? absl::StrCat("op ", op) : std::string(name);
-}
-
-// Who holds what the thread waits for: a priority-inheriting futex says it in its word, and the C
-// library's mutex, when it is contended (2), in the second word behind.
-std::string FutexOwner(const SystemCall& call, const CallContext& context) {
-  if (context.memory == nullptr || context.is_thread == nullptr) return "";
-  const Address at{call.arguments[0]};
-  const uint64_t op = call.arguments[1] & FUTEX_CMD_MASK;
-  std::optional<uint32_t> owner;
-  if (op == FUTEX_LOCK_PI || op == FUTEX_LOCK_PI2) {
-    owner = context.memory->ReadValue<uint32_t>(at);
-    if (owner) *owner &= FUTEX_TID_MASK;
-  } else if ((op == FUTEX_WAIT || op == FUTEX_WAIT_BITSET) &&
-             static_cast<uint32_t>(call.arguments[2]) == 2) {
-    owner = context.memory->ReadValue<uint32_t>(at + 8);
-  }
-  if (!owner || *owner == 0 || !context.is_thread(context.pid, static_cast<Tid>(*owner))) return "";
-  return absl::StrCat("held by thread ", *owner);
 }
 
 std::string FdText(uint64_t value, const CallContext& context) {
@@ -183,44 +163,6 @@ std::vector<std::string> FindSocket(Pid pid, absl::string_view table, absl::stri
   return {};
 }
 
-// The other end of a local socket: its inode, 0 when it has none. Asked of the kernel, which tells
-// it of our own network namespace only.
-uint32_t UnixPeer(uint32_t inode) {
-  const UniqueFd netlink(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG));
-  if (!netlink.valid()) return 0;
-  struct {
-    nlmsghdr header;
-    unix_diag_req request;
-  } ask = {};
-  ask.header = {.nlmsg_len = sizeof(ask), .nlmsg_type = SOCK_DIAG_BY_FAMILY,
-                .nlmsg_flags = NLM_F_REQUEST};
-  ask.request.sdiag_family = AF_UNIX;
-  ask.request.udiag_states = ~0U;
-  ask.request.udiag_ino = inode;
-  ask.request.udiag_show = UDIAG_SHOW_PEER;
-  ask.request.udiag_cookie[0] = ask.request.udiag_cookie[1] = ~0U;
-  if (::send(netlink.get(), &ask, sizeof(ask), 0) != sizeof(ask)) return 0;
-  alignas(nlmsghdr) char answer[4096];
-  const ssize_t size = ::recv(netlink.get(), answer, sizeof(answer), 0);
-  if (size < static_cast<ssize_t>(NLMSG_LENGTH(sizeof(unix_diag_msg)))) return 0;
-  const auto* header = reinterpret_cast<const nlmsghdr*>(answer);
-  if (header->nlmsg_type != SOCK_DIAG_BY_FAMILY) return 0;
-  size_t at = NLMSG_LENGTH(sizeof(unix_diag_msg));
-  while (at + sizeof(nlattr) <= static_cast<size_t>(size)) {
-    nlattr attribute;
-    std::memcpy(&attribute, answer + at, sizeof(attribute));
-    if (attribute.nla_len < sizeof(attribute)) return 0;
-    if (attribute.nla_type == UNIX_DIAG_PEER &&
-        at + sizeof(attribute) + 4 <= static_cast<size_t>(size)) {
-      uint32_t peer;
-      std::memcpy(&peer, answer + at + sizeof(attribute), sizeof(peer));
-      return peer;
-    }
-    at += NLA_ALIGN(attribute.nla_len);
-  }
-  return 0;
-}
-
 std::string SocketText(Pid pid, absl::string_view inode) {
   for (absl::string_view table : {"tcp", "tcp6", "udp", "udp6"}) {
     const std::vector<std::string> row = FindSocket(pid, table, inode, 9);
@@ -243,8 +185,8 @@ std::string SocketText(Pid pid, absl::string_view inode) {
   if (row.size() > 7) return absl::StrCat("unix ", row[7]);
   uint32_t number = 0;
   if (absl::SimpleAtoi(inode, &number)) {
-    const uint32_t peer = UnixPeer(number);
-    if (peer != 0) {
+    const std::optional<UnixSocket> socket = AskUnixSocket(number);
+    if (const uint32_t peer = socket ? socket->peer : 0; peer != 0) {
       const std::vector<std::string> other =
           FindSocket(pid, "unix", absl::StrCat(peer), 6);
       return absl::StrCat("unix ", inode, " -> ", peer,
@@ -305,6 +247,22 @@ std::optional<SleepingThread> ParseSyscallFile(absl::string_view text) {
   return thread;
 }
 
+Tid LockOwner(const SystemCall& call, const CallContext& context) {
+  if (call.number != SYS_futex || context.memory == nullptr || context.is_thread == nullptr) return 0;
+  const Address at{call.arguments[0]};
+  const uint64_t op = call.arguments[1] & FUTEX_CMD_MASK;
+  std::optional<uint32_t> owner;
+  if (op == FUTEX_LOCK_PI || op == FUTEX_LOCK_PI2) {
+    owner = context.memory->ReadValue<uint32_t>(at);
+    if (owner) *owner &= FUTEX_TID_MASK;
+  } else if ((op == FUTEX_WAIT || op == FUTEX_WAIT_BITSET) &&
+             static_cast<uint32_t>(call.arguments[2]) == 2) {
+    owner = context.memory->ReadValue<uint32_t>(at + 8);
+  }
+  if (!owner || !context.is_thread(context.pid, static_cast<Tid>(*owner))) return 0;
+  return static_cast<Tid>(*owner);
+}
+
 std::string DescribeCall(const SystemCall& call, const CallContext& context) {
   const bool named = call.number >= 0 &&
                      static_cast<size_t>(call.number) < std::size(kSystemCallNames) &&
@@ -321,8 +279,8 @@ std::string DescribeCall(const SystemCall& call, const CallContext& context) {
   }
   absl::StrAppend(&text, ")");
   if (call.number == SYS_futex) {
-    const std::string owner = FutexOwner(call, context);
-    if (!owner.empty()) absl::StrAppend(&text, ", ", owner);
+    const Tid owner = LockOwner(call, context);
+    if (owner != 0) absl::StrAppend(&text, ", held by thread ", owner);
   }
   return text;
 }

@@ -1,0 +1,169 @@
+#include "profiler/cli/subject.h"
+
+#include <utility>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/str_cat.h"
+#include "helpers/native_runner.h"
+#include "helpers/perfmap/perf_map.h"
+#include "profiler/capture/monotonic_clock.h"
+#include "profiler/core/status.h"
+#include "profiler/process/proc_maps.h"
+#include "profiler/process/proc_status.h"
+#include "profiler/process/process_table.h"
+#include "profiler/process/target_file.h"
+#include "profiler/stop/page_memory.h"
+#include "profiler/stop/stopped_thread.h"
+#include "profiler/stop/walk_tables.h"
+#include "profiler/unwind/unwind_cache.h"
+
+namespace jprof {
+namespace {
+
+absl::StatusOr<UniqueFd> OpenFile(const MapEvent& map) {
+  if (!map.file.valid() && map.path == "[vdso]") return OpenVdso();
+  return OpenMappedFile(map.pid, Mapping{map.range, map.offset, map.file, map.path});
+}
+
+// Hands on what it borrows.
+class BorrowedMemory : public MemoryReader {
+ public:
+  explicit BorrowedMemory(const MemoryReader& memory) : memory_(memory) {}
+  size_t Read(Address address, std::span<std::byte> out) const override {
+    return memory_.Read(address, out);
+  }
+
+ private:
+  const MemoryReader& memory_;
+};
+
+std::vector<CapturedThread> ThreadsOf(const CoreFile& core, const WalkFunction& walk) {
+  std::vector<CapturedThread> threads;
+  for (const CoreFile::Thread& t : core.threads()) {
+    CapturedThread thread;
+    thread.tid = t.tid;
+    thread.name = t.name.empty() ? core.comm() : t.name;
+    thread.state = t.state;
+    thread.cpu_ns = t.cpu_ns;
+    thread.call = CallOf(t.registers);
+    thread.walk = walk(ToRegisters(t.registers, t.tid, 0));
+    threads.push_back(std::move(thread));
+  }
+  return threads;
+}
+
+}  // namespace
+
+absl::Status TakeStacks(Subject subject, const StackNaming& naming, const RuntimeSet& runtimes,
+                        StackReport& report, Profile& profile) {
+  WalkTables tables;
+  absl::StatusOr<UnwindCache> cache = UnwindCache::Open(UnwindCache::DefaultDirectory());
+  const Pid pid = subject.pid;
+  Pipeline pipeline(PipelineOptions{.only_pid = pid,
+                                    .tiers = naming.tiers,
+                                    .async = naming.async,
+                                    .unwind_sink = &tables,
+                                    .unwind_cache = cache.ok() ? &*cache : nullptr},
+                    runtimes, tables, std::move(subject.world));
+  for (Event& event : subject.events) pipeline.Handle(std::move(event));
+  while (pipeline.HasTablesToMake()) pipeline.HandlePending();
+
+  PageMemory memory(*subject.memory);
+  NativeRunner runner(runtimes, memory, tables.layouts());
+  runner.SetTables(tables.pool(), tables.MappingsOf(pid));
+  const jp_process process = tables.ProcessOf(pid);
+  std::vector<CapturedThread> threads = subject.capture([&](const Registers& registers) {
+    memory.Forget();
+    return runner.Walk(process, pid, registers);
+  });
+
+  report.title = subject.title;
+  report.notes = subject.notes;
+  uint32_t number = 0;
+  for (CapturedThread& thread : threads) {
+    for (SymbolEvent& symbol : thread.walk.symbols) pipeline.Handle(std::move(symbol));
+    pipeline.Handle(CommEvent{MonotonicNow(), pid, thread.tid, false, thread.name});
+    SampleEvent sample = {.time_ns = MonotonicNow(), .pid = pid, .tid = thread.tid};
+    if (!thread.walk.stack.frames.empty()) {
+      sample.user_stack = thread.walk.stack.number = ++number;
+      pipeline.Handle(std::move(thread.walk.stack));
+    }
+    pipeline.Handle(sample);
+    ReportedThread shown;
+    shown.tid = thread.tid;
+    shown.name = thread.name;
+    shown.state = thread.state;
+    shown.cpu_ns = thread.cpu_ns;
+    shown.pause_ns = thread.pause_ns;
+    shown.kernel_function = thread.kernel_function;
+    shown.call = thread.call;
+    if (thread.call) shown.waits_in = DescribeCall(*thread.call, subject.calls);
+    if (!thread.status.ok()) shown.trouble = std::string(ExplainStop(pid, thread.status).message());
+    report.threads.push_back(std::move(shown));
+  }
+  JPROF_ASSIGN_OR_RETURN(profile, pipeline.Finish({.samples_taken = threads.size()}));
+  for (const std::string& trouble : pipeline.symbol_troubles()) report.notes.push_back(trouble);
+  absl::flat_hash_map<Tid, StackId> stacks;
+  for (const ProfileSample& sample : profile.samples) {
+    stacks[profile.threads[sample.thread.value].tid] = sample.stack;
+  }
+  for (ReportedThread& thread : report.threads) thread.stack = stacks[thread.tid];
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Subject> LiveSubject(Pid pid, const LiveMemory& memory,
+                                    const CaptureOptions& options) {
+  JPROF_RETURN_IF_ERROR(CheckTarget(pid));
+  Subject subject;
+  subject.pid = pid;
+  subject.memory = &memory;
+  subject.world = {.open_file = OpenFile,
+                   .read_maps = ReadProcMaps,
+                   .open_memory = [](Pid p) { return std::make_unique<LiveMemory>(p); },
+                   .open_perf_map = [](Pid p) { return PerfMap::Open(p); },
+                   .open_root = OpenRootOf,
+                   .now = MonotonicNow};
+  JPROF_ASSIGN_OR_RETURN(subject.events, SynthesizeProcessEvents(pid, MonotonicNow()));
+  absl::StatusOr<std::string> comm = ReadThreadComm(pid, pid);
+  subject.title = absl::StrCat(comm.ok() ? *comm : "process", " (pid ", pid, ")");
+  subject.capture = [pid, options](const WalkFunction& walk) {
+    return CaptureThreads(pid, walk, options);
+  };
+  subject.calls = {.memory = &memory, .describe_fd = DescribeFd, .is_thread = IsThreadOf, .pid = pid};
+  return subject;
+}
+
+Subject CoreSubject(const CoreFile& core, const MappedFiles& files, const CoreMemory& memory,
+                    const std::string& name) {
+  Subject subject;
+  const Pid pid = subject.pid = core.pid();
+  subject.title = absl::StrCat(core.comm().empty() ? "process" : core.comm(), " (pid ", pid,
+                               "), core file ", name);
+  if (core.signal() != 0) absl::StrAppend(&subject.title, ", signal ", core.signal());
+  subject.memory = &memory;
+  subject.world = {
+      .open_file = [&files](const MapEvent& map) { return files.Open(map); },
+      .read_maps = [&core](Pid) -> absl::StatusOr<std::vector<ProcMapping>> {
+        return core.mappings();
+      },
+      .open_memory = [&memory](Pid) { return std::make_unique<BorrowedMemory>(memory); },
+      .open_perf_map = [](Pid) -> absl::StatusOr<PerfMap> {
+        return absl::NotFoundError("a core has none");
+      },
+      .now = MonotonicNow};
+  for (const ProcMapping& m : core.mappings()) {
+    if (!m.executable) continue;
+    subject.events.push_back(MapEvent{MonotonicNow(), pid, m.range, m.offset, m.file,
+                                      m.path.empty() ? std::string(kAnonymousPath) : m.path});
+  }
+  subject.capture = [&core](const WalkFunction& walk) { return ThreadsOf(core, walk); };
+  subject.calls = {.memory = &memory, .pid = pid};
+  subject.notes = files.Troubles();
+  if (core.missing_bytes() > 0) {
+    subject.notes.push_back(absl::StrCat("the core file is cut short: ", core.missing_bytes(),
+                                         " bytes of the process's memory are missing"));
+  }
+  return subject;
+}
+
+}  // namespace jprof

@@ -1,0 +1,376 @@
+// A process is looked at three times: the stack of each thread that sleeps, then a second of samples,
+// then what each thread waits for at the end of it, and who is at the other end. It is never stopped.
+#include "profiler/cli/why.h"
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <memory>
+#include <utility>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "export/text.h"
+#include "profiler/capture/monotonic_clock.h"
+#include "profiler/cli/diagnostics.h"
+#include "profiler/cli/subject.h"
+#include "profiler/core/status.h"
+#include "profiler/pipeline/runner.h"
+#include "profiler/process/proc_status.h"
+#include "profiler/stop/guard.h"
+#include "profiler/why/verdict.h"
+#include "symbolize/symbolizer_process.h"
+
+namespace jprof {
+namespace {
+
+constexpr int64_t kWatchNs = 1'000'000'000;
+constexpr uint64_t kHz = 99;
+constexpr size_t kMaxProcBytes = 64 << 10;
+constexpr size_t kMaxChains = 64;
+constexpr size_t kMaxChildren = 8;
+constexpr size_t kExitCodeField = 52;  // of /proc/PID/stat, as in proc(5)
+
+struct WhyOptions {
+  Pid pid = 0;
+  Pid baseline = 0;  // 0: none
+  bool json = false;
+  bool help = false;
+};
+
+std::string TaskFile(Pid pid, Tid tid, absl::string_view name) {
+  auto text = ReadProcFile(absl::StrCat("/proc/", pid, "/task/", tid, "/", name), kMaxProcBytes);
+  return text.ok() ? *std::move(text) : "";
+}
+
+// The number behind `name` in a thread's status; 0 when it is not there.
+uint64_t StatusNumber(Pid pid, Tid tid, absl::string_view name) {
+  uint64_t number = 0;
+  for (absl::string_view line : absl::StrSplit(TaskFile(pid, tid, "status"), '\n')) {
+    if (!absl::StartsWith(line, name)) continue;
+    line.remove_prefix(name.size());
+    while (!line.empty() && (line[0] == '\t' || line[0] == ' ')) line.remove_prefix(1);
+    if (absl::SimpleAtoi(line, &number)) return number;
+  }
+  return 0;
+}
+
+// What the kernel counts of a thread.
+struct Counts {
+  uint64_t cpu_ns = 0;
+  uint64_t queued_ns = 0;
+  uint64_t sleeps = 0;
+};
+Counts CountsOf(Pid pid, Tid tid) {
+  Counts counts;
+  const std::string text = TaskFile(pid, tid, "schedstat");
+  const std::vector<absl::string_view> words = absl::StrSplit(text, ' ');
+  if (words.size() >= 2) {
+    static_cast<void>(absl::SimpleAtoi(words[0], &counts.cpu_ns));
+    static_cast<void>(absl::SimpleAtoi(words[1], &counts.queued_ns));
+  }
+  counts.sleeps = StatusNumber(pid, tid, "voluntary_ctxt_switches:");
+  return counts;
+}
+
+std::vector<FrameFacts> FactsOf(const Profile& profile, StackId stack, absl::string_view program) {
+  std::vector<FrameFacts> facts;
+  for (const StackFrame& frame : FramesOf(profile, stack)) {
+    facts.push_back({std::string(profile.String(frame.function->name)), PlaceText(profile, frame),
+                     frame.function->kind,
+                     frame.image != nullptr && frame.function->kind == FrameKind::kNative &&
+                         profile.String(frame.image->path) == program});
+  }
+  return facts;
+}
+
+// All that is said of one process.
+class Watcher {
+ public:
+  Watcher(Pid pid, const RuntimeSet& runtimes, std::shared_ptr<SymbolizerProcess> symbolizer)
+      : runtimes_(runtimes), symbolizer_(std::move(symbolizer)) {
+    facts_.pid = pid;
+  }
+  absl::StatusOr<Facts> Watch();
+
+ private:
+  absl::Status TakeFirstStacks();
+  absl::Status TakeSamples();
+  void LookAgain(const absl::flat_hash_map<Tid, Counts>& before);
+  void AddOther(Pid pid);
+  void AddZombie();
+
+  const RuntimeSet& runtimes_;
+  const std::shared_ptr<SymbolizerProcess> symbolizer_;
+  WaitReader reader_;
+  std::string program_;  // path of its file
+  Facts facts_;
+};
+
+void Watcher::AddOther(Pid pid) {
+  if (pid <= 0 || pid == facts_.pid || facts_.others.contains(pid)) return;
+  auto stat = ReadProcStat(pid);
+  facts_.others[pid] = {stat.ok() ? stat->comm : "process", reader_.WhatDoes(pid)};
+}
+
+void Watcher::AddZombie() {
+  auto text = ReadProcFile(absl::StrCat("/proc/", facts_.pid, "/stat"), kMaxProcBytes);
+  auto stat = ReadProcStat(facts_.pid);
+  if (stat.ok()) facts_.parent = stat->parent;
+  AddOther(facts_.parent);
+  if (!text.ok()) return;
+  const std::vector<std::string> fields = absl::StrSplit(text->substr(text->rfind(')') + 1), ' ');
+  int code = 0;
+  // It is zero, too, for those who may not know it.
+  if (fields.size() > kExitCodeField - 2 &&
+      absl::SimpleAtoi(absl::StripAsciiWhitespace(fields[kExitCodeField - 2]), &code) && code != 0) {
+    facts_.ended = WIFSIGNALED(code) ? absl::StrCat("killed by signal ", WTERMSIG(code))
+                                     : absl::StrCat("exit status ", WEXITSTATUS(code));
+  }
+}
+
+absl::Status Watcher::TakeFirstStacks() {
+  const LiveMemory memory(facts_.pid);
+  JPROF_ASSIGN_OR_RETURN(Subject subject, LiveSubject(facts_.pid, memory, {.may_stop = false}));
+  subject.world.symbolize = [this](std::vector<ImageQuery>& queries, int threads,
+                                   DebugFileFinder* finder) {
+    symbolizer_->Symbolize(queries, threads, finder);
+  };
+  StackReport report;
+  Profile profile;
+  JPROF_RETURN_IF_ERROR(TakeStacks(std::move(subject), {}, runtimes_, report, profile));
+  for (const ReportedThread& thread : report.threads) {
+    ThreadFacts facts;
+    facts.tid = thread.tid;
+    facts.name = thread.name;
+    facts.state = thread.state;
+    facts.frames = FactsOf(profile, thread.stack, program_);
+    facts_.threads.push_back(std::move(facts));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Watcher::TakeSamples() {
+  auto runner = Runner::Attach({.pids = {facts_.pid},
+                                .frequency_hz = kHz,
+                                .duration_ns = kWatchNs,
+                                .symbolizer = symbolizer_},
+                               runtimes_);
+  if (!runner.ok()) return runner.status();
+  absl::flat_hash_map<Tid, Counts> before;
+  if (auto threads = ListThreads(facts_.pid); threads.ok()) {
+    for (Tid tid : *threads) before[tid] = CountsOf(facts_.pid, tid);
+  }
+  const uint64_t begin_ns = MonotonicNow();
+  auto ended = (*runner)->Record([](const RecordingProgress&) { return true; });
+  facts_.seconds = static_cast<double>(MonotonicNow() - begin_ns) / 1e9;
+  if (!ended.ok()) return ended.status();
+  if (*ended == Runner::Ended::kTargetExited) {
+    return absl::NotFoundError(absl::StrCat("process ", facts_.pid, " exited meanwhile"));
+  }
+  LookAgain(before);
+  auto profile = (*runner)->Finish();
+  if (absl::IsNotFound(profile.status())) return absl::OkStatus();  // no sample: it used no CPU
+  if (!profile.ok()) return profile.status();
+  absl::flat_hash_map<uint32_t, uint32_t> numbers;
+  for (const ProfileSample& sample : profile->samples) {
+    auto [at, first] = numbers.try_emplace(sample.stack.value, numbers.size());
+    if (first) facts_.stacks.push_back(FactsOf(*profile, sample.stack, program_));
+    facts_.samples.push_back({profile->threads[sample.thread.value].tid, at->second});
+  }
+  return absl::OkStatus();
+}
+
+// States, counts and waits at the end.
+void Watcher::LookAgain(const absl::flat_hash_map<Tid, Counts>& before) {
+  auto threads = ListThreads(facts_.pid);
+  if (!threads.ok()) return;
+  std::vector<ThreadFacts> first = std::exchange(facts_.threads, {});
+  for (Tid tid : *threads) {
+    auto stat = ParseProcStat(TaskFile(facts_.pid, tid, "stat"));
+    if (!stat.ok() || stat->dead()) continue;
+    ThreadFacts facts;
+    auto known = std::find_if(first.begin(), first.end(),
+                              [tid](const ThreadFacts& t) { return t.tid == tid; });
+    if (known != first.end()) facts = std::move(*known);
+    facts.tid = tid;
+    facts.name = stat->comm;
+    facts.state = stat->state;
+    const Counts now = CountsOf(facts_.pid, tid);
+    auto then = before.find(tid);
+    facts.was_there = then != before.end();
+    const Counts since = facts.was_there ? then->second : Counts();
+    facts.cpu_ns = now.cpu_ns - since.cpu_ns;
+    facts.queued_ns = now.queued_ns - since.queued_ns;
+    facts.sleeps = now.sleeps - since.sleeps;
+    facts.wait = reader_.Read(facts_.pid, tid);
+    facts_.threads.push_back(std::move(facts));
+  }
+  auto main = std::find_if(facts_.threads.begin(), facts_.threads.end(),
+                           [this](const ThreadFacts& t) { return t.tid == facts_.pid; });
+  if (main != facts_.threads.end()) std::rotate(facts_.threads.begin(), main, main + 1);
+  size_t chains = 0;
+  for (ThreadFacts& thread : facts_.threads) {
+    if (thread.wait.others.empty() || ++chains > kMaxChains) continue;
+    thread.chain = FollowWaits(reader_, facts_.pid, thread.tid, thread.wait);
+    for (Pid other : thread.wait.others) AddOther(other);
+    for (const WaitChain::Link& link : thread.chain.links) AddOther(link.pid);
+  }
+  if (facts_.threads.empty() || facts_.threads[0].wait.kind != Wait::Kind::kChild) return;
+  auto processes = ListProcesses();
+  if (!processes.ok()) return;
+  for (Pid child : *processes) {
+    auto stat = ReadProcStat(child);
+    if (!stat.ok() || stat->parent != facts_.pid || facts_.children.size() == kMaxChildren) continue;
+    facts_.children.push_back(child);
+    AddOther(child);
+  }
+}
+
+absl::StatusOr<Facts> Watcher::Watch() {
+  auto stat = ReadProcStat(facts_.pid);
+  if (stat.ok()) {
+    facts_.name = stat->comm;
+    facts_.state = stat->state;
+  }
+  if (stat.ok() && stat->dead()) {
+    AddZombie();
+    return facts_;
+  }
+  JPROF_RETURN_IF_ERROR(CheckTarget(facts_.pid));
+  char program[4096];
+  const ssize_t size = ::readlink(absl::StrCat("/proc/", facts_.pid, "/exe").c_str(), program,
+                                  sizeof(program));
+  if (size > 0) program_.assign(program, static_cast<size_t>(size));
+  JPROF_RETURN_IF_ERROR(TakeFirstStacks());
+  if (facts_.state == 'T' || facts_.state == 't') {
+    facts_.tracer = static_cast<Pid>(StatusNumber(facts_.pid, facts_.pid, "TracerPid:"));
+    AddOther(facts_.tracer);
+    LookAgain({});
+  } else {
+    JPROF_RETURN_IF_ERROR(TakeSamples());
+  }
+  return facts_;
+}
+
+std::string TextOf(const Facts& facts, const Verdict& verdict,
+                   const std::vector<std::string>& comparison) {
+  std::string text = absl::StrCat(ShownText(absl::StrCat(facts.name, " (pid ", facts.pid, "): ",
+                                                         verdict.sentence)),
+                                  "\n");
+  for (const std::string& line : verdict.evidence) absl::StrAppend(&text, "  ", ShownText(line), "\n");
+  if (!comparison.empty()) absl::StrAppend(&text, "beside a healthy one:\n");
+  for (const std::string& line : comparison) absl::StrAppend(&text, "  ", ShownText(line), "\n");
+  return text;
+}
+
+std::string JsonOf(const Facts& facts, const Verdict& verdict,
+                   const std::vector<std::string>& comparison) {
+  auto list = [](const std::vector<std::string>& lines) {
+    return absl::StrJoin(lines, ",", [](std::string* out, const std::string& line) {
+      absl::StrAppend(out, "\n", JsonText(line));
+    });
+  };
+  return absl::StrCat("{\"pid\":", facts.pid, ",\"name\":", JsonText(facts.name),
+                      ",\"cause\":", JsonText(verdict.cause),
+                      ",\"sentence\":", JsonText(verdict.sentence), ",\"evidence\":[",
+                      list(verdict.evidence), "],\"baseline\":[", list(comparison), "]}\n");
+}
+
+absl::Status Run(const WhyOptions& options, const RuntimeSet& runtimes) {
+  // Before there are threads.
+  JPROF_ASSIGN_OR_RETURN(std::shared_ptr<SymbolizerProcess> symbolizer, SymbolizerProcess::Start());
+  JPROF_ASSIGN_OR_RETURN(const Facts facts, Watcher(options.pid, runtimes, symbolizer).Watch());
+  const Verdict verdict = Explain(facts);
+  std::vector<std::string> comparison;
+  if (options.baseline != 0) {
+    JPROF_ASSIGN_OR_RETURN(const Facts healthy,
+                           Watcher(options.baseline, runtimes, symbolizer).Watch());
+    comparison = Compare(facts, healthy);
+  }
+  const std::string text =
+      options.json ? JsonOf(facts, verdict, comparison) : TextOf(facts, verdict, comparison);
+  std::signal(SIGPIPE, SIG_IGN);
+  if (std::fputs(text.c_str(), stdout) < 0 || std::fflush(stdout) != 0) {
+    return ErrnoStatus(errno, "cannot write standard output");
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<WhyOptions> ParseWhyOptions(const std::vector<std::string>& arguments) {
+  WhyOptions options;
+  auto process = [](absl::string_view text, Pid& pid) -> absl::Status {
+    if (pid != 0) return absl::InvalidArgumentError("why takes one process");
+    if (!absl::SimpleAtoi(text, &pid) || pid < 1) {
+      return absl::InvalidArgumentError(absl::StrCat("'", text, "' is no process"));
+    }
+    return absl::OkStatus();
+  };
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    const std::string& argument = arguments[i];
+    if (argument == "--help" || argument == "-h") {
+      options.help = true;
+      return options;
+    } else if (argument == "--json") {
+      options.json = true;
+    } else if (argument == "--baseline") {
+      if (++i == arguments.size()) return absl::InvalidArgumentError("--baseline needs a process");
+      JPROF_RETURN_IF_ERROR(process(arguments[i], options.baseline));
+    } else if (absl::StartsWith(argument, "--baseline=")) {
+      JPROF_RETURN_IF_ERROR(process(argument.substr(11), options.baseline));
+    } else if (absl::StartsWith(argument, "-")) {
+      return WithHint(absl::InvalidArgumentError(absl::StrCat("unknown option ", argument)),
+                      "see jprof why --help");
+    } else {
+      JPROF_RETURN_IF_ERROR(process(argument, options.pid));
+    }
+  }
+  if (options.pid == 0) {
+    return WithHint(absl::InvalidArgumentError("why takes a process"), "use: jprof why PID");
+  }
+  return options;
+}
+
+constexpr char kHelp[] =
+    "usage: jprof why PID [--baseline PID] [--json]\n"
+    "\n"
+    "Watches a process for a second and says in one sentence what it does or waits for: spinning in a\n"
+    "function, collecting garbage, blocked in a write to a pipe and who should read it, deadlocked,\n"
+    "stopped, idle; below it the evidence.\n"
+    "\n"
+    "  --baseline PID  says how it differs from this one, which is well\n"
+    "  --json          for programs\n"
+    "  -h, --help      print this help\n";
+
+}  // namespace
+
+int WhyMain(const std::vector<std::string>& arguments, const RuntimeSet& runtimes) {
+  absl::StatusOr<WhyOptions> options = ParseWhyOptions(arguments);
+  if (!options.ok()) {
+    PrintError(options.status());
+    return 2;
+  }
+  if (options->help) {
+    std::fputs(kHelp, stdout);
+    return 0;
+  }
+  absl::StatusOr<int> result = RunGuarded([&] {
+    absl::Status status = Run(*options, runtimes);
+    if (status.ok()) return 0;
+    PrintError(status);
+    return absl::IsInvalidArgument(status) ? 2 : 1;
+  });
+  if (result.ok()) return *result;
+  PrintError(result.status());
+  return 1;
+}
+
+}  // namespace jprof

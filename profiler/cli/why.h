@@ -1,0 +1,14 @@
+// `jprof why`: one sentence on what a process does, or waits for, with its evidence.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "helpers/runtime.h"
+
+namespace jprof {
+
+// Returns the exit status: 0 said, 1 failed, 2 wrong usage.
+int WhyMain(const std::vector<std::string>& arguments, const RuntimeSet& runtimes);
+
+}  // namespace jprof

@@ -1,0 +1,78 @@
+// What a thread waits for: not the system call alone (profiler/stop/system_call.h), but how full the
+// pipe or queue is, and which process is at the other end and what that does.
+//
+// Everything is read from outside and from one moment to the next: what a reader of these values
+// may claim is that it was so when it was looked at. What is not found stays empty.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "profiler/core/ids.h"
+#include "profiler/stop/system_call.h"
+#include "profiler/why/fd_holders.h"
+
+namespace jprof {
+
+struct Wait {
+  enum class Kind {
+    kNone,    // it runs, or is in no system call
+    kEvents,  // epoll, poll, select
+    kSleep,
+    kLock,  // a futex
+    kPipeWrite,
+    kPipeRead,
+    kSocketConnect,  // these three of local sockets
+    kSocketWrite,
+    kSocketRead,
+    kQueueSend,  // System V
+    kQueueReceive,
+    kVfork,
+    kChild,    // an exit of one
+    kNetwork,  // read, write or connect of another socket
+    kOther,
+  };
+  Kind kind = Kind::kNone;
+  bool uninterruptible = false;
+  std::string call;             // as DescribeCall() has it
+  std::string kernel_function;  // "" when not known
+  Tid owner = 0;                // kLock: holds it; 0: not known
+  std::string object;           // "a pipe", "message queue 3"; "" when not known
+  std::string filling;          // "65536 of 65536 bytes unread"; "" when not known
+  bool full = false;            // by these figures
+  std::vector<Pid> others;      // at the other end
+  std::optional<double> limit_s;  // kEvents, kSleep: that it was begun with; none: for ever
+};
+
+// Reads of any process. Not thread-safe.
+class WaitReader {
+ public:
+  Wait Read(Pid pid, Tid tid);
+  // "sleeps in nanosleep(...)", "runs", "is stopped": its main thread.
+  std::string WhatDoes(Pid pid);
+  bool incomplete() const { return holders_.incomplete(); }
+
+ private:
+  void Classify(Pid pid, const SystemCall& call, const CallContext& context, Wait& wait);
+  void ReadPipe(Pid pid, int fd, bool writes, Wait& wait);
+  void ReadSocket(Pid pid, int fd, const SystemCall& call, const CallContext& context, Wait& wait);
+  void ReadQueue(Pid pid, int id, bool sends, Wait& wait);
+  void FindVforkChild(Pid pid, Wait& wait);
+
+  FdHolders holders_;
+};
+
+// From process to process, each waiting for the next one: the first is the one asked about.
+struct WaitChain {
+  struct Link {
+    Pid pid;
+    Tid tid;
+    Wait wait;
+  };
+  std::vector<Link> links;
+  bool closed = false;  // the last one waits for the first
+};
+WaitChain FollowWaits(WaitReader& reader, Pid pid, Tid tid, const Wait& wait);
+
+}  // namespace jprof
