@@ -49,7 +49,10 @@ class Growing {
     uint32_t cut_label = Intern(options_.cut_label);
     std::vector<uint32_t> path;
     for (uint32_t node = 0, count = static_cast<uint32_t>(nodes_.size()); node < count; ++node) {
-      if (nodes_[node].self == 0 || nodes_[node].path_bytes <= options_.max_path_bytes) continue;
+      if (nodes_[node].path_bytes <= options_.max_path_bytes ||
+          (nodes_[node].self == 0 && nodes_[node].base == 0)) {
+        continue;
+      }
       path.clear();
       for (uint32_t n = node; n != 0; n = nodes_[n].parent) path.push_back(nodes_[n].label);
       std::reverse(path.begin(), path.end());
@@ -92,7 +95,7 @@ class Growing {
     std::vector<uint32_t> siblings;
     siblings.reserve(nodes_.size());
     for (uint32_t i = 1; i < nodes_.size(); ++i) {
-      if (nodes_[i].total > 0) siblings.push_back(i);
+      if (nodes_[i].total > 0 || nodes_[i].base > 0) siblings.push_back(i);
     }
     std::sort(siblings.begin(), siblings.end(), [&](uint32_t a, uint32_t b) {
       return std::tuple(nodes_[a].parent, rank[nodes_[a].label], nodes_[a].line) <

@@ -61,7 +61,7 @@ class CallTree {
 
   static CallTree Build(const Profile& profile, const Options& options);
 
-  // Node 0 is "all" and is always there; every other node has a total above 0.
+  // Node 0 is "all" and is always there; every other node has a total or a base above 0.
   const std::vector<Node>& nodes() const { return nodes_; }
   const FrameLabel& label(const Node& node) const { return labels_[node.label]; }
   const std::vector<FrameLabel>& labels() const { return labels_; }

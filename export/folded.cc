@@ -76,6 +76,48 @@ struct Entry {
   bool is_line;
 };
 
+// The lines of a tree. In a comparison each has two weights, before and after, as difffolded.pl -n has
+// it: those of before are scaled to the total of after.
+class Weights {
+ public:
+  Weights(CallTree tree, bool is_comparison) : tree_(std::move(tree)) {
+    if (!is_comparison) return;
+    const std::vector<CallTree::Node>& nodes = tree_.nodes();
+    self_base_.resize(nodes.size());
+    for (size_t i = nodes.size(); i-- > 0;) {
+      self_base_[i] += nodes[i].base;
+      if (i > 0) self_base_[nodes[i].parent] -= nodes[i].base;
+    }
+    const int64_t whole = nodes[0].base, to = nodes[0].total > 0 ? nodes[0].total : whole;
+    for (int64_t& base : self_base_) {
+      base = whole <= 0 ? 0
+                        : static_cast<int64_t>((static_cast<__int128>(std::max<int64_t>(base, 0)) * to +
+                                                whole / 2) /
+                                               whole);
+    }
+  }
+
+  std::vector<Entry> EntriesBelow(uint32_t parent) const {
+    const std::vector<CallTree::Node>& nodes = tree_.nodes();
+    std::vector<Entry> entries;
+    for (uint32_t i = parent + 1; i < nodes[parent].end; i = nodes[i].end) {
+      const std::string& name = tree_.label(nodes[i]).text;
+      if (self_base_.empty() ? nodes[i].self > 0 : nodes[i].self > 0 || self_base_[i] > 0) {
+        const std::string base = self_base_.empty() ? "" : absl::StrCat(self_base_[i], " ");
+        entries.push_back({absl::StrCat(name, " ", base, nodes[i].self), i, true});
+      }
+      if (nodes[i].end > i + 1) entries.push_back({absl::StrCat(name, ";"), i, false});
+    }
+    std::sort(entries.begin(), entries.end(),
+              [](const Entry& a, const Entry& b) { return a.key > b.key; });
+    return entries;
+  }
+
+ private:
+  CallTree tree_;
+  std::vector<int64_t> self_base_;  // by node; empty: no comparison
+};
+
 class FoldedExporter : public Exporter {
  public:
   absl::Status Write(const Profile& profile, OutputSink& sink) const override {
@@ -90,7 +132,9 @@ class FoldedExporter : public Exporter {
     CallTree::Options options{.frame_label = frame_label, .process_label = ProcessLabel};
     options.max_path_bytes = kMaxFoldedLineBytes - kMaxWeightBytes;
     options.cut_label = {"[frames left out]"};
-    CallTree tree = CallTree::Build(profile, options);
+    options.base_type = BaseType(profile);
+    if (options.base_type) options.max_path_bytes -= kMaxWeightBytes;
+    const Weights weights(CallTree::Build(profile, options), options.base_type.has_value());
 
     std::string out;
     std::string prefix;
@@ -99,7 +143,7 @@ class FoldedExporter : public Exporter {
       size_t prefix_size;
     };
     std::vector<Level> levels;
-    levels.push_back({EntriesBelow(tree, 0), 0});
+    levels.push_back({weights.EntriesBelow(0), 0});
     while (!levels.empty()) {
       Level& level = levels.back();
       prefix.resize(level.prefix_size);
@@ -118,24 +162,11 @@ class FoldedExporter : public Exporter {
         continue;
       }
       prefix += entry.key;
-      levels.push_back({EntriesBelow(tree, entry.node), prefix.size()});
+      levels.push_back({weights.EntriesBelow(entry.node), prefix.size()});
     }
     return out.empty() ? absl::OkStatus() : sink.Append(out);
   }
 
- private:
-  static std::vector<Entry> EntriesBelow(const CallTree& tree, uint32_t parent) {
-    const std::vector<CallTree::Node>& nodes = tree.nodes();
-    std::vector<Entry> entries;
-    for (uint32_t i = parent + 1; i < nodes[parent].end; i = nodes[i].end) {
-      const std::string& name = tree.label(nodes[i]).text;
-      if (nodes[i].self > 0) entries.push_back({absl::StrCat(name, " ", nodes[i].self), i, true});
-      if (nodes[i].end > i + 1) entries.push_back({absl::StrCat(name, ";"), i, false});
-    }
-    std::sort(entries.begin(), entries.end(),
-              [](const Entry& a, const Entry& b) { return a.key > b.key; });
-    return entries;
-  }
 };
 
 }  // namespace

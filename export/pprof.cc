@@ -32,6 +32,7 @@ namespace {
 namespace pb = ::perftools::profiles;
 
 constexpr absl::string_view kKernelName = "[kernel.kallsyms]";
+constexpr absl::string_view kBaseLabel = "pprof::base";
 constexpr absl::string_view kKindLetters = "nksabwjum";  // by FrameKind; see Origin
 
 bool IsFile(absl::string_view path) { return !path.empty() && path[0] != '['; }
@@ -59,11 +60,17 @@ std::string MappingName(absl::string_view path) {
 
 class Converter {
  public:
-  Converter(const Profile& profile, pb::Profile& out) : profile_(profile), out_(out) { String(""); }
+  Converter(const Profile& profile, pb::Profile& out)
+      : profile_(profile),
+        out_(out),
+        is_comparison_(BaseType(profile).has_value()),
+        types_(BaseType(profile).value_or(profile.sample_types.size())) {
+    String("");
+  }
 
   void Convert() {
-    for (const ValueType& type : profile_.sample_types) FillType(type, *out_.add_sample_type());
-    if (!profile_.sample_types.empty()) {
+    for (size_t i = 0; i < types_; ++i) FillType(profile_.sample_types[i], *out_.add_sample_type());
+    if (types_ > 0) {
       out_.set_default_sample_type(out_.sample_type(out_.sample_type_size() - 1).type());
     }
     FillType(profile_.period_type, *out_.mutable_period_type());
@@ -77,7 +84,8 @@ class Converter {
     AddMappings();
     AddFunctions();
     AddLocations();
-    AddSamples();
+    AddSamples(0, "");
+    if (is_comparison_) AddBase();
     AddOrigin();
   }
 
@@ -161,9 +169,11 @@ class Converter {
     return no_stack_location_;
   }
 
-  void AddSamples() {
+  // Values from `first_type` on. `label`: "" or one that they all get.
+  void AddSamples(size_t first_type, absl::string_view label) {
     absl::flat_hash_map<std::pair<StackId, ThreadId>, int> merged;
     for (size_t i = 0; i < profile_.samples.size(); ++i) {
+      if (is_comparison_ && !HasValue(i, first_type)) continue;
       const ProfileSample& s = profile_.samples[i];
       auto [it, added] = merged.try_emplace(std::pair(s.stack, s.thread), out_.sample_size());
       sample_of_.push_back(it->second);
@@ -173,21 +183,50 @@ class Converter {
           sample.add_location_id(profile_.stacks[node.value].location.value + uint64_t{1});
         }
         if (sample.location_id_size() == 0) sample.add_location_id(NoStackLocation());
-        for (size_t type = 0; type < profile_.sample_types.size(); ++type) {
-          sample.add_value(profile_.Value(i, type));
+        for (size_t type = 0; type < types_; ++type) {
+          sample.add_value(profile_.Value(i, first_type + type));
         }
         AddLabels(profile_.threads[s.thread.value], sample);
+        if (!label.empty()) AddLabel(label, "true", sample);
         continue;
       }
       pb::Sample& sample = *out_.mutable_sample(it->second);
-      for (size_t type = 0; type < profile_.sample_types.size(); ++type) {
-        int value_index = static_cast<int>(type);
+      for (size_t type = 0; type < types_; ++type) {
+        const int64_t value = profile_.Value(i, first_type + type);
         int64_t sum = 0;
-        if (__builtin_add_overflow(sample.value(value_index), profile_.Value(i, type), &sum)) {
-          sum = profile_.Value(i, type) > 0 ? std::numeric_limits<int64_t>::max()
-                                            : std::numeric_limits<int64_t>::min();
+        if (__builtin_add_overflow(sample.value(static_cast<int>(type)), value, &sum)) {
+          sum = value > 0 ? std::numeric_limits<int64_t>::max()
+                          : std::numeric_limits<int64_t>::min();
         }
-        sample.set_value(value_index, sum);
+        sample.set_value(static_cast<int>(type), sum);
+      }
+    }
+  }
+
+  bool HasValue(size_t sample, size_t first_type) const {
+    for (size_t type = 0; type < types_; ++type) {
+      if (profile_.Value(sample, first_type + type) != 0) return true;
+    }
+    return false;
+  }
+
+  // As `pprof -diff_base -normalize` has it: negative, scaled to the totals of the others.
+  void AddBase() {
+    const int first = out_.sample_size();
+    AddSamples(types_, kBaseLabel);
+    for (int type = 0; type < static_cast<int>(types_); ++type) {
+      __int128 after = 0, before = 0;
+      for (int i = 0; i < out_.sample_size(); ++i) {
+        (i < first ? after : before) += out_.sample(i).value(type);
+      }
+      for (int i = first; i < out_.sample_size() && before > 0; ++i) {
+        const __int128 value = out_.sample(i).value(type);
+        const __int128 scaled = after > 0 ? static_cast<__int128>(static_cast<long double>(value) *
+                                                static_cast<long double>(after) /
+                                                static_cast<long double>(before) + 0.5L)
+                                          : value;
+        out_.mutable_sample(i)->set_value(
+            type, -static_cast<int64_t>(std::min<__int128>(scaled, INT64_MAX)));
       }
     }
   }
@@ -214,7 +253,7 @@ class Converter {
 
   // So that they can be had back from the sums; and whether there is more to them than the sums.
   bool SamplesAreEqualParts() const {
-    if (profile_.samples.empty() || profile_.samples.back().time_ns <= 0 ||
+    if (is_comparison_ || profile_.samples.empty() || profile_.samples.back().time_ns <= 0 ||
         profile_.samples.front().time_ns < 0) {
       return false;
     }
@@ -259,6 +298,8 @@ class Converter {
 
   const Profile& profile_;
   pb::Profile& out_;
+  const bool is_comparison_;
+  const size_t types_;  // that are written
   absl::flat_hash_map<std::string, int64_t> strings_;
   std::vector<uint64_t> mapping_ids_;  // by image
   uint64_t no_stack_location_ = 0;

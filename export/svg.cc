@@ -346,6 +346,7 @@ class FlameGraph {
         total_(tree.nodes()[0].total),
         base_total_(tree.nodes()[0].base) {
     FindKinds();
+    FindWidths();
     for (size_t i = 0; i < tree.nodes().size(); ++i) {
       most_changed_ = std::max(most_changed_, std::abs(Change(tree.nodes()[i])));
     }
@@ -412,6 +413,16 @@ class FlameGraph {
     }
   }
 
+  // What the width of each node stands for: its samples; in a comparison, the mean of its shares.
+  void FindWidths() {
+    constexpr int64_t kWhole = int64_t{1} << 40;
+    for (const CallTree::Node& node : tree_.nodes()) {
+      widths_.push_back(base_total_ == 0 ? node.total
+                                         : Scale(node.total, total_, kWhole) +
+                                               Scale(node.base, base_total_, kWhole));
+    }
+  }
+
   // Decides which frames are drawn, and counts the others by reason.
   void Choose() {
     const std::vector<CallTree::Node>& nodes = tree_.nodes();
@@ -420,8 +431,8 @@ class FlameGraph {
     // All that is wide enough, in preorder.
     std::vector<uint32_t> chosen;
     for (uint32_t i = 1; i < nodes.size();) {
-      bool thin = static_cast<__int128>(nodes[i].total) * kUnits <
-                  static_cast<__int128>(total_) * kMinUnits;
+      bool thin = static_cast<__int128>(widths_[i]) * kUnits <
+                  static_cast<__int128>(widths_[0]) * kMinUnits;
       if (thin || nodes[i].depth > kMaxSvgDepth) {
         (thin ? thin_ : deep_) += nodes[i].end - i;
         i = nodes[i].end;
@@ -431,8 +442,7 @@ class FlameGraph {
     }
     // Of these, the widest that fit; a caller is never narrower than its callees, nor deeper.
     std::stable_sort(chosen.begin(), chosen.end(), [&](uint32_t a, uint32_t b) {
-      return nodes[a].total != nodes[b].total ? nodes[a].total > nodes[b].total
-                                              : nodes[a].depth < nodes[b].depth;
+      return widths_[a] != widths_[b] ? widths_[a] > widths_[b] : nodes[a].depth < nodes[b].depth;
     });
     constexpr int64_t kMarkupBytes = 240;       // of one frame, numbers included
     constexpr int64_t kSurroundings = 200'000;  // header and footer
@@ -445,7 +455,7 @@ class FlameGraph {
       const CallTree::Node& node = nodes[chosen[taken]];
       int64_t name = static_cast<int64_t>(EscapedBytes(tree_.label(node).text));
       // The label is a part of the name and two dots; a character of 7 px has 6 bytes at most.
-      int64_t label = std::min(name, Scale(node.total, total_, kUnits) / kUnitsPerPixel + 2);
+      int64_t label = std::min(name, Scale(widths_[chosen[taken]], widths_[0], kUnits) / kUnitsPerPixel + 2);
       room -= kMarkupBytes + name + label;
       if (room < 0) break;
       drawn_[chosen[taken]] = true;
@@ -537,7 +547,7 @@ class FlameGraph {
       const CallTree::Node& node = nodes[i];
       next_start.resize(node.depth);
       int64_t start = next_start.back();
-      next_start.back() = SaturatingAdd(start, node.total);
+      next_start.back() = SaturatingAdd(start, widths_[i]);
       if (!drawn_[i]) {
         i = node.end;
         continue;
@@ -555,8 +565,8 @@ class FlameGraph {
     const CallTree::Node& node = tree_.nodes()[index];
     bool is_root = node.depth == 0;
     absl::string_view name = is_root ? absl::string_view("all") : tree_.label(node).text;
-    int64_t left = Scale(start, total_, kUnits);
-    int64_t right = is_root ? kUnits : Scale(SaturatingAdd(start, node.total), total_, kUnits);
+    int64_t left = Scale(start, widths_[0], kUnits);
+    int64_t right = is_root ? kUnits : Scale(SaturatingAdd(start, widths_[index]), widths_[0], kUnits);
     int64_t x = int64_t{kPadding} * kUnitsPerPixel + left;
     int64_t y = height_ - kFooter - (int64_t{node.depth} + 1) * kRow;
     double width_px = static_cast<double>(right - left) / kUnitsPerPixel;
@@ -663,7 +673,7 @@ class FlameGraph {
     auto room = [](absl::string_view text) {
       return static_cast<int>(std::lround(static_cast<double>(text.size()) * 11 * kCharWidth)) + 12;
     };
-    const absl::string_view heading = base_total_ == 0 ? "executing:" : "share of the samples:";
+    const absl::string_view heading = base_total_ == 0 ? "executing:" : "change of the share (width: mean of both):";
     svg.Markup("<text x=\"").Number(x).Markup("\" y=\"").Number(legend_y_).Markup("\">");
     svg.Text(XmlText::EscapeShown(heading)).Markup("</text>\n");
     x += room(heading);
@@ -726,6 +736,7 @@ class FlameGraph {
   const int64_t base_total_;  // of the profile that this is compared with; 0: of none
   int64_t most_changed_ = 0;
   std::vector<CodeKind> kinds_;        // by node
+  std::vector<int64_t> widths_;        // by node
   std::vector<std::string> comments_;  // shown
   std::vector<std::string> notes_;     // the same in lines
   std::string left_out_;
@@ -758,9 +769,7 @@ class SvgExporter : public Exporter {
                         static_cast<uint8_t>(CodeKind::kBase)};
     };
     CallTree::Options options{.frame_label = frame_label, .process_label = process_label};
-    for (size_t i = 1; i < profile.sample_types.size(); ++i) {
-      if (profile.sample_types[i].type == kBaseType) options.base_type = i;
-    }
+    options.base_type = BaseType(profile);
     CallTree tree = CallTree::Build(profile, options);
     std::vector<int> package_of;
     std::vector<std::string> names;

@@ -14,11 +14,9 @@ inline constexpr int64_t kMaxSvgBytes = 10'000'000;
 // Frames further from the root are not drawn: the picture ends at some 8,000 pixels.
 inline constexpr uint32_t kMaxSvgDepth = 512;
 
-// A profile that has a sample type of this name beside its first is compared with another: the first
-// type is the width (after), this one the same of the other (before). The colour then tells the
-// difference of the shares, red for more and blue for less, and so does the title: "; +1.23%".
-inline constexpr char kBaseType[] = "base";
-
+// Of a comparison (BaseType) the colour tells the difference of the shares, red for more and blue
+// for less, and so does the title: "; +1.23%". The width is the mean of both shares, so that what
+// vanished can be seen; the samples and the share of the title are those of the profile itself.
 std::unique_ptr<Exporter> MakeSvgExporter();
 
 }  // namespace jprof

@@ -1,11 +1,14 @@
 // Folded stacks. What export/folded.h writes is read back as it was: its escapes are undone, its
-// suffixes become kinds of frames.
+// suffixes become kinds of frames. Two weights, before and after, are a comparison (BaseType).
 //
 // Neighbouring lines share most of their stack, so frames are looked up only from where a line
 // differs from the one before.
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdint>
+#include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -64,13 +67,15 @@ class FoldedReader {
       if (!more) break;
       if (line.empty() || line[0] == '#') continue;
       if (!Add(line)) ++skipped_;
-      JPROF_RETURN_IF_ERROR(CheckRoom(builder_));
+      if (builder_) JPROF_RETURN_IF_ERROR(CheckRoom(*builder_));
     }
     Imported out;
     if (skipped_ > 0) {
       out.notes.push_back(absl::StrCat("folded: ", skipped_, " lines without a stack or a weight"));
     }
-    JPROF_ASSIGN_OR_RETURN(out.profile, std::move(builder_).Build());
+    if (builder_) {
+      JPROF_ASSIGN_OR_RETURN(out.profile, std::move(*builder_).Build());
+    }
     return out;
   }
 
@@ -82,8 +87,10 @@ class FoldedReader {
   };
 
   bool Add(absl::string_view line) {
-    int64_t weight = 0;
-    if (!TakeWeight(line, weight)) return false;
+    std::array<int64_t, 2> weights = {};  // after, before
+    if (!TakeWeight(line, weights[0])) return false;
+    if (!builder_) Begin(line);
+    if (is_comparison_ && !TakeWeight(line, weights[1])) return false;
     const size_t process_end = std::min(line.find(';'), line.size());
     size_t same = static_cast<size_t>(
         std::mismatch(line.begin(), line.begin() + static_cast<ptrdiff_t>(
@@ -122,18 +129,28 @@ class FoldedReader {
         }
         inlined_end = next;
       }
-      stack = builder_.AddStack(stack, LocationOf(line.substr(begin, inlined_end - begin), text));
+      stack = builder_->AddStack(stack, LocationOf(line.substr(begin, inlined_end - begin), text));
       groups_.push_back({begin, stack});
       at = inlined_end;
     }
     before_.assign(line.data(), line.size());
-    AddSample(builder_, 0, thread_, 0, stack, {&weight, 1});
+    AddSample(*builder_, 0, thread_, 0, stack,
+              std::span(weights).first(is_comparison_ ? 2 : 1));
     return true;
+  }
+
+  // The first line tells whether there are two weights. `line`: it, without the last one.
+  void Begin(absl::string_view line) {
+    int64_t before = 0;
+    is_comparison_ = TakeWeight(line, before);
+    std::vector<ValueType> types = {{"samples", "count"}};
+    if (is_comparison_) types.push_back({kBaseType, "count"});
+    builder_.emplace(std::move(types), ValueType{"samples", "count"}, 1);
   }
 
   ThreadId ThreadOf(absl::string_view process) {
     const std::string name = Unescaped(process);
-    return builder_.AddThread(0, 0, name, name);
+    return builder_->AddThread(0, 0, name, name);
   }
 
   // `group`: the physical frame's text and those of the frames inlined into it.
@@ -148,7 +165,7 @@ class FoldedReader {
       lines.insert(lines.begin(), {FunctionOf(text)});
       at = end;
     }
-    const LocationId location = builder_.AddLocation(ImageId{}, 0, lines);
+    const LocationId location = builder_->AddLocation(ImageId{}, 0, lines);
     locations_.emplace(group, location);
     return location;
   }
@@ -164,10 +181,11 @@ class FoldedReader {
       frame = {.name = text, .kind = KindOfName(text)};
     }
     const std::string name = Unescaped(frame.name);
-    return builder_.AddFunction(name, name, frame.file, frame.start_line, frame.kind);
+    return builder_->AddFunction(name, name, frame.file, frame.start_line, frame.kind);
   }
 
-  ProfileBuilder builder_{{{"samples", "count"}}, {"samples", "count"}, 1};
+  std::optional<ProfileBuilder> builder_;
+  bool is_comparison_ = false;
   absl::flat_hash_map<std::string, LocationId> locations_;
   std::string before_;  // the line before, without its weight
   std::vector<Group> groups_;

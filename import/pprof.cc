@@ -26,6 +26,7 @@ constexpr size_t kMaxTypes = 64;
 constexpr size_t kMaxLines = 10'000;  // of one location
 constexpr uint32_t kOriginField = 1000;
 constexpr absl::string_view kNoStack = "[no stack]";
+constexpr absl::string_view kBaseLabel = "pprof::base";
 
 struct Mapping {
   uint64_t start = 0;
@@ -71,6 +72,13 @@ class PprofReader {
     JPROF_RETURN_IF_ERROR(ReadTables(message));
     std::vector<ValueType> types;
     for (const absl::string_view& type : types_) types.push_back(TypeOf(type));
+    is_comparison_ = std::find(strings_.begin(), strings_.end(), kBaseLabel) != strings_.end();
+    if (is_comparison_) {
+      for (size_t i = 0; i < types_.size(); ++i) {
+        types.push_back({i == 0 ? kBaseType : absl::StrCat(kBaseType, "_", types[i].type),
+                         types[i].unit});
+      }
+    }
     if (types.empty()) return absl::DataLossError("no sample type");
     builder_.emplace(std::move(types), TypeOf(period_type_), period_);
     builder_->SetTimes(start_time_ns_, duration_ns_);
@@ -326,13 +334,23 @@ class PprofReader {
         stack = builder_->AddStack(stack, it->second);
       }
       merged_.push_back({stack, ThreadOf(labels)});
-      merged_values_.insert(merged_values_.end(), values_.begin(), values_.end());
+      AppendValues(labels.is_base);
       JPROF_RETURN_IF_ERROR(CheckRoom(*builder_));
     }
     return absl::OkStatus();
   }
 
+  void AppendValues(bool is_base) {
+    if (is_comparison_ && is_base) {
+      merged_values_.resize(merged_values_.size() + values_.size());
+      for (int64_t& value : values_) value = value == INT64_MIN ? INT64_MAX : -value;
+    }
+    merged_values_.insert(merged_values_.end(), values_.begin(), values_.end());
+    if (is_comparison_ && !is_base) merged_values_.resize(merged_values_.size() + values_.size());
+  }
+
   struct Labels {
+    bool is_base = false;
     int64_t pid = 0;
     int64_t tid = 0;
     absl::string_view comm;
@@ -356,6 +374,7 @@ class PprofReader {
     if (name == "thread" || name == "thread_name" || name == "thread_comm") {
       labels.thread = String(text);
     }
+    if (name == kBaseLabel) labels.is_base = String(text) == "true";
     if (name == "cgroup") labels.cgroup = String(text);
     return f.ok();
   }
@@ -382,8 +401,8 @@ class PprofReader {
   };
 
   absl::Status AddSamples(Imported& out) {
-    const size_t types = types_.size();
-    if (origin_ && !origin_->time_ns.empty()) {
+    const size_t types = types_.size() * (is_comparison_ ? 2 : 1);
+    if (origin_ && !is_comparison_ && !origin_->time_ns.empty()) {
       if (AddInTime()) return CheckRoom(*builder_);
       out.notes.push_back("pprof: the times of its samples do not fit its samples");
     }
@@ -441,6 +460,7 @@ class PprofReader {
   absl::flat_hash_map<uint64_t, size_t> function_index_;
   absl::flat_hash_map<uint64_t, LocationId> locations_;
   std::optional<Origin> origin_;
+  bool is_comparison_ = false;
   uint64_t no_stack_ = 0;
   std::optional<ProfileBuilder> builder_;
   std::vector<uint64_t> path_;

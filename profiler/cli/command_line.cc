@@ -9,6 +9,7 @@
 #include "profiler/cli/convert.h"
 #include "profiler/cli/core.h"
 #include "profiler/cli/diagnostics.h"
+#include "profiler/cli/diff.h"
 #include "profiler/cli/doctor.h"
 #include "profiler/cli/record.h"
 #include "profiler/cli/stacks.h"
@@ -25,6 +26,7 @@ struct Subcommand {
 constexpr Subcommand kSubcommands[] = {
     {"record", RecordMain}, {"doctor", DoctorMain},   {"stacks", StacksMain},
     {"core", CoreMain},     {"convert", ConvertMain}, {"why", WhyMain},
+    {"diff", DiffMain},
 };
 
 // Else what is opened later takes the place of a closed one, and messages go into it. Standard

@@ -4,8 +4,10 @@
 #include <set>
 
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
 #include "export/exporter.h"
 #include "import/importer.h"
 #include "profiler/cli/options.h"
@@ -26,6 +28,8 @@ struct Option {
 constexpr Option kOptions[] = {
     {"", "-o", "--output", "FILE", "write to FILE, its suffix chooses the format (default: -, stdout)"},
     {"", "", "--format", "NAME", "choose the format by name"},
+    {"diff", "", "--fail-above", "PCT",
+     "exit with 3 when a function's own share grew by more percentage points"},
     {"", "-h", "--help", "", "print this help"},
 };
 
@@ -45,6 +49,13 @@ absl::Status Apply(absl::string_view name, absl::string_view value, ConvertOptio
   } else if (name == "--output") {
     if (value.empty()) return Usage("--output takes a file name, or - for standard output, not ''");
     out.output = value == "-" ? "" : std::string(value);
+  } else if (name == "--fail-above") {
+    double percent = 0;
+    if (!absl::SimpleAtod(absl::StripSuffix(value, "%"), &percent) || !(percent >= 0) ||
+        percent > 100) {
+      return Usage(absl::StrCat("--fail-above takes a percentage from 0 to 100, not '", value, "'"));
+    }
+    out.fail_above = percent;
   } else if (name == "--format") {
     JPROF_RETURN_IF_ERROR(CheckFormat("", value));
     out.format = std::string(value);

@@ -1,6 +1,7 @@
 // The command lines of `jprof convert` and `jprof diff`, as a value.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@ struct ConvertOptions {
   bool help = false;
   std::vector<std::string> inputs;  // "-": standard input
   std::string output;               // "": standard output
+  std::optional<double> fail_above;  // percentage points (diff)
   std::string format;               // "": by the output's suffix, else SVG
 };
 

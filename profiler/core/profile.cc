@@ -5,6 +5,13 @@
 
 namespace jprof {
 
+std::optional<size_t> BaseType(const Profile& profile) {
+  const size_t half = profile.sample_types.size() / 2;
+  if (profile.sample_types.size() % 2 != 0 || half == 0) return std::nullopt;
+  if (profile.sample_types[half].type != kBaseType) return std::nullopt;
+  return half;
+}
+
 std::string FunctionText(const Profile& profile, const Function& function, uint32_t line) {
   absl::string_view name = profile.String(function.name);
   if (profile.show_lines && line != 0 && !profile.String(function.file).empty()) {

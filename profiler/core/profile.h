@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -117,6 +118,13 @@ struct Profile {
   }
   bool empty() const { return samples.empty(); }
 };
+
+// A comparison: the second half of the sample types has the values that the first half had in
+// another profile, the base; the first of that half has this name. Shares are
+// compared, so the totals of the two need not be equal.
+inline constexpr char kBaseType[] = "base";
+// The first type of the second half; nullopt: not a comparison.
+std::optional<size_t> BaseType(const Profile& profile);
 
 // Name of the kMarker frame between what runs (above it) and those who await it (kAsync, below it).
 inline constexpr char kAsyncSeparator[] = "--";

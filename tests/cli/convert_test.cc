@@ -46,5 +46,19 @@ TEST(ConvertOptionsTest, MistakesAreNamed) {
   EXPECT_THAT(Complaint("a -o out.xyz"), testing::HasSubstr("has no suffix that names a format"));
 }
 
+TEST(DiffOptionsTest, TwoProfilesAndALimit) {
+  auto parse = [](const std::vector<std::string>& words) {
+    return ParseConvertOptions("diff", 2, words);
+  };
+  const auto options = parse({"a", "b", "--fail-above", "2.5%"});
+  ASSERT_TRUE(options.ok());
+  EXPECT_EQ(options->fail_above, 2.5);
+  EXPECT_EQ(parse({"a"}).status().message(),
+            "diff takes two profiles, not 1; use: jprof diff A B -o OUT");
+  EXPECT_EQ(parse({"a", "b", "--fail-above", "x"}).status().message(),
+            "--fail-above takes a percentage from 0 to 100, not 'x'");
+  EXPECT_FALSE(Parse("a --fail-above 1").ok());
+}
+
 }  // namespace
 }  // namespace jprof

@@ -1,0 +1,146 @@
+#include "import/compare.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <utility>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/str_cat.h"
+#include "import/frame_text.h"
+#include "import/profile_copy.h"
+
+namespace jprof {
+namespace {
+
+// Of a type in both profiles.
+struct Pair {
+  size_t before;
+  size_t after;
+};
+
+std::string Text(const ValueType& type) { return absl::StrCat(type.type, "/", type.unit); }
+
+std::string Text(const std::vector<ValueType>& types) {
+  std::string text;
+  for (const ValueType& type : types) absl::StrAppend(&text, text.empty() ? "" : ", ", Text(type));
+  return text;
+}
+
+std::vector<Pair> CommonTypes(const Profile& before, const Profile& after) {
+  std::vector<Pair> pairs;
+  size_t first = 0;
+  for (size_t a = 0; a < after.sample_types.size(); ++a) {
+    for (size_t b = 0; b < before.sample_types.size(); ++b) {
+      if (Text(before.sample_types[b]) != Text(after.sample_types[a])) continue;
+      pairs.push_back({b, a});
+      break;
+    }
+  }
+  if (!pairs.empty()) first = pairs.size() - 1;
+  for (size_t i = 0; i < pairs.size(); ++i) {
+    if (after.sample_types[pairs[i].after].type == "samples") first = i;
+  }
+  if (!pairs.empty()) std::rotate(pairs.begin(), pairs.begin() + static_cast<ptrdiff_t>(first),
+                                  pairs.begin() + static_cast<ptrdiff_t>(first) + 1);
+  return pairs;
+}
+
+}  // namespace
+
+absl::StatusOr<Profile> Compare(const Profile& before, const Profile& after) {
+  if (BaseType(before) || BaseType(after)) {
+    return absl::InvalidArgumentError("one of them is a comparison already");
+  }
+  const std::vector<Pair> pairs = CommonTypes(before, after);
+  if (pairs.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("they measure nothing in common: ", Text(before.sample_types), " and ",
+                     Text(after.sample_types)));
+  }
+  std::vector<ValueType> types;
+  for (const Pair& p : pairs) types.push_back(after.sample_types[p.after]);
+  for (size_t i = 0; i < pairs.size(); ++i) {
+    types.push_back({i == 0 ? kBaseType : absl::StrCat(kBaseType, "_", types[i].type), types[i].unit});
+  }
+  ProfileBuilder builder(std::move(types), after.period_type, after.period);
+  builder.SetTitle(absl::StrCat(after.title.empty() ? "after" : after.title, ", compared with ",
+                                before.title.empty() ? "before" : before.title));
+  builder.SetTimes(after.start_time_ns, after.duration_ns);
+  builder.ShowLines(after.show_lines && before.show_lines);
+  for (const std::string& comment : after.comments) builder.AddComment(absl::StrCat("after: ", comment));
+  for (const std::string& comment : before.comments) {
+    builder.AddComment(absl::StrCat("before: ", comment));
+  }
+  std::vector<int64_t> values(pairs.size() * 2);
+  auto add = [&](const Profile& from, bool is_base) {
+    ProfileCopy copy(from, builder);
+    for (size_t i = 0; i < from.samples.size(); ++i) {
+      const ProfileSample& s = from.samples[i];
+      std::fill(values.begin(), values.end(), 0);
+      for (size_t t = 0; t < pairs.size(); ++t) {
+        values[t + (is_base ? pairs.size() : 0)] =
+            std::max<int64_t>(from.Value(i, is_base ? pairs[t].before : pairs[t].after), 0);
+      }
+      AddSample(builder, s.time_ns, copy.Thread(s.thread), s.cpu, copy.Stack(s.stack), values);
+    }
+  };
+  add(after, false);
+  add(before, true);
+  return std::move(builder).Build();
+}
+
+std::vector<FunctionChange> FunctionChanges(const Profile& p) {
+  const size_t base = BaseType(p).value_or(0);
+  struct Sums {
+    double before = 0;
+    double after = 0;
+  };
+  Sums all;
+  absl::flat_hash_map<StackId, Sums> stacks;
+  for (size_t i = 0; i < p.samples.size(); ++i) {
+    const double after = static_cast<double>(p.Value(i, 0));
+    const double before = static_cast<double>(p.Value(i, base));
+    all.after += after;
+    all.before += before;
+    if (!p.samples[i].stack.valid()) continue;
+    Sums& sums = stacks[p.samples[i].stack];
+    sums.after += after;
+    sums.before += before;
+  }
+  auto share = [](double part, double whole) { return whole > 0 ? part / whole : 0; };
+
+  std::vector<FunctionChange> changes;
+  absl::flat_hash_map<std::string, uint32_t> by_text;
+  absl::flat_hash_map<std::pair<FunctionId, uint32_t>, uint32_t> by_line;
+  absl::flat_hash_set<uint32_t> seen;
+  for (const auto& [leaf, sums] : stacks) {
+    const double before = share(sums.before, all.before), after = share(sums.after, all.after);
+    seen.clear();
+    for (StackId s = leaf; s.valid(); s = p.stacks[s.value].caller) {
+      for (const Line& line : p.Lines(p.locations[p.stacks[s.value].location.value])) {
+        auto [it, added] = by_line.try_emplace(
+            std::pair(line.function, p.show_lines ? line.line : 0), changes.size());
+        if (added) {
+          std::string text = FunctionText(p, p.functions[line.function.value], line.line);
+          it->second = by_text.try_emplace(text, changes.size()).first->second;
+          if (it->second == changes.size()) changes.push_back({std::move(text)});
+        }
+        FunctionChange& change = changes[it->second];
+        if (seen.empty()) {
+          change.self_before += before;
+          change.self_after += after;
+        }
+        if (!seen.insert(it->second).second) continue;
+        change.total_before += before;
+        change.total_after += after;
+      }
+    }
+  }
+  std::sort(changes.begin(), changes.end(), [](const FunctionChange& a, const FunctionChange& b) {
+    return a.self_growth() != b.self_growth() ? a.self_growth() > b.self_growth() : a.text < b.text;
+  });
+  return changes;
+}
+
+}  // namespace jprof

@@ -1,0 +1,31 @@
+// Two profiles as one that says what changed between them.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "profiler/core/profile.h"
+
+namespace jprof {
+
+// A comparison (profiler/core/profile.h) of all sample types that both have; "samples" comes first,
+// else the one that `after` has last, which is the one to show. InvalidArgument: they have none in
+// common.
+absl::StatusOr<Profile> Compare(const Profile& before, const Profile& after);
+
+// Of one function, by the text that pictures show; shares of all samples, 0 to 1.
+struct FunctionChange {
+  std::string text;
+  double self_before = 0;
+  double self_after = 0;
+  double total_before = 0;  // with what it calls; once for each stack
+  double total_after = 0;
+
+  double self_growth() const { return self_after - self_before; }
+};
+
+// All functions of a comparison, those whose self share grew most first, equal ones by name.
+std::vector<FunctionChange> FunctionChanges(const Profile& comparison);
+
+}  // namespace jprof

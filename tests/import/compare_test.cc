@@ -1,0 +1,88 @@
+#include "import/compare.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "tests/import/read.h"
+
+namespace jprof {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+Profile Compared(absl::string_view before, absl::string_view after) {
+  absl::StatusOr<Profile> compared = Compare(Read(before), Read(after));
+  EXPECT_TRUE(compared.ok()) << compared.status();
+  return *std::move(compared);
+}
+
+std::vector<std::string> Changes(const Profile& comparison) {
+  std::vector<std::string> out;
+  for (const FunctionChange& c : FunctionChanges(comparison)) {
+    out.push_back(absl::StrFormat("%s %.0f>%.0f in all %.0f>%.0f", c.text, 100 * c.self_before,
+                                  100 * c.self_after, 100 * c.total_before, 100 * c.total_after));
+  }
+  return out;
+}
+
+TEST(CompareTest, SharesAreComparedNotCounts) {
+  // Twice as many samples, the same shares.
+  EXPECT_THAT(Changes(Compared("p;a 10\np;b 30\n", "p;a 20\np;b 60\n")),
+              ElementsAre("a 25>25 in all 25>25", "b 75>75 in all 75>75"));
+}
+
+TEST(CompareTest, WhatCameAndWhatVanishedIsThere) {
+  EXPECT_THAT(Changes(Compared("p;a 10\np;a;gone 10\n", "p;a 10\np;a;came 10\n")),
+              ElementsAre("came 0>50 in all 0>50", "a 50>50 in all 100>100", "gone 50>0 in all 50>0"));
+}
+
+TEST(CompareTest, ARecursiveFunctionCountsOnceForEachStack) {
+  EXPECT_THAT(Changes(Compared("p;a;b;a 1\n", "p;a;b;a 1\n")),
+              ElementsAre("a 100>100 in all 100>100", "b 0>0 in all 100>100"));
+}
+
+TEST(CompareTest, FoldedStacksHaveTwoCounts) {
+  const Profile p = Compared("p;a 10\np;gone 10\nq 20\n", "p;a 60\np;came 20\n");
+  const std::string folded = Write(p, "folded");
+  EXPECT_EQ(folded, "p;a 20 60\np;came 0 20\np;gone 20 0\nq 40 0\n");
+  EXPECT_EQ(Write(Read(folded), "folded"), folded);
+}
+
+TEST(CompareTest, ThePictureShowsWhatVanished) {
+  const std::string svg = Write(Compared("p;a 10\np;gone 10\n", "p;a 40\np;came 40\n"), "svg");
+  EXPECT_THAT(svg, HasSubstr("<title>gone (0 samples, 0.00%; -50.00%)</title>"
+                             "<rect x=\"895.00\" y=\""));
+  EXPECT_THAT(svg, HasSubstr("width=\"295.00\" height=\"15\" fill=\"#3f86d9\""));
+  EXPECT_THAT(svg, HasSubstr("<title>came (40 samples, 50.00%; +50.00%)</title>"));
+  EXPECT_THAT(svg, HasSubstr("<title>a (40 samples, 50.00%; +0.00%)</title>"));
+}
+
+TEST(CompareTest, PprofHasTheBaseAsPprofWritesIt) {
+  const Profile p = Compared("p;a 10\np;gone 10\n", "p;a 30\np;came 10\n");
+  const std::string pprof = Write(p, "pprof");
+  const Profile back = Read(pprof);
+  ASSERT_TRUE(BaseType(back).has_value());
+  EXPECT_EQ(Write(back, "folded"), Write(p, "folded"));
+  EXPECT_EQ(Write(back, "pprof"), pprof);
+}
+
+TEST(CompareTest, WhatMeasuresSomethingElseIsRefused) {
+  const Profile samples = Read("p;a 1\n");
+  Profile bytes = samples;
+  bytes.sample_types[0] = {"space", "bytes"};
+  auto complaint = [](const Profile& before, const Profile& after) {
+    return std::string(Compare(before, after).status().message());
+  };
+  EXPECT_EQ(complaint(samples, bytes), "they measure nothing in common: samples/count and space/bytes");
+  EXPECT_EQ(complaint(samples, Compared("p;a 1\n", "p;a 1\n")),
+            "one of them is a comparison already");
+}
+
+}  // namespace
+}  // namespace jprof

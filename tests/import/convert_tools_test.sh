@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# jprof convert and diff as they are used, and other programs on what they write.
+#
+#   convert_tools_test.sh JPROF SCRATCH_DIR
+set -euo pipefail
+jprof=$1
+mkdir -p "$2"
+cd "$2"
+
+fail() { echo "FAIL: $*" >&2; exit 1; }
+expect() {  # expect FILE REGEX
+  grep -qE -- "$2" "$1" || { cat "$1" >&2; fail "no line of $1 matches: $2"; }
+}
+status() {  # status EXPECTED COMMAND...: its stderr goes to err.txt
+  local expected=$1 actual=0
+  shift
+  "$@" 2> err.txt || actual=$?
+  [ "$actual" -eq "$expected" ] || { cat err.txt >&2; fail "exit status $actual, not $expected: $*"; }
+}
+
+printf 'app;main;work 60\napp;main;gone 20\napp;main;idle 20\n' > a.folded
+printf 'app;main;work 180\napp;main;came 20\napp;main;idle 40\n' > b.folded
+
+"$jprof" convert a.folded -o a.pb.gz
+"$jprof" convert - --format folded < a.pb.gz | sort > back.folded
+sort a.folded | cmp - back.folded
+gzip -c a.folded | "$jprof" convert - -o a.svg
+expect a.svg '<title>work \(60 samples, 60\.00%\)</title>'
+status 1 "$jprof" convert /dev/null -o x.svg
+expect err.txt '^jprof: error: cannot read /dev/null: it is empty$'
+status 2 "$jprof" convert a.folded -o x.unknown
+
+status 0 "$jprof" diff a.folded b.folded -o diff.svg
+expect err.txt '60\.0 % +75\.0 % +\+15\.0 %  work$'
+expect diff.svg '<title>gone \(0 samples, 0\.00%; -20\.00%\)</title>'
+status 3 "$jprof" diff a.pb.gz b.folded --fail-above 14.9
+expect err.txt '^jprof: error: work grew by 15\.00 points, more than the 14\.9 of --fail-above$'
+status 0 "$jprof" diff a.pb.gz b.folded --fail-above 15.1
+"$jprof" diff a.folded b.folded --format folded 2> err.txt > diff.folded
+expect diff.folded '^app;main;work 144 180$'
+
+"$jprof" diff a.folded b.folded -o diff.pb.gz 2> err.txt
+go tool pprof -top diff.pb.gz > top.txt 2> err.txt
+expect top.txt '^ +36 15\.00% .* work$'
+expect top.txt '^ +-48 20\.00% .* gone$'
+go tool pprof -peek 'work' diff.pb.gz > peek.txt 2> err.txt
+expect peek.txt 'work$'
+go tool pprof -tree diff.pb.gz > tree.txt 2> err.txt
+expect tree.txt 'came$'
+echo "all passed"
