@@ -23,7 +23,6 @@ namespace {
 constexpr size_t kReadBytes = 64 * 1024;
 // Two numbers with prefixes and blanks around them, then the name.
 constexpr size_t kMaxLineBytes = PerfMap::kMaxNameBytes + 64;
-constexpr size_t kBlockBytes = 64 * 1024;
 constexpr size_t kContinuityBytes = 64;
 constexpr size_t kMaxUidMapBytes = 64 * 1024;
 // A file counts as older than the process only by more than the kernel's clocks differ.
@@ -237,12 +236,10 @@ absl::Status PerfMap::CheckContinuity() {
 }
 
 void PerfMap::StartOver() {
-  changed_ = changed_ || !entries_.empty();
+  changed_ = changed_ || !code_.empty();
   ++counters_.restarts;
-  entries_.clear();
-  blocks_.clear();
-  block_left_ = 0;
-  name_bytes_ = 0;
+  code_.Reset();
+  names_.Clear();
   offset_ = 0;
   in_long_line_ = false;
   before_offset_.clear();
@@ -276,68 +273,19 @@ void PerfMap::AddLine(absl::string_view line) {
 
 void PerfMap::Insert(uint64_t begin, uint64_t end, absl::string_view name) {
   // One line adds two entries at most: itself and the second half of one that it splits.
-  if (entries_.size() + 2 > options_.max_entries ||
-      name_bytes_ + name.size() > options_.max_name_bytes) {
+  if (code_.size() + 2 > options_.max_entries ||
+      names_.name_bytes() + name.size() > options_.max_name_bytes) {
     exhausted_ = true;
     return;
   }
   changed_ = true;
-  const Entry entry = {end, Keep(name), name.size()};
-
-  auto it = entries_.upper_bound(begin);
-  if (it != entries_.begin()) {
-    auto before = std::prev(it);
-    const Entry older = before->second;
-    if (before->first == begin && older.end == end) {
-      before->second = entry;
-      return;
-    }
-    if (older.end > begin) {
-      if (before->first < begin) {
-        before->second.end = begin;
-      } else {
-        it = entries_.erase(before);
-      }
-      if (older.end > end) {
-        entries_.emplace(end, older);
-        entries_.emplace(begin, entry);
-        return;
-      }
-    }
-  }
-  while (it != entries_.end() && it->first < end) {
-    const Entry older = it->second;
-    it = entries_.erase(it);
-    if (older.end > end) {
-      entries_.emplace(end, older);
-      break;
-    }
-  }
-  entries_.emplace(begin, entry);
-}
-
-const char* PerfMap::Keep(absl::string_view name) {
-  if (name.size() > block_left_) {
-    blocks_.push_back(std::make_unique_for_overwrite<char[]>(kBlockBytes));
-    block_left_ = kBlockBytes;
-  }
-  char* copy = blocks_.back().get() + (kBlockBytes - block_left_);
-  std::memcpy(copy, name.data(), name.size());
-  block_left_ -= name.size();
-  name_bytes_ += name.size();
-  return copy;
-}
-
-size_t PerfMap::memory_bytes() const {
-  return blocks_.size() * kBlockBytes + entries_.size() * (sizeof(uint64_t) + sizeof(Entry));
+  code_.Paint(begin, end, names_.Keep(name));
 }
 
 std::optional<absl::string_view> PerfMap::Find(Address address) const {
-  auto after = entries_.upper_bound(address.value);
-  if (after == entries_.begin()) return std::nullopt;
-  const Entry& entry = std::prev(after)->second;
-  if (address.value >= entry.end) return std::nullopt;
-  return absl::string_view(entry.name, entry.name_size);
+  const absl::string_view* name = code_.Find(address.value);
+  if (name == nullptr) return std::nullopt;
+  return *name;
 }
 
 }  // namespace jprof

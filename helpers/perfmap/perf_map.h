@@ -12,15 +12,14 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <string>
-#include <vector>
 
-#include "absl/container/btree_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "helpers/perfmap/name_store.h"
+#include "helpers/perfmap/painted_ranges.h"
 #include "profiler/core/address.h"
 #include "profiler/core/ids.h"
 #include "profiler/core/unique_fd.h"
@@ -77,19 +76,13 @@ class PerfMap {
   // A budget is used up: the rest of the file is not read, newer code has no name or an old one.
   bool exhausted() const { return exhausted_; }
 
-  size_t size() const { return entries_.size(); }
-  size_t memory_bytes() const;  // about
+  size_t size() const { return code_.size(); }
+  size_t memory_bytes() const { return names_.memory_bytes() + code_.memory_bytes(); }  // about
   const std::string& name() const { return name_; }
 
-  static constexpr size_t kMaxNameBytes = 4096;
+  static constexpr size_t kMaxNameBytes = NameStore::kMaxNameBytes;
 
  private:
-  struct Entry {
-    uint64_t end;
-    const char* name;
-    size_t name_size;
-  };
-
   PerfMap(UniqueFd fd, absl::string_view name, const PerfMapOptions& options);
 
   absl::Status FollowReplacement();
@@ -97,7 +90,6 @@ class PerfMap {
   void StartOver();
   void AddLine(absl::string_view line);
   void Insert(uint64_t begin, uint64_t end, absl::string_view name);
-  const char* Keep(absl::string_view name);
 
   UniqueFd fd_;
   std::string name_;
@@ -116,10 +108,8 @@ class PerfMap {
   uint64_t generation_ = 0;
   Counters counters_;
 
-  absl::btree_map<uint64_t, Entry> entries_;     // by begin; disjoint
-  std::vector<std::unique_ptr<char[]>> blocks_;  // the names
-  size_t block_left_ = 0;
-  size_t name_bytes_ = 0;
+  PaintedRanges<absl::string_view> code_;
+  NameStore names_;
 };
 
 }  // namespace jprof

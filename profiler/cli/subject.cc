@@ -121,6 +121,7 @@ absl::StatusOr<Subject> LiveSubject(Pid pid, const LiveMemory& memory,
                    .read_maps = ReadProcMaps,
                    .open_memory = [](Pid p) { return std::make_unique<LiveMemory>(p); },
                    .open_perf_map = [](Pid p) { return PerfMap::Open(p); },
+                   .open_jit_dump = JitDump::Open,
                    .open_root = OpenRootOf,
                    .now = MonotonicNow};
   JPROF_ASSIGN_OR_RETURN(subject.events, SynthesizeProcessEvents(pid, MonotonicNow()));

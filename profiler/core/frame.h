@@ -13,7 +13,7 @@ enum class FrameKind : uint8_t {
   kAsync,    // such a function that awaits what is above it; it is not on the stack
   kBuiltin,  // code that the runtime brings along (V8's embedded builtins)
   kWasm,     // a WebAssembly function, named by a runtime helper
-  kJit,      // code in anonymous memory, named by a perf map
+  kJit,      // code in anonymous memory, named by a perf map or jitdump
   kUnknown,  // no name; the text says what is known of it
   kMarker,   // not a frame: "[truncated]" and the like
 };

@@ -18,7 +18,7 @@ std::string FunctionText(const Profile& profile, const Function& function, uint3
     return absl::StrCat(name, " ", profile.String(function.file), ":", line);
   }
   if (function.kind != FrameKind::kScript && function.kind != FrameKind::kAsync &&
-      function.kind != FrameKind::kWasm) {
+      function.kind != FrameKind::kWasm && function.kind != FrameKind::kJit) {
     return std::string(name);
   }
   absl::string_view file = profile.String(function.file);

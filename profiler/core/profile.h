@@ -129,8 +129,9 @@ std::optional<size_t> BaseType(const Profile& profile);
 // Name of the kMarker frame between what runs (above it) and those who await it (kAsync, below it).
 inline constexpr char kAsyncSeparator[] = "--";
 
-// The text of a function in pictures and folded stacks: `name script:line` for a script function
-// (the line of its definition, so that equal functions merge), the name alone for all others.
+// The text of a function in pictures and folded stacks: `name script:line` for a script function and
+// JIT code of known origin (the line of its definition, so that equal functions merge), the name
+// alone for all others.
 // With Profile::show_lines and a file and `line` known, `name file:line` for all.
 // Raw: not escaped for any format.
 std::string FunctionText(const Profile& profile, const Function& function, uint32_t line = 0);

@@ -12,6 +12,7 @@ size_t BytesOf(const PendingName& n) {
 size_t BytesOf(const std::vector<PendingLine>& lines) {
   return kTimes * sizeof(lines) + 2 * lines.size() * sizeof(lines[0]);
 }
+size_t BytesOf(const PendingDumped& dumped) { return kTimes * sizeof(dumped); }
 size_t BytesOf(const PendingFrame& frame) { return kTimes * sizeof(frame); }
 size_t BytesOf(const std::pair<uint32_t, uint32_t>& node) { return kTimes * sizeof(node); }
 
@@ -61,6 +62,12 @@ uint32_t FrameTable::InternName(PendingName name) {
 uint32_t FrameTable::InternLines(std::vector<PendingLine> lines) {
   if (full() && !line_ids_.contains(lines)) return LeftOutLines();
   return Intern(line_ids_, lines_, lines, lines, bytes_);
+}
+
+uint32_t FrameTable::InternDumped(const PendingDumped& dumped) {
+  if (full() && !dumped_ids_.contains(dumped)) return dumped.otherwise;
+  const uint32_t index = Intern(dumped_ids_, dumped_, dumped, dumped, bytes_);
+  return InternFrame({.kind = PendingFrame::Kind::kDumped, .index = index});
 }
 
 uint32_t FrameTable::InternFrame(const PendingFrame& frame) {

@@ -31,6 +31,7 @@ struct PendingFrame {
     kUnknown,  // index: into FrameTable::names, which holds what is known
     kLocated,  // index: into FrameTable::lines: a function with its line, and those inlined there
     kBuiltin,  // as kImage, in the code of runtime `runtime`
+    kDumped,   // index: into FrameTable::dumped; its name depends on the time of the sample
     kTruncation,  // the marker where callers are missing; value: WalkEnd
   };
   Kind kind = Kind::kUnknown;
@@ -74,6 +75,19 @@ struct PendingLine {
   }
 };
 
+// A kDumped frame: code of a process that writes a jitdump.
+struct PendingDumped {
+  uint32_t dump = 0;
+  uint64_t address = 0;
+  uint32_t otherwise = 0;  // the frame to show where the dump has no code
+
+  friend bool operator==(const PendingDumped&, const PendingDumped&) = default;
+  template <typename H>
+  friend H AbslHashValue(H h, const PendingDumped& d) {
+    return H::combine(std::move(h), d.dump, d.address, d.otherwise);
+  }
+};
+
 class FrameTable {
  public:
   // `max_bytes`: estimated, of all tables together; exceeded twice at most.
@@ -86,6 +100,9 @@ class FrameTable {
   // A frame below `caller` in the tree of stacks; kNoStack: the outermost. Below one that was left out
   // there is nothing: then it is `caller`.
   uint32_t InternStack(uint32_t caller, uint32_t frame);
+
+  // A kDumped frame; where there is no room, `dumped.otherwise`.
+  uint32_t InternDumped(const PendingDumped& dumped);
 
   // The stack of a sample of which nothing is kept.
   uint32_t LeftOutStack() { return InternStack(kNoStack, LeftOutFrame()); }
@@ -102,6 +119,7 @@ class FrameTable {
   const std::vector<PendingFrame>& frames() const { return frames_; }
   const std::vector<PendingName>& names() const { return names_; }
   const std::vector<std::vector<PendingLine>>& lines() const { return lines_; }
+  const std::vector<PendingDumped>& dumped() const { return dumped_; }
   const std::vector<Node>& stacks() const { return stacks_; }
 
   size_t bytes() const { return bytes_; }
@@ -123,10 +141,12 @@ class FrameTable {
   std::vector<PendingFrame> frames_;
   std::vector<PendingName> names_;
   std::vector<std::vector<PendingLine>> lines_;
+  std::vector<PendingDumped> dumped_;
   std::vector<Node> stacks_;
   absl::flat_hash_map<PendingFrame, uint32_t> frame_ids_;
   absl::flat_hash_map<PendingName, uint32_t> name_ids_;
   absl::flat_hash_map<std::vector<PendingLine>, uint32_t> line_ids_;
+  absl::flat_hash_map<PendingDumped, uint32_t> dumped_ids_;
   absl::flat_hash_map<std::pair<uint32_t, uint32_t>, uint32_t> stack_ids_;
 };
 

@@ -11,6 +11,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "profiler/core/ids.h"
@@ -43,6 +44,10 @@ class KeptSamples {
   std::vector<Sample> TakeAll();
 
   size_t size() const { return samples_.size(); }
+  // The next Add() merges samples: their times may go.
+  bool full() const { return samples_.size() >= max_; }
+  // To change their stacks.
+  std::span<Sample> samples() { return samples_; }
   // What was given up. 0: each sample has its own time.
   uint64_t time_step_ns() const { return step_ns_; }
   bool threads_by_name() const { return threads_by_name_; }

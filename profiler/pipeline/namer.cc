@@ -242,6 +242,9 @@ void Namer::NameFrames(const FrameTable& frames, ImageTable& images, const Runti
             builder_.AddLocation(builder_.AddImage(outer.image, "", 0, 0, 0), 0, lines);
         break;
       }
+      case PendingFrame::Kind::kDumped:  // in no sample's stack any more
+        named.counts = {};
+        break;
       case PendingFrame::Kind::kTruncation:
         named.counts = {};
         named.is_truncation = true;

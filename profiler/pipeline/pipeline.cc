@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <variant>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "profiler/core/profile_builder.h"
 
@@ -41,6 +42,13 @@ size_t BytesOf(const std::vector<uint64_t>& addresses) {
   return 64 + addresses.size() * sizeof(addresses[0]);
 }
 
+// Memory that a runtime shares with itself, to write its code at another address than it executes it
+// at, or with its children. It holds code of no file, as a rule.
+bool IsSharedMemory(absl::string_view path) {
+  return absl::StartsWith(path, "/memfd:") || absl::StartsWith(path, "/dev/zero") ||
+         absl::StartsWith(path, "/SYSV") || absl::StartsWith(path, "/dev/shm/");
+}
+
 MapEvent ToMapEvent(Pid pid, uint64_t time_ns, const ProcMapping& m) {
   // Anonymous code has one name in events, whatever the target calls it.
   const bool anonymous = !m.file.valid() && m.path != "[vdso]" && m.path != "[vsyscall]";
@@ -63,6 +71,13 @@ Pipeline::Pipeline(PipelineOptions options, const RuntimeSet& runtimes, LayoutSi
                  .now = [this] { return world_.now(); }},
                 options_.async),
       frames_(options_.max_frame_bytes),
+      jit_dumps_(
+          [this](const MapEvent& map, absl::string_view name) -> absl::StatusOr<JitDump> {
+            absl::StatusOr<UniqueFd> file = OpenAgain(map);
+            if (!file.ok()) return file.status();
+            return world_.open_jit_dump(map.pid, *std::move(file), name);
+          },
+          {.tiers = options.tiers, .max_bytes = options.max_perf_map_bytes}),
       kernel_names_(world_.kallsyms, world_.modules),
       samples_(options_.max_samples) {
   InternComm(kLeftOutComm);
@@ -90,14 +105,16 @@ absl::StatusOr<UniqueFd> Pipeline::OpenFirst(const MapEvent& map) {
   return file;
 }
 
-absl::StatusOr<ElfFile> Pipeline::OpenImage(const MapEvent& map) {
-  absl::StatusOr<UniqueFd> file = absl::NotFoundError(map.path);
+absl::StatusOr<UniqueFd> Pipeline::OpenAgain(const MapEvent& map) {
   const uint32_t known = images_.Find(map.file, map.path);
-  if (known != ImageTable::kNone && images_.images()[known].file.valid()) {
-    file = UniqueFd(::fcntl(images_.images()[known].file.get(), F_DUPFD_CLOEXEC, 0));
-  } else {
-    file = world_.open_file(map);
+  if (known == ImageTable::kNone || !images_.images()[known].file.valid()) {
+    return world_.open_file(map);
   }
+  return UniqueFd(::fcntl(images_.images()[known].file.get(), F_DUPFD_CLOEXEC, 0));
+}
+
+absl::StatusOr<ElfFile> Pipeline::OpenImage(const MapEvent& map) {
+  absl::StatusOr<UniqueFd> file = OpenAgain(map);
   if (!file.ok()) return file.status();
   return ElfFile::Open(*std::move(file), map.path);
 }
@@ -148,12 +165,14 @@ void Pipeline::Handle(Event event) {
 void Pipeline::HandlePending(uint64_t budget_ns) {
   runtimes_.RefreshPending();
   if (unwind_) unwind_->Update(processes_, budget_ns);
+  jit_dumps_.Update(world_.now());
 }
 
 void Pipeline::Forget(Pid pid) {
   if (unwind_) unwind_->OnGone(pid);
   runtimes_.OnGone(pid);
   ForgetPerfMap(pid);
+  jit_dumps_.OnGone(pid);
   helper_answers_.erase(pid);
   maps_reread_at_.erase(pid);
   cgroups_.erase(pid);
@@ -164,6 +183,7 @@ void Pipeline::OnMap(const MapEvent& map) {
   processes_.Apply(map);
   if (unwind_ && (map.file.valid() || map.path == "[vdso]")) unwind_->OnMap(map);
   if (map.file.valid()) images_.Add(map);
+  if (world_.open_jit_dump) jit_dumps_.OnMap(map);
   if (options_.use_helpers) runtimes_.OnMap(map);
 }
 
@@ -398,34 +418,45 @@ uint32_t Pipeline::NativeFrame(const RawFrame& frame, Pid pid, UserStack& stack,
                       PendingFrame::Kind::kUnknown);
   }
   const bool has_file = mapping->file.valid() || mapping->path == "[vdso]";
-  if (has_file) {
-    uint32_t image = images_.Find(mapping->file, mapping->path);
-    if (image == ImageTable::kNone) {
-      image = images_.Add(
-          MapEvent{0, pid, mapping->range, mapping->offset, mapping->file, mapping->path});
-      if (image == ImageTable::kNone) {
-        return NamedFrame({.name = "[unknown]", .why = "more mapped files than jprof keeps"},
-                          PendingFrame::Kind::kUnknown);
-      }
-    }
-    return frames_.InternFrame({.kind = PendingFrame::Kind::kImage,
-                                .index = image,
-                                .value = mapping->ToFileOffset(lookup).value});
-  }
+  if (has_file && !IsSharedMemory(mapping->path)) return ImageFrame(pid, *mapping, lookup);
   if (auto name = runtimes_.NameCode(pid, lookup)) {
     return NamedFrame({.name = std::move(name->name),
                        .file = std::move(name->file),
                        .kind = name->kind,
                        .image = "[jit]"});
   }
+  // Both may change or end with what the perf map is asked for.
+  const Mapping place = *mapping;
+  const uint32_t otherwise = PerfMapFrame(pid, place, lookup, stack);
+  const uint32_t dump = jit_dumps_.Of(pid);
+  if (dump == JitDumps::kNone) return otherwise;
+  return frames_.InternDumped({dump, lookup.value, otherwise});
+}
+
+uint32_t Pipeline::ImageFrame(Pid pid, const Mapping& mapping, Address lookup) {
+  uint32_t image = images_.Find(mapping.file, mapping.path);
+  if (image == ImageTable::kNone) {
+    image =
+        images_.Add(MapEvent{0, pid, mapping.range, mapping.offset, mapping.file, mapping.path});
+    if (image == ImageTable::kNone) {
+      return NamedFrame({.name = "[unknown]", .why = "more mapped files than jprof keeps"},
+                        PendingFrame::Kind::kUnknown);
+    }
+  }
+  return frames_.InternFrame({.kind = PendingFrame::Kind::kImage,
+                              .index = image,
+                              .value = mapping.ToFileOffset(lookup).value});
+}
+
+uint32_t Pipeline::PerfMapFrame(Pid pid, const Mapping& mapping, Address lookup,
+                                UserStack& stack) {
   stack.uses_perf_map = true;
   PerfMap* map = FindPerfMap(pid);
   if (map != nullptr) {
     stack.perf_map_generation = map->generation();
-    if (auto name = map->Find(lookup)) {
-      return NamedFrame({.name = std::string(*name), .kind = FrameKind::kJit, .image = "[jit]"});
-    }
+    if (auto name = map->Find(lookup)) return NamedFrame(NameOfJitCode(*name, options_.tiers));
   }
+  if (mapping.file.valid()) return ImageFrame(pid, mapping, lookup);
   return NamedFrame({.name = "[unknown] [jit]",
                      .image = "[jit]",
                      .why = WhyNoJitName(pid, map != nullptr)},
@@ -625,6 +656,7 @@ void Pipeline::OnSample(const SampleEvent& sample) {
   accounting_.truncated_depth += end == WalkEnd::kDepthLimit;
   const Process* process = processes_.Find(sample.pid);
   const std::string unknown = process == nullptr ? absl::StrCat("pid ", sample.pid) : "";
+  if (samples_.full()) NameDumped();  // while each has its own time
   samples_.Add({.time_ns = sample.time_ns,
                 .pid = sample.pid,
                 .tid = sample.tid,
@@ -634,6 +666,15 @@ void Pipeline::OnSample(const SampleEvent& sample) {
                 .cgroup = CgroupOf(sample.pid, process),
                 .cpu = sample.cpu,
                 .stack = node});
+}
+
+void Pipeline::NameDumped() {
+  if (!jit_dumps_.HasAny()) return;
+  std::vector<JitDumps::TimedStack> stacks;
+  for (KeptSamples::Sample& sample : samples_.samples()) {
+    if (sample.stack != KeptSamples::kLeftOut) stacks.push_back({sample.time_ns, &sample.stack});
+  }
+  jit_dumps_.NameStacks(frames_, std::move(stacks), world_.now());
 }
 
 uint32_t Pipeline::InternComm(absl::string_view comm) {
@@ -658,6 +699,7 @@ absl::StatusOr<Profile> Pipeline::Finish(const RecordingEnd& end) {
   ProfileBuilder builder({{"samples", "count"}, {"cpu", "nanoseconds"}}, {"cpu", "nanoseconds"},
                          options_.period_ns);
   builder.SetTimes(end.start_time_ns, end.duration_ns);
+  NameDumped();
   std::vector<KeptSamples::Sample> samples = samples_.TakeAll();
   for (KeptSamples::Sample& sample : samples) {
     if (sample.stack == KeptSamples::kLeftOut) sample.stack = frames_.LeftOutStack();

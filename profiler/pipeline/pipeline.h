@@ -5,7 +5,8 @@
 //   Map, Comm, Fork, Exit --> ProcessTable, RuntimeTable, ImageTable, UnwindTables
 //   Stack, KernelStack, Symbol --> kept by number until a sample refers to them
 //   Sample --> frames of its stack --> (image, file offset) or a runtime's name --> kept
-//   Finish(): each image's offsets are named, once; the profile is built.
+//   Finish(): code of jitdumps is named by the time of each sample, each image's offsets are named,
+//   once; the profile is built.
 //
 // Stacks and names that came by number are kept as long as the kernel half may refer to them, which
 // only it knows. So when they have become many it is told to forget its numbers, names first, since
@@ -39,6 +40,7 @@
 #include "profiler/core/profile.h"
 #include "profiler/pipeline/frame_table.h"
 #include "profiler/pipeline/image_table.h"
+#include "profiler/pipeline/jit_dumps.h"
 #include "profiler/pipeline/kept_samples.h"
 #include "profiler/pipeline/kernel_names.h"
 #include "profiler/pipeline/namer.h"
@@ -59,6 +61,8 @@ struct PipelineWorld {
   std::function<absl::StatusOr<std::string>(Pid)> read_cgroup = nullptr;
   std::function<std::unique_ptr<MemoryReader>(Pid)> open_memory;
   std::function<absl::StatusOr<PerfMap>(Pid)> open_perf_map;
+  // Of a file that the process maps; the text is for messages. Empty: jitdumps are not used.
+  std::function<absl::StatusOr<JitDump>(Pid, UniqueFd, absl::string_view)> open_jit_dump = nullptr;
   std::function<absl::StatusOr<UniqueFd>(Pid)> open_root;  // empty: all paths are jprof's own
   SymbolizeFunction symbolize;                             // empty: in this process
   std::function<uint64_t()> now;  // the clock of the events' times
@@ -68,7 +72,7 @@ struct PipelineWorld {
 
 struct PipelineOptions {
   Pid only_pid = 0;         // 0: every process
-  bool use_helpers = true;  // false: JIT code is named by perf maps alone
+  bool use_helpers = true;  // false: JIT code is named by jitdumps and perf maps alone
   bool tiers = false;       // prefix functions with RuntimeInstance::Tier()
   bool async = false;       // show those who await asynchronous functions
   bool inlines = false;     // show inlined functions of native code as frames
@@ -85,7 +89,7 @@ struct PipelineOptions {
   // so are names of threads, processes and control groups,
   size_t max_comm_bytes = size_t{8} << 20;
   // a perf map that is read is given up,
-  size_t max_perf_map_bytes = size_t{512} << 20;  // of all together
+  size_t max_perf_map_bytes = size_t{512} << 20;  // of all together, and of all jitdumps
   // and files are not kept open.
   size_t max_pinned_files = SIZE_MAX;
   // Call-frame tables are handed to this; nullptr: none are made.
@@ -117,7 +121,7 @@ class Pipeline {
   // are made for `budget_ns` at a time.
   void HandlePending(uint64_t budget_ns = 20'000'000);
   bool HasPending() const {
-    return runtimes_.HasPending() || (unwind_ && unwind_->HasLater());
+    return runtimes_.HasPending() || (unwind_ && unwind_->HasLater()) || jit_dumps_.HasAny();
   }
   bool HasTablesToMake() const { return unwind_ && unwind_->HasPending(); }
 
@@ -140,6 +144,8 @@ class Pipeline {
 
   // Perf maps that were there and did not name all that they should, with the reason.
   std::vector<std::string> PerfMapTroubles() const;
+  // The same of jitdumps.
+  std::vector<std::string> JitDumpTroubles() const { return jit_dumps_.Troubles(); }
 
   // What went wrong in naming, for the user; after Finish().
   const std::vector<std::string>& symbol_troubles() const { return symbol_troubles_; }
@@ -190,6 +196,8 @@ class Pipeline {
   void Adopt(Pid pid);
   // The process is gone, or its address space is.
   void Forget(Pid pid);
+  // Gives the kept samples' stacks the names of jitdumps.
+  void NameDumped();
   void OnSymbol(const SymbolEvent& symbol);
   void OnUnresolved(const RawFrame& frame, Pid pid);
   uint32_t InternRuntimeName(FrameName name, uint8_t runtime);
@@ -201,6 +209,9 @@ class Pipeline {
   bool MayBeCompleted(const UserStack& stack) const;
   uint32_t ResolveFrame(const RawFrame& frame, Pid pid, UserStack& stack, bool& plausible);
   uint32_t NativeFrame(const RawFrame& frame, Pid pid, UserStack& stack, bool& plausible);
+  uint32_t ImageFrame(Pid pid, const Mapping& mapping, Address lookup);
+  // By its perf map, else by what it lies in.
+  uint32_t PerfMapFrame(Pid pid, const Mapping& mapping, Address lookup, UserStack& stack);
   uint32_t NamedFrame(PendingName name, PendingFrame::Kind kind = PendingFrame::Kind::kNamed);
   const Mapping* FindMapping(Pid pid, Address address);
   PerfMap* FindPerfMap(Pid pid);
@@ -210,6 +221,7 @@ class Pipeline {
 
   // The file of a mapping, by any way; and again, once it is pinned.
   absl::StatusOr<UniqueFd> OpenFirst(const MapEvent& map);
+  absl::StatusOr<UniqueFd> OpenAgain(const MapEvent& map);
   absl::StatusOr<ElfFile> OpenImage(const MapEvent& map);
 
   const PipelineOptions options_;
@@ -220,6 +232,7 @@ class Pipeline {
   RuntimeTable runtimes_;
   std::optional<UnwindTables> unwind_;
   FrameTable frames_;
+  JitDumps jit_dumps_;
   KernelNames kernel_names_;
   absl::flat_hash_map<uint32_t, UserStack> user_stacks_;
   absl::flat_hash_map<uint32_t, std::vector<uint64_t>> kernel_stacks_;

@@ -267,6 +267,7 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Attach(const RecordingOptions& o
       .read_cgroup = ReadCgroup,
       .open_memory = [](Pid pid) { return std::make_unique<LiveMemory>(pid); },
       .open_perf_map = [](Pid pid) { return PerfMap::Open(pid); },
+      .open_jit_dump = JitDump::Open,
       .open_root = OpenRootOf,
       .symbolize = options.symbolizer == nullptr
                        ? SymbolizeFunction()
@@ -526,18 +527,24 @@ std::vector<std::string> Runner::Warnings() const {
   const RuntimeTable& runtimes = work_->pipeline->runtimes();
   for (const std::string& rejected : runtimes.rejected()) {
     warnings.push_back(absl::StrCat(
-        rejected, ": its functions are named by /tmp/perf-PID.map alone, if there is one"));
+        rejected, ": its functions are named by a jitdump or /tmp/perf-PID.map alone, if there is one"));
   }
   constexpr size_t kPerfMapsNamed = 3;
   const std::vector<std::string> troubles = work_->pipeline->PerfMapTroubles();
   for (size_t i = 0; i < std::min(troubles.size(), kPerfMapsNamed); ++i) {
     warnings.push_back(absl::StrCat("perf map of ", troubles[i]));
   }
+  const std::vector<std::string> dump_troubles = work_->pipeline->JitDumpTroubles();
+  for (size_t i = 0; i < std::min(dump_troubles.size(), kPerfMapsNamed); ++i) {
+    warnings.push_back(absl::StrCat("jitdump of ", dump_troubles[i]));
+  }
   auto warn = [&warnings](uint64_t count, absl::string_view what) {
     if (count != 0) warnings.push_back(absl::StrCat(count, " ", what));
   };
   warn(troubles.size() - std::min(troubles.size(), kPerfMapsNamed),
        "more perf maps are not used, or not in full");
+  warn(dump_troubles.size() - std::min(dump_troubles.size(), kPerfMapsNamed),
+       "more jitdumps are not used, or not in full");
   warn(work_->pipeline->accounting().sideband_lost,
        "records of mappings, execs and exits lost: frames mapped meanwhile may be unnamed");
   warn(work_->source->damaged_records(), "records of mappings, execs and exits damaged");

@@ -233,6 +233,33 @@ TEST_F(NativeTest, AProcessThatExitsEarlyIsWrittenAsFarAsItWent) {
   EXPECT_GE(ParseFolded(result.out).With("burn"), 45u);
 }
 
+TEST_F(NativeTest, CodeIsNamedByWhatItsJitdumpSaysOfThatInstant) {
+  TemporaryFolder folder;
+  Child program = StartProgram({"jitter", folder.path()});
+  std::vector<std::string> command = Folded("-p", program.pid());
+  command.push_back("--lines");
+  const JprofResult result = RunJprofFor(700, command);
+  ASSERT_EQ(result.exit_code(), 0) << result.err;
+  const FoldedProfile profile = ParseFolded(result.out);
+  const std::string alpha = "alpha jitter.src:1_[j]", beta = "beta jitter.src:2_[j]";
+  const std::pair<absl::string_view, std::string> truth[] = {
+      {"runs_alpha", alpha}, {"runs_beta", beta}, {"runs_moved_beta", beta}};
+  uint64_t named = 0;
+  for (const FoldedStack& stack : profile.stacks) {
+    for (const auto& [caller, code] : truth) {
+      const auto at = std::find_if(stack.frames.begin(), stack.frames.end(), [&](const auto& f) {
+        return absl::StartsWith(f, absl::StrCat(caller, " "));
+      });
+      if (at == stack.frames.end() || std::next(at) == stack.frames.end()) continue;
+      if (absl::EndsWith(*std::next(at), "_[k]")) continue;
+      EXPECT_EQ(*std::next(at), code) << testing::PrintToString(stack.frames);
+      named += stack.count;
+    }
+  }
+  EXPECT_GT(named, profile.total() / 2) << result.out;
+  for (const auto& [caller, code] : truth) EXPECT_GT(profile.With(code), 100u) << result.out;
+}
+
 TEST_F(NativeTest, AProcessIsFollowedThroughExec) {
   auto shell = Child::SpawnReady(
       {"/bin/sh", "-c", "echo ready; read line; exec \"$0\"", TestProgram("spin")});

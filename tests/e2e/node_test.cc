@@ -15,6 +15,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "helpers/perfmap/jit_name.h"
 #include "tests/e2e/run_jprof.h"
 #include "tests/testing/require.h"
 #include "tests/testing/spawn.h"
@@ -144,7 +145,11 @@ TEST_P(PerfMapOnlyTest, FramesHaveTheNamesOfTheMap) {
   std::set<std::string> in_map;
   for (absl::string_view line : absl::StrSplit(ReadWholeFile(map_path), '\n', absl::SkipEmpty())) {
     const std::vector<std::string> fields = absl::StrSplit(line, absl::MaxSplits(' ', 2));
-    if (fields.size() == 3) in_map.insert(absl::StrCat(fields[2], "_[j]"));
+    if (fields.size() != 3) continue;
+    const JitName name = ParseJitName(fields[2]);
+    in_map.insert(name.file.empty()
+                      ? absl::StrCat(name.name, "_[j]")
+                      : absl::StrCat(name.name, " ", name.file, ":", name.start_line, "_[j]"));
   }
   ::unlink(map_path.c_str());
   EXPECT_EQ(result.err.find("V8"), std::string::npos) << "the helper took part: " << result.err;

@@ -113,6 +113,9 @@ class ScriptedWorld : public LayoutSink {
           fd = FileOf(it->second);
           return PerfMap::OpenFile(UniqueFd(::dup(fd.get())), "perf.map");
         },
+        .open_jit_dump = [](Pid pid, UniqueFd fd, absl::string_view name) {
+          return JitDump::OpenFile(std::move(fd), name, {.pid = pid});
+        },
         .now = [this] { return now_ns; },
         .kallsyms = kallsyms,
     };
