@@ -436,21 +436,22 @@ TEST_F(JitDumpPipelineTest, CodeIsNamedByTheTimeOfTheSample) {
 }
 
 TEST_F(JitDumpPipelineTest, SamplesAreNamedBeforeTheirTimesAreGivenUp) {
-  options_.max_samples = 4;
+  options_.max_samples = 64;
   Map(kApp, 1, "/bin/app");
   const uint64_t begin = time_ns_ + 10'000'000;
   MapDump(JitDumpBuilder()
-              .Load(begin + 2'500'000, kJit + 0x100, 0x80, "first")
-              .Load(begin + 7'500'000, kJit + 0x100, 0x80, "second"));
+              .Load(begin + 30'500'000, kJit + 0x100, 0x80, "first")
+              .Load(begin + 100'500'000, kJit + 0x100, 0x80, "second"));
   Stack(1, {kJit + 0x110, kApp + 0x10});
   time_ns_ = begin;
-  for (int i = 0; i < 20; ++i) Sample(1);
+  for (int i = 0; i < 200; ++i) Sample(1);  // 1 ms after each other
   const Profile profile = Finish();
   std::map<std::string, int64_t> counts;
   const std::vector<std::string> stacks = Stacks(profile);
   for (size_t i = 0; i < stacks.size(); ++i) counts[stacks[i]] += profile.Value(i, 0);
-  EXPECT_THAT(counts, ElementsAre(std::pair("_start;[unknown] [jit]", 2),
-                                  std::pair("_start;first", 5), std::pair("_start;second", 13)));
+  EXPECT_THAT(counts, ElementsAre(std::pair("_start;[unknown] [jit]", 30),
+                                  std::pair("_start;first", 70),
+                                  std::pair("_start;second", 100)));
 }
 
 TEST_F(JitDumpPipelineTest, FunctionsHaveTheirLines) {
