@@ -124,7 +124,7 @@ std::string Signed(int64_t hundredths) {
 }
 
 // "render /srv/app.js:12" -> "render app.js:12"; other names as they are. The same as labelOf in
-// web/flamegraph.js.
+// web/tree.js.
 std::string LabelOf(absl::string_view name) {
   const size_t slash = name.rfind('/');
   if (slash == absl::string_view::npos) return std::string(name);

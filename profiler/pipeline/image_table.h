@@ -49,7 +49,7 @@ class ImageTable {
   const std::vector<PinnedImage>& images() const { return images_; }
   std::vector<PinnedImage>& images() { return images_; }
   // Root directories that paths are meant in. The first one is jprof's own, without a descriptor;
-  // of  processes beyond kMaxRoots it is kNone.
+  // of processes beyond kMaxRoots it is kNone.
   const std::vector<UniqueFd>& roots() const { return roots_; }
   uint64_t unopened() const { return unopened_; }
   uint64_t over_limit() const { return over_limit_; }

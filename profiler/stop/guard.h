@@ -11,7 +11,7 @@
 
 namespace jprof {
 
-// No pause is longer: then the process that makes it is killed.
+// No pause is longer, unless its PauseLimit says so: then the process that makes it is killed.
 inline constexpr absl::Duration kMaxPause = absl::Milliseconds(250);
 
 // Runs `work` in a child, until its end, and returns what it returns (0 to 255). The child is killed

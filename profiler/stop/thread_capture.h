@@ -39,7 +39,7 @@ struct CapturedThread {
   NativeRunner::Result walk;
 };
 
-// Walks a thread's stack from these registers. `anew`: what was read of memory before is stale.
+// Walks a thread's stack from these registers.
 using WalkFunction = std::function<NativeRunner::Result(const Registers& registers)>;
 
 struct CaptureOptions {

@@ -122,10 +122,10 @@ TEST_F(CommandTest, TheEndOfTheRecordingLeavesItRunning) {
 TEST_F(CommandTest, ASignalWritesTheProfileAndIsPassedOn) {
   for (int number : {SIGINT, SIGTERM}) {
     auto jprof = Jprof::Start({"-F", "999", "--format", "folded", "-o", "-", "--", "/bin/sh", "-c",
-                               "trap 'exit 9' INT TERM; echo ready >&2; while :; do :; done"});
+                               "trap 'exit 9' INT TERM; i=0; while [ $i -lt 200000 ]; do i=$((i+1)); "
+                               "done; echo sampled >&2; while :; do :; done"});
     ASSERT_TRUE(jprof.ok()) << jprof.status();
-    ASSERT_TRUE(jprof->WaitForText("ready"));
-    ::usleep(200'000);  // for some samples
+    ASSERT_TRUE(jprof->WaitForText("sampled"));
     jprof->Signal(number);
     const JprofResult result = jprof->Wait();
     EXPECT_EQ(result.exit_code(), 9) << result.err;

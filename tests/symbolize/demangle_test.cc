@@ -114,10 +114,31 @@ TEST(DemangleTest, NewerRustNamesThatReferToThemselvesEnd) {
   std::string nested = "_RIC1a";
   for (int i = 0; i < 5000; ++i) nested += "R";
   EXPECT_EQ(Demangle(nested + "hE"), nested + "hE");
-  // Each pair refers to the one before it, twice.
-  std::string doubling = "_RIC1aThhE";
-  for (int i = 0; i < 30; ++i) doubling += absl::StrCat("TB", i == 0 ? "3" : "a", "_Ba_E");
-  EXPECT_LE(Demangle(doubling + "E").size(), 64u * 1024);
+}
+
+// A pair of units, and `count` more whose halves both refer to the pair before.
+std::string PairsOfPairs(int count) {
+  constexpr char kDigits[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+  std::string name = "_RIC1a";
+  size_t pair = name.size() - 2;  // offsets do not count the prefix
+  name += "TuuE";
+  for (int i = 0; i < count; ++i) {
+    std::string digits;
+    for (size_t rest = pair - 1; rest != 0 || digits.empty(); rest /= 62) {
+      digits.insert(digits.begin(), kDigits[rest % 62]);
+    }
+    pair = name.size() - 2;
+    absl::StrAppend(&name, "TB", digits, "_B", digits, "_E");
+  }
+  return name + "E";
+}
+
+TEST(DemangleTest, NewerRustNamesThatGrowWithoutEndAreLeftAsTheyAre) {
+  EXPECT_EQ(Demangle(PairsOfPairs(2)),
+            "a::<((), ()), (((), ()), ((), ())), ((((), ()), ((), ())), (((), ()), ((), ())))>");
+  EXPECT_LT(Demangle(PairsOfPairs(8)).size(), 8192u);
+  EXPECT_GT(Demangle(PairsOfPairs(8)).size(), 3000u);
+  EXPECT_EQ(Demangle(PairsOfPairs(40)), PairsOfPairs(40));
 }
 
 TEST(DemangleTest, BudgetEndsTheWork) {
