@@ -3,7 +3,6 @@
 #include <poll.h>
 #include <sched.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -14,6 +13,7 @@
 #include <variant>
 
 #include "absl/strings/str_cat.h"
+#include "profiler/capture/priority.h"
 #include "profiler/capture/record_parser.h"
 #include "profiler/core/status.h"
 
@@ -45,7 +45,7 @@ struct SchedulingAttributes {
 // lets it go first when it wakes up. It takes no privilege; others refuse or ignore it.
 void AskForPromptness() {
   SchedulingAttributes attr;
-  attr.nice = ::getpriority(PRIO_PROCESS, 0);
+  attr.nice = Niceness();
   attr.runtime = 100'000;  // the shortest there is
   ::syscall(SYS_sched_setattr, 0, &attr, 0);
 }
@@ -66,7 +66,7 @@ absl::Status OpenSamplingEvents(const std::vector<int>& cpus, uint64_t hz, Sampl
 absl::Status LiveSource::OpenKernelLevel(const Options& options, const RuntimeSet& runtimes) {
   JPROF_ASSIGN_OR_RETURN(std::vector<int> cpus, OnlineCpus());
   JPROF_RETURN_IF_ERROR(
-      OpenSamplingEvents(cpus, options.frequency_hz, SamplingSource::kBest, events_));
+      OpenSamplingEvents(cpus, frequency_hz_, SamplingSource::kBest, events_));
   // Samples of two kinds have no common weight: where not every CPU has cycles, all take the clock.
   bool all_hardware = true, any_hardware = false;
   for (const SamplingEvent& event : events_) {
@@ -75,7 +75,7 @@ absl::Status LiveSource::OpenKernelLevel(const Options& options, const RuntimeSe
   }
   if (any_hardware && !all_hardware) {
     JPROF_RETURN_IF_ERROR(
-        OpenSamplingEvents(cpus, options.frequency_hz, SamplingSource::kCpuClock, events_));
+        OpenSamplingEvents(cpus, frequency_hz_, SamplingSource::kCpuClock, events_));
   }
   hardware_ = all_hardware;
 
@@ -90,11 +90,12 @@ absl::Status LiveSource::OpenKernelLevel(const Options& options, const RuntimeSe
   for (const SamplingEvent& event : events_) {
     JPROF_RETURN_IF_ERROR(sampler->Attach(event.fd.get()));
   }
-  for (int cpu : cpus) {
-    JPROF_ASSIGN_OR_RETURN(UniqueFd event, OpenSidebandEvent(cpu, kSidebandWakeupBytes));
+  for (size_t i = 0; i < cpus.size(); ++i) {
+    JPROF_ASSIGN_OR_RETURN(UniqueFd event, OpenSidebandEvent(cpus[i], kSidebandWakeupBytes));
     JPROF_ASSIGN_OR_RETURN(PerfRing ring, PerfRing::Map(event.get(), kSidebandPages));
+    JPROF_RETURN_IF_ERROR(RedirectEvent(events_[i].fd, event));
     JPROF_RETURN_IF_ERROR(EnableEvent(event));
-    sideband_.push_back({std::move(event), std::move(ring)});
+    sideband_.push_back({std::move(event), std::move(ring), {}});
   }
   bpf_ = sampler.get();
   sampler_ = std::move(sampler);
@@ -102,7 +103,7 @@ absl::Status LiveSource::OpenKernelLevel(const Options& options, const RuntimeSe
 }
 
 absl::Status LiveSource::OpenRingLevel(const Options& options, const RuntimeSet& runtimes) {
-  JPROF_ASSIGN_OR_RETURN(TaskEvents events, TaskEvents::Open({.frequency_hz = options.frequency_hz,
+  JPROF_ASSIGN_OR_RETURN(TaskEvents events, TaskEvents::Open({.frequency_hz = frequency_hz_,
                                                               .threads = options.tid == 0,
                                                               .children = options.children}));
   if (options.tid != 0) {
@@ -120,6 +121,10 @@ absl::StatusOr<std::unique_ptr<LiveSource>> LiveSource::Open(const Options& opti
                                                              const RuntimeSet& runtimes) {
   auto source = std::unique_ptr<LiveSource>(new LiveSource);
   source->only_pid_ = options.pid;
+  source->frequency_hz_ = options.frequency_hz;
+  if (absl::StatusOr<uint64_t> most = MaxSampleRate(); most.ok()) {
+    source->frequency_hz_ = std::min(options.frequency_hz, *most);
+  }
   if (options.selected) source->filter_.emplace(options.children);
   source->wake_ = UniqueFd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!source->wake_.valid()) return ErrnoStatus(errno, "eventfd");
@@ -229,25 +234,50 @@ absl::Status LiveSource::TakeSamples() {
   return sampler_->Drain([this](Event event) { Take(std::move(event)); });
 }
 
-void LiveSource::TakeSideband(PerfRing& ring) {
-  DrainResult result = ring.Drain([this](std::span<const std::byte> record) {
+void LiveSource::TakeSideband(PerfRing& ring, Throttling* throttling) {
+  DrainResult result = ring.Drain([this, throttling](std::span<const std::byte> record) {
+    if (auto throttle = ParseThrottleRecord(record);
+        throttling != nullptr && throttle.ok() && throttle->has_value()) {
+      throttling->Take(**throttle);
+      return;
+    }
     auto event = ParseSidebandRecord(record);
     if (!event.ok()) {
       ++damaged_records_;
-    } else if (event->has_value()) {
-      Take(*std::move(*event));
+      return;
     }
+    if (!event->has_value()) return;
+    if (auto* lost = std::get_if<LostEvent>(&**event)) sideband_lost_told_ += lost->count;
+    Take(*std::move(*event));
   });
   damaged_records_ += result.corrupt();
+}
+
+uint64_t LiveSource::LostAtEnd() {
+  uint64_t lost = ring_ == nullptr ? 0 : ring_->events().LostSideband();
+  for (const Sideband& s : sideband_) lost += LostRecords(s.event).value_or(0);
+  return lost - std::min(lost, sideband_lost_told_);
+}
+
+uint64_t LiveSource::throttled_times() const {
+  uint64_t sum = ring_ == nullptr ? 0 : ring_->throttled_times();
+  for (const Sideband& s : sideband_) sum += s.throttling.times();
+  return sum;
+}
+
+uint64_t LiveSource::throttled_ns() const {
+  uint64_t sum = ring_ == nullptr ? 0 : ring_->throttled_ns();
+  for (const Sideband& s : sideband_) sum += s.throttling.ns();
+  return sum;
 }
 
 absl::Status LiveSource::Drain(std::vector<Event>& out, bool last) {
   const uint64_t began_ns = MonotonicNow();
   JPROF_RETURN_IF_ERROR(samples_status_);
   JPROF_RETURN_IF_ERROR(TakeSamples());
-  for (Sideband& s : sideband_) TakeSideband(s.ring);
+  for (Sideband& s : sideband_) TakeSideband(s.ring, &s.throttling);
   if (ring_ != nullptr) {
-    for (TaskEvents::Ring& r : ring_->events().sideband_rings()) TakeSideband(r.ring);
+    for (TaskEvents::Ring& r : ring_->events().sideband_rings()) TakeSideband(r.ring, nullptr);
   }
   std::move(timeless_.begin(), timeless_.end(), std::back_inserter(out));
   timeless_.clear();
@@ -256,6 +286,10 @@ absl::Status LiveSource::Drain(std::vector<Event>& out, bool last) {
   };
   if (last) {
     sorter_.Flush(release);
+    if (ring_ != nullptr) ring_->CountLostAtEnd();
+    if (const uint64_t lost = LostAtEnd()) {
+      out.push_back(LostEvent{LostEvent::What::kSideband, lost});
+    }
   } else {
     sorter_.Release(began_ns - kSortMarginNs, release);
   }

@@ -27,6 +27,7 @@
 #include "profiler/capture/process_filter.h"
 #include "profiler/capture/ring_sampler.h"
 #include "profiler/capture/sampler.h"
+#include "profiler/capture/throttling.h"
 #include "profiler/core/event.h"
 #include "profiler/core/unique_fd.h"
 
@@ -83,6 +84,11 @@ class LiveSource {
 
   absl::StatusOr<jp_counters> ReadCounters() const { return sampler_->ReadCounters(); }
   uint64_t damaged_records() const { return damaged_records_; }
+  // The rate that is sampled at: what was asked for, or the kernel's maximum if that is less.
+  uint64_t frequency_hz() const { return frequency_hz_; }
+  // How often and how long the kernel stopped the sampling of a CPU, summed over the CPUs.
+  uint64_t throttled_times() const;
+  uint64_t throttled_ns() const;
   // Samples that the kernel half counted and that were of no selected process.
   uint64_t foreign_samples() const { return foreign_samples_; }
 
@@ -90,13 +96,16 @@ class LiveSource {
   struct Sideband {
     UniqueFd event;
     PerfRing ring;
+    Throttling throttling;  // of the CPU's sampling event, which tells of it in this ring
   };
 
   LiveSource() = default;
   absl::Status OpenKernelLevel(const Options& options, const RuntimeSet& runtimes);
   absl::Status OpenRingLevel(const Options& options, const RuntimeSet& runtimes);
   absl::Status TakeSamples();
-  void TakeSideband(PerfRing& ring);
+  void TakeSideband(PerfRing& ring, Throttling* throttling);
+  // What no record told of.
+  uint64_t LostAtEnd();
   void WaitAtRing(int timeout_ms, std::vector<pollfd> fds);
   void Take(Event event);
   bool Takes(const Event& event);
@@ -117,6 +126,8 @@ class LiveSource {
   bool hardware_ = false;
   bool asked_for_promptness_ = false;
   uint64_t damaged_records_ = 0;
+  uint64_t sideband_lost_told_ = 0;
+  uint64_t frequency_hz_ = 0;
 };
 
 }  // namespace jprof

@@ -24,6 +24,7 @@ namespace {
 
 constexpr size_t kMaxSysctlBytes = 64 << 10;
 constexpr int kMaxCpus = 1 << 16;
+constexpr char kMaxSampleRate[] = "/proc/sys/kernel/perf_event_max_sample_rate";
 
 // "?" when it cannot be read.
 std::string ReadSetting(const std::string& path) {
@@ -45,8 +46,16 @@ perf_event_attr BaseAttr(uint32_t type, uint64_t config) {
 
 // On failure an invalid descriptor, and errno says why.
 UniqueFd OpenEvent(perf_event_attr& attr, Tid tid, int cpu) {
-  return UniqueFd(static_cast<int>(::syscall(SYS_perf_event_open, &attr, tid, cpu,
-                                             /*group_fd=*/-1, PERF_FLAG_FD_CLOEXEC)));
+  auto open = [&] {
+    return UniqueFd(static_cast<int>(::syscall(SYS_perf_event_open, &attr, tid, cpu,
+                                               /*group_fd=*/-1, PERF_FLAG_FD_CLOEXEC)));
+  };
+  UniqueFd fd = open();
+  if (!fd.valid() && errno == EINVAL && attr.read_format != 0) {
+    attr.read_format = 0;  // a kernel before 6.0
+    fd = open();
+  }
+  return fd;
 }
 
 // Everything that runs on `cpu`.
@@ -63,6 +72,7 @@ perf_event_attr SamplingAttr(uint32_t type, uint64_t config, uint64_t frequency_
 void SetSideband(perf_event_attr& attr) {
   attr.sample_type = PERF_SAMPLE_TID | PERF_SAMPLE_TIME | PERF_SAMPLE_CPU;
   attr.sample_id_all = 1;
+  attr.read_format = PERF_FORMAT_LOST;
   attr.mmap = 1;
   attr.mmap2 = 1;
   attr.comm = 1;
@@ -76,7 +86,7 @@ void SetInherit(perf_event_attr& attr, const TaskEventOptions& options) {
 }
 
 absl::Status FrequencyStatus(absl::string_view what, uint64_t frequency_hz) {
-  const std::string maximum = ReadSetting("/proc/sys/kernel/perf_event_max_sample_rate");
+  const std::string maximum = ReadSetting(kMaxSampleRate);
   uint64_t maximum_hz = 0;
   if (!absl::SimpleAtoi(maximum, &maximum_hz) || frequency_hz <= maximum_hz) {
     return absl::OkStatus();
@@ -182,6 +192,7 @@ absl::StatusOr<UniqueFd> OpenTaskSamplingEvent(Tid tid, int cpu, const TaskEvent
   attr.exclude_kernel = !options.kernel;
   attr.exclude_callchain_user = 1;
   attr.wakeup_events = 1;
+  attr.read_format = PERF_FORMAT_LOST;
   SetInherit(attr, options);
   UniqueFd fd = OpenEvent(attr, tid, cpu);
   if (fd.valid()) return fd;
@@ -227,6 +238,23 @@ absl::StatusOr<uint64_t> EventNumber(const UniqueFd& event) {
     return ErrnoStatus(errno, "perf event's number");
   }
   return number;
+}
+
+absl::StatusOr<uint64_t> LostRecords(const UniqueFd& event) {
+  uint64_t value_and_lost[2] = {};
+  const ssize_t size = ::read(event.get(), value_and_lost, sizeof(value_and_lost));
+  if (size < 0) return ErrnoStatus(errno, "reading a perf event");
+  if (size != sizeof(value_and_lost)) return absl::NotFoundError("lost records are not counted");
+  return value_and_lost[1];
+}
+
+absl::StatusOr<uint64_t> MaxSampleRate() {
+  const std::string text = ReadSetting(kMaxSampleRate);
+  uint64_t rate = 0;
+  if (!absl::SimpleAtoi(text, &rate) || rate == 0) {
+    return absl::NotFoundError(absl::StrCat(kMaxSampleRate, ": ", text));
+  }
+  return rate;
 }
 
 absl::Status EnableEvent(const UniqueFd& event) {

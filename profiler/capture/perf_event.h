@@ -23,10 +23,11 @@ enum class SamplingSource {
   kCpuClock,  // the clock, for when the cycles turn out not to count, or not on every CPU
 };
 
-// A disabled sampling event for everything that runs on `cpu`, idle excluded. No ring: it is meant
-// to run a program on each hit. Enable with EnableEvent. PermissionDenied and ResourceExhausted
-// carry the observed limit and a hint; InvalidArgument: the frequency is above the kernel's
-// maximum, which the message names.
+// A disabled sampling event for everything that runs on `cpu`, idle excluded. It is meant to run a
+// program on each hit, and to have no samples in a ring; in that of a side-band event of the CPU
+// (RedirectEvent) it tells when it is throttled (ParseThrottleRecord). Enable with EnableEvent.
+// PermissionDenied and ResourceExhausted carry the observed limit and a hint; InvalidArgument: the
+// frequency is above the kernel's maximum, which the message names.
 absl::StatusOr<SamplingEvent> OpenSamplingEvent(int cpu, uint64_t frequency_hz,
                                                 SamplingSource source = SamplingSource::kBest);
 
@@ -58,6 +59,14 @@ absl::StatusOr<UniqueFd> OpenRingEvent(int cpu, uint32_t wakeup_bytes);
 absl::Status RedirectEvent(const UniqueFd& event, const UniqueFd& ring_event);
 // The number that samples name the event by.
 absl::StatusOr<uint64_t> EventNumber(const UniqueFd& event);
+
+// Of a side-band event or one of a thread: the records of it, and of those that inherited it, that found
+// no room in its ring, told there or not. NotFound: a kernel before 6.0 does not count them.
+absl::StatusOr<uint64_t> LostRecords(const UniqueFd& event);
+
+// The rate above which the kernel refuses events, and throttles them: it lowers it itself when
+// they take too long.
+absl::StatusOr<uint64_t> MaxSampleRate();
 
 absl::Status EnableEvent(const UniqueFd& event);
 absl::Status DisableEvent(const UniqueFd& event);

@@ -197,6 +197,19 @@ absl::StatusOr<std::optional<Event>> ParseSidebandRecord(std::span<const std::by
   }
 }
 
+absl::StatusOr<std::optional<ThrottleRecord>> ParseThrottleRecord(
+    std::span<const std::byte> record) {
+  Cursor body(record);
+  const auto header = body.Take<perf_event_header>();
+  if (!body.ok() || header.size != record.size()) return Damaged("perf", record.size());
+  if (header.type != PERF_RECORD_THROTTLE && header.type != PERF_RECORD_UNTHROTTLE) {
+    return std::nullopt;
+  }
+  const ThrottleRecord throttle{body.Take<uint64_t>(), header.type == PERF_RECORD_THROTTLE};
+  if (!body.ok()) return Damaged("throttle", record.size());
+  return throttle;
+}
+
 const uint64_t kTaskSampleType = PERF_SAMPLE_TID | PERF_SAMPLE_TIME | PERF_SAMPLE_ID |
                                  PERF_SAMPLE_CPU | PERF_SAMPLE_REGS_USER | PERF_SAMPLE_STACK_USER;
 const uint64_t kTaskSampleRegisters = RegisterMask();

@@ -23,6 +23,16 @@ inline constexpr size_t kSampleIdBytes = 24;
 // no number in our pid namespace. DataLoss: the record does not hold what its kind demands.
 absl::StatusOr<std::optional<Event>> ParseSidebandRecord(std::span<const std::byte> record);
 
+// The kernel stopped a sampling event for the rest of a clock tick, since it took too many samples or
+// too much time; or let it go on.
+struct ThrottleRecord {
+  uint64_t time_ns = 0;
+  bool stopped = false;
+};
+// nullopt: a record of another kind.
+absl::StatusOr<std::optional<ThrottleRecord>> ParseThrottleRecord(
+    std::span<const std::byte> record);
+
 // A sample of an event whose sample_type is kTaskSampleType, with kTaskSampleRegisters. What it
 // points to is the record's.
 struct TaskSample {

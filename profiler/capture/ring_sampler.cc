@@ -58,7 +58,8 @@ RingSampler::RingSampler(const RuntimeSet& set, TaskEvents events, uint32_t mapp
       pool_(Reserve<uint64_t>(kPoolWords)),
       mapping_count_(mappings),
       mappings_(Reserve<jp_mapping>(mappings)),
-      runner_(set, memory_, {}) {
+      runner_(set, memory_, {}),
+      throttling_(events_.sample_rings().size()) {
   runner_.SetFrameObserver([this](uint64_t stack_from) ABSL_NO_THREAD_SAFETY_ANALYSIS {
     memory_.AtFrame(stack_from);
   });
@@ -70,9 +71,15 @@ RingSampler::Quality RingSampler::quality() const {
 }
 
 absl::Status RingSampler::Drain(absl::FunctionRef<void(Event)> sink) {
-  for (TaskEvents::Ring& ring : events_.sample_rings()) {
-    bool damaged = ring.ring
+  for (size_t i = 0; i < events_.sample_rings().size(); ++i) {
+    bool damaged = events_.sample_rings()[i].ring
                        .Drain([&](std::span<const std::byte> bytes) {
+                         if (auto throttle = ParseThrottleRecord(bytes);
+                             throttle.ok() && throttle->has_value()) {
+                           absl::MutexLock lock(&mutex_);
+                           throttling_[i].Take(**throttle);
+                           return;
+                         }
                          auto record = ParseTaskRecord(bytes, events_.kernel());
                          absl::MutexLock lock(&mutex_);
                          if (!record.ok()) {
@@ -82,6 +89,7 @@ absl::Status RingSampler::Drain(absl::FunctionRef<void(Event)> sink) {
                          }
                          counters_.samples += record->lost;
                          counters_.samples_lost += record->lost;
+                         lost_told_ += record->lost;
                          if (!record->sample || events_.IsDuplicate(*record->sample)) return;
                          Take(*record->sample, sink);
                        })
@@ -89,6 +97,29 @@ absl::Status RingSampler::Drain(absl::FunctionRef<void(Event)> sink) {
     if (damaged) return absl::DataLossError("the ring of samples is damaged");
   }
   return absl::OkStatus();
+}
+
+void RingSampler::CountLostAtEnd() {
+  const uint64_t lost = events_.LostSamples();
+  absl::MutexLock lock(&mutex_);
+  if (lost <= lost_told_) return;
+  counters_.samples += lost - lost_told_;
+  counters_.samples_lost += lost - lost_told_;
+  lost_told_ = lost;
+}
+
+uint64_t RingSampler::throttled_times() const {
+  absl::MutexLock lock(&mutex_);
+  uint64_t sum = 0;
+  for (const Throttling& t : throttling_) sum += t.times();
+  return sum;
+}
+
+uint64_t RingSampler::throttled_ns() const {
+  absl::MutexLock lock(&mutex_);
+  uint64_t sum = 0;
+  for (const Throttling& t : throttling_) sum += t.ns();
+  return sum;
 }
 
 void RingSampler::Take(const TaskSample& sample, absl::FunctionRef<void(Event)> sink) {

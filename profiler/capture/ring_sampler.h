@@ -25,6 +25,7 @@
 #include "profiler/capture/sampled_memory.h"
 #include "profiler/capture/sampler.h"
 #include "profiler/capture/task_events.h"
+#include "profiler/capture/throttling.h"
 
 namespace jprof {
 
@@ -47,6 +48,10 @@ class RingSampler : public Sampler {
   bool kernel_too() const { return events_.kernel(); }
   uint32_t stack_bytes() const { return events_.stack_bytes(); }  // of a copy, at most
   Quality quality() const;
+  // What the kernel counted as lost and no record told of; at the end.
+  void CountLostAtEnd();
+  uint64_t throttled_times() const;
+  uint64_t throttled_ns() const;
 
   // Sampler.
   absl::Status Drain(absl::FunctionRef<void(Event)> sink) override;
@@ -100,6 +105,8 @@ class RingSampler : public Sampler {
   absl::flat_hash_map<Pid, Process> processes_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<StackKey, uint32_t> stacks_ ABSL_GUARDED_BY(mutex_);
   jp_counters counters_ ABSL_GUARDED_BY(mutex_) = {};
+  uint64_t lost_told_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::vector<Throttling> throttling_ ABSL_GUARDED_BY(mutex_);  // by ring
   Quality quality_ ABSL_GUARDED_BY(mutex_);
   uint64_t walks_ ABSL_GUARDED_BY(mutex_) = 0;
 };

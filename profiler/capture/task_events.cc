@@ -28,6 +28,12 @@ size_t SamplesWanted(uint64_t frequency_hz) {
   return std::max<size_t>(kFewestSamples, frequency_hz / kSlackOfHz);
 }
 
+uint64_t SumOfLost(const std::vector<UniqueFd>& events) {
+  uint64_t sum = 0;
+  for (const UniqueFd& event : events) sum += LostRecords(event).value_or(0);
+  return sum;
+}
+
 }  // namespace
 
 absl::Status TaskEvents::MapRings(size_t pages) {
@@ -115,6 +121,9 @@ absl::Status TaskEvents::Stop() {
   for (const UniqueFd& event : sampling_) JPROF_RETURN_IF_ERROR(DisableEvent(event));
   return absl::OkStatus();
 }
+
+uint64_t TaskEvents::LostSamples() const { return SumOfLost(sampling_); }
+uint64_t TaskEvents::LostSideband() const { return SumOfLost(sideband_); }
 
 bool TaskEvents::IsDuplicate(const TaskSample& sample) {
   auto opened = opened_for_.find(sample.event);

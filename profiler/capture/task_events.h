@@ -46,6 +46,10 @@ class TaskEvents {
   absl::Status Start();
   absl::Status Stop();
 
+  // What found no room in the rings, told there or not; 0 where the kernel does not count it.
+  uint64_t LostSamples() const;
+  uint64_t LostSideband() const;
+
   std::vector<Ring>& sample_rings() { return sample_rings_; }
   std::vector<Ring>& sideband_rings() { return sideband_rings_; }
 

@@ -12,6 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "profiler/capture/priority.h"
 #include "profiler/core/status.h"
 
 namespace jprof {
@@ -61,7 +62,7 @@ void MapProgram(const std::string& name) {
 
 }  // namespace
 
-absl::StatusOr<Command> Command::Fork(const std::vector<std::string>& words) {
+absl::StatusOr<Command> Command::Fork(const std::vector<std::string>& words, int niceness) {
   Command command;
   command.name_ = words[0];
   UniqueFd child_go, child_failure;
@@ -73,6 +74,7 @@ absl::StatusOr<Command> Command::Fork(const std::vector<std::string>& words) {
   command.pid_ = ::fork();
   if (command.pid_ < 0) return ErrnoStatus(errno, absl::StrCat("cannot start ", words[0]));
   if (command.pid_ == 0) {
+    SetNiceness(niceness);
     command.go_.Reset();  // or we would wait for ourselves when jprof dies
     MapProgram(words[0]);
     char go = 0;

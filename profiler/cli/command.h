@@ -13,9 +13,9 @@ namespace jprof {
 
 class Command {
  public:
-  // A child that waits. To be called while there is one thread, and before signals and limits are
-  // changed: the command gets them as they are.
-  static absl::StatusOr<Command> Fork(const std::vector<std::string>& words);
+  // A child that waits, of this niceness (priority.h). To be called while there is one thread, and
+  // before signals and limits are changed: the command gets them as they are.
+  static absl::StatusOr<Command> Fork(const std::vector<std::string>& words, int niceness);
   Command(Command&& other) noexcept;
   ~Command();  // one that was not started ends, one that was goes on
 

@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "export/exporter.h"
+#include "profiler/capture/priority.h"
 #include "profiler/cli/command.h"
 #include "profiler/cli/diagnostics.h"
 #include "profiler/cli/explain.h"
@@ -108,7 +109,7 @@ absl::Status CheckQuality(const Accounting& a, double min_percent) {
 
 // `command`: that is to be recorded, not started yet; nullptr: none.
 absl::Status Record(const RecordOptions& options, const RuntimeSet& runtimes, Command* command,
-                    std::shared_ptr<SymbolizerProcess> symbolizer) {
+                    int niceness, std::shared_ptr<SymbolizerProcess> symbolizer) {
   const ExportFormat& format = ChooseFormat(options.output, options.format);
   JPROF_ASSIGN_OR_RETURN(std::unique_ptr<OutputFile> output, OutputFile::Open(options.output));
   JPROF_RETURN_IF_ERROR(CheckTerminal(options.output, options.format, *output));
@@ -130,6 +131,7 @@ absl::Status Record(const RecordOptions& options, const RuntimeSet& runtimes, Co
                                          .lines = options.lines,
                                          .async = options.async,
                                          .command_line = options.command_line,
+                                         .niceness = niceness,
                                          .symbolizer = std::move(symbolizer)},
                                         runtimes));
   ProgressLine progress;
@@ -174,14 +176,14 @@ int StatusOfRecording(const absl::Status& status) {
   return status.GetPayload(kQualityUrl) ? 3 : reported;
 }
 
-int RecordCommand(const RecordOptions& options, const RuntimeSet& runtimes,
+int RecordCommand(const RecordOptions& options, const RuntimeSet& runtimes, int niceness,
                   std::shared_ptr<SymbolizerProcess> symbolizer) {
-  absl::StatusOr<Command> command = Command::Fork(options.command);
+  absl::StatusOr<Command> command = Command::Fork(options.command, niceness);
   if (!command.ok()) return ReportedStatus(command.status());
   InstallSignals();
   RaiseDescriptorLimit();
   g_command = command->pid();
-  const int recorded = StatusOfRecording(Record(options, runtimes, &*command, std::move(symbolizer)));
+  const int recorded = StatusOfRecording(Record(options, runtimes, &*command, niceness, std::move(symbolizer)));
   g_only_pass_on = true;
   if (!command->started()) {
     g_command = 0;
@@ -206,15 +208,18 @@ int RecordMain(const std::vector<std::string>& arguments, const RuntimeSet& runt
     ::signal(SIGPIPE, SIG_IGN);
     return PrintText(text);
   }
+  // One who made jprof wait for others shall have it so.
+  const int niceness = Niceness();
+  if (niceness == 0) SetNiceness(kFirstNiceness);
   // Before there are threads.
   absl::StatusOr<std::shared_ptr<SymbolizerProcess>> symbolizer = SymbolizerProcess::Start();
   if (!symbolizer.ok()) return ReportedStatus(symbolizer.status());
   if (!options->command.empty()) {
-    return RecordCommand(*options, runtimes, *std::move(symbolizer));
+    return RecordCommand(*options, runtimes, niceness, *std::move(symbolizer));
   }
   InstallSignals();
   RaiseDescriptorLimit();
-  return StatusOfRecording(Record(*options, runtimes, nullptr, *std::move(symbolizer)));
+  return StatusOfRecording(Record(*options, runtimes, nullptr, niceness, *std::move(symbolizer)));
 }
 
 }  // namespace jprof

@@ -1,10 +1,9 @@
 // Nothing vanishes: every sample that the kernel took is kept or dropped for a counted reason.
 //
 // Not in it are hits of the sampling event at which the kernel ran no program, because it throttled
-// the event or another BPF program was active on that CPU: it counts neither. They cannot be had by
-// subtraction either. The event's own count is time or cycles, not hits, and how many there are to
-// a hit changes with the frequency that the kernel regulates; it is of all that ran on the CPU,
-// where samples are of the target; and the ring's throttle records do not say what was missed.
+// the event or another BPF program was active on that CPU: it counts neither, and the event's own
+// count is time or cycles, not hits. They show in SamplingRate: samples taken, beside the CPU time
+// that the target used at the rate that was granted.
 #pragma once
 
 #include <array>
@@ -13,6 +12,21 @@
 #include "profiler/core/frame.h"
 
 namespace jprof {
+
+struct SamplingRate {
+  double asked_hz = 0;
+  double granted_hz = 0;     // the kernel's maximum, if that was less
+  double lowered_to_hz = 0;  // the maximum at the end, if it is below what was granted; else 0
+  uint64_t target_cpu_ns = 0;  // CPU time that the target used meanwhile; 0: not known
+  uint64_t throttled_times = 0;
+  uint64_t throttled_ns = 0;  // of all CPUs together
+
+  // Samples taken in a second of the target's CPU time; 0 where that is not known.
+  double AchievedHz(uint64_t taken) const {
+    return target_cpu_ns == 0 ? 0
+                              : static_cast<double>(taken) * 1e9 / static_cast<double>(target_cpu_ns);
+  }
+};
 
 struct Accounting {
   // Samples. taken == kept + the dropped_* below; ProfileBuilder::Build() checks it.
@@ -35,6 +49,8 @@ struct Accounting {
   uint64_t script_frames_unnamed = 0;  // of these, not resolved at the instant of the sample
 
   uint64_t sideband_lost = 0;  // mapping, exec, exit records lost
+
+  SamplingRate rate;
 };
 
 }  // namespace jprof

@@ -77,6 +77,11 @@ EventQueue::Popped EventQueue::Pop(std::vector<Event>& batch, absl::Duration tim
   return closed_ ? Popped::kClosed : Popped::kTimeout;
 }
 
+bool EventQueue::IsFilling() const {
+  absl::MutexLock lock(&mutex_);
+  return bytes_ > max_bytes_ / 8;
+}
+
 absl::Status EventQueue::status() const {
   absl::MutexLock lock(&mutex_);
   return status_;

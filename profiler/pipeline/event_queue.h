@@ -30,6 +30,9 @@ class EventQueue {
   // The oldest batch; kClosed when all were handed out.
   Popped Pop(std::vector<Event>& batch, absl::Duration timeout);
 
+  // Whether it fills: the pipeline does not keep up.
+  bool IsFilling() const;
+
   // Of Close(); OK before.
   absl::Status status() const;
 

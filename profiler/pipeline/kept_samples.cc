@@ -13,6 +13,8 @@ namespace jprof {
 namespace {
 
 constexpr uint64_t kFirstStepNs = 10'000'000;
+// Up to this one, times are given up first; then whatever helps.
+constexpr uint64_t kShortStepNs = 60'000'000'000;
 
 // All but the CPU and the count.
 auto KeyOf(const KeptSamples::Sample& s) {
@@ -38,19 +40,23 @@ void KeptSamples::MakeRoom() {
   processes_by_name_ |= HasManyProcesses(max_ / 4);
   LeaveOutRareStacks(max_ / 4);
   Merge();
-  for (size_t before = 0; samples_.size() > max_ / 2;) {
-    if (!HasOneStep()) {
+  bool longer_step_helps = true;
+  while (samples_.size() > max_ / 2) {
+    const size_t before = samples_.size();
+    const bool lengthen = longer_step_helps && !HasOneStep();
+    if (lengthen) {
       step_ns_ *= 2;
     } else if (!threads_by_name_) {
       threads_by_name_ = true;
     } else if (!processes_by_name_) {
       processes_by_name_ = true;
-    } else if (samples_.size() != std::exchange(before, samples_.size())) {
-      LeaveOutRareStacks(0);
     } else {
-      return;  // counts that would wrap
+      LeaveOutRareStacks(0);
+      Merge();
+      if (samples_.size() == before) return;  // counts that would wrap
     }
     Merge();
+    longer_step_helps = !lengthen || step_ns_ < kShortStepNs || samples_.size() < before - before / 16;
   }
 }
 

@@ -733,6 +733,7 @@ absl::StatusOr<Profile> Pipeline::Finish(const RecordingEnd& end) {
     accounting_.script_frames += count * stack.counts.script;
     accounting_.script_frames_unnamed += count * stack.counts.script_unnamed;
   }
+  accounting_.rate = end.rate;
   builder.accounting() = accounting_;
   return std::move(builder).Build();
 }

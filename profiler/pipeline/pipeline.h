@@ -105,6 +105,7 @@ struct RecordingEnd {
   int64_t start_time_ns = 0;        // Unix time
   uint64_t start_monotonic_ns = 0;  // the same instant on the events' clock
   int64_t duration_ns = 0;
+  SamplingRate rate;
 };
 
 class Pipeline {

@@ -22,10 +22,12 @@
 #include "absl/strings/str_join.h"
 #include "absl/time/time.h"
 #include "helpers/perfmap/perf_map.h"
+#include "profiler/capture/priority.h"
 #include "profiler/core/status.h"
 #include "profiler/pipeline/event_queue.h"
 #include "profiler/pipeline/pipeline.h"
 #include "profiler/pipeline/target_task.h"
+#include "profiler/process/cpu_time.h"
 #include "profiler/process/live_memory.h"
 #include "profiler/process/proc_maps.h"
 #include "profiler/process/proc_status.h"
@@ -107,14 +109,20 @@ struct Runner::Work {
     queue.Close(status);
   }
 
-  void HandleEvents() {
+  void HandleEvents(int niceness) {
+    const int niceness_in_haste = Niceness();
+    bool in_haste = true;
     std::vector<Event> batch;
     auto wait = [this] {
       return pipeline->HasTablesToMake() ? absl::ZeroDuration()
              : pipeline->HasPending()    ? absl::Milliseconds(kDrainIntervalMs)
                                          : absl::InfiniteDuration();
     };
-    while (queue.Pop(batch, wait()) != EventQueue::Popped::kClosed) {
+    for (;;) {
+      if (std::exchange(in_haste, stop || queue.IsFilling()) != in_haste) {
+        SetNiceness(in_haste ? niceness_in_haste : niceness);
+      }
+      if (queue.Pop(batch, wait()) == EventQueue::Popped::kClosed) break;
       for (Event& event : batch) pipeline->Handle(std::move(event));
       pipeline->HandlePending();
       samples = pipeline->samples();
@@ -285,7 +293,7 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Attach(const RecordingOptions& o
           .async = options.async,
           .inlines = options.inlines,
           .lines = options.lines,
-          .period_ns = static_cast<int64_t>(1'000'000'000 / options.frequency_hz),
+          .period_ns = static_cast<int64_t>(1'000'000'000 / runner->work_->source->frequency_hz()),
           .max_pinned_files = MaxPinnedFiles(),
           .unwind_sink = &runner->work_->source->tables(),
           .unwind_limits = {.mappings = mappings, .settle_ns = one ? 0 : kSettleNs},
@@ -383,13 +391,36 @@ bool Runner::TargetsAreGone() const {
   });
 }
 
+std::optional<uint64_t> Runner::CpuTimeOfTargets() const {
+  auto known = [](const absl::StatusOr<uint64_t>& ns) {
+    return ns.ok() ? std::optional(*ns) : std::nullopt;
+  };
+  const RingSampler* ring = work_->source->ring();
+  // Of processes that start and end meanwhile nobody knows, nor of threads by their names, nor of user
+  // code alone.
+  if (options_.children || !options_.comm.empty() || (ring != nullptr && !ring->kernel_too())) {
+    return std::nullopt;
+  }
+  if (options_.tid != 0) return known(CpuTimeOfThread(pids_[0], options_.tid));
+  if (cgroup_) return pids_.empty() ? known(CpuTimeOfCgroup(*cgroup_)) : std::nullopt;
+  if (pids_.empty()) return known(CpuTimeOfHost());
+  uint64_t sum = 0;
+  for (Pid pid : pids_) {
+    const absl::StatusOr<uint64_t> ns = CpuTimeOfProcess(pid);
+    if (!ns.ok()) return std::nullopt;
+    sum += *ns;
+  }
+  return sum;
+}
+
 absl::StatusOr<Runner::Ended> Runner::Record(
     const std::function<bool(const RecordingProgress&)>& go_on) {
   Work& work = *work_;
   started_ns_ = MonotonicNow();
   started_unix_ns_ = UnixNow();
   JPROF_RETURN_IF_ERROR(work.source->Start());
-  TargetTask handler([&work] { work.HandleEvents(); });
+  target_cpu_before_ns_ = target_cpu_after_ns_ = CpuTimeOfTargets();
+  TargetTask handler([&work, niceness = options_.niceness] { work.HandleEvents(niceness); });
 
   Ended ended = Ended::kTime;
   for (;;) {
@@ -400,6 +431,8 @@ absl::StatusOr<Runner::Ended> Runner::Record(
       ended = Ended::kTargetExited;
       break;
     }
+    // One that exits cannot be asked at the end.
+    if (pids_.size() == 1) target_cpu_after_ns_ = CpuTimeOfTargets();
     if (!go_on({elapsed, work.samples})) {
       ended = Ended::kStopped;
       break;
@@ -410,12 +443,107 @@ absl::StatusOr<Runner::Ended> Runner::Record(
   }
   absl::Status stopped = work.source->Stop();
   stopped_ns_ = MonotonicNow();
+  if (ended != Ended::kTargetExited) target_cpu_after_ns_ = CpuTimeOfTargets();
+  max_rate_hz_ = MaxSampleRate().value_or(0);
   StopReading();
   if (!handler.WaitWhileItWorks()) return GiveUp();
   cpu_recording_s_ = CpuSeconds() - cpu_before_s_;
   JPROF_RETURN_IF_ERROR(work.queue.status());
   JPROF_RETURN_IF_ERROR(stopped);
   return ended;
+}
+
+namespace {
+
+// Fewer samples say nothing of the rate.
+constexpr double kFewSamples = 30;
+constexpr double kMuchLess = 0.9;
+
+double ExpectedSamples(const SamplingRate& rate) {
+  return rate.granted_hz * static_cast<double>(rate.target_cpu_ns) * 1e-9;
+}
+
+std::string RateText(const Accounting& a) {
+  const SamplingRate& rate = a.rate;
+  std::string text = absl::StrFormat("rate: %g Hz asked, %g granted", rate.asked_hz, rate.granted_hz);
+  if (rate.target_cpu_ns != 0) {
+    absl::StrAppendFormat(&text, ", %.1f achieved: %d samples taken in %.3f s of the targets' CPU time",
+                          rate.AchievedHz(a.taken), a.taken, rate.target_cpu_ns * 1e-9);
+  }
+  absl::StrAppendFormat(&text, "; throttled %d times, for %.3f s of all CPUs", rate.throttled_times,
+                        rate.throttled_ns * 1e-9);
+  return text;
+}
+
+// "99 Hz"; "98.7 of 99 Hz"; "949.2 of 1000 Hz, 5000 asked".
+std::string ShortRate(const Accounting& a) {
+  const SamplingRate& rate = a.rate;
+  std::string text = absl::StrFormat("%g Hz", rate.granted_hz);
+  if (ExpectedSamples(rate) >= kFewSamples) {
+    text = absl::StrFormat("%.1f of %s", rate.AchievedHz(a.taken), text);
+  }
+  if (rate.granted_hz != rate.asked_hz) absl::StrAppendFormat(&text, ", %g asked", rate.asked_hz);
+  return text;
+}
+
+void WarnOfRate(const Accounting& a, std::vector<std::string>& warnings) {
+  const SamplingRate& rate = a.rate;
+  if (rate.granted_hz < rate.asked_hz) {
+    warnings.push_back(absl::StrFormat(
+        "%g Hz asked; sampled at %g Hz, which kernel.perf_event_max_sample_rate allows",
+        rate.asked_hz, rate.granted_hz));
+  }
+  if (rate.lowered_to_hz != 0) {
+    warnings.push_back(absl::StrFormat(
+        "the kernel lowered kernel.perf_event_max_sample_rate to %g while it was sampled at %g Hz: "
+        "samples are missing; a lower -F takes them all",
+        rate.lowered_to_hz, rate.granted_hz));
+  }
+  if (rate.throttled_times != 0) {
+    warnings.push_back(absl::StrFormat(
+        "the kernel stopped the sampling %d times, for %.3f s of all CPUs together",
+        rate.throttled_times, rate.throttled_ns * 1e-9));
+  }
+  const double expected = ExpectedSamples(rate);
+  if (expected >= 10 * kFewSamples && static_cast<double>(a.taken) < kMuchLess * expected) {
+    warnings.push_back(absl::StrFormat(
+        "%d samples where the targets' CPU time of %.1f s at %g Hz makes %.0f: the others did not "
+        "happen (the sampling was throttled, the virtual machine stood still, or another BPF program "
+        "ran)",
+        a.taken, rate.target_cpu_ns * 1e-9, rate.granted_hz, expected));
+  }
+}
+
+// "" when none was lost.
+std::string LossText(const Accounting& a) {
+  if (a.taken == a.kept) return "";
+  std::vector<std::string> reasons;
+  auto add = [&reasons](uint64_t count, absl::string_view why) {
+    if (count != 0) reasons.push_back(absl::StrCat(count, " ", why));
+  };
+  add(a.dropped_ring_full, "found no room in the ring");
+  add(a.dropped_queue_full, "came faster than they could be named");
+  add(a.dropped_no_stack, "came without their stack");
+  return absl::StrCat(a.taken - a.kept, " of ", a.taken, " samples lost: ",
+                      absl::StrJoin(reasons, ", "), "; a lower -F loses none");
+}
+
+}  // namespace
+
+SamplingRate Runner::Rate() const {
+  const LiveSource& source = *work_->source;
+  SamplingRate rate = {.asked_hz = static_cast<double>(options_.frequency_hz),
+                       .granted_hz = static_cast<double>(source.frequency_hz()),
+                       .throttled_times = source.throttled_times(),
+                       .throttled_ns = source.throttled_ns()};
+  if (max_rate_hz_ != 0 && max_rate_hz_ < source.frequency_hz()) {
+    rate.lowered_to_hz = static_cast<double>(max_rate_hz_);
+  }
+  if (target_cpu_before_ns_ && target_cpu_after_ns_ &&
+      *target_cpu_after_ns_ > *target_cpu_before_ns_) {
+    rate.target_cpu_ns = *target_cpu_after_ns_ - *target_cpu_before_ns_;
+  }
+  return rate;
 }
 
 absl::StatusOr<Profile> Runner::Finish() {
@@ -426,6 +554,7 @@ absl::StatusOr<Profile> Runner::Finish() {
       .start_time_ns = started_unix_ns_,
       .start_monotonic_ns = started_ns_,
       .duration_ns = static_cast<int64_t>(stopped_ns_ - started_ns_),
+      .rate = Rate(),
   };
   // Not of ours: see Work.
   auto finished = std::make_shared<absl::StatusOr<Profile>>();
@@ -440,7 +569,7 @@ absl::StatusOr<Profile> Runner::Finish() {
       absl::StrCat("samples: ", a.taken, " taken = ", a.kept, " kept + ", a.dropped_ring_full,
                    " without room in the ring + ", a.dropped_no_stack, " without their stack + ",
                    a.dropped_queue_full, " the reader was late for"),
-      options_.command_line};
+      RateText(a), options_.command_line};
   if (work_->source->ring() != nullptr) {
     profile.comments.insert(profile.comments.begin() + 1, RingQuality());
   }
@@ -505,6 +634,7 @@ std::string Runner::Verdict(const Profile& profile) const {
       absl::StrFormat("%d lost", a.taken - a.kept),
       absl::StrFormat("%.1f %% rooted", percent(a.rooted, a.kept)),
       absl::StrFormat("%.1f %% of frames unnamed", percent(a.frames_unnamed, a.frames)),
+      ShortRate(a),
       LevelText(*work_->source),
   };
   for (const std::string& version : work_->pipeline->runtimes().recognised()) {
@@ -545,7 +675,10 @@ std::vector<std::string> Runner::Warnings() const {
        "more perf maps are not used, or not in full");
   warn(dump_troubles.size() - std::min(dump_troubles.size(), kPerfMapsNamed),
        "more jitdumps are not used, or not in full");
-  warn(work_->pipeline->accounting().sideband_lost,
+  const Accounting& a = work_->pipeline->accounting();
+  if (const std::string loss = LossText(a); !loss.empty()) warnings.push_back(loss);
+  WarnOfRate(a, warnings);
+  warn(a.sideband_lost,
        "records of mappings, execs and exits lost: frames mapped meanwhile may be unnamed");
   warn(work_->source->damaged_records(), "records of mappings, execs and exits damaged");
   warn(work_->pipeline->unopened_images(),
@@ -574,7 +707,7 @@ std::vector<std::string> Runner::Warnings() const {
         : kept.threads_by_name() ? ", threads of a process by name alone"
                                  : ""));
   }
-  warn(work_->pipeline->accounting().left_out,
+  warn(a.left_out,
        "samples are of more functions and stacks than are kept: shown as [left out]");
   if (absl::StatusOr<jp_counters> counters = work_->source->ReadCounters(); counters.ok()) {
     warn(counters->symbols_lost, "function names found no room in the ring");

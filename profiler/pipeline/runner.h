@@ -45,6 +45,8 @@ struct RecordingOptions {
   bool lines = false;
   bool async = false;
   std::string command_line;
+  // Of what may take long and can wait, while it is recorded; all else has the caller's (priority.h).
+  int niceness = 0;
   // Reads the mapped files for their names; nullptr: this process does. Shared with the thread that
   // is left behind when it hangs.
   std::shared_ptr<SymbolizerProcess> symbolizer;
@@ -101,6 +103,9 @@ class Runner {
   absl::Status Await(std::function<void(Work&)> work);
   absl::Status GiveUp();
   absl::Status NoSamples(int64_t duration_ns) const;
+  // CPU time that the targets have used so far, as far as it can be told; else nothing.
+  std::optional<uint64_t> CpuTimeOfTargets() const;
+  SamplingRate Rate() const;
 
   const RecordingOptions options_;
   std::string target_name_;
@@ -114,6 +119,9 @@ class Runner {
   uint64_t started_ns_ = 0;
   uint64_t stopped_ns_ = 0;
   int64_t started_unix_ns_ = 0;
+  std::optional<uint64_t> target_cpu_before_ns_;
+  std::optional<uint64_t> target_cpu_after_ns_;
+  uint64_t max_rate_hz_ = 0;  // at the end; 0: not known
   double cpu_before_s_ = 0;
   double cpu_recording_s_ = 0;
 };

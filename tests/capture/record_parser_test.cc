@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "profiler/capture/throttling.h"
 #include "tests/testing/record_builder.h"
 
 namespace jprof {
@@ -126,6 +127,32 @@ TEST(RecordParserTest, ProcessesThatOurNamespaceDoesNotShowAreIgnored) {
 TEST(RecordParserTest, OtherKindsAreIgnored) {
   EXPECT_TRUE(IsIgnored(RecordBuilder().Raw(PERF_RECORD_THROTTLE, {})));
   EXPECT_TRUE(IsIgnored(RecordBuilder().Raw(0xffffffff, {})));
+}
+
+TEST(ThrottleRecordTest, TellsWhenTheKernelStoppedAnEventAndLetItGoOn) {
+  auto stopped = ParseThrottleRecord(RecordBuilder().Time(8).Throttle(true).bytes());
+  ASSERT_TRUE(stopped.ok() && stopped->has_value());
+  EXPECT_EQ((*stopped)->time_ns, 8u);
+  EXPECT_TRUE((*stopped)->stopped);
+  auto goes_on = ParseThrottleRecord(RecordBuilder().Time(9).Throttle(false).bytes());
+  ASSERT_TRUE(goes_on.ok() && goes_on->has_value());
+  EXPECT_FALSE((*goes_on)->stopped);
+  auto other = ParseThrottleRecord(RecordBuilder().Lost(1).bytes());
+  EXPECT_TRUE(other.ok() && !other->has_value());
+  EXPECT_TRUE(absl::IsDataLoss(
+      ParseThrottleRecord(RecordBuilder().Raw(PERF_RECORD_THROTTLE, {}).bytes()).status()));
+}
+
+TEST(ThrottlingTest, TimesBetweenStopAndGoAreSummed) {
+  Throttling throttling;
+  throttling.Take({.time_ns = 5, .stopped = false});  // stopped before we looked
+  throttling.Take({.time_ns = 10, .stopped = true});
+  throttling.Take({.time_ns = 14, .stopped = false});
+  throttling.Take({.time_ns = 20, .stopped = true});
+  throttling.Take({.time_ns = 21, .stopped = false});
+  throttling.Take({.time_ns = 30, .stopped = true});
+  EXPECT_EQ(throttling.times(), 3u);
+  EXPECT_EQ(throttling.ns(), 5u);
 }
 
 TEST(RecordParserTest, ARecordThatIsCutAnywhereIsDataLoss) {

@@ -402,7 +402,8 @@ TEST_F(NativeTest, TheVerdictIsOneLineAndAllThatIsSaidWithoutATerminal) {
   EXPECT_THAT(result.messages(),
               ElementsAre(MatchesRegex(
                   "jprof: [0-9]+ samples in 1\\.[0-9] s, 0 lost, [0-9.]+ % rooted, [0-9.]+ % of "
-                  "frames unnamed, level kernel \\(.*\\), own CPU [0-9.]+ s \\([0-9.]+ %\\)")));
+                  "frames unnamed, [0-9.]+ of 99 Hz, level kernel \\(.*\\), own CPU [0-9.]+ s "
+                  "\\([0-9.]+ %\\)")));
 }
 
 TEST_F(NativeTest, WhatHasNoNameIsExplainedBehindTheVerdict) {

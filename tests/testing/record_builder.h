@@ -68,6 +68,10 @@ class RecordBuilder {
     Begin(PERF_RECORD_LOST, 0);
     return Put(uint64_t{1}).Put(count).End(0, 0);
   }
+  RecordBuilder& Throttle(bool stopped) {
+    Begin(stopped ? PERF_RECORD_THROTTLE : PERF_RECORD_UNTHROTTLE, 0);
+    return Put(time_ns_).Put(uint64_t{1}).Put(uint64_t{1}).End(0, 0);
+  }
   // A sample of a task event: the registers by their bits, then the stack, of which `filled` bytes
   // were copied. No trailer.
   struct SampleFields {

@@ -1,0 +1,66 @@
+#include "profiler/process/cpu_time.h"
+
+#include <gtest/gtest.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <thread>
+
+#include "tests/testing/spawn.h"
+
+namespace jprof {
+namespace {
+
+TEST(CpuTimeTest, OfASchedstatTheFirstNumberCounts) {
+  EXPECT_EQ(*ParseSchedstat("1300000 55 7\n"), 1'300'000u);
+  EXPECT_TRUE(absl::IsDataLoss(ParseSchedstat("").status()));
+  EXPECT_TRUE(absl::IsDataLoss(ParseSchedstat("x 1 2").status()));
+}
+
+TEST(CpuTimeTest, ACgroupsUsageIsInMicroseconds) {
+  EXPECT_EQ(*ParseCgroupCpuStat("core_sched 1\nusage_usec 25\nuser_usec 20\n"), 25'000u);
+  EXPECT_TRUE(absl::IsDataLoss(ParseCgroupCpuStat("user_usec 20\n").status()));
+  EXPECT_TRUE(absl::IsDataLoss(ParseCgroupCpuStat("usage_usec 99999999999999999999\n").status()));
+  EXPECT_TRUE(absl::IsDataLoss(ParseCgroupCpuStat("usage_usec 18446744073709551615\n").status()));
+}
+
+TEST(CpuTimeTest, TheHostIsBusyInUserNiceAndSystemTime) {
+  EXPECT_EQ(*ParseProcStatBusy("cpu  100 20 3 5000 60 7 8 9 0 0\ncpu0 1 1 1 1\nintr 5\n", 100),
+            1'230'000'000u);
+  EXPECT_TRUE(absl::IsDataLoss(ParseProcStatBusy("cpu0 1 1 1 1\n", 100).status()));
+  EXPECT_TRUE(absl::IsDataLoss(ParseProcStatBusy("cpu 1 2\n", 100).status()));
+  EXPECT_TRUE(absl::IsDataLoss(ParseProcStatBusy("", 100).status()));
+}
+
+TEST(CpuTimeTest, OfAProcessIsThatOfItsThreadsTheEndedOnesToo) {
+  auto used = [] {
+    timespec t;
+    ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return static_cast<uint64_t>(t.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(t.tv_nsec);
+  };
+  const uint64_t before = used();
+  std::thread([&] {
+    while (used() < before + 20'000'000) {
+    }
+  }).join();
+  const uint64_t least = used();
+  const uint64_t process = CpuTimeOfProcess(::getpid()).value_or(0);
+  EXPECT_GE(process, least);
+  EXPECT_LE(process, used());
+  const uint64_t thread = CpuTimeOfThread(::getpid(), ::gettid()).value_or(0);
+  EXPECT_GT(thread, 0u);
+  EXPECT_LE(thread, used() - 20'000'000);
+}
+
+TEST(CpuTimeTest, OfAProcessThatIsGoneIsNotFound) {
+  auto gone = Child::Spawn({"/bin/true"});
+  ASSERT_TRUE(gone.ok());
+  const Pid pid = gone->pid();
+  gone->Wait();
+  EXPECT_TRUE(absl::IsNotFound(CpuTimeOfProcess(pid).status()));
+}
+
+TEST(CpuTimeTest, TheHostHasUsedSome) { EXPECT_GT(CpuTimeOfHost().value_or(0), 0u); }
+
+}  // namespace
+}  // namespace jprof
