@@ -2,10 +2,14 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/string_view.h"
+#include "export/cpuprofile.h"
 #include "export/exporter.h"
+#include "export/firefox.h"
 #include "export/folded.h"
 #include "export/html.h"
+#include "export/otlp.h"
 #include "export/pprof.h"
+#include "export/speedscope.h"
 #include "export/svg.h"
 
 namespace jprof {
@@ -16,6 +20,10 @@ constexpr absl::string_view kHtmlSuffixes[] = {".html", ".htm"};
 constexpr absl::string_view kFoldedSuffixes[] = {".folded", ".collapsed", ".collapsedstack.txt",
                                                  ".txt"};
 constexpr absl::string_view kPprofSuffixes[] = {".pb.gz", ".pprof"};
+constexpr absl::string_view kSpeedscopeSuffixes[] = {".speedscope.json"};
+constexpr absl::string_view kCpuprofileSuffixes[] = {".cpuprofile"};
+constexpr absl::string_view kFirefoxSuffixes[] = {".firefox.json"};
+constexpr absl::string_view kOtlpSuffixes[] = {".otlp"};
 
 // The first is the default of a redirected stdout.
 constexpr ExportFormat kFormats[] = {
@@ -27,6 +35,13 @@ constexpr ExportFormat kFormats[] = {
      MakeFoldedExporter},
     {"pprof", kPprofSuffixes, "profile.proto, gzip, for pprof and most servers", true,
      MakePprofExporter},
+    {"speedscope", kSpeedscopeSuffixes, "for speedscope.app: threads, in the order of time", false,
+     MakeSpeedscopeExporter},
+    {"cpuprofile", kCpuprofileSuffixes, "for Chrome's DevTools and VS Code", false,
+     MakeCpuprofileExporter},
+    {"firefox", kFirefoxSuffixes, "for profiler.firefox.com", false, MakeFirefoxExporter},
+    {"otlp", kOtlpSuffixes, "OpenTelemetry profiles (ProfilesData), plain protobuf", true,
+     MakeOtlpExporter},
 };
 
 }  // namespace

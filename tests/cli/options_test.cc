@@ -120,7 +120,8 @@ TEST(OptionsTest, AnEmptyWordIsUnexpected) {
 TEST(OptionsTest, AnUnknownFormatNamesTheNearestOneOrAll) {
   EXPECT_EQ(Complaint("-p 1 --format foldde"), "unknown format 'foldde', did you mean 'folded'?");
   EXPECT_EQ(Complaint("-p 1 --format=xxxxxxxx"),
-            "unknown format 'xxxxxxxx'; known: svg, html, folded, pprof");
+            "unknown format 'xxxxxxxx'; known: svg, html, folded, pprof, speedscope, cpuprofile, "
+            "firefox, otlp");
 }
 
 TEST(OptionsTest, AnUnknownSuffixNamesAllSuffixes) {

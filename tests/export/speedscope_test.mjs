@@ -109,6 +109,29 @@ try {
     assert.equal(render.file, "/srv/app.js");
     assert.equal(render.line, 12);
   });
+  await test("speedscope", async () => {
+    const { stacks, frames, unit } = await imported("speedscope", "out.speedscope.json");
+    const ns = 10_101_010;
+    assert.equal(unit, "nanoseconds");
+    assert.deepEqual(stacks, {
+      "main > render": 40 * ns,
+      "main > render > ArrayMap": 30 * ns,
+      "main > write > ksys_write": 20 * ns,
+      "main > forged;frame 7\\nline 9 > \\xff\\u2028": 10 * ns,
+    });
+    const render = frames.find((frame) => frame.name === "render");
+    assert.equal(render.file, "/srv/app.js");
+    assert.equal(render.line, 12);
+  });
+
+  await test("cpuprofile", async () => {
+    const { stacks, unit } = await imported("cpuprofile", "out.cpuprofile");
+    assert.equal(unit, "microseconds");
+    const names = ["main > render", "main > render > ArrayMap", "main > write > ksys_write",
+                   "main > forged;frame 7\\nline 9 > \\xff\\u2028"];
+    assert.deepEqual(Object.keys(stacks).sort(), names.sort());
+    assert.ok(Math.abs(stacks["main > render > ArrayMap"] - 30 * 10_101.01) < 2, JSON.stringify(stacks));
+  });
 } finally {
   await browser.stop();
 }

@@ -140,5 +140,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   jprof::CheckHtml(jprof::Export(profile, "html"));
   jprof::CheckFolded(profile, jprof::Export(profile, "folded"));
   jprof::CheckPprof(profile, jprof::Export(profile, "pprof"));
+  for (const char* format : {"speedscope", "cpuprofile", "firefox"}) {
+    const std::string json = jprof::Export(profile, format);
+    jprof::Require(jprof::ValidUtf8(json, json.size()) == json, "json: not UTF-8");
+  }
+  jprof::Export(profile, "otlp");
   return 0;
 }

@@ -2,8 +2,10 @@
 # jprof convert and diff as they are used, and other programs on what they write.
 #
 #   convert_tools_test.sh JPROF SCRATCH_DIR
+# protoc reads OpenTelemetry's format by export/otlp.proto.
 set -euo pipefail
 jprof=$1
+export_dir=$(cd "$(dirname "$0")/../../export" && pwd)
 mkdir -p "$2"
 cd "$2"
 
@@ -47,4 +49,20 @@ go tool pprof -peek 'work' diff.pb.gz > peek.txt 2> err.txt
 expect peek.txt 'work$'
 go tool pprof -tree diff.pb.gz > tree.txt 2> err.txt
 expect tree.txt 'came$'
+# Every table begins with the element that means none; every sample is there.
+"$jprof" convert a.folded -o a.otlp
+protoc -I "$export_dir" --decode=opentelemetry.proto.profiles.v1development.ProfilesData \
+  "$export_dir/otlp.proto" < a.otlp > otlp.txt
+expect otlp.txt '^ +values: 60$'
+expect otlp.txt '^  string_table: "work"$'
+for table in mapping location function stack; do
+  grep -A1 -m1 "^  ${table}_table {" otlp.txt | tail -n 1 | grep -qx '  }' ||
+    fail "the first ${table} is not zero"
+done
+if grep -qE '^ +[0-9]+: ' otlp.txt; then fail "a field that the schema does not know"; fi
+
+for format in speedscope.json cpuprofile firefox.json; do
+  "$jprof" convert a.folded -o "a.$format"
+done
+
 echo "all passed"

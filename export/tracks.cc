@@ -1,0 +1,64 @@
+#include "export/tracks.h"
+
+#include <algorithm>
+#include <limits>
+#include <tuple>
+
+#include "absl/strings/str_cat.h"
+
+namespace jprof {
+
+size_t ShownType(const Profile& profile) {
+  return BaseType(profile) || profile.sample_types.empty() ? 0 : profile.sample_types.size() - 1;
+}
+
+bool HasTime(const Profile& profile) {
+  return !profile.samples.empty() && profile.samples.back().time_ns > 0 &&
+         profile.sample_types[ShownType(profile)].unit == "nanoseconds";
+}
+
+std::vector<Track> TracksOf(const Profile& profile) {
+  constexpr int64_t kEnd = std::numeric_limits<int64_t>::max() / 2;
+  const size_t type = ShownType(profile);
+  const bool has_time = HasTime(profile);
+  std::vector<Track> tracks(profile.threads.size());
+  for (uint32_t i = 0; i < tracks.size(); ++i) tracks[i].thread = ThreadId{i};
+  for (uint32_t i = 0; i < profile.samples.size(); ++i) {
+    const ProfileSample& s = profile.samples[i];
+    Track& track = tracks[s.thread.value];
+    const int64_t begin = std::max(track.end(), has_time ? s.time_ns : 0);
+    const int64_t weight = std::min(profile.Value(i, type), kEnd - std::min(begin, kEnd));
+    if (weight > 0) track.spans.push_back({begin, weight, s.stack, i});
+  }
+  std::erase_if(tracks, [](const Track& track) { return track.spans.empty(); });
+  std::stable_sort(tracks.begin(), tracks.end(), [&](const Track& a, const Track& b) {
+    const Thread& x = profile.threads[a.thread.value];
+    const Thread& y = profile.threads[b.thread.value];
+    return std::tie(x.pid, x.tid) < std::tie(y.pid, y.tid);
+  });
+  return tracks;
+}
+
+std::string TrackName(const Profile& profile, const Thread& thread) {
+  std::string text(profile.String(thread.process_name));
+  if (thread.pid != 0) absl::StrAppend(&text, text.empty() ? "" : " ", thread.pid);
+  if (thread.tid != thread.pid) absl::StrAppend(&text, "/", thread.tid);
+  const absl::string_view name = profile.String(thread.name);
+  if (!name.empty() && name != profile.String(thread.process_name)) {
+    absl::StrAppend(&text, text.empty() ? "" : " ", name);
+  }
+  return text;
+}
+
+std::vector<ImageId> ImagesOfFunctions(const Profile& profile) {
+  std::vector<ImageId> images(profile.functions.size());
+  for (const Location& location : profile.locations) {
+    for (const Line& line : profile.Lines(location)) {
+      ImageId& image = images[line.function.value];
+      if (!image.valid()) image = location.image;
+    }
+  }
+  return images;
+}
+
+}  // namespace jprof
