@@ -152,6 +152,7 @@ absl::StatusOr<std::unique_ptr<BpfSampler>> BpfSampler::Load(absl::string_view o
       bpf_map__set_max_entries(ring_map, options.ring_bytes) != 0) {
     return absl::InternalError("the BPF object is not the one that jprof was built with");
   }
+  JPROF_RETURN_IF_ERROR(BpfProbe::Prepare(o, options.probe));
   std::string log(kVerifierLogBytes, '\0');
   bpf_program__set_log_buf(program, log.data(), log.size());
   if (int err = -bpf_object__load(o); err != 0) {
@@ -197,6 +198,9 @@ absl::StatusOr<std::unique_ptr<BpfSampler>> BpfSampler::Load(absl::string_view o
       bpf_object__find_map_fd_by_name(o, "jp_wishes"), [](void*, void*, size_t) { return 0; },
       nullptr, nullptr));
   if (sampler->wishes_ == nullptr) return ErrnoStatus(errno, "BPF ring");
+  if (options.probe != nullptr) {
+    JPROF_ASSIGN_OR_RETURN(sampler->probe_, BpfProbe::Open(o, *options.probe));
+  }
   if (options.cgroup_fd >= 0) {
     const uint32_t zero = 0;
     if (bpf_map_update_elem(bpf_object__find_map_fd_by_name(o, "jp_cgroup"), &zero,

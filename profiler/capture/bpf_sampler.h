@@ -16,6 +16,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "helpers/abi/records.h"
+#include "profiler/capture/bpf_probe.h"
 #include "profiler/capture/sampler.h"
 #include "profiler/core/event.h"
 #include "profiler/core/unique_fd.h"
@@ -36,6 +37,7 @@ class BpfSampler : public Sampler {
     std::string comm;               // not "": only threads and processes of this name
     uint32_t ring_bytes = 4 << 20;  // a power of two, at least a page
     uint32_t mappings = 1 << 14;    // that UnwindTables may hand over
+    const Probe* probe = nullptr;   // samples are taken at its hits, and not on events
   };
 
   // Loads the object into the kernel. PermissionDenied: BPF is not allowed, with a hint;
@@ -46,6 +48,9 @@ class BpfSampler : public Sampler {
 
   // Attaches the program to a sampling event, which stays disabled until the caller enables it.
   absl::Status Attach(int event_fd);
+
+  // nullptr: Options had none.
+  BpfProbe* probe() { return probe_.get(); }
 
   // Becomes readable when the kernel half met a file that nobody told of by SetFile(): a Drain() of the side-band
   // is due soon. HaveWish() makes it wait for the next time.
@@ -106,6 +111,7 @@ class BpfSampler : public Sampler {
   void TellChange();
 
   std::unique_ptr<bpf_object, ObjectDeleter> object_;
+  std::unique_ptr<BpfProbe> probe_;
   std::unique_ptr<ring_buffer, RingDeleter> ring_;
   std::unique_ptr<ring_buffer, RingDeleter> wishes_;
   std::unique_ptr<absl::FunctionRef<void(Event)>*> sink_;

@@ -65,8 +65,10 @@ absl::Status OpenSamplingEvents(const std::vector<int>& cpus, uint64_t hz, Sampl
 
 absl::Status LiveSource::OpenKernelLevel(const Options& options, const RuntimeSet& runtimes) {
   JPROF_ASSIGN_OR_RETURN(std::vector<int> cpus, OnlineCpus());
-  JPROF_RETURN_IF_ERROR(
-      OpenSamplingEvents(cpus, frequency_hz_, SamplingSource::kBest, events_));
+  if (options.probe == nullptr) {
+    JPROF_RETURN_IF_ERROR(
+        OpenSamplingEvents(cpus, frequency_hz_, SamplingSource::kBest, events_));
+  }
   // Samples of two kinds have no common weight: where not every CPU has cycles, all take the clock.
   bool all_hardware = true, any_hardware = false;
   for (const SamplingEvent& event : events_) {
@@ -77,7 +79,7 @@ absl::Status LiveSource::OpenKernelLevel(const Options& options, const RuntimeSe
     JPROF_RETURN_IF_ERROR(
         OpenSamplingEvents(cpus, frequency_hz_, SamplingSource::kCpuClock, events_));
   }
-  hardware_ = all_hardware;
+  hardware_ = all_hardware && any_hardware;
 
   JPROF_ASSIGN_OR_RETURN(std::unique_ptr<BpfSampler> sampler,
                          BpfSampler::Load(runtimes.bpf_object, {.only_pid = options.pid,
@@ -86,14 +88,15 @@ absl::Status LiveSource::OpenKernelLevel(const Options& options, const RuntimeSe
                                                                 .cgroup_fd = options.cgroup_fd,
                                                                 .comm = options.comm,
                                                                 .ring_bytes = options.ring_bytes,
-                                                                .mappings = options.mappings}));
+                                                                .mappings = options.mappings,
+                                                                .probe = options.probe}));
   for (const SamplingEvent& event : events_) {
     JPROF_RETURN_IF_ERROR(sampler->Attach(event.fd.get()));
   }
   for (size_t i = 0; i < cpus.size(); ++i) {
     JPROF_ASSIGN_OR_RETURN(UniqueFd event, OpenSidebandEvent(cpus[i], kSidebandWakeupBytes));
     JPROF_ASSIGN_OR_RETURN(PerfRing ring, PerfRing::Map(event.get(), kSidebandPages));
-    JPROF_RETURN_IF_ERROR(RedirectEvent(events_[i].fd, event));
+    if (!events_.empty()) JPROF_RETURN_IF_ERROR(RedirectEvent(events_[i].fd, event));
     JPROF_RETURN_IF_ERROR(EnableEvent(event));
     sideband_.push_back({std::move(event), std::move(ring), {}});
   }
@@ -134,7 +137,7 @@ absl::StatusOr<std::unique_ptr<LiveSource>> LiveSource::Open(const Options& opti
     if (kernel.ok()) return source;
     const bool of_some = (options.pid != 0 || options.selected) && options.cgroup_fd < 0 &&
                          options.comm.empty();
-    if (options.level == CaptureLevel::kKernel || !of_some) return kernel;
+    if (options.level == CaptureLevel::kKernel || !of_some || options.probe != nullptr) return kernel;
     source->events_.clear();
     source->sideband_.clear();
   }
@@ -157,12 +160,14 @@ absl::Status LiveSource::Select(const std::vector<Pid>& pids, const std::vector<
 
 absl::Status LiveSource::Start() {
   if (ring_ != nullptr) return ring_->events().Start();
+  if (probe() != nullptr) return probe()->Attach();
   for (const SamplingEvent& event : events_) JPROF_RETURN_IF_ERROR(EnableEvent(event.fd));
   return absl::OkStatus();
 }
 
 absl::Status LiveSource::Stop() {
   if (ring_ != nullptr) return ring_->events().Stop();
+  if (probe() != nullptr) probe()->Detach();
   for (const SamplingEvent& event : events_) JPROF_RETURN_IF_ERROR(DisableEvent(event.fd));
   return absl::OkStatus();
 }

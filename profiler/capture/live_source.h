@@ -48,6 +48,7 @@ class LiveSource {
     uint64_t frequency_hz = 99;
     uint32_t ring_bytes = 4 << 20;
     uint32_t mappings = 1 << 14;
+    const Probe* probe = nullptr;  // samples are its hits; of the level kernel alone
   };
 
   static constexpr uint64_t kSortMarginNs = 20'000'000;
@@ -60,6 +61,8 @@ class LiveSource {
   LayoutSink& layouts() { return *sampler_; }
   UnwindSink& tables() { return *sampler_; }
   bool hardware() const { return hardware_; }
+  // nullptr: there is none.
+  BpfProbe* probe() { return bpf_ == nullptr ? nullptr : bpf_->probe(); }
   // nullptr: the level is the kernel's.
   const RingSampler* ring() const { return ring_; }
   // Why it is not, if it was tried.

@@ -169,8 +169,7 @@ static __always_inline void jp_find_process(struct jp_walk *w, __u32 tgid, __u64
 }
 
 /* Walks the user stack of the current thread. */
-static __always_inline int jp_take_user_stack(struct bpf_perf_event_data *ctx, __u32 tgid, __u32 tid,
-					      __u32 *number)
+static __always_inline int jp_take_user_stack(__u32 tgid, __u32 tid, __u32 *number)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct jp_walk *w = jp_scratch();
@@ -230,6 +229,22 @@ __attribute__((noinline)) int jp_has_name(void)
 	return jp_same(comm, jp_config.comm);
 }
 
+/* The numbers of the current thread, in our pid namespace. -1: it has none there. */
+static __always_inline int jp_current_ids(struct bpf_pidns_info *ids)
+{
+	__u64 both;
+
+	if (jp_config.namespace_inode)
+		return bpf_get_ns_current_pid_tgid(jp_config.namespace_device,
+						   jp_config.namespace_inode, ids, sizeof(*ids));
+	both = bpf_get_current_pid_tgid();
+	ids->tgid = both >> 32;
+	ids->pid = (__u32)both;
+	return 0;
+}
+
+#include "profiler/capture/probe.bpf.h"
+
 SEC("perf_event")
 int jp_on_sample(struct bpf_perf_event_data *ctx)
 {
@@ -239,16 +254,8 @@ int jp_on_sample(struct bpf_perf_event_data *ctx)
 
 	if (!counters)
 		return 0;
-	if (jp_config.namespace_inode) {
-		if (bpf_get_ns_current_pid_tgid(jp_config.namespace_device, jp_config.namespace_inode,
-						&ids, sizeof(ids)))
-			return 0;
-	} else {
-		__u64 both = bpf_get_current_pid_tgid();
-
-		ids.tgid = both >> 32;
-		ids.pid = (__u32)both;
-	}
+	if (jp_current_ids(&ids))
+		return 0;
 	if (ids.pid == 0) /* the idle task */
 		return 0;
 	if (jp_config.only_tgid && ids.tgid != jp_config.only_tgid)
@@ -272,7 +279,7 @@ int jp_on_sample(struct bpf_perf_event_data *ctx)
 	sample.tid = ids.pid;
 	sample.time_ns = bpf_ktime_get_ns();
 	if (jp_take_kernel_stack(ctx, &sample.kernel_stack) ||
-	    jp_take_user_stack(ctx, ids.tgid, ids.pid, &sample.user_stack) ||
+	    jp_take_user_stack(ids.tgid, ids.pid, &sample.user_stack) ||
 	    bpf_ringbuf_output(&jp_ring, &sample, sizeof(sample), BPF_RB_NO_WAKEUP))
 		counters->samples_lost++;
 	return 0;

@@ -11,8 +11,10 @@
 #include "profiler/cli/diagnostics.h"
 #include "profiler/cli/diff.h"
 #include "profiler/cli/doctor.h"
+#include "profiler/cli/hist.h"
 #include "profiler/cli/record.h"
 #include "profiler/cli/stacks.h"
+#include "profiler/cli/trap.h"
 #include "profiler/cli/why.h"
 
 namespace jprof {
@@ -27,6 +29,8 @@ constexpr Subcommand kSubcommands[] = {
     {"record", RecordMain}, {"doctor", DoctorMain},   {"stacks", StacksMain},
     {"core", CoreMain},     {"convert", ConvertMain}, {"why", WhyMain},
     {"diff", DiffMain},
+    {"trap", TrapMain},
+    {"hist", HistMain},
 };
 
 // Else what is opened later takes the place of a closed one, and messages go into it. Standard

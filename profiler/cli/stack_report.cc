@@ -130,24 +130,6 @@ absl::string_view KindText(FrameKind kind) {
   return "unknown";
 }
 
-std::string FrameJson(const Profile& profile, const StackFrame& frame) {
-  std::string out =
-      absl::StrCat("{\"name\":", JsonText(profile.String(frame.function->name)), ",\"kind\":\"",
-                   KindText(frame.function->kind), "\"");
-  const absl::string_view file = profile.String(frame.function->file);
-  if (!file.empty()) absl::StrAppend(&out, ",\"file\":", JsonText(file));
-  if (frame.line != 0) absl::StrAppend(&out, ",\"line\":", frame.line);
-  if (frame.column != 0) absl::StrAppend(&out, ",\"column\":", frame.column);
-  if (frame.function->start_line != 0) {
-    absl::StrAppend(&out, ",\"start_line\":", frame.function->start_line);
-  }
-  if (frame.image != nullptr) {
-    absl::StrAppend(&out, ",\"image\":", JsonText(profile.String(frame.image->path)));
-  }
-  if (frame.inlined) absl::StrAppend(&out, ",\"inlined\":true");
-  return out + "}";
-}
-
 }  // namespace
 
 std::vector<StackFrame> FramesOf(const Profile& profile, StackId stack) {
@@ -200,6 +182,24 @@ std::string JsonText(absl::string_view raw) {
     }
   }
   return out + "\"";
+}
+
+std::string FrameJson(const Profile& profile, const StackFrame& frame) {
+  std::string out =
+      absl::StrCat("{\"name\":", JsonText(profile.String(frame.function->name)), ",\"kind\":\"",
+                   KindText(frame.function->kind), "\"");
+  const absl::string_view file = profile.String(frame.function->file);
+  if (!file.empty()) absl::StrAppend(&out, ",\"file\":", JsonText(file));
+  if (frame.line != 0) absl::StrAppend(&out, ",\"line\":", frame.line);
+  if (frame.column != 0) absl::StrAppend(&out, ",\"column\":", frame.column);
+  if (frame.function->start_line != 0) {
+    absl::StrAppend(&out, ",\"start_line\":", frame.function->start_line);
+  }
+  if (frame.image != nullptr) {
+    absl::StrAppend(&out, ",\"image\":", JsonText(profile.String(frame.image->path)));
+  }
+  if (frame.inlined) absl::StrAppend(&out, ",\"inlined\":true");
+  return out + "}";
 }
 
 std::string CheckFilter(const std::string& filter) { return Filter(filter).Error(); }

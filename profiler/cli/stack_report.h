@@ -27,6 +27,9 @@ std::string PlaceText(const Profile& profile, const StackFrame& frame);
 // Name and place, or the file where there is none; shown as export/text.h has it.
 std::string FrameText(const Profile& profile, const StackFrame& frame);
 
+// One object of JSON.
+std::string FrameJson(const Profile& profile, const StackFrame& frame);
+
 // A string of JSON, with its quotation marks.
 std::string JsonText(absl::string_view raw);
 

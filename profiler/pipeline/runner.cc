@@ -133,6 +133,8 @@ struct Runner::Work {
 Runner::Runner(const RecordingOptions& options)
     : options_(options), work_(std::make_unique<Work>()) {}
 
+BpfProbe* Runner::probe() { return work_->source->probe(); }
+
 Runner::~Runner() {
   StopReading();
   if (given_up_) static_cast<void>(work_.release());  // leaked on purpose
@@ -258,7 +260,8 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Attach(const RecordingOptions& o
        .cgroup_fd = runner->cgroup_ ? runner->cgroup_->directory.get() : -1,
        .comm = options.comm,
        .frequency_hz = options.frequency_hz,
-       .mappings = mappings},
+       .mappings = mappings,
+       .probe = options.probe},
       runtimes);
   if (!source.ok()) {
     return Annotate(source.status(), absl::StrCat("cannot sample ", runner->target_name_));
@@ -397,8 +400,8 @@ std::optional<uint64_t> Runner::CpuTimeOfTargets() const {
   };
   const RingSampler* ring = work_->source->ring();
   // Of processes that start and end meanwhile nobody knows, nor of threads by their names, nor of user
-  // code alone.
-  if (options_.children || !options_.comm.empty() || (ring != nullptr && !ring->kernel_too())) {
+  // code alone; and the hits of a probe have no rate.
+  if (options_.probe != nullptr || options_.children || !options_.comm.empty() || (ring != nullptr && !ring->kernel_too())) {
     return std::nullopt;
   }
   if (options_.tid != 0) return known(CpuTimeOfThread(pids_[0], options_.tid));

@@ -44,6 +44,8 @@ struct RecordingOptions {
   bool inlines = false;
   bool lines = false;
   bool async = false;
+  // Samples are its hits, and not of CPU time; nullptr: none. Outlives the runner.
+  const Probe* probe = nullptr;
   std::string command_line;
   // Of what may take long and can wait, while it is recorded; all else has the caller's (priority.h).
   int niceness = 0;
@@ -71,6 +73,9 @@ class Runner {
   // Samples until the time is over, the target exits, or `go_on` returns false; it is called some
   // ten times a second.
   absl::StatusOr<Ended> Record(const std::function<bool(const RecordingProgress&)>& go_on);
+
+  // Between Attach() and Finish(); nullptr: RecordingOptions had none.
+  BpfProbe* probe();
 
   // Names everything and builds the profile. Call once, after a Record() that was OK. NotFound: not
   // one sample was taken; says why.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A folder includes only what stands to its left in
-#   core, process, symbolize, helpers, unwind, (capture, stop, corefile, why), pipeline, cli
+#   core, process, symbolize, helpers, unwind, (capture, stop, corefile, why, trap), pipeline, cli
 # and symbolize, export, import and web nothing but core. Also: no file speaks of a developer's machine.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -35,8 +35,9 @@ allow profiler/pipeline "$core" profiler/process symbolize helpers profiler/unwi
 allow profiler/stop "$core" profiler/process symbolize helpers profiler/unwind profiler/stop
 allow profiler/corefile "$core" profiler/process symbolize profiler/stop profiler/corefile
 allow profiler/why "$core" profiler/process profiler/stop profiler/why
+allow profiler/trap "$core" profiler/process symbolize helpers profiler/capture profiler/stop profiler/trap
 allow profiler/cli "$core" profiler/process symbolize helpers profiler/unwind profiler/capture profiler/pipeline \
-  profiler/stop profiler/corefile profiler/why export import web profiler/cli
+  profiler/stop profiler/corefile profiler/why profiler/trap export import web profiler/cli
 
 # Includes are written from the root, so that the above sees them.
 relative=$(grep -rnE '^#include "[^"/]+"|^#include "\.\.' --include='*.h' --include='*.cc' --include='*.c' \

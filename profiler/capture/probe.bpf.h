@@ -1,0 +1,431 @@
+/* The probes of the kernel half: see probe.h. Included once, by sampler.bpf.c. Each program is
+ * loaded only when it is asked for.
+ *
+ * A system call's tracepoint runs in the thread itself, with its user registers as they are saved: so
+ * the stack is walked as in a sample, and a signal that is sent from here is delivered before the
+ * thread is back in user mode, without one more instruction of it.
+ *
+ * Unlike a sample, a probe can be preempted in the middle, and another thread meet one on the same
+ * CPU: who finds the CPU's scratch in use counts a lost hit. (Of one and the same program the kernel
+ * does not begin a second run, and counts that itself.) */
+#pragma once
+
+#include "profiler/capture/probe.h"
+
+const volatile struct jp_probe_config jp_probe SEC(".rodata.jp_probe") = {};
+volatile struct jp_probe_state jp_probe_state SEC(".data.jp_probe") = {};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 18);
+} jp_hits SEC(".maps");
+
+struct jp_begun_key {
+	__u32 tid;
+	__u32 kind;
+};
+
+/* Calls that have begun, by the kernel's number of the thread. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1 << 16);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct jp_begun_key);
+	__type(value, __u64);
+} jp_begun SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} jp_probe_busy SEC(".maps");
+
+static __always_inline int jp_compares(int op, __s64 a, __s64 b)
+{
+	switch (op) {
+	case JP_PROBE_EQ:
+		return a == b;
+	case JP_PROBE_NE:
+		return a != b;
+	case JP_PROBE_GT:
+		return a > b;
+	case JP_PROBE_GE:
+		return a >= b;
+	case JP_PROBE_LT:
+		return a < b;
+	default:
+		return a <= b;
+	}
+}
+
+/* Whether two texts are equal, of which the second one is a term's. */
+static __always_inline int jp_equal_text(const __u64 *a, const volatile struct jp_probe_term *t)
+{
+	const volatile __u64 *b = (const volatile __u64 *)t->text;
+	int i;
+
+#pragma unroll
+	for (i = 0; i < JP_PROBE_TEXT / 8; i++) {
+		if (a[i] != b[i])
+			return 0;
+	}
+	return 1;
+}
+
+static __always_inline int jp_comm_is(const volatile struct jp_probe_term *t)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	__u64 text[JP_PROBE_TEXT / 8] = {};
+	__u32 bytes = t->bytes;
+
+	if (bytes > 16)
+		return 0;
+	if (!bpf_probe_read_kernel(text, bytes, task->comm) && jp_equal_text(text, t))
+		return 1;
+	return !bpf_probe_read_kernel(text, bytes, task->group_leader->comm) && jp_equal_text(text, t);
+}
+
+static __always_inline int jp_memory_is(const volatile struct jp_probe_term *t, __u64 address)
+{
+	__u64 text[JP_PROBE_TEXT / 8] = {};
+	__u32 bytes = t->bytes;
+
+	if (bytes > JP_PROBE_TEXT)
+		return 0;
+	if (bpf_probe_read_user(text, bytes, (const void *)address)) {
+		__sync_fetch_and_add(&jp_probe_state.unreadable, 1);
+		return 0;
+	}
+	return jp_equal_text(text, t);
+}
+
+static __always_inline __s64 jp_field(const volatile struct jp_probe_term *t,
+				      const struct jp_probe_hit *hit)
+{
+	switch (t->field) {
+	case JP_PROBE_RET:
+		return hit->ret;
+	case JP_PROBE_ERRNO:
+		return hit->ret < 0 && hit->ret >= -4095 ? -hit->ret : 0;
+	case JP_PROBE_PID:
+		return hit->tgid;
+	case JP_PROBE_TID:
+		return hit->tid;
+	case JP_PROBE_UID:
+		return (__u32)bpf_get_current_uid_gid();
+	case JP_PROBE_CGROUP:
+		return bpf_get_current_cgroup_id();
+	case JP_PROBE_DURATION:
+		return hit->duration_ns;
+	case JP_PROBE_SIGNAL:
+		return hit->number;
+	default:
+		return 0;
+	}
+}
+
+static __always_inline __u64 jp_argument(const struct jp_probe_hit *hit, __u32 number)
+{
+	switch (number) {
+	case 0:
+		return hit->arguments[0];
+	case 1:
+		return hit->arguments[1];
+	case 2:
+		return hit->arguments[2];
+	case 3:
+		return hit->arguments[3];
+	case 4:
+		return hit->arguments[4];
+	default:
+		return hit->arguments[5];
+	}
+}
+
+static __always_inline int jp_holds(const volatile struct jp_probe_term *t,
+				    const struct jp_probe_hit *hit)
+{
+	__s64 value;
+
+	if (t->field == JP_PROBE_COMM)
+		return jp_comm_is(t) == (t->op == JP_PROBE_EQ);
+	if (t->field == JP_PROBE_MEMORY)
+		return jp_memory_is(t, jp_argument(hit, t->argument)) == (t->op == JP_PROBE_EQ);
+	value = t->field == JP_PROBE_ARGUMENT ? (__s64)jp_argument(hit, t->argument) : jp_field(t, hit);
+	if (t->narrow)
+		value = (__s32)value;
+	return jp_compares(t->op, value, t->value);
+}
+
+static __always_inline int jp_all_hold(const struct jp_probe_hit *hit)
+{
+	int i;
+
+#pragma unroll
+	for (i = 0; i < JP_PROBE_TERMS; i++) {
+		if (i < jp_probe.term_count && !jp_holds(&jp_probe.terms[i], hit))
+			return 0;
+	}
+	return 1;
+}
+
+static __always_inline __u32 jp_logarithm(__u64 value)
+{
+	__u32 result = 0;
+
+	if (value >> 32) {
+		value >>= 32;
+		result += 32;
+	}
+	if (value >> 16) {
+		value >>= 16;
+		result += 16;
+	}
+	if (value >> 8) {
+		value >>= 8;
+		result += 8;
+	}
+	if (value >> 4) {
+		value >>= 4;
+		result += 4;
+	}
+	if (value >> 2) {
+		value >>= 2;
+		result += 2;
+	}
+	return result + (value >> 1);
+}
+
+/* 0: it is not the slowest one up to now. */
+static __always_inline int jp_measure(const struct jp_probe_hit *hit)
+{
+	__u32 kind = hit->kind & (JP_PROBE_KINDS - 1);
+	__u32 bucket = jp_logarithm(hit->duration_ns) & (JP_PROBE_BUCKETS - 1);
+
+	__sync_fetch_and_add(&jp_probe_state.buckets[kind][bucket], 1);
+	__sync_fetch_and_add(&jp_probe_state.sum_ns[kind], hit->duration_ns);
+	if (hit->duration_ns <= jp_probe_state.max_ns[kind])
+		return 0;
+	jp_probe_state.max_ns[kind] = hit->duration_ns;
+	return 1;
+}
+
+static __always_inline void jp_tell_hit(struct jp_probe_hit *hit)
+{
+	struct jp_sample sample = {.type = JP_RECORD_SAMPLE};
+	struct jp_counters *counters = jp_counters();
+
+	bpf_get_current_comm(hit->comm, sizeof(hit->comm));
+	hit->uid = (__u32)bpf_get_current_uid_gid();
+	sample.cpu = bpf_get_smp_processor_id();
+	sample.tgid = hit->tgid;
+	sample.tid = hit->tid;
+	sample.time_ns = hit->time_ns;
+	if (counters)
+		counters->samples++;
+	if (jp_take_user_stack(hit->tgid, hit->tid, &sample.user_stack) ||
+	    bpf_ringbuf_output(&jp_ring, &sample, sizeof(sample), BPF_RB_NO_WAKEUP)) {
+		if (counters)
+			counters->samples_lost++;
+	}
+	if (bpf_ringbuf_output(&jp_hits, hit, sizeof(*hit), 0))
+		__sync_fetch_and_add(&jp_probe_state.lost, 1);
+}
+
+/* The condition may hold. What is known of the instant is in `hit`. */
+static __always_inline void jp_at_point(struct jp_probe_hit *hit)
+{
+	__u32 zero = 0, number;
+	__u32 *busy;
+
+	if (!jp_all_hold(hit))
+		return;
+	hit->time_ns = bpf_ktime_get_ns();
+	if (jp_probe.histogram) {
+		if (!jp_measure(hit))
+			return;
+	} else {
+		number = __sync_fetch_and_add(&jp_probe_state.hits, 1);
+		if (jp_probe.max_hits && number >= jp_probe.max_hits)
+			return;
+		if (jp_probe.signal) {
+			if (jp_probe.stays_stopped_for_us)
+				jp_probe_state.stopped[number & (JP_PROBE_STOPPED - 1)] = hit->tgid;
+			bpf_send_signal_thread(jp_probe.signal);
+		}
+	}
+	busy = bpf_map_lookup_elem(&jp_probe_busy, &zero);
+	if (!busy)
+		return;
+	if (*busy) {
+		__sync_fetch_and_add(&jp_probe_state.lost, 1);
+		return;
+	}
+	*busy = 1;
+	jp_tell_hit(hit);
+	*busy = 0;
+}
+
+static __always_inline int jp_disarmed(void)
+{
+	return jp_probe.max_hits && jp_probe_state.hits >= jp_probe.max_hits;
+}
+
+/* Whose the thread is; -1: nobody's of interest. */
+static __always_inline int jp_fill_ids(struct jp_probe_hit *hit)
+{
+	struct bpf_pidns_info ids = {};
+
+	if (jp_current_ids(&ids))
+		return -1;
+	hit->tgid = ids.tgid;
+	hit->tid = ids.pid;
+	if (jp_config.only_tgid && ids.tgid != jp_config.only_tgid)
+		return -1;
+	return ids.tgid == jp_probe.self ? -1 : 0;
+}
+
+static __always_inline int jp_wants_call(__u64 number)
+{
+	return number < JP_PROBE_CALLS && (jp_probe.calls[number / 64] >> (number % 64) & 1);
+}
+
+static __always_inline void jp_fill_call(struct jp_probe_hit *hit, const struct pt_regs *regs)
+{
+	hit->number = regs->orig_rax;
+	hit->arguments[0] = regs->rdi;
+	hit->arguments[1] = regs->rsi;
+	hit->arguments[2] = regs->rdx;
+	hit->arguments[3] = regs->r10;
+	hit->arguments[4] = regs->r8;
+	hit->arguments[5] = regs->r9;
+}
+
+static __always_inline void jp_begin(__u32 kind)
+{
+	struct jp_begun_key key = {.tid = (__u32)bpf_get_current_pid_tgid(), .kind = kind};
+	__u64 now = bpf_ktime_get_ns();
+
+	if (bpf_map_update_elem(&jp_begun, &key, &now, BPF_ANY))
+		__sync_fetch_and_add(&jp_probe_state.lost, 1);
+}
+
+/* 0: it began before the probe did. */
+static __always_inline __u64 jp_end(__u32 kind)
+{
+	struct jp_begun_key key = {.tid = (__u32)bpf_get_current_pid_tgid(), .kind = kind};
+	__u64 *begun = bpf_map_lookup_elem(&jp_begun, &key);
+	__u64 duration;
+
+	if (!begun)
+		return 0;
+	duration = bpf_ktime_get_ns() - *begun;
+	bpf_map_delete_elem(&jp_begun, &key);
+	return duration ? duration : 1;
+}
+
+SEC("?tp_btf/sys_enter")
+int BPF_PROG(jp_probe_enter, struct pt_regs *regs, long number)
+{
+	struct jp_probe_hit hit = {.point = JP_PROBE_AT_ENTER};
+
+	if (!jp_wants_call(number) || jp_disarmed() || (__u16)regs->cs != JP_USER_CODE_SEGMENT ||
+	    jp_fill_ids(&hit))
+		return 0;
+	if (jp_probe.hit_point != JP_PROBE_AT_ENTER) {
+		jp_begin(0);
+		return 0;
+	}
+	jp_fill_call(&hit, regs);
+	if (jp_probe.only_failing && !(hit.arguments[0] & 255))
+		return 0;
+	jp_at_point(&hit);
+	return 0;
+}
+
+SEC("?tp_btf/sys_exit")
+int BPF_PROG(jp_probe_exit, struct pt_regs *regs, long ret)
+{
+	struct jp_probe_hit hit = {.point = JP_PROBE_AT_EXIT};
+
+	if (!jp_wants_call(regs->orig_rax) || jp_disarmed() ||
+	    (__u16)regs->cs != JP_USER_CODE_SEGMENT || jp_fill_ids(&hit))
+		return 0;
+	jp_fill_call(&hit, regs);
+	hit.ret = ret;
+	if (jp_probe.times) {
+		hit.duration_ns = jp_end(0);
+		if (!hit.duration_ns)
+			return 0;
+	}
+	jp_at_point(&hit);
+	return 0;
+}
+
+/* Signals that end a process by default. (SIGKILL is also how a process's threads learn that one of
+ * them has ended it, so it is none of these.) */
+#define JP_DEADLY_BY_DEFAULT                                                                     \
+	(1U << 1 | 1U << 2 | 1U << 3 | 1U << 4 | 1U << 5 | 1U << 6 | 1U << 7 | 1U << 8 | 1U << 10 | \
+	 1U << 11 | 1U << 12 | 1U << 13 | 1U << 14 | 1U << 15 | 1U << 24 | 1U << 25 | 1U << 31)
+
+SEC("?tp_btf/signal_deliver")
+int BPF_PROG(jp_probe_signal, int number, void *info, void *action)
+{
+	struct jp_probe_hit hit = {.point = JP_PROBE_AT_SIGNAL};
+	void *handler = 0;
+
+	if (jp_disarmed() || jp_fill_ids(&hit))
+		return 0;
+	hit.number = number;
+	if (jp_probe.only_failing) {
+		if (bpf_probe_read_kernel(&handler, sizeof(handler), action) /* its first word */ || handler ||
+		    number < 1 || number > 31 || !(JP_DEADLY_BY_DEFAULT >> number & 1))
+			return 0;
+	}
+	jp_at_point(&hit);
+	return 0;
+}
+
+static __always_inline void jp_fill_function(struct jp_probe_hit *hit, const struct pt_regs *ctx)
+{
+	hit->arguments[0] = ctx->rdi;
+	hit->arguments[1] = ctx->rsi;
+	hit->arguments[2] = ctx->rdx;
+	hit->arguments[3] = ctx->rcx;
+	hit->arguments[4] = ctx->r8;
+	hit->arguments[5] = ctx->r9;
+	hit->ret = ctx->rax;
+}
+
+SEC("?uprobe")
+int jp_probe_entry(struct pt_regs *ctx)
+{
+	struct jp_probe_hit hit = {.point = JP_PROBE_AT_ENTRY};
+
+	hit.kind = bpf_get_attach_cookie(ctx);
+	if (jp_disarmed() || jp_fill_ids(&hit))
+		return 0;
+	if (jp_probe.hit_point != JP_PROBE_AT_ENTRY) {
+		jp_begin(hit.kind);
+		return 0;
+	}
+	jp_fill_function(&hit, ctx);
+	jp_at_point(&hit);
+	return 0;
+}
+
+SEC("?uretprobe")
+int jp_probe_return(struct pt_regs *ctx)
+{
+	struct jp_probe_hit hit = {.point = JP_PROBE_AT_RETURN};
+
+	hit.kind = bpf_get_attach_cookie(ctx);
+	if (jp_disarmed() || jp_fill_ids(&hit))
+		return 0;
+	jp_fill_function(&hit, ctx);
+	hit.duration_ns = jp_end(hit.kind);
+	if (hit.duration_ns)
+		jp_at_point(&hit);
+	return 0;
+}

@@ -1,0 +1,100 @@
+/* What a probe is, as the kernel half (probe.bpf.h) and the user half know it: an instant at which a
+ * condition holds, and what is done there. `jprof trap` acts at it, `jprof hist` measures up to it.
+ * Plain C, both sides include it.
+ *
+ * The condition is constants of the BPF object, set before it is loaded: the verifier drops the
+ * branches that they rule out, so what runs at each system call is the condition and no more. */
+#pragma once
+
+#include <linux/types.h>
+
+#define JP_PROBE_TERMS 12
+#define JP_PROBE_TEXT 64 /* a power of two, a multiple of 8 */
+#define JP_PROBE_CALLS 512
+#define JP_PROBE_STOPPED 64 /* a power of two */
+#define JP_PROBE_KINDS 4 /* a power of two */
+#define JP_PROBE_BUCKETS 64
+
+/* Where it is attached: bits. */
+#define JP_PROBE_AT_ENTER 1   /* a system call begins */
+#define JP_PROBE_AT_EXIT 2    /* and has ended: before the next instruction in user mode */
+#define JP_PROBE_AT_SIGNAL 4  /* a signal is delivered */
+#define JP_PROBE_AT_ENTRY 8   /* a function of a mapped file begins (uprobe) */
+#define JP_PROBE_AT_RETURN 16 /* and has returned */
+
+enum jp_probe_field {
+	JP_PROBE_RET = 1,
+	JP_PROBE_ERRNO = 2, /* 0: none */
+	JP_PROBE_ARGUMENT = 3,
+	JP_PROBE_PID = 4,
+	JP_PROBE_TID = 5,
+	JP_PROBE_UID = 6,
+	JP_PROBE_CGROUP = 7, /* its number, as bpf_get_current_cgroup_id() tells it */
+	JP_PROBE_DURATION = 8, /* ns since the call began */
+	JP_PROBE_SIGNAL = 9,
+	JP_PROBE_COMM = 10, /* of the thread, or of its process */
+	JP_PROBE_MEMORY = 11, /* that an argument points to begins with a text */
+};
+
+enum jp_probe_op {
+	JP_PROBE_EQ = 0,
+	JP_PROBE_NE = 1,
+	JP_PROBE_GT = 2,
+	JP_PROBE_GE = 3,
+	JP_PROBE_LT = 4,
+	JP_PROBE_LE = 5,
+};
+
+/* All terms hold, or there is no hit. */
+struct jp_probe_term {
+	__u8 field;
+	__u8 op;       /* of texts EQ and NE alone */
+	__u8 argument; /* number of it, from 0 */
+	__u8 narrow;   /* compare the low 32 bits, with a sign */
+	__u32 bytes;   /* of text */
+	__s64 value;
+	char text[JP_PROBE_TEXT]; /* the rest is zero */
+};
+
+struct jp_probe_config {
+	__u64 calls[JP_PROBE_CALLS / 64]; /* system calls: a bit for each number */
+	__u32 points;     /* JP_PROBE_AT_... */
+	__u32 hit_point;  /* the one of them at which the condition is asked */
+	__u32 term_count;
+	__u32 self;       /* a process that is left out: jprof */
+	__u32 max_hits;   /* then it does nothing more; 0: no limit */
+	__u32 signal;     /* sent to the thread at a hit, before it is back in user mode; 0: none */
+	__u8 stays_stopped_for_us; /* the signal is SIGSTOP, and jprof will let the process go on */
+	__u8 histogram;   /* measure: hits are those that take longer than all before */
+	__u8 times;       /* the time of the beginning is needed */
+	__u8 only_failing; /* AT_ENTER of exit_group, AT_SIGNAL: only what ends the process badly */
+	struct jp_probe_term terms[JP_PROBE_TERMS];
+};
+
+/* Shared memory. */
+struct jp_probe_state {
+	__u32 hits;       /* that matched; those beyond max_hits were let be */
+	__u32 lost;       /* no room in a ring, or a probe was at work on that CPU */
+	__u32 unreadable; /* memory of a term was not in memory, or none: taken as not equal */
+	__u32 reserved;
+	__u32 stopped[JP_PROBE_STOPPED]; /* processes that wait for jprof; it clears them */
+	__u64 buckets[JP_PROBE_KINDS][JP_PROBE_BUCKETS]; /* by the binary logarithm of the ns */
+	__u64 sum_ns[JP_PROBE_KINDS];
+	__u64 max_ns[JP_PROBE_KINDS];
+};
+
+/* One record of the ring of hits; a jp_sample of the same thread and time has the stack. */
+struct jp_probe_hit {
+	__u64 time_ns; /* CLOCK_MONOTONIC */
+	__u32 tgid;
+	__u32 tid;
+	__u32 uid;
+	__u32 point;
+	__s64 number; /* of the system call, or of the signal */
+	__s64 ret;
+	__u64 arguments[6];
+	__u64 duration_ns; /* 0: not measured */
+	__u32 kind;        /* what the place of attachment was told to be: below JP_PROBE_KINDS */
+	__u32 reserved;
+	char comm[16];
+};

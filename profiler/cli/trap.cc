@@ -1,0 +1,344 @@
+// A trap is a recording whose samples are the hits of a probe (profiler/capture/probe.h). What is
+// done to the thread is done by the kernel half, in the system call; what needs time, here.
+#include "profiler/cli/trap.h"
+
+#include <fcntl.h>
+#include <spawn.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "export/text.h"
+#include "profiler/cli/diagnostics.h"
+#include "profiler/cli/options.h"
+#include "profiler/cli/probe_run.h"
+#include "profiler/cli/stack_report.h"
+#include "profiler/core/status.h"
+#include "profiler/core/unique_fd.h"
+#include "profiler/trap/spec.h"
+
+extern char** environ;
+
+namespace jprof {
+namespace {
+
+struct TrapOptions {
+  std::string spec;
+  std::string on;
+  int signal = 0;        // sent at a hit; 0: none
+  bool core = false;
+  std::string command;   // started at a hit; "": none
+  std::string output;    // of the core; "": core.PID
+  uint32_t count = 1;
+  int64_t duration_ns = 0;
+  bool allow_stop = false, allow_signal = false, allow_exec = false;
+  bool json = false;
+  bool help = false;
+};
+
+// Sees to it that processes which wait for this one go on when it is gone: a child, which shares the
+// probe's memory and hears of our end. It is in a session of its own, so that what ends a whole
+// group of processes spares it.
+class Releaser {
+ public:
+  absl::Status Start(jp_probe_state& state) {
+    int ends[2];
+    if (::pipe2(ends, O_CLOEXEC) != 0) return ErrnoStatus(errno, "pipe");
+    const UniqueFd from(ends[0]);
+    to_ = UniqueFd(ends[1]);
+    child_ = ::fork();
+    if (child_ < 0) return ErrnoStatus(errno, "fork");
+    if (child_ != 0) return absl::OkStatus();
+    // There were threads: nothing but system calls from here on.
+    ::setsid();
+    ::close(ends[1]);
+    char byte;
+    while (::read(ends[0], &byte, 1) < 0 && errno == EINTR) {
+    }
+    for (uint32_t& stopped : state.stopped) {
+      const auto pid = static_cast<pid_t>(__atomic_load_n(&stopped, __ATOMIC_ACQUIRE));
+      if (pid > 0) ::kill(pid, SIGCONT);
+    }
+    ::_exit(0);
+  }
+  ~Releaser() {
+    to_.Reset();
+    if (child_ > 0) {
+      while (::waitpid(child_, nullptr, 0) < 0 && errno == EINTR) {
+      }
+    }
+  }
+
+ private:
+  UniqueFd to_;
+  pid_t child_ = 0;
+};
+
+// Runs a program to its end; 0: it was well.
+int Execute(const std::vector<std::string>& words, const std::vector<std::string>& environment) {
+  std::vector<char*> argv, envp;
+  for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
+  for (char** e = environ; *e != nullptr; ++e) envp.push_back(*e);
+  for (const std::string& word : environment) envp.push_back(const_cast<char*>(word.c_str()));
+  argv.push_back(nullptr);
+  envp.push_back(nullptr);
+  pid_t pid = 0;
+  if (::posix_spawn(&pid, argv[0], nullptr, nullptr, argv.data(), envp.data()) != 0) return 127;
+  int status = 0;
+  while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+  }
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+void ActOn(const TrapOptions& options, const jp_probe_hit& hit) {
+  const auto pid = static_cast<Pid>(hit.tgid);
+  if (options.core) {
+    const std::string file =
+        options.output.empty() ? absl::StrCat("core.", pid) : options.output;
+    const int failed =
+        Execute({"/proc/self/exe", "core", absl::StrCat(pid), "-o", file}, {});
+    if (failed == 0) PrintNote(absl::StrCat("the core is in ", file));
+    if (failed != 0) PrintWarning(absl::StrCat("no core of process ", pid, " was written"));
+  } else if (options.signal == SIGSTOP) {
+    PrintNote(absl::StrCat("process ", pid, " is stopped; kill -CONT ", pid, " lets it go on"));
+  }
+  if (!options.command.empty()) {
+    const int failed = Execute({"/bin/sh", "-c", options.command},
+                               {absl::StrCat("JPROF_PID=", hit.tgid), absl::StrCat("JPROF_TID=", hit.tid)});
+    if (failed != 0) PrintWarning(absl::StrCat("the command ended with status ", failed));
+  }
+}
+
+std::string HitText(const jp_probe_hit& hit, const ProbeRunResult& result, StackId stack) {
+  const std::string comm(hit.comm, strnlen(hit.comm, sizeof(hit.comm)));
+  std::string text = absl::StrCat(ShownText(absl::StrCat(comm, " (pid ", hit.tgid, ", thread ",
+                                                         hit.tid, ", uid ", hit.uid, "): ")),
+                                  DescribeHit(hit), "\n");
+  absl::StrAppend(&text, stack.valid() ? StackText(result.profile, stack) : "  no stack\n");
+  return text;
+}
+
+std::string HitJson(const jp_probe_hit& hit, const ProbeRunResult& result, StackId stack) {
+  const std::string comm(hit.comm, strnlen(hit.comm, sizeof(hit.comm)));
+  return absl::StrCat("{\"pid\":", hit.tgid, ",\"tid\":", hit.tid, ",\"uid\":", hit.uid,
+                      ",\"comm\":", JsonText(comm), ",\"time_ns\":", hit.time_ns,
+                      ",\"what\":", JsonText(DescribeHit(hit)), ",\"ret\":", hit.ret,
+                      ",\"duration_ns\":", hit.duration_ns,
+                      ",\"frames\":", StackJson(result.profile, stack), "}");
+}
+
+absl::Status Run(const TrapOptions& options, const RuntimeSet& runtimes) {
+  JPROF_ASSIGN_OR_RETURN(TrapSpec spec, ParseTrap(options.spec, options.on));
+  spec.probe.config.max_hits = options.count;
+  spec.probe.config.signal = static_cast<uint32_t>(options.signal);
+  spec.probe.config.stays_stopped_for_us = options.core;
+  Releaser releaser;
+  jp_probe_state* state = nullptr;
+  uint32_t acted = 0;
+  JPROF_ASSIGN_OR_RETURN(
+      const ProbeRunResult result,
+      RunProbe({.probe = &spec.probe,
+                .pid = spec.pid,
+                .duration_ns = options.duration_ns,
+                .armed = absl::StrCat("armed: ", options.on, options.on.empty() ? "" : " ", options.spec,
+                                      " (Ctrl-C ends it)"),
+                .prepare = [&](jp_probe_state& shared) -> absl::Status {
+                  state = &shared;
+                  return options.core ? releaser.Start(shared) : absl::OkStatus();
+                },
+                .go_on =
+                    [&](const std::vector<jp_probe_hit>& hits, const jp_probe_state& now) {
+                      for (const jp_probe_hit& hit : hits) {
+                        ActOn(options, hit);
+                        if (!options.core) continue;
+                        for (uint32_t& stopped : state->stopped) {
+                          if (stopped != hit.tgid) continue;
+                          ::kill(static_cast<pid_t>(hit.tgid), SIGCONT);
+                          stopped = 0;
+                        }
+                      }
+                      acted += static_cast<uint32_t>(hits.size());
+                      return acted + now.lost < options.count;
+                    }},
+               runtimes));
+  std::string text;
+  std::vector<std::string> hits;
+  for (size_t i = 0; i < result.hits.size(); ++i) {
+    hits.push_back(options.json ? HitJson(result.hits[i], result, result.stacks[i])
+                                : HitText(result.hits[i], result, result.stacks[i]));
+  }
+  text = options.json ? absl::StrCat("[", absl::StrJoin(hits, ",\n"), "]\n")
+                      : absl::StrJoin(hits, "\n");
+  if (std::fputs(text.c_str(), stdout) < 0 || std::fflush(stdout) != 0) {
+    return ErrnoStatus(errno, "cannot write standard output");
+  }
+  for (const std::string& warning : ProbeWarnings(result)) PrintWarning(warning);
+  if (result.hits.empty()) return absl::NotFoundError("the trap was not met");
+  return absl::OkStatus();
+}
+
+absl::Status ParseAction(absl::string_view action, TrapOptions& options) {
+  auto send = [&](int signal) -> absl::Status {
+    if (options.signal != 0) return absl::InvalidArgumentError("--do takes one of stop, abort, core, signal");
+    options.signal = signal;
+    return absl::OkStatus();
+  };
+  if (action == "stacks") return absl::OkStatus();  // always
+  if (action == "stop") return send(SIGSTOP);
+  if (action == "abort") return send(SIGABRT);
+  if (action == "core") {
+    options.core = true;
+    return send(SIGSTOP);
+  }
+  if (absl::StartsWith(action, "signal=")) {
+    const int number = SignalNumber(action.substr(7));
+    if (number < 0) return absl::InvalidArgumentError(absl::StrCat("there is no signal '", action.substr(7), "'"));
+    return send(number);
+  }
+  if (absl::StartsWith(action, "exec=") && action.size() > 5) {
+    options.command = std::string(action.substr(5));
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--do takes stacks, stop, abort, core, signal=NAME or exec=COMMAND, not '", action, "'"));
+}
+
+absl::Status CheckAllowed(const TrapOptions& options) {
+  auto needs = [](bool allowed, absl::string_view what, absl::string_view option) -> absl::Status {
+    if (allowed) return absl::OkStatus();
+    return WithHint(absl::InvalidArgumentError(absl::StrCat(what, " alters the process")),
+                    absl::StrCat("say ", option, " as well, if that is what you want"));
+  };
+  if (options.signal == SIGSTOP) {
+    JPROF_RETURN_IF_ERROR(needs(options.allow_stop, "stopping", "--allow-stop"));
+  } else if (options.signal != 0) {
+    JPROF_RETURN_IF_ERROR(needs(options.allow_signal, "a signal", "--allow-signal"));
+  }
+  if (!options.command.empty()) {
+    JPROF_RETURN_IF_ERROR(needs(options.allow_exec, "a command", "--allow-exec"));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<TrapOptions> ParseTrapOptions(const std::vector<std::string>& arguments) {
+  TrapOptions options;
+  bool spec_given = false;
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    absl::string_view name = arguments[i], value;
+    const bool takes_value = [&] {
+      for (absl::string_view known : {"--do", "--on", "--count", "--duration", "-d", "--output", "-o"}) {
+        if (name == known) return true;
+        if (absl::StartsWith(known, "--") && absl::StartsWith(name, absl::StrCat(known, "="))) return true;
+      }
+      return false;
+    }();
+    if (takes_value) {
+      const size_t equals = name.find('=');
+      if (equals != absl::string_view::npos) {
+        value = name.substr(equals + 1);
+        name = name.substr(0, equals);
+      } else if (++i < arguments.size()) {
+        value = arguments[i];
+      } else {
+        return absl::InvalidArgumentError(absl::StrCat(name, " needs a value"));
+      }
+    }
+    if (name == "--help" || name == "-h") {
+      options.help = true;
+      return options;
+    } else if (name == "--json") {
+      options.json = true;
+    } else if (name == "--do") {
+      JPROF_RETURN_IF_ERROR(ParseAction(value, options));
+    } else if (name == "--on") {
+      options.on = std::string(value);
+    } else if (name == "--count") {
+      if (!absl::SimpleAtoi(value, &options.count) || options.count < 1) {
+        return absl::InvalidArgumentError(absl::StrCat("--count takes a number from 1, not '", value, "'"));
+      }
+    } else if (name == "--duration" || name == "-d") {
+      JPROF_ASSIGN_OR_RETURN(options.duration_ns, ParseDuration(value));
+    } else if (name == "--output" || name == "-o") {
+      options.output = std::string(value);
+    } else if (name == "--allow-stop") {
+      options.allow_stop = true;
+    } else if (name == "--allow-signal") {
+      options.allow_signal = true;
+    } else if (name == "--allow-exec") {
+      options.allow_exec = true;
+    } else if (absl::StartsWith(name, "-")) {
+      return WithHint(absl::InvalidArgumentError(absl::StrCat("unknown option ", name)),
+                      "see jprof trap --help");
+    } else if (spec_given) {
+      return absl::InvalidArgumentError("trap takes one condition: put it in quotation marks");
+    } else {
+      options.spec = std::string(name);
+      spec_given = true;
+    }
+  }
+  if (!spec_given && options.on.empty()) {
+    return WithHint(absl::InvalidArgumentError("trap takes a condition"),
+                    "use: jprof trap 'close errno=EBADF comm=node'");
+  }
+  JPROF_RETURN_IF_ERROR(CheckAllowed(options));
+  return options;
+}
+
+constexpr char kHelp[] =
+    "usage: jprof trap 'CALL TERM...' [--do ACTION]... [options]\n"
+    "       jprof trap --on signal=SEGV|exit=nonzero|uprobe:BINARY:SYMBOL ['TERM...'] [options]\n"
+    "\n"
+    "Waits for a system call that all terms are true of, in any process, and prints the stack of the\n"
+    "thread at that instant, JavaScript and native frames. Then it is gone.\n"
+    "\n"
+    "  jprof trap 'close errno=EBADF comm=node'\n"
+    "  jprof trap 'openat path=/etc/app/* errno!=0 pid=4711'\n"
+    "  jprof trap 'fsync duration>100ms' --count 10\n"
+    "  jprof trap 'unlink path=/var/lib/db/*' --do stop --allow-stop\n"
+    "\n"
+    "terms: ret, errno, arg0 to arg5, fd, pid, tid, uid with = != < <= > >= and a number (errno: a\n"
+    "  name); duration with a time; comm, path, buf with = != and a text, * for any more behind\n"
+    "  it; cgroup=PATH. The system call: a name, several with commas, or any.\n"
+    "\n"
+    "actions, besides the stack:\n"
+    "  stop         SIGSTOP, before the thread executes another instruction (--allow-stop)\n"
+    "  core         a core file as of jprof core; the process goes on (--allow-stop)\n"
+    "  abort        SIGABRT: the kernel's core, and the process's end (--allow-signal)\n"
+    "  signal=NAME  (--allow-signal)\n"
+    "  exec=COMMAND by the shell, with JPROF_PID and JPROF_TID (--allow-exec)\n"
+    "\n"
+    "options:\n"
+    "  --count N            hits until it ends (default 1)\n"
+    "  -d, --duration TIME  ends after 30s, 5m, 1h\n"
+    "  -o, --output FILE    the core's (default core.PID)\n"
+    "  --json               for programs\n"
+    "  -h, --help           print this help\n";
+
+}  // namespace
+
+int TrapMain(const std::vector<std::string>& arguments, const RuntimeSet& runtimes) {
+  absl::StatusOr<TrapOptions> options = ParseTrapOptions(arguments);
+  if (!options.ok()) {
+    PrintError(options.status());
+    return 2;
+  }
+  if (options->help) {
+    std::fputs(kHelp, stdout);
+    return 0;
+  }
+  const absl::Status status = Run(*options, runtimes);
+  if (status.ok()) return 0;
+  PrintError(status);
+  return absl::IsInvalidArgument(status) ? 2 : 1;
+}
+
+}  // namespace jprof

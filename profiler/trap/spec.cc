@@ -1,0 +1,478 @@
+#include "profiler/trap/spec.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <iterator>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "profiler/core/status.h"
+#include "profiler/process/cgroup.h"
+#include "profiler/stop/system_call_names.h"
+#include "symbolize/demangle.h"
+#include "symbolize/elf_file.h"
+
+namespace jprof {
+namespace {
+
+constexpr int kMaxError = 4095;
+constexpr size_t kMaxPlaces = 64;
+constexpr int kNever = -1;
+
+// The arguments of a system call that point to a path, and to data.
+struct Pointers {
+  int64_t number;
+  int path;
+  int data;
+};
+constexpr Pointers kPointers[] = {
+    {SYS_open, 0, kNever},       {SYS_openat, 1, kNever},     {SYS_openat2, 1, kNever},
+    {SYS_creat, 0, kNever},      {SYS_stat, 0, kNever},       {SYS_lstat, 0, kNever},
+    {SYS_newfstatat, 1, kNever}, {SYS_statx, 1, kNever},      {SYS_access, 0, kNever},
+    {SYS_faccessat, 1, kNever},  {SYS_faccessat2, 1, kNever}, {SYS_unlink, 0, kNever},
+    {SYS_unlinkat, 1, kNever},   {SYS_rename, 0, kNever},     {SYS_renameat, 1, kNever},
+    {SYS_renameat2, 1, kNever},  {SYS_mkdir, 0, kNever},      {SYS_mkdirat, 1, kNever},
+    {SYS_rmdir, 0, kNever},      {SYS_link, 0, kNever},       {SYS_symlink, 0, kNever},
+    {SYS_readlink, 0, kNever},   {SYS_readlinkat, 1, kNever}, {SYS_chmod, 0, kNever},
+    {SYS_fchmodat, 1, kNever},   {SYS_chown, 0, kNever},      {SYS_lchown, 0, kNever},
+    {SYS_fchownat, 1, kNever},   {SYS_truncate, 0, kNever},   {SYS_chdir, 0, kNever},
+    {SYS_chroot, 0, kNever},     {SYS_execve, 0, kNever},     {SYS_execveat, 1, kNever},
+    {SYS_statfs, 0, kNever},     {SYS_mount, 1, kNever},      {SYS_umount2, 0, kNever},
+    {SYS_inotify_add_watch, 1, kNever},
+    {SYS_read, kNever, 1},       {SYS_write, kNever, 1},      {SYS_pread64, kNever, 1},
+    {SYS_pwrite64, kNever, 1},   {SYS_sendto, kNever, 1},     {SYS_recvfrom, kNever, 1},
+};
+
+// Do not return, or not to who called them: what can be known of them is known when they begin.
+constexpr int64_t kNoReturn[] = {SYS_exit, SYS_exit_group, SYS_execve, SYS_execveat,
+                                 SYS_rt_sigreturn};
+
+absl::Status Usage(std::string message) { return absl::InvalidArgumentError(std::move(message)); }
+
+std::string Upper(absl::string_view text) { return absl::AsciiStrToUpper(text); }
+
+bool ParseInteger(absl::string_view text, int64_t& value) {
+  const bool minus = absl::ConsumePrefix(&text, "-");
+  uint64_t number = 0;
+  if (absl::StartsWithIgnoreCase(text, "0x")) {
+    if (text.size() < 3 || !absl::SimpleHexAtoi(text.substr(2), &number)) return false;
+  } else if (!absl::SimpleAtoi(text, &number)) {
+    return false;
+  }
+  value = static_cast<int64_t>(minus ? 0 - number : number);
+  return true;
+}
+
+bool ParseNanoseconds(absl::string_view text, int64_t& value) {
+  struct Unit {
+    absl::string_view name;
+    double ns;
+  };
+  constexpr Unit kUnits[] = {{"ns", 1}, {"us", 1e3}, {"ms", 1e6}, {"s", 1e9}};
+  for (const Unit& unit : kUnits) {
+    absl::string_view number = text;
+    double amount = 0;
+    if (absl::ConsumeSuffix(&number, unit.name) && absl::SimpleAtod(number, &amount)) {
+      if (!(amount >= 0) || amount * unit.ns > 9e18) return false;
+      value = static_cast<int64_t>(amount * unit.ns);
+      return true;
+    }
+  }
+  return false;
+}
+
+struct Word {
+  absl::string_view key, value;
+  int op = kNever;  // jp_probe_op
+};
+
+Word SplitWord(absl::string_view word) {
+  Word result;
+  const size_t at = word.find_first_of("=!<>");
+  if (at == absl::string_view::npos) return {word, "", kNever};
+  result.key = word.substr(0, at);
+  absl::string_view rest = word.substr(at);
+  if (absl::ConsumePrefix(&rest, "!=")) {
+    result.op = JP_PROBE_NE;
+  } else if (absl::ConsumePrefix(&rest, ">=")) {
+    result.op = JP_PROBE_GE;
+  } else if (absl::ConsumePrefix(&rest, "<=")) {
+    result.op = JP_PROBE_LE;
+  } else if (absl::ConsumePrefix(&rest, ">")) {
+    result.op = JP_PROBE_GT;
+  } else if (absl::ConsumePrefix(&rest, "<")) {
+    result.op = JP_PROBE_LT;
+  } else if (absl::ConsumePrefix(&rest, "=")) {
+    result.op = JP_PROBE_EQ;
+  }
+  result.value = rest;
+  return result;
+}
+
+class Parser {
+ public:
+  absl::StatusOr<TrapSpec> Parse(absl::string_view text, absl::string_view on);
+
+ private:
+  absl::Status ParseOn(absl::string_view on);
+  absl::Status ParseCalls(absl::string_view names);
+  absl::Status ParseTerm(absl::string_view word);
+  absl::Status ParseText(const Word& word, jp_probe_term& term);
+  absl::StatusOr<int> PointerOf(absl::string_view key) const;
+  absl::Status SetHitPoint();
+  jp_probe_config& config() { return spec_.probe.config; }
+
+  TrapSpec spec_;
+  std::vector<int> calls_;  // empty: any, or none
+  std::vector<jp_probe_term> terms_;
+  bool of_calls_ = false;
+  bool duration_ = false;
+  bool result_ = false;
+};
+
+absl::Status Parser::ParseOn(absl::string_view on) {
+  if (absl::ConsumePrefix(&on, "uprobe:")) {
+    const size_t colon = on.find(':');
+    if (colon == absl::string_view::npos) {
+      return Usage("--on uprobe:BINARY:SYMBOL needs a file and a function of it");
+    }
+    JPROF_ASSIGN_OR_RETURN(const ProbePlace place,
+                           FindFunction(std::string(on.substr(0, colon)), on.substr(colon + 1)));
+    spec_.probe.places.push_back(place);
+    config().points = config().hit_point = JP_PROBE_AT_ENTRY;
+    return absl::OkStatus();
+  }
+  if (absl::ConsumePrefix(&on, "signal=")) {
+    const int number = SignalNumber(on);
+    if (number < 0) return Usage(absl::StrCat("there is no signal '", on, "'"));
+    config().points = config().hit_point = JP_PROBE_AT_SIGNAL;
+    jp_probe_term term = {};
+    term.field = JP_PROBE_SIGNAL;
+    term.value = number;
+    terms_.push_back(term);
+    return absl::OkStatus();
+  }
+  if (on == "exit=nonzero") {
+    config().points = JP_PROBE_AT_SIGNAL | JP_PROBE_AT_ENTER;
+    config().hit_point = JP_PROBE_AT_ENTER;
+    config().only_failing = 1;
+    config().calls[SYS_exit_group / 64] |= uint64_t{1} << (SYS_exit_group % 64);
+    return absl::OkStatus();
+  }
+  return Usage(absl::StrCat("--on takes signal=NAME, exit=nonzero or uprobe:BINARY:SYMBOL, not '", on,
+                            "'"));
+}
+
+absl::Status Parser::ParseCalls(absl::string_view names) {
+  of_calls_ = true;
+  if (names == "any") {
+    for (__u64& word : config().calls) word = ~uint64_t{0};
+    return absl::OkStatus();
+  }
+  for (absl::string_view name : absl::StrSplit(names, ',')) {
+    const int number = SystemCallNumber(name);
+    if (number < 0) {
+      return Usage(absl::StrCat("there is no system call '", name,
+                                "'; 'any' stands for all; a trap is written 'close errno=EBADF'"));
+    }
+    calls_.push_back(number);
+    config().calls[number / 64] |= uint64_t{1} << (number % 64);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<int> Parser::PointerOf(absl::string_view key) const {
+  int argument = kNever;
+  for (int call : calls_) {
+    const auto* found = std::find_if(std::begin(kPointers), std::end(kPointers),
+                                     [call](const Pointers& p) { return p.number == call; });
+    const int own = found == std::end(kPointers) ? kNever
+                    : key == "path"              ? found->path
+                                                 : found->data;
+    if (own == kNever) {
+      return Usage(absl::StrCat("the system call ", kSystemCallNames[call], " has no ", key,
+                                " that jprof knows"));
+    }
+    if (argument != kNever && argument != own) {
+      return Usage(absl::StrCat("these system calls have their ", key,
+                                " in different arguments: a trap takes those that have it in the same"));
+    }
+    argument = own;
+  }
+  if (argument == kNever) return Usage(absl::StrCat(key, " goes with the name of a system call"));
+  return argument;
+}
+
+absl::Status Parser::ParseText(const Word& word, jp_probe_term& term) {
+  if (word.op != JP_PROBE_EQ && word.op != JP_PROBE_NE) {
+    return Usage(absl::StrCat(word.key, " is a text: it takes = or !="));
+  }
+  absl::string_view text = word.value;
+  // Data has no end of its own.
+  const bool is_beginning = absl::ConsumeSuffix(&text, "*") || word.key == "buf";
+  const size_t most = word.key == "comm" ? 15 : JP_PROBE_TEXT - 1;
+  if (text.empty() || text.size() > most) {
+    return Usage(absl::StrCat(word.key, " takes 1 to ", most, " characters, with a * for any more"));
+  }
+  std::memcpy(term.text, text.data(), text.size());
+  term.bytes = static_cast<uint32_t>(text.size() + !is_beginning);  // with its zero
+  if (word.key == "comm") {
+    term.field = JP_PROBE_COMM;
+    return absl::OkStatus();
+  }
+  JPROF_ASSIGN_OR_RETURN(const int argument, PointerOf(word.key));
+  term.field = JP_PROBE_MEMORY;
+  term.argument = static_cast<uint8_t>(argument);
+  if (word.key != "buf") return absl::OkStatus();
+  // What is compared must have been written, or read.
+  jp_probe_term enough = {};
+  enough.op = JP_PROBE_GE;
+  enough.value = term.bytes;
+  if (calls_[0] == SYS_read || calls_[0] == SYS_pread64 || calls_[0] == SYS_recvfrom) {
+    enough.field = JP_PROBE_RET;
+    result_ = true;
+  } else {
+    enough.field = JP_PROBE_ARGUMENT;
+    enough.argument = 2;
+  }
+  terms_.push_back(enough);
+  return absl::OkStatus();
+}
+
+absl::Status Parser::ParseTerm(absl::string_view text) {
+  const Word word = SplitWord(text);
+  if (word.op == kNever) {
+    return Usage(absl::StrCat("'", text, "' is no term such as errno=EBADF, ret<0, arg1>=4096, comm=node"));
+  }
+  jp_probe_term term = {};
+  term.op = static_cast<uint8_t>(word.op);
+  const absl::string_view key = word.key;
+  int64_t value = 0;
+  const bool is_number = ParseInteger(word.value, value);
+  int argument = kNever;
+  if (key == "path" || key == "buf" || key == "comm") {
+    JPROF_RETURN_IF_ERROR(ParseText(word, term));
+    terms_.push_back(term);
+    return absl::OkStatus();
+  }
+  if (key == "errno") {
+    term.field = JP_PROBE_ERRNO;
+    if (!is_number) value = ErrorNumber(word.value);
+    if (value < 0 || value > kMaxError) return Usage(absl::StrCat("there is no error '", word.value, "'"));
+    result_ = true;
+  } else if (key == "duration") {
+    term.field = JP_PROBE_DURATION;
+    if (!ParseNanoseconds(word.value, value)) {
+      return Usage(absl::StrCat("duration takes a time such as 50us, 10ms or 1s, not '", word.value, "'"));
+    }
+    duration_ = result_ = true;
+  } else if (key == "cgroup") {
+    term.field = JP_PROBE_CGROUP;
+    JPROF_ASSIGN_OR_RETURN(const Cgroup cgroup, FindCgroup(std::string(word.value)));
+    struct stat status;
+    if (::fstat(cgroup.directory.get(), &status) != 0) return ErrnoStatus(errno, "cgroup");
+    value = static_cast<int64_t>(status.st_ino);
+  } else if (!is_number) {
+    return Usage(absl::StrCat(key, " takes a number, not '", word.value, "'"));
+  } else if (key == "pid") {
+    if (word.op == JP_PROBE_EQ) {
+      if (spec_.pid != 0 || value < 1 || value > INT32_MAX) {
+        return Usage(absl::StrCat("pid takes one process, not '", word.value, "'"));
+      }
+      spec_.pid = static_cast<Pid>(value);
+      return absl::OkStatus();
+    }
+    term.field = JP_PROBE_PID;
+  } else if (key == "tid") {
+    term.field = JP_PROBE_TID;
+  } else if (key == "uid") {
+    term.field = JP_PROBE_UID;
+  } else if (key == "ret") {
+    term.field = JP_PROBE_RET;
+    result_ = true;
+  } else if (key == "fd") {
+    argument = 0;
+  } else if (absl::StartsWith(key, "arg") && absl::SimpleAtoi(key.substr(3), &argument) &&
+             argument >= 0 && argument < 6) {
+  } else {
+    return Usage(absl::StrCat("'", key, "' is none of ret, errno, arg0 to arg5, fd, path, buf, pid, tid, "
+                              "uid, comm, cgroup, duration"));
+  }
+  if (argument != kNever) {
+    term.field = JP_PROBE_ARGUMENT;
+    term.argument = static_cast<uint8_t>(argument);
+    // An int that is negative has ones above it or not, as the compiler liked.
+    term.narrow = value < 0 && value >= INT32_MIN;
+  }
+  term.value = value;
+  terms_.push_back(term);
+  return absl::OkStatus();
+}
+
+absl::Status Parser::SetHitPoint() {
+  if (!of_calls_) {
+    if (result_ || duration_) return Usage("ret, errno and duration go with system calls");
+    return absl::OkStatus();
+  }
+  // Those that do not return are met when they begin, and so are all others with them.
+  const bool any_returns =
+      calls_.empty() || std::any_of(calls_.begin(), calls_.end(), [](int call) {
+        return std::find(std::begin(kNoReturn), std::end(kNoReturn), call) == std::end(kNoReturn);
+      });
+  const bool at_exit = any_returns || result_;
+  config().hit_point = at_exit ? JP_PROBE_AT_EXIT : JP_PROBE_AT_ENTER;
+  config().points = config().hit_point;
+  if (duration_) {
+    config().points |= JP_PROBE_AT_ENTER;
+    config().times = 1;
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<TrapSpec> Parser::Parse(absl::string_view text, absl::string_view on) {
+  std::vector<absl::string_view> words =
+      absl::StrSplit(text, absl::ByAnyChar(" \t\n"), absl::SkipEmpty());
+  if (!on.empty()) {
+    JPROF_RETURN_IF_ERROR(ParseOn(on));
+  } else if (words.empty()) {
+    return Usage("a trap begins with the name of a system call, as in 'close errno=EBADF'");
+  } else {
+    JPROF_RETURN_IF_ERROR(ParseCalls(words[0]));
+    words.erase(words.begin());
+  }
+  for (absl::string_view word : words) JPROF_RETURN_IF_ERROR(ParseTerm(word));
+  JPROF_RETURN_IF_ERROR(SetHitPoint());
+  if (terms_.size() > JP_PROBE_TERMS) {
+    return Usage(absl::StrCat("a trap has at most ", JP_PROBE_TERMS, " terms"));
+  }
+  // Numbers are compared before memory is read.
+  std::stable_sort(terms_.begin(), terms_.end(), [](const jp_probe_term& a, const jp_probe_term& b) {
+    return a.field < b.field;
+  });
+  std::copy(terms_.begin(), terms_.end(), config().terms);
+  config().term_count = static_cast<uint32_t>(terms_.size());
+  config().max_hits = 1;
+  config().self = static_cast<uint32_t>(::getpid());
+  return spec_;
+}
+
+std::string ErrorName(int64_t ret) {
+  if (ret >= 0 || ret < -kMaxError) return "";
+  const char* name = ::strerrorname_np(static_cast<int>(-ret));
+  return name == nullptr ? "" : absl::StrCat(" ", name);
+}
+
+}  // namespace
+
+absl::StatusOr<TrapSpec> ParseTrap(absl::string_view text, absl::string_view on) {
+  return Parser().Parse(text, on);
+}
+
+int SystemCallNumber(absl::string_view name) {
+  for (size_t i = 0; i < std::size(kSystemCallNames); ++i) {
+    if (!name.empty() && kSystemCallNames[i] == name) return static_cast<int>(i);
+  }
+  return kNever;
+}
+
+int SignalNumber(absl::string_view name) {
+  std::string upper = Upper(name);
+  if (absl::StartsWith(upper, "SIG")) upper.erase(0, 3);
+  int number = 0;
+  if (absl::SimpleAtoi(upper, &number)) return number >= 1 && number <= 64 ? number : kNever;
+  for (number = 1; number < 32; ++number) {
+    const char* known = ::sigabbrev_np(number);
+    if (known != nullptr && upper == known) return number;
+  }
+  return kNever;
+}
+
+int ErrorNumber(absl::string_view name) {
+  const std::string upper = Upper(name);
+  for (int number = 1; number < 256; ++number) {
+    const char* known = ::strerrorname_np(number);
+    if (known != nullptr && upper == known) return number;
+  }
+  return kNever;
+}
+
+absl::StatusOr<ProbePlace> FindFunction(const std::string& path, absl::string_view symbol) {
+  JPROF_ASSIGN_OR_RETURN(const std::vector<ProbePlace> places, FindFunctions(path, symbol));
+  return places[0];
+}
+
+absl::StatusOr<std::vector<ProbePlace>> FindFunctions(const std::string& path,
+                                                      absl::string_view symbol) {
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  if (!fd.valid()) return ErrnoStatus(errno, absl::StrCat("cannot read ", path));
+  JPROF_ASSIGN_OR_RETURN(const ElfFile file, ElfFile::Open(std::move(fd), path));
+  absl::string_view beginning = symbol;
+  const bool any_end = absl::ConsumeSuffix(&beginning, "*");
+  const bool demangled = absl::StrContains(symbol, "::");
+  auto is_wanted = [&](absl::string_view name) {
+    if (name == symbol) return true;
+    if (any_end) return absl::StartsWith(name, beginning) && !absl::StrContains(name, ".cold");
+    if (!demangled || !absl::StartsWith(name, "_Z")) return false;
+    const std::string text = Demangle(name);
+    return text == symbol || absl::StartsWith(text, absl::StrCat(symbol, "("));
+  };
+  std::vector<ProbePlace> places;
+  for (ElfFile::Table table : {ElfFile::Table::kDynsym, ElfFile::Table::kSymtab}) {
+    JPROF_RETURN_IF_ERROR(file.ForEachSymbol(table, [&](const ElfFile::Symbol& s) {
+      const std::optional<FileOffset> offset = is_wanted(s.name) ? file.ToFileOffset(s.address) : std::nullopt;
+      if (offset && std::none_of(places.begin(), places.end(), [&](const ProbePlace& place) {
+            return place.offset == offset->value;
+          })) {
+        places.push_back({.path = path, .offset = offset->value});
+      }
+      return places.size() < kMaxPlaces;
+    }));
+  }
+  if (places.empty()) {
+    return absl::NotFoundError(absl::StrCat(path, " has no function ", symbol, " in its symbol tables"));
+  }
+  return places;
+}
+
+std::string DescribeHit(const jp_probe_hit& hit) {
+  switch (hit.point) {
+    case JP_PROBE_AT_SIGNAL: {
+      const char* name = ::sigabbrev_np(static_cast<int>(hit.number));
+      return name == nullptr ? absl::StrCat("signal ", hit.number) : absl::StrCat("signal SIG", name);
+    }
+    case JP_PROBE_AT_ENTRY:
+      return absl::StrFormat("function called with (0x%x, 0x%x, 0x%x, ...)", hit.arguments[0],
+                             hit.arguments[1], hit.arguments[2]);
+    case JP_PROBE_AT_RETURN:
+      return "function returned";
+    default:
+      break;
+  }
+  const bool known = hit.number >= 0 && hit.number < static_cast<int64_t>(std::size(kSystemCallNames));
+  std::string text = absl::StrFormat(
+      "%s(0x%x, 0x%x, 0x%x, 0x%x, 0x%x, 0x%x)",
+      known ? std::string(kSystemCallNames[hit.number]) : absl::StrCat("system call ", hit.number),
+      hit.arguments[0], hit.arguments[1], hit.arguments[2], hit.arguments[3], hit.arguments[4],
+      hit.arguments[5]);
+  if (hit.point == JP_PROBE_AT_ENTER) return absl::StrCat(text, " begins");
+  absl::StrAppend(&text, " = ", hit.ret, ErrorName(hit.ret));
+  if (hit.duration_ns != 0) {
+    absl::StrAppend(&text, absl::StrFormat(", %.3f ms", static_cast<double>(hit.duration_ns) / 1e6));
+  }
+  return text;
+}
+
+}  // namespace jprof

@@ -1,0 +1,46 @@
+// The condition of a trap as its user writes it, and as the kernel half has it:
+//
+//   close errno=EBADF comm=node              the system call, then terms that all must hold
+//   openat,open path=/etc/*                  one of several; a text that ends in '*' is a beginning
+//   write fd=1 buf=ERROR
+//   any duration>100ms pid=4711
+//
+// What a trap is attached to besides system calls: signal=NAME, exit=nonzero, uprobe:BINARY:SYMBOL.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "profiler/capture/bpf_probe.h"
+#include "profiler/core/ids.h"
+
+namespace jprof {
+
+struct TrapSpec {
+  Probe probe;
+  Pid pid = 0;  // that it is about; 0: any. Not among the probe's terms.
+};
+
+// `on`: "" for the system calls that `text` begins with, else as above; then `text` has terms alone.
+// InvalidArgument says what is wrong and what would be right; of `on` also as FindFunction() does.
+absl::StatusOr<TrapSpec> ParseTrap(absl::string_view text, absl::string_view on);
+
+// The name of a system call, of a signal without SIG, of an error: its number, -1: there is none.
+int SystemCallNumber(absl::string_view name);
+int SignalNumber(absl::string_view name);
+int ErrorNumber(absl::string_view name);
+
+// Where a function of an ELF file begins in it, by the name in its symbol tables or the demangled
+// one without arguments. NotFound: there is none of this name, or the file cannot be read.
+absl::StatusOr<ProbePlace> FindFunction(const std::string& path, absl::string_view symbol);
+// All those of a name; of all names that begin with it where it ends in '*', which is how a function
+// is found with the copies that a compiler makes of it. What is split off as cold is not among them.
+absl::StatusOr<std::vector<ProbePlace>> FindFunctions(const std::string& path,
+                                                      absl::string_view symbol);
+
+// "openat(0xffffff9c, 0x7ffc..., 0x0, ...) = -2 ENOENT", "signal SEGV", "function called".
+std::string DescribeHit(const jp_probe_hit& hit);
+
+}  // namespace jprof

@@ -1,0 +1,253 @@
+// jprof trap on a program that makes the system calls it is told to.
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "profiler/process/proc_status.h"
+#include "tests/e2e/run_jprof.h"
+#include "tests/testing/require.h"
+#include "tests/testing/spawn.h"
+
+namespace jprof {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class TrapTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    JPROF_REQUIRE_ROOT();
+    const UniqueFd file(::open((folder_ / "count").c_str(), O_RDWR | O_CREAT, 0600));
+    ASSERT_EQ(::ftruncate(file.get(), 4096), 0);
+    void* memory = ::mmap(nullptr, 4096, PROT_READ, MAP_SHARED, file.get(), 0);
+    ASSERT_NE(memory, MAP_FAILED);
+    count_ = static_cast<const volatile long*>(memory);
+    absl::StatusOr<Child> trapped = Child::SpawnReady({TestProgram("trapped"), folder_ / "count"});
+    ASSERT_TRUE(trapped.ok()) << trapped.status();
+    trapped_ = *std::move(trapped);
+  }
+  void TearDown() override {
+    if (count_ != nullptr) ::munmap(const_cast<long*>(count_), 4096);
+  }
+
+  Pid pid() const { return trapped_->pid(); }
+  char State() const {
+    auto stat = ReadProcStat(pid());
+    return stat.ok() ? stat->state : '?';
+  }
+  void AwaitState(char state) const {
+    for (int i = 0; i < 10'000 && State() != state; ++i) ::usleep(1000);
+    ASSERT_EQ(State(), state);
+  }
+  void Tell(absl::string_view letters) { ASSERT_TRUE(trapped_->Write(letters).ok()); }
+  void ExpectDone(absl::string_view letter) {
+    auto line = trapped_->ReadLine();
+    ASSERT_TRUE(line.ok()) << line.status();
+    EXPECT_EQ(*line, absl::StrCat("done ", letter));
+  }
+
+  // A trap about the program, which is armed.
+  Jprof Arm(std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), "trap");
+    absl::StatusOr<Jprof> jprof = Jprof::Start(arguments);
+    EXPECT_TRUE(jprof.ok()) << jprof.status();
+    EXPECT_TRUE(jprof->WaitForText("armed: "));
+    return *std::move(jprof);
+  }
+  std::string Of(absl::string_view condition) const {
+    return absl::StrCat(condition, condition.empty() ? "" : " ", "pid=", pid());
+  }
+  // What is told of the one hit that the letter brings about.
+  std::string HitBy(absl::string_view letter, std::vector<std::string> arguments) {
+    Jprof jprof = Arm(std::move(arguments));
+    Tell(letter);
+    const JprofResult result = jprof.Wait();
+    EXPECT_EQ(result.exit_code(), 0) << result.err;
+    return result.out;
+  }
+
+  const TemporaryFolder folder_;
+  const volatile long* count_ = nullptr;
+  std::optional<Child> trapped_;
+};
+
+TEST_F(TrapTest, TheStackIsThatOfTheInstant) {
+  EXPECT_THAT(HitBy("c", {Of("close errno=EBADF comm=trap*")}),
+              AllOf(HasSubstr("trapped (pid "), HasSubstr("close(0xffffffffffffffff"),
+                    HasSubstr(" = -9 EBADF"), HasSubstr("  #0  close_badly"), HasSubstr("main")));
+  ExpectDone("c");
+}
+
+TEST_F(TrapTest, EachKindOfTermIsTrueOfTheCallThatItIsAbout) {
+  EXPECT_THAT(HitBy("o", {Of("openat path=/jprof-test/absent/* errno!=0 arg2=0")}),
+              HasSubstr("ENOENT"));
+  ExpectDone("o");
+  EXPECT_THAT(HitBy("w", {Of("write buf=ERROR ret<0 uid=0")}), HasSubstr("EBADF"));
+  ExpectDone("w");
+  EXPECT_THAT(HitBy("s", {Of("nanosleep,clock_nanosleep duration>=20ms comm!=other")}),
+              HasSubstr(" = 0, 3"));
+  ExpectDone("s");
+}
+
+TEST_F(TrapTest, AStoppedThreadExecutesNothingAfterTheCall) {
+  for (long i = 0; i < 3; ++i) {
+    Jprof jprof = Arm({Of("close errno=EBADF"), "--do", "stop", "--allow-stop"});
+    Tell("c");
+    const JprofResult result = jprof.Wait();
+    EXPECT_EQ(result.exit_code(), 0) << result.err;
+    EXPECT_THAT(result.err, HasSubstr("is stopped; kill -CONT"));
+    AwaitState('T');
+    EXPECT_EQ(count_[0], i);
+    trapped_->Signal(SIGCONT);
+    ExpectDone("c");
+    EXPECT_EQ(count_[0], i + 1);
+  }
+}
+
+TEST_F(TrapTest, AnAbortedThreadExecutesNothingAfterTheCall) {
+  HitBy("c", {Of("close errno=EBADF"), "--do=abort", "--allow-signal"});
+  EXPECT_EQ(WTERMSIG(trapped_->Wait()), SIGABRT);
+  EXPECT_EQ(count_[0], 0);
+}
+
+TEST_F(TrapTest, ACoreIsOfTheInstantAndTheProcessGoesOn) {
+  HitBy("c", {Of("close errno=EBADF"), "--do", "core", "--allow-stop", "-o", folder_ / "core"});
+  ExpectDone("c");
+  EXPECT_EQ(count_[0], 1);
+  EXPECT_THAT(RunJprof({"stacks", folder_ / "core"}).out, HasSubstr("#0  close_badly"));
+}
+
+TEST_F(TrapTest, ASignalArrivesAndACommandRuns) {
+  HitBy("c", {Of("close errno=EBADF"), "--do", "signal=USR2", "--allow-signal", "--do",
+              absl::StrCat("exec=echo $JPROF_PID > ", folder_ / "told"), "--allow-exec"});
+  ExpectDone("c");
+  EXPECT_EQ(count_[1], 1);
+  EXPECT_EQ(ReadWholeFile(folder_ / "told"), absl::StrCat(pid(), "\n"));
+}
+
+TEST_F(TrapTest, WhatAltersAProcessIsAskedForTwice) {
+  for (const char* action : {"stop", "abort", "core", "signal=USR2", "exec=true"}) {
+    const JprofResult result = RunJprof({"trap", Of("close"), "--do", action});
+    EXPECT_EQ(result.exit_code(), 2) << action;
+    EXPECT_THAT(result.err, HasSubstr("--allow-"));
+  }
+}
+
+TEST_F(TrapTest, OfAMillionCallsItTakesWhatItWasTold) {
+  Tell("l");
+  const JprofResult result =
+      RunJprof({"trap", Of("close errno=EBADF"), "--do", "signal=USR2", "--allow-signal", "--count", "3"});
+  EXPECT_EQ(result.exit_code(), 0) << result.err;
+  size_t hits = 0;
+  for (size_t at = 0; (at = result.out.find("EBADF", at)) != std::string::npos; ++at) ++hits;
+  EXPECT_EQ(hits, 3u);
+  EXPECT_EQ(count_[1], 3);
+}
+
+TEST_F(TrapTest, AFunctionASignalAndAnEndAreMetToo) {
+  const std::string program = TestProgram("trapped");
+  EXPECT_THAT(HitBy("f", {"--on", absl::StrCat("uprobe:", program, ":trapped_function"), Of("arg0=41")}),
+              AllOf(HasSubstr("function called with (0x29"), HasSubstr("#0  trapped_function"),
+                    HasSubstr("#1  main")));
+  ExpectDone("f");
+  EXPECT_THAT(HitBy("v", {"--on", "signal=SEGV", Of("")}), AllOf(HasSubstr("signal SIGSEGV"), HasSubstr("main")));
+}
+
+TEST_F(TrapTest, OnlyAnEndThatIsNoSuccessIsMet) {
+  Jprof jprof = Arm({"--on", "exit=nonzero", Of("")});
+  Tell("cx");
+  const JprofResult result = jprof.Wait();
+  EXPECT_EQ(result.exit_code(), 0) << result.err;
+  EXPECT_THAT(result.out, AllOf(HasSubstr("exit_group(0x3"), HasSubstr("main"), Not(HasSubstr("close"))));
+}
+
+// Whatever it was about to do: nothing of it stays.
+TEST_F(TrapTest, AProcessRunsOnWheneverJprofIsKilled) {
+  Tell("l");
+  for (int i = 0; i < 6; ++i) {
+    auto jprof = Jprof::Start({"trap", Of("close errno=EBADF"), "--do", "core", "--allow-stop", "--count",
+                               "1000", "-o", folder_ / "core"});
+    ASSERT_TRUE(jprof.ok()) << jprof.status();
+    ::usleep(static_cast<useconds_t>(100'000 + 150'000 * i));
+    jprof->Signal(SIGKILL);
+    jprof->Wait();
+    const long before = count_[0];
+    for (int wait = 0; wait < 5000 && count_[0] == before; ++wait) ::usleep(1000);
+    EXPECT_GT(count_[0], before) << "killed after " << 100 + 150 * i << " ms";
+  }
+}
+
+TEST_F(TrapTest, AHistogramHasEveryCallAndTheStackOfTheSlowest) {
+  absl::StatusOr<Jprof> jprof =
+      Jprof::Start({"hist", "syscall:clock_nanosleep", "-p", absl::StrCat(pid())});
+  ASSERT_TRUE(jprof.ok()) << jprof.status();
+  ASSERT_TRUE(jprof->WaitForText("measuring syscall:clock_nanosleep"));
+  Tell("ss");
+  ExpectDone("s");
+  ExpectDone("s");
+  jprof->Signal(SIGINT);
+  const JprofResult result = jprof->Wait();
+  EXPECT_EQ(result.exit_code(), 0) << result.err;
+  EXPECT_THAT(result.out, AllOf(HasSubstr("4 times"), HasSubstr("16.8 ms - 33.6 ms  "),
+                                HasSubstr("the slowest, 3"), HasSubstr("main")));
+}
+
+TEST_F(TrapTest, AFunctionsTimeIsMeasuredToo) {
+  absl::StatusOr<Jprof> jprof =
+      Jprof::Start({"hist", absl::StrCat("uprobe:", TestProgram("trapped"), ":trapped_function"), "--json"});
+  ASSERT_TRUE(jprof.ok()) << jprof.status();
+  ASSERT_TRUE(jprof->WaitForText("measuring uprobe:"));
+  Tell("fff");
+  for (int i = 0; i < 3; ++i) ExpectDone("f");
+  jprof->Signal(SIGINT);
+  const JprofResult result = jprof->Wait();
+  EXPECT_EQ(result.exit_code(), 0) << result.err;
+  EXPECT_THAT(result.out, AllOf(HasSubstr("\"count\":"), HasSubstr("\"slowest\""), HasSubstr("\"main\"")));
+}
+
+TEST_F(TrapTest, CollectionsAreMeasuredByKind) {
+  absl::StatusOr<Child> node = Child::SpawnReady({JPROF_SOURCE_DIR "/build/nodes/22.23.3/bin/node",
+                                                  JPROF_SOURCE_DIR "/tests/programs/stuck.js", "gc"});
+  ASSERT_TRUE(node.ok()) << node.status();
+  absl::StatusOr<Jprof> jprof = Jprof::Start({"hist", "gc", "-p", absl::StrCat(node->pid())});
+  ASSERT_TRUE(jprof.ok()) << jprof.status();
+  ASSERT_TRUE(jprof->WaitForText("measuring gc"));
+  // One collection takes some 0.1 s of its time, and it does nothing else.
+  auto cpu_ns = [&] {
+    return std::atoll(ReadWholeFile(absl::StrCat("/proc/", node->pid(), "/schedstat")).c_str());
+  };
+  for (const auto begin = cpu_ns(); cpu_ns() < begin + 500'000'000;) ::usleep(10'000);
+  jprof->Signal(SIGINT);
+  const JprofResult result = jprof->Wait();
+  EXPECT_EQ(result.exit_code(), 0) << result.err;
+  EXPECT_THAT(result.out, AllOf(HasSubstr("mark-compact (whole heap): "), HasSubstr("any, with prologue"),
+                                HasSubstr("fillHeap"), Not(HasSubstr("scavenge (young generation): "))));
+  EXPECT_THAT(RunJprof({"hist", "gc", "-p", absl::StrCat(pid())}).err,
+              HasSubstr("none of V8's collector's symbols"));
+}
+
+TEST_F(TrapTest, WhatIsNoTrapIsSaid) {
+  EXPECT_EQ(RunJprof({"hist", "nothing"}).exit_code(), 2);
+  EXPECT_THAT(RunJprof({"trap", "closs"}).err, HasSubstr("no system call 'closs'"));
+  EXPECT_EQ(RunJprof({"trap"}).exit_code(), 2);
+  EXPECT_THAT(RunJprof({"trap", "--on", "uprobe:/bin/true:absent"}).err, HasSubstr("absent"));
+  const JprofResult unmet = RunJprof({"trap", Of("close errno=EINTR"), "-d", "200ms"});
+  EXPECT_EQ(unmet.exit_code(), 1);
+  EXPECT_THAT(unmet.err, HasSubstr("the trap was not met"));
+}
+
+}  // namespace
+}  // namespace jprof

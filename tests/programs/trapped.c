@@ -1,0 +1,72 @@
+/* Makes the system calls that it is told to on stdin, a letter each. What follows the one that is to be
+   trapped is a single instruction, which counts in the file that the first argument names. */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common.h"
+
+static volatile long* count;
+
+NOINLINE void close_badly(void) {
+  long result = SYS_close;
+  __asm__ volatile("syscall\n\tincq (%1)"
+                   : "+a"(result)
+                   : "b"(count), "D"(-1L)
+                   : "rcx", "r11", "memory");
+}
+
+NOINLINE int trapped_function(int number) { return number + 1; }
+
+static void on_signal(int number) {
+  (void)number;
+  count[1]++;
+}
+
+int main(int argc, char** argv) {
+  const struct timespec pause = {0, 30000000};
+  const int fd = argc > 1 ? open(argv[1], O_RDWR) : -1;
+  char letter;
+
+  count = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  if (count == MAP_FAILED) return 1;
+  signal(SIGUSR2, on_signal);
+  say_ready();
+  while (read(STDIN_FILENO, &letter, 1) == 1) {
+    switch (letter) {
+      case 'c':
+        close_badly();
+        break;
+      case 'l':
+        for (;;) close_badly();
+      case 'o':
+        if (open("/jprof-test/other", O_RDONLY) >= 0 || open("/jprof-test/absent/file", O_RDONLY) >= 0) return 1;
+        break;
+      case 'w':
+        if (write(fd, "fine: 1", 0) != 0 || write(fd + 100, "ERROR: 2", 8) >= 0) return 1;
+        break;
+      case 's':
+        nanosleep(&(struct timespec){0, 1000}, 0);
+        nanosleep(&pause, 0);
+        break;
+      case 'f':
+        count[2] = trapped_function(41);
+        break;
+      case 'v':
+        raise(SIGSEGV);
+        break;
+      case 'x':
+        exit(3);
+      default:
+        break;
+    }
+    printf("done %c\n", letter);
+    fflush(stdout);
+  }
+  return 0;
+}

@@ -1,0 +1,137 @@
+#include "profiler/trap/spec.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/syscall.h>
+
+#include <cerrno>
+#include <cstring>
+#include <string>
+
+#include "tests/testing/spawn.h"
+
+namespace jprof {
+namespace {
+
+using ::testing::HasSubstr;
+
+TrapSpec Parsed(absl::string_view text, absl::string_view on = "") {
+  absl::StatusOr<TrapSpec> spec = ParseTrap(text, on);
+  EXPECT_TRUE(spec.ok()) << spec.status();
+  return spec.ok() ? *spec : TrapSpec{};
+}
+
+std::string Wrong(absl::string_view text, absl::string_view on = "") {
+  return std::string(ParseTrap(text, on).status().message());
+}
+
+bool HasCall(const jp_probe_config& config, int number) {
+  return (config.calls[number / 64] >> (number % 64) & 1) != 0;
+}
+
+TEST(TrapSpecTest, ATrapIsASystemCallAndItsTerms) {
+  const TrapSpec spec = Parsed("close errno=EBADF pid=42 arg0>=3");
+  const jp_probe_config& config = spec.probe.config;
+  EXPECT_TRUE(HasCall(config, SYS_close));
+  EXPECT_FALSE(HasCall(config, SYS_read));
+  EXPECT_EQ(spec.pid, 42);
+  ASSERT_EQ(config.term_count, 2u);
+  EXPECT_EQ(config.terms[0].field, JP_PROBE_ERRNO);
+  EXPECT_EQ(config.terms[0].value, EBADF);
+  EXPECT_EQ(config.terms[1].field, JP_PROBE_ARGUMENT);
+  EXPECT_EQ(config.terms[1].op, JP_PROBE_GE);
+  EXPECT_EQ(config.points, static_cast<uint32_t>(JP_PROBE_AT_EXIT));
+}
+
+TEST(TrapSpecTest, ATextIsWholeUnlessAnAsteriskEndsIt) {
+  const jp_probe_config whole = Parsed("openat path=/etc/x").probe.config;
+  EXPECT_EQ(whole.terms[0].bytes, std::strlen("/etc/x") + 1);
+  EXPECT_EQ(whole.terms[0].argument, 1);
+  const jp_probe_config beginning = Parsed("openat path=/etc/*").probe.config;
+  EXPECT_EQ(beginning.terms[0].bytes, std::strlen("/etc/"));
+  EXPECT_STREQ(beginning.terms[0].text, "/etc/");
+}
+
+TEST(TrapSpecTest, DataIsComparedAsFarAsItWasMovedOnly) {
+  const jp_probe_config write = Parsed("write buf=GET").probe.config;
+  ASSERT_EQ(write.term_count, 2u);
+  EXPECT_EQ(write.terms[0].field, JP_PROBE_ARGUMENT);
+  EXPECT_EQ(write.terms[0].value, 3);
+  EXPECT_EQ(write.terms[1].field, JP_PROBE_MEMORY);
+  EXPECT_EQ(Parsed("read buf=GET").probe.config.terms[0].field, JP_PROBE_RET);
+}
+
+TEST(TrapSpecTest, ADurationTakesTheBeginningToo) {
+  const jp_probe_config config = Parsed("any duration>1.5ms").probe.config;
+  EXPECT_EQ(config.points, static_cast<uint32_t>(JP_PROBE_AT_ENTER | JP_PROBE_AT_EXIT));
+  EXPECT_EQ(config.hit_point, static_cast<uint32_t>(JP_PROBE_AT_EXIT));
+  EXPECT_EQ(config.terms[0].value, 1'500'000);
+  EXPECT_TRUE(HasCall(config, SYS_fsync));
+}
+
+TEST(TrapSpecTest, ACallThatDoesNotReturnIsMetAtItsBeginning) {
+  EXPECT_EQ(Parsed("exit_group arg0=1").probe.config.points, static_cast<uint32_t>(JP_PROBE_AT_ENTER));
+  // Where its result is asked for, it has one.
+  EXPECT_EQ(Parsed("execve errno=ENOENT").probe.config.points, static_cast<uint32_t>(JP_PROBE_AT_EXIT));
+}
+
+TEST(TrapSpecTest, ANegativeArgumentIsAnInt) {
+  EXPECT_TRUE(Parsed("close fd=-1").probe.config.terms[0].narrow);
+  EXPECT_FALSE(Parsed("close fd=1").probe.config.terms[0].narrow);
+}
+
+TEST(TrapSpecTest, ASignalAnEndAndAFunctionAreOtherInstants) {
+  EXPECT_EQ(Parsed("comm=node", "signal=SEGV").probe.config.terms[0].value, SIGSEGV);
+  EXPECT_TRUE(Parsed("", "exit=nonzero").probe.config.only_failing);
+  const TrapSpec spec = Parsed("arg0=1", "uprobe:" + TestProgram("spin") + ":main");
+  ASSERT_EQ(spec.probe.places.size(), 1u);
+  EXPECT_GT(spec.probe.places[0].offset, 0u);
+}
+
+TEST(TrapSpecTest, NamesAreFound) {
+  EXPECT_EQ(SystemCallNumber("openat2"), SYS_openat2);
+  EXPECT_EQ(SystemCallNumber(""), -1);
+  EXPECT_EQ(SignalNumber("sigusr2"), SIGUSR2);
+  EXPECT_EQ(SignalNumber("99"), -1);
+  EXPECT_EQ(ErrorNumber("enoent"), ENOENT);
+  EXPECT_EQ(ErrorNumber("ENOTHING"), -1);
+}
+
+TEST(TrapSpecTest, WhatIsWrongIsSaid) {
+  EXPECT_THAT(Wrong(""), HasSubstr("begins with the name of a system call"));
+  EXPECT_THAT(Wrong("closs"), HasSubstr("no system call 'closs'"));
+  EXPECT_THAT(Wrong("close EBADF"), HasSubstr("'EBADF' is no term"));
+  EXPECT_THAT(Wrong("close errno=EBADFF"), HasSubstr("no error 'EBADFF'"));
+  EXPECT_THAT(Wrong("close path=/x"), HasSubstr("close has no path"));
+  EXPECT_THAT(Wrong("any path=/x"), HasSubstr("goes with the name of a system call"));
+  EXPECT_THAT(Wrong("open,openat path=/x"), HasSubstr("different arguments"));
+  EXPECT_THAT(Wrong("openat path>/x"), HasSubstr("takes = or !="));
+  EXPECT_THAT(Wrong("openat path=" + std::string(64, 'x')), HasSubstr("1 to 63 characters"));
+  EXPECT_THAT(Wrong("close duration>10"), HasSubstr("takes a time"));
+  EXPECT_THAT(Wrong("close duration>1e300s"), HasSubstr("takes a time"));
+  EXPECT_THAT(Wrong("close arg6=1"), HasSubstr("'arg6' is none of"));
+  EXPECT_THAT(Wrong("close uid=root"), HasSubstr("takes a number"));
+  EXPECT_THAT(Wrong("ret<0", "signal=SEGV"), HasSubstr("go with system calls"));
+  EXPECT_THAT(Wrong("", "signal=NONE"), HasSubstr("no signal 'NONE'"));
+  EXPECT_THAT(Wrong("", "uprobe:/bin/true"), HasSubstr("needs a file and a function"));
+  EXPECT_THAT(Wrong("", "elsewhere"), HasSubstr("--on takes"));
+  std::string many = "close";
+  for (int i = 0; i <= JP_PROBE_TERMS; ++i) many += " ret<0";
+  EXPECT_THAT(Wrong(many), HasSubstr("at most 12 terms"));
+}
+
+TEST(TrapSpecTest, AHitIsToldWithItsErrorByName) {
+  jp_probe_hit hit = {};
+  hit.point = JP_PROBE_AT_EXIT;
+  hit.number = SYS_close;
+  hit.ret = -EBADF;
+  hit.duration_ns = 2'500'000;
+  EXPECT_EQ(DescribeHit(hit), "close(0x0, 0x0, 0x0, 0x0, 0x0, 0x0) = -9 EBADF, 2.500 ms");
+  hit.number = 1 << 20;
+  hit.ret = -5000;
+  EXPECT_THAT(DescribeHit(hit), HasSubstr("system call 1048576("));
+}
+
+}  // namespace
+}  // namespace jprof

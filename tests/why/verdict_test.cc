@@ -1,0 +1,151 @@
+#include "profiler/why/verdict.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <utility>
+
+#include "profiler/why/busy.h"
+
+namespace jprof {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+FrameFacts Script(std::string name, std::string place) {
+  return {std::move(name), std::move(place), FrameKind::kScript};
+}
+FrameFacts Native(std::string name) { return {std::move(name), "", FrameKind::kNative}; }
+
+ThreadFacts Thread(Tid tid, char state) {
+  ThreadFacts thread;
+  thread.tid = tid;
+  thread.name = "app";
+  thread.state = state;
+  return thread;
+}
+
+ThreadFacts Waiting(Tid tid, Wait::Kind kind) {
+  ThreadFacts thread = Thread(tid, 'S');
+  thread.wait.kind = kind;
+  thread.wait.call = "call()";
+  return thread;
+}
+
+Facts Watched(std::vector<ThreadFacts> threads) {
+  Facts facts;
+  facts.pid = threads[0].tid;
+  facts.name = "app";
+  facts.state = threads[0].state;
+  facts.seconds = 1;
+  facts.threads = std::move(threads);
+  return facts;
+}
+
+// Samples of the main thread, the stack that is given first so many times.
+void AddSamples(Facts& facts, size_t count, std::vector<FrameFacts> stack) {
+  facts.stacks.push_back(std::move(stack));
+  for (size_t i = 0; i < count; ++i) {
+    facts.samples.push_back({facts.pid, static_cast<uint32_t>(facts.stacks.size() - 1)});
+  }
+}
+
+Facts Busy() {
+  ThreadFacts thread = Thread(10, 'R');
+  thread.cpu_ns = 990'000'000;
+  return Watched({thread});
+}
+
+TEST(VerdictTest, TheInnermostFunctionThatNearlyAllSamplesShareIsNamed) {
+  Facts facts = Busy();
+  AddSamples(facts, 60, {Native("memcpy"), Script("inner", "a.js:3"), Script("outer", "a.js:9"), Native("main")});
+  AddSamples(facts, 30, {Script("inner", "a.js:4"), Script("outer", "a.js:9"), Native("main")});
+  AddSamples(facts, 5, {Script("outer", "a.js:8"), Native("main")});
+  const Verdict verdict = Explain(facts);
+  EXPECT_EQ(verdict.cause, "spinning");
+  EXPECT_EQ(verdict.sentence, "spinning in inner a.js:3 (95 % of 95 samples)");
+}
+
+TEST(VerdictTest, WhatIsSpreadIsNotSaidToSpinAnywhere) {
+  Facts facts = Busy();
+  for (int i = 0; i < 10; ++i) {
+    AddSamples(facts, 9, {Script("handler" + std::to_string(i), "a.js:" + std::to_string(i)), Native("main")});
+  }
+  EXPECT_THAT(Explain(facts).sentence, AllOf(HasSubstr("busy in no single place"), Not(HasSubstr("spinning"))));
+}
+
+TEST(VerdictTest, OneThatWaitsNowAndThenIsBusyAndDoesNotSpin) {
+  Facts facts = Busy();
+  facts.threads[0].sleeps = 3;
+  AddSamples(facts, 90, {Native("work"), Native("main")});
+  EXPECT_EQ(Explain(facts).sentence, "busy in work (100 % of 90 samples)");
+}
+
+TEST(VerdictTest, HalfOfTheSamplesInTheCollectorAreAThrash) {
+  Facts facts = Busy();
+  AddSamples(facts, 50, {Native("v8::internal::Heap::CollectGarbage()"), Script("fill", "a.js:1")});
+  AddSamples(facts, 40, {Script("fill", "a.js:1")});
+  EXPECT_EQ(Explain(facts).cause, "gc");
+  EXPECT_THAT(Explain(facts).sentence, HasSubstr("collecting garbage in 56 % of 90 samples, below fill a.js:1"));
+}
+
+TEST(VerdictTest, AMatcherIsTheRuntimesAndNotAFunctionOfThatName) {
+  EXPECT_TRUE(IsRegExp({"RegExpPrototypeTest", "", FrameKind::kBuiltin}));
+  EXPECT_FALSE(IsRegExp(Script("parseRegExp", "a.js:1")));
+}
+
+TEST(VerdictTest, ACircleOfLocksIsADeadlockAndARowIsNot) {
+  std::vector<ThreadFacts> threads = {Waiting(10, Wait::Kind::kLock), Waiting(11, Wait::Kind::kLock),
+                                      Waiting(12, Wait::Kind::kLock)};
+  threads[0].wait.owner = 11;
+  threads[1].wait.owner = 12;
+  EXPECT_EQ(Explain(Watched(threads)).cause, "lock");
+  threads[2].wait.owner = 11;  // the first one waits for the circle
+  const Verdict verdict = Explain(Watched(threads));
+  EXPECT_EQ(verdict.cause, "deadlock");
+  EXPECT_THAT(verdict.sentence, HasSubstr("thread 11 app waits for a lock that thread 12 holds"));
+  threads[2].wait.owner = 0;  // not known
+  EXPECT_EQ(Explain(Watched(threads)).cause, "lock");
+}
+
+TEST(VerdictTest, AnUnknownHolderIsNotGuessed) {
+  EXPECT_THAT(Explain(Watched({Waiting(10, Wait::Kind::kLock)})).sentence,
+              HasSubstr("a lock whose holder cannot be told"));
+}
+
+TEST(VerdictTest, AFullPipeNamesItsReaderOrSaysThatThereIsNone) {
+  ThreadFacts thread = Waiting(10, Wait::Kind::kPipeWrite);
+  thread.wait.object = "a pipe";
+  thread.wait.full = true;
+  EXPECT_THAT(Explain(Watched({thread})).sentence,
+              HasSubstr("blocked in a write to a full pipe; no reader of another process was found"));
+  thread.wait.others = {99};
+  Facts facts = Watched({thread});
+  facts.others[99] = {"log", "sleeps in pause()"};
+  EXPECT_THAT(Explain(facts).sentence, HasSubstr("whose reader log (pid 99) sleeps in pause()"));
+}
+
+TEST(VerdictTest, AnotherThreadsTroubleIsToldBeforeTheIdleLoop) {
+  ThreadFacts blocked = Waiting(11, Wait::Kind::kQueueSend);
+  blocked.wait.object = "System V message queue 3";
+  blocked.wait.full = true;
+  const Verdict verdict = Explain(Watched({Waiting(10, Wait::Kind::kEvents), blocked}));
+  EXPECT_THAT(verdict.sentence, HasSubstr("thread 11 app: blocked in sending to System V message queue 3"));
+  EXPECT_EQ(verdict.cause, "queue-full");
+}
+
+TEST(VerdictTest, ALoopThatNeverWokeUpIsNotCalledAlive) {
+  ThreadFacts loop = Waiting(10, Wait::Kind::kEvents);
+  EXPECT_THAT(Explain(Watched({loop})).sentence, AllOf(HasSubstr("nothing came"), Not(HasSubstr("alive"))));
+  loop.sleeps = 4;
+  EXPECT_THAT(Explain(Watched({loop})).sentence, HasSubstr("alive and idle: it woke up 4 times"));
+}
+
+TEST(VerdictTest, AThreadInAQueueForTheCpuIsNotIdle) {
+  EXPECT_EQ(Explain(Watched({Thread(10, 'R')})).cause, "busy");
+}
+
+}  // namespace
+}  // namespace jprof
