@@ -1,5 +1,7 @@
 #include "helpers/v8/v8_literals.h"
 
+#include <string.h>
+
 #include <algorithm>
 #include <cstddef>
 #include <span>
@@ -17,7 +19,7 @@ namespace {
 constexpr uint64_t kMaxSearchBytes = uint64_t{512} << 20;
 constexpr size_t kReadBytes = size_t{256} << 10;
 constexpr size_t kOverlapBytes = 64;  // longer than what is looked for
-constexpr absl::string_view kBuiltinName("\0InterpreterEntryTrampoline\0", 28);
+constexpr absl::string_view kBuiltinName("InterpreterEntryTrampoline\0", 27);
 constexpr size_t kMaxVersionBytes = 40;
 constexpr uint32_t kMinMajor = 7, kMaxMajor = 49;
 constexpr uint32_t kMaxMinor = 9;
@@ -55,6 +57,18 @@ void AddVersions(absl::string_view piece, absl::btree_set<Version>& versions) {
     if (end == text.npos) continue;
     if (auto version = ParseVersion(text.substr(0, end))) versions.insert(*version);
   }
+}
+
+// Whether the builtin's name is a literal within `piece`. (Searched for with the zero before it, of which data
+// is full, it would take ten times as long.)
+bool HasBuiltinName(absl::string_view piece) {
+  while (const void* found =
+             ::memmem(piece.data(), piece.size(), kBuiltinName.data(), kBuiltinName.size())) {
+    const size_t at = static_cast<size_t>(static_cast<const char*>(found) - piece.data());
+    if (at > 0 && piece[at - 1] == '\0') return true;
+    piece.remove_prefix(at + 1);
+  }
+  return false;
 }
 
 uint64_t CodeBytes(const ElfFile& image) {
@@ -96,7 +110,7 @@ std::optional<V8Literals> FindV8Literals(const ElfFile& image) {
   if (CodeBytes(image) < kMinV8CodeBytes) return std::nullopt;
   bool is_v8 = false;
   ForEachPieceOfData(image, false, [&](ElfAddress, absl::string_view piece) {
-    is_v8 = piece.find(kBuiltinName) != piece.npos;
+    is_v8 = HasBuiltinName(piece);
     return !is_v8;
   });
   if (!is_v8) return std::nullopt;

@@ -6,6 +6,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -164,7 +165,14 @@ absl::StatusOr<std::unique_ptr<BpfSampler>> BpfSampler::Load(absl::string_view o
       }
       return absl::FailedPreconditionError(absl::StrCat("the kernel rejects the sampler: ", words));
     }
-    return Annotate(ErrnoStatus(err, LastWords(log.c_str())), "loading BPF");
+    constexpr char kBtf[] = "/sys/kernel/btf/vmlinux";
+    if (err == ESRCH && ::access(kBtf, F_OK) != 0) {
+      return WithHint(absl::FailedPreconditionError(absl::StrCat(
+                          "loading BPF: the kernel does not tell its types, there is no ", kBtf)),
+                      "it takes a kernel with CONFIG_DEBUG_INFO_BTF, and /sys mounted");
+    }
+    const std::string words = LastWords(log.c_str());
+    return ErrnoStatus(err, words.empty() ? "loading BPF" : absl::StrCat("loading BPF: ", words));
   }
   sampler->program_fd_ = bpf_program__fd(program);
   sampler->processes_fd_ = bpf_object__find_map_fd_by_name(o, "jp_processes");

@@ -2,7 +2,6 @@
 
 #include <linux/perf_event.h>
 #include <sys/ioctl.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -135,15 +134,6 @@ absl::Status PerfOpenStatus(int err, absl::string_view what, PerfScope scope) {
                                      "; watching a whole CPU needs CAP_PERFMON, or 0 or less")),
                     "run as root, or give CAP_PERFMON and CAP_BPF: "
                     "sudo setcap cap_perfmon,cap_bpf+ep \"$(command -v jprof)\"");
-  }
-  if (err == EMFILE) {
-    rlimit limit = {};
-    ::getrlimit(RLIMIT_NOFILE, &limit);
-    return WithHint(absl::ResourceExhaustedError(absl::StrCat(
-                        status.message(), "; the limit of open files is ", limit.rlim_cur)),
-                    limit.rlim_cur < limit.rlim_max
-                        ? absl::StrCat("ulimit -n ", limit.rlim_max)
-                        : std::string("raise the hard limit of open files (ulimit -Hn)"));
   }
   return status;
 }
@@ -294,8 +284,11 @@ absl::StatusOr<std::vector<int>> ParseCpuList(absl::string_view text) {
 
 absl::StatusOr<std::vector<int>> OnlineCpus() {
   constexpr char kPath[] = "/sys/devices/system/cpu/online";
-  JPROF_ASSIGN_OR_RETURN(std::string text, ReadProcFile(kPath, kMaxSysctlBytes));
-  absl::StatusOr<std::vector<int>> cpus = ParseCpuList(text);
+  absl::StatusOr<std::string> text = ReadProcFile(kPath, kMaxSysctlBytes);
+  // No sysfs here: the C library counts them by other files.
+  if (absl::IsNotFound(text.status())) text = absl::StrCat("0-", ::sysconf(_SC_NPROCESSORS_ONLN) - 1);
+  if (!text.ok()) return text.status();
+  absl::StatusOr<std::vector<int>> cpus = ParseCpuList(*text);
   if (!cpus.ok()) return Annotate(cpus.status(), kPath);
   return cpus;
 }

@@ -31,6 +31,13 @@ std::string DirectoryOf(absl::string_view path) {
 absl::Status CannotWrite(int err, absl::string_view path) {
   absl::Status status =
       ErrnoStatus(err, absl::StrCat("cannot write ", path.empty() ? "standard output" : path));
+  // In a folder that was removed nothing can be made, for many a reason.
+  struct stat folder;
+  if (!path.empty() && path[0] != '/' && ::stat(".", &folder) == 0 && folder.st_nlink == 0) {
+    return WithHint(absl::NotFoundError(absl::StrCat("cannot write ", path,
+                                                     ": the current folder was removed")),
+                    "cd to another, or name the file with its whole path: -o FILE");
+  }
   switch (err) {
     case EACCES:
     case EPERM:

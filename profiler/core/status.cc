@@ -1,5 +1,7 @@
 #include "profiler/core/status.h"
 
+#include <sys/resource.h>
+
 #include <cerrno>
 #include <string>
 
@@ -17,7 +19,15 @@ constexpr absl::string_view kHintUrl = "jprof/hint";
 absl::Status ErrnoStatus(int err, absl::string_view context) {
   // ESRCH is "no such process": to the user the same as a missing file.
   if (err == ESRCH) return absl::NotFoundError(absl::StrCat(context, ": No such process"));
-  return absl::ErrnoToStatus(err, context);
+  absl::Status status = absl::ErrnoToStatus(err, context);
+  if (err != EMFILE) return status;
+  rlimit limit = {};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  return WithHint(absl::ResourceExhaustedError(absl::StrCat(
+                      status.message(), "; the limit of open files is ", limit.rlim_cur)),
+                  limit.rlim_cur < limit.rlim_max
+                      ? absl::StrCat("ulimit -n ", limit.rlim_max)
+                      : std::string("raise the hard limit of open files (ulimit -Hn)"));
 }
 
 absl::Status Annotate(const absl::Status& status, absl::string_view context) {

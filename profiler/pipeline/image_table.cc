@@ -35,18 +35,18 @@ uint32_t ImageTable::Find(const FileIdentity& file, const std::string& path) con
   return it == by_name_.end() ? kNone : it->second;
 }
 
-bool ImageTable::Pin(PinnedImage& image, const MapEvent& map) {
+absl::Status ImageTable::Pin(PinnedImage& image, const MapEvent& map) {
   absl::StatusOr<UniqueFd> file = opener_(map);
   if (!file.ok()) {
     image.unopened_by = map.pid;
     image.unopened_why = std::string(file.status().message());
-    return false;
+    return file.status();
   }
   image.file = *std::move(file);
   image.root = RootOf(map.pid);
   image.unopened_why.clear();
   ++pinned_;
-  return true;
+  return absl::OkStatus();
 }
 
 uint32_t ImageTable::Add(const MapEvent& map) {
@@ -64,10 +64,13 @@ uint32_t ImageTable::Add(const MapEvent& map) {
                       .identity = map.file,
                       .base = base,
                       .limit = map.range.end.value};
-    if (pinned_ >= max_pinned_) {
+    absl::Status pinned = absl::ResourceExhaustedError("");
+    if (pinned_ < max_pinned_) pinned = Pin(image, map);
+    if (absl::IsResourceExhausted(pinned)) {
       ++over_limit_;
+      image.unopened_by = 0;
       image.unopened_why = "more mapped files than may be kept open; raise ulimit -n";
-    } else if (!Pin(image, map) && map.file.valid()) {
+    } else if (!pinned.ok() && map.file.valid()) {
       ++unopened_;
     }
     images_.push_back(std::move(image));
@@ -77,7 +80,7 @@ uint32_t ImageTable::Add(const MapEvent& map) {
   if (map.file.valid() && image.unopened_by != 0 && image.unopened_by != map.pid &&
       pinned_ < max_pinned_) {
     // The process that had it first was gone too soon; this one may let us open it.
-    if (Pin(image, map)) {
+    if (Pin(image, map).ok()) {
       image.unopened_by = 0;
       --unopened_;
     }

@@ -55,8 +55,7 @@ class ImageTable {
   uint64_t over_limit() const { return over_limit_; }
 
  private:
-  // False: it could not be opened, or may not.
-  bool Pin(PinnedImage& image, const MapEvent& map);
+  absl::Status Pin(PinnedImage& image, const MapEvent& map);
 
   static constexpr size_t kMaxRoots = 256;
   uint32_t RootOf(Pid pid);

@@ -1,5 +1,6 @@
 #include "profiler/pipeline/runner.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sys/resource.h>
@@ -65,12 +66,17 @@ int64_t UnixNow() {
   return int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec;
 }
 
-// The rest is for perf maps, two descriptors each, and for what is read in passing.
+// Of the descriptors that are not in use yet. The rest is for perf maps, two each, and for what is read in
+// passing.
 size_t MaxPinnedFiles() {
   constexpr size_t kForOthers = 768;
   rlimit limit = {};
   ::getrlimit(RLIMIT_NOFILE, &limit);
-  return limit.rlim_cur - std::min<size_t>(kForOthers, limit.rlim_cur / 2);
+  // They are given out from the lowest number on.
+  const UniqueFd next(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  const size_t used = next.valid() ? static_cast<size_t>(next.get()) : limit.rlim_cur;
+  const size_t left = limit.rlim_cur - std::min<size_t>(used, limit.rlim_cur);
+  return left - std::min(kForOthers, left / 2);
 }
 
 absl::StatusOr<UniqueFd> OpenFile(const MapEvent& map) {
@@ -210,6 +216,10 @@ absl::Status Runner::CheckTarget(Pid id) {
   absl::StatusOr<ProcStatus> status = ReadProcStatus(id);
   absl::StatusOr<ProcStat> stat = ReadProcStat(id);
   if (!status.ok() || !stat.ok()) {
+    if (!ReadProcStat(::getpid()).ok()) {
+      return WithHint(absl::FailedPreconditionError("/proc does not show even jprof's own process"),
+                      "mount -t proc proc /proc");
+    }
     return WithHint(absl::NotFoundError(absl::StrCat("there is no ", what, " ", id)),
                     is_process ? "pgrep -a NAME lists the processes of a name"
                                       : "ls /proc/PID/task lists the threads of a process");
@@ -230,7 +240,8 @@ absl::Status Runner::CheckTarget(Pid id) {
   }
   const std::string name =
       absl::StrCat(options_.command_name.empty() ? stat->comm : options_.command_name, " (",
-                   is_process ? "pid " : "tid ", id, ")");
+                   stat->kernel_thread ? "a thread of the kernel, " : "", is_process ? "pid " : "tid ",
+                   id, ")");
   pids_.push_back(pid);
   if (pids_.size() <= kTargetsNamed) {
     absl::StrAppend(&target_name_, target_name_.empty() ? "" : ", ", name);
@@ -655,7 +666,7 @@ std::vector<std::string> Runner::Warnings() const {
   if (const absl::Status& kernel = work_->source->kernel_level(); !kernel.ok()) {
     warnings.push_back(absl::StrCat(
         "level ring, ", work_->source->ring()->kernel_too() ? "" : "without the kernel's part, ",
-        "since ", kernel.message(), "; ", HintOf(kernel)));
+        "since ", kernel.message(), HintOf(kernel).empty() ? "" : "; ", HintOf(kernel)));
   }
   const RuntimeTable& runtimes = work_->pipeline->runtimes();
   for (const std::string& rejected : runtimes.rejected()) {

@@ -20,6 +20,7 @@ struct ProcStat {
   std::string comm;  // raw: at most 63 bytes of anything, newlines and parentheses included
   char state = '?';  // R S D T t Z X I ...
   Pid parent = 0;    // 0: none, or outside of jprof's pid namespace
+  bool kernel_thread = false;
   uint64_t start_time_ticks = 0;  // since boot, in units of sysconf(_SC_CLK_TCK)
 
   bool dead() const { return state == 'Z' || state == 'X'; }

@@ -208,6 +208,99 @@ TEST_F(ErrorsTest, JprofDoesNotProfileItself) {
   EXPECT_THAT(ReadWholeFile(folder / "err"), HasSubstr("is jprof itself"));
 }
 
+// Runs it by a shell that prepares what is special.
+JprofResult RunInShell(const std::string& before, const std::string& arguments,
+                       const std::string& after = "") {
+  return RunJprof({"-c", absl::StrCat(before, " ", JPROF_BINARY, " ", arguments, after)},
+                  {.binary = "/bin/sh"});
+}
+
+TEST_F(ErrorsTest, AFrequencyBeyondAllIsStatus2) {
+  ExpectError(RunJprof({"-p", "1", "-F", "1000000000"}), 2, "from 1 to 50000, not '1000000000'", "");
+}
+
+TEST_F(ErrorsTest, FewDescriptorsAreNamedWhereTheyFail) {
+  Child spin = StartSpin();
+  const std::string target = absl::StrCat("-p ", spin.pid(), " -d 300ms --format folded");
+  EXPECT_EQ(RunInShell("ulimit -n 64; exec", target).exit_code(), 0);
+  ExpectError(RunInShell("ulimit -n 12; exec", target), 1,
+              "Too many open files; the limit of open files is 12", "ulimit -Hn");
+  const JprofResult ring = RunInShell("ulimit -n 24; exec", target);
+  EXPECT_EQ(ring.exit_code(), 0);
+  EXPECT_THAT(ring.err, HasSubstr("level ring, since loading BPF: Too many open files; the limit of "
+                                  "open files is 24; raise"));
+  const JprofResult all = RunInShell("ulimit -n 64; exec", "-a -d 300ms --format folded");
+  EXPECT_EQ(all.exit_code(), 0);
+  EXPECT_THAT(all.err, testing::Not(HasSubstr("could not be opened")));
+  EXPECT_THAT(all.err, testing::Not(HasSubstr("ended, or did not answer")));
+}
+
+TEST_F(ErrorsTest, LittleMemoryIsEnoughAndTooLittleIsAMessage) {
+  Child spin = StartSpin();
+  const std::string target = absl::StrCat("-p ", spin.pid(), " -d 300ms --format folded");
+  EXPECT_EQ(RunInShell("ulimit -v 262144; exec", target).exit_code(), 0);
+  EXPECT_EQ(RunInShell("ulimit -l 4; exec", target).exit_code(), 0);
+  const JprofResult result = RunInShell("ulimit -v 32768; exec", target);
+  EXPECT_EQ(result.exit_code(), 1) << result.err;
+  EXPECT_THAT(result.messages(), ElementsAre(HasSubstr("jprof: error: ")));
+}
+
+TEST_F(ErrorsTest, NothingIsNeededOfTheEnvironment) {
+  Child spin = StartSpin();
+  const JprofResult result = RunInShell(
+      "exec env -i", absl::StrCat("-p ", spin.pid(), " -d 300ms --format folded"));
+  EXPECT_EQ(result.exit_code(), 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("spin;"));
+}
+
+TEST_F(ErrorsTest, InAFolderThatWasRemovedItWritesToStandardOutputAlone) {
+  Child spin = StartSpin();
+  TemporaryFolder folder;
+  const std::string gone = absl::StrCat("mkdir ", folder / "x", " && cd ", folder / "x", " && rmdir ",
+                                        folder / "x", " && exec");
+  const std::string target = absl::StrCat("-p ", spin.pid(), " -d 300ms");
+  ExpectError(RunInShell(gone, target + " -o out.svg"), 1,
+              "cannot write out.svg: the current folder was removed", "whole path");
+  EXPECT_EQ(RunInShell(gone, target).exit_code(), 0);
+}
+
+TEST_F(ErrorsTest, AClosedStandardOutputIsNeverStatus0) {
+  Child spin = StartSpin();
+  for (const std::string& arguments :
+       {absl::StrCat("-p ", spin.pid(), " -d 300ms"), absl::StrCat("stacks ", spin.pid()),
+        std::string("doctor"), std::string("--help"), std::string("--version")}) {
+    for (const char* to : {" >&-", " >/dev/full"}) {
+      const JprofResult result = RunInShell("exec", arguments, to);
+      EXPECT_EQ(result.exit_code(), 1) << arguments << to;
+      EXPECT_THAT(result.err, HasSubstr("cannot write standard output: ")) << arguments << to;
+    }
+  }
+}
+
+TEST_F(ErrorsTest, WithoutTypesOfTheKernelTheNextLevelIsUsed) {
+  Child spin = StartSpin();
+  const std::string target = absl::StrCat("-p ", spin.pid(), " -d 300ms --format folded");
+  for (const char* hidden : {"/sys/kernel/btf", "/sys"}) {
+    const std::string hide = absl::StrCat("exec unshare -m sh -c 'mount -t tmpfs x ", hidden, " && exec");
+    const JprofResult result = RunInShell(hide, target, "'");
+    EXPECT_EQ(result.exit_code(), 0) << result.err;
+    EXPECT_THAT(result.err, HasSubstr("level ring, since loading BPF: the kernel does not tell its types"));
+    EXPECT_THAT(result.out, HasSubstr("spin;"));
+    ExpectError(RunInShell(hide, target + " --level kernel", "'"), 1, "does not tell its types",
+                "CONFIG_DEBUG_INFO_BTF");
+  }
+}
+
+TEST_F(ErrorsTest, WithoutProcItIsProcThatIsMissing) {
+  ExpectError(RunInShell("exec unshare -m sh -c 'mount -t tmpfs x /proc && exec", "-p 1 -d 300ms", "'"), 1,
+              "/proc does not show even jprof's own process", "mount -t proc");
+}
+
+TEST_F(ErrorsTest, AThreadOfTheKernelIsCalledOne) {
+  ExpectError(RunJprof({"-p", "2", "-d", "300ms"}), 1,
+              "no samples: kthreadd (a thread of the kernel, pid 2)", "");
+}
+
 TEST_F(ErrorsTest, WithoutPermissionTheCapabilityIsNamed) {
   Child spin = StartSpin();
   TemporaryFolder folder;  // the build's folder may be hidden from others

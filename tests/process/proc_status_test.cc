@@ -32,6 +32,13 @@ TEST(ProcStatTest, FieldsAreReadBehindTheName) {
   EXPECT_EQ(stat->parent, 1);
 }
 
+TEST(ProcStatTest, ThreadsOfTheKernelAreToldByTheirFlags) {
+  EXPECT_FALSE(ParseProcStat(StatText("node"))->kernel_thread);
+  auto stat = ParseProcStat("2 (kthreadd) S 0 0 0 0 -1 2129984 0 0 0 0 0 0 0 0 20 0 1 0 987654 1 2\n");
+  ASSERT_TRUE(stat.ok()) << stat.status();
+  EXPECT_TRUE(stat->kernel_thread);
+}
+
 TEST(ProcStatTest, TheNameMayHoldAnything) {
   for (absl::string_view comm : {"a b", "a) R 1 2", "))((", "", "a\nb", ") S 1 (", "\xff\x1b"}) {
     auto stat = ParseProcStat(StatText(comm));
