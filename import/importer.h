@@ -39,6 +39,8 @@ absl::StatusOr<Imported> ReadProfile(Input& input);
 // The readers. (For importers.cc and tests.)
 bool LooksFolded(absl::string_view head);
 absl::StatusOr<Imported> ReadFolded(Input& input);
+bool LooksPerfScript(absl::string_view head);
+absl::StatusOr<Imported> ReadPerfScript(Input& input);
 bool LooksPprof(absl::string_view head);
 absl::StatusOr<Imported> ReadPprof(Input& input);
 

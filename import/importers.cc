@@ -9,6 +9,7 @@ namespace {
 
 // Those with a mark come first, those that are recognised by their shape last.
 constexpr ImportFormat kFormats[] = {
+    {"perf script", "the text that `perf script` prints", LooksPerfScript, ReadPerfScript},
     {"folded", "folded stacks, one line of text for each", LooksFolded, ReadFolded},
     {"pprof", "profile.proto, gzip or plain", LooksPprof, ReadPprof},
 };
