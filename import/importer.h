@@ -41,6 +41,10 @@ bool LooksFolded(absl::string_view head);
 absl::StatusOr<Imported> ReadFolded(Input& input);
 bool LooksPerfScript(absl::string_view head);
 absl::StatusOr<Imported> ReadPerfScript(Input& input);
+bool LooksSpeedscope(absl::string_view head);
+absl::StatusOr<Imported> ReadSpeedscope(Input& input);
+bool LooksCpuprofile(absl::string_view head);
+absl::StatusOr<Imported> ReadCpuprofile(Input& input);
 bool LooksPprof(absl::string_view head);
 absl::StatusOr<Imported> ReadPprof(Input& input);
 

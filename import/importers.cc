@@ -9,6 +9,9 @@ namespace {
 
 // Those with a mark come first, those that are recognised by their shape last.
 constexpr ImportFormat kFormats[] = {
+    {"speedscope", "speedscope's own format", LooksSpeedscope, ReadSpeedscope},
+    {"cpuprofile", "what node --cpu-prof and Chrome's DevTools write", LooksCpuprofile,
+     ReadCpuprofile},
     {"perf script", "the text that `perf script` prints", LooksPerfScript, ReadPerfScript},
     {"folded", "folded stacks, one line of text for each", LooksFolded, ReadFolded},
     {"pprof", "profile.proto, gzip or plain", LooksPprof, ReadPprof},
