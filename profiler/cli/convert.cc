@@ -18,11 +18,12 @@ constexpr char kHelp[] =
     "Writes a profile of one format in another. IN may be -, standard input.\n"
     "\n"
     "  jprof convert cpu.pb.gz -o cpu.svg          a flame graph of what Go's pprof wrote\n"
+    "  jprof convert cpu.pb.gz -o gc.svg --focus gc --by tid   what collects garbage, by thread\n"
     "  jprof convert stacks.folded -o out.pb.gz    folded stacks for pprof\n"
     "\n";
 
 absl::Status Convert(const ConvertOptions& options) {
-  JPROF_ASSIGN_OR_RETURN(const Profile profile, LoadProfile(options.inputs[0]));
+  JPROF_ASSIGN_OR_RETURN(const Profile profile, LoadProfile(options.inputs[0], options.transform));
   return SaveProfile(profile, options.output, options.format);
 }
 

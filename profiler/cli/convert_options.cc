@@ -28,6 +28,14 @@ struct Option {
 constexpr Option kOptions[] = {
     {"", "-o", "--output", "FILE", "write to FILE, its suffix chooses the format (default: -, stdout)"},
     {"", "", "--format", "NAME", "choose the format by name"},
+    {"", "", "--focus", "REGEX", "only stacks with a frame that matches"},
+    {"", "", "--ignore", "REGEX", "no stacks with a frame that matches"},
+    {"", "", "--hide", "REGEX", "no frames that match"},
+    {"", "", "--by", "KEY", "begin stacks with comm, pid, tid, thread, cgroup, container or cpu"},
+    {"", "", "--from", "TIME", "only what was sampled from then on: 30, 30s, 5m, 500ms"},
+    {"", "", "--to", "TIME", "only what was sampled before"},
+    {"", "", "--merge", "", "show a function that is on the stack already only once"},
+    {"", "", "--invert", "", "begin stacks with what executes, its callers above it"},
     {"diff", "", "--fail-above", "PCT",
      "exit with 3 when a function's own share grew by more percentage points"},
     {"", "-h", "--help", "", "print this help"},
@@ -49,6 +57,22 @@ absl::Status Apply(absl::string_view name, absl::string_view value, ConvertOptio
   } else if (name == "--output") {
     if (value.empty()) return Usage("--output takes a file name, or - for standard output, not ''");
     out.output = value == "-" ? "" : std::string(value);
+  } else if (name == "--focus" || name == "--ignore" || name == "--hide" || name == "--by") {
+    if (value.empty()) return Usage(absl::StrCat(name, " takes a value, not ''"));
+    Transform& t = out.transform;
+    (name == "--focus" ? t.focus : name == "--ignore" ? t.ignore : name == "--hide" ? t.hide : t.by) =
+        std::string(value);
+  } else if (name == "--from" || name == "--to") {
+    absl::StatusOr<int64_t> time = ParseDuration(value);
+    if (!time.ok()) {
+      return Usage(absl::StrCat(name, " takes a time since the start such as 30, 30s, 5m or 500ms, not '",
+                                value, "'"));
+    }
+    (name == "--from" ? out.transform.from_ns : out.transform.to_ns) = *time;
+  } else if (name == "--merge") {
+    out.transform.merge = true;
+  } else if (name == "--invert") {
+    out.transform.invert = true;
   } else if (name == "--fail-above") {
     double percent = 0;
     if (!absl::SimpleAtod(absl::StripSuffix(value, "%"), &percent) || !(percent >= 0) ||
@@ -108,6 +132,7 @@ absl::StatusOr<ConvertOptions> ParseConvertOptions(absl::string_view name, size_
                               out.inputs.size(), "; use: jprof ", name, inputs == 1 ? " IN" : " A B",
                               " -o OUT"));
   }
+  if (out.transform.from_ns >= out.transform.to_ns) return Usage("--from has to be before --to");
   JPROF_RETURN_IF_ERROR(CheckFormat(out.output, out.format));
   return out;
 }

@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "import/transform.h"
 
 namespace jprof {
 
@@ -15,6 +16,7 @@ struct ConvertOptions {
   std::vector<std::string> inputs;  // "-": standard input
   std::string output;               // "": standard output
   std::optional<double> fail_above;  // percentage points (diff)
+  Transform transform;
   std::string format;               // "": by the output's suffix, else SVG
 };
 

@@ -47,8 +47,8 @@ void PrintChanges(const std::vector<FunctionChange>& changes) {
 }
 
 absl::StatusOr<bool> Diff(const ConvertOptions& options) {
-  JPROF_ASSIGN_OR_RETURN(const Profile before, LoadProfile(options.inputs[0]));
-  JPROF_ASSIGN_OR_RETURN(const Profile after, LoadProfile(options.inputs[1]));
+  JPROF_ASSIGN_OR_RETURN(const Profile before, LoadProfile(options.inputs[0], options.transform));
+  JPROF_ASSIGN_OR_RETURN(const Profile after, LoadProfile(options.inputs[1], options.transform));
   absl::StatusOr<Profile> compared = Compare(before, after);
   if (!compared.ok()) {
     return Annotate(compared.status(),

@@ -104,14 +104,17 @@ absl::Status CheckTerminal(absl::string_view output, absl::string_view format,
   return absl::OkStatus();
 }
 
-absl::StatusOr<Profile> LoadProfile(const std::string& path) {
+absl::StatusOr<Profile> LoadProfile(const std::string& path, const Transform& transform) {
   JPROF_ASSIGN_OR_RETURN(UniqueFd fd, OpenInput(path));
   Input input(std::make_unique<FileSource>(std::move(fd)));
   absl::StatusOr<Imported> imported = ReadProfile(input);
   const std::string name = path == "-" ? "standard input" : path;
   if (!imported.ok()) return Annotate(imported.status(), absl::StrCat("cannot read ", name));
   for (const std::string& note : imported->notes) PrintWarning(absl::StrCat(name, ": ", note));
-  return std::move(imported->profile);
+  if (transform == Transform()) return std::move(imported->profile);
+  absl::StatusOr<Profile> transformed = Transformed(imported->profile, transform);
+  if (!transformed.ok()) return Annotate(transformed.status(), name);
+  return transformed;
 }
 
 absl::Status SaveProfile(const Profile& profile, const std::string& output,

@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "export/exporter.h"
+#include "import/transform.h"
 #include "profiler/cli/output_file.h"
 #include "profiler/core/profile.h"
 
@@ -34,7 +35,7 @@ absl::Status CheckTerminal(absl::string_view output, absl::string_view format,
 
 // A file in any format that import/ reads; "-": standard input. What was skipped in it is printed
 // as a warning.
-absl::StatusOr<Profile> LoadProfile(const std::string& path);
+absl::StatusOr<Profile> LoadProfile(const std::string& path, const Transform& transform);
 
 // Writes and commits.
 absl::Status SaveProfile(const Profile& profile, const std::string& output,

@@ -1,0 +1,75 @@
+#include "import/transform.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "tests/import/read.h"
+#include "tests/testing/profile_text.h"
+
+namespace jprof {
+namespace {
+
+constexpr char kText[] = R"(
+# time: 1700000000000000000 60606060
+node@1;main;render /srv/app.js:12_[j];write ([kernel]+0x20)_[k] 1
+node@1;main;render /srv/app.js:12_[j] 2
+node@1/2:worker;main;gc;mark_[i] 3
+)";
+
+std::string Folded(const Transform& transform) {
+  absl::StatusOr<Profile> p = Transformed(ParseProfile(kText), transform);
+  return p.ok() ? Write(*p, "folded") : std::string(p.status().message());
+}
+
+TEST(TransformTest, FocusKeepsStacksIgnoreDropsThemHideDropsFrames) {
+  EXPECT_EQ(Folded({.focus = "app\\.js:12$"}),
+            "node;main;render /srv/app.js:12_[j] 2\nnode;main;render /srv/app.js:12_[j];write_[k] 1\n");
+  EXPECT_EQ(Folded({.ignore = "write|mark"}), "node;main;render /srv/app.js:12_[j] 2\n");
+  EXPECT_EQ(Folded({.hide = "^(main|gc)$"}),
+            "node;mark 3\nnode;render /srv/app.js:12_[j] 2\nnode;render /srv/app.js:12_[j];write_[k] 1\n");
+  EXPECT_EQ(Folded({.focus = "nowhere"}), "no sample is left of it");
+}
+
+TEST(TransformTest, TheRootIsWhatWasAskedFor) {
+  EXPECT_EQ(Folded({.focus = "gc", .by = "tid"}), "node_1/2_worker;main;gc;mark_[i] 3\n");
+  EXPECT_EQ(Folded({.focus = "gc", .by = "pid"}), "node_1;main;gc;mark_[i] 3\n");
+  EXPECT_EQ(Folded({.focus = "gc", .by = "cpu"}), "cpu_0;main;gc;mark_[i] 3\n");
+  EXPECT_EQ(Folded({.focus = "gc", .by = "cgroup"}), "[no_cgroup];main;gc;mark_[i] 3\n");
+  EXPECT_EQ(Folded({.by = "colour"}),
+            "--by takes comm, pid, tid, thread, cgroup, container or cpu, not 'colour'");
+}
+
+TEST(TransformTest, ARangeOfTimeBeginsAtZero) {
+  const Transform range{.from_ns = 10'101'010, .to_ns = 30'303'030};
+  EXPECT_EQ(Folded(range), "node;main;render /srv/app.js:12_[j] 2\n");
+  const Profile p = *Transformed(ParseProfile(kText), range);
+  EXPECT_EQ(p.samples[0].time_ns, 0);
+  EXPECT_EQ(p.start_time_ns, 1'700'000'000'010'101'010);
+  EXPECT_EQ(p.duration_ns, 20'202'020);
+}
+
+TEST(TransformTest, InvertedTheLeafIsOutermost) {
+  EXPECT_EQ(Folded({.invert = true}),
+            "node;mark;gc;main 3\nnode;render /srv/app.js:12_[j];main 2\n"
+            "node;write_[k];render /srv/app.js:12_[j];main 1\n");
+}
+
+TEST(TransformTest, MergedAFunctionIsOnAStackOnce) {
+  const Profile p = ParseProfile("p;a;b;a;b;c 1\np;a;b 2\np;b;b_[i];c 4");
+  EXPECT_EQ(Write(*Transformed(p, {.merge = true}), "folded"), "p;a;b 2\np;a;b;c 1\np;b;c 4\n");
+}
+
+TEST(TransformTest, WhatIsNoExpressionIsRefused) {
+  EXPECT_EQ(Folded({.hide = "a(b"}), "--hide takes a regular expression, not 'a(b': missing ): a(b");
+}
+
+TEST(TransformTest, AnExpressionThatBacktrackersChokeOnIsMatchedAtOnce) {
+  const std::string name(50'000, 'a');
+  const Profile p = ParseProfile("p;" + name + " 1");
+  EXPECT_EQ(Transformed(p, {.focus = "(a*)*b"}).status().message(), "no sample is left of it");
+}
+
+}  // namespace
+}  // namespace jprof
