@@ -710,15 +710,23 @@ class Finder {
     const uint64_t size = unit.end - unit.first_entry;
     if (size > kMaxUnitBytes || !budget_.Reserve(size)) return;
     std::vector<uint8_t> buffer;
-    ByteCursor c(main_.section(kInfo).Read(unit.first_entry, size, buffer));
+    const auto bytes = main_.section(kInfo).Read(unit.first_entry, size, buffer);
     if (const AbbreviationTable* table = main_.Abbreviations(unit)) {
-      WalkEntries(unit, *table, c, questions);
+      WalkEntries(unit, *table, ByteCursor(bytes), questions, /*everywhere=*/false);
+      // A method of a class that is local to a function lies in that function's entry, but not in
+      // its code.
+      Questions rest;
+      for (uint32_t q : questions) {
+        if (scopes_[q].empty()) rest.push_back(q);
+      }
+      if (!rest.empty()) WalkEntries(unit, *table, ByteCursor(bytes), rest, /*everywhere=*/true);
     }
     budget_.Release(size);
   }
 
-  void WalkEntries(const Unit& unit, const AbbreviationTable& table, ByteCursor& c,
-                   const Questions& questions) {
+  // `everywhere`: in functions too that no question is in.
+  void WalkEntries(const Unit& unit, const AbbreviationTable& table, ByteCursor c,
+                   const Questions& questions, bool everywhere) {
     // The questions that are open in each entry whose children are being read; nullopt: in those of
     // the entry above it.
     std::vector<std::optional<Questions>> levels;
@@ -768,7 +776,8 @@ class Finder {
         if (abbreviation->has_children && !SkipTo(unit, entry.sibling, c)) ++skipping;
         continue;
       }
-      Questions& open = *levels[owners.back()];
+      const size_t owner = everywhere && tag == kSubprogram ? 0 : owners.back();
+      Questions& open = *levels[owner];
       if (owners.back() == 0 && open.empty()) return;
       bool enter = container && abbreviation->has_children;
       if (scope) {
@@ -788,7 +797,7 @@ class Finder {
         }
         // Without code of its own it may hold what has some: the body of a function that is inlined
         // everywhere has the classes that are local to it, and their methods.
-        enter = abbreviation->has_children && !has_ranges;
+        enter = abbreviation->has_children && (everywhere || !has_ranges);
       }
       if (enter && owners.size() >= kMaxNesting) budget_.Spend(UINT64_MAX);
       if (enter) {

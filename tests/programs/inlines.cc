@@ -81,11 +81,15 @@ int Trade(uint32_t seed) {
   return stock.Total() + twice(3);
 }
 
-int Shelve(int seed);  // in inlines_older.cc
+int Shelve(int seed);   // in inlines_older.cc
+int Arrange(int seed);  // in inlines_plain.cc
 
 int main() {
   std::puts("ready");
   std::fflush(stdout);
   volatile int total = 0;
-  for (uint32_t seed = 1;; ++seed) total = total + Trade(seed) + Shelve(static_cast<int>(seed % 1000));
+  for (uint32_t seed = 1;; ++seed) {
+    const int small = static_cast<int>(seed % 1000);
+    total = total + Trade(seed) + Shelve(small) + Arrange(small);
+  }
 }

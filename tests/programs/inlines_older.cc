@@ -1,4 +1,4 @@
-// The part of `inlines` that is compiled with the version of DWARF before: both are in many programs,
+// The part of `inlines` that is compiled with the version of DWARF before: many programs have both,
 // and they keep their address ranges in different sections.
 #include <algorithm>
 #include <map>
