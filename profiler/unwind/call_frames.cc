@@ -1,5 +1,7 @@
 #include "profiler/unwind/call_frames.h"
 
+#include <elf.h>
+
 #include <algorithm>
 #include <cstring>
 #include <optional>
@@ -16,7 +18,7 @@ namespace jprof {
 namespace {
 
 // Another one when the same input gives another table: cached ones are not used then.
-constexpr uint64_t kBuilderVersion = 1;
+constexpr uint64_t kBuilderVersion = 2;
 
 constexpr size_t kMaxSectionBytes = size_t{64} << 20;
 constexpr size_t kMaxCies = 1 << 16;
@@ -221,6 +223,30 @@ class Builder {
     sections_.push_back(pieces_.size());
     pieces_.push_back({begin, end, rows_.size(), 1});
     rows_.push_back({begin, RuleOf(rule)});
+  }
+
+  // What is described so far, sorted, without overlaps.
+  std::vector<CodeRange> Described() const {
+    std::vector<CodeRange> ranges;
+    for (const Piece& piece : pieces_) ranges.push_back({piece.begin, piece.end});
+    std::sort(ranges.begin(), ranges.end(),
+              [](const CodeRange& a, const CodeRange& b) { return a.begin < b.begin; });
+    std::vector<CodeRange> joined;
+    for (const CodeRange& range : ranges) {
+      if (!joined.empty() && range.begin < joined.back().end) {
+        joined.back().end = std::max(joined.back().end, range.end);
+      } else if (range.begin < range.end) {
+        joined.push_back(range);
+      }
+    }
+    return joined;
+  }
+  void AddFrames(const std::vector<CodeFrame>& frames) {
+    sections_.push_back(pieces_.size());
+    for (const CodeFrame& frame : frames) {
+      pieces_.push_back({frame.begin, frame.end, rows_.size(), 1});
+      rows_.push_back({frame.begin, RuleOf(frame.rule)});
+    }
   }
 
   absl::StatusOr<UnwindTable> Build() const {
@@ -681,6 +707,39 @@ std::vector<uint64_t> FindSignalReturns(const ElfFile& elf) {
   return found;
 }
 
+constexpr uint64_t kMaxFollowedCode = 8 << 20;
+constexpr uint64_t kMinCodePerDescription = 64;
+
+// Segments of code that may hold functions that no section describes, in numbers: of a file with
+// hardly any sections, or a program without an interpreter, which has a C library in it. Go's
+// programs are like that and keep frame pointers.
+std::vector<ElfFile::Section> CodeToFollow(const ElfFile& elf, uint64_t described_bytes) {
+  uint64_t size = 0;
+  for (const ElfFile::LoadedSegment& segment : elf.LoadedSegments()) {
+    if (segment.executable) size += segment.file_size;
+  }
+  constexpr absl::string_view kNames[] = {".interp", ".gopclntab"};
+  const auto places = elf.FindSections(kNames);
+  Elf64_Ehdr header = {};
+  const bool has_header =
+      elf.ReadFile({0}, std::span(reinterpret_cast<uint8_t*>(&header), sizeof(header)));
+  const bool is_static = has_header && header.e_entry != 0 && !places[0];
+  if (size > kMaxFollowedCode || places[1] ||
+      (!is_static && described_bytes * kMinCodePerDescription > size)) {
+    return {};
+  }
+  std::vector<ElfFile::Section> result;
+  for (const ElfFile::LoadedSegment& segment : elf.LoadedSegments()) {
+    if (!segment.executable) continue;
+    ElfFile::Section code = {.address = segment.begin};
+    code.bytes.resize(segment.file_size);
+    if (elf.ReadAt(segment.begin, std::as_writable_bytes(std::span(code.bytes)))) {
+      result.push_back(std::move(code));
+    }
+  }
+  return result;
+}
+
 }  // namespace
 
 absl::StatusOr<UnwindTable> BuildUnwindTable(std::span<const CallFrameSection> sections) {
@@ -702,6 +761,18 @@ CallFrames::CallFrames(const ElfFile& elf) {
     sections_.push_back({*std::move(section), name[1] == 'e'});
   }
   if (!signals) signal_returns_ = FindSignalReturns(elf);
+  uint64_t described_bytes = 0;
+  for (const Section& section : sections_) described_bytes += section.content.bytes.size();
+  code_ = CodeToFollow(elf, described_bytes);
+  if (code_.empty()) return;
+  for (ElfFile::Table table : {ElfFile::Table::kSymtab, ElfFile::Table::kDynsym}) {
+    // A damaged table has what it has.
+    elf.ForEachSymbolEntry(table, [this](const ElfFile::SymbolEntry& symbol) {
+         const uint64_t begin = symbol.address.value;
+         if (symbol.type == STT_FUNC) functions_.push_back({begin, begin + symbol.size});
+         return functions_.size() < kMaxFollowedCode;
+       }).IgnoreError();
+  }
 }
 
 Fingerprint CallFrames::FingerprintWith(const FingerprintKey& key) const {
@@ -712,6 +783,10 @@ Fingerprint CallFrames::FingerprintWith(const FingerprintKey& key) const {
     fingerprinter.Add(std::as_bytes(std::span(section.content.bytes)));
   }
   fingerprinter.Add(std::as_bytes(std::span(signal_returns_)));
+  for (const ElfFile::Section& code : code_) {
+    fingerprinter.AddValue(code.address.value).Add(std::as_bytes(std::span(code.bytes)));
+  }
+  fingerprinter.Add(std::as_bytes(std::span(functions_)));
   return fingerprinter.Finish();
 }
 
@@ -725,6 +800,10 @@ absl::StatusOr<UnwindTable> CallFrames::Build() const {
   for (uint64_t address : signal_returns_) {
     // What returns to the first instruction is looked up by the byte before it.
     builder.AddRule(address - 1, address + sizeof(kSignalReturn), {.kind = JP_RULE_SIGNAL});
+  }
+  const std::vector<CodeRange> described = builder.Described();
+  for (const ElfFile::Section& code : code_) {
+    builder.AddFrames(FramesOfCode(code.bytes, code.address.value, described, functions_));
   }
   return builder.Build();
 }

@@ -11,6 +11,9 @@
 // Of DWARF's expressions those are understood that occur in numbers: linkage stubs, frames that
 // realign the stack (CFA in memory), signal frames.
 //
+// Files in which hardly anything is described (musl), and static programs, whose C library may be
+// like that, are looked through besides: code_frames.h.
+//
 // The bytes are hostile: reads are checked, the work is linear in the size of the input, and what
 // does not end well covers no code.
 #pragma once
@@ -20,6 +23,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "profiler/unwind/code_frames.h"
 #include "profiler/unwind/fingerprint.h"
 #include "profiler/unwind/unwind_table.h"
 #include "symbolize/elf_file.h"
@@ -43,7 +47,7 @@ class CallFrames {
   // Of a file that is not of x86-64, nothing.
   explicit CallFrames(const ElfFile& elf);
 
-  bool empty() const { return sections_.empty() && signal_returns_.empty(); }
+  bool empty() const { return sections_.empty() && signal_returns_.empty() && code_.empty(); }
   // Of the whole: files that say the same have the same table.
   Fingerprint FingerprintWith(const FingerprintKey& key) const;
   absl::StatusOr<UnwindTable> Build() const;
@@ -56,6 +60,9 @@ class CallFrames {
   std::vector<Section> sections_;
   // Where the return from a signal handler is, in C libraries that do not describe it.
   std::vector<uint64_t> signal_returns_;
+  // What code_frames.h looks through: segments of code, and where functions are known to begin.
+  std::vector<ElfFile::Section> code_;
+  std::vector<CodeRange> functions_;
 };
 
 }  // namespace jprof

@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -160,6 +162,48 @@ TEST_F(NativeTest, AStackIsMarkedAsCutWhereNothingTellsTheCaller) {
     EXPECT_TRUE(stack.Has("[truncated]")) << testing::PrintToString(stack.frames);
   }
 }
+
+// musl describes none of its code; what the instructions do is followed.
+class MuslTest : public NativeTest, public testing::WithParamInterface<const char*> {};
+
+TEST_P(MuslTest, StacksThroughTheCLibraryAreWhole) {
+  ASSERT_EQ(::access(TestProgram(GetParam()).c_str(), X_OK), 0) << "apt-get install musl-tools";
+  Child program = StartProgram({GetParam()});
+  const FoldedProfile profile = ParseFolded(RunJprofFor(700, Folded("-p", program.pid())).out);
+  uint64_t whole = 0;
+  std::set<std::string> callers;
+  const std::map<std::string, std::vector<std::string>> truth = {
+      {"memcpy", {"copies", "prints", "sorts"}},
+      {"strlen", {"lengths", "prints"}},
+      {"compare", {"sorts"}},
+      {"snprintf", {"prints"}},
+      {"malloc", {"allocates"}},
+      {"free", {"allocates"}}};
+  for (const FoldedStack& stack : profile.stacks) {
+    if (stack.Has("[truncated]") || !stack.Has("main")) continue;
+    whole += stack.count;
+    const auto main = std::find(stack.frames.begin(), stack.frames.end(), "main");
+    if (std::next(main) == stack.frames.end()) continue;
+    const std::string& caller = *std::next(main);
+    callers.insert(caller);
+    EXPECT_THAT(caller, AnyOf("copies", "lengths", "prints", "allocates", "sorts",
+                              testing::EndsWith("_[k]")))
+        << testing::PrintToString(stack.frames);
+    for (const auto& [function, by] : truth) {
+      if (!stack.Has(function)) continue;
+      EXPECT_THAT(by, testing::Contains(caller)) << testing::PrintToString(stack.frames);
+    }
+  }
+  for (const char* caller : {"copies", "lengths", "prints", "allocates", "sorts"}) {
+    EXPECT_TRUE(callers.contains(caller)) << caller;
+  }
+  EXPECT_GE(whole * 100, profile.total() * 99);
+}
+
+INSTANTIATE_TEST_SUITE_P(Linked, MuslTest,
+                         testing::Values("libc_mix_musl", "libc_mix_musl_static",
+                                         "libc_mix_musl_static_pie"),
+                         [](const auto& instance) { return std::string(instance.param); });
 
 TEST_F(NativeTest, WhatADebuggerIsToldTellsTheCaller) {
   Child told = StartProgram({"told_to_debugger"});

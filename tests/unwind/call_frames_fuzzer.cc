@@ -1,4 +1,4 @@
-// Any bytes as .eh_frame and .debug_frame: the table that comes out must be sound.
+// Any bytes as .eh_frame and .debug_frame, and as code: the tables that come out must be sound.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -35,10 +35,29 @@ void Run(std::span<const uint8_t> bytes) {
   }
 }
 
+// The same bytes as code: described in part, and with a function at each 16th byte.
+void RunCode(std::span<const uint8_t> bytes) {
+  constexpr uint64_t kBase = 0x10000;
+  if (bytes.empty()) return;
+  const std::vector<CodeRange> described = {{kBase + bytes[0], kBase + 2 * uint64_t{bytes[0]}}};
+  std::vector<CodeRange> functions;
+  for (uint64_t at = 0; at < bytes.size(); at += 16) {
+    functions.push_back({kBase + at, kBase + at + bytes[at]});
+  }
+  uint64_t end = kBase;
+  for (const CodeFrame& frame : FramesOfCode(bytes, kBase, described, functions)) {
+    Require(frame.begin >= end && frame.begin < frame.end);
+    Require(frame.begin < described[0].begin || frame.begin >= described[0].end);
+    end = frame.end;
+  }
+  Require(end <= kBase + bytes.size());
+}
+
 }  // namespace
 }  // namespace jprof
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   jprof::Run({data, size});
+  jprof::RunCode({data, size});
   return 0;
 }
