@@ -36,19 +36,20 @@ struct HistOptions {
   bool help = false;
 };
 
-// V8's collections by kind: functions of its main thread that do one from its beginning to its end.
-// All official builds of Node 12 to 26 have these symbols.
+// V8's collections by kind: functions of its main thread. All official builds of Node 12 to 26 have
+// these symbols. (Heap::MarkCompact() and Heap::Scavenge() are there as well, but inlined in some.)
 struct Collection {
   absl::string_view name;
   std::vector<absl::string_view> symbols;
 };
 const std::array<Collection, JP_PROBE_KINDS>& Collections() {
   static const auto& collections = *new std::array<Collection, JP_PROBE_KINDS>{{
-      {"scavenge (young generation)", {"_ZN2v88internal4Heap8ScavengeEv*"}},
+      {"scavenge (young generation)", {"_ZN2v88internal18ScavengerCollector14CollectGarbageEv*"}},
       {"minor mark-sweep (young generation)",
-       {"_ZN2v88internal4Heap14MinorMarkSweepEv*", "_ZN2v88internal4Heap16MinorMarkCompactEv*"}},
-      {"mark-compact (whole heap)", {"_ZN2v88internal4Heap11MarkCompactEv*"}},
-      {"any, with prologue and callbacks", {"_ZN2v88internal4Heap24PerformGarbageCollectionE*"}},
+       {"_ZN2v88internal23MinorMarkSweepCollector14CollectGarbageEv*",
+        "_ZN2v88internal25MinorMarkCompactCollector14CollectGarbageEv*"}},
+      {"mark-compact (whole heap)", {"_ZN2v88internal20MarkCompactCollector14CollectGarbageEv*"}},
+      {"any, from prologue to callbacks", {"_ZN2v88internal4Heap24PerformGarbageCollectionE*"}},
   }};
   return collections;
 }
