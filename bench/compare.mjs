@@ -52,6 +52,7 @@ function require(program, debianPackage) {
   if (find(program) === '') missing.push(`${program}: apt-get install ${debianPackage}, or --install`);
   return find(program);
 }
+process.env.BPFTRACE_CACHE_USER_SYMBOLS = '1';  // else it reads node's symbols for each stack
 const perf = require('perf', 'linux-perf');
 const bpftrace = require('bpftrace', 'bpftrace');
 const scripts = ['stackcollapse-perf.pl', 'flamegraph.pl'].map((name) => {
@@ -163,7 +164,7 @@ async function quiet() {
   if (perf) tools.push({ name: 'perf record -g', line: `${perf} record -q -F 99 -g -p ${child.pid} -o perf.data -- sleep ${seconds}` });
   if (bpftrace) {
     writeFileSync(path.join(folder, 'quiet.bt'), stacksOfBpftrace(99, child.pid));
-    tools.push({ name: 'bpftrace, profile', line: `${bpftrace} -q quiet.bt > stacks.txt` });
+    tools.push({ name: 'bpftrace, profile', line: `timeout -s INT ${seconds + 60} ${bpftrace} -q quiet.bt > stacks.txt` });
   }
   const results = await interleave(tools, (tool) => take(tool.line));
   await stop(child);
