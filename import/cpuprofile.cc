@@ -17,6 +17,7 @@ namespace jprof {
 namespace {
 
 constexpr size_t kMaxDepth = 100'000;
+constexpr int64_t kMaxUs = int64_t{1} << 52;  // a hundred years, and no overflow
 
 struct Node {
   int64_t id = 0;
@@ -41,9 +42,9 @@ class CpuprofileReader {
       } else if (key == "timeDeltas") {
         json.Array([&] { deltas_.push_back(json.Integer()); });
       } else if (key == "startTime") {
-        start_us_ = json.Integer();
+        start_us_ = std::clamp<int64_t>(json.Integer(), 0, kMaxUs);
       } else if (key == "endTime") {
-        end_us_ = json.Integer();
+        end_us_ = std::clamp<int64_t>(json.Integer(), 0, kMaxUs);
       } else {
         json.Skip();
       }
@@ -98,7 +99,8 @@ class CpuprofileReader {
   }
 
   absl::StatusOr<Imported> Build() {
-    ProfileBuilder builder({{"samples", "count"}, {"cpu", "nanoseconds"}}, {"cpu", "nanoseconds"}, 1);
+    ProfileBuilder builder({{"samples", "count"}, {"cpu", "nanoseconds"}}, {"cpu", "nanoseconds"},
+                           1);
     const ThreadId thread = builder.AddThread(0, 0, "", "");
     stacks_.resize(nodes_.size());
     done_.resize(nodes_.size());
@@ -118,7 +120,7 @@ class CpuprofileReader {
       auto delta = [&](size_t n) {
         return n < deltas_.size() ? std::clamp<int64_t>(deltas_[n], 0, int64_t{1} << 40) : 0;
       };
-      at_us = std::min(at_us + delta(i), int64_t{1} << 52);
+      at_us = std::min(at_us + delta(i), kMaxUs);
       const int64_t rest_us = std::clamp<int64_t>(end_us_ - start_us_ - at_us, 0, int64_t{1} << 40);
       const int64_t weight_us = i + 1 < samples_.size() ? delta(i + 1) : rest_us;
       if (nodes_[it->second].name == "(idle)") {
@@ -130,10 +132,11 @@ class CpuprofileReader {
     }
     JPROF_RETURN_IF_ERROR(CheckRoom(builder));
     Imported out;
-    if (idle > 0) out.notes.push_back(absl::StrCat("cpuprofile: ", idle, " samples of (idle) are left out"));
-    const int64_t length_us = std::clamp<int64_t>(end_us_ - start_us_, at_us, int64_t{1} << 52);
+    if (idle > 0)
+      out.notes.push_back(absl::StrCat("cpuprofile: ", idle, " samples of (idle) are left out"));
+    const int64_t length_us = std::clamp<int64_t>(end_us_ - start_us_, at_us, kMaxUs);
     // Node counts from when the machine was started, Chrome too; jprof from 1970.
-    const bool is_date = start_us_ > int64_t{1'000'000'000} * 1'000'000 && start_us_ < INT64_MAX / 1000;
+    const bool is_date = start_us_ > int64_t{1'000'000'000} * 1'000'000;
     builder.SetTimes(is_date ? start_us_ * 1000 : 0, length_us * 1000);
     JPROF_ASSIGN_OR_RETURN(out.profile, std::move(builder).Build());
     return out;

@@ -19,7 +19,9 @@ namespace {
 constexpr size_t kMaxDepth = 100'000;
 
 // Out of range it names no frame.
-uint32_t Index(int64_t n) { return n < 0 || n >= UINT32_MAX ? UINT32_MAX : static_cast<uint32_t>(n); }
+uint32_t Index(int64_t n) {
+  return n < 0 || n >= UINT32_MAX ? UINT32_MAX : static_cast<uint32_t>(n);
+}
 
 struct Row {
   double start = 0;
@@ -50,9 +52,8 @@ class SpeedscopeReader {
     JsonReader json(text);
     json.Object([&](absl::string_view key) {
       if (key == "shared") {
-        json.Object([&](absl::string_view inner) {
-          inner == "frames" ? ReadFrames(json) : json.Skip();
-        });
+        json.Object(
+            [&](absl::string_view inner) { inner == "frames" ? ReadFrames(json) : json.Skip(); });
       } else if (key == "profiles") {
         json.Array([&] { ReadOne(json); });
       } else if (key == "name") {
@@ -152,7 +153,8 @@ class SpeedscopeReader {
         p.rows.push_back({at, event.at - at, static_cast<uint32_t>(p.frames.size()),
                           static_cast<uint32_t>(open.size())});
         p.frames.insert(p.frames.end(), open.begin(), open.end());
-        if (p.frames.size() > kMaxFrames) return absl::ResourceExhaustedError("too many deep stacks");
+        if (p.frames.size() > kMaxFrames)
+          return absl::ResourceExhaustedError("too many deep stacks");
       }
       at = std::max(at, event.at);
       if (event.opens) {
@@ -212,19 +214,22 @@ class SpeedscopeReader {
           if (frame >= frames_.size()) return absl::DataLossError("a frame that is not there");
           stack = builder_->AddStack(stack, LocationOf(frame));
         }
-        const int64_t start = nanos == 0 ? 0 : Rounded((row.start - p.start) * nanos);
+        const int64_t start =
+            nanos == 0 ? 0 : std::max<int64_t>(Rounded((row.start - p.start) * nanos), 0);
         const int64_t weight = Rounded(nanos == 0 ? row.weight : row.weight * nanos);
-        end = std::max(end, nanos == 0 ? 0 : start + std::max<int64_t>(std::min(weight, INT64_MAX - start), 0));
+        if (nanos != 0)
+          end = std::max(end, start + std::clamp<int64_t>(weight, 0, INT64_MAX - start));
         // Time in which nothing ran.
         if (nanos != 0 && row.frame_count == 0) continue;
         const std::vector<int64_t> values =
             types.size() == 2 ? std::vector<int64_t>{1, weight} : std::vector<int64_t>{weight};
-        AddSample(*builder_, std::max<int64_t>(start, 0), thread, 0, stack, values);
+        AddSample(*builder_, start, thread, 0, stack, values);
       }
       JPROF_RETURN_IF_ERROR(CheckRoom(*builder_));
     }
     if (other_units > 0) {
-      out.notes.push_back(absl::StrCat("speedscope: ", other_units, " profiles in other units than ", unit));
+      out.notes.push_back(
+          absl::StrCat("speedscope: ", other_units, " profiles in other units than ", unit));
     }
     builder_->SetTimes(0, end);
     JPROF_ASSIGN_OR_RETURN(out.profile, std::move(*builder_).Build());
