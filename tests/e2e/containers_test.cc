@@ -121,7 +121,7 @@ TEST_F(ContainersTest, AFileInMemoryOnly) {
 TEST_F(ContainersTest, APerfMapOfAContainer) {
   Child contained = SpawnContained(
       "mount -t tmpfs inner /mnt; touch /mnt/node; mount --bind \"$1\" /mnt/node; "
-      "mount -t tmpfs inner /tmp; exec /mnt/node --perf-basic-prof -e \"$2\"",
+      "mount -t tmpfs inner /tmp; cd /tmp; exec /mnt/node --perf-basic-prof -e \"$2\"",
       {JPROF_SOURCE_DIR "/build/nodes/20.20.2/bin/node",
        "function inContainer() { let s = 0; for (let i = 0; i < 1e6; i++) s += i % 7; return s; } "
        "inContainer(); console.log('ready'); for (;;) inContainer();"});
