@@ -30,6 +30,8 @@ constexpr size_t kMoveBytes = 48;
 constexpr size_t kLineHeadBytes = 16;
 constexpr size_t kMaxLinesBytes = size_t{1} << 20;
 constexpr size_t kMaxPendingBytes = size_t{16} << 20;
+constexpr size_t kPendingBytes = 96;  // of an entry, beside its text
+constexpr size_t kFileBytes = 64;     // of a file, beside its name
 constexpr size_t kWindowBytes = 64 * 1024;
 // The perf inject of the time put code behind an ELF header, and V8 adds its size to lines.
 constexpr uint64_t kV8LineShift = 0x40;
@@ -151,7 +153,8 @@ absl::Status JitDump::Update(uint64_t now_ns) {
   }
   if (offset_ == 0 && size >= kHeaderBytes) refused_ = ReadHeader(window);
   const uint64_t read_before = bytes_read_;
-  while (refused_.ok() && offset_ != 0 && !exhausted_ && !damaged_ &&
+  behind_ = false;
+  while (!behind_ && refused_.ok() && offset_ != 0 && !exhausted_ && !damaged_ &&
          offset_ + kRecordHeadBytes <= size) {
     const absl::string_view head = window.Get(offset_, kRecordHeadBytes);
     if (head.size() < kRecordHeadBytes) break;
@@ -177,6 +180,7 @@ absl::Status JitDump::Update(uint64_t now_ns) {
     last_record_ = offset_;
     offset_ += record_size;
     if (read_before + window.bytes_read() >= options_.max_bytes) exhausted_ = true;
+    behind_ = window.bytes_read() >= options_.max_bytes_per_update;
   }
   bytes_read_ += window.bytes_read();
   if (window.error() != 0) return ErrnoStatus(window.error(), absl::StrCat("cannot read ", name_));
@@ -249,7 +253,7 @@ void JitDump::OnLoad(uint64_t time_ns, absl::string_view body) {
   if (!HasRoomFor(name.size())) return;
   code.name = names_.Keep(name);
   if (auto lines = pending_lines_.extract(code.begin); !lines.empty()) {
-    pending_bytes_ -= lines.mapped().size();
+    pending_bytes_ -= lines.mapped().size() + kPendingBytes;
     AddLines(code, lines.mapped());
   }
   changes_.push_back(code);
@@ -285,10 +289,11 @@ void JitDump::OnLines(absl::string_view body) {
     pending_lines_.clear();
     pending_bytes_ = 0;
   }
-  std::string& text = pending_lines_[U64(body, 0)];
-  pending_bytes_ -= text.size();
+  auto [it, added] = pending_lines_.try_emplace(U64(body, 0));
+  std::string& text = it->second;
+  if (!added) pending_bytes_ -= text.size() + kPendingBytes;
   text = std::string(body.substr(8));
-  pending_bytes_ += text.size();
+  pending_bytes_ += text.size() + kPendingBytes;
 }
 
 void JitDump::AddLines(Change& code, absl::string_view text) {
@@ -362,7 +367,7 @@ std::string JitDump::Trouble() const {
 
 size_t JitDump::memory_bytes() const {
   return names_.memory_bytes() + changes_.capacity() * sizeof(Change) +
-         lines_.capacity() * sizeof(Line) + pending_bytes_;
+         lines_.capacity() * sizeof(Line) + files_.size() * kFileBytes + pending_bytes_;
 }
 
 JitDumpReplay::JitDumpReplay(const JitDump& dump) : dump_(dump), order_(dump.changes_.size()) {

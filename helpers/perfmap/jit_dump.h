@@ -46,6 +46,7 @@ struct JitDumpOptions {
   uint64_t not_before_ns = 0;
   // Of all that is ever read through one JitDump, without the code itself.
   uint64_t max_bytes = uint64_t{1} << 30;
+  uint64_t max_bytes_per_update = uint64_t{32} << 20;  // the same, of one Update()
   size_t max_records = 2'000'000;  // of code and moves
   size_t max_lines = 8'000'000;
   size_t max_name_bytes = size_t{128} << 20;  // and of files
@@ -70,6 +71,8 @@ class JitDump {
   // A file that shrank or was written anew is read from its start; what was known before stays, it
   // was true at its time. FailedPrecondition: not a jitdump that jprof reads, or another process's.
   absl::Status Update(uint64_t now_ns);
+  // The last Update() ended before the file did, for it had read enough: the next one goes on.
+  bool behind() const { return behind_; }
 
   // Why the rest of the file is not used: "" if all is.
   std::string Trouble() const;
@@ -135,6 +138,7 @@ class JitDump {
   std::array<char, kRecordHeadBytes> last_head_ = {};
   uint64_t bytes_read_ = 0;
   bool exhausted_ = false;
+  bool behind_ = false;
   bool damaged_ = false;
   bool has_times_ = true;
 

@@ -128,22 +128,25 @@ void JitDumps::OnMap(const MapEvent& map) {
 
 void JitDumps::Update(uint64_t now_ns) {
   if (dumps_.empty() || now_ns < updated_ns_ + kUpdateAfterNs) return;
-  UpdateAll(now_ns);
+  UpdateAll(now_ns, /*to_the_end=*/false);
 }
 
-void JitDumps::UpdateAll(uint64_t now_ns) {
+void JitDumps::UpdateAll(uint64_t now_ns, bool to_the_end) {
   updated_ns_ = now_ns;
   size_t bytes = 0;
   for (Dump& dump : dumps_) {
     if (!dump.dump) continue;
-    absl::Status updated = dump.dump->Update(now_ns);
-    dump.trouble = dump.dump->Trouble();
-    if (!updated.ok() && dump.trouble.empty()) {
-      dump.trouble = absl::StrCat(updated.message(), "; its newer names are not used");
-    }
-    bytes += dump.dump->memory_bytes();
+    const size_t others = bytes;
+    do {
+      absl::Status updated = dump.dump->Update(now_ns);
+      dump.trouble = dump.dump->Trouble();
+      if (!updated.ok() && dump.trouble.empty()) {
+        dump.trouble = absl::StrCat(updated.message(), "; its newer names are not used");
+      }
+      bytes = others + dump.dump->memory_bytes();
+    } while (to_the_end && dump.dump->behind() && bytes <= options_.max_bytes);
     if (bytes > options_.max_bytes) {
-      bytes -= dump.dump->memory_bytes();
+      bytes = others;
       dump.trouble =
           absl::StrCat(dump.dump->name(), ": all jitdumps together exceed ",
                        options_.max_bytes >> 20, " MB; its names are not used");
@@ -154,7 +157,7 @@ void JitDumps::UpdateAll(uint64_t now_ns) {
 
 void JitDumps::NameStacks(FrameTable& frames, std::vector<TimedStack> stacks, uint64_t now_ns) {
   if (dumps_.empty()) return;
-  UpdateAll(now_ns);
+  UpdateAll(now_ns, /*to_the_end=*/true);
   std::vector<uint32_t> dump_of(frames.stacks().size(), kNone);  // of each stack, by its frames
   for (size_t i = 0; i < dump_of.size(); ++i) {
     const FrameTable::Node& node = frames.stacks()[i];

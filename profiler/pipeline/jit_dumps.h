@@ -70,7 +70,7 @@ class JitDumps {
     std::optional<JitDump> dump;
     std::string trouble;  // that it could not be opened, was given up or not read to its end
   };
-  void UpdateAll(uint64_t now_ns);
+  void UpdateAll(uint64_t now_ns, bool to_the_end);
 
   Opener opener_;
   Options options_;
