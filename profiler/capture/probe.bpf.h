@@ -233,6 +233,26 @@ static __always_inline void jp_tell_hit(struct jp_probe_hit *hit)
 		__sync_fetch_and_add(&jp_probe_state.lost, 1);
 }
 
+/* Who is stopped for jprof is written down before it is, in a place that nobody else waits in: else
+ * it would not be let go on. 0: sent. */
+static __always_inline int jp_send_signal(struct jp_probe_hit *hit, __u32 number)
+{
+	__u32 slot = number & (JP_PROBE_STOPPED - 1);
+
+	hit->slot = slot;
+	if (jp_probe.stays_stopped_for_us &&
+	    __sync_val_compare_and_swap(&jp_probe_state.stopped[slot], 0, hit->tgid)) {
+		__sync_fetch_and_add(&jp_probe_state.lost, 1);
+		return -1;
+	}
+	if (!bpf_send_signal_thread(jp_probe.signal))
+		return 0;
+	if (jp_probe.stays_stopped_for_us)
+		jp_probe_state.stopped[slot] = 0;
+	__sync_fetch_and_add(&jp_probe_state.lost, 1);
+	return -1;
+}
+
 /* The condition may hold. What is known of the instant is in `hit`. */
 static __always_inline void jp_at_point(struct jp_probe_hit *hit)
 {
@@ -249,11 +269,8 @@ static __always_inline void jp_at_point(struct jp_probe_hit *hit)
 		number = __sync_fetch_and_add(&jp_probe_state.hits, 1);
 		if (jp_probe.max_hits && number >= jp_probe.max_hits)
 			return;
-		if (jp_probe.signal) {
-			if (jp_probe.stays_stopped_for_us)
-				jp_probe_state.stopped[number & (JP_PROBE_STOPPED - 1)] = hit->tgid;
-			bpf_send_signal_thread(jp_probe.signal);
-		}
+		if (jp_probe.signal && jp_send_signal(hit, number))
+			return;
 	}
 	busy = bpf_map_lookup_elem(&jp_probe_busy, &zero);
 	if (!busy)

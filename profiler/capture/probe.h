@@ -11,7 +11,7 @@
 #define JP_PROBE_TERMS 12
 #define JP_PROBE_TEXT 64 /* a power of two, a multiple of 8 */
 #define JP_PROBE_CALLS 512
-#define JP_PROBE_STOPPED 64 /* a power of two */
+#define JP_PROBE_STOPPED 1024 /* a power of two */
 #define JP_PROBE_KINDS 4 /* a power of two */
 #define JP_PROBE_BUCKETS 64
 
@@ -77,7 +77,7 @@ struct jp_probe_state {
 	__u32 lost;       /* no room in a ring, or a probe was at work on that CPU */
 	__u32 unreadable; /* memory of a term was not in memory, or none: taken as not equal */
 	__u32 reserved;
-	__u32 stopped[JP_PROBE_STOPPED]; /* processes that wait for jprof; it clears them */
+	__u32 stopped[JP_PROBE_STOPPED]; /* processes that wait for jprof, by a hit's slot; it clears them */
 	__u64 buckets[JP_PROBE_KINDS][JP_PROBE_BUCKETS]; /* by the binary logarithm of the ns */
 	__u64 sum_ns[JP_PROBE_KINDS];
 	__u64 max_ns[JP_PROBE_KINDS];
@@ -95,6 +95,6 @@ struct jp_probe_hit {
 	__u64 arguments[6];
 	__u64 duration_ns; /* 0: not measured */
 	__u32 kind;        /* what the place of attachment was told to be: below JP_PROBE_KINDS */
-	__u32 reserved;
+	__u32 slot;        /* in jp_probe_state's stopped: where the process waits */
 	char comm[16];
 };

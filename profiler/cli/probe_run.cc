@@ -33,6 +33,8 @@ void InstallSignals() {
 
 }  // namespace
 
+bool ProbeRunInterrupted() { return g_stop_asked.load(); }
+
 absl::StatusOr<ProbeRunResult> RunProbe(const ProbeRunOptions& options, const RuntimeSet& runtimes) {
   // Before there are threads.
   JPROF_ASSIGN_OR_RETURN(std::shared_ptr<SymbolizerProcess> symbolizer, SymbolizerProcess::Start());

@@ -38,6 +38,9 @@ struct ProbeRunResult {
 // Until `go_on` says so, the time is over, the process exits, or SIGINT, SIGTERM or SIGHUP.
 absl::StatusOr<ProbeRunResult> RunProbe(const ProbeRunOptions& options, const RuntimeSet& runtimes);
 
+// Whether one of these signals came.
+bool ProbeRunInterrupted();
+
 // "  #0  name  file:line" for each frame of a stack.
 std::string StackText(const Profile& profile, StackId stack);
 // [{...}, ...].

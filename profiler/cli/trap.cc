@@ -8,10 +8,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <map>
+#include <memory>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -45,6 +48,10 @@ struct TrapOptions {
   bool help = false;
 };
 
+constexpr uint32_t kMaxCount = 1'000'000'000;
+constexpr uint32_t kEnoughHits = 2'000'000'000;  // far from both kMaxCount and an overflow
+constexpr useconds_t kPauseUs = 50'000;
+
 // Sees to it that processes which wait for this one go on when it is gone: a child, which shares the
 // probe's memory and hears of our end. It is in a session of its own, so that what ends a whole
 // group of processes spares it.
@@ -64,9 +71,15 @@ class Releaser {
     char byte;
     while (::read(ends[0], &byte, 1) < 0 && errno == EINTR) {
     }
-    for (uint32_t& stopped : state.stopped) {
-      const auto pid = static_cast<pid_t>(__atomic_load_n(&stopped, __ATOMIC_ACQUIRE));
-      if (pid > 0) ::kill(pid, SIGCONT);
+    // The probe is still there, since its links are ours as well: it meets no more from now on. What
+    // it has begun on another CPU ends within the pause.
+    __atomic_store_n(&state.hits, kEnoughHits, __ATOMIC_SEQ_CST);
+    for (int time = 0; time < 2; ++time) {
+      ::usleep(kPauseUs);
+      for (uint32_t& stopped : state.stopped) {
+        const auto pid = static_cast<pid_t>(__atomic_load_n(&stopped, __ATOMIC_ACQUIRE));
+        if (pid > 0) ::kill(pid, SIGCONT);
+      }
     }
     ::_exit(0);
   }
@@ -81,6 +94,40 @@ class Releaser {
  private:
   UniqueFd to_;
   pid_t child_ = 0;
+};
+
+// Lets processes go on that stopped for this one.
+class StoppedProcesses {
+ public:
+  explicit StoppedProcesses(jp_probe_state& state) : state_(state) {}
+  // Before the hits that have come are acted on.
+  void Look() {
+    for (size_t i = 0; i < JP_PROBE_STOPPED; ++i) {
+      const uint32_t pid = __atomic_load_n(&state_.stopped[i], __ATOMIC_ACQUIRE);
+      waits_[i] = {.pid = pid, .since_before = pid != 0 && pid == waits_[i].pid};
+    }
+  }
+  // The slot is the hit's alone until it is cleared.
+  void GoOn(uint32_t pid, uint32_t slot) {
+    ::kill(static_cast<pid_t>(pid), SIGCONT);
+    if (slot >= JP_PROBE_STOPPED) return;
+    waits_[slot] = {};
+    __atomic_store_n(&state_.stopped[slot], 0, __ATOMIC_RELEASE);
+  }
+  // Those whose hit was lost: it would have come by now.
+  void GoOnIfLost() {
+    for (uint32_t i = 0; i < JP_PROBE_STOPPED; ++i) {
+      if (waits_[i].since_before) GoOn(waits_[i].pid, i);
+    }
+  }
+
+ private:
+  struct Waiting {
+    uint32_t pid = 0;
+    bool since_before = false;
+  };
+  jp_probe_state& state_;
+  std::array<Waiting, JP_PROBE_STOPPED> waits_ = {};
 };
 
 // Runs a program to its end; 0: it was well.
@@ -99,11 +146,12 @@ int Execute(const std::vector<std::string>& words, const std::vector<std::string
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-void ActOn(const TrapOptions& options, const jp_probe_hit& hit) {
+// `cores`: how many were written to each file's name.
+void ActOn(const TrapOptions& options, const jp_probe_hit& hit, std::map<std::string, int>& cores) {
   const auto pid = static_cast<Pid>(hit.tgid);
   if (options.core) {
-    const std::string file =
-        options.output.empty() ? absl::StrCat("core.", pid) : options.output;
+    std::string file = options.output.empty() ? absl::StrCat("core.", pid) : options.output;
+    if (const int number = ++cores[file]; number > 1) absl::StrAppend(&file, ".", number);
     const int failed =
         Execute({"/proc/self/exe", "core", absl::StrCat(pid), "-o", file}, {});
     if (failed == 0) PrintNote(absl::StrCat("the core is in ", file));
@@ -142,7 +190,8 @@ absl::Status Run(const TrapOptions& options, const RuntimeSet& runtimes) {
   spec.probe.config.signal = static_cast<uint32_t>(options.signal);
   spec.probe.config.stays_stopped_for_us = options.core;
   Releaser releaser;
-  jp_probe_state* state = nullptr;
+  std::unique_ptr<StoppedProcesses> stopped;
+  std::map<std::string, int> cores;
   uint32_t acted = 0;
   JPROF_ASSIGN_OR_RETURN(
       const ProbeRunResult result,
@@ -152,20 +201,18 @@ absl::Status Run(const TrapOptions& options, const RuntimeSet& runtimes) {
                 .armed = absl::StrCat("armed: ", options.on, options.on.empty() ? "" : " ", options.spec,
                                       " (Ctrl-C ends it)"),
                 .prepare = [&](jp_probe_state& shared) -> absl::Status {
-                  state = &shared;
-                  return options.core ? releaser.Start(shared) : absl::OkStatus();
+                  if (!options.core) return absl::OkStatus();
+                  stopped = std::make_unique<StoppedProcesses>(shared);
+                  return releaser.Start(shared);
                 },
                 .go_on =
                     [&](const std::vector<jp_probe_hit>& hits, const jp_probe_state& now) {
+                      if (stopped != nullptr) stopped->Look();
                       for (const jp_probe_hit& hit : hits) {
-                        ActOn(options, hit);
-                        if (!options.core) continue;
-                        for (uint32_t& stopped : state->stopped) {
-                          if (stopped != hit.tgid) continue;
-                          ::kill(static_cast<pid_t>(hit.tgid), SIGCONT);
-                          stopped = 0;
-                        }
+                        if (!ProbeRunInterrupted()) ActOn(options, hit, cores);
+                        if (stopped != nullptr) stopped->GoOn(hit.tgid, hit.slot);
                       }
+                      if (stopped != nullptr) stopped->GoOnIfLost();
                       acted += static_cast<uint32_t>(hits.size());
                       return acted + now.lost < options.count;
                     }},
@@ -262,8 +309,9 @@ absl::StatusOr<TrapOptions> ParseTrapOptions(const std::vector<std::string>& arg
     } else if (name == "--on") {
       options.on = std::string(value);
     } else if (name == "--count") {
-      if (!absl::SimpleAtoi(value, &options.count) || options.count < 1) {
-        return absl::InvalidArgumentError(absl::StrCat("--count takes a number from 1, not '", value, "'"));
+      if (!absl::SimpleAtoi(value, &options.count) || options.count < 1 || options.count > kMaxCount) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("--count takes a number from 1 to ", kMaxCount, ", not '", value, "'"));
       }
     } else if (name == "--duration" || name == "-d") {
       JPROF_ASSIGN_OR_RETURN(options.duration_ns, ParseDuration(value));
@@ -319,7 +367,7 @@ constexpr char kHelp[] =
     "options:\n"
     "  --count N            hits until it ends (default 1)\n"
     "  -d, --duration TIME  ends after 30s, 5m, 1h\n"
-    "  -o, --output FILE    the core's (default core.PID)\n"
+    "  -o, --output FILE    the core's (default core.PID; the next ones get .2, .3)\n"
     "  --json               for programs\n"
     "  -h, --help           print this help\n";
 

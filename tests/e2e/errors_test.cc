@@ -53,6 +53,18 @@ void ExpectError(const JprofResult& result, int exit_code, const std::string& er
   EXPECT_THAT(lines[0].substr(at + error.size()), HasSubstr(fix));
 }
 
+// Interrupted once it has samples, so that it does not matter how much CPU time others leave to it.
+JprofResult RunSampled(const std::vector<std::string>& arguments, const JprofOptions& options = {}) {
+  absl::StatusOr<Jprof> jprof = Jprof::Start(arguments, options);
+  if (!jprof.ok()) {
+    ADD_FAILURE() << jprof.status();
+    return {};
+  }
+  // If it ended without, the result tells why.
+  if (jprof->WaitForSamples(3)) jprof->Signal(SIGINT);
+  return jprof->Wait();
+}
+
 TEST_F(ErrorsTest, NoSuchProcess) {
   auto gone = Child::Spawn({"/bin/true"});
   ASSERT_TRUE(gone.ok());
@@ -99,7 +111,7 @@ TEST_F(ErrorsTest, ARecordingOfLessThanAFewPeriodsSaysNothingOfSleep) {
   ASSERT_TRUE(sleeper.ok());
   const JprofResult result = RunJprof({"-p", absl::StrCat(sleeper->pid()), "-F", "1", "-d", "300ms"});
   ExpectError(result, 1, absl::StrCat("no samples: threads (pid ", sleeper->pid(),
-                                      ") was recorded for 0.3"),
+                                      ") was recorded for "),
               "profile longer");
   EXPECT_THAT(result.err, testing::Not(HasSubstr("sleep")));
 }
@@ -133,7 +145,7 @@ TEST_F(ErrorsTest, AFullDiskLeavesNothing) {
   ASSERT_EQ(::mount("jprof-test", folder.path().c_str(), "tmpfs", 0, "size=8k"), 0)
       << "needs to mount a tmpfs";
   const JprofResult result =
-      RunJprof({"-p", absl::StrCat(spin.pid()), "-d", "300ms", "-o", folder / "out.svg"});
+      RunSampled({"-p", absl::StrCat(spin.pid()), "-o", folder / "out.svg"});
   const std::vector<std::string> names = folder.Names();
   ::umount2(folder.path().c_str(), MNT_DETACH);
   ExpectError(result, 1, absl::StrCat("cannot write ", folder / "out.svg", ": No space left"),
@@ -143,14 +155,14 @@ TEST_F(ErrorsTest, AFullDiskLeavesNothing) {
 
 TEST_F(ErrorsTest, AFullDeviceBehindStandardOutput) {
   Child spin = StartSpin();
-  ExpectError(RunJprof({"-p", absl::StrCat(spin.pid()), "-d", "300ms"},
+  ExpectError(RunSampled({"-p", absl::StrCat(spin.pid())},
                        {.standard_output = JprofOptions::Stdout::kFullDevice}),
               1, "cannot write standard output: No space left on device", "make room");
 }
 
 TEST_F(ErrorsTest, ABrokenPipeIsAMessageNotASignal) {
   Child spin = StartSpin();
-  ExpectError(RunJprof({"-p", absl::StrCat(spin.pid()), "-d", "300ms"},
+  ExpectError(RunSampled({"-p", absl::StrCat(spin.pid())},
                        {.standard_output = JprofOptions::Stdout::kBrokenPipe}),
               1, "cannot write standard output: Broken pipe", "reader of the pipe has gone");
   ExpectError(RunJprof({"--help"}, {.standard_output = JprofOptions::Stdout::kBrokenPipe}), 1,
@@ -175,16 +187,16 @@ TEST_F(ErrorsTest, ATerminalGetsNoBinaryAndNoPicture) {
               "the format pprof is binary and standard output is a terminal", "-o FILE");
   ExpectError(RunJprof({"-p", pid}, terminal), 2, "standard output is a terminal", "-o FILE");
   // Text that was asked for is fine.
-  EXPECT_EQ(RunJprof({"-p", pid, "-d", "300ms", "--format", "folded"}, terminal).exit_code(), 0);
+  EXPECT_EQ(RunSampled({"-p", pid, "--format", "folded"}, terminal).exit_code(), 0);
 }
 
 TEST_F(ErrorsTest, StandardOutputHasANameInDev) {
   Child spin = StartSpin();
   const std::string pid = absl::StrCat(spin.pid());
-  const JprofResult result = RunJprof({"-p", pid, "-d", "300ms", "-o", "/dev/stdout"});
+  const JprofResult result = RunSampled({"-p", pid, "-o", "/dev/stdout"});
   EXPECT_EQ(result.exit_code(), 0) << result.err;
   EXPECT_THAT(result.out, HasSubstr("<svg"));
-  EXPECT_EQ(RunJprof({"-p", pid, "-d", "300ms", "-o", "/dev/null"}).exit_code(), 0);
+  EXPECT_EQ(RunSampled({"-p", pid, "-o", "/dev/null"}).exit_code(), 0);
 }
 
 TEST_F(ErrorsTest, WrongUsageIsStatus2) {
@@ -211,8 +223,8 @@ TEST_F(ErrorsTest, JprofDoesNotProfileItself) {
 // Runs it by a shell that prepares what is special.
 JprofResult RunInShell(const std::string& before, const std::string& arguments,
                        const std::string& after = "") {
-  return RunJprof({"-c", absl::StrCat(before, " ", JPROF_BINARY, " ", arguments, after)},
-                  {.binary = "/bin/sh"});
+  return RunSampled({"-c", absl::StrCat(before, " ", JPROF_BINARY, " ", arguments, after)},
+                    {.binary = "/bin/sh"});
 }
 
 TEST_F(ErrorsTest, AFrequencyBeyondAllIsStatus2) {
@@ -221,7 +233,7 @@ TEST_F(ErrorsTest, AFrequencyBeyondAllIsStatus2) {
 
 TEST_F(ErrorsTest, FewDescriptorsAreNamedWhereTheyFail) {
   Child spin = StartSpin();
-  const std::string target = absl::StrCat("-p ", spin.pid(), " -d 300ms --format folded");
+  const std::string target = absl::StrCat("-p ", spin.pid(), " --format folded");
   EXPECT_EQ(RunInShell("ulimit -n 64; exec", target).exit_code(), 0);
   ExpectError(RunInShell("ulimit -n 12; exec", target), 1,
               "Too many open files; the limit of open files is 12", "ulimit -Hn");
@@ -229,7 +241,7 @@ TEST_F(ErrorsTest, FewDescriptorsAreNamedWhereTheyFail) {
   EXPECT_EQ(ring.exit_code(), 0);
   EXPECT_THAT(ring.err, HasSubstr("level ring, since loading BPF: Too many open files; the limit of "
                                   "open files is 24; raise"));
-  const JprofResult all = RunInShell("ulimit -n 64; exec", "-a -d 300ms --format folded");
+  const JprofResult all = RunInShell("ulimit -n 64; exec", "-a --format folded");
   EXPECT_EQ(all.exit_code(), 0);
   EXPECT_THAT(all.err, testing::Not(HasSubstr("could not be opened")));
   EXPECT_THAT(all.err, testing::Not(HasSubstr("ended, or did not answer")));
@@ -237,7 +249,7 @@ TEST_F(ErrorsTest, FewDescriptorsAreNamedWhereTheyFail) {
 
 TEST_F(ErrorsTest, LittleMemoryIsEnoughAndTooLittleIsAMessage) {
   Child spin = StartSpin();
-  const std::string target = absl::StrCat("-p ", spin.pid(), " -d 300ms --format folded");
+  const std::string target = absl::StrCat("-p ", spin.pid(), " --format folded");
   EXPECT_EQ(RunInShell("ulimit -v 262144; exec", target).exit_code(), 0);
   EXPECT_EQ(RunInShell("ulimit -l 4; exec", target).exit_code(), 0);
   const JprofResult result = RunInShell("ulimit -v 32768; exec", target);
@@ -248,7 +260,7 @@ TEST_F(ErrorsTest, LittleMemoryIsEnoughAndTooLittleIsAMessage) {
 TEST_F(ErrorsTest, NothingIsNeededOfTheEnvironment) {
   Child spin = StartSpin();
   const JprofResult result = RunInShell(
-      "exec env -i", absl::StrCat("-p ", spin.pid(), " -d 300ms --format folded"));
+      "exec env -i", absl::StrCat("-p ", spin.pid(), " --format folded"));
   EXPECT_EQ(result.exit_code(), 0) << result.err;
   EXPECT_THAT(result.out, HasSubstr("spin;"));
 }
@@ -258,7 +270,7 @@ TEST_F(ErrorsTest, InAFolderThatWasRemovedItWritesToStandardOutputAlone) {
   TemporaryFolder folder;
   const std::string gone = absl::StrCat("mkdir ", folder / "x", " && cd ", folder / "x", " && rmdir ",
                                         folder / "x", " && exec");
-  const std::string target = absl::StrCat("-p ", spin.pid(), " -d 300ms");
+  const std::string target = absl::StrCat("-p ", spin.pid());
   ExpectError(RunInShell(gone, target + " -o out.svg"), 1,
               "cannot write out.svg: the current folder was removed", "whole path");
   EXPECT_EQ(RunInShell(gone, target).exit_code(), 0);
@@ -267,7 +279,7 @@ TEST_F(ErrorsTest, InAFolderThatWasRemovedItWritesToStandardOutputAlone) {
 TEST_F(ErrorsTest, AClosedStandardOutputIsNeverStatus0) {
   Child spin = StartSpin();
   for (const std::string& arguments :
-       {absl::StrCat("-p ", spin.pid(), " -d 300ms"), absl::StrCat("stacks ", spin.pid()),
+       {absl::StrCat("-p ", spin.pid()), absl::StrCat("stacks ", spin.pid()),
         std::string("doctor"), std::string("--help"), std::string("--version")}) {
     for (const char* to : {" >&-", " >/dev/full"}) {
       const JprofResult result = RunInShell("exec", arguments, to);
@@ -279,7 +291,7 @@ TEST_F(ErrorsTest, AClosedStandardOutputIsNeverStatus0) {
 
 TEST_F(ErrorsTest, WithoutTypesOfTheKernelTheNextLevelIsUsed) {
   Child spin = StartSpin();
-  const std::string target = absl::StrCat("-p ", spin.pid(), " -d 300ms --format folded");
+  const std::string target = absl::StrCat("-p ", spin.pid(), " --format folded");
   for (const char* hidden : {"/sys/kernel/btf", "/sys"}) {
     const std::string hide = absl::StrCat("exec unshare -m sh -c 'mount -t tmpfs x ", hidden, " && exec");
     const JprofResult result = RunInShell(hide, target, "'");
@@ -323,7 +335,7 @@ TEST_F(ErrorsTest, WithoutPermissionTheCapabilityIsNamed) {
 // What root may do but for some capabilities.
 JprofResult RunWithout(const std::string& capabilities, std::vector<std::string> arguments) {
   arguments.insert(arguments.begin(), {"--bounding-set=-" + capabilities, JPROF_BINARY});
-  return RunJprof(arguments, {.binary = "/usr/bin/setpriv"});
+  return RunSampled(arguments, {.binary = "/usr/bin/setpriv"});
 }
 
 TEST_F(ErrorsTest, ATargetThatMayNotBeReadIsToldBeforeTheRecording) {
@@ -338,7 +350,7 @@ TEST_F(ErrorsTest, ATargetThatMayNotBeReadIsToldBeforeTheRecording) {
 TEST_F(ErrorsTest, ProcessesThatMayNotBeReadAreCounted) {
   Child spin = StartSpin();
   const JprofResult result =
-      RunWithout("sys_ptrace", {"-a", "-d", "300ms", "--format", "folded"});
+      RunWithout("sys_ptrace", {"-a", "--format", "folded"});
   EXPECT_EQ(result.exit_code(), 0) << result.err;
   EXPECT_THAT(result.messages(),
               testing::Contains(testing::MatchesRegex(
