@@ -1,6 +1,7 @@
 #include "import/compare.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <utility>
 
@@ -93,14 +94,13 @@ absl::StatusOr<Profile> Compare(const Profile& before, const Profile& after) {
 std::vector<FunctionChange> FunctionChanges(const Profile& p) {
   const size_t base = BaseType(p).value_or(0);
   struct Sums {
-    double before = 0;
-    double after = 0;
+    __int128 before = 0;
+    __int128 after = 0;
   };
   Sums all;
   absl::flat_hash_map<StackId, Sums> stacks;
   for (size_t i = 0; i < p.samples.size(); ++i) {
-    const double after = static_cast<double>(p.Value(i, 0));
-    const double before = static_cast<double>(p.Value(i, base));
+    const int64_t after = p.Value(i, 0), before = p.Value(i, base);
     all.after += after;
     all.before += before;
     if (!p.samples[i].stack.valid()) continue;
@@ -108,14 +108,16 @@ std::vector<FunctionChange> FunctionChanges(const Profile& p) {
     sums.after += after;
     sums.before += before;
   }
-  auto share = [](double part, double whole) { return whole > 0 ? part / whole : 0; };
+  auto share = [](__int128 part, __int128 whole) {
+    return whole > 0 ? static_cast<double>(part) / static_cast<double>(whole) : 0;
+  };
 
   std::vector<FunctionChange> changes;
+  std::vector<std::pair<Sums, Sums>> functions;  // by change: self, total
   absl::flat_hash_map<std::string, uint32_t> by_text;
   absl::flat_hash_map<std::pair<FunctionId, uint32_t>, uint32_t> by_line;
   absl::flat_hash_set<uint32_t> seen;
   for (const auto& [leaf, sums] : stacks) {
-    const double before = share(sums.before, all.before), after = share(sums.after, all.after);
     seen.clear();
     for (StackId s = leaf; s.valid(); s = p.stacks[s.value].caller) {
       for (const Line& line : p.Lines(p.locations[p.stacks[s.value].location.value])) {
@@ -124,21 +126,33 @@ std::vector<FunctionChange> FunctionChanges(const Profile& p) {
         if (added) {
           std::string text = FunctionText(p, p.functions[line.function.value], line.line);
           it->second = by_text.try_emplace(text, changes.size()).first->second;
-          if (it->second == changes.size()) changes.push_back({std::move(text)});
+          if (it->second == changes.size()) {
+            changes.push_back({std::move(text)});
+            functions.emplace_back();
+          }
         }
-        FunctionChange& change = changes[it->second];
+        auto& [self, total] = functions[it->second];
         if (seen.empty()) {
-          change.self_before += before;
-          change.self_after += after;
+          self.before += sums.before;
+          self.after += sums.after;
         }
         if (!seen.insert(it->second).second) continue;
-        change.total_before += before;
-        change.total_after += after;
+        total.before += sums.before;
+        total.after += sums.after;
       }
     }
   }
-  std::sort(changes.begin(), changes.end(), [](const FunctionChange& a, const FunctionChange& b) {
-    return a.self_growth() != b.self_growth() ? a.self_growth() > b.self_growth() : a.text < b.text;
+  for (size_t i = 0; i < changes.size(); ++i) {
+    const auto& [self, total] = functions[i];
+    changes[i].self_before = share(self.before, all.before);
+    changes[i].self_after = share(self.after, all.after);
+    changes[i].total_before = share(total.before, all.before);
+    changes[i].total_after = share(total.after, all.after);
+  }
+  // Equal growth that is rounded in different ways is equal.
+  auto key = [](const FunctionChange& change) { return std::llround(1e9 * change.self_growth()); };
+  std::sort(changes.begin(), changes.end(), [&](const FunctionChange& a, const FunctionChange& b) {
+    return key(a) != key(b) ? key(a) > key(b) : a.text < b.text;
   });
   return changes;
 }

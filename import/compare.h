@@ -23,6 +23,8 @@ struct FunctionChange {
   double total_after = 0;
 
   double self_growth() const { return self_after - self_before; }
+  // By percentage points. What differs by rounding alone is equal.
+  bool GrewMoreThan(double points) const { return 100 * self_growth() > points + 1e-9; }
 };
 
 // All functions of a comparison, those whose self share grew most first, equal ones by name.

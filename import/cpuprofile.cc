@@ -16,7 +16,6 @@
 namespace jprof {
 namespace {
 
-constexpr size_t kMaxDepth = 100'000;
 constexpr int64_t kMaxUs = int64_t{1} << 52;  // a hundred years, and no overflow
 
 struct Node {
@@ -38,9 +37,9 @@ class CpuprofileReader {
       if (key == "nodes") {
         json.Array([&] { ReadNode(json); });
       } else if (key == "samples") {
-        json.Array([&] { samples_.push_back(json.Integer()); });
+        json.Array([&] { Append(json, samples_, json.Index()); });
       } else if (key == "timeDeltas") {
-        json.Array([&] { deltas_.push_back(json.Integer()); });
+        json.Array([&] { Append(json, deltas_, json.Integer()); });
       } else if (key == "startTime") {
         start_us_ = std::clamp<int64_t>(json.Integer(), 0, kMaxUs);
       } else if (key == "endTime") {
@@ -49,30 +48,43 @@ class CpuprofileReader {
         json.Skip();
       }
     });
+    JPROF_RETURN_IF_ERROR(budget_.status());
     if (!json.ok()) return absl::DataLossError("damaged");
     JPROF_RETURN_IF_ERROR(Link());
     return Build();
   }
 
  private:
+  void Account(JsonReader& json, size_t bytes) {
+    if (!budget_.Take(bytes)) json.Stop();
+  }
+
+  void Append(JsonReader& json, std::vector<int64_t>& to, int64_t number) {
+    to.push_back(number);
+    Account(json, sizeof(int64_t));
+  }
+
   void ReadNode(JsonReader& json) {
     Node& node = nodes_.emplace_back();
+    Account(json, sizeof(Node));
     json.Object([&](absl::string_view key) {
       if (key == "id") {
-        node.id = json.Integer();
+        node.id = json.Index();
       } else if (key == "parent") {
-        node.parent = json.Integer();
+        node.parent = json.Index();
         node.has_parent = true;
       } else if (key == "hitCount") {
         node.hits = json.Integer();
       } else if (key == "children") {
-        json.Array([&] { node.children.push_back(json.Integer()); });
+        json.Array([&] { Append(json, node.children, json.Index()); });
       } else if (key == "callFrame") {
         json.Object([&](absl::string_view inner) {
           if (inner == "functionName") {
             node.name = json.String();
+            Account(json, node.name.size());
           } else if (inner == "url") {
             node.url = json.String();
+            Account(json, node.url.size());
           } else if (inner == "lineNumber") {
             node.line = json.Integer();
           } else {
@@ -86,7 +98,9 @@ class CpuprofileReader {
   }
 
   absl::Status Link() {
-    for (size_t i = 0; i < nodes_.size(); ++i) index_.try_emplace(nodes_[i].id, i);
+    for (size_t i = 0; i < nodes_.size(); ++i) {
+      if (nodes_[i].id >= 0) index_.try_emplace(nodes_[i].id, i);
+    }
     for (const Node& node : nodes_) {
       for (int64_t child : node.children) {
         auto it = index_.find(child);
@@ -103,6 +117,7 @@ class CpuprofileReader {
                            1);
     const ThreadId thread = builder.AddThread(0, 0, "", "");
     stacks_.resize(nodes_.size());
+    depths_.resize(nodes_.size());
     done_.resize(nodes_.size());
     uint64_t idle = 0;
     if (samples_.empty()) {
@@ -132,6 +147,7 @@ class CpuprofileReader {
     }
     JPROF_RETURN_IF_ERROR(CheckRoom(builder));
     Imported out;
+    NoteTruncated("cpuprofile", truncated_, out.notes);
     if (idle > 0)
       out.notes.push_back(absl::StrCat("cpuprofile: ", idle, " samples of (idle) are left out"));
     const int64_t length_us = std::clamp<int64_t>(end_us_ - start_us_, at_us, kMaxUs);
@@ -145,13 +161,15 @@ class CpuprofileReader {
   absl::StatusOr<StackId> StackOf(ProfileBuilder& builder, size_t leaf) {
     std::vector<size_t> walk;
     StackId stack;
+    uint32_t depth = 0;
     for (size_t i = leaf;;) {
       if (done_[i]) {
         stack = stacks_[i];
+        depth = depths_[i];
         break;
       }
       walk.push_back(i);
-      if (walk.size() > kMaxDepth) return absl::DataLossError("too deep, or a node above itself");
+      if (walk.size() > nodes_.size()) return absl::DataLossError("a node above itself");
       if (!nodes_[i].has_parent) break;
       auto it = index_.find(nodes_[i].parent);
       if (it == index_.end()) return absl::DataLossError("a parent that is not there");
@@ -160,11 +178,18 @@ class CpuprofileReader {
     for (; !walk.empty(); walk.pop_back()) {
       const size_t i = walk.back();
       if (nodes_[i].has_parent || nodes_[i].name != "(root)") {
-        stack = builder.AddStack(stack, LocationOf(builder, nodes_[i]));
+        if (depth < kMaxStackDepth) {
+          stack = builder.AddStack(stack, LocationOf(builder, nodes_[i]));
+        } else if (depth == kMaxStackDepth) {
+          stack = AddTruncated(builder, stack);
+        }
+        ++depth;
       }
+      depths_[i] = depth;
       done_[i] = true;
       stacks_[i] = stack;
     }
+    if (depth > kMaxStackDepth) ++truncated_;
     return stack;
   }
 
@@ -189,7 +214,10 @@ class CpuprofileReader {
   int64_t end_us_ = 0;
   absl::flat_hash_map<int64_t, size_t> index_;
   std::vector<StackId> stacks_;  // by node
+  std::vector<uint32_t> depths_;
   std::vector<bool> done_;
+  uint64_t truncated_ = 0;
+  TableBudget budget_;
 };
 
 }  // namespace

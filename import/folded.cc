@@ -27,6 +27,7 @@ namespace jprof {
 namespace {
 
 constexpr absl::string_view kInlinedSuffix = "_[i]";
+constexpr size_t kMaxLines = 10'000;  // of one location
 
 // Takes a weight and the blanks before it from the end of `line`. Decimals are rounded.
 bool TakeWeight(absl::string_view& line, int64_t& weight) {
@@ -68,8 +69,10 @@ class FoldedReader {
       if (line.empty() || line[0] == '#') continue;
       if (!Add(line)) ++skipped_;
       if (builder_) JPROF_RETURN_IF_ERROR(CheckRoom(*builder_));
+      JPROF_RETURN_IF_ERROR(budget_.status());
     }
     Imported out;
+    NoteTruncated("folded", truncated_, out.notes);
     if (skipped_ > 0) {
       out.notes.push_back(absl::StrCat("folded: ", skipped_, " lines without a stack or a weight"));
     }
@@ -118,6 +121,11 @@ class FoldedReader {
       groups_.clear();
     }
     while (at < line.size()) {
+      if (groups_.size() == kMaxStackDepth) {
+        stack = AddTruncated(*builder_, stack);
+        ++truncated_;
+        break;
+      }
       const size_t begin = at + 1;
       size_t end = std::min(line.find(';', begin), line.size());
       const absl::string_view text = line.substr(begin, end - begin);
@@ -158,13 +166,15 @@ class FoldedReader {
     auto it = locations_.find(group);
     if (it != locations_.end()) return it->second;
     std::vector<Line> lines = {{FunctionOf(physical)}};
-    for (size_t at = physical.size(); at < group.size();) {
+    for (size_t at = physical.size(); at < group.size() && lines.size() < kMaxLines;) {
       const size_t end = std::min(group.find(';', at + 1), group.size());
       absl::string_view text = group.substr(at + 1, end - at - 1);
       text.remove_suffix(kInlinedSuffix.size());
-      lines.insert(lines.begin(), {FunctionOf(text)});
+      lines.push_back({FunctionOf(text)});
       at = end;
     }
+    std::reverse(lines.begin(), lines.end());
+    budget_.Take(group.size() + 64);
     const LocationId location = builder_->AddLocation(ImageId{}, 0, lines);
     locations_.emplace(group, location);
     return location;
@@ -191,6 +201,8 @@ class FoldedReader {
   std::vector<Group> groups_;
   ThreadId thread_;
   uint64_t skipped_ = 0;
+  uint64_t truncated_ = 0;
+  TableBudget budget_;
 };
 
 }  // namespace

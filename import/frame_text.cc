@@ -3,6 +3,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
 
 namespace jprof {
 namespace {
@@ -60,6 +61,23 @@ absl::Status CheckRoom(const ProfileBuilder& builder) {
     return absl::OkStatus();
   }
   return absl::ResourceExhaustedError("there are more stacks, functions or samples than jprof holds");
+}
+
+absl::Status TableBudget::status() const {
+  if (left_ > 0) return absl::OkStatus();
+  return absl::ResourceExhaustedError("its tables are larger than what jprof holds");
+}
+
+StackId AddTruncated(ProfileBuilder& builder, StackId stack) {
+  constexpr absl::string_view kName = "[truncated]";
+  const Line lines[] = {{builder.AddFunction(kName, kName, "", 0, FrameKind::kMarker)}};
+  return builder.AddStack(stack, builder.AddLocation(ImageId{}, 0, lines));
+}
+
+void NoteTruncated(absl::string_view format, uint64_t stacks, std::vector<std::string>& notes) {
+  if (stacks == 0) return;
+  notes.push_back(absl::StrCat(format, ": ", stacks, " samples of stacks deeper than ",
+                               kMaxStackDepth, " frames, the rest is [truncated]"));
 }
 
 void AddSample(ProfileBuilder& builder, int64_t time_ns, ThreadId thread, uint32_t cpu,

@@ -2,8 +2,10 @@
 // a profile that grow with text. Shared by the readers.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
@@ -34,6 +36,28 @@ inline constexpr size_t kMaxStackNodes = 200'000'000;
 inline constexpr size_t kMaxSamples = 200'000'000;
 inline constexpr size_t kMaxFunctions = 50'000'000;
 absl::Status CheckRoom(const ProfileBuilder& builder);
+
+// What a reader keeps besides the profile: few bytes of a file may stand for many of a table.
+class TableBudget {
+ public:
+  // False once there is no room.
+  bool Take(size_t bytes) {
+    left_ -= std::min(bytes, left_);
+    return left_ > 0;
+  }
+  // ResourceExhausted: there was no room.
+  absl::Status status() const;
+
+ private:
+  size_t left_ = size_t{1} << 30;
+};
+
+// Of a deeper stack the outermost frames are kept, "[truncated]" stands for those below: what is
+// made of a profile takes time and room for each frame of each stack.
+inline constexpr size_t kMaxStackDepth = 2'000;
+StackId AddTruncated(ProfileBuilder& builder, StackId stack);
+// "folded: 3 stacks were deeper than 2000 frames ..."; none if `stacks` is 0.
+void NoteTruncated(absl::string_view format, uint64_t stacks, std::vector<std::string>& notes);
 
 // Adds a sample and accounts for it.
 void AddSample(ProfileBuilder& builder, int64_t time_ns, ThreadId thread, uint32_t cpu,

@@ -44,7 +44,7 @@ class MemorySource : public ByteSource {
 // A longer line is not text.
 inline constexpr size_t kMaxLineBytes = 16 << 20;
 // Of a file that has to be in memory as a whole.
-inline constexpr size_t kMaxWholeBytes = size_t{2} << 30;
+inline constexpr size_t kMaxWholeBytes = size_t{512} << 20;
 
 class Input {
  public:

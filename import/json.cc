@@ -4,11 +4,13 @@
 #include <cmath>
 
 #include "absl/strings/numbers.h"
+#include "absl/strings/strip.h"
 
 namespace jprof {
 namespace {
 
 constexpr size_t kMaxDepth = 1000;
+constexpr uint32_t kReplacement = 0xfffd;  // for half of a surrogate pair
 
 void AppendUtf8(std::string& out, uint32_t code) {
   if (code < 0x80) {
@@ -90,10 +92,12 @@ bool JsonReader::TakeString(std::string& out) {
     }
     uint32_t code = 0, low = 0;
     if (escaped != 'u' || !TakeHex4(rest_, code)) return false;
-    if (code >= 0xd800 && code < 0xdc00 && rest_.substr(0, 2) == "\\u") {
-      rest_.remove_prefix(2);
-      if (!TakeHex4(rest_, low)) return false;
-      if (low >= 0xdc00 && low < 0xe000) code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
+    if (code >= 0xd800 && code < 0xe000) {
+      absl::string_view next = rest_;
+      const bool is_pair = code < 0xdc00 && absl::ConsumePrefix(&next, "\\u") &&
+                           TakeHex4(next, low) && low >= 0xdc00 && low < 0xe000;
+      if (is_pair) rest_ = next;
+      code = is_pair ? 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00) : kReplacement;
     }
     AppendUtf8(out, code);
   }
@@ -138,6 +142,23 @@ int64_t JsonReader::Integer() {
   }
   const double number = Number();
   return std::abs(number) < 9e18 ? static_cast<int64_t>(number) : 0;
+}
+
+int64_t JsonReader::Index() {
+  constexpr double kExact = 9e15;
+  SkipBlanks();
+  if (rest_.empty() || rest_[0] < '0' || rest_[0] > '9') {
+    Skip();
+    return -1;
+  }
+  const absl::string_view text = rest_.substr(0, rest_.find_first_not_of("+-.0123456789eE"));
+  double number = 0;
+  if (!absl::SimpleAtod(text, &number)) {
+    Fail();
+    return -1;
+  }
+  rest_.remove_prefix(text.size());
+  return number <= kExact && number == std::floor(number) ? static_cast<int64_t>(number) : -1;
 }
 
 void JsonReader::Skip() {

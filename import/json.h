@@ -36,7 +36,12 @@ class JsonReader {
   std::string String();
   double Number();
   int64_t Integer();
+  // A whole number from 0 on; -1 where it is something else.
+  int64_t Index();
   void Skip();
+
+  // No more is read, as behind damage.
+  void Stop() { Fail(); }
 
  private:
   bool Open(char bracket);

@@ -33,6 +33,7 @@ namespace jprof {
 namespace {
 
 constexpr size_t kMaxDepth = 100'000;
+constexpr size_t kMaxInlinedBytes = 1 << 20;  // of the names in one location
 constexpr absl::string_view kDigits = "0123456789";
 
 struct Event {
@@ -86,6 +87,13 @@ bool ParseTime(absl::string_view word, int64_t& time_ns) {
   return true;
 }
 
+// "7f21 uv__io_poll+0x3e (/usr/bin/node)". Behind a tracepoint's name are its fields instead.
+bool IsFrame(absl::string_view text) {
+  const absl::string_view address = TakeWord(text);
+  return address.find_first_not_of("0123456789abcdef") == absl::string_view::npos &&
+         absl::StrContains(text, " (") && absl::EndsWith(text, ")");
+}
+
 bool ParseEvent(absl::string_view line, Event& event) {
   line = absl::StripAsciiWhitespace(line);
   // The first word but one that can be the ids, and is followed by what must follow.
@@ -108,9 +116,14 @@ bool ParseEvent(absl::string_view line, Event& event) {
     if (absl::string_view peek = rest; absl::SimpleAtoi(TakeWord(peek), &event.period)) rest = peek;
     if (absl::string_view peek = rest; absl::EndsWith(TakeWord(peek), ":")) {
       event.name = absl::StripSuffix(TakeWord(rest), ":");
-      event.name = event.name.substr(0, event.name.find(':'));  // without ":ppp"
+      // Without ":ppp"; but "sched:sched_switch".
+      const size_t colon = event.name.rfind(':');
+      if (colon != absl::string_view::npos && colon + 1 < event.name.size() &&
+          event.name.find_first_not_of("ukhGHpPSDWe", colon + 1) == absl::string_view::npos) {
+        event.name = event.name.substr(0, colon);
+      }
     }
-    event.frame = rest;
+    if (IsFrame(rest)) event.frame = rest;
     return true;
   }
   return false;
@@ -120,31 +133,37 @@ class PerfScriptReader {
  public:
   absl::StatusOr<Imported> Read(Input& input) {
     absl::string_view line;
-    bool in_stack = false;
+    bool in_stack = false, at_first = false;
     for (;;) {
       JPROF_ASSIGN_OR_RETURN(const bool more, input.NextLine(line));
       if (!more) break;
       const bool is_blank = line.find_first_not_of(" \t") == absl::string_view::npos;
-      if (in_stack && !is_blank && (line[0] == '\t' || line[0] == ' ')) {
+      Event event;
+      // Events without call chains are indented too, by blanks.
+      const bool is_next =
+          in_stack && at_first && !is_blank && line[0] == ' ' && ParseEvent(line, event);
+      at_first = false;
+      if (in_stack && !is_next && !is_blank && (line[0] == '\t' || line[0] == ' ')) {
         if (path_.size() < kMaxDepth) AddFrame(line);
+        JPROF_RETURN_IF_ERROR(budget_.status());
         continue;
       }
       if (in_stack) JPROF_RETURN_IF_ERROR(EndStack());
       in_stack = false;
       if (is_blank || line[0] == '#') continue;
-      Event event;
-      if (!ParseEvent(line, event)) {
+      if (!is_next && !ParseEvent(line, event)) {
         ++skipped_;
         continue;
       }
       Begin(event);
-      in_stack = event.frame.empty();
+      in_stack = at_first = event.frame.empty();
       if (in_stack) continue;
       AddFrame(event.frame);
       JPROF_RETURN_IF_ERROR(EndStack());
     }
     if (in_stack) JPROF_RETURN_IF_ERROR(EndStack());
     Imported out;
+    NoteTruncated("perf script", truncated_, out.notes);
     if (skipped_ > 0) out.notes.push_back(absl::StrCat("perf script: ", skipped_, " lines that are no event"));
     if (other_events_ > 0) {
       out.notes.push_back(absl::StrCat("perf script: ", other_events_, " samples of other events than ",
@@ -191,7 +210,12 @@ class PerfScriptReader {
       ++other_events_;
     } else {
       StackId stack;
-      for (size_t i = path_.size(); i-- > 0;) stack = builder_->AddStack(stack, path_[i]);
+      const size_t left_out = path_.size() - std::min(path_.size(), kMaxStackDepth);
+      for (size_t i = path_.size(); i-- > left_out;) stack = builder_->AddStack(stack, path_[i]);
+      if (left_out > 0) {
+        stack = AddTruncated(*builder_, stack);
+        ++truncated_;
+      }
       AddSample(*builder_, time_ns_, thread_, cpu_, stack,
                 std::span(values_).first(has_period_ ? 2 : 1));
     }
@@ -212,7 +236,9 @@ class PerfScriptReader {
     absl::string_view text = line.substr(blank + 1);
     while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
     if (absl::EndsWith(text, " (inlined)")) {
-      absl::StrAppend(&inlined_, text.substr(0, text.size() - 10), "\n");
+      if (inlined_.size() < kMaxInlinedBytes) {
+        absl::StrAppend(&inlined_, text.substr(0, text.size() - 10), "\n");
+      }
       return;
     }
     auto& known = locations_[is_high];
@@ -222,7 +248,10 @@ class PerfScriptReader {
       key = inlined_;
     }
     auto it = known.find(key);
-    if (it == known.end()) it = known.emplace(key, LocationOf(key, is_high)).first;
+    if (it == known.end()) {
+      it = known.emplace(key, LocationOf(key, is_high)).first;
+      budget_.Take(key.size() + 64);
+    }
     path_.push_back(it->second);
     inlined_.clear();
   }
@@ -292,6 +321,8 @@ class PerfScriptReader {
   // By whether the address is the kernel's, then by text.
   std::array<absl::flat_hash_map<std::string, LocationId>, 2> locations_;
   uint64_t skipped_ = 0;
+  uint64_t truncated_ = 0;
+  TableBudget budget_;
   uint64_t other_events_ = 0;
   // The sample that is being read.
   bool is_other_ = false;

@@ -24,6 +24,7 @@ namespace {
 
 constexpr size_t kMaxTypes = 64;
 constexpr size_t kMaxLines = 10'000;  // of one location
+constexpr size_t kMaxPath = 10'000'000;
 constexpr uint32_t kOriginField = 1000;
 constexpr absl::string_view kNoStack = "[no stack]";
 constexpr absl::string_view kBaseLabel = "pprof::base";
@@ -93,6 +94,7 @@ class PprofReader {
     JPROF_RETURN_IF_ERROR(ReadLocations(message));
     JPROF_RETURN_IF_ERROR(ReadSamples(message));
     Imported out;
+    NoteTruncated("pprof", truncated_, out.notes);
     JPROF_RETURN_IF_ERROR(AddSamples(out));
     JPROF_ASSIGN_OR_RETURN(out.profile, std::move(*builder_).Build());
     return out;
@@ -101,6 +103,10 @@ class PprofReader {
  private:
   static absl::Status Damaged(absl::string_view what) {
     return absl::DataLossError(absl::StrCat("damaged ", what));
+  }
+
+  void Append(std::vector<uint64_t>& to, uint64_t number) {
+    if (budget_.Take(sizeof(number))) to.push_back(number);
   }
 
   absl::string_view String(uint64_t index) const {
@@ -127,9 +133,11 @@ class PprofReader {
           break;
         case 3:
           good = good && ReadMapping(f.bytes());
+          budget_.Take(2 * sizeof(Mapping));
           break;
         case 6:
           strings_.push_back(f.bytes());
+          budget_.Take(sizeof(absl::string_view));
           break;
         case 9:
           start_time_ns_ = f.integer();
@@ -144,12 +152,13 @@ class PprofReader {
           period_ = f.integer();
           break;
         case 13:
-          good = good && f.Numbers([&](uint64_t n) { comments_.push_back(n); });
+          good = good && f.Numbers([&](uint64_t n) { Append(comments_, n); });
           break;
         case kOriginField:
           good = good && ReadOrigin(f.bytes());
           break;
       }
+      JPROF_RETURN_IF_ERROR(budget_.status());
     }
     return f.ok() && good ? absl::OkStatus() : Damaged("message");
   }
@@ -175,7 +184,7 @@ class PprofReader {
     WireReader f(message);
     bool good = true;
     auto append = [&](std::vector<uint64_t>& to) {
-      good = good && f.Numbers([&](uint64_t n) { to.push_back(n); });
+      good = good && f.Numbers([&](uint64_t n) { Append(to, n); });
     };
     while (f.Next()) {
       if (f.field() == 1) origin_->kinds = f.bytes();
@@ -203,6 +212,8 @@ class PprofReader {
       if (!g.ok()) return Damaged("function");
       function_index_.try_emplace(raw.id, functions_.size());
       functions_.push_back(raw);
+      budget_.Take(sizeof(RawFunction) + 4 * sizeof(uint64_t));
+      JPROF_RETURN_IF_ERROR(budget_.status());
     }
     if (origin_ && origin_->kinds.size() != functions_.size()) origin_.reset();
     if (!origin_) return absl::OkStatus();
@@ -293,6 +304,8 @@ class PprofReader {
         no_stack_ = id;
       }
       locations_.try_emplace(id, location);
+      budget_.Take(4 * sizeof(uint64_t));
+      JPROF_RETURN_IF_ERROR(budget_.status());
       JPROF_RETURN_IF_ERROR(CheckRoom(*builder_));
     }
     return absl::OkStatus();
@@ -318,9 +331,16 @@ class PprofReader {
       WireReader g(f.bytes());
       bool good = true;
       while (g.Next()) {
-        if (g.field() == 1) good = good && g.Numbers([&](uint64_t n) { path_.push_back(n); });
+        if (g.field() == 1) {
+          good = good && g.Numbers([&](uint64_t n) {
+            if (path_.size() <= kMaxPath) path_.push_back(n);
+          });
+          good = good && path_.size() <= kMaxPath;
+        }
         if (g.field() == 2) {
-          good = good && g.Numbers([&](uint64_t n) { values_.push_back(static_cast<int64_t>(n)); });
+          good = good && g.Numbers([&](uint64_t n) {
+            if (values_.size() <= kMaxTypes) values_.push_back(static_cast<int64_t>(n));
+          });
         }
         if (g.field() == 3) good = good && ReadLabel(g.bytes(), labels);
       }
@@ -328,11 +348,18 @@ class PprofReader {
       if (values_.size() != types_.size()) return Damaged("sample: as many values as types");
       StackId stack;
       if (path_.size() == 1 && path_[0] == no_stack_ && no_stack_ != 0) path_.clear();
-      for (size_t i = path_.size(); i-- > 0;) {
+      const size_t left_out = path_.size() - std::min(path_.size(), kMaxStackDepth);
+      for (size_t i = path_.size(); i-- > left_out;) {
         auto it = locations_.find(path_[i]);
         if (it == locations_.end()) return Damaged("sample: its location is not there");
         stack = builder_->AddStack(stack, it->second);
       }
+      if (left_out > 0) {
+        stack = AddTruncated(*builder_, stack);
+        ++truncated_;
+      }
+      budget_.Take(sizeof(Merged) + 2 * values_.size() * sizeof(int64_t));
+      JPROF_RETURN_IF_ERROR(budget_.status());
       merged_.push_back({stack, ThreadOf(labels)});
       AppendValues(labels.is_base);
       JPROF_RETURN_IF_ERROR(CheckRoom(*builder_));
@@ -467,6 +494,8 @@ class PprofReader {
   std::vector<int64_t> values_;
   std::vector<Merged> merged_;
   std::vector<int64_t> merged_values_;
+  uint64_t truncated_ = 0;
+  TableBudget budget_;
 };
 
 }  // namespace

@@ -33,7 +33,7 @@ struct Row {
 struct Event {
   bool opens = false;
   double at = 0;
-  int64_t frame = 0;
+  int64_t frame = -1;
 };
 
 struct RawProfile {
@@ -62,6 +62,7 @@ class SpeedscopeReader {
         json.Skip();
       }
     });
+    JPROF_RETURN_IF_ERROR(budget_.status());
     if (!json.ok()) return absl::DataLossError("damaged");
     JPROF_RETURN_IF_ERROR(too_much_);
     return Build();
@@ -74,14 +75,21 @@ class SpeedscopeReader {
     int64_t line = 0;
   };
 
+  void Account(JsonReader& json, size_t bytes) {
+    if (!budget_.Take(bytes)) json.Stop();
+  }
+
   void ReadFrames(JsonReader& json) {
     json.Array([&] {
       RawFrame& frame = frames_.emplace_back();
+      Account(json, sizeof(RawFrame));
       json.Object([&](absl::string_view key) {
         if (key == "name") {
           frame.name = json.String();
+          Account(json, frame.name.size());
         } else if (key == "file") {
           frame.file = json.String();
+          Account(json, frame.file.size());
         } else if (key == "line") {
           frame.line = json.Integer();
         } else {
@@ -93,6 +101,7 @@ class SpeedscopeReader {
 
   void ReadOne(JsonReader& json) {
     RawProfile& p = profiles_.emplace_back();
+    Account(json, sizeof(RawProfile));
     std::vector<double> weights;
     json.Object([&](absl::string_view key) {
       if (key == "type") {
@@ -104,25 +113,33 @@ class SpeedscopeReader {
       } else if (key == "startValue") {
         p.start = json.Number();
       } else if (key == "weights") {
-        json.Array([&] { weights.push_back(json.Number()); });
+        json.Array([&] {
+          weights.push_back(json.Number());
+          Account(json, sizeof(double));
+        });
       } else if (key == "samples") {
         json.Array([&] {
           Row row;
           row.first_frame = static_cast<uint32_t>(p.frames.size());
-          json.Array([&] { p.frames.push_back(Index(json.Integer())); });
+          json.Array([&] {
+            const uint32_t frame = Index(json.Index());
+            if (p.frames.size() - row.first_frame <= kMaxStackDepth) p.frames.push_back(frame);
+          });
           row.frame_count = static_cast<uint32_t>(p.frames.size()) - row.first_frame;
           p.rows.push_back(row);
+          Account(json, sizeof(Row) + row.frame_count * sizeof(uint32_t));
         });
       } else if (key == "events") {
         json.Array([&] {
           Event& event = p.events.emplace_back();
+          Account(json, sizeof(Event));
           json.Object([&](absl::string_view inner) {
             if (inner == "type") {
               event.opens = json.String() == "O";
             } else if (inner == "at") {
               event.at = json.Number();
             } else if (inner == "frame") {
-              event.frame = json.Integer();
+              event.frame = json.Index();
             } else {
               json.Skip();
             }
@@ -138,23 +155,23 @@ class SpeedscopeReader {
       p.rows[i].weight = i < weights.size() ? weights[i] : 1;
       at += p.rows[i].weight;
     }
-    if (p.is_evented) too_much_.Update(Unroll(p));
+    if (p.is_evented && json.ok()) too_much_.Update(Unroll(p));
   }
 
   // What is open between two events is a stack.
-  static absl::Status Unroll(RawProfile& p) {
-    constexpr size_t kMaxFrames = 500'000'000;
+  absl::Status Unroll(RawProfile& p) {
     std::vector<uint32_t> open;
     double at = p.start;
     p.rows.clear();
     p.frames.clear();
     for (const Event& event : p.events) {
       if (event.at > at && !open.empty()) {
+        const size_t depth = std::min(open.size(), kMaxStackDepth + 1);
         p.rows.push_back({at, event.at - at, static_cast<uint32_t>(p.frames.size()),
-                          static_cast<uint32_t>(open.size())});
-        p.frames.insert(p.frames.end(), open.begin(), open.end());
-        if (p.frames.size() > kMaxFrames)
-          return absl::ResourceExhaustedError("too many deep stacks");
+                          static_cast<uint32_t>(depth)});
+        p.frames.insert(p.frames.end(), open.begin(),
+                        open.begin() + static_cast<ptrdiff_t>(depth));
+        if (!budget_.Take(sizeof(Row) + depth * sizeof(uint32_t))) return budget_.status();
       }
       at = std::max(at, event.at);
       if (event.opens) {
@@ -199,7 +216,7 @@ class SpeedscopeReader {
     builder_.emplace(types, types.back(), 1);
     builder_->SetTitle(title_);
     locations_.resize(frames_.size());
-    uint64_t other_units = 0;
+    uint64_t other_units = 0, truncated = 0;
     int64_t end = 0;
     for (const RawProfile& p : profiles_) {
       if (p.unit != unit) {
@@ -210,6 +227,11 @@ class SpeedscopeReader {
       for (const Row& row : p.rows) {
         StackId stack;
         for (uint32_t i = 0; i < row.frame_count; ++i) {
+          if (i == kMaxStackDepth) {
+            stack = AddTruncated(*builder_, stack);
+            ++truncated;
+            break;
+          }
           const uint32_t frame = p.frames[row.first_frame + i];
           if (frame >= frames_.size()) return absl::DataLossError("a frame that is not there");
           stack = builder_->AddStack(stack, LocationOf(frame));
@@ -227,6 +249,7 @@ class SpeedscopeReader {
       }
       JPROF_RETURN_IF_ERROR(CheckRoom(*builder_));
     }
+    NoteTruncated("speedscope", truncated, out.notes);
     if (other_units > 0) {
       out.notes.push_back(
           absl::StrCat("speedscope: ", other_units, " profiles in other units than ", unit));
@@ -268,6 +291,7 @@ class SpeedscopeReader {
   std::vector<LocationId> locations_;
   std::optional<ProfileBuilder> builder_;
   absl::Status too_much_;
+  TableBudget budget_;
 };
 
 }  // namespace

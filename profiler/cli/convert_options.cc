@@ -25,8 +25,20 @@ struct Option {
   absl::string_view help;
 };
 
+// What has room for two values of a frame.
+constexpr absl::string_view kDiffFormats[] = {"svg", "folded", "pprof"};
+
+bool Writes(absl::string_view command, absl::string_view format) {
+  return command != "diff" || std::find(std::begin(kDiffFormats), std::end(kDiffFormats), format) !=
+                                  std::end(kDiffFormats);
+}
+
 constexpr Option kOptions[] = {
-    {"", "-o", "--output", "FILE", "write to FILE, its suffix chooses the format (default: -, stdout)"},
+    {"convert", "-o", "--output", "FILE",
+     "write to FILE, its suffix chooses the format (default: -, stdout)"},
+    {"diff", "-o", "--output", "FILE",
+     "write to FILE (-: stdout), its suffix chooses the format; without -o and --format\n"
+     "                            nothing is written but the functions that grew"},
     {"", "", "--format", "NAME", "choose the format by name"},
     {"", "", "--focus", "REGEX", "only stacks with a frame that matches"},
     {"", "", "--ignore", "REGEX", "no stacks with a frame that matches"},
@@ -134,6 +146,11 @@ absl::StatusOr<ConvertOptions> ParseConvertOptions(absl::string_view name, size_
   }
   if (out.transform.from_ns >= out.transform.to_ns) return Usage("--from has to be before --to");
   JPROF_RETURN_IF_ERROR(CheckFormat(out.output, out.format));
+  if (name == "diff") out.writes = given.contains("--output") || given.contains("--format");
+  const absl::string_view format = ChooseFormat(out.output, out.format).name;
+  if (out.writes && !Writes(name, format)) {
+    return Usage(absl::StrCat(name, " writes ", absl::StrJoin(kDiffFormats, ", "), ", not ", format));
+  }
   return out;
 }
 
@@ -153,6 +170,7 @@ std::string ConvertOptionsHelp(absl::string_view name) {
   for (const ImportFormat& f : ImportFormats()) row(std::string(f.name), f.help);
   absl::StrAppend(&text, "\nformats that are written:\n");
   for (const ExportFormat& f : ExportFormats()) {
+    if (!Writes(name, f.name)) continue;
     row(absl::StrCat(f.name, "  (", absl::StrJoin(f.suffixes, " "), ")"), f.help);
   }
   return text;

@@ -15,6 +15,7 @@ struct ConvertOptions {
   bool help = false;
   std::vector<std::string> inputs;  // "-": standard input
   std::string output;               // "": standard output
+  bool writes = true;               // diff: only if an output or a format was given
   std::optional<double> fail_above;  // percentage points (diff)
   Transform transform;
   std::string format;               // "": by the output's suffix, else SVG

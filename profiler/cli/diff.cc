@@ -54,15 +54,14 @@ absl::StatusOr<bool> Diff(const ConvertOptions& options) {
     return Annotate(compared.status(),
                     absl::StrCat("cannot compare ", options.inputs[0], " and ", options.inputs[1]));
   }
-  // Without a file the table is what is wanted.
-  if (!options.output.empty() || !options.format.empty()) {
+  if (options.writes) {
     JPROF_RETURN_IF_ERROR(SaveProfile(*compared, options.output, options.format));
   }
   const std::vector<FunctionChange> changes = FunctionChanges(*compared);
   PrintChanges(changes);
   if (!options.fail_above || changes.empty()) return true;
   const FunctionChange& most = changes.front();
-  if (100 * most.self_growth() <= *options.fail_above) return true;
+  if (!most.GrewMoreThan(*options.fail_above)) return true;
   PrintError(absl::FailedPreconditionError(
       absl::StrFormat("%s grew by %.2f points, more than the %g of --fail-above", most.text,
                       100 * most.self_growth(), *options.fail_above)));

@@ -60,5 +60,26 @@ TEST(DiffOptionsTest, TwoProfilesAndALimit) {
   EXPECT_FALSE(Parse("a --fail-above 1").ok());
 }
 
+TEST(DiffOptionsTest, WritesOnlyWhereItIsTold) {
+  auto writes = [](const std::vector<std::string>& words) {
+    const auto options = ParseConvertOptions("diff", 2, words);
+    return options.ok() && options->writes;
+  };
+  EXPECT_FALSE(writes({"a", "b"}));
+  EXPECT_TRUE(writes({"a", "b", "-o", "-"}));
+  EXPECT_TRUE(writes({"a", "b", "--format", "svg"}));
+  EXPECT_TRUE(Parse("a")->writes);
+}
+
+TEST(DiffOptionsTest, AFormatWithRoomForOneSideIsRefused) {
+  for (const char* output : {"x.html", "x.speedscope.json", "x.firefox.json", "x.cpuprofile", "x.otlp"}) {
+    EXPECT_THAT(ParseConvertOptions("diff", 2, {"a", "b", "-o", output}).status().message(),
+                testing::HasSubstr("diff writes svg, folded, pprof, not ")) << output;
+    EXPECT_TRUE(Parse(std::string("a -o ") + output).ok());
+  }
+  EXPECT_THAT(ConvertOptionsHelp("diff"), testing::Not(testing::HasSubstr("cpuprofile  (")));
+  EXPECT_THAT(ConvertOptionsHelp("convert"), testing::HasSubstr("cpuprofile  ("));
+}
+
 }  // namespace
 }  // namespace jprof

@@ -28,9 +28,9 @@ TEST(ExportersTest, EachFormatIsFoundByItsName) {
   EXPECT_EQ(FindFormatByName("foldde"), nullptr);
 }
 
-TEST(ExportersTest, OnlyPprofIsBinary) {
+TEST(ExportersTest, OnlyPprofAndOtlpAreBinary) {
   for (const ExportFormat& format : ExportFormats()) {
-    EXPECT_EQ(format.binary, format.name == "pprof") << std::string(format.name);
+    EXPECT_EQ(format.binary, format.name == "pprof" || format.name == "otlp") << std::string(format.name);
   }
 }
 

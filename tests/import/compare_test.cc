@@ -42,6 +42,18 @@ TEST(CompareTest, WhatCameAndWhatVanishedIsThere) {
               ElementsAre("came 0>50 in all 0>50", "a 50>50 in all 100>100", "gone 50>0 in all 50>0"));
 }
 
+TEST(CompareTest, GrowthThatIsEqualButForRoundingIsEqual) {
+  // 0.07 - 0.05 > 0.02; 0.3 - 0.1 < 0.2
+  const auto changes = FunctionChanges(
+      Compared("p;a 10\np;b 5\np;c 85\n", "p;a 12\np;b 7\np;c 81\n"));
+  ASSERT_EQ(changes.size(), 3u);
+  for (size_t i : {0, 1}) {
+    EXPECT_FALSE(changes[i].GrewMoreThan(2)) << changes[i].text;
+    EXPECT_TRUE(changes[i].GrewMoreThan(1.999)) << changes[i].text;
+  }
+  EXPECT_EQ(changes[0].text, "a");
+}
+
 TEST(CompareTest, ARecursiveFunctionCountsOnceForEachStack) {
   EXPECT_THAT(Changes(Compared("p;a;b;a 1\n", "p;a;b;a 1\n")),
               ElementsAre("a 100>100 in all 100>100", "b 0>0 in all 100>100"));

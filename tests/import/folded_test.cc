@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
+#include "import/frame_text.h"
 #include "tests/export/sample_profiles.h"
 #include "tests/import/read.h"
 #include "tests/testing/profile_text.h"
@@ -72,6 +73,28 @@ TEST(FoldedReaderTest, LinesThatAreNoStacksAreCounted) {
   EXPECT_EQ(Write(imported->profile, "folded"), "p;a 1\np;c 2\n");
   EXPECT_THAT(imported->notes,
               testing::ElementsAre("folded: 3 lines without a stack or a weight"));
+}
+
+TEST(FoldedReaderTest, WhatIsInlinedIntoOneFrameIsBounded) {
+  std::string line = "p;a";
+  for (int i = 0; i < 200'000; ++i) line += ";b_[i]";
+  const Profile p = Read("p;x 1\n" + line + " 1\n");
+  ASSERT_EQ(p.locations.size(), 2u);
+  const auto lines = p.Lines(p.locations[1]);
+  ASSERT_EQ(lines.size(), 10'000u);
+  EXPECT_EQ(p.String(p.functions[lines.back().function.value].name), "a");
+}
+
+TEST(FoldedReaderTest, OfADeepStackTheOutermostFramesAreKept) {
+  std::string deep = "p";
+  for (size_t i = 0; i < kMaxStackDepth; ++i) absl::StrAppend(&deep, ";f", i);
+  const auto imported = Import(absl::StrCat(deep, " 1\n", deep, ";g 1\n", deep, ";g;h 2\n"));
+  ASSERT_TRUE(imported.ok()) << imported.status();
+  EXPECT_EQ(Write(imported->profile, "folded"),
+            absl::StrCat(deep, " 1\n", deep, ";[truncated] 3\n"));
+  EXPECT_THAT(imported->notes,
+              testing::ElementsAre("folded: 2 samples of stacks deeper than 2000 frames, the rest "
+                                   "is [truncated]"));
 }
 
 // folded -> SVG -> numbers.

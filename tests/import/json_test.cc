@@ -47,6 +47,12 @@ TEST(JsonReaderTest, ValuesAreTakenInOrder) {
   EXPECT_THAT(seen, ElementsAre("1", "-25", "x\n\u00e9\U0001f600\"", "0", "7"));
 }
 
+TEST(JsonReaderTest, HalfASurrogatePairIsReplacedAndTheNextCodeKept) {
+  EXPECT_EQ(JsonReader(R"("\ud83d\u0041")").String(), "\xef\xbf\xbd" "A");
+  EXPECT_EQ(JsonReader(R"("\ud83dx\ude00")").String(), "\xef\xbf\xbdx\xef\xbf\xbd");
+  EXPECT_EQ(JsonReader(R"("\ud83d\ud83d\ude00")").String(), "\xef\xbf\xbd\xf0\x9f\x98\x80");
+}
+
 TEST(JsonReaderTest, WhatIsNoJsonEndsTheReading) {
   for (const std::string& text :
        {std::string("{"), std::string("{\"a\""), std::string("{\"a\":}"), std::string("{\"a\":1 \"b\":2}"),
@@ -81,12 +87,12 @@ TEST(SpeedscopeReaderTest, EventsAreStacks) {
 }
 
 TEST(SpeedscopeReaderTest, FramesThatAreNotThereAreDamage) {
-  for (const char* frame : {"2", "-1", "4294967296", "1e300"}) {
+  for (const char* frame : {"2", "-1", "4294967296", "1e300", "1e999", "0.5", "null", R"("x")", "[]"}) {
     EXPECT_THAT(Complaint(absl::StrCat(
                     R"({"$schema":"https://www.speedscope.app/file-format-schema.json","shared":{"frames":[
                     {"name":"a"},{"name":"b"}]},"profiles":[{"type":"sampled","unit":"none","samples":[[)",
                     frame, R"(]],"weights":[1]}]})")),
-                frame == std::string("1e300") ? "" : "speedscope: a frame that is not there");
+                "speedscope: a frame that is not there") << frame;
   }
 }
 
@@ -118,6 +124,25 @@ TEST(CpuprofileReaderTest, AsNodeWritesIt) {
   EXPECT_THAT(imported->notes, ElementsAre("cpuprofile: 1 samples of (idle) are left out"));
   EXPECT_EQ(imported->profile.samples[0].time_ns, 100'000);
   EXPECT_EQ(imported->profile.Value(0, 1), 1'000'000);
+}
+
+TEST(DeepStackTest, IsCutInEachFormat) {
+  std::string nodes, frames;
+  for (int i = 1; i <= 3000; ++i) {
+    absl::StrAppend(&nodes, i == 1 ? "" : ",", R"({"id":)", i, R"(,"children":[)",
+                    i < 3000 ? absl::StrCat(i + 1) : "", "]}");
+    absl::StrAppend(&frames, i == 1 ? "" : ",", "0");
+  }
+  for (const std::string& text :
+       {absl::StrCat(R"({"timeDeltas":[1,1],"samples":[3000,1500],"nodes":[)", nodes, "]}"),
+        absl::StrCat(R"({"$schema":"https://www.speedscope.app/file-format-schema.json",)",
+                     R"("shared":{"frames":[{"name":"a"}]},"profiles":[{"type":"sampled",)",
+                     R"("unit":"none","samples":[[)", frames, R"(]],"weights":[1]}]})")}) {
+    const auto imported = Import(text);
+    ASSERT_TRUE(imported.ok()) << imported.status();
+    EXPECT_EQ(imported->profile.stacks.size(), 2001u);
+    EXPECT_THAT(imported->notes, ElementsAre(HasSubstr(": 1 samples of stacks deeper than 2000")));
+  }
 }
 
 TEST(CpuprofileReaderTest, ANodeAboveItselfIsDamage) {

@@ -64,6 +64,22 @@ TEST(PerfScriptReaderTest, WithoutCallChainsAFrameIsOnTheLine) {
             "foo;main 1\nswapper;native_write_msr_[k] 1\n");
 }
 
+TEST(PerfScriptReaderTest, ATracepointHasItsFieldsThenItsStack) {
+  const auto imported = Import(
+      "node 4711 [001] 1.5: sched:sched_switch: prev_comm=node prev_pid=4711 ==> next_comm=(x)\n"
+      "\t7f21 schedule+0x3e ([kernel.kallsyms])\n\t7f00 main+0x1 (/bin/node)\n\n"
+      "node 4711 [001] 1.6: sched:sched_wakeup: comm=node\n\t7f00 main+0x1 (/bin/node)\n\n");
+  ASSERT_TRUE(imported.ok()) << imported.status();
+  EXPECT_EQ(Write(imported->profile, "folded"), "node;main;schedule 1\n");
+  EXPECT_THAT(imported->notes,
+              ElementsAre("perf script: 1 samples of other events than sched:sched_switch"));
+  // Without call chains the next event is indented.
+  EXPECT_EQ(Write(Read("  node 4711 [001] 1.5: raw_syscalls:sys_enter: NR 0 (3, 7f)\n"
+                       "  node 4711 [001] 1.6: raw_syscalls:sys_enter: NR 1 (3, 7f)\n"),
+                  "folded"),
+            "node 2\n");
+}
+
 TEST(PerfScriptReaderTest, FieldsThatAreNotToldAreNotNeeded) {
   const Profile p = Read("foo 12345 12.345678: \n\t7f00 main (/bin/foo)\n\nfoo 1 2 12.5: cycles: \n\t7f00 f (/bin/foo)\n");
   EXPECT_EQ(Write(p, "folded"), "foo;main 1\n");
