@@ -1,5 +1,5 @@
 // The kernel half counts durations by their binary logarithm; what comes out of it meanwhile are
-// those alone that take longer than all before, each with its stack. The last one is the slowest.
+// those alone that take longer than all before, each with its stack.
 #include "profiler/cli/hist.h"
 
 #include <algorithm>
@@ -146,12 +146,17 @@ Histogram Look(const __u64 (&buckets)[JP_PROBE_BUCKETS]) {
   return h;
 }
 
-// The last hit of a kind.
+// The hit of the slowest of a kind; none: it was lost.
 std::optional<size_t> SlowestOf(const ProbeRunResult& result, uint32_t kind) {
-  for (size_t i = result.hits.size(); i > 0; --i) {
-    if (result.hits[i - 1].kind == kind) return i - 1;
+  std::optional<size_t> slowest;
+  for (size_t i = 0; i < result.hits.size(); ++i) {
+    const jp_probe_hit& hit = result.hits[i];
+    if (hit.kind == kind && hit.duration_ns >= result.state.max_ns[kind] &&
+        (!slowest || hit.duration_ns > result.hits[*slowest].duration_ns)) {
+      slowest = i;
+    }
   }
-  return std::nullopt;
+  return slowest;
 }
 
 std::string KindText(const ProbeRunResult& result, const std::string& name, uint32_t kind) {

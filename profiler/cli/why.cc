@@ -34,6 +34,8 @@ namespace {
 
 constexpr int64_t kWatchNs = 1'000'000'000;
 constexpr uint64_t kHz = 99;
+constexpr int kLooksAtStop = 10;
+constexpr useconds_t kLookAtStopUs = 10'000;
 constexpr size_t kMaxProcBytes = 64 << 10;
 constexpr size_t kMaxChains = 64;
 constexpr size_t kMaxChildren = 8;
@@ -201,6 +203,7 @@ void Watcher::LookAgain(const absl::flat_hash_map<Tid, Counts>& before) {
     auto known = std::find_if(first.begin(), first.end(),
                               [tid](const ThreadFacts& t) { return t.tid == tid; });
     if (known != first.end()) facts = std::move(*known);
+    facts.first_state = facts.state;
     facts.tid = tid;
     facts.name = stat->comm;
     facts.state = stat->state;
@@ -208,10 +211,14 @@ void Watcher::LookAgain(const absl::flat_hash_map<Tid, Counts>& before) {
     auto then = before.find(tid);
     facts.was_there = then != before.end();
     const Counts since = facts.was_there ? then->second : Counts();
-    facts.cpu_ns = now.cpu_ns - since.cpu_ns;
-    facts.queued_ns = now.queued_ns - since.queued_ns;
-    facts.sleeps = now.sleeps - since.sleeps;
+    // What of a thread that ends meanwhile could not be read is 0.
+    facts.cpu_ns = now.cpu_ns - std::min(now.cpu_ns, since.cpu_ns);
+    facts.queued_ns = now.queued_ns - std::min(now.queued_ns, since.queued_ns);
+    facts.sleeps = now.sleeps - std::min(now.sleeps, since.sleeps);
     facts.wait = reader_.Read(facts_.pid, tid);
+    // A full pipe can hold less than its size: of each page a part may be in use.
+    facts.wait.full |= facts.wait.kind == Wait::Kind::kPipeWrite && facts.was_there &&
+                       facts.cpu_ns == 0 && facts.sleeps == 0;
     facts_.threads.push_back(std::move(facts));
   }
   auto main = std::find_if(facts_.threads.begin(), facts_.threads.end(),
@@ -237,6 +244,11 @@ void Watcher::LookAgain(const absl::flat_hash_map<Tid, Counts>& before) {
 
 absl::StatusOr<Facts> Watcher::Watch() {
   auto stat = ReadProcStat(facts_.pid);
+  // A tracer stops it at each system call, too: what passes is no stop.
+  for (int i = 0; i < kLooksAtStop && stat.ok() && stat->state == 't'; ++i) {
+    ::usleep(kLookAtStopUs);
+    stat = ReadProcStat(facts_.pid);
+  }
   if (stat.ok()) {
     facts_.name = stat->comm;
     facts_.state = stat->state;

@@ -327,11 +327,14 @@ absl::Status Parser::SetHitPoint() {
     if (result_ || duration_) return Usage("ret, errno and duration go with system calls");
     return absl::OkStatus();
   }
-  // Those that do not return are met when they begin, and so are all others with them.
-  const bool any_returns =
-      calls_.empty() || std::any_of(calls_.begin(), calls_.end(), [](int call) {
-        return std::find(std::begin(kNoReturn), std::end(kNoReturn), call) == std::end(kNoReturn);
-      });
+  // Those that do not return are met when they begin, all others when they end.
+  const auto ending = std::count_if(calls_.begin(), calls_.end(), [](int call) {
+    return std::find(std::begin(kNoReturn), std::end(kNoReturn), call) != std::end(kNoReturn);
+  });
+  const bool any_returns = calls_.empty() || static_cast<size_t>(ending) < calls_.size();
+  if (any_returns && ending > 0 && !result_) {
+    return Usage("calls that do not return are met when they begin, others when they end: take two traps");
+  }
   const bool at_exit = any_returns || result_;
   config().hit_point = at_exit ? JP_PROBE_AT_EXIT : JP_PROBE_AT_ENTER;
   config().points = config().hit_point;

@@ -81,6 +81,11 @@ HotPlace Choose(const std::vector<Common>& path, bool any_script) {
   return {};
 }
 
+// What is in front of it works for it; what is behind it, calls it.
+std::vector<FrameFacts>::const_iterator InnermostOwn(const std::vector<FrameFacts>& stack) {
+  return std::find_if(stack.begin(), stack.end(), IsOwn);
+}
+
 }  // namespace
 
 bool IsCollector(const FrameFacts& frame) {
@@ -121,17 +126,21 @@ std::string TellingPlace(const std::vector<FrameFacts>& frames) {
   return "";
 }
 
-BusyFacts LookAtSamples(const Facts& facts) {
+BusyFacts LookAtSamples(const Facts& facts, Tid tid) {
   BusyFacts busy;
   std::map<Tid, size_t> of_thread;
   for (const SampleFacts& sample : facts.samples) {
     ++busy.all;
     const std::vector<FrameFacts>& stack = facts.stacks[sample.stack];
-    busy.gc += std::any_of(stack.begin(), stack.end(), IsCollector);
-    if (++of_thread[sample.tid] > busy.of_thread) {
+    busy.gc += std::any_of(stack.begin(), InnermostOwn(stack), IsCollector);
+    if (++of_thread[sample.tid] > busy.of_thread && tid == 0) {
       busy.of_thread = of_thread[sample.tid];
       busy.tid = sample.tid;
     }
+  }
+  if (tid != 0) {
+    busy.tid = tid;
+    busy.of_thread = of_thread[tid];
   }
   std::vector<const std::vector<FrameFacts>*> stacks;
   std::map<std::string, HotPlace> tops;
@@ -140,7 +149,7 @@ BusyFacts LookAtSamples(const Facts& facts) {
     if (sample.tid != busy.tid) continue;
     const std::vector<FrameFacts>& stack = facts.stacks[sample.stack];
     stacks.push_back(&stack);
-    busy.regexp += std::any_of(stack.begin(), stack.end(), IsRegExp);
+    busy.regexp += std::any_of(stack.begin(), InnermostOwn(stack), IsRegExp);
     busy.kernel += !stack.empty() && stack[0].kind == FrameKind::kKernel;
     any_script |= std::any_of(stack.begin(), stack.end(), IsOwn);
     auto top = std::find_if(stack.begin(), stack.end(), [](const FrameFacts& frame) {

@@ -18,7 +18,7 @@ struct HotPlace {
 };
 
 struct BusyFacts {
-  Tid tid = 0;       // the thread with the most samples; 0: no samples
+  Tid tid = 0;         // the thread; 0: no samples
   size_t all = 0;      // samples of the process
   size_t of_thread = 0;
   size_t gc = 0;       // of the process, within a garbage collector
@@ -31,7 +31,8 @@ struct BusyFacts {
   std::vector<HotPlace> hottest;
 };
 
-BusyFacts LookAtSamples(const Facts& facts);
+// `tid`: of which thread; 0: the one with the most samples.
+BusyFacts LookAtSamples(const Facts& facts, Tid tid = 0);
 
 // Whether a frame belongs to a garbage collector, or to the matching of a regular expression.
 bool IsCollector(const FrameFacts& frame);

@@ -26,6 +26,7 @@ struct ThreadFacts {
   Tid tid = 0;
   std::string name;
   char state = '?';  // at the end of the time
+  char first_state = '?';  // at its beginning
   // Within the time: on a CPU, waiting for one, and how often it went to sleep.
   uint64_t cpu_ns = 0;
   uint64_t queued_ns = 0;

@@ -15,6 +15,7 @@ namespace {
 // A thread that wants the CPU for this share of the time is busy; for nearly all of it, it spins.
 constexpr double kBusy = 0.5;
 constexpr double kSpins = 0.95;
+constexpr size_t kSamplesOfSpin = 10;  // at least, for such a claim
 constexpr size_t kMaxOthersNamed = 3;
 constexpr size_t kMaxThreadLines = 12;
 
@@ -33,6 +34,32 @@ std::string SecondsText(double seconds) {
 
 std::string In(const std::string& place) {
   return place.empty() ? "" : absl::StrCat(" in ", place);
+}
+
+// Nothing moved all the time: only then do two looks at two threads tell of one and the same moment.
+bool StoodStill(const ThreadFacts& thread) {
+  return thread.was_there && thread.sleeps == 0 && thread.cpu_ns == 0;
+}
+
+bool IsRead(Kind kind) {
+  return kind == Kind::kPipeRead || kind == Kind::kSocketRead || kind == Kind::kQueueReceive;
+}
+
+// Whether nobody is left who could end the waiting. Who waits for room, waits for a reader that is in
+// the circle; but who waits for data, for any of those who might write them.
+bool IsDeadlocked(const ThreadFacts& thread) {
+  const std::vector<WaitChain::Link>& links = thread.chain.links;
+  if (!thread.chain.closed || !StoodStill(thread)) return false;
+  auto is_link = [&](Pid pid) {
+    return std::any_of(links.begin(), links.end(),
+                       [pid](const WaitChain::Link& link) { return link.pid == pid; });
+  };
+  const bool reads = std::any_of(links.begin(), links.end(),
+                                 [](const WaitChain::Link& link) { return IsRead(link.wait.kind); });
+  return !reads || std::all_of(links.begin(), links.end(), [&](const WaitChain::Link& link) {
+    return link.only_thread && !link.wait.self_too &&
+           std::all_of(link.wait.others.begin(), link.wait.others.end(), is_link);
+  });
 }
 
 class Explainer {
@@ -82,7 +109,9 @@ const ThreadFacts* Explainer::Find(Tid tid) const {
 // the time in a queue when it is over.
 double Explainer::Wanted(const ThreadFacts& thread) const {
   if (facts_.seconds <= 0) return 0;
-  if (thread.state == 'R' && thread.was_there && thread.sleeps == 0) return 1;
+  if (thread.state == 'R' && thread.first_state == 'R' && thread.was_there && thread.sleeps == 0) {
+    return 1;
+  }
   return std::min(1.0, static_cast<double>(thread.cpu_ns + thread.queued_ns) / 1e9 / facts_.seconds);
 }
 
@@ -184,7 +213,7 @@ bool Explainer::ExplainState() {
 }
 
 void Explainer::ExplainBusy(const ThreadFacts& thread, double wanted) {
-  const BusyFacts busy = LookAtSamples(facts_);
+  const BusyFacts busy = LookAtSamples(facts_, thread.tid);
   const std::string place = busy.common.text;
   const std::string who = facts_.threads.size() == 1 || thread.tid == facts_.pid
                               ? ""
@@ -201,7 +230,8 @@ void Explainer::ExplainBusy(const ThreadFacts& thread, double wanted) {
                              " of one, within which no sample met it",
                              In(TellingPlace(thread.frames))));
   } else if (!place.empty()) {
-    const bool spins = wanted >= kSpins && thread.sleeps == 0;
+    const bool spins =
+        wanted >= kSpins && thread.sleeps == 0 && busy.of_thread >= kSamplesOfSpin;
     Say(spins ? "spinning" : "busy",
         absl::StrCat(spins ? "spinning in " : "busy in ", place, " (",
                      ShareText(busy.common.samples, busy.of_thread), ")", who));
@@ -232,7 +262,7 @@ void Explainer::ExplainBusy(const ThreadFacts& thread, double wanted) {
 bool Explainer::ExplainDeadlock() {
   for (const ThreadFacts& first : facts_.threads) {
     std::vector<const ThreadFacts*> path;
-    for (const ThreadFacts* at = &first; at != nullptr && at->wait.kind == Kind::kLock;) {
+    for (const ThreadFacts* at = &first; at != nullptr && at->wait.kind == Kind::kLock && StoodStill(*at);) {
       path.push_back(at);
       if (path.size() > facts_.threads.size()) break;
       at = Find(at->wait.owner);
@@ -295,7 +325,7 @@ bool Explainer::ExplainOtherEnd(const ThreadFacts& thread) {
   if (shape == nullptr) return false;
   const bool article = wait.full && absl::StartsWith(wait.object, "a ");
   const std::string object = article ? absl::StrCat("a ", full) : wait.object;
-  if (thread.chain.closed) {
+  if (IsDeadlocked(thread)) {
     std::vector<std::string> texts;
     const auto& links = thread.chain.links;
     for (size_t i = 0; i < links.size(); ++i) {
@@ -348,7 +378,7 @@ bool Explainer::ExplainProblem(const ThreadFacts& thread) {
   }
   const bool other_end = wait.kind == Kind::kPipeWrite || wait.kind == Kind::kSocketConnect ||
                          wait.kind == Kind::kSocketWrite || wait.kind == Kind::kQueueSend ||
-                         thread.chain.closed;
+                         IsDeadlocked(thread);
   return other_end && ExplainOtherEnd(thread);
 }
 

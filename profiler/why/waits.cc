@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <cstring>
 #include <ctime>
+#include <set>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -28,6 +29,7 @@ namespace jprof {
 namespace {
 
 constexpr size_t kMaxProcBytes = 16 << 20;
+constexpr int kPageSize = 4096;
 constexpr size_t kMaxLinks = 8;
 constexpr size_t kMaxThreadsOfOther = 64;
 
@@ -107,31 +109,6 @@ std::string ConnectPath(const SystemCall& call, const CallContext& context) {
   return path.c_str();
 }
 
-bool IsLocalSocket(Pid pid, absl::string_view inode) {
-  auto text = ReadProcFile(absl::StrCat("/proc/", pid, "/net/unix"), kMaxProcBytes);
-  if (!text.ok()) return false;
-  for (absl::string_view line : absl::StrSplit(*text, '\n')) {
-    const auto words = Words(line);
-    if (words.size() > 6 && words[6] == inode) return true;
-  }
-  return false;
-}
-
-uint32_t ListenerAt(Pid pid, absl::string_view path) {
-  constexpr absl::string_view kListening = "00010000";
-  auto text = ReadProcFile(absl::StrCat("/proc/", pid, "/net/unix"), kMaxProcBytes);
-  uint32_t inode = 0;
-  if (!text.ok()) return 0;
-  for (absl::string_view line : absl::StrSplit(*text, '\n')) {
-    const auto words = Words(line);
-    if (words.size() > 7 && words[7] == path && words[3] == kListening &&
-        absl::SimpleAtoi(words[6], &inode)) {
-      return inode;
-    }
-  }
-  return 0;
-}
-
 bool SameNamespace(Pid pid, absl::string_view name) {
   char own[64], its[64];
   const ssize_t a = ::readlink(absl::StrCat("/proc/self/ns/", name).c_str(), own, sizeof(own));
@@ -152,12 +129,53 @@ bool IsOf(int64_t number, std::initializer_list<int64_t> numbers) {
 
 }  // namespace
 
+const std::string& WaitReader::LocalSockets(Pid pid) {
+  char name[64];
+  const ssize_t size = ::readlink(absl::StrCat("/proc/", pid, "/ns/net").c_str(), name, sizeof(name));
+  auto [at, first] = local_sockets_.try_emplace(
+      size > 0 ? std::string(name, static_cast<size_t>(size)) : absl::StrCat(pid));
+  if (first) {
+    auto text = ReadProcFile(absl::StrCat("/proc/", pid, "/net/unix"), kMaxProcBytes);
+    if (text.ok()) at->second = *std::move(text);
+  }
+  return at->second;
+}
+
+bool WaitReader::IsLocalSocket(Pid pid, absl::string_view inode) {
+  for (absl::string_view line : absl::StrSplit(LocalSockets(pid), '\n')) {
+    const auto words = Words(line);
+    if (words.size() > 6 && words[6] == inode) return true;
+  }
+  return false;
+}
+
+uint32_t WaitReader::ListenerAt(Pid pid, absl::string_view path) {
+  constexpr absl::string_view kListening = "00010000";
+  uint32_t inode = 0;
+  for (absl::string_view line : absl::StrSplit(LocalSockets(pid), '\n')) {
+    const auto words = Words(line);
+    if (words.size() > 7 && words[7] == path && words[3] == kListening &&
+        absl::SimpleAtoi(words[6], &inode)) {
+      return inode;
+    }
+  }
+  return 0;
+}
+
+void WaitReader::AddHolders(Pid pid, absl::string_view link, Wait& wait) {
+  for (const FdHolders::Holder& holder : holders_.Of(link)) {
+    wait.self_too |= holder.pid == pid;
+    AddOther(pid, holder.pid, wait.others);
+  }
+}
+
 void WaitReader::ReadPipe(Pid pid, int fd, bool writes, Wait& wait) {
   wait.kind = writes ? Wait::Kind::kPipeWrite : Wait::Kind::kPipeRead;
   wait.object = "a pipe";
   for (const FdHolders::Holder& holder : holders_.Of(FdLink(pid, fd))) {
     const int mode = FdAccessMode(holder.pid, holder.fd);
     if (mode == O_RDWR || mode == (writes ? O_RDONLY : O_WRONLY)) {
+      wait.self_too |= holder.pid == pid;
       AddOther(pid, holder.pid, wait.others);
     }
   }
@@ -167,12 +185,11 @@ void WaitReader::ReadPipe(Pid pid, int fd, bool writes, Wait& wait) {
   const int capacity = ::fcntl(pipe.get(), F_GETPIPE_SZ);
   if (capacity <= 0) return;
   wait.filling = absl::StrCat(unread, " of ", capacity, " bytes unread");
-  // One page may be used in part, so a full pipe can hold less than its size.
-  wait.full = writes && unread > 0;
+  wait.full = writes && unread + kPageSize > capacity;
 }
 
 void WaitReader::ReadSocket(Pid pid, int fd, const SystemCall& call, const CallContext& context,
-                            Wait& wait) {
+                            bool writes, Wait& wait) {
   const std::string link = FdLink(pid, fd);
   uint32_t inode = 0;
   const absl::string_view number =
@@ -192,9 +209,7 @@ void WaitReader::ReadSocket(Pid pid, int fd, const SystemCall& call, const CallC
     if (!path.empty()) wait.object = absl::StrCat("the local socket ", path);
     const uint32_t listener = ListenerAt(pid, path);
     if (listener == 0) return;
-    for (const FdHolders::Holder& holder : holders_.Of(absl::StrCat("socket:[", listener, "]"))) {
-      AddOther(pid, holder.pid, wait.others);
-    }
+    AddHolders(pid, absl::StrCat("socket:[", listener, "]"), wait);
     if (const auto socket = AskUnixSocket(listener); socket && socket->listening) {
       wait.filling = absl::StrCat(socket->receive_queue, " connections wait to be accepted, ",
                                   socket->send_queue, " may");
@@ -202,20 +217,17 @@ void WaitReader::ReadSocket(Pid pid, int fd, const SystemCall& call, const CallC
     }
     return;
   }
-  const bool writes = IsOf(call.number, {SYS_write, SYS_writev, SYS_sendto, SYS_sendmsg, SYS_sendfile});
   wait.kind = writes ? Wait::Kind::kSocketWrite : Wait::Kind::kSocketRead;
   const auto socket = AskUnixSocket(inode);
   if (!socket) return;
-  for (const FdHolders::Holder& holder : holders_.Of(absl::StrCat("socket:[", socket->peer, "]"))) {
-    AddOther(pid, holder.pid, wait.others);
-  }
+  AddHolders(pid, absl::StrCat("socket:[", socket->peer, "]"), wait);
   if (writes) {
     wait.filling = absl::StrCat(socket->send_queue, " bytes sent and not read");
     wait.full = socket->send_queue > 0;
   }
 }
 
-void WaitReader::ReadQueue(Pid pid, int id, bool sends, Wait& wait) {
+void WaitReader::ReadQueue(Pid pid, int id, bool sends, uint64_t bytes_to_send, Wait& wait) {
   wait.kind = sends ? Wait::Kind::kQueueSend : Wait::Kind::kQueueReceive;
   wait.object = absl::StrCat("System V message queue ", id);
   if (!SameNamespace(pid, "ipc")) return;
@@ -238,7 +250,7 @@ void WaitReader::ReadQueue(Pid pid, int id, bool sends, Wait& wait) {
     if (::msgctl(id, IPC_STAT, &queue) == 0) {
       wait.filling =
           absl::StrCat(bytes, " of ", queue.msg_qbytes, " bytes in ", words[4], " messages");
-      wait.full = sends && bytes > 0;
+      wait.full = sends && bytes_to_send > 0 && bytes_to_send + bytes > queue.msg_qbytes;
     } else {
       wait.filling = absl::StrCat(bytes, " bytes in ", words[4], " messages");
     }
@@ -269,7 +281,7 @@ void WaitReader::Classify(Pid pid, const SystemCall& call, const CallContext& co
     if (absl::StartsWith(link, "pipe:[")) {
       ReadPipe(pid, fd, writes, wait);
     } else if (absl::StartsWith(link, "socket:[")) {
-      ReadSocket(pid, fd, call, context, wait);
+      ReadSocket(pid, fd, call, context, writes, wait);
     }
   } else if (IsOf(call.number, {SYS_epoll_wait, SYS_epoll_pwait, SYS_epoll_pwait2, SYS_poll,
                                 SYS_ppoll, SYS_select, SYS_pselect6})) {
@@ -283,7 +295,7 @@ void WaitReader::Classify(Pid pid, const SystemCall& call, const CallContext& co
     wait.kind = Wait::Kind::kLock;
     wait.owner = LockOwner(call, context);
   } else if (IsOf(call.number, {SYS_msgsnd, SYS_msgrcv})) {
-    ReadQueue(pid, fd, call.number == SYS_msgsnd, wait);
+    ReadQueue(pid, fd, call.number == SYS_msgsnd, call.arguments[2], wait);
   } else if (IsOf(call.number, {SYS_wait4, SYS_waitid})) {
     wait.kind = Wait::Kind::kChild;
   } else if (IsOf(call.number, {SYS_vfork, SYS_clone, SYS_clone3}) && wait.uninterruptible) {
@@ -333,31 +345,38 @@ std::string WaitReader::WhatDoes(Pid pid) {
   return absl::StrCat(wait.uninterruptible ? "sleeps uninterruptibly in " : "sleeps in ", wait.call);
 }
 
+const std::vector<WaitReader::ThreadWait>& WaitReader::ThreadsOf(Pid pid) {
+  auto [at, first] = threads_.try_emplace(pid);
+  if (!first) return at->second;
+  auto threads = ListThreads(pid);
+  if (!threads.ok()) return at->second;
+  if (threads->size() > kMaxThreadsOfOther) threads->resize(kMaxThreadsOfOther);
+  for (Tid tid : *threads) {
+    if (reads_left_ == 0) break;
+    --reads_left_;
+    at->second.push_back({tid, Read(pid, tid)});
+  }
+  return at->second;
+}
+
 namespace {
 
-// Extends the chain by one of the processes that its last link waits for; true: to its end.
-bool Extend(WaitReader& reader, WaitChain& chain) {
+// Extends the chain by one of the processes that its last link waits for, none of which was tried
+// before; true: to its end.
+bool Extend(WaitReader& reader, std::set<Pid>& tried, WaitChain& chain) {
   const std::vector<Pid> others = chain.links.back().wait.others;
-  for (Pid other : others) {
-    if (other == chain.links.front().pid && chain.links.size() > 1) {
-      chain.closed = true;
-      return true;
-    }
+  if (chain.links.size() > 1 &&
+      std::find(others.begin(), others.end(), chain.links.front().pid) != others.end()) {
+    return true;
   }
   if (chain.links.size() >= kMaxLinks) return false;
   for (Pid other : others) {
-    if (std::any_of(chain.links.begin(), chain.links.end(),
-                    [&](const WaitChain::Link& link) { return link.pid == other; })) {
-      continue;
-    }
-    auto threads = ListThreads(other);
-    if (!threads.ok()) continue;
-    if (threads->size() > kMaxThreadsOfOther) threads->resize(kMaxThreadsOfOther);
-    for (Tid tid : *threads) {
-      Wait wait = reader.Read(other, tid);
-      if (wait.others.empty()) continue;
-      chain.links.push_back({other, tid, std::move(wait)});
-      if (Extend(reader, chain)) return true;
+    if (!tried.insert(other).second) continue;
+    const std::vector<WaitReader::ThreadWait>& threads = reader.ThreadsOf(other);
+    for (const WaitReader::ThreadWait& thread : threads) {
+      if (thread.wait.others.empty()) continue;
+      chain.links.push_back({other, thread.tid, thread.wait, threads.size() == 1});
+      if (Extend(reader, tried, chain)) return true;
       chain.links.pop_back();
     }
   }
@@ -368,8 +387,13 @@ bool Extend(WaitReader& reader, WaitChain& chain) {
 
 WaitChain FollowWaits(WaitReader& reader, Pid pid, Tid tid, const Wait& wait) {
   WaitChain chain;
-  chain.links.push_back({pid, tid, wait});
-  Extend(reader, chain);
+  const auto threads = ListThreads(pid);
+  chain.links.push_back({pid, tid, wait, threads.ok() && threads->size() == 1});
+  std::set<Pid> tried = {pid};
+  chain.closed = Extend(reader, tried, chain) &&
+                 std::all_of(chain.links.begin(), chain.links.end(), [&](const WaitChain::Link& link) {
+                   return reader.Read(link.pid, link.tid).call == link.wait.call;
+                 });
   return chain;
 }
 

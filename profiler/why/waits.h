@@ -5,6 +5,7 @@
 // may claim is that it was so when it was looked at. What is not found stays empty.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -42,6 +43,7 @@ struct Wait {
   std::string filling;          // "65536 of 65536 bytes unread"; "" when not known
   bool full = false;            // by these figures
   std::vector<Pid> others;      // at the other end
+  bool self_too = false;        // the process has the other end open itself
   std::optional<double> limit_s;  // kEvents, kSleep: that it was begun with; none: for ever
 };
 
@@ -53,14 +55,32 @@ class WaitReader {
   std::string WhatDoes(Pid pid);
   bool incomplete() const { return holders_.incomplete(); }
 
+  struct ThreadWait {
+    Tid tid;
+    Wait wait;
+  };
+  // Of the threads of a process, some at most, as they were when it was first asked: none when so many
+  // were asked about that it is enough.
+  const std::vector<ThreadWait>& ThreadsOf(Pid pid);
+
  private:
   void Classify(Pid pid, const SystemCall& call, const CallContext& context, Wait& wait);
   void ReadPipe(Pid pid, int fd, bool writes, Wait& wait);
-  void ReadSocket(Pid pid, int fd, const SystemCall& call, const CallContext& context, Wait& wait);
-  void ReadQueue(Pid pid, int id, bool sends, Wait& wait);
+  void ReadSocket(Pid pid, int fd, const SystemCall& call, const CallContext& context, bool writes,
+                  Wait& wait);
+  void ReadQueue(Pid pid, int id, bool sends, uint64_t bytes_to_send, Wait& wait);
   void FindVforkChild(Pid pid, Wait& wait);
 
+  void AddHolders(Pid pid, absl::string_view link, Wait& wait);
+  // /proc/PID/net/unix, read once for each namespace.
+  const std::string& LocalSockets(Pid pid);
+  bool IsLocalSocket(Pid pid, absl::string_view inode);
+  uint32_t ListenerAt(Pid pid, absl::string_view path);
+
   FdHolders holders_;
+  std::map<Pid, std::vector<ThreadWait>> threads_;
+  std::map<std::string, std::string> local_sockets_;
+  size_t reads_left_ = 4096;
 };
 
 // From process to process, each waiting for the next one: the first is the one asked about.
@@ -69,9 +89,10 @@ struct WaitChain {
     Pid pid;
     Tid tid;
     Wait wait;
+    bool only_thread = false;  // of its process
   };
   std::vector<Link> links;
-  bool closed = false;  // the last one waits for the first
+  bool closed = false;  // the last one waits for the first, and all did when they were asked again
 };
 WaitChain FollowWaits(WaitReader& reader, Pid pid, Tid tid, const Wait& wait);
 

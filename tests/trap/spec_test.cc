@@ -72,6 +72,7 @@ TEST(TrapSpecTest, ADurationTakesTheBeginningToo) {
 
 TEST(TrapSpecTest, ACallThatDoesNotReturnIsMetAtItsBeginning) {
   EXPECT_EQ(Parsed("exit_group arg0=1").probe.config.points, static_cast<uint32_t>(JP_PROBE_AT_ENTER));
+  EXPECT_FALSE(ParseTrap("exit_group,close", "").ok());
   // Where its result is asked for, it has one.
   EXPECT_EQ(Parsed("execve errno=ENOENT").probe.config.points, static_cast<uint32_t>(JP_PROBE_AT_EXIT));
 }

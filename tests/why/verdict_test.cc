@@ -23,7 +23,7 @@ ThreadFacts Thread(Tid tid, char state) {
   ThreadFacts thread;
   thread.tid = tid;
   thread.name = "app";
-  thread.state = state;
+  thread.state = thread.first_state = state;
   return thread;
 }
 
@@ -125,6 +125,28 @@ TEST(VerdictTest, AFullPipeNamesItsReaderOrSaysThatThereIsNone) {
   Facts facts = Watched({thread});
   facts.others[99] = {"log", "sleeps in pause()"};
   EXPECT_THAT(Explain(facts).sentence, HasSubstr("whose reader log (pid 99) sleeps in pause()"));
+}
+
+TEST(VerdictTest, ACircleOfReadersIsADeadlockOnlyIfNobodyElseMayWrite) {
+  ThreadFacts thread = Waiting(10, Wait::Kind::kPipeRead);
+  thread.wait.object = "a pipe";
+  thread.wait.others = {99};
+  Wait other = thread.wait;
+  other.others = {10};
+  thread.chain.links = {{10, 10, thread.wait, true}, {99, 99, other, true}};
+  thread.chain.closed = true;
+  EXPECT_EQ(Explain(Watched({thread})).cause, "deadlock");
+  ThreadFacts pool = thread;  // has the writing end open as well
+  pool.chain.links[0].wait.self_too = true;
+  EXPECT_EQ(Explain(Watched({pool})).cause, "pipe-empty");
+  ThreadFacts parent = thread;  // whose other threads may write
+  parent.chain.links[0].only_thread = false;
+  EXPECT_EQ(Explain(Watched({parent})).cause, "pipe-empty");
+  ThreadFacts third = thread;
+  third.chain.links[1].wait.others = {10, 100};
+  EXPECT_EQ(Explain(Watched({third})).cause, "pipe-empty");
+  thread.sleeps = 1;
+  EXPECT_EQ(Explain(Watched({thread})).cause, "pipe-empty");
 }
 
 TEST(VerdictTest, AnotherThreadsTroubleIsToldBeforeTheIdleLoop) {
