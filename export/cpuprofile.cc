@@ -8,9 +8,11 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "export/call_tree.h"
 #include "export/json.h"
 #include "export/text.h"
 #include "export/tracks.h"
+#include "profiler/core/status.h"
 
 namespace jprof {
 namespace {
@@ -22,7 +24,9 @@ class Cpuprofile {
   Cpuprofile(const Profile& profile, OutputSink& sink) : profile_(profile), json_(sink) {}
 
   absl::Status Write() {
-    Collect();
+    const std::vector<Track> tracks = TracksOf(profile_);
+    JPROF_RETURN_IF_ERROR(CheckTracks(profile_, tracks));
+    Collect(tracks);
     std::vector<std::vector<uint32_t>> children(nodes_.size());
     for (uint32_t i = 1; i < nodes_.size(); ++i) children[nodes_[i].parent].push_back(i);
     json_.Raw("{\"nodes\":");
@@ -42,8 +46,8 @@ class Cpuprofile {
       }
       json_.Raw("}\n");
     });
-    const int64_t start_us = profile_.start_time_ns / 1000;
-    json_.Raw(",\"startTime\":").Number(start_us).Raw(",\"endTime\":").Number(start_us + Us(end_));
+    const int64_t start_us = std::max<int64_t>(profile_.start_time_ns / 1000, 0);
+    json_.Raw(",\"startTime\":").Number(start_us).Raw(",\"endTime\":").Number(SaturatingAdd(start_us, Us(end_)));
     json_.Raw(",\n\"samples\":");
     json_.List(rows_.size(), [&](size_t i) { json_.Number(rows_[i].node + int64_t{1}); });
     json_.Raw(",\n\"timeDeltas\":");
@@ -70,9 +74,8 @@ class Cpuprofile {
     return profile_.sample_types[ShownType(profile_)].unit == "nanoseconds" ? weight / 1000 : weight;
   }
 
-  void Collect() {
+  void Collect(const std::vector<Track>& tracks) {
     nodes_.push_back({.text = "(root)"});
-    const std::vector<Track> tracks = TracksOf(profile_);
     for (const Track& track : tracks) {
       const bool alone = tracks.size() == 1;
       const uint32_t root =
@@ -93,7 +96,7 @@ class Cpuprofile {
           if (line != 0) ++nodes_[node].ticks[line];
         }
         rows_.push_back({end_, node});
-        end_ += span.weight;
+        end_ = SaturatingAdd(end_, span.weight);
       }
     }
   }

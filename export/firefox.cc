@@ -14,6 +14,7 @@
 #include "export/json.h"
 #include "export/text.h"
 #include "export/tracks.h"
+#include "profiler/core/status.h"
 
 namespace jprof {
 namespace {
@@ -39,6 +40,7 @@ class Firefox {
 
   absl::Status Write() {
     const std::vector<Track> tracks = TracksOf(profile_);
+    JPROF_RETURN_IF_ERROR(CheckTracks(profile_, tracks));
     Meta();
     json_.Raw(",\n\"libs\":[],\"pages\":[],\"counters\":[],\"threads\":");
     json_.List(tracks.size(), [&](size_t i) { OneThread(tracks[i]); });

@@ -10,6 +10,7 @@
 #include "absl/strings/string_view.h"
 #include "export/call_tree.h"
 #include "export/text.h"
+#include "export/tracks.h"
 #include "profiler/core/status.h"
 
 namespace jprof {
@@ -129,7 +130,8 @@ class FoldedExporter : public Exporter {
       return FrameLabel{absl::StrCat(FoldedName(ShownName(profile, function, line, kMaxTextBytes)),
                                      Suffix(function.kind, inlined))};
     };
-    CallTree::Options options{.frame_label = frame_label, .process_label = ProcessLabel};
+    CallTree::Options options{.sample_type = SummedType(profile),
+                              .frame_label = frame_label, .process_label = ProcessLabel};
     options.max_path_bytes = kMaxFoldedLineBytes - kMaxWeightBytes;
     options.cut_label = {"[frames left out]"};
     options.base_type = BaseType(profile);

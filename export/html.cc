@@ -47,6 +47,7 @@
 #include "export/call_tree.h"
 #include "export/code_kind.h"
 #include "export/text.h"
+#include "export/tracks.h"
 #include "profiler/core/status.h"
 #include "web/assets.h"
 
@@ -191,9 +192,10 @@ class Report {
   void ChooseSamples(const Limits& limits) {
     samples_.clear();
     int64_t negative = 0;
+    const size_t type = SummedType(profile_);
     for (size_t i = 0; i < profile_.samples.size(); ++i) {
       const ProfileSample& sample = profile_.samples[i];
-      const int64_t weight = profile_.Value(i, 0);
+      const int64_t weight = profile_.Value(i, type);
       if (weight < 0) ++negative;
       if (weight <= 0) continue;
       samples_.push_back({std::max<int64_t>(sample.time_ns / 1000, 0),
@@ -371,7 +373,8 @@ class HtmlExporter : public Exporter {
       return FrameLabel{shown.empty() ? "[unknown]" : std::move(shown),
                         static_cast<uint8_t>(CodeKind::kBase)};
     };
-    CallTree::Options options{.frame_label = frame_label, .process_label = process_label};
+    CallTree::Options options{.sample_type = SummedType(profile),
+                              .frame_label = frame_label, .process_label = process_label};
     options.by_line = true;
     const CallTree tree = CallTree::Build(profile, options);
     std::vector<std::string> package_of;

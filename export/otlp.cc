@@ -180,7 +180,8 @@ class Otlp {
       sample.Packed(4, values);
       if (has_time) {
         for (uint32_t i : identity.samples) {
-          uint64_t t = static_cast<uint64_t>(profile_.start_time_ns + profile_.samples[i].time_ns);
+          uint64_t t = static_cast<uint64_t>(profile_.start_time_ns) +
+                       static_cast<uint64_t>(profile_.samples[i].time_ns);
           char bytes[8];
           for (char& byte : bytes) {
             byte = static_cast<char>(t);

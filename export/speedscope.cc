@@ -10,6 +10,7 @@
 #include "export/json.h"
 #include "export/text.h"
 #include "export/tracks.h"
+#include "profiler/core/status.h"
 
 namespace jprof {
 namespace {
@@ -26,10 +27,11 @@ class Speedscope {
   Speedscope(const Profile& profile, OutputSink& sink) : profile_(profile), json_(sink) {}
 
   absl::Status Write() {
+    const std::vector<Track> tracks = TracksOf(profile_);
+    JPROF_RETURN_IF_ERROR(CheckTracks(profile_, tracks));
     json_.Raw("{\"$schema\":\"https://www.speedscope.app/file-format-schema.json\",\"shared\":{\"frames\":");
     Frames();
     json_.Raw("},\n\"profiles\":");
-    const std::vector<Track> tracks = TracksOf(profile_);
     json_.List(tracks.size(), [&](size_t i) { Sampled(tracks[i]); });
     json_.Raw(",\n\"name\":").String(profile_.title.empty() ? "profile" : profile_.title);
     json_.Raw(",\"activeProfileIndex\":").Number(Heaviest(tracks));

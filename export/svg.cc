@@ -61,6 +61,7 @@
 #include "export/call_tree.h"
 #include "export/code_kind.h"
 #include "export/text.h"
+#include "export/tracks.h"
 #include "profiler/core/status.h"
 #include "web/assets.h"
 
@@ -344,6 +345,7 @@ class FlameGraph {
         package_of_(std::move(package_of)),
         packages_(std::move(packages)),
         total_(tree.nodes()[0].total),
+        unit_(SummedUnit(profile)),
         base_total_(tree.nodes()[0].base) {
     FindKinds();
     FindWidths();
@@ -397,7 +399,7 @@ class FlameGraph {
   }
 
   std::string TitleOf(absl::string_view name, const CallTree::Node& node) const {
-    return absl::StrCat(name, " (", Grouped(node.total), " samples, ", Percent(node.total, total_),
+    return absl::StrCat(name, " (", Grouped(node.total), " ", unit_, ", ", Percent(node.total, total_),
                         base_total_ == 0 ? "" : absl::StrCat("; ", Signed(Change(node))), ")");
   }
 
@@ -522,7 +524,7 @@ class FlameGraph {
                         return self[a] != self[b] ? self[a] > self[b]
                                                   : tree_.labels()[a] < tree_.labels()[b];
                       });
-    std::string text = absl::StrCat("Flame graph of ", Grouped(total_), " samples.");
+    std::string text = absl::StrCat("Flame graph of ", Grouped(total_), " ", unit_, ".");
     for (size_t i = 0; i < count && self[hottest[i]] > 0; ++i) {
       absl::StrAppend(&text, i == 0 ? " Executing most: " : ", ",
                       ShownText(tree_.labels()[hottest[i]].text, 256), " ",
@@ -570,7 +572,7 @@ class FlameGraph {
     int64_t x = int64_t{kPadding} * kUnitsPerPixel + left;
     int64_t y = height_ - kFooter - (int64_t{node.depth} + 1) * kRow;
     double width_px = static_cast<double>(right - left) / kUnitsPerPixel;
-    std::string title = is_root ? absl::StrCat("all (", Grouped(total_), " samples, 100%)")
+    std::string title = is_root ? absl::StrCat("all (", Grouped(total_), " ", unit_, ", 100%)")
                                 : TitleOf(name, node);
     const bool inlined = !is_root && (tree_.label(node).category & kInlinedBit) != 0;
     const int package = is_root ? -1 : package_of_[node.label];
@@ -733,6 +735,7 @@ class FlameGraph {
   const std::vector<int> package_of_;
   const std::vector<std::string> packages_;
   const int64_t total_;
+  const std::string unit_;    // of it: "samples"
   const int64_t base_total_;  // of the profile that this is compared with; 0: of none
   int64_t most_changed_ = 0;
   std::vector<CodeKind> kinds_;        // by node
@@ -768,7 +771,8 @@ class SvgExporter : public Exporter {
       return FrameLabel{shown.empty() ? "[unknown]" : std::move(shown),
                         static_cast<uint8_t>(CodeKind::kBase)};
     };
-    CallTree::Options options{.frame_label = frame_label, .process_label = process_label};
+    CallTree::Options options{.sample_type = SummedType(profile),
+                              .frame_label = frame_label, .process_label = process_label};
     options.base_type = BaseType(profile);
     CallTree tree = CallTree::Build(profile, options);
     std::vector<int> package_of;

@@ -5,11 +5,40 @@
 #include <tuple>
 
 #include "absl/strings/str_cat.h"
+#include "export/text.h"
 
 namespace jprof {
+namespace {
+
+constexpr size_t kMaxUnitBytes = 64;
+
+}  // namespace
 
 size_t ShownType(const Profile& profile) {
   return BaseType(profile) || profile.sample_types.empty() ? 0 : profile.sample_types.size() - 1;
+}
+
+size_t SummedType(const Profile& profile) {
+  for (size_t i = 0; i < profile.sample_types.size() && !BaseType(profile); ++i) {
+    if (profile.sample_types[i].type == "samples") return i;
+  }
+  return ShownType(profile);
+}
+
+std::string SummedUnit(const Profile& profile) {
+  if (profile.sample_types.empty()) return "samples";
+  const ValueType& type = profile.sample_types[SummedType(profile)];
+  std::string text = ShownText(type.unit == "count" ? type.type : type.unit, kMaxUnitBytes);
+  std::replace(text.begin(), text.end(), ' ', '_');
+  return text.empty() ? "samples" : text;
+}
+
+absl::Status CheckTracks(const Profile& profile, const std::vector<Track>& tracks) {
+  if (profile.samples.empty() || !tracks.empty()) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("this format shows how long samples last, by ",
+                   ShownText(profile.sample_types[ShownType(profile)].type, kMaxUnitBytes),
+                   ", and none has any"));
 }
 
 bool HasTime(const Profile& profile) {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "profiler/core/profile.h"
 
@@ -13,6 +14,11 @@ namespace jprof {
 
 // The sample type that such formats show: the last one, as in pprof; of a comparison, the first.
 size_t ShownType(const Profile& profile);
+
+// The one that pictures and folded stacks sum up: samples if they are counted, else ShownType().
+size_t SummedType(const Profile& profile);
+// What its values are: "samples", "alloc_objects", "bytes".
+std::string SummedUnit(const Profile& profile);
 
 // Whether the samples have instants, and weigh nanoseconds.
 bool HasTime(const Profile& profile);
@@ -33,6 +39,9 @@ struct Track {
 
 // By pid, then tid, then as they come.
 std::vector<Track> TracksOf(const Profile& profile);
+
+// InvalidArgument: there are samples, but nothing of them would be on a time line.
+absl::Status CheckTracks(const Profile& profile, const std::vector<Track>& tracks);
 
 // "node 4711/4712 worker".
 std::string TrackName(const Profile& profile, const Thread& thread);

@@ -113,8 +113,10 @@ class CpuprofileReader {
   }
 
   absl::StatusOr<Imported> Build() {
-    ProfileBuilder builder({{"samples", "count"}, {"cpu", "nanoseconds"}}, {"cpu", "nanoseconds"},
-                           1);
+    std::vector<ValueType> types = {{"samples", "count"}};
+    if (!samples_.empty()) types.push_back({"cpu", "nanoseconds"});
+    const ValueType last = types.back();
+    ProfileBuilder builder(std::move(types), last, 1);
     const ThreadId thread = builder.AddThread(0, 0, "", "");
     stacks_.resize(nodes_.size());
     depths_.resize(nodes_.size());
@@ -124,7 +126,7 @@ class CpuprofileReader {
       for (size_t i = 0; i < nodes_.size(); ++i) {
         if (nodes_[i].hits <= 0 || nodes_[i].name == "(idle)") continue;
         JPROF_ASSIGN_OR_RETURN(const StackId stack, StackOf(builder, i));
-        AddSample(builder, 0, thread, 0, stack, std::vector<int64_t>{nodes_[i].hits, 0});
+        AddSample(builder, 0, thread, 0, stack, std::vector<int64_t>{nodes_[i].hits});
       }
     }
     int64_t at_us = 0;

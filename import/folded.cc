@@ -18,6 +18,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "import/frame_text.h"
 #include "import/importer.h"
@@ -27,6 +28,7 @@ namespace jprof {
 namespace {
 
 constexpr absl::string_view kInlinedSuffix = "_[i]";
+constexpr size_t kHeadBytes = 64 << 10;  // of what Input::Head() gives
 constexpr size_t kMaxLines = 10'000;  // of one location
 
 // Takes a weight and the blanks before it from the end of `line`. Decimals are rounded.
@@ -62,6 +64,8 @@ std::string Unescaped(absl::string_view name) {
 class FoldedReader {
  public:
   absl::StatusOr<Imported> Read(Input& input) {
+    JPROF_ASSIGN_OR_RETURN(const absl::string_view head, input.Head());
+    is_comparison_ = HasTwoWeights(head);
     absl::string_view line;
     for (;;) {
       JPROF_ASSIGN_OR_RETURN(const bool more, input.NextLine(line));
@@ -92,7 +96,7 @@ class FoldedReader {
   bool Add(absl::string_view line) {
     std::array<int64_t, 2> weights = {};  // after, before
     if (!TakeWeight(line, weights[0])) return false;
-    if (!builder_) Begin(line);
+    if (!builder_) Begin();
     if (is_comparison_ && !TakeWeight(line, weights[1])) return false;
     const size_t process_end = std::min(line.find(';'), line.size());
     size_t same = static_cast<size_t>(
@@ -147,10 +151,22 @@ class FoldedReader {
     return true;
   }
 
-  // The first line tells whether there are two weights. `line`: it, without the last one.
-  void Begin(absl::string_view line) {
-    int64_t before = 0;
-    is_comparison_ = TakeWeight(line, before);
+  // Each whole line of the beginning that has a weight has two: a name may end in a number.
+  static bool HasTwoWeights(absl::string_view head) {
+    const size_t last = head.rfind('\n');
+    if (last != absl::string_view::npos) head = head.substr(0, last);
+    bool any = false;
+    for (absl::string_view line : absl::StrSplit(head, '\n')) {
+      line = absl::StripTrailingAsciiWhitespace(line);
+      int64_t weight = 0;
+      if (line.empty() || line[0] == '#' || !TakeWeight(line, weight)) continue;
+      if (!TakeWeight(line, weight)) return false;
+      any = true;
+    }
+    return any;
+  }
+
+  void Begin() {
     std::vector<ValueType> types = {{"samples", "count"}};
     if (is_comparison_) types.push_back({kBaseType, "count"});
     builder_.emplace(std::move(types), ValueType{"samples", "count"}, 1);
@@ -207,16 +223,21 @@ class FoldedReader {
 
 }  // namespace
 
-// The first line that is no comment ends in a weight behind a stack, and is not indented.
+// The first line that is no comment ends in a weight behind a stack, and is not indented. Of one that
+// is longer than the head the end is not to be seen.
 bool LooksFolded(absl::string_view head) {
+  const bool is_cut = head.size() >= kHeadBytes;
   while (!head.empty()) {
     const size_t end = std::min(head.find('\n'), head.size());
     absl::string_view line = absl::StripTrailingAsciiWhitespace(head.substr(0, end));
+    const bool is_whole = end < head.size() || !is_cut;
     head.remove_prefix(std::min(end + 1, head.size()));
     if (line.empty() || line[0] == '#') continue;
     int64_t weight = 0;
     return static_cast<unsigned char>(line[0]) > ' ' &&
-           line.find('\0') == absl::string_view::npos && TakeWeight(line, weight);
+           line.find('\0') == absl::string_view::npos &&
+           (is_whole ? TakeWeight(line, weight)
+                     : line[0] != '{' && absl::StrContains(line, ";"));
   }
   return false;
 }

@@ -66,6 +66,12 @@ class Input::Gunzip : public ByteSource {
           return absl::DataLossError("gzip: cut short");
         }
       }
+      // Tapes are filled up with zeros.
+      while (between_members_ && stream_.avail_in > 0 && *stream_.next_in == 0) {
+        ++stream_.next_in;
+        --stream_.avail_in;
+      }
+      if (stream_.avail_in == 0) continue;
       between_members_ = false;
       const int result = inflate(&stream_, Z_NO_FLUSH);
       if (result == Z_STREAM_END) {

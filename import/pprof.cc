@@ -73,7 +73,16 @@ class PprofReader {
     JPROF_RETURN_IF_ERROR(ReadTables(message));
     std::vector<ValueType> types;
     for (const absl::string_view& type : types_) types.push_back(TypeOf(type));
-    is_comparison_ = std::find(strings_.begin(), strings_.end(), kBaseLabel) != strings_.end();
+    is_comparison_ = HasBaseLabel(message);
+    if (default_type_ != 0 && !is_comparison_) {
+      for (size_t i = 0; i < types.size(); ++i) {
+        if (types[i].type == String(default_type_)) shown_ = i;
+      }
+      if (shown_ < types.size()) {
+        std::rotate(types.begin() + static_cast<ptrdiff_t>(shown_),
+                    types.begin() + static_cast<ptrdiff_t>(shown_) + 1, types.end());
+      }
+    }
     if (is_comparison_) {
       for (size_t i = 0; i < types_.size(); ++i) {
         types.push_back({i == 0 ? kBaseType : absl::StrCat(kBaseType, "_", types[i].type),
@@ -154,6 +163,9 @@ class PprofReader {
         case 13:
           good = good && f.Numbers([&](uint64_t n) { Append(comments_, n); });
           break;
+        case 14:
+          default_type_ = f.number();
+          break;
         case kOriginField:
           good = good && ReadOrigin(f.bytes());
           break;
@@ -161,6 +173,20 @@ class PprofReader {
       JPROF_RETURN_IF_ERROR(budget_.status());
     }
     return f.ok() && good ? absl::OkStatus() : Damaged("message");
+  }
+
+  bool HasBaseLabel(absl::string_view message) const {
+    if (std::find(strings_.begin(), strings_.end(), kBaseLabel) == strings_.end()) return false;
+    for (WireReader f(message); f.Next();) {
+      if (f.field() != 2 || !f.is_bytes()) continue;
+      for (WireReader g(f.bytes()); g.Next();) {
+        if (g.field() != 3 || !g.is_bytes()) continue;
+        for (WireReader h(g.bytes()); h.Next();) {
+          if (h.field() == 1 && String(h.number()) == kBaseLabel) return true;
+        }
+      }
+    }
+    return false;
   }
 
   bool ReadMapping(absl::string_view message) {
@@ -346,6 +372,10 @@ class PprofReader {
       }
       if (!g.ok() || !good) return Damaged("sample");
       if (values_.size() != types_.size()) return Damaged("sample: as many values as types");
+      if (shown_ < values_.size()) {
+        std::rotate(values_.begin() + static_cast<ptrdiff_t>(shown_),
+                    values_.begin() + static_cast<ptrdiff_t>(shown_) + 1, values_.end());
+      }
       StackId stack;
       if (path_.size() == 1 && path_[0] == no_stack_ && no_stack_ != 0) path_.clear();
       const size_t left_out = path_.size() - std::min(path_.size(), kMaxStackDepth);
@@ -479,6 +509,8 @@ class PprofReader {
   std::vector<absl::string_view> types_;
   absl::string_view period_type_;
   int64_t period_ = 0;
+  uint64_t default_type_ = 0;
+  size_t shown_ = SIZE_MAX;  // of the file's types, the one that becomes the last
   int64_t start_time_ns_ = 0;
   int64_t duration_ns_ = 0;
   std::vector<uint64_t> comments_;

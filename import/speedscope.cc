@@ -218,12 +218,17 @@ class SpeedscopeReader {
     locations_.resize(frames_.size());
     uint64_t other_units = 0, truncated = 0;
     int64_t end = 0;
+    double begin = profiles_[0].start;
+    for (const RawProfile& p : profiles_) {
+      if (p.unit == unit) begin = std::min(begin, p.start);
+    }
     for (const RawProfile& p : profiles_) {
       if (p.unit != unit) {
         ++other_units;
         continue;
       }
       const ThreadId thread = ThreadOf(p.name);
+      double carried = 0;
       for (const Row& row : p.rows) {
         StackId stack;
         for (uint32_t i = 0; i < row.frame_count; ++i) {
@@ -237,8 +242,11 @@ class SpeedscopeReader {
           stack = builder_->AddStack(stack, LocationOf(frame));
         }
         const int64_t start =
-            nanos == 0 ? 0 : std::max<int64_t>(Rounded((row.start - p.start) * nanos), 0);
-        const int64_t weight = Rounded(nanos == 0 ? row.weight : row.weight * nanos);
+            nanos == 0 ? 0 : std::max<int64_t>(Rounded((row.start - begin) * nanos), 0);
+        const double exact = nanos == 0 ? row.weight + carried : row.weight * nanos;
+        const int64_t weight = Rounded(exact);
+        // Halves of a sample add up.
+        if (nanos == 0) carried = std::abs(exact) < 9e18 ? exact - static_cast<double>(weight) : 0;
         if (nanos != 0)
           end = std::max(end, start + std::clamp<int64_t>(weight, 0, INT64_MAX - start));
         // Time in which nothing ran.
@@ -259,7 +267,7 @@ class SpeedscopeReader {
     return out;
   }
 
-  // As jprof names them: "node 4711/4712 worker"; others: all is the name.
+  // All of the name: what of it is a number is not known.
   ThreadId ThreadOf(absl::string_view name) { return builder_->AddThread(0, 0, name, name); }
 
   LocationId LocationOf(uint32_t index) {

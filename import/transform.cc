@@ -84,6 +84,10 @@ class Transformer {
       return absl::InvalidArgumentError(absl::StrCat(
           "--by takes comm, pid, tid, thread, cgroup, container or cpu, not '", transform_.by, "'"));
     }
+    const bool is_part = transform_.from_ns > 0 || transform_.to_ns < INT64_MAX;
+    if (is_part && !from_.samples.empty() && from_.samples.back().time_ns <= 0) {
+      return absl::InvalidArgumentError("it has no times for --from and --to");
+    }
     JPROF_ASSIGN_OR_RETURN(auto focus, Matcher::Make(from_, "--focus", transform_.focus));
     JPROF_ASSIGN_OR_RETURN(auto ignore, Matcher::Make(from_, "--ignore", transform_.ignore));
     JPROF_ASSIGN_OR_RETURN(hide_, Matcher::Make(from_, "--hide", transform_.hide));
@@ -108,9 +112,13 @@ class Transformer {
  private:
   void Heading() {
     copy_.Heading();
-    const int64_t from = std::min(transform_.from_ns, from_.duration_ns);
-    const int64_t to = std::min(transform_.to_ns, from_.duration_ns);
-    builder_.SetTimes(from_.start_time_ns == 0 ? 0 : from_.start_time_ns + from, to - from);
+    const int64_t duration = std::max<int64_t>(from_.duration_ns, 0);
+    const int64_t from = std::min(transform_.from_ns, duration);
+    const int64_t to = std::min(transform_.to_ns, duration);
+    builder_.SetTimes(from_.start_time_ns <= 0 || from_.start_time_ns > INT64_MAX - from
+                          ? 0
+                          : from_.start_time_ns + from,
+                      to - from);
   }
 
   ThreadId ThreadOf(const ProfileSample& s) {

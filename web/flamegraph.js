@@ -56,6 +56,7 @@ function init() {
   };
   const looks = [];         // by label, of its widest frame: {fill, kind, inlined, package, weight}
   const packages = byId("packages").textContent.split("\n").slice(0, -1);
+  let unit = "samples";  // of what is counted, as the file's titles say
   const rootY = Number(group.firstElementChild.children[1].getAttribute("y"));
 
   const file = (() => {
@@ -72,7 +73,7 @@ function init() {
     for (let g = group.firstElementChild; g; g = g.nextElementSibling, index += 1) {
       const title = g.firstElementChild, rect = title.nextElementSibling, text = rect.nextElementSibling;
       const shown = title.textContent;
-      const parts = /^([^]*) \(([\d,]+) samples, [\d.]+%(?:; [+-][\d.]+%)?\)$/.exec(shown);
+      const parts = /^([^]*) \(([\d,]+) (\S+), [\d.]+%(?:; [+-][\d.]+%)?\)$/.exec(shown);
       const yText = rect.getAttribute("y"), xText = rect.getAttribute("x");
       const widthText = rect.getAttribute("width");
       const depth = Math.round((rootY - Number(yText)) / ROW);
@@ -80,6 +81,7 @@ function init() {
       while (open.length > depth) tree.end[open.pop()] = index;
       const caller = open.length ? open[open.length - 1] : 0;
       const samples = parts ? Number(parts[2].replace(/,/g, "")) : 0;
+      if (parts) unit = parts[3];
       const label = labelFor(parts ? parts[1] : shown);
       tree.parent[index] = caller;
       tree.label[index] = label;
@@ -203,8 +205,8 @@ function init() {
       const xText = (PAD + left / 100).toFixed(2), widthText = ((right - left) / 100).toFixed(2);
       const yText = String(rootY - tree.depth[i] * ROW);
       levels = Math.max(levels, tree.depth[i] + 1);
-      const shown = i === 0 ? `all (${Trees.grouped(all)} samples, 100%)`
-        : `${name} (${Trees.grouped(tree.total[i])} samples, ${(all > 0 ? 100 * tree.total[i] / all : 0).toFixed(2)}%)`;
+      const shown = i === 0 ? `all (${Trees.grouped(all)} ${unit}, 100%)`
+        : `${name} (${Trees.grouped(tree.total[i])} ${unit}, ${(all > 0 ? 100 * tree.total[i] / all : 0).toFixed(2)}%)`;
       const g = create("g", { class: `k${look.kind}` + (look.package < 0 ? "" : ` p${look.package}`) + (look.inlined ? " i" : "") });
       const rect = create("rect", { x: xText, y: yText, width: widthText, height: ROW - 1, fill: look.fill });
       const text = create("text", { x: xText, y: Number(yText) + 11 });

@@ -75,6 +75,17 @@ TEST(FoldedReaderTest, LinesThatAreNoStacksAreCounted) {
               testing::ElementsAre("folded: 3 lines without a stack or a weight"));
 }
 
+TEST(FoldedReaderTest, TwoWeightsAreInEachLineOrTheyAreNames) {
+  EXPECT_FALSE(BaseType(Read("p;a 7 1\np;b 2\n")).has_value());
+  EXPECT_TRUE(BaseType(Read("p;a 7 1\np;b 2 3\n")).has_value());
+}
+
+TEST(FoldedReaderTest, TheFirstLineMayBeLong) {
+  std::string line = "p";
+  for (int i = 0; i < 30'000; ++i) line += ";abc";
+  EXPECT_EQ(Read(line + " 1\np;b 2\n").samples.size(), 2u);
+}
+
 TEST(FoldedReaderTest, WhatIsInlinedIntoOneFrameIsBounded) {
   std::string line = "p;a";
   for (int i = 0; i < 200'000; ++i) line += ";b_[i]";

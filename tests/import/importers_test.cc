@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "tests/export/sample_profiles.h"
 #include "tests/import/read.h"
 #include "tests/testing/profile_text.h"
@@ -26,11 +28,11 @@ TEST(ImportersTest, EachFormatIsRecognisedByItsContent) {
     const std::string bytes = Write(ParseProfile(kNodeProfile), format);
     Input input(std::make_unique<MemorySource>(bytes));
     const absl::string_view head = *input.Head();
-    for (const ImportFormat& f : ImportFormats()) {
-      if (!f.recognises(head)) continue;
-      EXPECT_EQ(f.name, format);
-      break;
-    }
+    const auto formats = ImportFormats();
+    const auto found = std::find_if(formats.begin(), formats.end(),
+                                    [&](const ImportFormat& f) { return f.recognises(head); });
+    ASSERT_NE(found, formats.end()) << format;
+    EXPECT_EQ(found->name, format);
   }
 }
 

@@ -75,6 +75,37 @@ TEST(PprofReaderTest, LinesGroupsAndUnevenWeightsComeBack) {
   EXPECT_EQ(Dump(Read(Write(profile, "pprof"))), Dump(profile));
 }
 
+TEST(PprofReaderTest, TheTypeThatTheFileNamesIsTheOneToShow) {
+  pb::Profile p;
+  for (const char* text : {"", "alloc_space", "bytes", "alloc_objects", "count", "f"}) {
+    p.add_string_table(text);
+  }
+  for (int type : {1, 3}) {
+    pb::ValueType& added = *p.add_sample_type();
+    added.set_type(type);
+    added.set_unit(type + 1);
+  }
+  p.set_default_sample_type(1);
+  pb::Function& function = *p.add_function();
+  function.set_id(1);
+  function.set_name(5);
+  pb::Location& location = *p.add_location();
+  location.set_id(1);
+  location.add_line()->set_function_id(1);
+  pb::Sample& sample = *p.add_sample();
+  sample.add_location_id(1);
+  sample.add_value(4096);
+  sample.add_value(3);
+  const Profile profile = Read(p.SerializeAsString());
+  ASSERT_EQ(profile.sample_types.size(), 2u);
+  EXPECT_EQ(profile.sample_types[1].type, "alloc_space");
+  EXPECT_EQ(profile.Value(0, 0), 3);
+  // Where samples are not counted, pictures and folded stacks are of it.
+  EXPECT_EQ(Write(profile, "folded"), "[unknown];f 4096\n");
+  EXPECT_THAT(Write(profile, "svg"), testing::HasSubstr("<title>f (4,096 bytes, 100.00%)</title>"));
+  EXPECT_THAT(Write(profile, "svg"), testing::HasSubstr("<title>all (4,096 bytes, 100%)</title>"));
+}
+
 TEST(PprofReaderTest, ASecondTripChangesNoByte) {
   const std::string once = Write(Read(Write(ParseProfile(kNodeProfile), "pprof")), "pprof");
   EXPECT_EQ(Write(Read(once), "pprof"), once);

@@ -61,6 +61,14 @@ TEST(TransformTest, MergedAFunctionIsOnAStackOnce) {
   EXPECT_EQ(Write(*Transformed(p, {.merge = true}), "folded"), "p;a;b 2\np;a;b;c 1\np;b;c 4\n");
 }
 
+TEST(TransformTest, APartOfWhatHasNoTimesIsRefused) {
+  const Profile p = Read("p;a 1\np;b 2\n");
+  for (const Transform& transform : {Transform{.from_ns = 1}, Transform{.to_ns = 5}}) {
+    EXPECT_EQ(Transformed(p, transform).status().message(), "it has no times for --from and --to");
+  }
+  EXPECT_TRUE(Transformed(p, {.merge = true}).ok());
+}
+
 TEST(TransformTest, WhatIsNoExpressionIsRefused) {
   EXPECT_EQ(Folded({.hide = "a(b"}), "--hide takes a regular expression, not 'a(b': missing ): a(b");
 }
