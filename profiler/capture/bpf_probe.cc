@@ -119,8 +119,6 @@ absl::Status BpfProbe::Drain(absl::FunctionRef<void(const jp_probe_hit&)> sink) 
   return result < 0 ? ErrnoStatus(-result, "BPF ring") : absl::OkStatus();
 }
 
-int BpfProbe::hits_fd() const { return ring_buffer__epoll_fd(ring_.get()); }
-
 uint64_t BpfProbe::misses() const {
   uint64_t misses = 0;
   for (const Point& point : kPoints) {

@@ -48,8 +48,6 @@ class BpfProbe {
 
   // Hands out the hits that are there now.
   absl::Status Drain(absl::FunctionRef<void(const jp_probe_hit&)> sink);
-  // Readable when there are hits.
-  int hits_fd() const;
   // Shared with the kernel, also by children that are forked.
   jp_probe_state& state() { return *state_; }
   // Runs that the kernel left out since another one of the same program was preempted on that CPU.

@@ -27,9 +27,8 @@ struct jp_begun_key {
 
 /* Calls that have begun, by the kernel's number of the thread. */
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(type, BPF_MAP_TYPE_LRU_HASH); /* of a thread that ends in a call, the end is never met */
 	__uint(max_entries, 1 << 16);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct jp_begun_key);
 	__type(value, __u64);
 } jp_begun SEC(".maps");
@@ -197,18 +196,29 @@ static __always_inline __u32 jp_logarithm(__u64 value)
 	return result + (value >> 1);
 }
 
+#define JP_MAX_TRIES 8 /* other CPUs may set it meanwhile */
+
 /* 0: it is not the slowest one up to now. */
 static __always_inline int jp_measure(const struct jp_probe_hit *hit)
 {
 	__u32 kind = hit->kind & (JP_PROBE_KINDS - 1);
 	__u32 bucket = jp_logarithm(hit->duration_ns) & (JP_PROBE_BUCKETS - 1);
+	__u64 max, seen;
+	int i;
 
 	__sync_fetch_and_add(&jp_probe_state.buckets[kind][bucket], 1);
 	__sync_fetch_and_add(&jp_probe_state.sum_ns[kind], hit->duration_ns);
-	if (hit->duration_ns <= jp_probe_state.max_ns[kind])
-		return 0;
-	jp_probe_state.max_ns[kind] = hit->duration_ns;
-	return 1;
+	max = jp_probe_state.max_ns[kind];
+#pragma unroll
+	for (i = 0; i < JP_MAX_TRIES; i++) {
+		if (hit->duration_ns <= max)
+			return 0;
+		seen = __sync_val_compare_and_swap(&jp_probe_state.max_ns[kind], max, hit->duration_ns);
+		if (seen == max)
+			return 1;
+		max = seen;
+	}
+	return 0;
 }
 
 static __always_inline void jp_tell_hit(struct jp_probe_hit *hit)
@@ -342,6 +352,9 @@ static __always_inline __u64 jp_end(__u32 kind)
 	return duration ? duration : 1;
 }
 
+#define JP_CALL_EXIT 60
+#define JP_CALL_EXIT_GROUP 231
+
 SEC("?tp_btf/sys_enter")
 int BPF_PROG(jp_probe_enter, struct pt_regs *regs, long number)
 {
@@ -351,7 +364,8 @@ int BPF_PROG(jp_probe_enter, struct pt_regs *regs, long number)
 	    jp_fill_ids(&hit))
 		return 0;
 	if (jp_probe.hit_point != JP_PROBE_AT_ENTER) {
-		jp_begin(0);
+		if (number != JP_CALL_EXIT && number != JP_CALL_EXIT_GROUP)
+			jp_begin(0);
 		return 0;
 	}
 	jp_fill_call(&hit, regs);
@@ -380,11 +394,13 @@ int BPF_PROG(jp_probe_exit, struct pt_regs *regs, long ret)
 	return 0;
 }
 
-/* Signals that end a process by default. (SIGKILL is also how a process's threads learn that one of
- * them has ended it, so it is none of these.) */
-#define JP_DEADLY_BY_DEFAULT                                                                     \
-	(1U << 1 | 1U << 2 | 1U << 3 | 1U << 4 | 1U << 5 | 1U << 6 | 1U << 7 | 1U << 8 | 1U << 10 | \
-	 1U << 11 | 1U << 12 | 1U << 13 | 1U << 14 | 1U << 15 | 1U << 24 | 1U << 25 | 1U << 31)
+/* Signals that do not end a process by default. (SIGKILL is also how a process's threads learn that one of
+ * them has ended it, so it is one of these.) */
+#define JP_SIGNAL_BIT(number) (1ULL << ((number) - 1))
+#define JP_NOT_DEADLY                                                                            \
+	(JP_SIGNAL_BIT(9) /* KILL */ | JP_SIGNAL_BIT(17) /* CHLD */ | JP_SIGNAL_BIT(18) /* CONT */ | \
+	 JP_SIGNAL_BIT(19) /* STOP */ | JP_SIGNAL_BIT(20) /* TSTP */ | JP_SIGNAL_BIT(21) /* TTIN */ | \
+	 JP_SIGNAL_BIT(22) /* TTOU */ | JP_SIGNAL_BIT(23) /* URG */ | JP_SIGNAL_BIT(28) /* WINCH */)
 
 SEC("?tp_btf/signal_deliver")
 int BPF_PROG(jp_probe_signal, int number, void *info, void *action)
@@ -397,7 +413,7 @@ int BPF_PROG(jp_probe_signal, int number, void *info, void *action)
 	hit.number = number;
 	if (jp_probe.only_failing) {
 		if (bpf_probe_read_kernel(&handler, sizeof(handler), action) /* its first word */ || handler ||
-		    number < 1 || number > 31 || !(JP_DEADLY_BY_DEFAULT >> number & 1))
+		    number < 1 || number > 64 || (JP_NOT_DEADLY >> (number - 1) & 1))
 			return 0;
 	}
 	jp_at_point(&hit);

@@ -325,6 +325,12 @@ absl::Status Parser::ParseTerm(absl::string_view text) {
 absl::Status Parser::SetHitPoint() {
   if (!of_calls_) {
     if (result_ || duration_) return Usage("ret, errno and duration go with system calls");
+    if ((config().points & JP_PROBE_AT_SIGNAL) != 0 &&
+        std::any_of(terms_.begin(), terms_.end(), [](const jp_probe_term& term) {
+          return term.field == JP_PROBE_ARGUMENT || term.field == JP_PROBE_MEMORY;
+        })) {
+      return Usage("arguments go with system calls and functions: a signal and an end have none");
+    }
     return absl::OkStatus();
   }
   // Those that do not return are met when they begin, all others when they end.

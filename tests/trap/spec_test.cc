@@ -85,6 +85,7 @@ TEST(TrapSpecTest, ANegativeArgumentIsAnInt) {
 TEST(TrapSpecTest, ASignalAnEndAndAFunctionAreOtherInstants) {
   EXPECT_EQ(Parsed("comm=node", "signal=SEGV").probe.config.terms[0].value, SIGSEGV);
   EXPECT_TRUE(Parsed("", "exit=nonzero").probe.config.only_failing);
+  EXPECT_FALSE(ParseTrap("arg0=1", "signal=SEGV").ok());
   const TrapSpec spec = Parsed("arg0=1", "uprobe:" + TestProgram("spin") + ":main");
   ASSERT_EQ(spec.probe.places.size(), 1u);
   EXPECT_GT(spec.probe.places[0].offset, 0u);
