@@ -169,6 +169,7 @@ class MuslTest : public NativeTest, public testing::WithParamInterface<const cha
 TEST_P(MuslTest, StacksThroughTheCLibraryAreWhole) {
   ASSERT_EQ(::access(TestProgram(GetParam()).c_str(), X_OK), 0) << "apt-get install musl-tools";
   Child program = StartProgram({GetParam()});
+  RunJprofFor(100, Folded("-p", program.pid()));  // makes the tables, if no run did before
   const FoldedProfile profile = ParseFolded(RunJprofFor(700, Folded("-p", program.pid())).out);
   uint64_t whole = 0;
   std::set<std::string> callers;
