@@ -6,12 +6,11 @@
 #include "helpers/abi/records.h"
 #include "profiler/capture/monotonic_clock.h"
 #include "profiler/capture/record_parser.h"
+#include "profiler/capture/sample_walk.h"
 #include "profiler/process/live_memory.h"
 
 namespace jprof {
 namespace {
-
-constexpr int kAttempts = 3;
 
 template <typename T>
 std::unique_ptr<T, decltype(&std::free)> Reserve(size_t count) {
@@ -21,23 +20,6 @@ std::unique_ptr<T, decltype(&std::free)> Reserve(size_t count) {
 uint64_t Mix(uint64_t hash, uint64_t value) {
   hash = (hash ^ value) * 0x9e3779b97f4a7c15;
   return hash ^ (hash >> 29);
-}
-
-// What a helper could not read, or took for native code since it could not.
-void MarkLate(const jp_process& process, StackEvent& stack) {
-  for (RawFrame& frame : stack.frames) {
-    if (frame.kind == RawFrame::Kind::kUnresolved && frame.detail == JP_UNREADABLE) {
-      frame.detail = JP_LATE;
-    }
-    if (frame.kind != RawFrame::Kind::kNative) continue;
-    for (const jp_range& range : std::span(process.ranges).first(process.range_count)) {
-      const uint64_t at = frame.address - (frame.is_return_address ? 1 : 0);
-      if (range.kind != JP_RANGE_JIT || at < range.begin || at >= range.end) continue;
-      frame.kind = RawFrame::Kind::kUnresolved;
-      frame.detail = JP_LATE;
-      frame.runtime = range.runtime;
-    }
-  }
 }
 
 uint64_t HashOf(const StackEvent& stack) {
@@ -158,42 +140,13 @@ uint32_t RingSampler::TakeUserStack(const TaskSample& sample,
   const Process process = found == processes_.end() ? Process() : found->second;
   runner_.SetTables({pool_.get(), kPoolWords},
                     {mappings_.get() + process.mappings.first, process.mappings.count});
-  Registers registers = sample.registers;
-  registers.tid = sample.tid;
-  auto walk = [&] {
-    NativeRunner::Result result = runner_.Walk(process.runtimes, sample.pid, registers);
-    for (SymbolEvent& symbol : result.symbols) {
-      ++counters_.symbols;
-      sink(std::move(symbol));
-    }
-    result.symbols.clear();
-    return result;
-  };
-  memory_.Begin(live, sample.registers.sp, sample.stack, sample.whole_stack);
-  const bool has_runtime = process.runtimes.range_count > 0;
-  uint64_t as_of_ns = sample.time_ns;
-  auto is_late = [&] { return has_runtime && MonotonicNow() > as_of_ns + kLateNs; };
-  NativeRunner::Result result;
-  bool late = is_late();
-  for (int attempt = 0;; ++attempt) {
-    if (attempt == kAttempts) {
-      memory_.BelieveNoFrame();
-    } else if (late) {
-      as_of_ns = MonotonicNow();
-      memory_.BelieveUnchangedFrames();
-    }
-    result = walk();
-    if (memory_.went_beyond() && !memory_.IsUnchangedBeyond()) {
-      memory_.CloseBeyond();
-      result = walk();
-    }
-    if (attempt == kAttempts || !is_late()) break;
-    late = true;
-  }
-  quality_.beyond += memory_.went_beyond();
-  quality_.cut += memory_.beyond_is_closed();
-  if (late) MarkLate(process.runtimes, result.stack);
-  quality_.late += late;
+  SampleWalk walk = WalkSample(runner_, memory_, live, process.runtimes, sample);
+  NativeRunner::Result& result = walk.result;
+  counters_.symbols += result.symbols.size();
+  for (SymbolEvent& symbol : result.symbols) sink(std::move(symbol));
+  quality_.beyond += walk.beyond;
+  quality_.cut += walk.cut;
+  quality_.late += walk.late;
   counters_.helper_unreadable += result.unreadable;
   counters_.helper_corrupt += result.corrupt;
   counters_.no_rule += result.no_rule;

@@ -5,7 +5,7 @@
 //
 // What is read too late is not believed: a collector may have put another function where the
 // sampled one was. It takes two collections to get there, since V8 leaves the space that it
-// evacuated as it was until the next one; kLateNs is shorter than that. Then only those frames have a
+// evacuated as it was until the next one; kLateSampleNs is shorter than that. Then only those frames have a
 // name that are still in the stack, or in it again: the collector keeps their words right.
 #pragma once
 
@@ -31,8 +31,6 @@ namespace jprof {
 
 class RingSampler : public Sampler {
  public:
-  static constexpr uint64_t kLateNs = 4'000'000;
-
   // What the level costs in exactness, of the samples so far.
   struct Quality {
     uint64_t late = 0;    // walked too late to believe all of a runtime's objects

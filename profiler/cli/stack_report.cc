@@ -207,11 +207,11 @@ std::string CheckFilter(const std::string& filter) { return Filter(filter).Error
 std::string StackReportText(const StackReport& report, const Profile& profile,
                             const StackReportOptions& options) {
   const std::vector<const ReportedThread*> wanted = Wanted(report, profile, options);
-  // Threads without a stack stay by themselves, each for its reason.
+  // Threads without a whole stack stay by themselves, each for its reason.
   std::vector<std::vector<const ReportedThread*>> groups;
   std::map<uint32_t, size_t> group_of;
   for (const ReportedThread* thread : wanted) {
-    const bool alone = options.one_by_one || !thread->stack.valid();
+    const bool alone = options.one_by_one || !thread->stack.valid() || !thread->trouble.empty();
     auto found = group_of.find(thread->stack.value);
     if (alone || found == group_of.end()) {
       if (!alone) group_of[thread->stack.value] = groups.size();
@@ -257,7 +257,8 @@ std::string StackReportText(const StackReport& report, const Profile& profile,
     }
     for (const std::string& wait : waits) absl::StrAppend(&text, "    ", wait, "\n");
     if (!first.trouble.empty()) {
-      absl::StrAppend(&text, "  no stack: ", ShownText(first.trouble), "\n");
+      absl::StrAppend(&text, first.stack.valid() ? "  not the whole stack: " : "  no stack: ",
+                      ShownText(first.trouble), "\n");
     }
     size_t number = 0;
     for (const StackFrame& frame : FramesOf(profile, first.stack)) {

@@ -42,7 +42,7 @@ struct ReportedThread {
   std::optional<SystemCall> call;  // that it is in
   std::string waits_in;            // the same, with its arguments, for people
   std::string kernel_function;     // that it sleeps in
-  std::string trouble;             // why there is no stack
+  std::string trouble;             // why there is no stack, or not all of it
   StackId stack;                   // in the profile; invalid: none
 };
 

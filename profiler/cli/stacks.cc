@@ -32,6 +32,7 @@ struct StacksOptions {
   MappedFiles::Places places;
   StackReportOptions report;
   bool json = false;
+  bool no_stop = false;
   bool help = false;
   StackNaming naming;
 };
@@ -50,7 +51,8 @@ absl::Status Run(const StacksOptions& options, const RuntimeSet& runtimes) {
   if (absl::SimpleAtoi(options.target, &pid)) {
     if (pid < 1) return absl::InvalidArgumentError(absl::StrCat(options.target, " is no process"));
     const LiveMemory memory(pid);
-    JPROF_ASSIGN_OR_RETURN(Subject subject, LiveSubject(pid, memory));
+    JPROF_ASSIGN_OR_RETURN(Subject subject, LiveSubject(
+        pid, memory, options.no_stop ? Running::kSample : Running::kStop));
     subject.world.symbolize = symbolize;
     JPROF_RETURN_IF_ERROR(TakeStacks(std::move(subject), options.naming, runtimes, report, profile));
   } else {
@@ -108,6 +110,8 @@ absl::StatusOr<StacksOptions> ParseStacksOptions(const std::vector<std::string>&
       options.json = true;
     } else if (argument == "--all") {
       options.report.one_by_one = true;
+    } else if (argument == "--no-stop") {
+      options.no_stop = true;
     } else if (argument == "--async") {
       options.naming.async = true;
     } else if (argument == "--tiers") {
@@ -137,9 +141,12 @@ absl::StatusOr<StacksOptions> ParseStacksOptions(const std::vector<std::string>&
                     "use: jprof stacks PID, or jprof stacks CORE");
   }
   Pid pid;
-  if (absl::SimpleAtoi(options.target, &pid) &&
-      !(options.places.program.empty() && options.places.sysroot.empty())) {
+  const bool is_process = absl::SimpleAtoi(options.target, &pid);
+  if (is_process && !(options.places.program.empty() && options.places.sysroot.empty())) {
     return absl::InvalidArgumentError("--exe and --sysroot are for a core file, not for a process");
+  }
+  if (!is_process && !options.help && options.no_stop) {
+    return absl::InvalidArgumentError("--no-stop is for a process, not for a core file");
   }
   return options;
 }
@@ -153,11 +160,12 @@ std::string StacksHelp() {
          "Prints what every thread of a process, or of a core file, is doing, once: JavaScript and native frames,\n"
          "innermost first, and what a sleeping thread waits for. Equal stacks are put together.\n"
          "Threads that sleep are not stopped; the others are, one by one, for a fraction of a\n"
-         "millisecond.\n"
+         "millisecond; with --no-stop none is, and what is traced by a debugger can be read too.\n"
          "\n"
          "options:\n"
          "  --all           each thread by itself\n"
          "  --filter REGEX  threads with a frame, a name or a system call that matches\n"
+         "  --no-stop       threads that run from one sample each, within a second; no ptrace\n"
          "  --exe FILE      the core's program, where it does not lie at its path\n"
          "  --sysroot FOLDER  where the core's files lie\n"
          "  --json          for programs\n"

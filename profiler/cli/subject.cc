@@ -1,5 +1,6 @@
 #include "profiler/cli/subject.h"
 
+#include <iterator>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
@@ -7,6 +8,8 @@
 #include "helpers/native_runner.h"
 #include "helpers/perfmap/perf_map.h"
 #include "profiler/capture/monotonic_clock.h"
+#include "profiler/capture/sample_walk.h"
+#include "profiler/capture/sampled_memory.h"
 #include "profiler/core/status.h"
 #include "profiler/process/proc_maps.h"
 #include "profiler/process/proc_status.h"
@@ -35,6 +38,18 @@ class BorrowedMemory : public MemoryReader {
 
  private:
   const MemoryReader& memory_;
+};
+
+// One of several memories.
+class ChosenMemory : public MemoryReader {
+ public:
+  void Choose(const MemoryReader& memory) { memory_ = &memory; }
+  size_t Read(Address address, std::span<std::byte> out) const override {
+    return memory_->Read(address, out);
+  }
+
+ private:
+  const MemoryReader* memory_ = nullptr;
 };
 
 std::vector<CapturedThread> ThreadsOf(const CoreFile& core, const WalkFunction& walk) {
@@ -68,20 +83,37 @@ absl::Status TakeStacks(Subject subject, const StackNaming& naming, const Runtim
   for (Event& event : subject.events) pipeline.Handle(std::move(event));
   while (pipeline.HasTablesToMake()) pipeline.HandlePending();
 
-  PageMemory memory(*subject.memory);
+  PageMemory pages(*subject.memory);
+  SampledMemory sampled;
+  ChosenMemory memory;
   NativeRunner runner(runtimes, memory, tables.layouts());
   runner.SetTables(tables.pool(), tables.MappingsOf(pid));
+  runner.SetFrameObserver([&sampled](uint64_t stack_from) { sampled.AtFrame(stack_from); });
   const jp_process process = tables.ProcessOf(pid);
-  std::vector<CapturedThread> threads = subject.capture([&](const Registers& registers) {
-    memory.Forget();
-    return runner.Walk(process, pid, registers);
-  });
+  // Those of a walk that is not used are kept too: the runner tells of each once.
+  std::vector<SymbolEvent> symbols;
+  auto keep_symbols = [&symbols](NativeRunner::Result walk) {
+    std::move(walk.symbols.begin(), walk.symbols.end(), std::back_inserter(symbols));
+    walk.symbols.clear();
+    return walk;
+  };
+  std::vector<CapturedThread> threads = subject.capture(
+      [&](const Registers& registers) {
+        pages.Forget();
+        memory.Choose(pages);
+        return keep_symbols(runner.Walk(process, pid, registers));
+      },
+      [&](const TaskSample& sample) {
+        memory.Choose(sampled);
+        return keep_symbols(
+            WalkSample(runner, sampled, *subject.memory, process, sample).result);
+      });
+  for (SymbolEvent& symbol : symbols) pipeline.Handle(std::move(symbol));
 
   report.title = subject.title;
   report.notes = subject.notes;
   uint32_t number = 0;
   for (CapturedThread& thread : threads) {
-    for (SymbolEvent& symbol : thread.walk.symbols) pipeline.Handle(std::move(symbol));
     pipeline.Handle(CommEvent{MonotonicNow(), pid, thread.tid, false, thread.name});
     SampleEvent sample = {.time_ns = MonotonicNow(), .pid = pid, .tid = thread.tid};
     if (!thread.walk.stack.frames.empty()) {
@@ -98,7 +130,7 @@ absl::Status TakeStacks(Subject subject, const StackNaming& naming, const Runtim
     shown.kernel_function = thread.kernel_function;
     shown.call = thread.call;
     if (thread.call) shown.waits_in = DescribeCall(*thread.call, subject.calls);
-    if (!thread.status.ok()) shown.trouble = std::string(ExplainStop(pid, thread.status).message());
+    if (!thread.status.ok()) shown.trouble = std::string(thread.status.message());
     report.threads.push_back(std::move(shown));
   }
   JPROF_ASSIGN_OR_RETURN(profile, pipeline.Finish({.samples_taken = threads.size()}));
@@ -111,8 +143,7 @@ absl::Status TakeStacks(Subject subject, const StackNaming& naming, const Runtim
   return absl::OkStatus();
 }
 
-absl::StatusOr<Subject> LiveSubject(Pid pid, const LiveMemory& memory,
-                                    const CaptureOptions& options) {
+absl::StatusOr<Subject> LiveSubject(Pid pid, const LiveMemory& memory, Running running) {
   JPROF_RETURN_IF_ERROR(CheckTarget(pid));
   Subject subject;
   subject.pid = pid;
@@ -127,7 +158,13 @@ absl::StatusOr<Subject> LiveSubject(Pid pid, const LiveMemory& memory,
   JPROF_ASSIGN_OR_RETURN(subject.events, SynthesizeProcessEvents(pid, MonotonicNow()));
   absl::StatusOr<std::string> comm = ReadThreadComm(pid, pid);
   subject.title = absl::StrCat(comm.ok() ? *comm : "process", " (pid ", pid, ")");
-  subject.capture = [pid, options](const WalkFunction& walk) {
+  subject.capture = [pid, running](const WalkFunction& walk, const WalkSampleFunction& walk_sample) {
+    CaptureOptions options = {.may_stop = running == Running::kStop};
+    if (running == Running::kSample) {
+      options.sample = [&](auto threads, const auto& asleep) {
+        SampleThreads(threads, asleep, walk_sample);
+      };
+    }
     return CaptureThreads(pid, walk, options);
   };
   subject.calls = {.memory = &memory, .describe_fd = DescribeFd, .is_thread = IsThreadOf, .pid = pid};
@@ -157,7 +194,9 @@ Subject CoreSubject(const CoreFile& core, const MappedFiles& files, const CoreMe
     subject.events.push_back(MapEvent{MonotonicNow(), pid, m.range, m.offset, m.file,
                                       m.path.empty() ? std::string(kAnonymousPath) : m.path});
   }
-  subject.capture = [&core](const WalkFunction& walk) { return ThreadsOf(core, walk); };
+  subject.capture = [&core](const WalkFunction& walk, const WalkSampleFunction&) {
+    return ThreadsOf(core, walk);
+  };
   subject.calls = {.memory = &memory, .pid = pid};
   subject.notes = files.Troubles();
   if (core.missing_bytes() > 0) {

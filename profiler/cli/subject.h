@@ -15,6 +15,7 @@
 #include "profiler/corefile/core_file.h"
 #include "profiler/corefile/mapped_files.h"
 #include "profiler/pipeline/pipeline.h"
+#include "profiler/cli/thread_samples.h"
 #include "profiler/process/live_memory.h"
 #include "profiler/stop/system_call.h"
 #include "profiler/stop/thread_capture.h"
@@ -27,7 +28,7 @@ struct Subject {
   PipelineWorld world;
   std::vector<Event> events;  // that made it what it is
   const MemoryReader* memory = nullptr;
-  std::function<std::vector<CapturedThread>(const WalkFunction&)> capture;
+  std::function<std::vector<CapturedThread>(const WalkFunction&, const WalkSampleFunction&)> capture;
   CallContext calls;
   std::vector<std::string> notes;
 };
@@ -37,9 +38,15 @@ struct StackNaming {
   bool async = false;
 };
 
+// How the stacks of threads that run are taken.
+enum class Running {
+  kStop,
+  kSample,
+  kLeave,  // not at all
+};
+
 // NotFound, PermissionDenied, ...: as CheckTarget(). `memory` outlives the result.
-absl::StatusOr<Subject> LiveSubject(Pid pid, const LiveMemory& memory,
-                                    const CaptureOptions& options = {});
+absl::StatusOr<Subject> LiveSubject(Pid pid, const LiveMemory& memory, Running running);
 
 // All but the name outlive the result.
 Subject CoreSubject(const CoreFile& core, const MappedFiles& files, const CoreMemory& memory,

@@ -141,7 +141,7 @@ void Watcher::AddZombie() {
 
 absl::Status Watcher::TakeFirstStacks() {
   const LiveMemory memory(facts_.pid);
-  JPROF_ASSIGN_OR_RETURN(Subject subject, LiveSubject(facts_.pid, memory, {.may_stop = false}));
+  JPROF_ASSIGN_OR_RETURN(Subject subject, LiveSubject(facts_.pid, memory, Running::kLeave));
   subject.world.symbolize = [this](std::vector<ImageQuery>& queries, int threads,
                                    DebugFileFinder* finder) {
     symbolizer_->Symbolize(queries, threads, finder);

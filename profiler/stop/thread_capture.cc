@@ -71,17 +71,17 @@ class Capturer {
 
   // nullopt: it has exited.
   std::optional<CapturedThread> Capture(Tid tid);
+  bool CaptureAsleep(CapturedThread& thread);
 
  private:
-  bool CaptureAsleep(CapturedThread& thread, uint64_t stack_base);
-  void CaptureStopped(CapturedThread& thread, uint64_t stack_base);
+  void CaptureStopped(CapturedThread& thread);
 
   const Pid pid_;
   const WalkFunction& walk_;
   const CaptureOptions& options_;
 };
 
-bool Capturer::CaptureAsleep(CapturedThread& thread, uint64_t stack_base) {
+bool Capturer::CaptureAsleep(CapturedThread& thread) {
   const std::string turns = TaskFile(pid_, thread.tid, "schedstat");
   const std::string before = TaskFile(pid_, thread.tid, "syscall");
   const std::optional<SleepingThread> asleep = ParseSyscallFile(before);
@@ -93,22 +93,22 @@ bool Capturer::CaptureAsleep(CapturedThread& thread, uint64_t stack_base) {
   registers.others.fill(kNotKnown);
   registers.others[JP_REGISTER_RSP] = asleep->sp;
   registers.tid = thread.tid;
-  registers.stack_base = stack_base;
+  registers.stack_base = thread.stack_base;
   NativeRunner::Result walk = walk_(registers);
   if (TaskFile(pid_, thread.tid, "syscall") != before ||
       TaskFile(pid_, thread.tid, "schedstat") != turns) {
     return false;
   }
   thread.call = asleep->call;
-  const bool whole = IsWhole(walk);
+  thread.is_whole = IsWhole(walk);
   thread.walk = std::move(walk);
-  return whole;
+  return thread.is_whole;
 }
 
-void Capturer::CaptureStopped(CapturedThread& thread, uint64_t stack_base) {
+void Capturer::CaptureStopped(CapturedThread& thread) {
   absl::StatusOr<StoppedThread> seized = StoppedThread::Seize(thread.tid);
   if (!seized.ok()) {
-    thread.status = seized.status();
+    thread.status = ExplainStop(pid_, seized.status(), thread.tid);
     return;
   }
   const PauseLimit limit;
@@ -121,7 +121,7 @@ void Capturer::CaptureStopped(CapturedThread& thread, uint64_t stack_base) {
   if (thread.status.ok()) thread.status = seized->AwaitStop(kPatience);
   if (!thread.status.ok()) return;
   const user_regs_struct& registers = seized->registers();
-  thread.walk = walk_(ToRegisters(registers, thread.tid, stack_base));
+  thread.walk = walk_(ToRegisters(registers, thread.tid, thread.stack_base));
   thread.call = CallOf(registers);
   { const StoppedThread released = *std::move(seized); }
   thread.pause_ns = NowNs() - begin;
@@ -135,13 +135,13 @@ std::optional<CapturedThread> Capturer::Capture(Tid tid) {
   if (!parsed.ok() || parsed->dead()) return std::nullopt;
   thread.name = parsed->comm;
   thread.state = parsed->state;
-  const uint64_t stack_base = tid == pid_ ? StatField(stat, kStackField) : 0;
+  if (tid == pid_) thread.stack_base = StatField(stat, kStackField);
   if (thread.state != 'R') {
     // "0" where it does not sleep in the kernel.
     const std::string wchan = TaskFile(pid_, tid, "wchan");
     if (wchan != "0") thread.kernel_function = wchan;
   }
-  if (!CaptureAsleep(thread, stack_base) && options_.may_stop) CaptureStopped(thread, stack_base);
+  if (!CaptureAsleep(thread) && options_.may_stop) CaptureStopped(thread);
   if (absl::IsNotFound(thread.status)) return std::nullopt;
   const std::string schedstat = TaskFile(pid_, tid, "schedstat");
   uint64_t cpu_ns = 0;
@@ -170,6 +170,20 @@ std::vector<CapturedThread> CaptureThreads(Pid pid, const WalkFunction& walk,
       }
     }
     if (!any) break;
+  }
+  if (options.sample) {
+    std::vector<CapturedThread*> running;
+    for (CapturedThread& thread : result) {
+      if (!thread.is_whole) running.push_back(&thread);
+    }
+    if (!running.empty()) {
+      options.sample(running, [&](CapturedThread& thread) {
+        if (!capturer.CaptureAsleep(thread)) return false;
+        if (auto stat = ReadProcStat(thread.tid); stat.ok()) thread.state = stat->state;
+        return true;
+      });
+    }
+    std::erase_if(result, [](const CapturedThread& t) { return absl::IsNotFound(t.status); });
   }
   std::sort(result.begin(), result.end(),
             [](const CapturedThread& a, const CapturedThread& b) { return a.tid < b.tid; });
@@ -216,10 +230,10 @@ absl::Status CheckTarget(Pid pid) {
   return absl::OkStatus();
 }
 
-absl::Status ExplainStop(Pid pid, const absl::Status& status) {
+absl::Status ExplainStop(Pid pid, const absl::Status& status, Tid tid) {
   if (!absl::IsPermissionDenied(status)) return status;
   absl::StatusOr<std::string> text =
-      ReadProcFile(absl::StrCat("/proc/", pid, "/status"), kMaxProcBytes);
+      ReadProcFile(absl::StrCat("/proc/", tid == 0 ? pid : tid, "/status"), kMaxProcBytes);
   if (text.ok()) {
     for (absl::string_view line : absl::StrSplit(*text, '\n')) {
       Pid tracer = 0;

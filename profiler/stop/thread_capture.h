@@ -10,12 +10,14 @@
 // All others are interrupted, walked while they stand, and let go, one after the other. The
 // helpers read the functions' names in that time, as they do in an interrupt: the heap's objects
 // cannot move then, and it is a few page reads. What is not needed to know the functions, their
-// lines, is read when the thread runs again.
+// lines, is read when the thread runs again. Or they are not touched at all, and CaptureOptions::sample
+// finds their stacks by other means.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -32,18 +34,26 @@ struct CapturedThread {
   std::string name;
   char state = '?';                    // as in /proc/TID/stat
   std::optional<uint64_t> cpu_ns;      // on a CPU, since its start
+  uint64_t stack_base = 0;             // as in Registers
   uint64_t pause_ns = 0;               // it stood still for us; 0: it was not stopped
+  bool is_whole = false;               // read asleep, to the root
   std::optional<SystemCall> call;      // that it is in
   std::string kernel_function;         // that it sleeps in; "" when not known
-  absl::Status status;                 // why there is no stack
+  absl::Status status;                 // why there is no stack, or not all of it
   NativeRunner::Result walk;
 };
 
 // Walks a thread's stack from these registers.
 using WalkFunction = std::function<NativeRunner::Result(const Registers& registers)>;
 
+// Takes the stacks of threads that run without stopping them: fills `walk`, or `status`. `asleep` does so,
+// and returns true, when the thread has come to sleep.
+using SampleFunction = std::function<void(std::span<CapturedThread* const> threads,
+                                          const std::function<bool(CapturedThread&)>& asleep)>;
+
 struct CaptureOptions {
   bool may_stop = true;
+  SampleFunction sample = nullptr;  // used when it may not
 };
 
 // All threads, those too that are born meanwhile; one that exits meanwhile is left out. In the order
@@ -56,7 +66,7 @@ std::vector<CapturedThread> CaptureThreads(Pid pid, const WalkFunction& walk,
 // process; PermissionDenied.
 absl::Status CheckTarget(Pid pid);
 
-// Why a thread could not be stopped, for people.
-absl::Status ExplainStop(Pid pid, const absl::Status& status);
+// Why a thread, or the main one, could not be stopped, for people.
+absl::Status ExplainStop(Pid pid, const absl::Status& status, Tid tid = 0);
 
 }  // namespace jprof

@@ -2,9 +2,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/ptrace.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <string>
 #include <vector>
@@ -23,6 +26,7 @@ namespace jprof {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 char StateOf(Pid pid) {
   auto stat = ReadProcStat(pid);
@@ -112,9 +116,35 @@ TEST_F(StacksTest, EachThreadHasItsStackAndWhatItWaitsFor) {
   ExpectRunsOn(waits);
 }
 
+TEST_F(StacksTest, WithoutAStopAThreadThatADebuggerHasIsReadToo) {
+  Child waits = SpawnWaits();
+  auto threads = ListThreads(waits.pid());
+  ASSERT_TRUE(threads.ok());
+  const auto spinner = std::find_if(threads->begin(), threads->end(), [&](Tid tid) {
+    auto comm = ReadThreadComm(waits.pid(), tid);
+    return comm.ok() && *comm == "spinner";
+  });
+  ASSERT_NE(spinner, threads->end());
+  // There is one tracer at most, so whoever attaches now fails.
+  ASSERT_EQ(::ptrace(PTRACE_SEIZE, *spinner, 0, 0), 0);
+  const std::string pid = absl::StrCat(waits.pid());
+  const JprofResult stopping = RunJprof({"stacks", pid});
+  EXPECT_THAT(stopping.out, HasSubstr("is traced already, by stacks_e2e_test"));
+  EXPECT_THAT(stopping.out, Not(HasSubstr("spin_here")));
+  const JprofResult sampling = RunJprof({"stacks", pid, "--no-stop"});
+  EXPECT_EQ(sampling.exit_code(), 0) << sampling.err;
+  EXPECT_THAT(sampling.out, HasSubstr("spin_here"));
+  EXPECT_THAT(sampling.out, HasSubstr("epoll of 1 file"));
+  ASSERT_EQ(::ptrace(PTRACE_INTERRUPT, *spinner, 0, 0), 0);
+  ASSERT_EQ(::waitpid(*spinner, nullptr, __WALL), *spinner);
+  ASSERT_EQ(::ptrace(PTRACE_DETACH, *spinner, 0, 0), 0);
+  ExpectRunsOn(waits);
+}
+
 TEST_F(StacksTest, WhatCannotBeReadIsSaidWithoutHarm) {
   EXPECT_EQ(RunJprof({"stacks", "x/y"}).exit_code(), 1);
   EXPECT_EQ(RunJprof({"stacks"}).exit_code(), 2);
+  EXPECT_THAT(RunJprof({"stacks", "--no-stop", "x/y"}).err, HasSubstr("not for a core file"));
   EXPECT_THAT(RunJprof({"stacks", "67108863"}).err, HasSubstr("there is no process"));
   EXPECT_EQ(RunJprof({"core", absl::StrCat(::getpid())}).exit_code(), 2);
 }
