@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <bit>
 #include <cerrno>
 #include <iterator>
 #include <utility>
@@ -28,6 +29,16 @@ constexpr size_t kSidebandPages = 32;
 // A quarter of that, some 300 mappings: the rest is for those that come until the reader runs. What
 // is less waits for the next drain, so that a busy machine does not wake us at each of its execs.
 constexpr uint32_t kSidebandWakeupBytes = kSidebandPages * 4096 / 4;
+
+// For five seconds in which the reader does not run, of samples and some new stacks among them.
+constexpr uint64_t kRingBytesPerHz = 512;  // and CPU
+constexpr uint64_t kLeastRingBytes = 4 << 20;
+constexpr uint64_t kMostRingBytes = 32 << 20;
+
+uint32_t RingBytes(uint64_t hz, size_t cpus) {
+  const uint64_t wanted = std::min(hz * cpus * kRingBytesPerHz, kMostRingBytes);
+  return static_cast<uint32_t>(std::bit_ceil(std::max(wanted, kLeastRingBytes)));
+}
 
 // The first version of the kernel's struct sched_attr, whose header goes with no other.
 struct SchedulingAttributes {
@@ -81,13 +92,15 @@ absl::Status LiveSource::OpenKernelLevel(const Options& options, const RuntimeSe
   }
   hardware_ = all_hardware && any_hardware;
 
+  const uint32_t ring_bytes =
+      options.ring_bytes != 0 ? options.ring_bytes : RingBytes(frequency_hz_, cpus.size());
   JPROF_ASSIGN_OR_RETURN(std::unique_ptr<BpfSampler> sampler,
                          BpfSampler::Load(runtimes.bpf_object, {.only_pid = options.pid,
                                                                 .only_tid = options.tid,
                                                                 .skip_foreign = options.selected,
                                                                 .cgroup_fd = options.cgroup_fd,
                                                                 .comm = options.comm,
-                                                                .ring_bytes = options.ring_bytes,
+                                                                .ring_bytes = ring_bytes,
                                                                 .mappings = options.mappings,
                                                                 .probe = options.probe}));
   for (const SamplingEvent& event : events_) {

@@ -46,7 +46,7 @@ class LiveSource {
     int cgroup_fd = -1;     // >= 0: only what is in this group of cgroup v2, or below it
     std::string comm;       // not "": only threads and processes of this name
     uint64_t frequency_hz = 99;
-    uint32_t ring_bytes = 4 << 20;
+    uint32_t ring_bytes = 0;  // a power of two; 0: as the rate and the number of CPUs ask for
     uint32_t mappings = 1 << 14;
     const Probe* probe = nullptr;  // samples are its hits; of the level kernel alone
   };

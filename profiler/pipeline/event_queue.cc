@@ -79,7 +79,7 @@ EventQueue::Popped EventQueue::Pop(std::vector<Event>& batch, absl::Duration tim
 
 bool EventQueue::IsFilling() const {
   absl::MutexLock lock(&mutex_);
-  return bytes_ > max_bytes_ / 8;
+  return bytes_ > max_bytes_ / 64;
 }
 
 absl::Status EventQueue::status() const {

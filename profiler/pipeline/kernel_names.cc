@@ -30,7 +30,11 @@ KernelNames::~KernelNames() {
 
 void KernelNames::Begin() {
   if (std::exchange(begun_, true)) return;
-  loader_ = std::thread([this] { Load(); });
+  loader_ = std::thread([this] {
+    loading_.Begin();
+    Load();
+    loading_.End();
+  });
 }
 
 void KernelNames::Load() {
@@ -53,6 +57,7 @@ bool KernelNames::IsCurrent(std::span<const uint64_t> addresses) const {
 
 const KernelSymbols* KernelNames::Get(std::span<const uint64_t> addresses) {
   Begin();
+  loading_.LendPriority();
   if (loader_.joinable()) loader_.join();
   if (symbols_ && !IsCurrent(addresses)) Load();
   return symbols_ ? &*symbols_ : nullptr;

@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "profiler/capture/priority.h"
 #include "symbolize/kernel_symbols.h"
 
 namespace jprof {
@@ -45,6 +46,7 @@ class KernelNames {
   const std::string kallsyms_;
   const std::string modules_;
   std::thread loader_;
+  AwaitedThread loading_;
   bool begun_ = false;
   // Written by loader_, read after it has ended.
   std::optional<KernelSymbols> symbols_;

@@ -100,6 +100,7 @@ struct Runner::Work {
   int drain_interval_ms = kDrainIntervalMs;
   std::atomic<bool> stop{false};
   std::atomic<uint64_t> samples{0};
+  AwaitedThread handler;
 
   void ReadRings() {
     absl::Status status;
@@ -116,6 +117,7 @@ struct Runner::Work {
   }
 
   void HandleEvents(int niceness) {
+    handler.Begin();
     const int niceness_in_haste = Niceness();
     bool in_haste = true;
     std::vector<Event> batch;
@@ -125,7 +127,9 @@ struct Runner::Work {
                                          : absl::InfiniteDuration();
     };
     for (;;) {
-      if (std::exchange(in_haste, stop || queue.IsFilling()) != in_haste) {
+      // Without its tables a stack is cut, so they are made first.
+      if (std::exchange(in_haste, stop || queue.IsFilling() || pipeline->HasTablesToMake()) !=
+          in_haste) {
         SetNiceness(in_haste ? niceness_in_haste : niceness);
       }
       if (queue.Pop(batch, wait()) == EventQueue::Popped::kClosed) break;
@@ -133,6 +137,7 @@ struct Runner::Work {
       pipeline->HandlePending();
       samples = pipeline->samples();
     }
+    handler.End();
   }
 };
 
@@ -167,6 +172,7 @@ void Runner::StopReading() {
   if (!reader_.joinable()) return;
   work_->stop = true;
   work_->source->Wake();
+  work_->handler.LendPriority();
   reader_.join();
 }
 
