@@ -99,7 +99,8 @@ void AppendRustPart(absl::string_view part, std::string* out) {
 
 // The older of Rust's two schemes: a nested C++ name whose last component is a hash.
 bool DemangleRust(absl::string_view name, std::string* out) {
-  if (!absl::ConsumePrefix(&name, "_ZN")) return false;
+  // Hardly a C++ name gets past the hash's beginning.
+  if (!absl::ConsumePrefix(&name, "_ZN") || !absl::StrContains(name, "17h")) return false;
   std::vector<absl::string_view> parts;
   while (!name.empty() && name[0] != 'E') {
     size_t digits = 0;

@@ -30,6 +30,7 @@ constexpr size_t kMaxRelocationTables = 8;
 constexpr uint64_t kMaxRelocations = 4'000'000;
 constexpr size_t kMaxBuildIdBytes = 64;
 constexpr size_t kEntriesPerRead = 4096;
+constexpr uint64_t kUsualNameBytes = 1024;
 
 bool InFile(uint64_t offset, uint64_t size, uint64_t file_size) {
   return offset <= file_size && size <= file_size - offset;
@@ -506,27 +507,58 @@ absl::Status ElfFile::ForEachSymbol(Table which,
   return status;
 }
 
-std::string ElfFile::SymbolName(Table which, uint32_t name) const {
+void ElfFile::ForEachSymbolName(Table which, std::span<const uint32_t> names,
+                                absl::FunctionRef<bool(size_t, absl::string_view)> visit) const {
   const SymbolTable& table = state_->table(which);
-  if (name == 0 || !table.has_strings || name >= table.strings_size ||
-      !InFile(table.strings_offset, table.strings_size, state_->file_size)) {
-    return "";
+  const bool readable = table.has_strings &&
+                        InFile(table.strings_offset, table.strings_size, state_->file_size);
+  const uint64_t size = readable ? table.strings_size : 0;
+  std::vector<char> piece;  // of the string table, from `begin`
+  uint64_t begin = 0;
+  auto read = [&](uint64_t from, uint64_t to) {
+    begin = from;
+    piece.resize(std::min(to, size) - from);
+    if (!PreadAll(state_->fd.get(), table.strings_offset + from, piece.data(), piece.size())) {
+      piece.clear();
+    }
+  };
+  auto cut = [&](uint64_t name) {
+    if (name < begin || name - begin >= piece.size()) return absl::string_view();
+    const size_t limit = std::min<uint64_t>(piece.size() - (name - begin), kMaxNameBytes);
+    const char* text = piece.data() + (name - begin);
+    return absl::string_view(text, ::strnlen(text, limit));
+  };
+  for (size_t i = 0; i < names.size(); ++i) {
+    const uint64_t name = names[i];
+    absl::string_view text;
+    if (name != 0 && name < size) {
+      if (name < begin || name - begin >= piece.size()) {
+        uint64_t end = name + kUsualNameBytes;
+        for (size_t next = i + 1; next < names.size() && names[next] >= name &&
+                                  names[next] < end + kUsualNameBytes &&
+                                  end - name < kMaxNameBytes;
+             ++next) {
+          end = std::max<uint64_t>(end, uint64_t{names[next]} + kUsualNameBytes);
+        }
+        read(name, end);
+      }
+      text = cut(name);
+      const uint64_t whole = std::min<uint64_t>(size - name, kMaxNameBytes);
+      if (name - begin + text.size() == piece.size() && text.size() < whole) {
+        read(name, name + whole);
+        text = cut(name);
+      }
+    }
+    if (!visit(i, text)) return;
   }
-  const uint64_t limit = std::min<uint64_t>(table.strings_size - name, kMaxNameBytes);
+}
+
+std::string ElfFile::SymbolName(Table table, uint32_t name) const {
   std::string result;
-  char chunk[512];
-  while (result.size() < limit) {
-    const size_t want = std::min<uint64_t>(sizeof(chunk), limit - result.size());
-    if (!PreadAll(state_->fd.get(), table.strings_offset + name + result.size(), chunk, want)) {
-      return "";
-    }
-    const void* end = std::memchr(chunk, '\0', want);
-    if (end != nullptr) {
-      result.append(chunk, static_cast<size_t>(static_cast<const char*>(end) - chunk));
-      return result;
-    }
-    result.append(chunk, want);
-  }
+  ForEachSymbolName(table, {&name, 1}, [&](size_t, absl::string_view text) {
+    result = std::string(text);
+    return true;
+  });
   return result;
 }
 

@@ -61,7 +61,7 @@ class ElfFile {
   // The same without reading the string table, which is most of the bytes: for a search by address
   // that needs a few names at its end.
   struct SymbolEntry {
-    uint32_t name = 0;  // for SymbolName(); 0: no name
+    uint32_t name = 0;  // for ForEachSymbolName(); 0: no name
     ElfAddress address;
     uint64_t size = 0;
     uint8_t type = 0;
@@ -69,7 +69,11 @@ class ElfFile {
   };
   absl::Status ForEachSymbolEntry(Table table,
                                   absl::FunctionRef<bool(const SymbolEntry&)> visit) const;
-  // "" when the name cannot be read.
+  // Calls `visit` with the position in `names` and the text, "" when it cannot be read, of each until
+  // it returns false. The text is valid during the call only. Those that lie close together are read
+  // at once if they are sorted.
+  void ForEachSymbolName(Table table, std::span<const uint32_t> names,
+                         absl::FunctionRef<bool(size_t, absl::string_view)> visit) const;
   std::string SymbolName(Table table, uint32_t name) const;
 
   static constexpr size_t kMaxNameBytes = 64 * 1024;

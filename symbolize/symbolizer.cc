@@ -1,10 +1,10 @@
 // A file has a hundred times as many symbols as a profile asks for, so the symbols are not sorted:
 // the questions are, and the symbols stream past them once, in file order, without their names.
-// A symbol that covers some of the questions is a range of them, found by binary search, and is
-// entered into a segment tree over the questions: O(log n) for each symbol whatever the nesting,
-// where walking the range would let a file of overlapping symbols cost their product. At the end
-// each question climbs to the root and takes the best symbol on its way. Names are read one by
-// one for the winners only: for node's 7.6 MB of names a few kilobytes.
+// A symbol that covers some of the questions is a range of them and is entered into a segment tree
+// over the questions: O(log n) for each symbol whatever the nesting, where walking the range would
+// let a file of overlapping symbols cost their product. At the end each question climbs to the root
+// and takes the best symbol on its way. Names are read for the winners only, in the order in which
+// they lie in the file.
 #include "symbolize/symbolizer.h"
 
 #include <elf.h>
@@ -16,7 +16,9 @@
 #include <string>
 #include <system_error>
 #include <thread>
+#include <tuple>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
@@ -40,8 +42,7 @@ struct Candidate {
   uint32_t name = 0;
   uint32_t order = UINT32_MAX;  // of being read; UINT32_MAX: no candidate
   uint8_t rank = 0;
-  ElfFile::Table table = ElfFile::Table::kSymtab;
-  const ElfFile* file = nullptr;
+  uint8_t source = 0;  // number of the table that it is from
 
   bool valid() const { return order != UINT32_MAX; }
 };
@@ -63,17 +64,52 @@ void TakeBetter(const Candidate& candidate, Candidate* best) {
   if (Better(candidate, *best)) *best = candidate;
 }
 
+// Which question is the first one at or above an address. Most symbols lie between two questions, and
+// a table of evenly spaced addresses tells so without a search.
+class QuestionIndex {
+ public:
+  // `questions` is sorted by address, not empty, and outlives the index.
+  explicit QuestionIndex(const std::vector<Question>& questions)
+      : questions_(questions), first_(questions.front().address) {
+    const uint64_t span = questions.back().address - first_;
+    while (span >> shift_ >= 4 * questions.size()) ++shift_;
+    starts_.resize((span >> shift_) + 2, static_cast<uint32_t>(questions.size()));
+    size_t filled = 0;
+    for (size_t i = 0; i < questions.size(); ++i) {
+      const size_t slot = (questions[i].address - first_) >> shift_;
+      while (filled <= slot) starts_[filled++] = static_cast<uint32_t>(i);
+    }
+  }
+
+  size_t FirstAtOrAbove(uint64_t address) const {
+    if (address <= first_) return 0;
+    const uint64_t slot = (address - first_) >> shift_;
+    if (slot >= starts_.size() - 1) return questions_.size();
+    auto it = std::lower_bound(questions_.begin() + starts_[slot],
+                               questions_.begin() + starts_[slot + 1], address,
+                               [](const Question& q, uint64_t a) { return q.address < a; });
+    return static_cast<size_t>(it - questions_.begin());
+  }
+
+ private:
+  const std::vector<Question>& questions_;
+  uint64_t first_;
+  int shift_ = 0;
+  std::vector<uint32_t> starts_;  // of each slot: its first question, or the next slot's
+};
+
 // The best symbol for each of a fixed list of addresses.
 class SymbolSearch {
  public:
-  // `questions` is sorted by address and outlives the search.
+  // `questions` is sorted by address, not empty, and outlives the search.
   explicit SymbolSearch(const std::vector<Question>& questions)
       : questions_(questions),
+        index_(questions),
         covering_(2 * questions.size()),
         unsized_(questions.size()),
         ended_(questions.size(), 0) {}
 
-  void Add(const ElfFile::SymbolEntry& s, const ElfFile& file, ElfFile::Table table) {
+  void Add(const ElfFile::SymbolEntry& s, uint8_t source) {
     Candidate candidate;
     candidate.begin = s.address.value;
     candidate.end = s.address.value + s.size;
@@ -81,23 +117,33 @@ class SymbolSearch {
     candidate.name = s.name;
     candidate.order = next_order_++;
     candidate.rank = Rank(s);
-    candidate.table = table;
-    candidate.file = &file;
+    candidate.source = source;
 
-    size_t first = FirstAtOrAbove(candidate.begin);
+    size_t first = index_.FirstAtOrAbove(candidate.begin);
     if (first == questions_.size()) return;
     if (s.size == 0) {
       TakeBetter(candidate, &unsized_[first]);
       return;
     }
     size_t last =
-        questions_[first].address >= candidate.end ? first : FirstAtOrAbove(candidate.end);
+        questions_[first].address >= candidate.end ? first : index_.FirstAtOrAbove(candidate.end);
     if (last < ended_.size()) ended_[last] = std::max(ended_[last], candidate.end);
     const size_t n = questions_.size();
     for (size_t l = first + n, r = last + n; l < r; l /= 2, r /= 2) {
       if (l & 1) TakeBetter(candidate, &covering_[l++]);
       if (r & 1) TakeBetter(candidate, &covering_[--r]);
     }
+  }
+
+  // By a symbol that has a size.
+  bool AllCovered() const {
+    const size_t n = questions_.size();
+    for (size_t i = 0; i < n; ++i) {
+      size_t node = i + n;
+      while (node > 0 && !covering_[node].valid()) node /= 2;
+      if (node == 0) return false;
+    }
+    return true;
   }
 
   // The best of what was added so far. `file`: whose sections the questions lie in.
@@ -118,13 +164,8 @@ class SymbolSearch {
   }
 
  private:
-  size_t FirstAtOrAbove(uint64_t address) const {
-    auto it = std::lower_bound(questions_.begin(), questions_.end(), address,
-                               [](const Question& q, uint64_t a) { return q.address < a; });
-    return static_cast<size_t>(it - questions_.begin());
-  }
-
   const std::vector<Question>& questions_;
+  const QuestionIndex index_;
   std::vector<Candidate> covering_;  // segment tree: leaf of question i is at i + n
   std::vector<Candidate> unsized_;   // best symbol whose first question at or above is this one
   std::vector<uint64_t> ended_;      // last end of a symbol whose first question from there is this
@@ -209,6 +250,10 @@ class ImageSymbolizer {
   void AddSymbols(const ElfFile& from, SymbolSearch& search) {
     std::optional<ElfFile::Range> range;
     for (ElfFile::Table table : {ElfFile::Table::kSymtab, ElfFile::Table::kDynsym}) {
+      // The dynamic symbols are among the others, where there are others.
+      if (search.AllCovered()) break;
+      sources_.emplace_back(&from, table);
+      const auto source = static_cast<uint8_t>(sources_.size() - 1);
       status_.Update(from.ForEachSymbolEntry(table, [&](const ElfFile::SymbolEntry& s) {
         if (!budget_.Spend()) return false;
         if (s.type != STT_FUNC && s.type != STT_GNU_IFUNC && s.type != STT_NOTYPE) return true;
@@ -219,7 +264,7 @@ class ImageSymbolizer {
         }
         any_ = true;
         query_.is_stripped &= table == ElfFile::Table::kDynsym;
-        search.Add(s, from, table);
+        search.Add(s, source);
         return true;
       }));
     }
@@ -247,31 +292,50 @@ class ImageSymbolizer {
     return std::nullopt;
   }
 
+  // Each symbol is named once, for all questions that it is the symbol of.
   absl::Status Name() {
+    std::vector<uint32_t> begins;  // of questions that have the same symbol
+    for (size_t i = 0; i < found_.size(); ++i) {
+      if (found_[i].valid() && (i == 0 || found_[i].order != found_[i - 1].order)) {
+        begins.push_back(static_cast<uint32_t>(i));
+      }
+    }
+    auto place = [this](uint32_t i) {
+      return std::tuple(found_[i].source, found_[i].name, found_[i].order, i);
+    };
+    std::sort(begins.begin(), begins.end(),
+              [&](uint32_t a, uint32_t b) { return place(a) < place(b); });
     size_t name_budget = kMaxNameBytesPerImage;
     size_t demangle_budget = kDemangleBudget;
-    const SymbolName* previous = nullptr;
-    uint32_t previous_order = UINT32_MAX;
-    for (size_t i = 0; i < questions_.size(); ++i) {
-      if (!found_[i].valid()) continue;
-      SymbolName& name = query_.names[questions_[i].index];
-      if (found_[i].order == previous_order) {
-        name.name = previous->name;
-        name.system_name = previous->system_name;
-      } else {
-        name.system_name = found_[i].file->SymbolName(found_[i].table, found_[i].name);
-        name.name = Demangle(WithoutVersion(name.system_name), &demangle_budget);
-        previous = &name;
-        previous_order = found_[i].order;
+    std::vector<uint32_t> offsets;
+    for (size_t at = 0; at < begins.size(); at += offsets.size()) {
+      offsets.clear();
+      const uint8_t source = found_[begins[at]].source;
+      for (size_t i = at; i < begins.size() && found_[begins[i]].source == source; ++i) {
+        offsets.push_back(found_[begins[i]].name);
       }
-      const size_t size = name.name.size() + name.system_name.size();
-      if (size > name_budget) {
-        name.name.clear();
-        name.system_name.clear();
+      const auto& [file, table] = sources_[source];
+      std::string demangled;
+      bool within = true;
+      file->ForEachSymbolName(table, offsets, [&](size_t i, absl::string_view text) {
+        if (i == 0 || offsets[i] != offsets[i - 1]) {
+          demangled = Demangle(WithoutVersion(text), &demangle_budget);
+        }
+        const uint32_t begin = begins[at + i];
+        for (size_t q = begin; q < found_.size() && found_[q].order == found_[begin].order; ++q) {
+          const size_t size = text.size() + demangled.size();
+          within = size <= name_budget;
+          if (!within) return false;
+          name_budget -= size;
+          query_.names[questions_[q].index].name = demangled;
+          query_.names[questions_[q].index].system_name = std::string(text);
+        }
+        return true;
+      });
+      if (!within) {
         return absl::ResourceExhaustedError(
             absl::StrCat(query_.path, ": more than ", kMaxNameBytesPerImage, " bytes of names"));
       }
-      name_budget -= size;
     }
     NameStubs(file_, questions_, &query_);
     return absl::OkStatus();
@@ -325,6 +389,7 @@ class ImageSymbolizer {
   ImageQuery& query_;
   WorkBudget budget_;
   std::vector<Question> questions_;
+  std::vector<std::pair<const ElfFile*, ElfFile::Table>> sources_;
   std::vector<Candidate> found_;  // for each question
   std::optional<ElfFile> debug_data_;
   std::optional<ElfFile> debug_file_;

@@ -1,7 +1,7 @@
 // Names for file offsets, image by image, images in parallel. Knows files, not processes.
 //
 // Where a name is looked for, in this order, each only as long as some offset has none: the file's
-// symbol table and dynamic symbols, its .gnu_debugdata, its separate debug file on this host, the
+// symbol table, its dynamic symbols, its .gnu_debugdata, its separate debug file on this host, the
 // same from debuginfod. A debug file is believed if it has the file's build ID, or, of a file without
 // one, the checksum of its debug link.
 //

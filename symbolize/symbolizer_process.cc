@@ -20,7 +20,6 @@
 #include <thread>
 #include <utility>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "profiler/core/status.h"
 #include "symbolize/byte_cursor.h"
@@ -161,8 +160,9 @@ bool Receive(int socket, Message* out, Clock::time_point deadline) {
   }
   out->type = header.type;
   out->bytes.clear();
-  // Memory for what has come, not for what is announced.
+  // Memory for what has come; for what is announced an address range alone.
   constexpr uint64_t kPiece = 1 << 20;
+  out->bytes.reserve(header.bytes);
   while (out->bytes.size() < header.bytes) {
     const size_t at = out->bytes.size();
     out->bytes.resize(std::min(header.bytes, at + kPiece));
@@ -181,7 +181,8 @@ class Writer {
     U32(static_cast<uint32_t>(text.size()));
     return Append(text.data(), text.size());
   }
-  const std::string& bytes() const { return bytes_; }
+  void Reserve(size_t bytes) { bytes_.reserve(bytes); }
+  std::string bytes() && { return std::move(bytes_); }
 
  private:
   Writer& Append(const void* data, size_t size) {
@@ -195,12 +196,10 @@ ByteCursor CursorOf(const std::string& bytes) {
   return ByteCursor({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()});
 }
 
-// Of the cursor's own bytes.
-absl::string_view TextIn(ByteCursor& c) {
+std::string Text(ByteCursor& c) {
   const std::span<const uint8_t> bytes = c.Bytes(c.U32());
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
-std::string Text(ByteCursor& c) { return std::string(TextIn(c)); }
 
 // A number of things that follow, of at least `size` bytes each.
 size_t Count(ByteCursor& c, size_t size) {
@@ -213,7 +212,7 @@ std::string EncodeWork(const ImageQuery& query) {
   Writer w;
   w.Text(query.path).U32(query.want_source).U32(static_cast<uint32_t>(query.offsets.size()));
   for (FileOffset offset : query.offsets) w.U64(offset.value);
-  return w.bytes();
+  return std::move(w).bytes();
 }
 
 bool DecodeWork(const std::string& bytes, ImageQuery* query) {
@@ -230,7 +229,7 @@ std::string EncodeRequest(const DebugFileFinder::Request& request) {
   w.Text(request.build_id).U32(request.link.has_value());
   w.Text(request.link ? request.link->name : "").U32(request.link ? request.link->checksum : 0);
   w.Text(request.common).U32(request.download);
-  return w.bytes();
+  return std::move(w).bytes();
 }
 
 bool IsPlain(absl::string_view path) {
@@ -254,43 +253,46 @@ bool DecodeRequest(const std::string& bytes, DebugFileFinder::Request* request) 
          IsPlain(request->common);
 }
 
+// How a name follows the one before it: offsets of one function are neighbours, and a C function's two
+// names are one.
+enum class NameForm : uint32_t { kAsBefore, kOne, kTwo };
+
 std::string EncodeResult(const ImageQuery& query) {
-  Writer strings;
-  uint32_t count = 0;
-  absl::flat_hash_map<absl::string_view, uint32_t> ids;
-  auto id = [&](absl::string_view text) {
-    auto [it, added] = ids.try_emplace(text, count);
-    if (added) {
-      ++count;
-      strings.Text(text);
-    }
-    return it->second;
-  };
-  Writer names;
-  names.U32(static_cast<uint32_t>(query.names.size()));
+  size_t bytes = 0;
+  for (const SymbolName& name : query.names) bytes += name.name.size() + name.system_name.size();
+  Writer w;
+  w.Reserve(bytes + 32 * query.names.size());
+  w.Text(query.build_id).U32(query.is_stripped).U32(query.exhausted);
+  w.U32(static_cast<uint32_t>(query.status.code()));
+  w.Text({query.status.message().data(), query.status.message().size()});
+
+  w.U32(static_cast<uint32_t>(query.names.size()));
+  const SymbolName none;
+  const SymbolName* before = &none;
   for (const SymbolName& name : query.names) {
-    names.U32(id(name.name)).U32(id(name.system_name)).U64(name.address);
+    const bool as_before = name.name == before->name && name.system_name == before->system_name;
+    const NameForm form = as_before                        ? NameForm::kAsBefore
+                          : name.name == name.system_name ? NameForm::kOne
+                                                          : NameForm::kTwo;
+    w.U64(name.address).U32(static_cast<uint32_t>(form));
+    if (form != NameForm::kAsBefore) w.Text(name.system_name);
+    if (form == NameForm::kTwo) w.Text(name.name);
+    before = &name;
   }
   const SourceInfo& source = query.source;
-  names.U32(static_cast<uint32_t>(source.functions.size()));
+  w.U32(static_cast<uint32_t>(source.functions.size()));
   for (const SourceFunction& f : source.functions) {
-    names.U32(id(f.name)).U32(id(f.linkage_name)).U32(f.line);
+    w.Text(f.name).Text(f.linkage_name).U32(f.line);
   }
-  names.U32(static_cast<uint32_t>(source.files.size()));
-  for (const std::string& file : source.files) names.U32(id(file));
-  names.U32(static_cast<uint32_t>(source.frames.size()));
+  w.U32(static_cast<uint32_t>(source.files.size()));
+  for (const std::string& file : source.files) w.Text(file);
+  w.U32(static_cast<uint32_t>(source.frames.size()));
   for (const SourceFrame& f : source.frames) {
-    names.U32(f.function).U32(f.file).U32(f.line).U32(f.column);
+    w.U32(f.function).U32(f.file).U32(f.line).U32(f.column);
   }
-  names.U32(static_cast<uint32_t>(source.first.size()));
-  for (uint32_t first : source.first) names.U32(first);
-
-  Writer result;
-  result.Text(query.build_id).U32(query.is_stripped).U32(query.exhausted);
-  result.U32(static_cast<uint32_t>(query.status.code()));
-  result.Text({query.status.message().data(), query.status.message().size()});
-  result.U32(count);
-  return absl::StrCat(result.bytes(), strings.bytes(), names.bytes());
+  w.U32(static_cast<uint32_t>(source.first.size()));
+  for (uint32_t first : source.first) w.U32(first);
+  return std::move(w).bytes();
 }
 
 // False, and `query` is unchanged: nonsense.
@@ -307,40 +309,41 @@ bool DecodeResult(const std::string& bytes, ImageQuery* query) {
     return false;
   }
   r.status = absl::Status(static_cast<absl::StatusCode>(code), message);
-  std::vector<absl::string_view> strings(Count(c, sizeof(uint32_t)));
-  for (absl::string_view& s : strings) s = TextIn(c);
-  if (strings.empty()) return false;
   bool in_range = true;
-  // A text that is referred to again and again is copied each time.
-  uint64_t text_bytes = 0;
-  auto text = [&](uint32_t number) -> absl::string_view {
-    if (number >= strings.size()) in_range = false;
-    if (!in_range || (text_bytes += strings[number].size()) > kMaxTextBytes) return "";
-    return strings[number];
-  };
-  auto assign = [&](std::string* out) { *out = std::string(text(c.U32())); };
   auto index = [&](size_t size) {
     const uint32_t value = c.U32();
     if (value < size) return value;
     in_range = false;
     return uint32_t{0};
   };
-  const size_t name_count = Count(c, 16);
-  if (name_count != query->offsets.size()) return false;
-  r.names.resize(name_count);
+  if (Count(c, 12) != query->offsets.size()) return false;
+  r.names.resize(query->offsets.size());
+  const SymbolName none;
+  const SymbolName* before = &none;
+  // A name that is referred to again and again is copied each time.
+  uint64_t text_bytes = 0;
   for (SymbolName& name : r.names) {
-    assign(&name.name);
-    assign(&name.system_name);
     name.address = c.U64();
+    const auto form = static_cast<NameForm>(index(3));
+    if (form != NameForm::kAsBefore) name.system_name = Text(c);
+    if (form == NameForm::kTwo) name.name = Text(c);
+    if (form == NameForm::kOne) name.name = name.system_name;
+    if (form == NameForm::kAsBefore) {
+      text_bytes += before->name.size() + before->system_name.size();
+      if (text_bytes > kMaxTextBytes) return false;
+      name.name = before->name;
+      name.system_name = before->system_name;
+    }
+    before = &name;
   }
   r.source.functions.resize(Count(c, 12));
   for (SourceFunction& f : r.source.functions) {
-    assign(&f.name);
-    assign(&f.linkage_name);
+    f.name = Text(c);
+    f.linkage_name = Text(c);
     f.line = c.U32();
   }
   r.source.files.resize(Count(c, 4));
-  for (std::string& file : r.source.files) assign(&file);
+  for (std::string& file : r.source.files) file = Text(c);
   r.source.frames.resize(Count(c, 16));
   for (SourceFrame& f : r.source.frames) {
     f.function = index(r.source.functions.size());
@@ -350,7 +353,7 @@ bool DecodeResult(const std::string& bytes, ImageQuery* query) {
   }
   r.source.first.resize(Count(c, 4));
   for (uint32_t& first : r.source.first) first = index(r.source.frames.size() + 1);
-  if (!c.ok() || c.left() != 0 || !in_range || text_bytes > kMaxTextBytes ||
+  if (!c.ok() || c.left() != 0 || !in_range ||
       !std::is_sorted(r.source.first.begin(), r.source.first.end()) ||
       (!r.source.first.empty() && r.source.first.size() != query->offsets.size() + 1)) {
     return false;

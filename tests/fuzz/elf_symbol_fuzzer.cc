@@ -30,11 +30,17 @@ void AskElfFile(const ElfFile& file, std::vector<ElfAddress>* addresses) {
       return names.size() < 1000;
     });
     size_t i = 0;
+    std::vector<uint32_t> offsets;
     (void)file.ForEachSymbolEntry(table, [&](const ElfFile::SymbolEntry& s) {
       if (i < names.size() && s.name != 0) Require(file.SymbolName(table, s.name) == names[i]);
+      offsets.push_back(s.name);
       if (addresses->size() < 100) addresses->push_back(s.address);
       if (auto range = file.ExecutableRange(s.address)) Require(range->Contains(s.address));
       return ++i < 1000;
+    });
+    file.ForEachSymbolName(table, offsets, [&](size_t k, absl::string_view text) {
+      Require(k >= names.size() || offsets[k] == 0 || text == names[k]);
+      return true;
     });
   }
   for (ElfAddress a : *addresses) {

@@ -149,20 +149,35 @@ TEST(ElfFileTest, ManySymbolsAreReadWhole) {
 TEST(ElfFileTest, NamesOfTheTwoReadersAgree) {
   ElfBuilder builder;
   // Around the sizes in which names are read.
-  for (size_t size : {1, 510, 511, 512, 513, 1024, 5000}) {
-    builder.Symbol(std::string(size, 'x'), 0x10, 1);
+  for (size_t size : {1, 1022, 1023, 1024, 1025, 2100, 70'000, 3, 5000}) {
+    builder.Symbol(std::string(size, static_cast<char>('a' + size % 26)), 0x10, 1);
   }
   ElfFile file = MustOpen(builder);
-  std::vector<std::string> names;
-  ASSERT_TRUE(file.ForEachSymbolEntry(ElfFile::Table::kSymtab,
-                                      [&](const auto& s) {
-                                        names.push_back(
-                                            file.SymbolName(ElfFile::Table::kSymtab, s.name));
-                                        return true;
-                                      })
-                  .ok());
-  EXPECT_EQ(names, Names(file, ElfFile::Table::kSymtab));
-  EXPECT_EQ(names.back(), std::string(5000, 'x'));
+  std::vector<uint32_t> offsets;
+  ASSERT_TRUE(file.ForEachSymbolEntry(ElfFile::Table::kSymtab, [&](const auto& s) {
+                    offsets.push_back(s.name);
+                    return true;
+                  }).ok());
+  std::vector<std::string> expected = Names(file, ElfFile::Table::kSymtab);
+  ASSERT_EQ(expected.size(), 9u);
+  ASSERT_EQ(expected.back(), std::string(5000, 'a' + 5000 % 26));
+  for (size_t i = 0; i < offsets.size(); ++i) {
+    EXPECT_EQ(file.SymbolName(ElfFile::Table::kSymtab, offsets[i]), expected[i]);
+  }
+  auto together = [&] {
+    std::vector<std::string> names;
+    file.ForEachSymbolName(ElfFile::Table::kSymtab, offsets,
+                           [&](size_t i, absl::string_view text) {
+                             EXPECT_EQ(i, names.size());
+                             names.emplace_back(text);
+                             return true;
+                           });
+    return names;
+  };
+  EXPECT_EQ(together(), expected);
+  std::reverse(offsets.begin(), offsets.end());
+  std::reverse(expected.begin(), expected.end());
+  EXPECT_EQ(together(), expected);
 }
 
 TEST(ElfFileTest, LongNameIsCut) {

@@ -71,6 +71,14 @@ TEST(SymbolizerTest, SymbolCoversItsSize) {
               ElementsAre("", "f", "f", "g", "g", ""));
 }
 
+TEST(SymbolizerTest, SymbolMayCoverAllAddresses) {
+  ElfBuilder all;
+  all.Segment(0x1000, 0, 0x1000, 0x1000, PF_R | PF_X).CodeSection(0, 0x1000);
+  all.Symbol("f", 0, UINT64_MAX);
+  EXPECT_THAT(Names(all, {0x1000}), ElementsAre("f"));
+  EXPECT_THAT(Names(all, {0x1000, 0x1001, 0x1fff}), ElementsAre("f", "f", "f"));
+}
+
 TEST(SymbolizerTest, InnermostOfNestedSymbolsWins) {
   EXPECT_THAT(Names(Code().Symbol("inner", 0x1110, 0x10).Symbol("outer", 0x1100, 0x100),
                     {0x1100, 0x110f, 0x1110, 0x111f, 0x1120, 0x11ff, 0x1200}),
