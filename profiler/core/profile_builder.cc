@@ -1,37 +1,36 @@
 #include "profiler/core/profile_builder.h"
 
 #include <algorithm>
-#include <cstring>
 #include <numeric>
-#include <tuple>
 #include <utility>
 
+#include "absl/hash/hash.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 
 namespace jprof {
 namespace {
 
-template <typename Id, typename Map, typename Key>
-std::pair<Id, bool> InternKey(Map& map, Key&& key, size_t next) {
-  auto [it, added] = map.try_emplace(std::forward<Key>(key), Id{static_cast<uint32_t>(next)});
-  return {it->second, added};
+// The number of the row that equals `row`; it is appended where there is none.
+template <typename Id, typename Row, typename... Key>
+Id InternRow(IndexTable& index, std::vector<Row>& rows, const Row& row, Key Row::*... key) {
+  const auto [at, added] = index.FindOrAdd(absl::HashOf(row.*key...), rows.size(), [&](uint32_t i) {
+    return ((rows[i].*key == row.*key) && ...);
+  });
+  if (added) rows.push_back(row);
+  return Id{at};
 }
 
-std::string LocationKey(uint64_t address, std::span<const Line> lines) {
-  std::string key(sizeof(address) + lines.size() * 3 * sizeof(uint32_t), '\0');
-  char* out = key.data();
-  auto put = [&out](const auto& value) {
-    std::memcpy(out, &value, sizeof(value));
-    out += sizeof(value);
-  };
-  put(address);
-  for (const Line& line : lines) {
-    put(line.function.value);
-    put(line.line);
-    put(line.column);
-  }
-  return key;
+size_t HashOfLocation(ImageId image, uint64_t address, std::span<const Line> lines) {
+  size_t hash = absl::HashOf(image, address);
+  for (const Line& line : lines) hash = absl::HashOf(hash, line.function, line.line, line.column);
+  return hash;
+}
+
+bool SameLines(std::span<const Line> a, std::span<const Line> b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const Line& x, const Line& y) {
+    return x.function == y.function && x.line == y.line && x.column == y.column;
+  });
 }
 
 template <typename Id, typename Table>
@@ -50,62 +49,55 @@ ProfileBuilder::ProfileBuilder(std::vector<ValueType> sample_types, ValueType pe
 }
 
 StringId ProfileBuilder::Intern(absl::string_view text) {
-  auto it = strings_.find(text);
-  if (it != strings_.end()) return it->second;
-  StringId id{static_cast<uint32_t>(profile_.strings.size())};
-  profile_.strings.emplace_back(text);
-  strings_.emplace(text, id);
-  return id;
+  const auto [at, added] =
+      strings_.FindOrAdd(absl::HashOf(text), profile_.strings.size(),
+                         [&](uint32_t i) { return profile_.strings[i] == text; });
+  if (added) profile_.strings.emplace_back(text);
+  return StringId{at};
 }
 
 FunctionId ProfileBuilder::AddFunction(absl::string_view name, absl::string_view system_name,
                                        absl::string_view file, uint32_t start_line,
                                        FrameKind kind) {
-  Function f{Intern(name), Intern(system_name), Intern(file), start_line, kind};
-  auto [id, added] = InternKey<FunctionId>(
-      functions_, std::tuple(f.name, f.system_name, f.file, f.start_line, f.kind),
-      profile_.functions.size());
-  if (added) profile_.functions.push_back(f);
-  return id;
+  const Function row{Intern(name), Intern(system_name), Intern(file), start_line, kind};
+  return InternRow<FunctionId>(functions_, profile_.functions, row, &Function::name,
+                               &Function::system_name, &Function::file, &Function::start_line,
+                               &Function::kind);
 }
 
 ImageId ProfileBuilder::AddImage(absl::string_view path, absl::string_view build_id,
                                  uint64_t memory_start, uint64_t memory_limit,
                                  uint64_t file_offset) {
-  ProfileImage image{Intern(path), Intern(build_id), memory_start, memory_limit, file_offset};
-  auto [id, added] =
-      InternKey<ImageId>(images_, std::pair(image.path, image.build_id), profile_.images.size());
-  if (added) profile_.images.push_back(image);
-  return id;
+  const ProfileImage row{Intern(path), Intern(build_id), memory_start, memory_limit, file_offset};
+  return InternRow<ImageId>(images_, profile_.images, row, &ProfileImage::path,
+                            &ProfileImage::build_id);
 }
 
 LocationId ProfileBuilder::AddLocation(ImageId image, uint64_t address,
                                        std::span<const Line> lines) {
-  auto [id, added] = InternKey<LocationId>(
-      locations_, std::pair(image, LocationKey(address, lines)), profile_.locations.size());
+  const auto [at, added] = locations_.FindOrAdd(
+      HashOfLocation(image, address, lines), profile_.locations.size(), [&](uint32_t i) {
+        const Location& l = profile_.locations[i];
+        return l.image == image && l.address == address && SameLines(profile_.Lines(l), lines);
+      });
   if (added) {
     profile_.locations.push_back({image, address, static_cast<uint32_t>(profile_.lines.size()),
                                   static_cast<uint32_t>(lines.size())});
     profile_.lines.insert(profile_.lines.end(), lines.begin(), lines.end());
   }
-  return id;
+  return LocationId{at};
 }
 
 StackId ProfileBuilder::AddStack(StackId caller, LocationId location) {
-  auto [id, added] =
-      InternKey<StackId>(stacks_, std::pair(caller, location), profile_.stacks.size());
-  if (added) profile_.stacks.push_back({caller, location});
-  return id;
+  return InternRow<StackId>(stacks_, profile_.stacks, StackNode{caller, location},
+                            &StackNode::caller, &StackNode::location);
 }
 
 ThreadId ProfileBuilder::AddThread(Pid pid, Tid tid, absl::string_view process_name,
-                                   absl::string_view name,
-                                   absl::string_view cgroup) {
-  const Thread thread{pid, tid, Intern(process_name), Intern(name), Intern(cgroup)};
-  auto [id, added] = InternKey<ThreadId>(
-      threads_, std::tuple(pid, tid, thread.process_name, thread.name, thread.cgroup), profile_.threads.size());
-  if (added) profile_.threads.push_back(thread);
-  return id;
+                                   absl::string_view name, absl::string_view cgroup) {
+  const Thread row{pid, tid, Intern(process_name), Intern(name), Intern(cgroup)};
+  return InternRow<ThreadId>(threads_, profile_.threads, row, &Thread::pid, &Thread::tid,
+                             &Thread::process_name, &Thread::name, &Thread::cgroup);
 }
 
 void ProfileBuilder::AddSample(int64_t time_ns, ThreadId thread, uint32_t cpu, StackId stack,
@@ -134,23 +126,16 @@ void ProfileBuilder::SetUnnamed(std::vector<UnnamedFrames> unnamed) {
   profile_.unnamed = std::move(unnamed);
 }
 
-absl::StatusOr<Profile> ProfileBuilder::Build() && {
-  const Accounting& a = profile_.accounting;
-  uint64_t explained = a.kept + a.dropped_ring_full + a.dropped_no_stack + a.dropped_queue_full;
-  if (a.taken != explained) {
-    return absl::InternalError(absl::StrCat("samples do not balance: ", a.taken, " taken, ",
-                                            explained, " kept or dropped"));
-  }
-  if (a.kept != samples_added_) {
-    return absl::InternalError(absl::StrCat("samples do not balance: ", a.kept,
-                                            " counted as kept, ", samples_added_,
-                                            " in the profile"));
-  }
-  size_t types = profile_.sample_types.size();
+void ProfileBuilder::SortSamples() {
+  auto earlier = [](const ProfileSample& a, const ProfileSample& b) {
+    return a.time_ns < b.time_ns;
+  };
+  if (std::is_sorted(profile_.samples.begin(), profile_.samples.end(), earlier)) return;
+  const size_t types = profile_.sample_types.size();
   std::vector<uint32_t> order(profile_.samples.size());
   std::iota(order.begin(), order.end(), 0);
   std::stable_sort(order.begin(), order.end(), [&](uint32_t x, uint32_t y) {
-    return profile_.samples[x].time_ns < profile_.samples[y].time_ns;
+    return earlier(profile_.samples[x], profile_.samples[y]);
   });
   std::vector<ProfileSample> samples;
   std::vector<int64_t> values;
@@ -163,6 +148,21 @@ absl::StatusOr<Profile> ProfileBuilder::Build() && {
   }
   profile_.samples = std::move(samples);
   profile_.values = std::move(values);
+}
+
+absl::StatusOr<Profile> ProfileBuilder::Build() && {
+  const Accounting& a = profile_.accounting;
+  uint64_t explained = a.kept + a.dropped_ring_full + a.dropped_no_stack + a.dropped_queue_full;
+  if (a.taken != explained) {
+    return absl::InternalError(absl::StrCat("samples do not balance: ", a.taken, " taken, ",
+                                            explained, " kept or dropped"));
+  }
+  if (a.kept != samples_added_) {
+    return absl::InternalError(absl::StrCat("samples do not balance: ", a.kept,
+                                            " counted as kept, ", samples_added_,
+                                            " in the profile"));
+  }
+  SortSamples();
   absl::Status valid = ValidateProfile(profile_);
   if (!valid.ok()) return absl::InternalError(valid.message());
   return std::move(profile_);

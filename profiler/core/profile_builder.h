@@ -5,13 +5,11 @@
 #include <cstdint>
 #include <span>
 #include <string>
-#include <tuple>
-#include <utility>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "profiler/core/index_table.h"
 #include "profiler/core/profile.h"
 
 namespace jprof {
@@ -52,15 +50,17 @@ class ProfileBuilder {
   absl::StatusOr<Profile> Build() &&;
 
  private:
+  void SortSamples();
+
   Profile profile_;
   uint64_t samples_added_ = 0;
-  absl::flat_hash_map<std::string, StringId> strings_;
-  absl::flat_hash_map<std::tuple<StringId, StringId, StringId, uint32_t, FrameKind>, FunctionId>
-      functions_;
-  absl::flat_hash_map<std::pair<StringId, StringId>, ImageId> images_;
-  absl::flat_hash_map<std::pair<ImageId, std::string>, LocationId> locations_;
-  absl::flat_hash_map<std::pair<StackId, LocationId>, StackId> stacks_;
-  absl::flat_hash_map<std::tuple<Pid, Tid, StringId, StringId, StringId>, ThreadId> threads_;
+  // By content, of the profile's tables.
+  IndexTable strings_;
+  IndexTable functions_;
+  IndexTable images_;
+  IndexTable locations_;
+  IndexTable stacks_;
+  IndexTable threads_;
 };
 
 // Checks that every index of `profile` is in range and every table well formed. DataLoss names the
