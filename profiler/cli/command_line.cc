@@ -12,6 +12,7 @@
 #include "profiler/cli/diff.h"
 #include "profiler/cli/doctor.h"
 #include "profiler/cli/hist.h"
+#include "profiler/cli/options.h"
 #include "profiler/cli/record.h"
 #include "profiler/cli/stacks.h"
 #include "profiler/cli/trap.h"
@@ -20,17 +21,15 @@
 namespace jprof {
 namespace {
 
-struct Subcommand {
-  absl::string_view name;
+struct Command {
+  CommandText (*text)();
   int (*main)(const std::vector<std::string>& arguments, const RuntimeSet& runtimes);
 };
 
-constexpr Subcommand kSubcommands[] = {
-    {"record", RecordMain}, {"doctor", DoctorMain},   {"stacks", StacksMain},
-    {"core", CoreMain},     {"convert", ConvertMain}, {"why", WhyMain},
-    {"diff", DiffMain},
-    {"trap", TrapMain},
-    {"hist", HistMain},
+constexpr Command kCommands[] = {
+    {RecordText, RecordMain},   {StacksText, StacksMain}, {WhyText, WhyMain},
+    {TrapText, TrapMain},       {HistText, HistMain},     {CoreText, CoreMain},
+    {ConvertText, ConvertMain}, {DiffText, DiffMain},     {DoctorText, DoctorMain},
 };
 
 // Else what is opened later takes the place of a closed one, and messages go into it. Standard
@@ -52,12 +51,18 @@ int CommandLineMain(int argc, char** argv, const RuntimeSet& runtimes) {
     return 1;
   }
   std::vector<std::string> arguments(argv + (argc > 0 ? 1 : 0), argv + argc);
-  for (const Subcommand& s : kSubcommands) {
-    if (!arguments.empty() && arguments[0] == s.name) {
-      return s.main({arguments.begin() + 1, arguments.end()}, runtimes);
+  for (const Command& command : kCommands) {
+    if (!arguments.empty() && arguments[0] == command.text().name) {
+      return command.main({arguments.begin() + 1, arguments.end()}, runtimes);
     }
   }
   return RecordMain(arguments, runtimes);
+}
+
+std::vector<CommandText> AllCommands() {
+  std::vector<CommandText> texts;
+  for (const Command& command : kCommands) texts.push_back(command.text());
+  return texts;
 }
 
 }  // namespace jprof

@@ -5,9 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "absl/status/statusor.h"
-#include "absl/strings/string_view.h"
 #include "import/transform.h"
+#include "profiler/cli/command_syntax.h"
 
 namespace jprof {
 
@@ -21,12 +20,8 @@ struct ConvertOptions {
   std::string format;               // "": by the output's suffix, else SVG
 };
 
-// For the subcommand `name`, which takes `inputs` files. InvalidArgument: what is wrong and what
-// would be right, for exit status 2.
-absl::StatusOr<ConvertOptions> ParseConvertOptions(absl::string_view name, size_t inputs,
-                                                   const std::vector<std::string>& arguments);
-
-// Lines for --help: options that `name` takes, and formats.
-std::string ConvertOptionsHelp(absl::string_view name);
+// The tables of the two.
+CommandSyntax<ConvertOptions> ConvertSyntax();
+CommandSyntax<ConvertOptions> DiffSyntax();
 
 }  // namespace jprof

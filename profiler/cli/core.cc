@@ -24,7 +24,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
-#include "profiler/cli/diagnostics.h"
+#include "profiler/cli/command_main.h"
 #include "profiler/cli/output_file.h"
 #include "profiler/core/status.h"
 #include "profiler/corefile/core_writer.h"
@@ -279,86 +279,61 @@ absl::Status Run(const CoreOptions& options, Shared& shared) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<CoreOptions> ParseCoreOptions(const std::vector<std::string>& arguments) {
-  CoreOptions options;
-  for (size_t i = 0; i < arguments.size(); ++i) {
-    const std::string& argument = arguments[i];
-    if (argument == "--help" || argument == "-h") {
-      options.help = true;
-      return options;
-    } else if (argument == "--stopped") {
-      options.stopped = true;
-    } else if (argument == "-o" || argument == "--output") {
-      if (++i == arguments.size()) return absl::InvalidArgumentError("-o needs a file");
-      options.output = arguments[i];
-    } else if (absl::StartsWith(argument, "--output=")) {
-      options.output = argument.substr(9);
-    } else if (absl::StartsWith(argument, "-")) {
-      return WithHint(absl::InvalidArgumentError(absl::StrCat("unknown option ", argument)),
-                      "see jprof core --help");
-    } else if (options.pid != 0 || !absl::SimpleAtoi(argument, &options.pid) || options.pid < 1) {
-      return absl::InvalidArgumentError(absl::StrCat("'", argument, "' is no process"));
-    }
-  }
-  if (options.pid == 0 || options.output.empty()) {
+absl::Status Check(const Arguments& arguments, CoreOptions& out) {
+  if (arguments.words.empty() || out.output.empty()) {
     return WithHint(absl::InvalidArgumentError("core takes a process and a file"),
                     "use: jprof core PID -o FILE");
   }
-  return options;
+  if (arguments.words.size() > 1) return absl::InvalidArgumentError("core takes one process");
+  JPROF_ASSIGN_OR_RETURN(out.pid, ParsePid(arguments.words[0]));
+  return absl::OkStatus();
 }
 
-constexpr char kHelp[] =
-    "usage: jprof core PID -o FILE [--stopped]\n"
-    "\n"
-    "Writes a core file that gdb, eu-stack and jprof stacks read, of a process that runs on. It stands\n"
-    "still only until its registers are read and its memory is shared with a copy; the file is\n"
-    "written from the copy. Only pages in memory take room.\n"
-    "\n"
-    "  -o, --output FILE  the core file; mode 0600\n"
-    "  --stopped          no copy: the process stands still until the file is written\n"
-    "  -h, --help         print this help\n";
+CommandSyntax<CoreOptions> Syntax() {
+  using O = CoreOptions;
+  return {
+      .text = {.name = "core",
+               .summary = "write a core file of a process that runs on",
+               .usage = "core PID -o FILE [options]\n",
+               .about =
+                   "Writes a core file that gdb, eu-stack and jprof stacks read, of a process that runs on. It stands\n"
+                   "still only until its registers are read and its memory is shared with a copy; the file is\n"
+                   "written from the copy. Only pages in memory take room.\n"},
+      .options = {{{"-o", "--output", "FILE", "the core file; mode 0600"}, &O::output},
+                  {{"", "--stopped", "",
+                    "no copy: the process stands still until the file is written"},
+                   &O::stopped}},
+      .check = Check};
+}
 
-}  // namespace
-
-int CoreMain(const std::vector<std::string>& arguments, const RuntimeSet& runtimes) {
-  static_cast<void>(runtimes);
-  absl::StatusOr<CoreOptions> options = ParseCoreOptions(arguments);
-  if (!options.ok()) {
-    PrintError(options.status());
-    return 2;
-  }
-  if (options->help) {
-    std::fputs(kHelp, stdout);
-    return 0;
-  }
+int WriteCoreFile(const CoreOptions& options) {
   void* page = ::mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
                       -1, 0);
-  if (page == MAP_FAILED) {
-    PrintError(ErrnoStatus(errno, "mmap"));
-    return 1;
-  }
+  if (page == MAP_FAILED) return ReportedStatus(ErrnoStatus(errno, "mmap"));
   Shared& shared = *new (page) Shared;
-  absl::StatusOr<int> result = RunGuarded([&] {
-    const absl::Status status = Run(*options, shared);
-    if (status.ok()) return 0;
-    PrintError(status);
-    return absl::IsInvalidArgument(status) ? 2 : 1;
-  });
+  const int exit_status = ReportedGuarded([&] { return AsUsageError(Run(options, shared)); });
   if (shared.copy != 0) {
     // The kernel has ended the copy with its tracer; the process is still to forget it.
     static_cast<void>(RunGuarded([&] {
       auto stat = ReadProcStat(shared.copy);
-      if (!stat.ok() || stat->parent != options->pid) return 0;
-      auto maps = ReadProcMaps(options->pid);
+      if (!stat.ok() || stat->parent != options.pid) return 0;
+      auto maps = ReadProcMaps(options.pid);
       if (!maps.ok()) return 0;
-      auto places = PlacesOf(options->pid, *maps);
-      if (places.ok()) static_cast<void>(EndCopy(options->pid, *places, shared.copy));
+      auto places = PlacesOf(options.pid, *maps);
+      if (places.ok()) static_cast<void>(EndCopy(options.pid, *places, shared.copy));
       return 0;
     }));
   }
-  if (result.ok()) return *result;
-  PrintError(result.status());
-  return 1;
+  return exit_status;
+}
+
+}  // namespace
+
+CommandText CoreText() { return TextOf(Syntax()); }
+
+int CoreMain(const std::vector<std::string>& arguments, const RuntimeSet& runtimes) {
+  static_cast<void>(runtimes);
+  return CommandMain(Syntax(), arguments, WriteCoreFile);
 }
 
 }  // namespace jprof

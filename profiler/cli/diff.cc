@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "import/compare.h"
+#include "profiler/cli/command_main.h"
 #include "profiler/cli/convert_options.h"
 #include "profiler/cli/diagnostics.h"
 #include "profiler/cli/profile_file.h"
@@ -18,18 +19,6 @@ namespace {
 
 constexpr size_t kRows = 15;
 constexpr double kShown = 0.0005;  // of a share; less is 0.0 %
-
-constexpr char kHelp[] =
-    "usage: jprof diff A B [-o OUT] [options]\n"
-    "\n"
-    "Says what changed from profile A to profile B, by the shares of their samples: a picture coloured\n"
-    "by change (or folded stacks with two counts, or pprof as of -diff_base), and on standard error the\n"
-    "functions that grew most. Any format that jprof convert reads.\n"
-    "\n"
-    "  jprof diff old.pb.gz new.pb.gz -o diff.svg             what is red takes more than before\n"
-    "  jprof diff old.pb.gz new.pb.gz --fail-above 2          in CI: exit status 3 if a function's\n"
-    "                                                         own share grew by more than 2 points\n"
-    "\n";
 
 void PrintChanges(const std::vector<FunctionChange>& changes) {
   if (changes.empty() || changes.front().self_growth() < kShown) {
@@ -46,6 +35,7 @@ void PrintChanges(const std::vector<FunctionChange>& changes) {
   }
 }
 
+// Whether the limit, if there is one, is kept.
 absl::StatusOr<bool> Diff(const ConvertOptions& options) {
   JPROF_ASSIGN_OR_RETURN(const Profile before, LoadProfile(options.inputs[0], options.transform));
   JPROF_ASSIGN_OR_RETURN(const Profile after, LoadProfile(options.inputs[1], options.transform));
@@ -70,18 +60,16 @@ absl::StatusOr<bool> Diff(const ConvertOptions& options) {
 
 }  // namespace
 
+CommandText DiffText() { return TextOf(DiffSyntax()); }
+
 int DiffMain(const std::vector<std::string>& arguments, const RuntimeSet& runtimes) {
   static_cast<void>(runtimes);
   ::signal(SIGPIPE, SIG_IGN);
-  absl::StatusOr<ConvertOptions> options = ParseConvertOptions("diff", 2, arguments);
-  if (!options.ok()) {
-    PrintError(options.status());
-    return 2;
-  }
-  if (options->help) return PrintText(kHelp + ConvertOptionsHelp("diff"));
-  const absl::StatusOr<bool> within = Diff(*options);
-  if (!within.ok()) return ReportedStatus(within.status());
-  return *within ? 0 : 3;
+  return CommandMain(DiffSyntax(), arguments, [](const ConvertOptions& options) {
+    const absl::StatusOr<bool> within = Diff(options);
+    if (!within.ok()) return ReportedStatus(within.status());
+    return *within ? 0 : 3;
+  });
 }
 
 }  // namespace jprof

@@ -5,10 +5,13 @@
 #include <vector>
 
 #include "helpers/runtime.h"
+#include "profiler/cli/command_syntax.h"
 
 namespace jprof {
 
 // Returns the exit status.
 int DiffMain(const std::vector<std::string>& arguments, const RuntimeSet& runtimes);
+
+CommandText DiffText();
 
 }  // namespace jprof

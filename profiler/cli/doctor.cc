@@ -1,19 +1,13 @@
 #include "profiler/cli/doctor.h"
 
-#include <cerrno>
-#include <csignal>
 #include <cstdint>
-#include <cstdio>
-#include <optional>
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
-#include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "export/text.h"
-#include "profiler/cli/diagnostics.h"
+#include "profiler/cli/command_main.h"
 #include "profiler/cli/host_check.h"
 #include "profiler/core/status.h"
 #include "profiler/process/live_memory.h"
@@ -86,16 +80,26 @@ std::string ExplainFile(const ElfFile& file, const RuntimeSet& runtimes, const M
   return text;
 }
 
-std::optional<Pid> ParseArguments(const std::vector<std::string>& arguments) {
-  Pid pid = 0;
-  absl::string_view value;
-  if (arguments.size() == 2 && (arguments[0] == "--pid" || arguments[0] == "-p")) {
-    value = arguments[1];
-  } else if (arguments.size() == 1 && absl::StartsWith(arguments[0], "--pid=")) {
-    value = absl::string_view(arguments[0]).substr(6);
-  }
-  if (!absl::SimpleAtoi(value, &pid) || pid < 1) return std::nullopt;
-  return pid;
+struct DoctorOptions {
+  Pid pid = 0;  // 0: the host
+  bool help = false;
+};
+
+absl::Status Check(const Arguments& arguments, DoctorOptions&) {
+  if (arguments.words.empty()) return absl::OkStatus();
+  return WithHint(absl::InvalidArgumentError("doctor takes one process, or nothing"),
+                  "use: jprof doctor --pid PID, or jprof doctor for the host");
+}
+
+CommandSyntax<DoctorOptions> Syntax() {
+  return {.text = {.name = "doctor",
+                   .summary = "say what this host allows, or what is known of a process",
+                   .usage = "doctor [--pid PID]\n",
+                   .about = "Says what this host allows to jprof, and what would be missing; or which runtimes a\n"
+                            "process has, and where what is known of them comes from.\n",
+                   .takes_words = false},
+          .options = {{{"-p", "--pid", "PID", "of this process"}, &DoctorOptions::pid}},
+          .check = Check};
 }
 
 }  // namespace
@@ -136,38 +140,27 @@ absl::StatusOr<std::string> ExplainProcess(Pid pid, const RuntimeSet& runtimes) 
 
 namespace {
 
-int Print(const std::string& text) {
-  std::signal(SIGPIPE, SIG_IGN);
-  if (std::fputs(text.c_str(), stdout) >= 0 && std::fflush(stdout) == 0) return 0;
-  PrintError(ErrnoStatus(errno, "cannot write standard output"));
-  return 1;
+int DiagnoseHost(const RuntimeSet& runtimes) {
+  const std::vector<HostCheck> checks = CheckHost(runtimes);
+  const CaptureLevel level = BestLevel(checks);
+  const int printed = PrintText(absl::StrCat(
+      HostText(checks), level == CaptureLevel::kKernel ? "level kernel is used\n"
+                        : level == CaptureLevel::kRing
+                            ? "level ring is used, for your own processes\n"
+                            : "nothing can be recorded\n"));
+  return printed == 0 && level == CaptureLevel::kBest ? 1 : printed;
 }
 
 }  // namespace
 
+CommandText DoctorText() { return TextOf(Syntax()); }
+
 int DoctorMain(const std::vector<std::string>& arguments, const RuntimeSet& runtimes) {
-  if (arguments.empty()) {
-    const std::vector<HostCheck> checks = CheckHost(runtimes);
-    const CaptureLevel level = BestLevel(checks);
-    const int printed = Print(absl::StrCat(
-        HostText(checks), level == CaptureLevel::kKernel ? "level kernel is used\n"
-                          : level == CaptureLevel::kRing
-                              ? "level ring is used, for your own processes\n"
-                              : "nothing can be recorded\n"));
-    return printed == 0 && level == CaptureLevel::kBest ? 1 : printed;
-  }
-  const std::optional<Pid> pid = ParseArguments(arguments);
-  if (!pid) {
-    PrintError(WithHint(absl::InvalidArgumentError("doctor takes one process, or nothing"),
-                        "use: jprof doctor --pid PID, or jprof doctor for the host"));
-    return 2;
-  }
-  absl::StatusOr<std::string> text = ExplainProcess(*pid, runtimes);
-  if (!text.ok()) {
-    PrintError(text.status());
-    return 1;
-  }
-  return Print(*text);
+  return CommandMain(Syntax(), arguments, [&](const DoctorOptions& options) {
+    if (options.pid == 0) return DiagnoseHost(runtimes);
+    const absl::StatusOr<std::string> text = ExplainProcess(options.pid, runtimes);
+    return text.ok() ? PrintText(*text) : ReportedStatus(text.status());
+  });
 }
 
 }  // namespace jprof

@@ -4,19 +4,15 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
-#include <cstdio>
 #include <optional>
 
 #include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "export/text.h"
-#include "profiler/cli/diagnostics.h"
-#include "profiler/cli/options.h"
+#include "profiler/cli/command_main.h"
 #include "profiler/cli/probe_run.h"
 #include "profiler/cli/stack_report.h"
 #include "profiler/core/status.h"
@@ -207,10 +203,11 @@ absl::Status Run(const HistOptions& options, const RuntimeSet& runtimes) {
   if (options.pid != 0 && !ReadProcStat(options.pid).ok()) {
     return absl::NotFoundError(absl::StrCat("there is no process ", options.pid));
   }
-  JPROF_ASSIGN_OR_RETURN(const Measurement measurement, Measure(options));
+  const absl::StatusOr<Measurement> measurement = Measure(options);
+  if (!measurement.ok()) return AsUsageError(measurement.status());
   JPROF_ASSIGN_OR_RETURN(
       const ProbeRunResult result,
-      RunProbe({.probe = &measurement.probe,
+      RunProbe({.probe = &measurement->probe,
                 .pid = options.pid,
                 .duration_ns = options.duration_ns,
                 .armed = absl::StrCat("measuring ", options.what, " (Ctrl-C ends it)"),
@@ -219,86 +216,59 @@ absl::Status Run(const HistOptions& options, const RuntimeSet& runtimes) {
   std::vector<std::string> kinds;
   for (uint32_t kind = 0; kind < JP_PROBE_KINDS; ++kind) {
     if (Look(result.state.buckets[kind]).count == 0) continue;
-    kinds.push_back(options.json ? KindJson(result, measurement.kinds[kind], kind)
-                                 : KindText(result, measurement.kinds[kind], kind));
+    kinds.push_back(options.json ? KindJson(result, measurement->kinds[kind], kind)
+                                 : KindText(result, measurement->kinds[kind], kind));
   }
   const std::string text =
       options.json ? absl::StrCat("{\"what\":", JsonText(options.what), ",\"kinds\":[",
                                   absl::StrJoin(kinds, ",\n"), "]}\n")
                    : absl::StrJoin(kinds, "\n");
-  if (std::fputs(text.c_str(), stdout) < 0 || std::fflush(stdout) != 0) {
-    return ErrnoStatus(errno, "cannot write standard output");
-  }
-  for (const std::string& note : measurement.notes) PrintNote(note);
+  JPROF_RETURN_IF_ERROR(WriteStandardOutput(text));
+  for (const std::string& note : measurement->notes) PrintNote(note);
   for (const std::string& warning : ProbeWarnings(result)) PrintWarning(warning);
   if (kinds.empty()) return absl::NotFoundError("nothing was measured: it did not happen meanwhile");
   return absl::OkStatus();
 }
 
-absl::StatusOr<HistOptions> ParseHistOptions(const std::vector<std::string>& arguments) {
-  HistOptions options;
-  for (size_t i = 0; i < arguments.size(); ++i) {
-    const std::string& argument = arguments[i];
-    if (argument == "--help" || argument == "-h") {
-      options.help = true;
-      return options;
-    }
-    if (argument == "--json") {
-      options.json = true;
-    } else if (argument == "-p" || argument == "--pid" || argument == "-d" || argument == "--duration") {
-      if (++i == arguments.size()) return absl::InvalidArgumentError(absl::StrCat(argument, " needs a value"));
-      if (argument == "-d" || argument == "--duration") {
-        JPROF_ASSIGN_OR_RETURN(options.duration_ns, ParseDuration(arguments[i]));
-      } else if (!absl::SimpleAtoi(arguments[i], &options.pid) || options.pid < 1) {
-        return absl::InvalidArgumentError(absl::StrCat("'", arguments[i], "' is no process"));
-      }
-    } else if (absl::StartsWith(argument, "-")) {
-      return WithHint(absl::InvalidArgumentError(absl::StrCat("unknown option ", argument)),
-                      "see jprof hist --help");
-    } else if (!options.what.empty()) {
-      return absl::InvalidArgumentError("hist takes one thing to measure");
-    } else {
-      options.what = argument;
-    }
-  }
-  if (options.what.empty()) {
+absl::Status Check(const Arguments& arguments, HistOptions& out) {
+  if (arguments.words.empty()) {
     return WithHint(absl::InvalidArgumentError("hist takes what to measure"),
                     "use: jprof hist syscall:fsync -p PID");
   }
-  return options;
+  if (arguments.words.size() > 1) return absl::InvalidArgumentError("hist takes one thing to measure");
+  out.what = arguments.words[0];
+  return absl::OkStatus();
 }
 
-constexpr char kHelp[] =
-    "usage: jprof hist syscall:NAME|gc|uprobe:BINARY:SYMBOL [-p PID] [-d TIME] [--json]\n"
-    "\n"
-    "Measures how long each call takes, in the kernel, and prints how many took how long, in powers of two,\n"
-    "and the stack of the slowest.\n"
-    "\n"
-    "  jprof hist syscall:fsync -p 4711        a system call\n"
-    "  jprof hist gc -p 4711 -d 30s            collections of V8, by kind\n"
-    "  jprof hist uprobe:/usr/bin/app:work     a function of a program or library\n"
-    "\n"
-    "  -p, --pid PID        of this process (gc needs it; else of all)\n"
-    "  -d, --duration TIME  stop after 30s, 5m (default: Ctrl-C, or the process's end)\n"
-    "  --json               for programs\n"
-    "  -h, --help           print this help\n";
+CommandSyntax<HistOptions> Syntax() {
+  using O = HistOptions;
+  return {
+      .text = {.name = "hist",
+               .summary = "print how long system calls, collections or functions take",
+               .usage = "hist syscall:NAME|gc|uprobe:BINARY:SYMBOL [options]\n",
+               .about =
+                   "Measures how long each call takes, in the kernel, and prints how many took how long, in powers of\n"
+                   "two, and the stack of the slowest.\n"
+                   "\n"
+                   "  jprof hist syscall:fsync -p 4711        a system call\n"
+                   "  jprof hist gc -p 4711 -d 30s            collections of V8, by kind\n"
+                   "  jprof hist uprobe:/usr/bin/app:work     a function of a program or library\n"},
+      .options = {{{"-p", "--pid", "PID", "of this process (gc needs it; else of all)"}, &O::pid},
+                  {{"-d", "--duration", "TIME",
+                    "stop after 30s, 5m (default: Ctrl-C, or the process's end)"},
+                   &O::duration_ns},
+                  {{"", "--json", "", "for programs"}, &O::json}},
+      .check = Check};
+}
 
 }  // namespace
 
+CommandText HistText() { return TextOf(Syntax()); }
+
 int HistMain(const std::vector<std::string>& arguments, const RuntimeSet& runtimes) {
-  absl::StatusOr<HistOptions> options = ParseHistOptions(arguments);
-  if (!options.ok()) {
-    PrintError(options.status());
-    return 2;
-  }
-  if (options->help) {
-    std::fputs(kHelp, stdout);
-    return 0;
-  }
-  const absl::Status status = Run(*options, runtimes);
-  if (status.ok()) return 0;
-  PrintError(status);
-  return absl::IsInvalidArgument(status) ? 2 : 1;
+  return CommandMain(Syntax(), arguments, [&](const HistOptions& options) {
+    return ReportedStatus(Run(options, runtimes));
+  });
 }
 
 }  // namespace jprof

@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "profiler/capture/live_source.h"
+#include "profiler/cli/command_syntax.h"
 #include "profiler/core/ids.h"
 
 namespace jprof {
@@ -41,12 +42,8 @@ struct RecordOptions {
 // InvalidArgument: what is wrong and what would be right, for exit status 2.
 absl::StatusOr<RecordOptions> ParseRecordOptions(const std::vector<std::string>& arguments);
 
-// "30", "30s", "1.5s", "500ms", "5m", "1h".
-absl::StatusOr<int64_t> ParseDuration(absl::string_view text);
-
-// The known word that `word` most likely stands for, "" when none is near.
-std::string DidYouMean(absl::string_view word, const std::vector<absl::string_view>& known);
-
+CommandText RecordText();
+// Of the whole program: the usage of the other commands is in it.
 std::string RecordHelp();
 
 }  // namespace jprof

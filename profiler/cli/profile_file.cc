@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdio>
 #include <utility>
 #include <vector>
 
@@ -13,14 +12,12 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "import/importer.h"
+#include "profiler/cli/command_main.h"
 #include "profiler/cli/diagnostics.h"
-#include "profiler/cli/options.h"
 #include "profiler/core/status.h"
 
 namespace jprof {
 namespace {
-
-constexpr absl::string_view kUsageUrl = "jprof/usage";
 
 absl::StatusOr<UniqueFd> OpenInput(const std::string& path) {
   if (path == "-") {
@@ -38,25 +35,6 @@ absl::StatusOr<UniqueFd> OpenInput(const std::string& path) {
 }
 
 }  // namespace
-
-absl::Status UsageError(absl::string_view message, absl::string_view hint) {
-  absl::Status status = WithHint(absl::InvalidArgumentError(message), hint);
-  status.SetPayload(kUsageUrl, absl::Cord());
-  return status;
-}
-
-bool IsUsageError(const absl::Status& status) { return status.GetPayload(kUsageUrl).has_value(); }
-
-int ReportedStatus(const absl::Status& status) {
-  if (status.ok()) return 0;
-  PrintError(status);
-  return IsUsageError(status) ? 2 : 1;
-}
-
-int PrintText(const std::string& text) {
-  if (std::fputs(text.c_str(), stdout) >= 0 && std::fflush(stdout) == 0) return 0;
-  return ReportedStatus(ErrnoStatus(errno, "cannot write standard output"));
-}
 
 absl::Status CheckFormat(absl::string_view output, absl::string_view format) {
   if (!format.empty()) {

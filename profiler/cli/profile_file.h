@@ -14,14 +14,6 @@
 
 namespace jprof {
 
-// Exit status 2 for errors that UsageError made, 0 for OK, else 1; an error is printed.
-absl::Status UsageError(absl::string_view message, absl::string_view hint);
-bool IsUsageError(const absl::Status& status);
-int ReportedStatus(const absl::Status& status);
-
-// Text for standard output; returns the exit status.
-int PrintText(const std::string& text);
-
 // InvalidArgument: `format` ("": none given) names none, or `output` has no suffix that names one.
 // "" and devices need none.
 absl::Status CheckFormat(absl::string_view output, absl::string_view format);

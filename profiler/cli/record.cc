@@ -17,6 +17,7 @@
 #include "export/exporter.h"
 #include "profiler/capture/priority.h"
 #include "profiler/cli/command.h"
+#include "profiler/cli/command_main.h"
 #include "profiler/cli/diagnostics.h"
 #include "profiler/cli/explain.h"
 #include "profiler/cli/options.h"
@@ -199,15 +200,9 @@ int RecordCommand(const RecordOptions& options, const RuntimeSet& runtimes, int 
 
 int RecordMain(const std::vector<std::string>& arguments, const RuntimeSet& runtimes) {
   absl::StatusOr<RecordOptions> options = ParseRecordOptions(arguments);
-  if (!options.ok()) {
-    PrintError(options.status());
-    return 2;
-  }
-  if (options->help || options->version) {
-    const std::string text = options->help ? RecordHelp() : "jprof " JPROF_VERSION "\n";
-    ::signal(SIGPIPE, SIG_IGN);
-    return PrintText(text);
-  }
+  if (!options.ok()) return ReportedStatus(AsUsageError(options.status()));
+  if (options->help) return PrintText(RecordHelp());
+  if (options->version) return PrintText("jprof " JPROF_VERSION "\n");
   // One who made jprof wait for others shall have it so.
   const int niceness = Niceness();
   if (niceness == 0) SetNiceness(kFirstNiceness);

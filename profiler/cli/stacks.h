@@ -5,12 +5,13 @@
 #include <vector>
 
 #include "helpers/runtime.h"
+#include "profiler/cli/command_syntax.h"
 
 namespace jprof {
 
 // Returns the exit status: 0 printed, 1 failed, 2 wrong usage.
 int StacksMain(const std::vector<std::string>& arguments, const RuntimeSet& runtimes);
 
-std::string StacksHelp();
+CommandText StacksText();
 
 }  // namespace jprof

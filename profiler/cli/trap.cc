@@ -11,7 +11,6 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
-#include <cstdio>
 #include <cstdlib>
 #include <map>
 #include <memory>
@@ -21,8 +20,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "export/text.h"
-#include "profiler/cli/diagnostics.h"
-#include "profiler/cli/options.h"
+#include "profiler/cli/command_main.h"
 #include "profiler/cli/probe_run.h"
 #include "profiler/cli/stack_report.h"
 #include "profiler/core/status.h"
@@ -185,7 +183,9 @@ std::string HitJson(const jp_probe_hit& hit, const ProbeRunResult& result, Stack
 }
 
 absl::Status Run(const TrapOptions& options, const RuntimeSet& runtimes) {
-  JPROF_ASSIGN_OR_RETURN(TrapSpec spec, ParseTrap(options.spec, options.on));
+  absl::StatusOr<TrapSpec> parsed = ParseTrap(options.spec, options.on);
+  if (!parsed.ok()) return AsUsageError(parsed.status());
+  TrapSpec& spec = *parsed;
   spec.probe.config.max_hits = options.count;
   spec.probe.config.signal = static_cast<uint32_t>(options.signal);
   spec.probe.config.stays_stopped_for_us = options.core;
@@ -225,15 +225,13 @@ absl::Status Run(const TrapOptions& options, const RuntimeSet& runtimes) {
   }
   text = options.json ? absl::StrCat("[", absl::StrJoin(hits, ",\n"), "]\n")
                       : absl::StrJoin(hits, "\n");
-  if (std::fputs(text.c_str(), stdout) < 0 || std::fflush(stdout) != 0) {
-    return ErrnoStatus(errno, "cannot write standard output");
-  }
+  JPROF_RETURN_IF_ERROR(WriteStandardOutput(text));
   for (const std::string& warning : ProbeWarnings(result)) PrintWarning(warning);
   if (result.hits.empty()) return absl::NotFoundError("the trap was not met");
   return absl::OkStatus();
 }
 
-absl::Status ParseAction(absl::string_view action, TrapOptions& options) {
+absl::Status TakeAction(absl::string_view action, TrapOptions& options) {
   auto send = [&](int signal) -> absl::Status {
     if (options.signal != 0) return absl::InvalidArgumentError("--do takes one of stop, abort, core, signal");
     options.signal = signal;
@@ -276,117 +274,77 @@ absl::Status CheckAllowed(const TrapOptions& options) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<TrapOptions> ParseTrapOptions(const std::vector<std::string>& arguments) {
-  TrapOptions options;
-  bool spec_given = false;
-  for (size_t i = 0; i < arguments.size(); ++i) {
-    absl::string_view name = arguments[i], value;
-    const bool takes_value = [&] {
-      for (absl::string_view known : {"--do", "--on", "--count", "--duration", "-d", "--output", "-o"}) {
-        if (name == known) return true;
-        if (absl::StartsWith(known, "--") && absl::StartsWith(name, absl::StrCat(known, "="))) return true;
-      }
-      return false;
-    }();
-    if (takes_value) {
-      const size_t equals = name.find('=');
-      if (equals != absl::string_view::npos) {
-        value = name.substr(equals + 1);
-        name = name.substr(0, equals);
-      } else if (++i < arguments.size()) {
-        value = arguments[i];
-      } else {
-        return absl::InvalidArgumentError(absl::StrCat(name, " needs a value"));
-      }
-    }
-    if (name == "--help" || name == "-h") {
-      options.help = true;
-      return options;
-    } else if (name == "--json") {
-      options.json = true;
-    } else if (name == "--do") {
-      JPROF_RETURN_IF_ERROR(ParseAction(value, options));
-    } else if (name == "--on") {
-      options.on = std::string(value);
-    } else if (name == "--count") {
-      if (!absl::SimpleAtoi(value, &options.count) || options.count < 1 || options.count > kMaxCount) {
-        return absl::InvalidArgumentError(
-            absl::StrCat("--count takes a number from 1 to ", kMaxCount, ", not '", value, "'"));
-      }
-    } else if (name == "--duration" || name == "-d") {
-      JPROF_ASSIGN_OR_RETURN(options.duration_ns, ParseDuration(value));
-    } else if (name == "--output" || name == "-o") {
-      options.output = std::string(value);
-    } else if (name == "--allow-stop") {
-      options.allow_stop = true;
-    } else if (name == "--allow-signal") {
-      options.allow_signal = true;
-    } else if (name == "--allow-exec") {
-      options.allow_exec = true;
-    } else if (absl::StartsWith(name, "-")) {
-      return WithHint(absl::InvalidArgumentError(absl::StrCat("unknown option ", name)),
-                      "see jprof trap --help");
-    } else if (spec_given) {
-      return absl::InvalidArgumentError("trap takes one condition: put it in quotation marks");
-    } else {
-      options.spec = std::string(name);
-      spec_given = true;
-    }
+absl::Status TakeCount(absl::string_view value, TrapOptions& out) {
+  if (absl::SimpleAtoi(value, &out.count) && out.count >= 1 && out.count <= kMaxCount) {
+    return absl::OkStatus();
   }
-  if (!spec_given && options.on.empty()) {
+  return absl::InvalidArgumentError(
+      absl::StrCat("--count takes a number from 1 to ", kMaxCount, ", not '", value, "'"));
+}
+
+absl::Status Check(const Arguments& arguments, TrapOptions& out) {
+  if (arguments.words.empty() && out.on.empty()) {
     return WithHint(absl::InvalidArgumentError("trap takes a condition"),
                     "use: jprof trap 'close errno=EBADF comm=node'");
   }
-  JPROF_RETURN_IF_ERROR(CheckAllowed(options));
-  return options;
+  if (arguments.words.size() > 1) {
+    return absl::InvalidArgumentError("trap takes one condition: put it in quotation marks");
+  }
+  if (!arguments.words.empty()) out.spec = arguments.words[0];
+  return CheckAllowed(out);
 }
 
-constexpr char kHelp[] =
-    "usage: jprof trap 'CALL TERM...' [--do ACTION]... [options]\n"
-    "       jprof trap --on signal=SEGV|exit=nonzero|uprobe:BINARY:SYMBOL ['TERM...'] [options]\n"
-    "\n"
-    "Waits for a system call that all terms are true of, in any process, and prints the stack of the\n"
-    "thread at that instant, JavaScript and native frames. Then it is gone.\n"
-    "\n"
-    "  jprof trap 'close errno=EBADF comm=node'\n"
-    "  jprof trap 'openat path=/etc/app/* errno!=0 pid=4711'\n"
-    "  jprof trap 'fsync duration>100ms' --count 10\n"
-    "  jprof trap 'unlink path=/var/lib/db/*' --do stop --allow-stop\n"
-    "\n"
-    "terms: ret, errno, arg0 to arg5, fd, pid, tid, uid with = != < <= > >= and a number (errno: a\n"
-    "  name); duration with a time; comm, path, buf with = != and a text, * for any more behind\n"
-    "  it; cgroup=PATH. The system call: a name, several with commas, or any.\n"
-    "\n"
-    "actions, besides the stack:\n"
-    "  stop         SIGSTOP, before the thread executes another instruction (--allow-stop)\n"
-    "  core         a core file as of jprof core; the process goes on (--allow-stop)\n"
-    "  abort        SIGABRT: the kernel's core, and the process's end (--allow-signal)\n"
-    "  signal=NAME  (--allow-signal)\n"
-    "  exec=COMMAND by the shell, with JPROF_PID and JPROF_TID (--allow-exec)\n"
-    "\n"
-    "options:\n"
-    "  --count N            hits until it ends (default 1)\n"
-    "  -d, --duration TIME  ends after 30s, 5m, 1h\n"
-    "  -o, --output FILE    the core's (default core.PID; the next ones get .2, .3)\n"
-    "  --json               for programs\n"
-    "  -h, --help           print this help\n";
+CommandSyntax<TrapOptions> Syntax() {
+  using O = TrapOptions;
+  return {
+      .text = {.name = "trap",
+               .summary = "print the stack at the very system call, signal or function call",
+               .usage = "trap 'CALL TERM...' [--do ACTION]... [options]\n"
+                        "trap --on signal=SEGV|exit=nonzero|uprobe:BINARY:SYMBOL ['TERM...'] [options]\n",
+               .about =
+                   "Waits for a system call that all terms are true of, in any process, and prints the stack of the\n"
+                   "thread at that instant, JavaScript and native frames. Then it is gone.\n"
+                   "\n"
+                   "  jprof trap 'close errno=EBADF comm=node'\n"
+                   "  jprof trap 'openat path=/etc/app/* errno!=0 pid=4711'\n"
+                   "  jprof trap 'fsync duration>100ms' --count 10\n"
+                   "  jprof trap 'unlink path=/var/lib/db/*' --do stop --allow-stop\n",
+               .more =
+                   "terms: ret, errno, arg0 to arg5, fd, pid, tid, uid with = != < <= > >= and a number (errno: a\n"
+                   "  name); duration with a time; comm, path, buf with = != and a text, * for any more behind\n"
+                   "  it; cgroup=PATH. The system call: a name, several with commas, or any.\n"
+                   "\n"
+                   "actions, besides the stack:\n"
+                   "  stop         SIGSTOP, before the thread executes another instruction (--allow-stop)\n"
+                   "  core         a core file as of jprof core; the process goes on (--allow-stop)\n"
+                   "  abort        SIGABRT: the kernel's core, and the process's end (--allow-signal)\n"
+                   "  signal=NAME  (--allow-signal)\n"
+                   "  exec=COMMAND by the shell, with JPROF_PID and JPROF_TID (--allow-exec)\n"},
+      .options =
+          {
+              {{"", "--do", "ACTION", "what to do besides printing the stack", true}, TakeAction},
+              {{"", "--on", "EVENT", "wait for this in place of a system call"}, &O::on},
+              {{"", "--count", "N", "hits until it ends (default 1)"}, TakeCount},
+              {{"-d", "--duration", "TIME", "ends after 30s, 5m, 1h"}, &O::duration_ns},
+              {{"-o", "--output", "FILE",
+                "the core's (default core.PID; the next ones get .2, .3)"},
+               &O::output},
+              {{"", "--allow-stop", "", "may stop the process"}, &O::allow_stop},
+              {{"", "--allow-signal", "", "may send it a signal"}, &O::allow_signal},
+              {{"", "--allow-exec", "", "may start a command"}, &O::allow_exec},
+              {{"", "--json", "", "for programs"}, &O::json},
+          },
+      .check = Check};
+}
 
 }  // namespace
 
+CommandText TrapText() { return TextOf(Syntax()); }
+
 int TrapMain(const std::vector<std::string>& arguments, const RuntimeSet& runtimes) {
-  absl::StatusOr<TrapOptions> options = ParseTrapOptions(arguments);
-  if (!options.ok()) {
-    PrintError(options.status());
-    return 2;
-  }
-  if (options->help) {
-    std::fputs(kHelp, stdout);
-    return 0;
-  }
-  const absl::Status status = Run(*options, runtimes);
-  if (status.ok()) return 0;
-  PrintError(status);
-  return absl::IsInvalidArgument(status) ? 2 : 1;
+  return CommandMain(Syntax(), arguments, [&](const TrapOptions& options) {
+    return ReportedStatus(Run(options, runtimes));
+  });
 }
 
 }  // namespace jprof

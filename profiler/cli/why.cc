@@ -20,12 +20,11 @@
 #include "absl/strings/str_split.h"
 #include "export/text.h"
 #include "profiler/capture/monotonic_clock.h"
-#include "profiler/cli/diagnostics.h"
+#include "profiler/cli/command_main.h"
 #include "profiler/cli/subject.h"
 #include "profiler/core/status.h"
 #include "profiler/pipeline/runner.h"
 #include "profiler/process/proc_status.h"
-#include "profiler/stop/guard.h"
 #include "profiler/why/verdict.h"
 #include "symbolize/symbolizer_process.h"
 
@@ -310,79 +309,42 @@ absl::Status Run(const WhyOptions& options, const RuntimeSet& runtimes) {
   }
   const std::string text =
       options.json ? JsonOf(facts, verdict, comparison) : TextOf(facts, verdict, comparison);
-  std::signal(SIGPIPE, SIG_IGN);
-  if (std::fputs(text.c_str(), stdout) < 0 || std::fflush(stdout) != 0) {
-    return ErrnoStatus(errno, "cannot write standard output");
+  return WriteStandardOutput(text);
+}
+
+absl::Status Check(const Arguments& arguments, WhyOptions& out) {
+  if (arguments.words.empty()) {
+    return WithHint(absl::InvalidArgumentError("why takes a process"), "use: jprof why PID");
   }
+  if (arguments.words.size() > 1) return absl::InvalidArgumentError("why takes one process");
+  JPROF_ASSIGN_OR_RETURN(out.pid, ParsePid(arguments.words[0]));
   return absl::OkStatus();
 }
 
-absl::StatusOr<WhyOptions> ParseWhyOptions(const std::vector<std::string>& arguments) {
-  WhyOptions options;
-  auto process = [](absl::string_view text, Pid& pid) -> absl::Status {
-    if (pid != 0) return absl::InvalidArgumentError("why takes one process");
-    if (!absl::SimpleAtoi(text, &pid) || pid < 1) {
-      return absl::InvalidArgumentError(absl::StrCat("'", text, "' is no process"));
-    }
-    return absl::OkStatus();
-  };
-  for (size_t i = 0; i < arguments.size(); ++i) {
-    const std::string& argument = arguments[i];
-    if (argument == "--help" || argument == "-h") {
-      options.help = true;
-      return options;
-    } else if (argument == "--json") {
-      options.json = true;
-    } else if (argument == "--baseline") {
-      if (++i == arguments.size()) return absl::InvalidArgumentError("--baseline needs a process");
-      JPROF_RETURN_IF_ERROR(process(arguments[i], options.baseline));
-    } else if (absl::StartsWith(argument, "--baseline=")) {
-      JPROF_RETURN_IF_ERROR(process(argument.substr(11), options.baseline));
-    } else if (absl::StartsWith(argument, "-")) {
-      return WithHint(absl::InvalidArgumentError(absl::StrCat("unknown option ", argument)),
-                      "see jprof why --help");
-    } else {
-      JPROF_RETURN_IF_ERROR(process(argument, options.pid));
-    }
-  }
-  if (options.pid == 0) {
-    return WithHint(absl::InvalidArgumentError("why takes a process"), "use: jprof why PID");
-  }
-  return options;
+CommandSyntax<WhyOptions> Syntax() {
+  using O = WhyOptions;
+  return {
+      .text = {.name = "why",
+               .summary = "say in one sentence what a process does, or waits for",
+               .usage = "why PID [options]\n",
+               .about =
+                   "Watches a process for a second and says in one sentence what it does or waits for: spinning in a\n"
+                   "function, collecting garbage, blocked in a write to a pipe and who should read it, deadlocked,\n"
+                   "stopped, idle; below it the evidence.\n"},
+      .options = {{{"", "--baseline", "PID", "says how it differs from this one, which is well"},
+                   &O::baseline},
+                  {{"", "--json", "", "for programs"}, &O::json}},
+      .check = Check};
 }
-
-constexpr char kHelp[] =
-    "usage: jprof why PID [--baseline PID] [--json]\n"
-    "\n"
-    "Watches a process for a second and says in one sentence what it does or waits for: spinning in a\n"
-    "function, collecting garbage, blocked in a write to a pipe and who should read it, deadlocked,\n"
-    "stopped, idle; below it the evidence.\n"
-    "\n"
-    "  --baseline PID  says how it differs from this one, which is well\n"
-    "  --json          for programs\n"
-    "  -h, --help      print this help\n";
 
 }  // namespace
 
+CommandText WhyText() { return TextOf(Syntax()); }
+
 int WhyMain(const std::vector<std::string>& arguments, const RuntimeSet& runtimes) {
-  absl::StatusOr<WhyOptions> options = ParseWhyOptions(arguments);
-  if (!options.ok()) {
-    PrintError(options.status());
-    return 2;
-  }
-  if (options->help) {
-    std::fputs(kHelp, stdout);
-    return 0;
-  }
-  absl::StatusOr<int> result = RunGuarded([&] {
-    absl::Status status = Run(*options, runtimes);
-    if (status.ok()) return 0;
-    PrintError(status);
-    return absl::IsInvalidArgument(status) ? 2 : 1;
+  return CommandMain(Syntax(), arguments, [&](const WhyOptions& options) {
+    return ReportedGuarded([&] { return AsUsageError(Run(options, runtimes)); });
   });
-  if (result.ok()) return *result;
-  PrintError(result.status());
-  return 1;
 }
 
 }  // namespace jprof

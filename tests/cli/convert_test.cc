@@ -12,7 +12,7 @@ namespace {
 
 absl::StatusOr<ConvertOptions> Parse(const std::string& words) {
   std::vector<std::string> arguments = absl::StrSplit(words, ' ', absl::SkipEmpty());
-  return ParseConvertOptions("convert", 1, arguments);
+  return ParseCommand(ConvertSyntax(), arguments);
 }
 std::string Complaint(const std::string& words) {
   return std::string(Parse(words).status().message());
@@ -41,14 +41,14 @@ TEST(ConvertOptionsTest, MistakesAreNamed) {
   EXPECT_EQ(Complaint("a --outptu x"), "unknown option '--outptu', did you mean '--output'?");
   EXPECT_EQ(Complaint("a -o"), "option '-o' needs a value: FILE");
   EXPECT_EQ(Complaint("a --help=1"), "option '--help' takes no value");
-  EXPECT_EQ(Complaint("a -o x.svg -o y.svg"), "option '--output' is given twice");
+  EXPECT_EQ(Complaint("a -o x.svg -o y.svg"), "option '-o' is given twice (x.svg, y.svg), keep one of them");
   EXPECT_EQ(Complaint("a --format foldde"), "unknown format 'foldde', did you mean 'folded'?");
   EXPECT_THAT(Complaint("a -o out.xyz"), testing::HasSubstr("has no suffix that names a format"));
 }
 
 TEST(DiffOptionsTest, TwoProfilesAndALimit) {
   auto parse = [](const std::vector<std::string>& words) {
-    return ParseConvertOptions("diff", 2, words);
+    return ParseCommand(DiffSyntax(), words);
   };
   const auto options = parse({"a", "b", "--fail-above", "2.5%"});
   ASSERT_TRUE(options.ok());
@@ -62,7 +62,7 @@ TEST(DiffOptionsTest, TwoProfilesAndALimit) {
 
 TEST(DiffOptionsTest, WritesOnlyWhereItIsTold) {
   auto writes = [](const std::vector<std::string>& words) {
-    const auto options = ParseConvertOptions("diff", 2, words);
+    const auto options = ParseCommand(DiffSyntax(), words);
     return options.ok() && options->writes;
   };
   EXPECT_FALSE(writes({"a", "b"}));
@@ -73,12 +73,12 @@ TEST(DiffOptionsTest, WritesOnlyWhereItIsTold) {
 
 TEST(DiffOptionsTest, AFormatWithRoomForOneSideIsRefused) {
   for (const char* output : {"x.html", "x.speedscope.json", "x.firefox.json", "x.cpuprofile", "x.otlp"}) {
-    EXPECT_THAT(ParseConvertOptions("diff", 2, {"a", "b", "-o", output}).status().message(),
+    EXPECT_THAT(ParseCommand(DiffSyntax(), {"a", "b", "-o", output}).status().message(),
                 testing::HasSubstr("diff writes svg, folded, pprof, not ")) << output;
     EXPECT_TRUE(Parse(std::string("a -o ") + output).ok());
   }
-  EXPECT_THAT(ConvertOptionsHelp("diff"), testing::Not(testing::HasSubstr("cpuprofile  (")));
-  EXPECT_THAT(ConvertOptionsHelp("convert"), testing::HasSubstr("cpuprofile  ("));
+  EXPECT_THAT(HelpOf(TextOf(DiffSyntax())), testing::Not(testing::HasSubstr("cpuprofile  (")));
+  EXPECT_THAT(HelpOf(TextOf(ConvertSyntax())), testing::HasSubstr("cpuprofile  ("));
 }
 
 }  // namespace

@@ -1,0 +1,50 @@
+#include "profiler/cli/command_main.h"
+
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+
+#include "profiler/core/status.h"
+#include "profiler/stop/guard.h"
+
+namespace jprof {
+namespace {
+
+constexpr absl::string_view kUsageUrl = "jprof/usage";
+
+}  // namespace
+
+absl::Status UsageError(absl::string_view message, absl::string_view hint) {
+  return AsUsageError(WithHint(absl::InvalidArgumentError(message), hint));
+}
+
+absl::Status AsUsageError(const absl::Status& status) {
+  absl::Status marked = status;
+  if (absl::IsInvalidArgument(status)) marked.SetPayload(kUsageUrl, absl::Cord());
+  return marked;
+}
+
+bool IsUsageError(const absl::Status& status) { return status.GetPayload(kUsageUrl).has_value(); }
+
+int ReportedStatus(const absl::Status& status) {
+  if (status.ok()) return 0;
+  PrintError(status);
+  return IsUsageError(status) ? 2 : 1;
+}
+
+int ReportedGuarded(absl::FunctionRef<absl::Status()> work) {
+  const absl::StatusOr<int> result = RunGuarded([&] { return ReportedStatus(work()); });
+  return result.ok() ? *result : ReportedStatus(result.status());
+}
+
+absl::Status WriteStandardOutput(absl::string_view text) {
+  std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is an error of write, with a message
+  if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0) {
+    return absl::OkStatus();
+  }
+  return ErrnoStatus(errno, "cannot write standard output");
+}
+
+int PrintText(absl::string_view text) { return ReportedStatus(WriteStandardOutput(text)); }
+
+}  // namespace jprof
