@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 
+#include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <map>
@@ -63,10 +64,12 @@ struct Debuginfod::State {
   void* client ABSL_GUARDED_BY(mutex) = nullptr;  // nullptr: no library
   absl::Time deadline ABSL_GUARDED_BY(mutex);
   int late ABSL_GUARDED_BY(mutex) = 0;
-  // What was answered: several images may have one build ID.
-  std::map<std::string, absl::StatusOr<UniqueFd>, std::less<>> answers ABSL_GUARDED_BY(mutex);
+  // What was answered, as a path in the library's cache, since descriptors are few: several images may
+  // have one build ID.
+  std::map<std::string, absl::StatusOr<std::string>, std::less<>> answers ABSL_GUARDED_BY(mutex);
 
-  absl::StatusOr<UniqueFd> Ask(const std::string& build_id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+  absl::StatusOr<std::string> Ask(const std::string& build_id)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
     if (!begun) {
       begun = true;
       deadline = absl::Now() + patience;
@@ -80,9 +83,12 @@ struct Debuginfod::State {
     }
     fetch_deadline = deadline;
     // Length 0: it is a string of hex digits.
-    UniqueFd fd(library.find_debuginfo(
-        client, reinterpret_cast<const unsigned char*>(build_id.c_str()), 0, nullptr));
-    if (fd.valid()) return fd;
+    char* path = nullptr;
+    const UniqueFd fd(library.find_debuginfo(
+        client, reinterpret_cast<const unsigned char*>(build_id.c_str()), 0, &path));
+    const std::string found = path == nullptr ? "" : path;
+    std::free(path);
+    if (fd.valid()) return found;
     late += absl::Now() >= deadline;
     return absl::NotFoundError(absl::StrCat("debuginfod has no file of build ID ", build_id));
   }
@@ -109,13 +115,13 @@ absl::StatusOr<UniqueFd> Debuginfod::Fetch(absl::string_view build_id) {
   auto known = state_->answers.find(build_id);
   if (known == state_->answers.end()) {
     std::string id(build_id);
-    absl::StatusOr<UniqueFd> answer = state_->Ask(id);
+    absl::StatusOr<std::string> answer = state_->Ask(id);
     known = state_->answers.emplace(std::move(id), std::move(answer)).first;
   }
   if (!known->second.ok()) return known->second.status();
-  UniqueFd copy(::fcntl(known->second->get(), F_DUPFD_CLOEXEC, 0));
-  if (!copy.valid()) return absl::UnavailableError("debuginfod: no descriptor left");
-  return copy;
+  UniqueFd file(::open(known->second->c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file.valid()) return ErrnoStatus(errno, *known->second);
+  return file;
 }
 
 std::string Debuginfod::Trouble() const {

@@ -8,14 +8,10 @@
 #include "symbolize/symbolizer.h"
 
 #include <elf.h>
-#include <sys/stat.h>
 
 #include <algorithm>
-#include <atomic>
 #include <optional>
 #include <string>
-#include <system_error>
-#include <thread>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -25,6 +21,7 @@
 #include "profiler/core/status.h"
 #include "symbolize/demangle.h"
 #include "symbolize/elf_file.h"
+#include "symbolize/image_threads.h"
 
 namespace jprof {
 namespace {
@@ -409,38 +406,15 @@ void SymbolizeImage(size_t image, DebugFileFinder* finder, ImageQuery* query) {
   query->status = ImageSymbolizer(*file, image, finder, query).Run();
 }
 
-int64_t FileSize(const ImageQuery& query) {
-  struct stat st;
-  return ::fstat(query.file.get(), &st) == 0 ? st.st_size : -1;
-}
-
 }  // namespace
 
 void SymbolizeImages(std::vector<ImageQuery>& queries, int max_threads,
                      DebugFileFinder* finder) {
-  std::vector<std::pair<int64_t, size_t>> order;  // largest first
-  for (size_t i = 0; i < queries.size(); ++i) order.emplace_back(-FileSize(queries[i]), i);
-  std::sort(order.begin(), order.end());
-
-  std::atomic<size_t> next = 0;
-  auto work = [&] {
-    for (size_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < order.size();) {
-      const size_t image = order[i].second;
-      SymbolizeImage(image, finder, &queries[image]);
+  ForImagesOnThreads(queries, max_threads, [&](NextImage next) {
+    while (const std::optional<size_t> image = next()) {
+      SymbolizeImage(*image, finder, &queries[*image]);
     }
-  };
-  std::vector<std::thread> threads;
-  const size_t count =
-      std::min<size_t>(queries.size(), static_cast<size_t>(std::max(max_threads, 1)));
-  for (size_t i = 1; i < count; ++i) {
-    try {
-      threads.emplace_back(work);
-    } catch (const std::system_error&) {
-      break;  // no thread to be had: the ones there are do the work
-    }
-  }
-  work();
-  for (std::thread& thread : threads) thread.join();
+  });
 }
 
 }  // namespace jprof

@@ -43,6 +43,7 @@ struct ImageQuery {
   bool is_stripped = false;       // it has names for exported functions at most
   SourceInfo source;         // for each offset, if wanted; names demangled where there are others
   bool lost = false;         // by symbolizer_process.h: whoever read it died of it
+  bool unread = false;       // by the same: there was no process to read it; `status` says why
   bool exhausted = false;    // names or lines are missing because they would have taken too long
   // Why names are missing that the file should have given: no ELF file, damaged, no symbols
   // (NotFound), more bytes of names than a file may have (ResourceExhausted). OK also when

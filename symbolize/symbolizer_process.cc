@@ -5,24 +5,22 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <optional>
 #include <string>
-#include <system_error>
-#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "profiler/core/status.h"
 #include "symbolize/byte_cursor.h"
+#include "symbolize/image_threads.h"
 #include "symbolize/sandbox.h"
 
 namespace jprof {
@@ -41,6 +39,7 @@ enum class MessageType : uint32_t {
   kFound,      // to it: candidates, as descriptors
   kDone,       // from it: names
   kNewWorker,  // to the forker, with the worker's socket
+  kForked,     // from it: the errno, 0 for none
 };
 
 struct Header {
@@ -424,28 +423,32 @@ void KeepOnly(int socket) {
       KeepOnly(message.descriptors[0].Release());
       RunWorker(limits);
     }
+    const int error = worker < 0 ? errno : 0;
     message.descriptors.clear();
+    Writer answer;
+    answer.U32(static_cast<uint32_t>(error));
+    if (!Send(kWorkerSocket, MessageType::kForked, std::move(answer).bytes(), {}, kForever)) break;
   }
   ::_exit(0);
 }
 
-int64_t FileSize(const ImageQuery& query) {
-  struct stat st;
-  return ::fstat(query.file.get(), &st) == 0 ? st.st_size : -1;
-}
+constexpr absl::string_view kCannotStart = "cannot start a process that reads files";
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<SymbolizerProcess>> SymbolizerProcess::Start(const Limits& limits) {
   int sockets[2];
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) != 0) {
-    return ErrnoStatus(errno, "cannot start the process that reads files: socketpair");
+    return ErrnoStatus(errno, absl::StrCat(kCannotStart, ": socketpair"));
   }
   UniqueFd ours(sockets[0]);
   const UniqueFd theirs(sockets[1]);
   const pid_t pid = ::fork();
-  if (pid < 0) return ErrnoStatus(errno, "cannot start the process that reads files: fork");
+  if (pid < 0) return ErrnoStatus(errno, absl::StrCat(kCannotStart, ": fork"));
   if (pid == 0) RunForker(theirs.get(), limits);
+  if (::fcntl(ours.get(), F_SETFL, O_NONBLOCK) != 0) {
+    return ErrnoStatus(errno, absl::StrCat(kCannotStart, ": fcntl"));
+  }
   return std::unique_ptr<SymbolizerProcess>(new SymbolizerProcess(limits, std::move(ours), pid));
 }
 
@@ -455,17 +458,26 @@ SymbolizerProcess::~SymbolizerProcess() {
   ::waitpid(pid_, nullptr, 0);
 }
 
-UniqueFd SymbolizerProcess::StartWorker() {
+absl::StatusOr<UniqueFd> SymbolizerProcess::StartWorker() {
   int sockets[2];
-  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) != 0) return UniqueFd();
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) != 0) {
+    return ErrnoStatus(errno, kCannotStart);
+  }
   UniqueFd ours(sockets[0]);
   const UniqueFd theirs(sockets[1]);
   const int descriptor = theirs.get();
-  if (::fcntl(ours.get(), F_SETFL, O_NONBLOCK) != 0) return UniqueFd();
+  if (::fcntl(ours.get(), F_SETFL, O_NONBLOCK) != 0) return ErrnoStatus(errno, kCannotStart);
   absl::MutexLock lock(&mutex_);
-  if (!Send(forker_.get(), MessageType::kNewWorker, "", {&descriptor, 1}, kForever)) {
-    return UniqueFd();
+  const auto deadline = Clock::now() + limits_.patience;
+  Message answer;
+  if (!Send(forker_.get(), MessageType::kNewWorker, "", {&descriptor, 1}, deadline) ||
+      !Receive(forker_.get(), &answer, deadline)) {
+    return absl::UnavailableError(
+        absl::StrCat(kCannotStart, ": the one that starts them ended, or did not answer"));
   }
+  ByteCursor c = CursorOf(answer.bytes);
+  const auto error = static_cast<int>(c.U32());
+  if (error != 0) return ErrnoStatus(error, absl::StrCat(kCannotStart, ": fork"));
   return ours;
 }
 
@@ -502,39 +514,43 @@ bool SymbolizerProcess::Ask(const UniqueFd& worker, size_t image, ImageQuery& qu
 
 void SymbolizerProcess::Symbolize(std::vector<ImageQuery>& queries, int max_threads,
                                   DebugFileFinder* finder) {
-  std::vector<std::pair<int64_t, size_t>> order;  // largest first
-  for (size_t i = 0; i < queries.size(); ++i) order.emplace_back(-FileSize(queries[i]), i);
-  std::sort(order.begin(), order.end());
-  std::atomic<size_t> next = 0;
-  auto work = [&] {
+  absl::Mutex mutex;
+  absl::Status no_worker;  // guarded by it
+  std::vector<char> asked(queries.size(), 0);
+  ForImagesOnThreads(queries, max_threads, [&](NextImage next) {
     UniqueFd worker;
-    for (size_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < order.size();) {
-      const size_t image = order[i].second;
-      ImageQuery& query = queries[image];
+    for (;;) {
+      // First, so that an image is left to those who have one.
+      if (!worker.valid()) {
+        absl::StatusOr<UniqueFd> started = StartWorker();
+        if (!started.ok()) {
+          absl::MutexLock lock(&mutex);
+          no_worker.Update(started.status());
+          return;
+        }
+        worker = *std::move(started);
+      }
+      const std::optional<size_t> image = next();
+      if (!image) return;
+      asked[*image] = 1;
+      ImageQuery& query = queries[*image];
       query.names.assign(query.offsets.size(), SymbolName());
-      if (!worker.valid()) worker = StartWorker();
-      const bool done = worker.valid() && Ask(worker, image, query, finder);
+      const bool done = Ask(worker, *image, query, finder);
       progress_.fetch_add(1, std::memory_order_relaxed);
       if (done) continue;
       worker = UniqueFd();
-      query.file = UniqueFd();
       query.lost = true;
       query.status = absl::UnavailableError(
           absl::StrCat(query.path, ": the process that read it ended, or did not answer"));
     }
-  };
-  std::vector<std::thread> threads;
-  const size_t count =
-      std::min<size_t>(queries.size(), static_cast<size_t>(std::max(max_threads, 1)));
-  for (size_t i = 1; i < count; ++i) {
-    try {
-      threads.emplace_back(work);
-    } catch (const std::system_error&) {
-      break;  // no thread to be had: the ones there are do the work
-    }
+  });
+  for (size_t i = 0; i < queries.size(); ++i) {
+    if (asked[i]) continue;
+    queries[i].names.assign(queries[i].offsets.size(), SymbolName());
+    queries[i].file = UniqueFd();
+    queries[i].unread = true;
+    queries[i].status = no_worker;
   }
-  work();
-  for (std::thread& thread : threads) thread.join();
 }
 
 }  // namespace jprof

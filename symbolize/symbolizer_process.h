@@ -11,7 +11,8 @@
 // A worker has the descriptors that it is sent, memory and CPU time up to a limit, no privileges, and
 // a handful of system calls: none that opens, connects, executes or signals. What it answers is
 // not believed: it is checked like a file. When it dies, hangs or talks nonsense, its image has no names
-// (ImageQuery::lost) and another worker does the next one. All end when jprof does, however it does.
+// (ImageQuery::lost) and another worker does the next one; when no worker can be had, the images that are
+// left have none (ImageQuery::unread). All end when jprof does, however it does.
 #pragma once
 
 #include <sys/types.h>
@@ -54,8 +55,8 @@ class SymbolizerProcess {
   SymbolizerProcess(const Limits& limits, UniqueFd forker, pid_t pid)
       : limits_(limits), forker_(std::move(forker)), pid_(pid) {}
 
-  // The socket of a new worker; invalid: there is none to be had.
-  UniqueFd StartWorker();
+  // The socket of a new worker.
+  absl::StatusOr<UniqueFd> StartWorker();
   // False: the worker is of no use any more.
   bool Ask(const UniqueFd& worker, size_t image, ImageQuery& query, DebugFileFinder* finder);
 

@@ -131,6 +131,13 @@ void Namer::Symbolize(ImageTable& images, std::vector<ImageQuery>& asked,
         lost, " mapped files have no names: the process that read them for jprof ended, or did not "
               "answer; they may be damaged, or made to do that"));
   }
+  auto is_unread = [](const ImageQuery& query) { return query.unread; };
+  if (const auto unread = std::count_if(asked.begin(), asked.end(), is_unread); unread > 0) {
+    const absl::Status& status = std::find_if(asked.begin(), asked.end(), is_unread)->status;
+    const std::string hint = HintOf(status);
+    troubles_.push_back(absl::StrCat(unread, " mapped files have no names: ", status.message(),
+                                     hint.empty() ? "" : "; ", hint));
+  }
   if (debuginfod != nullptr && !debuginfod->Trouble().empty()) {
     troubles_.push_back(debuginfod->Trouble());
   }

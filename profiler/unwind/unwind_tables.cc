@@ -1,6 +1,7 @@
 #include "profiler/unwind/unwind_tables.h"
 
 #include <algorithm>
+#include <iterator>
 #include <optional>
 #include <random>
 #include <utility>
@@ -40,7 +41,8 @@ void UnwindTables::OnMap(const MapEvent& map) {
   if (known != images_.end() && known->second.unopened_by == 0) return;
   NewFile& file = new_files_[map.file];
   file.map = map;
-  ++file.mapped;
+  new_by_use_.erase({file.mapped, map.file});
+  new_by_use_.emplace(++file.mapped, map.file);
 }
 
 bool UnwindTables::HasPending() const {
@@ -238,12 +240,11 @@ void UnwindTables::Update(const ProcessTable& processes, uint64_t budget_ns) {
   const uint64_t until = world_.now() + budget_ns;
   while (!new_files_.empty() && world_.now() < until) {
     // What most processes need comes first.
-    auto first = std::max_element(new_files_.begin(), new_files_.end(),
-                                  [](const auto& a, const auto& b) {
-                                    return a.second.mapped < b.second.mapped;
-                                  });
+    const auto last = std::prev(new_by_use_.end());
+    auto first = new_files_.find(last->second);
     const MapEvent map = std::move(first->second.map);
     new_files_.erase(first);
+    new_by_use_.erase(last);
     ImageOf(map);
   }
   while (!due_.empty() && due_.front().first <= world_.now() && world_.now() < until) {

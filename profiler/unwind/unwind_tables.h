@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
 #include "helpers/abi/unwind_table.h"
@@ -146,6 +147,7 @@ class UnwindTables {
     uint64_t mapped = 0;
   };
   absl::flat_hash_map<FileIdentity, NewFile> new_files_;
+  absl::btree_set<std::pair<uint64_t, FileIdentity>> new_by_use_;  // the same: NewFile::mapped
   uint64_t processes_without_room_ = 0;
 };
 

@@ -7,10 +7,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/synchronization/mutex.h"
@@ -124,6 +127,18 @@ TEST_F(DebuginfodTest, FetchesByBuildIdOnce) {
   }
   EXPECT_THAT(server.paths(), ElementsAre("/buildid/0123abcd/debuginfo"));
   EXPECT_EQ(debuginfod->Trouble(), "");
+}
+
+TEST_F(DebuginfodTest, FilesThatWereFetchedAreNotHeldOpen) {
+  Server server(Server::Answer::kFile);
+  ::setenv("DEBUGINFOD_URLS", server.url().c_str(), 1);
+  auto debuginfod = Debuginfod::FromEnvironment();
+  for (const char* id : {"01", "02", "03"}) ASSERT_TRUE(debuginfod->Fetch(id).ok());
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    std::error_code gone;  // the descriptor of the listing itself
+    const std::string file = std::filesystem::read_symlink(entry, gone);
+    EXPECT_FALSE(absl::StartsWith(file, cache_)) << file;
+  }
 }
 
 TEST_F(DebuginfodTest, NothingButABuildIdIsSent) {

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -14,13 +15,17 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "profiler/core/status.h"
 #include "symbolize/sandbox.h"
 #include "tests/symbolize/elf_builder.h"
 #include "tests/testing/spawn.h"
 
 namespace jprof {
 namespace {
+
+using ::testing::HasSubstr;
 
 ElfBuilder Code() {
   ElfBuilder builder;
@@ -197,6 +202,29 @@ TEST(SymbolizerProcessTest, MemoryOfAWorkerIsLimited) {
   EXPECT_EQ(queries[1].names[0].name, "g");
 }
 #endif
+
+TEST(SymbolizerProcessTest, ImagesThatNoWorkerCanReadAreNotBlamed) {
+  auto process = SymbolizerProcess::Start();
+  std::vector<ImageQuery> queries = FiveImages();
+  rlimit before;
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit none = {3, before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  (*process)->Symbolize(queries, 2, nullptr);
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  for (const ImageQuery& query : queries) {
+    EXPECT_TRUE(query.unread);
+    EXPECT_FALSE(query.lost);
+    EXPECT_FALSE(query.file.valid());
+    EXPECT_EQ(query.names.size(), 1u);
+    EXPECT_THAT(std::string(query.status.message()), HasSubstr("the limit of open files is 3"));
+    EXPECT_THAT(HintOf(query.status), HasSubstr("ulimit -n"));
+  }
+  // With descriptors it is as before.
+  std::vector<ImageQuery> again = FiveImages();
+  (*process)->Symbolize(again, 2, nullptr);
+  EXPECT_EQ(again[0].names[0].name, "f0");
+}
 
 TEST(SymbolizerProcessTest, AllEndWithTheirOwner) {
   std::vector<pid_t> pids;

@@ -14,6 +14,7 @@
 namespace jprof {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
@@ -42,6 +43,7 @@ class UnwindTablesTest : public testing::Test {
                     UnwindTables::World{
                         .open_image = [this](const MapEvent& map) -> absl::StatusOr<ElfFile> {
                           ++opened_;
+                          opened_files_.push_back(map.file.inode);
                           auto it = files_.find(map.file.inode);
                           if (it == files_.end() || unreadable_by_ == map.pid) {
                             return absl::PermissionDeniedError("no");
@@ -81,6 +83,7 @@ class UnwindTablesTest : public testing::Test {
   std::optional<UnwindTables> tables_;
   uint64_t now_ns_ = 0;
   int opened_ = 0;
+  std::vector<uint64_t> opened_files_;
   Pid unreadable_by_ = 0;
 };
 
@@ -219,6 +222,17 @@ TEST_F(UnwindTablesTest, AFileIsToldOfBeforeTheProcessThatMapsIt) {
   EXPECT_EQ(mapping.rows, told.mapping.rows);
   EXPECT_EQ(mapping.rules, told.mapping.rules);
   EXPECT_EQ(mapping.size, told.mapping.size);
+}
+
+TEST_F(UnwindTablesTest, TheFileThatIsMappedMostComesFirst) {
+  Make({.settle_ns = kSecond});
+  for (uint64_t inode : {3, 1, 2, 1, 3, 1, 4, 4, 4, 4}) {
+    tables_->OnMap({1, 10, {{0x7000'0000}, {0x7001'0000}}, {ElfBuilder::kContent}, {8, 1, inode},
+                    "/lib"});
+  }
+  Update();
+  EXPECT_THAT(opened_files_, ElementsAre(4, 1, 3, 2));
+  EXPECT_FALSE(tables_->HasPending());
 }
 
 TEST_F(UnwindTablesTest, AProcessThatEndsBeforeItSettledIsNeverToldOf) {
