@@ -12,6 +12,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -64,12 +65,28 @@ struct RuntimeImage {
   uint8_t number = 0;  // of the runtime in its set
 };
 
+// Where a function is in a script, for the script's source map. 1-based, columns in UTF-16 units.
+struct ScriptPlace {
+  uint32_t script = 0;  // for RuntimeInstance::SourceMapUrl(); 0: not known, and so is the rest
+  uint32_t column = 0;  // where it begins, in FrameName::start_line
+  // Of the identifier that it has its name from; 0: not known.
+  uint32_t name_line = 0;
+  uint32_t name_column = 0;
+
+  friend bool operator==(const ScriptPlace&, const ScriptPlace&) = default;
+  template <typename H>
+  friend H AbslHashValue(H h, const ScriptPlace& p) {
+    return H::combine(std::move(h), p.script, p.column, p.name_line, p.name_column);
+  }
+};
+
 // A frame's name as the pictures show it.
 struct FrameName {
   std::string name;
   std::string file;         // script or source, "" where not known
   uint32_t start_line = 0;  // 1-based, 0 where not known
   FrameKind kind = FrameKind::kScript;
+  ScriptPlace place;        // once WantScriptPlaces() was called
 };
 
 // One of the functions that a frame stands for, and where it executes.
@@ -95,6 +112,15 @@ class RuntimeInstance {
   virtual std::vector<FrameLine> Locate(const RawFrame& frame) {
     static_cast<void>(frame);
     return {};
+  }
+
+  // From now on functions have their ScriptPlace, which takes more reads of the process's memory.
+  virtual void WantScriptPlaces() {}
+  // What a script says at its end of where its source map is: any URL, perhaps a data: URL of megabytes;
+  // "": nothing. To be asked once, it may be forgotten then.
+  virtual std::string SourceMapUrl(uint32_t script) {
+    static_cast<void>(script);
+    return "";
   }
 
   // How the runtime itself marks the kind of code that a frame runs, one character. 0: not known.

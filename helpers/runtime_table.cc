@@ -43,8 +43,9 @@ void AddDistinct(std::vector<std::string>& list, std::string text) {
 
 }  // namespace
 
-RuntimeTable::RuntimeTable(const RuntimeSet& set, LayoutSink& sink, World world, bool async)
-    : set_(set), sink_(sink), world_(std::move(world)), async_(async) {}
+RuntimeTable::RuntimeTable(const RuntimeSet& set, LayoutSink& sink, World world,
+                           const Options& options)
+    : set_(set), sink_(sink), world_(std::move(world)), options_(options) {}
 
 RuntimeTable::~RuntimeTable() = default;
 
@@ -212,7 +213,7 @@ void RuntimeTable::Refresh(Pid pid, KnownProcess& process) {
   process.refresh_after_ns =
       done_ns + std::max(kMinRefreshNs, kRefreshShare * (done_ns - process.refreshed_at_ns));
   if (!maps.ok()) return;  // gone, or going
-  jp_process value = {.life = process.life, .flags = async_ ? JP_PROCESS_ASYNC : 0u};
+  jp_process value = {.life = process.life, .flags = options_.async ? JP_PROCESS_ASYNC : 0u};
   uint64_t without_room = 0;
   auto add = [&](AddressRange range, const KnownImage& image, jp_range_kind kind) {
     if (range.empty()) return;
@@ -294,6 +295,7 @@ RuntimeInstance* RuntimeTable::Instance(Pid pid, uint8_t runtime) {
     const KnownImage& image = images_[file];
     if (image.runtime != runtime) continue;
     auto instance = set_.ByNumber(runtime)->Attach(image.image, MemoryOf(pid, process));
+    if (options_.script_places) instance->WantScriptPlaces();
     return process.instances.emplace(runtime, std::move(instance)).first->second.get();
   }
   return nullptr;

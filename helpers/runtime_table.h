@@ -38,8 +38,15 @@ class RuntimeTable {
     std::function<uint64_t()> now;
   };
 
-  // `set` and `sink` outlive the table. `async`: helpers are asked for those who await, too.
-  RuntimeTable(const RuntimeSet& set, LayoutSink& sink, World world, bool async = false);
+  struct Options {
+    bool async = false;          // helpers are asked for those who await, too
+    bool script_places = false;  // functions have a ScriptPlace
+  };
+
+  // `set` and `sink` outlive the table.
+  RuntimeTable(const RuntimeSet& set, LayoutSink& sink, World world, const Options& options);
+  RuntimeTable(const RuntimeSet& set, LayoutSink& sink, World world)
+      : RuntimeTable(set, sink, std::move(world), Options()) {}
   ~RuntimeTable();
 
   // Reads the process's mappings when they may matter to a helper: at once, unless they were read
@@ -121,7 +128,7 @@ class RuntimeTable {
   const RuntimeSet& set_;
   LayoutSink& sink_;
   World world_;
-  const bool async_;
+  const Options options_;
   absl::flat_hash_map<FileIdentity, KnownImage> images_;
   absl::flat_hash_map<Pid, KnownProcess> processes_;
   absl::flat_hash_map<Pid, std::string> refusals_;

@@ -10,7 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "import/frame_text.h"
 #include "import/importer.h"
-#include "import/json.h"
+#include "profiler/core/json_reader.h"
 #include "profiler/core/status.h"
 
 namespace jprof {

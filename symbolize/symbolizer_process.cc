@@ -21,7 +21,9 @@
 #include "profiler/core/status.h"
 #include "symbolize/byte_cursor.h"
 #include "symbolize/image_threads.h"
+#include "symbolize/message_fields.h"
 #include "symbolize/sandbox.h"
+#include "symbolize/source_map_message.h"
 
 namespace jprof {
 namespace {
@@ -32,12 +34,14 @@ constexpr uint64_t kMaxMessageBytes = uint64_t{64} << 20;
 constexpr uint64_t kMaxTextBytes = uint64_t{256} << 20;
 constexpr size_t kMaxDescriptors = 16;
 constexpr int kWorkerSocket = 3;
+constexpr std::chrono::seconds kTimeOfAllMaps{20};
 
 enum class MessageType : uint32_t {
   kWork,       // to the worker: an image
   kFind,       // from it: what debug file it wants
   kFound,      // to it: candidates, as descriptors
   kDone,       // from it: names
+  kMap,        // to the worker: a source map, which it answers with kDone
   kNewWorker,  // to the forker, with the worker's socket
   kForked,     // from it: the errno, 0 for none
 };
@@ -172,43 +176,8 @@ bool Receive(int socket, Message* out, Clock::time_point deadline) {
 
 // --- What the messages say.
 
-class Writer {
- public:
-  Writer& U32(uint32_t value) { return Append(&value, sizeof(value)); }
-  Writer& U64(uint64_t value) { return Append(&value, sizeof(value)); }
-  Writer& Text(absl::string_view text) {
-    U32(static_cast<uint32_t>(text.size()));
-    return Append(text.data(), text.size());
-  }
-  void Reserve(size_t bytes) { bytes_.reserve(bytes); }
-  std::string bytes() && { return std::move(bytes_); }
-
- private:
-  Writer& Append(const void* data, size_t size) {
-    bytes_.append(static_cast<const char*>(data), size);
-    return *this;
-  }
-  std::string bytes_;
-};
-
-ByteCursor CursorOf(const std::string& bytes) {
-  return ByteCursor({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()});
-}
-
-std::string Text(ByteCursor& c) {
-  const std::span<const uint8_t> bytes = c.Bytes(c.U32());
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
-// A number of things that follow, of at least `size` bytes each.
-size_t Count(ByteCursor& c, size_t size) {
-  const uint32_t count = c.U32();
-  if (count > c.left() / size) c.Skip(UINT64_MAX);
-  return c.ok() ? count : 0;
-}
-
 std::string EncodeWork(const ImageQuery& query) {
-  Writer w;
+  MessageWriter w;
   w.Text(query.path).U32(query.want_source).U32(static_cast<uint32_t>(query.offsets.size()));
   for (FileOffset offset : query.offsets) w.U64(offset.value);
   return std::move(w).bytes();
@@ -224,7 +193,7 @@ bool DecodeWork(const std::string& bytes, ImageQuery* query) {
 }
 
 std::string EncodeRequest(const DebugFileFinder::Request& request) {
-  Writer w;
+  MessageWriter w;
   w.Text(request.build_id).U32(request.link.has_value());
   w.Text(request.link ? request.link->name : "").U32(request.link ? request.link->checksum : 0);
   w.Text(request.common).U32(request.download);
@@ -259,7 +228,7 @@ enum class NameForm : uint32_t { kAsBefore, kOne, kTwo };
 std::string EncodeResult(const ImageQuery& query) {
   size_t bytes = 0;
   for (const SymbolName& name : query.names) bytes += name.name.size() + name.system_name.size();
-  Writer w;
+  MessageWriter w;
   w.Reserve(bytes + 32 * query.names.size());
   w.Text(query.build_id).U32(query.is_stripped).U32(query.exhausted);
   w.U32(static_cast<uint32_t>(query.status.code()));
@@ -303,7 +272,7 @@ bool DecodeResult(const std::string& bytes, ImageQuery* query) {
   r.exhausted = c.U32() != 0;
   const uint32_t code = c.U32();
   const std::string message = Text(c);
-  if (code > 16 || r.build_id.size() > 2 * 64 ||
+  if (code > kMaxStatusCode || r.build_id.size() > 2 * 64 ||
       r.build_id.find_first_not_of("0123456789abcdef") != std::string::npos) {
     return false;
   }
@@ -380,21 +349,37 @@ class RemoteFinder : public DebugFileFinder {
   }
 };
 
+// What the worker answers; nullopt: the work is nonsense.
+std::optional<std::string> ReadImage(const std::string& work, UniqueFd file) {
+  std::vector<ImageQuery> queries(1);
+  if (!DecodeWork(work, &queries[0])) return std::nullopt;
+  queries[0].file = std::move(file);
+  RemoteFinder finder;
+  SymbolizeImages(queries, 1, &finder);
+  return EncodeResult(queries[0]);
+}
+
+std::optional<std::string> ReadMap(const std::string& work, UniqueFd file) {
+  SourceMapQuery query;
+  if (!DecodeMap(work, &query)) return std::nullopt;
+  query.file = std::move(file);
+  ReadSourceMap(query);
+  return EncodeOriginals(query);
+}
+
 [[noreturn]] void RunWorker(const SymbolizerProcess::Limits& limits) {
   GiveUpEverything(limits.memory_bytes);
-  RemoteFinder finder;
   Message work;
-  while (Receive(kWorkerSocket, &work, kForever)) {
-    std::vector<ImageQuery> queries(1);
-    if (work.type != MessageType::kWork || work.descriptors.size() > 1 ||
-        !DecodeWork(work.bytes, &queries[0])) {
-      break;
-    }
-    if (!work.descriptors.empty()) queries[0].file = std::move(work.descriptors[0]);
+  while (Receive(kWorkerSocket, &work, kForever) && work.descriptors.size() <= 1) {
+    UniqueFd file = work.descriptors.empty() ? UniqueFd() : std::move(work.descriptors[0]);
     const itimerval cpu_time = {{}, {limits.cpu_seconds, 0}};
     ::setitimer(ITIMER_PROF, &cpu_time, nullptr);  // SIGPROF ends it
-    SymbolizeImages(queries, 1, &finder);
-    if (!Send(kWorkerSocket, MessageType::kDone, EncodeResult(queries[0]), {}, kForever)) break;
+    const std::optional<std::string> answer = work.type == MessageType::kWork
+                                                  ? ReadImage(work.bytes, std::move(file))
+                                              : work.type == MessageType::kMap
+                                                  ? ReadMap(work.bytes, std::move(file))
+                                                  : std::nullopt;
+    if (!answer || !Send(kWorkerSocket, MessageType::kDone, *answer, {}, kForever)) break;
   }
   ::_exit(0);
 }
@@ -425,7 +410,7 @@ void KeepOnly(int socket) {
     }
     const int error = worker < 0 ? errno : 0;
     message.descriptors.clear();
-    Writer answer;
+    MessageWriter answer;
     answer.U32(static_cast<uint32_t>(error));
     if (!Send(kWorkerSocket, MessageType::kForked, std::move(answer).bytes(), {}, kForever)) break;
   }
@@ -550,6 +535,42 @@ void SymbolizerProcess::Symbolize(std::vector<ImageQuery>& queries, int max_thre
     queries[i].file = UniqueFd();
     queries[i].unread = true;
     queries[i].status = no_worker;
+  }
+}
+
+bool SymbolizerProcess::AskMap(const UniqueFd& worker, SourceMapQuery& query) {
+  const auto deadline = Clock::now() + limits_.patience;
+  const int file = query.file.get();
+  Message answer;
+  const bool done =
+      Send(worker.get(), MessageType::kMap, EncodeMap(query), {&file, 1}, deadline) &&
+      Receive(worker.get(), &answer, deadline) && answer.type == MessageType::kDone &&
+      DecodeOriginals(answer.bytes, &query);
+  query.file = UniqueFd();
+  progress_.fetch_add(1, std::memory_order_relaxed);
+  return done;
+}
+
+void SymbolizerProcess::ReadSourceMaps(std::vector<SourceMapQuery>& queries) {
+  const auto deadline = Clock::now() + kTimeOfAllMaps;
+  UniqueFd worker;
+  for (SourceMapQuery& query : queries) {
+    absl::Status failed;
+    if (Clock::now() >= deadline) {
+      failed = absl::ResourceExhaustedError("those before it took too long to read");
+    } else if (!worker.valid()) {
+      absl::StatusOr<UniqueFd> started = StartWorker();
+      failed = started.status();
+      if (started.ok()) worker = *std::move(started);
+    }
+    if (failed.ok() && AskMap(worker, query)) continue;
+    worker = UniqueFd();
+    query.file = UniqueFd();
+    query.originals.assign(query.positions.size(), OriginalPosition());
+    if (failed.ok()) {
+      failed = absl::UnavailableError("the process that read it ended, or did not answer");
+    }
+    query.status = Annotate(failed, query.path);
   }
 }
 

@@ -1,5 +1,5 @@
-// SymbolizeImages() in processes that can do nothing else: files are foreign, and whoever has made one
-// may know of a fault in what reads it. Such a fault costs the names of that one file.
+// SymbolizeImages() and ReadSourceMap() in processes that can do nothing else: files are foreign, and
+// whoever has made one may know of a fault in what reads it. Such a fault costs the names of that one file.
 //
 //   jprof ----- fork, before it has threads --> forker, which waits
 //     | socket <-- "another worker" ----------------' | fork
@@ -11,7 +11,7 @@
 // A worker has the descriptors that it is sent, memory and CPU time up to a limit, no privileges, and
 // a handful of system calls: none that opens, connects, executes or signals. What it answers is
 // not believed: it is checked like a file. When it dies, hangs or talks nonsense, its image has no names
-// (ImageQuery::lost) and another worker does the next one; when no worker can be had, the images that are
+// (its query says so) and another worker does the next one; when no worker can be had, the images that are
 // left have none (ImageQuery::unread). All end when jprof does, however it does.
 #pragma once
 
@@ -26,6 +26,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "profiler/core/unique_fd.h"
+#include "symbolize/source_map.h"
 #include "symbolize/symbolizer.h"
 
 namespace jprof {
@@ -47,6 +48,9 @@ class SymbolizerProcess {
   // As SymbolizeImages(). From one thread at a time.
   void Symbolize(std::vector<ImageQuery>& queries, int max_threads, DebugFileFinder* finder);
 
+  // As ReadSourceMap() of each. From one thread at a time.
+  void ReadSourceMaps(std::vector<SourceMapQuery>& queries);
+
   // Counts messages to and from the workers, and images done with; from any thread. While there is
   // work, it grows within `patience`, or what the finder takes for one request.
   uint64_t progress() const { return progress_.load(std::memory_order_relaxed); }
@@ -59,6 +63,7 @@ class SymbolizerProcess {
   absl::StatusOr<UniqueFd> StartWorker();
   // False: the worker is of no use any more.
   bool Ask(const UniqueFd& worker, size_t image, ImageQuery& query, DebugFileFinder* finder);
+  bool AskMap(const UniqueFd& worker, SourceMapQuery& query);
 
   const Limits limits_;
   absl::Mutex mutex_;

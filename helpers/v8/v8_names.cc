@@ -18,6 +18,7 @@
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/functional/function_ref.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -25,6 +26,7 @@
 #include "helpers/v8/v8_code.h"
 #include "helpers/v8/v8_function.h"
 #include "helpers/v8/v8_positions.h"
+#include "helpers/v8/v8_source.h"
 #include "helpers/v8/v8_wasm.h"
 
 namespace jprof::v8 {
@@ -34,7 +36,11 @@ constexpr uint64_t kMaxSourceUnits = uint64_t{16} << 20;
 constexpr size_t kMaxScripts = 4096;
 constexpr size_t kMaxLines = size_t{16} << 20;  // of all scripts: 64 MiB
 constexpr int kMaxStringPieces = 1024;
+constexpr size_t kMaxMapUrlBytes = size_t{64} << 20;  // of all scripts
+// In front of a function's parameters its name is looked for in so much text.
+constexpr uint32_t kNameUnits = 512;
 constexpr size_t kReadUnits = 16384;
+constexpr uint32_t kWholeSource = UINT32_MAX;
 
 // Reads of the target count as one instant for so long.
 constexpr auto kInstant = std::chrono::milliseconds(20);
@@ -77,6 +83,8 @@ class V8Instance : public RuntimeInstance {
 
   std::vector<FrameLine> Locate(const RawFrame& frame) override;
   char Tier(const RawFrame& frame) override;
+  void WantScriptPlaces() override { want_places_ = true; }
+  std::string SourceMapUrl(uint32_t script) override;
   std::optional<FrameName> NameCode(Address address) override;
 
  private:
@@ -92,13 +100,22 @@ class V8Instance : public RuntimeInstance {
   std::optional<uint64_t> BytecodeOf(uint64_t shared) const;
   const Function* FindShared(uint64_t shared);
   FrameLine MakeLine(const Function& function, int32_t position);
-  const LineTable* FindLines(const jp_symbol& symbol);
+  ScriptPlace PlaceOf(const Function& function);
+  struct Script {
+    LineTable lines;
+    bool read = false;
+    uint32_t requests = 0;  // while it was not read
+    uint32_t number = 0;    // ScriptPlace::script
+  };
+  const Script* FindScript(const jp_symbol& symbol);
   bool IsStillThere(const jp_symbol& symbol) const;
   std::optional<uint64_t> ScriptId(uint64_t script) const;
   std::optional<uint64_t> SourceNow(const jp_symbol& symbol) const;
   std::optional<SourceHash> HashOf(uint64_t string) const;
   std::optional<uint16_t> TypeOf(uint64_t tagged) const;
-  bool AppendSource(uint64_t tagged, SourceHash hash, LineTable& lines) const;
+  using TakeUnits = absl::FunctionRef<void(std::u16string_view)>;
+  bool ReadSource(uint64_t tagged, SourceHash hash, uint32_t from_unit, uint32_t size,
+                  TakeUnits take) const;
 
   const RuntimeImage image_;
   const MemoryReader& memory_;
@@ -111,14 +128,13 @@ class V8Instance : public RuntimeInstance {
   Clock::time_point instant_;
   absl::flat_hash_map<uint32_t, Function> functions_;  // by symbol number
   absl::flat_hash_map<uint64_t, Function> shared_;     // by SharedFunctionInfo, of this instant
-  struct Script {
-    LineTable lines;
-    bool read = false;
-    uint32_t requests = 0;  // while it was not read
-  };
   // By (script id, script address): two isolates of a process may use one id for two scripts.
   absl::flat_hash_map<std::pair<uint64_t, uint64_t>, Script> scripts_;
   size_t lines_kept_ = 0;  // in scripts_
+  uint32_t last_script_ = 0;
+  bool want_places_ = false;
+  absl::flat_hash_map<uint32_t, std::string> map_urls_;  // by script; not asked for yet
+  size_t map_url_bytes_ = 0;
 };
 
 int32_t StartOf(const jp_symbol& symbol) {
@@ -173,6 +189,7 @@ absl::StatusOr<V8Instance::Function> V8Instance::ReadRecord(std::span<const uint
   result.name.file = record->Text(JP_V8_SCRIPT);
   if (result.symbol.words[JP_V8_EXTENT] != ~uint64_t{0}) {
     result.name.start_line = MakeLine(result, StartOf(result.symbol)).line;
+    if (want_places_ && result.name.start_line != 0) result.name.place = PlaceOf(result);
   } else if (IsWasmEntry(result.name)) {
     result.name.name.clear();
   }
@@ -184,14 +201,44 @@ FrameLine V8Instance::MakeLine(const Function& function, int32_t position) {
   if (!IsInside(position, function.symbol) || function.symbol.words[JP_V8_SCRIPT_OBJECT] == 0) {
     return result;
   }
-  const LineTable* lines = FindLines(function.symbol);
-  if (lines == nullptr) return result;
+  const Script* script = FindScript(function.symbol);
+  if (script == nullptr) return result;
   const uint32_t at = static_cast<uint32_t>(position);
-  const uint32_t line = lines->LineOf(at);
+  const uint32_t line = script->lines.LineOf(at);
   if (line == 0) return result;
   result.line = line + static_cast<uint32_t>(function.symbol.words[JP_V8_LINE_OFFSET]);
-  result.column = lines->ColumnOf(at);
+  result.column = script->lines.ColumnOf(at);
   return result;
+}
+
+// The name need not be V8's own guess at one: it is believed where it is in the text.
+ScriptPlace V8Instance::PlaceOf(const Function& function) {
+  const Script* script = FindScript(function.symbol);
+  if (script == nullptr) return {};
+  const uint32_t start = static_cast<uint32_t>(StartOf(function.symbol));
+  ScriptPlace place = {.script = script->number, .column = script->lines.ColumnOf(start)};
+  const std::optional<uint64_t> source = SourceNow(function.symbol);
+  const SourceHash hash(function.symbol.words[JP_V8_SOURCE_HASH]);
+  const uint32_t from = start - std::min(start, kNameUnits);
+  std::u16string before;
+  const auto append = [&before](std::u16string_view units) { before += units; };
+  if (!source || !ReadSource(*source, hash, from, start - from, append)) return place;
+  const std::optional<size_t> name = FindName(before, function.name.name);
+  if (!name) return place;
+  const uint32_t at = from + static_cast<uint32_t>(*name);
+  place.name_line = script->lines.LineOf(at) +
+                    static_cast<uint32_t>(function.symbol.words[JP_V8_LINE_OFFSET]);
+  place.name_column = script->lines.ColumnOf(at);
+  return place;
+}
+
+std::string V8Instance::SourceMapUrl(uint32_t script) {
+  auto found = map_urls_.find(script);
+  if (found == map_urls_.end()) return "";
+  std::string url = std::move(found->second);
+  map_url_bytes_ -= url.size();
+  map_urls_.erase(found);
+  return url;
 }
 
 // The BytecodeArray of a function that runs, or ran a moment ago.
@@ -388,7 +435,7 @@ std::optional<SourceHash> V8Instance::HashOf(uint64_t string) const {
   return SourceHash(*value);
 }
 
-const LineTable* V8Instance::FindLines(const jp_symbol& symbol) {
+const V8Instance::Script* V8Instance::FindScript(const jp_symbol& symbol) {
   // Programs with so many scripts make them by eval; starting over keeps the memory bounded.
   const auto make_room = [this] {
     scripts_.clear();
@@ -397,28 +444,44 @@ const LineTable* V8Instance::FindLines(const jp_symbol& symbol) {
   const std::pair key(symbol.words[JP_V8_SCRIPT_ID], symbol.words[JP_V8_SCRIPT_OBJECT]);
   if (scripts_.size() >= kMaxScripts && !scripts_.contains(key)) make_room();
   Script& script = scripts_[key];
-  if (script.read) return &script.lines;
+  if (script.read) return &script;
   // A source that cannot be read may be there soon, or never: each further failure doubles the
   // number of requests until the next attempt, for an attempt may read megabytes.
   if (!std::has_single_bit(++script.requests)) return nullptr;
   LineTable lines;
+  SourceMapComment comment;
+  const auto append = [&](std::u16string_view units) {
+    lines.Append(units);
+    if (want_places_) comment.Append(units);
+  };
   const std::optional<uint64_t> source = SourceNow(symbol);
   const SourceHash hash(symbol.words[JP_V8_SOURCE_HASH]);
-  if (!source || !AppendSource(*source, hash, lines) || SourceNow(symbol) != source) return nullptr;
+  if (!source || !ReadSource(*source, hash, 0, kWholeSource, append) ||
+      lines.length() != hash.length || SourceNow(symbol) != source) {
+    return nullptr;
+  }
   if (lines_kept_ + lines.size() > kMaxLines) make_room();
   lines_kept_ += lines.size();
-  return &scripts_.insert_or_assign(key, Script{std::move(lines), true}).first->second.lines;
+  const uint32_t number = ++last_script_;
+  if (std::string url = comment.Url();
+      !url.empty() && map_url_bytes_ + url.size() <= kMaxMapUrlBytes) {
+    map_url_bytes_ += url.size();
+    map_urls_[number] = std::move(url);
+  }
+  Script found = {.lines = std::move(lines), .read = true, .number = number};
+  return &scripts_.insert_or_assign(key, std::move(found)).first->second;
 }
 
-// False unless the text is `hash`'s, as far as its pieces tell.
-bool V8Instance::AppendSource(uint64_t tagged, SourceHash hash, LineTable& lines) const {
+// Units [from_unit, from_unit + size) of a source, or up to its end. False unless the text is `hash`'s, as far as its
+// pieces tell.
+bool V8Instance::ReadSource(uint64_t tagged, SourceHash hash, uint32_t from_unit, uint32_t size,
+                            TakeUnits take) const {
   struct Piece {
     uint64_t string;
     uint32_t start;
     uint32_t length;
   };
-  constexpr uint32_t kWhole = UINT32_MAX;
-  std::vector<Piece> pending = {{tagged, 0, kWhole}};
+  std::vector<Piece> pending = {{tagged, from_unit, size}};
   uint64_t budget = kMaxSourceUnits;
   for (int steps = 0; !pending.empty(); ++steps) {
     if (steps >= kMaxStringPieces) return false;
@@ -438,8 +501,8 @@ bool V8Instance::AppendSource(uint64_t tagged, SourceHash hash, LineTable& lines
       auto first = field(layout_.cons_first), second = field(layout_.cons_second);
       if (!first || !second) return false;
       const bool whole = piece.start == 0 && length == static_cast<uint32_t>(*own);
-      if (whole) pending.push_back({*second, 0, kWhole});
-      pending.push_back({*first, piece.start, whole ? kWhole : length});
+      if (whole) pending.push_back({*second, 0, kWholeSource});
+      pending.push_back({*first, piece.start, whole ? kWholeSource : length});
       continue;
     }
     if (tag == layout_.thin_tag) {
@@ -487,40 +550,16 @@ bool V8Instance::AppendSource(uint64_t tagged, SourceHash hash, LineTable& lines
       } else if (!memory_.ReadExactly(chars + from * 2, std::as_writable_bytes(std::span(units)))) {
         return false;
       }
-      lines.Append(units);
+      take(units);
     }
     // What dies is written over from its beginning.
     const std::optional<SourceHash> after = HashOf(piece.string);
     if (!after || !after->Fits(*before) || TypeOf(piece.string) != type) return false;
   }
-  return lines.length() == hash.length;
+  return true;
 }
 
 }  // namespace
-
-void LineTable::Append(std::u16string_view units) {
-  for (char16_t c : units) {
-    ++length_;
-    if (c == u'\n' && after_return_) {
-      starts_.back() = length_;  // \r\n is one terminator
-      after_return_ = false;
-      continue;
-    }
-    after_return_ = c == u'\r';
-    if (c == u'\n' || c == u'\r' || c == 0x2028 || c == 0x2029) starts_.push_back(length_);
-  }
-}
-
-uint32_t LineTable::ColumnOf(uint32_t position) const {
-  const uint32_t line = LineOf(position);
-  return line == 0 ? 0 : position - starts_[line - 1] + 1;
-}
-
-uint32_t LineTable::LineOf(uint32_t position) const {
-  if (position > length_) return 0;
-  auto next = std::upper_bound(starts_.begin(), starts_.end(), position);
-  return static_cast<uint32_t>(next - starts_.begin());
-}
 
 std::unique_ptr<RuntimeInstance> MakeV8Instance(const RuntimeImage& image,
                                                 const MemoryReader& memory) {

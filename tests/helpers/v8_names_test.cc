@@ -12,54 +12,6 @@
 namespace jprof::v8 {
 namespace {
 
-// --- LineTable
-// -----------------------------------------------------------------------------------------
-
-// The line of each position of `text`, end included, appended in pieces of `piece` units.
-std::vector<uint32_t> Lines(std::u16string_view text, size_t piece) {
-  LineTable table;
-  for (size_t at = 0; at < text.size(); at += piece) table.Append(text.substr(at, piece));
-  std::vector<uint32_t> lines;
-  for (uint32_t i = 0; i <= text.size(); ++i) lines.push_back(table.LineOf(i));
-  return lines;
-}
-
-TEST(LineTableTest, EveryTerminatorOfJavaScriptEndsALine) {
-  using Expected = std::vector<uint32_t>;
-  for (size_t piece : {1, 2, 3, 100}) {
-    EXPECT_EQ(Lines(u"a\nb", piece), (Expected{1, 1, 2, 2})) << piece;
-    EXPECT_EQ(Lines(u"a\rb", piece), (Expected{1, 1, 2, 2})) << piece;
-    EXPECT_EQ(Lines(u"a\r\nb", piece), (Expected{1, 1, 1, 2, 2})) << piece;
-    EXPECT_EQ(Lines(u"a\u2028b", piece), (Expected{1, 1, 2, 2})) << piece;
-    EXPECT_EQ(Lines(u"a\u2029b", piece), (Expected{1, 1, 2, 2})) << piece;
-    EXPECT_EQ(Lines(u"\n\n\n", piece), (Expected{1, 2, 3, 4})) << piece;
-    EXPECT_EQ(Lines(u"\r\r\n\n", piece), (Expected{1, 2, 2, 3, 4})) << piece;
-    EXPECT_EQ(Lines(u"\n\r\n", piece), (Expected{1, 2, 2, 3})) << piece;
-    EXPECT_EQ(Lines(u"\r\n\r\n", piece), (Expected{1, 1, 2, 2, 3})) << piece;
-    EXPECT_EQ(Lines(u"", piece), (Expected{1})) << piece;
-    // Terminators elsewhere, but not here.
-    EXPECT_EQ(Lines(u"\v\f\u0085\u2027\u202a", piece), (Expected{1, 1, 1, 1, 1, 1})) << piece;
-  }
-}
-
-TEST(LineTableTest, PositionBehindTheEndHasNoLine) {
-  LineTable table;
-  table.Append(u"a\nb");
-  EXPECT_EQ(table.LineOf(3), 2u);
-  EXPECT_EQ(table.LineOf(4), 0u);
-  EXPECT_EQ(table.LineOf(UINT32_MAX), 0u);
-  EXPECT_EQ(table.ColumnOf(4), 0u);
-}
-
-TEST(LineTableTest, ColumnsCountUtf16Units) {
-  LineTable table;
-  table.Append(u"ab\r\n🦊c");
-  EXPECT_EQ(table.ColumnOf(0), 1u);
-  EXPECT_EQ(table.ColumnOf(1), 2u);
-  EXPECT_EQ(table.ColumnOf(4), 1u);
-  EXPECT_EQ(table.ColumnOf(6), 3u);
-}
-
 // --- Builtins
 // ------------------------------------------------------------------------------------------
 

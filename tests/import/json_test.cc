@@ -1,5 +1,5 @@
 // The readers of JSON: speedscope's format and .cpuprofile.
-#include "import/json.h"
+#include "profiler/core/json_reader.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

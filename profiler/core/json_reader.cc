@@ -1,4 +1,4 @@
-#include "import/json.h"
+#include "profiler/core/json_reader.h"
 
 #include <algorithm>
 #include <cmath>
@@ -161,20 +161,43 @@ int64_t JsonReader::Index() {
   return number <= kExact && number == std::floor(number) ? static_cast<int64_t>(number) : -1;
 }
 
-void JsonReader::Skip() {
-  std::string ignored;
+absl::string_view JsonReader::Text() {
+  SkipBlanks();
+  const absl::string_view before = rest_;
+  if (!SkipValue()) {
+    Fail();
+    return "";
+  }
+  return before.substr(0, before.size() - rest_.size());
+}
+
+bool JsonReader::SkipString() {
+  for (size_t at = 1;;) {
+    at = rest_.find_first_of("\"\\", at);
+    if (at == absl::string_view::npos) return false;
+    if (rest_[at] == '"') {
+      rest_.remove_prefix(at + 1);
+      return true;
+    }
+    constexpr absl::string_view kEscapes = "\"\\/bfnrtu";
+    if (at + 1 >= rest_.size() || kEscapes.find(rest_[at + 1]) == absl::string_view::npos) return false;
+    at += 2;
+  }
+}
+
+bool JsonReader::SkipValue() {
   size_t depth = 0;
   do {
     SkipBlanks();
-    if (rest_.empty()) return Fail();
+    if (rest_.empty()) return false;
     const char c = rest_[0];
     if (c == '"') {
-      if (!TakeString(ignored)) return Fail();
+      if (!SkipString()) return false;
     } else if (c == '{' || c == '[') {
-      if (++depth > kMaxDepth) return Fail();
+      if (++depth > kMaxDepth) return false;
       rest_.remove_prefix(1);
     } else if (c == '}' || c == ']') {
-      if (depth == 0) return Fail();
+      if (depth == 0) return false;
       --depth;
       rest_.remove_prefix(1);
     } else if ((c == ',' || c == ':') && depth > 0) {
@@ -182,10 +205,11 @@ void JsonReader::Skip() {
       continue;
     } else {
       const size_t n = rest_.find_first_not_of("+-.0123456789abcdefghijklmnopqrstuvwxyzE");
-      if (n == 0) return Fail();
+      if (n == 0) return false;
       rest_.remove_prefix(std::min(n, rest_.size()));
     }
   } while (depth > 0);
+  return true;
 }
 
 }  // namespace jprof

@@ -38,7 +38,9 @@ class JsonReader {
   int64_t Integer();
   // A whole number from 0 on; -1 where it is something else.
   int64_t Index();
-  void Skip();
+  void Skip() { Text(); }
+  // The value as it is written, within the text that is read.
+  absl::string_view Text();
 
   // No more is read, as behind damage.
   void Stop() { Fail(); }
@@ -49,6 +51,8 @@ class JsonReader {
   bool More(char end, bool first);
   bool Take(char c);
   bool TakeString(std::string& out);
+  bool SkipString();
+  bool SkipValue();
   void SkipBlanks();
   void Fail() {
     ok_ = false;
