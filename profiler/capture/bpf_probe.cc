@@ -3,6 +3,8 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -24,8 +26,8 @@ constexpr Point kPoints[] = {{JP_PROBE_AT_ENTER, "jp_probe_enter"},
                              {JP_PROBE_AT_SIGNAL, "jp_probe_signal"},
                              {JP_PROBE_AT_ENTRY, "jp_probe_entry"},
                              {JP_PROBE_AT_RETURN, "jp_probe_return"}};
-constexpr const char* kMaps[] = {"jp_hits", "jp_begun", "jp_probe_busy", ".rodata.jp_probe",
-                                 ".data.jp_probe"};
+constexpr const char* kMaps[] = {"jp_hits",          "jp_probe_threads", "jp_probe_cgroups",
+                                 "jp_probe_busy",    ".rodata.jp_probe", ".data.jp_probe"};
 
 bool IsOfFile(uint32_t bit) { return bit == JP_PROBE_AT_ENTRY || bit == JP_PROBE_AT_RETURN; }
 
@@ -75,7 +77,28 @@ absl::StatusOr<std::unique_ptr<BpfProbe>> BpfProbe::Open(bpf_object* object, con
   result->ring_.reset(ring_buffer__new(bpf_object__find_map_fd_by_name(object, "jp_hits"), on_record,
                                        result.get(), nullptr));
   if (result->ring_ == nullptr) return ErrnoStatus(errno, "BPF ring");
+  JPROF_RETURN_IF_ERROR(result->TellKernel(probe));
   return result;
+}
+
+// The groups, and which process is jprof.
+absl::Status BpfProbe::TellKernel(const Probe& probe) {
+  const int groups = bpf_object__find_map_fd_by_name(object_, "jp_probe_cgroups");
+  for (uint32_t i = 0; i < probe.cgroups.size(); ++i) {
+    const int directory = probe.cgroups[i].get();
+    if (bpf_map_update_elem(groups, &i, &directory, BPF_ANY) != 0) {
+      return ErrnoStatus(errno, "naming the cgroup to the kernel");
+    }
+  }
+  const UniqueFd self(static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0)));
+  const int key = self.get();
+  const jp_probe_thread thread = {.is_jprof = 1};
+  if (!self.valid() ||
+      bpf_map_update_elem(bpf_object__find_map_fd_by_name(object_, "jp_probe_threads"), &key, &thread,
+                          BPF_ANY) != 0) {
+    return ErrnoStatus(errno, "naming jprof to the kernel");
+  }
+  return absl::OkStatus();
 }
 
 BpfProbe::~BpfProbe() {
@@ -90,14 +113,14 @@ absl::Status BpfProbe::Attach() {
     return absl::OkStatus();
   };
   for (const Point& point : kPoints) {
-    if ((probe_.config.points & point.bit) == 0) continue;
+    if ((points_ & point.bit) == 0) continue;
     bpf_program* program = bpf_object__find_program_by_name(object_, point.program);
     if (!IsOfFile(point.bit)) {
       JPROF_RETURN_IF_ERROR(keep(bpf_program__attach_trace(program),
                                  point.bit == JP_PROBE_AT_SIGNAL ? "signals" : "system calls"));
       continue;
     }
-    for (const ProbePlace& place : probe_.places) {
+    for (const ProbePlace& place : places_) {
       bpf_uprobe_opts options = {};
       options.sz = sizeof(options);
       options.bpf_cookie = place.kind;
@@ -122,7 +145,7 @@ absl::Status BpfProbe::Drain(absl::FunctionRef<void(const jp_probe_hit&)> sink) 
 uint64_t BpfProbe::misses() const {
   uint64_t misses = 0;
   for (const Point& point : kPoints) {
-    if ((probe_.config.points & point.bit) == 0) continue;
+    if ((points_ & point.bit) == 0) continue;
     bpf_prog_info info = {};
     uint32_t size = sizeof(info);
     const int fd =

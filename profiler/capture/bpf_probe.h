@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "profiler/capture/probe.h"
+#include "profiler/core/unique_fd.h"
 
 struct bpf_link;
 struct bpf_object;
@@ -25,11 +26,13 @@ struct ProbePlace {
   std::string path;     // that can be opened by this process
   uint64_t offset = 0;  // in the file
   uint32_t kind = 0;    // below JP_PROBE_KINDS
+  std::string function;  // its name, for people
 };
 
 struct Probe {
   jp_probe_config config = {};
   std::vector<ProbePlace> places;
+  std::vector<UniqueFd> cgroups;  // folders of the groups of terms
 };
 
 class BpfProbe {
@@ -60,10 +63,13 @@ class BpfProbe {
   struct RingDeleter {
     void operator()(ring_buffer* ring) const;
   };
-  BpfProbe(bpf_object* object, const Probe& probe) : object_(object), probe_(probe) {}
+  BpfProbe(bpf_object* object, const Probe& probe)
+      : object_(object), points_(probe.config.points), places_(probe.places) {}
+  absl::Status TellKernel(const Probe& probe);
 
   bpf_object* object_;
-  const Probe probe_;
+  const uint32_t points_;
+  const std::vector<ProbePlace> places_;
   jp_probe_state* state_ = nullptr;
   std::unique_ptr<ring_buffer, RingDeleter> ring_;
   absl::FunctionRef<void(const jp_probe_hit&)>* sink_ = nullptr;  // while draining

@@ -57,6 +57,7 @@ struct thread_struct {
 struct task_struct {
 	struct mm_struct *mm;
 	struct task_struct *group_leader;
+	struct task_struct *real_parent;
 	char comm[16];
 	struct thread_struct thread;
 } JP_KERNEL;

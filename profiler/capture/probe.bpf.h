@@ -20,18 +20,20 @@ struct {
 	__uint(max_entries, 1 << 18);
 } jp_hits SEC(".maps");
 
-struct jp_begun_key {
-	__u32 tid;
-	__u32 kind;
-};
-
-/* Calls that have begun, by the kernel's number of the thread. */
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH); /* of a thread that ends in a call, the end is never met */
-	__uint(max_entries, 1 << 16);
-	__type(key, struct jp_begun_key);
-	__type(value, __u64);
-} jp_begun SEC(".maps");
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct jp_probe_thread);
+} jp_probe_threads SEC(".maps");
+
+/* The groups of the terms. */
+struct {
+	__uint(type, BPF_MAP_TYPE_CGROUP_ARRAY);
+	__uint(max_entries, JP_PROBE_TERMS);
+	__type(key, __u32);
+	__type(value, __u32);
+} jp_probe_cgroups SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -114,7 +116,7 @@ static __always_inline __s64 jp_field(const volatile struct jp_probe_term *t,
 	case JP_PROBE_UID:
 		return (__u32)bpf_get_current_uid_gid();
 	case JP_PROBE_CGROUP:
-		return bpf_get_current_cgroup_id();
+		return bpf_current_task_under_cgroup(&jp_probe_cgroups, t->argument) == 1;
 	case JP_PROBE_DURATION:
 		return hit->duration_ns;
 	case JP_PROBE_SIGNAL:
@@ -167,6 +169,42 @@ static __always_inline int jp_all_hold(const struct jp_probe_hit *hit)
 			return 0;
 	}
 	return 1;
+}
+
+/* What of the condition is about the duration. */
+static __always_inline int jp_lasted(__s64 duration_ns)
+{
+	int i;
+
+#pragma unroll
+	for (i = 0; i < JP_PROBE_TERMS; i++) {
+		const volatile struct jp_probe_term *t = &jp_probe.terms[i];
+
+		if (i < jp_probe.term_count && t->field == JP_PROBE_DURATION &&
+		    !jp_compares(t->op, duration_ns, t->value))
+			return 0;
+	}
+	return 1;
+}
+
+#define JP_MAX_ANCESTORS 8
+
+/* Whether jprof started the thread's process, or is it: the one that reads a core, a command. */
+static __always_inline int jp_is_ours(void)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct jp_probe_thread *thread;
+	int i;
+
+#pragma unroll
+	for (i = 0; i < JP_MAX_ANCESTORS; i++) {
+		task = task->group_leader;
+		thread = bpf_task_storage_get(&jp_probe_threads, task, 0, 0);
+		if (thread && thread->is_jprof)
+			return 1;
+		task = task->real_parent;
+	}
+	return 0;
 }
 
 static __always_inline __u32 jp_logarithm(__u64 value)
@@ -276,6 +314,8 @@ static __always_inline void jp_at_point(struct jp_probe_hit *hit)
 		if (!jp_measure(hit))
 			return;
 	} else {
+		if (jp_is_ours())
+			return;
 		number = __sync_fetch_and_add(&jp_probe_state.hits, 1);
 		if (jp_probe.max_hits && number >= jp_probe.max_hits)
 			return;
@@ -329,26 +369,43 @@ static __always_inline void jp_fill_call(struct jp_probe_hit *hit, const struct 
 	hit->arguments[5] = regs->r9;
 }
 
-static __always_inline void jp_begin(__u32 kind)
+/* Of calls within each other the outermost is measured. They are told from one another by the stack,
+ * which grows down, and not by counting: of some calls the end is never met, since the kernel follows
+ * so many returns at a time and no more, and code may leave functions otherwise. */
+static __always_inline void jp_begin(__u32 kind, __u64 sp)
 {
-	struct jp_begun_key key = {.tid = (__u32)bpf_get_current_pid_tgid(), .kind = kind};
-	__u64 now = bpf_ktime_get_ns();
+	struct jp_probe_thread *thread =
+		bpf_task_storage_get(&jp_probe_threads, bpf_get_current_task_btf(), 0,
+				     BPF_LOCAL_STORAGE_GET_F_CREATE);
 
-	if (bpf_map_update_elem(&jp_begun, &key, &now, BPF_ANY))
+	kind &= JP_PROBE_KINDS - 1;
+	if (!thread) {
 		__sync_fetch_and_add(&jp_probe_state.lost, 1);
+		return;
+	}
+	if (thread->begun_ns[kind] && sp < thread->sp[kind]) {
+		__sync_fetch_and_add(&jp_probe_state.nested[kind], 1);
+		return;
+	}
+	thread->sp[kind] = sp;
+	thread->begun_ns[kind] = bpf_ktime_get_ns();
 }
 
-/* 0: it began before the probe did. */
-static __always_inline __u64 jp_end(__u32 kind)
+/* 0: it began before the probe did, or within another one. */
+static __always_inline __u64 jp_end(__u32 kind, __u64 sp)
 {
-	struct jp_begun_key key = {.tid = (__u32)bpf_get_current_pid_tgid(), .kind = kind};
-	__u64 *begun = bpf_map_lookup_elem(&jp_begun, &key);
-	__u64 duration;
+	struct jp_probe_thread *thread =
+		bpf_task_storage_get(&jp_probe_threads, bpf_get_current_task_btf(), 0, 0);
+	__u64 begun, duration;
 
-	if (!begun)
+	kind &= JP_PROBE_KINDS - 1;
+	if (!thread || sp < thread->sp[kind])
 		return 0;
-	duration = bpf_ktime_get_ns() - *begun;
-	bpf_map_delete_elem(&jp_begun, &key);
+	begun = thread->begun_ns[kind];
+	thread->begun_ns[kind] = 0;
+	if (!begun || sp != thread->sp[kind]) /* a longer one has returned: that one was left otherwise */
+		return 0;
+	duration = bpf_ktime_get_ns() - begun;
 	return duration ? duration : 1;
 }
 
@@ -365,7 +422,7 @@ int BPF_PROG(jp_probe_enter, struct pt_regs *regs, long number)
 		return 0;
 	if (jp_probe.hit_point != JP_PROBE_AT_ENTER) {
 		if (number != JP_CALL_EXIT && number != JP_CALL_EXIT_GROUP)
-			jp_begin(0);
+			jp_begin(0, 0);
 		return 0;
 	}
 	jp_fill_call(&hit, regs);
@@ -380,16 +437,17 @@ int BPF_PROG(jp_probe_exit, struct pt_regs *regs, long ret)
 {
 	struct jp_probe_hit hit = {.point = JP_PROBE_AT_EXIT};
 
-	if (!jp_wants_call(regs->orig_rax) || jp_disarmed() ||
-	    (__u16)regs->cs != JP_USER_CODE_SEGMENT || jp_fill_ids(&hit))
+	if (!jp_wants_call(regs->orig_rax) || jp_disarmed() || (__u16)regs->cs != JP_USER_CODE_SEGMENT)
+		return 0;
+	if (jp_probe.times) { /* of these alone a beginning is known, so whose it is need not be asked first */
+		hit.duration_ns = jp_end(0, 0);
+		if (!hit.duration_ns || !jp_lasted(hit.duration_ns))
+			return 0;
+	}
+	if (jp_fill_ids(&hit))
 		return 0;
 	jp_fill_call(&hit, regs);
 	hit.ret = ret;
-	if (jp_probe.times) {
-		hit.duration_ns = jp_end(0);
-		if (!hit.duration_ns)
-			return 0;
-	}
 	jp_at_point(&hit);
 	return 0;
 }
@@ -440,7 +498,7 @@ int jp_probe_entry(struct pt_regs *ctx)
 	if (jp_disarmed() || jp_fill_ids(&hit))
 		return 0;
 	if (jp_probe.hit_point != JP_PROBE_AT_ENTRY) {
-		jp_begin(hit.kind);
+		jp_begin(hit.kind, ctx->rsp + 8 /* the return address */);
 		return 0;
 	}
 	jp_fill_function(&hit, ctx);
@@ -457,7 +515,7 @@ int jp_probe_return(struct pt_regs *ctx)
 	if (jp_disarmed() || jp_fill_ids(&hit))
 		return 0;
 	jp_fill_function(&hit, ctx);
-	hit.duration_ns = jp_end(hit.kind);
+	hit.duration_ns = jp_end(hit.kind, ctx->rsp);
 	if (hit.duration_ns)
 		jp_at_point(&hit);
 	return 0;

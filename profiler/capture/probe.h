@@ -29,7 +29,7 @@ enum jp_probe_field {
 	JP_PROBE_PID = 4,
 	JP_PROBE_TID = 5,
 	JP_PROBE_UID = 6,
-	JP_PROBE_CGROUP = 7, /* its number, as bpf_get_current_cgroup_id() tells it */
+	JP_PROBE_CGROUP = 7, /* 1: in a group or below it; `argument` is the group's index in the map */
 	JP_PROBE_DURATION = 8, /* ns since the call began */
 	JP_PROBE_SIGNAL = 9,
 	JP_PROBE_COMM = 10, /* of the thread, or of its process */
@@ -71,6 +71,13 @@ struct jp_probe_config {
 	struct jp_probe_term terms[JP_PROBE_TERMS];
 };
 
+/* What is kept of a thread, with the kernel's own record of it. */
+struct jp_probe_thread {
+	__u64 begun_ns[JP_PROBE_KINDS]; /* the call that is being measured; 0: none */
+	__u64 sp[JP_PROBE_KINDS];       /* of a function: where the stack will be when it has returned */
+	__u64 is_jprof;                 /* jprof itself: what descends from it is left out */
+};
+
 /* Shared memory. */
 struct jp_probe_state {
 	__u32 hits;       /* that matched; those beyond max_hits were let be */
@@ -81,6 +88,7 @@ struct jp_probe_state {
 	__u64 buckets[JP_PROBE_KINDS][JP_PROBE_BUCKETS]; /* by the binary logarithm of the ns */
 	__u64 sum_ns[JP_PROBE_KINDS];
 	__u64 max_ns[JP_PROBE_KINDS];
+	__u64 nested[JP_PROBE_KINDS]; /* calls from within one of the same kind: part of that one */
 };
 
 /* One record of the ring of hits; a jp_sample of the same thread and time has the stack. */

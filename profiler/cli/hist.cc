@@ -89,28 +89,30 @@ absl::Status MeasureCollections(Pid pid, Measurement& measurement) {
 
 absl::StatusOr<Measurement> Measure(const HistOptions& options) {
   Measurement measurement;
-  jp_probe_config& config = measurement.probe.config;
   absl::string_view what = options.what;
   if (absl::ConsumePrefix(&what, "syscall:")) {
     const int number = SystemCallNumber(what);
     if (number < 0) {
       return absl::InvalidArgumentError(absl::StrCat("there is no system call '", what, "'"));
     }
-    JPROF_ASSIGN_OR_RETURN(const TrapSpec spec, ParseTrap(absl::StrCat(what, " duration>=0ns"), ""));
-    measurement.probe = spec.probe;
-    config.max_hits = 0;
-    config.histogram = 1;
+    JPROF_ASSIGN_OR_RETURN(TrapSpec spec, ParseTrap(absl::StrCat(what, " duration>=0ns"), ""));
+    measurement.probe = std::move(spec.probe);
+    measurement.probe.config.max_hits = 0;
+    measurement.probe.config.histogram = 1;
     return measurement;
   }
   if (what == "gc") {
     JPROF_RETURN_IF_ERROR(MeasureCollections(options.pid, measurement));
   } else if (absl::StartsWith(what, "uprobe:")) {
-    JPROF_ASSIGN_OR_RETURN(const TrapSpec spec, ParseTrap("", what));
-    measurement.probe = spec.probe;
+    JPROF_ASSIGN_OR_RETURN(TrapSpec spec, ParseTrap("", what));
+    JPROF_RETURN_IF_ERROR(CheckReturns(spec.probe.places[0].path));
+    measurement.probe = std::move(spec.probe);
+    measurement.notes = std::move(spec.notes);
   } else {
     return absl::InvalidArgumentError(absl::StrCat(
         "hist takes syscall:NAME, gc or uprobe:BINARY:SYMBOL, not '", options.what, "'"));
   }
+  jp_probe_config& config = measurement.probe.config;
   config.points = JP_PROBE_AT_ENTRY | JP_PROBE_AT_RETURN;
   config.hit_point = JP_PROBE_AT_RETURN;
   config.max_hits = 0;
@@ -164,6 +166,9 @@ std::string KindText(const ProbeRunResult& result, const std::string& name, uint
       TimeText(static_cast<double>(state.sum_ns[kind])),
       TimeText(static_cast<double>(state.sum_ns[kind]) / static_cast<double>(h.count)),
       TimeText(static_cast<double>(state.max_ns[kind])));
+  if (state.nested[kind] != 0) {
+    absl::StrAppend(&text, "  and ", state.nested[kind], " from within these, which are part of them\n");
+  }
   for (size_t i = h.first; i <= h.last; ++i) {
     const uint64_t count = state.buckets[kind][i];
     const size_t width = static_cast<size_t>((count * kBarWidth + h.most - 1) / h.most);
@@ -189,7 +194,8 @@ std::string KindJson(const ProbeRunResult& result, const std::string& name, uint
                                    ",\"count\":", state.buckets[kind][i], "}"));
   }
   std::string text = absl::StrCat("{\"kind\":", JsonText(name), ",\"sum_ns\":", state.sum_ns[kind],
-                                  ",\"max_ns\":", state.max_ns[kind], ",\"buckets\":[",
+                                  ",\"max_ns\":", state.max_ns[kind], ",\"nested\":",
+                                  state.nested[kind], ",\"buckets\":[",
                                   absl::StrJoin(buckets, ","), "]");
   if (const std::optional<size_t> slowest = SlowestOf(result, kind)) {
     absl::StrAppend(&text, ",\"slowest\":{\"tid\":", result.hits[*slowest].tid,
@@ -248,7 +254,7 @@ CommandSyntax<HistOptions> Syntax() {
                .usage = "hist syscall:NAME|gc|uprobe:BINARY:SYMBOL [options]\n",
                .about =
                    "Measures how long each call takes, in the kernel, and prints how many took how long, in powers of\n"
-                   "two, and the stack of the slowest.\n"
+                   "two, and the stack of the slowest. Of calls within each other the outermost is measured.\n"
                    "\n"
                    "  jprof hist syscall:fsync -p 4711        a system call\n"
                    "  jprof hist gc -p 4711 -d 30s            collections of V8, by kind\n"

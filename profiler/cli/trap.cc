@@ -136,8 +136,18 @@ int Execute(const std::vector<std::string>& words, const std::vector<std::string
   for (const std::string& word : environment) envp.push_back(const_cast<char*>(word.c_str()));
   argv.push_back(nullptr);
   envp.push_back(nullptr);
+  // Not what jprof ignores.
+  sigset_t as_usual;
+  ::sigemptyset(&as_usual);
+  ::sigaddset(&as_usual, SIGPIPE);
+  posix_spawnattr_t attributes;
+  ::posix_spawnattr_init(&attributes);
+  ::posix_spawnattr_setsigdefault(&attributes, &as_usual);
+  ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
   pid_t pid = 0;
-  if (::posix_spawn(&pid, argv[0], nullptr, nullptr, argv.data(), envp.data()) != 0) return 127;
+  const int failed = ::posix_spawn(&pid, argv[0], nullptr, &attributes, argv.data(), envp.data());
+  ::posix_spawnattr_destroy(&attributes);
+  if (failed != 0) return 127;
   int status = 0;
   while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
   }
@@ -186,6 +196,7 @@ absl::Status Run(const TrapOptions& options, const RuntimeSet& runtimes) {
   absl::StatusOr<TrapSpec> parsed = ParseTrap(options.spec, options.on);
   if (!parsed.ok()) return AsUsageError(parsed.status());
   TrapSpec& spec = *parsed;
+  for (const std::string& note : spec.notes) PrintNote(note);
   spec.probe.config.max_hits = options.count;
   spec.probe.config.signal = static_cast<uint32_t>(options.signal);
   spec.probe.config.stays_stopped_for_us = options.core;

@@ -535,7 +535,8 @@ void WarnOfRate(const Accounting& a, std::vector<std::string>& warnings) {
 }
 
 // "" when none was lost.
-std::string LossText(const Accounting& a) {
+// `cure`: what would lose none; "": nothing that the user could do.
+std::string LossText(const Accounting& a, absl::string_view cure) {
   if (a.taken == a.kept) return "";
   std::vector<std::string> reasons;
   auto add = [&reasons](uint64_t count, absl::string_view why) {
@@ -545,7 +546,7 @@ std::string LossText(const Accounting& a) {
   add(a.dropped_queue_full, "came faster than they could be named");
   add(a.dropped_no_stack, "came without their stack");
   return absl::StrCat(a.taken - a.kept, " of ", a.taken, " samples lost: ",
-                      absl::StrJoin(reasons, ", "), "; a lower -F loses none");
+                      absl::StrJoin(reasons, ", "), cure.empty() ? "" : "; ", cure);
 }
 
 }  // namespace
@@ -696,7 +697,8 @@ std::vector<std::string> Runner::Warnings() const {
   warn(dump_troubles.size() - std::min(dump_troubles.size(), kPerfMapsNamed),
        "more jitdumps are not used, or not in full");
   const Accounting& a = work_->pipeline->accounting();
-  if (const std::string loss = LossText(a); !loss.empty()) warnings.push_back(loss);
+  if (const std::string loss = LossText(a, options_.probe != nullptr ? "" : "a lower -F loses none");
+      !loss.empty()) warnings.push_back(loss);
   WarnOfRate(a, warnings);
   warn(a.sideband_lost,
        "records of mappings, execs and exits lost: frames mapped meanwhile may be unnamed");

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -17,6 +16,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "profiler/core/status.h"
@@ -30,6 +30,7 @@ namespace {
 
 constexpr int kMaxError = 4095;
 constexpr size_t kMaxPlaces = 64;
+constexpr size_t kMaxNamed = 8;  // of functions that are listed
 constexpr int kNever = -1;
 
 // The arguments of a system call that point to a path, and to data.
@@ -57,10 +58,24 @@ constexpr Pointers kPointers[] = {
 };
 
 // Do not return, or not to who called them: what can be known of them is known when they begin.
-constexpr int64_t kNoReturn[] = {SYS_exit, SYS_exit_group, SYS_execve, SYS_execveat,
-                                 SYS_rt_sigreturn};
+constexpr int kNoReturn[] = {SYS_exit, SYS_exit_group, SYS_rt_sigreturn};
+// Return when they have failed.
+constexpr int kReturnsFailed[] = {SYS_execve, SYS_execveat};
+
+// The data that they get is there when they return; that of others, when they begin.
+constexpr int kGetsData[] = {SYS_read, SYS_pread64, SYS_recvfrom};
+
+template <size_t size>
+size_t CountIn(const int (&numbers)[size], const std::vector<int>& calls) {
+  return static_cast<size_t>(std::count_if(calls.begin(), calls.end(), [&numbers](int call) {
+    return std::find(std::begin(numbers), std::end(numbers), call) != std::end(numbers);
+  }));
+}
 
 absl::Status Usage(std::string message) { return absl::InvalidArgumentError(std::move(message)); }
+absl::Status TooManyTerms() {
+  return Usage(absl::StrCat("a trap has at most ", JP_PROBE_TERMS, " terms"));
+}
 
 std::string Upper(absl::string_view text) { return absl::AsciiStrToUpper(text); }
 
@@ -128,6 +143,7 @@ class Parser {
 
  private:
   absl::Status ParseOn(absl::string_view on);
+  void NoteOverloads(absl::string_view symbol);
   absl::Status ParseCalls(absl::string_view names);
   absl::Status ParseTerm(absl::string_view word);
   absl::Status ParseText(const Word& word, jp_probe_term& term);
@@ -143,15 +159,27 @@ class Parser {
   bool result_ = false;
 };
 
+void Parser::NoteOverloads(absl::string_view symbol) {
+  const std::vector<ProbePlace>& places = spec_.probe.places;
+  if (places.size() < 2) return;
+  std::vector<absl::string_view> names;
+  for (const ProbePlace& place : places) {
+    if (names.size() < kMaxNamed) names.push_back(place.function);
+  }
+  spec_.notes.push_back(absl::StrCat(symbol, " is the name of ", places.size(), " functions, all are meant: ",
+                                     absl::StrJoin(names, ", "),
+                                     names.size() < places.size() ? ", ..." : ""));
+}
+
 absl::Status Parser::ParseOn(absl::string_view on) {
   if (absl::ConsumePrefix(&on, "uprobe:")) {
     const size_t colon = on.find(':');
     if (colon == absl::string_view::npos) {
       return Usage("--on uprobe:BINARY:SYMBOL needs a file and a function of it");
     }
-    JPROF_ASSIGN_OR_RETURN(const ProbePlace place,
-                           FindFunction(std::string(on.substr(0, colon)), on.substr(colon + 1)));
-    spec_.probe.places.push_back(place);
+    JPROF_ASSIGN_OR_RETURN(spec_.probe.places,
+                           FindFunctions(std::string(on.substr(0, colon)), on.substr(colon + 1)));
+    NoteOverloads(on.substr(colon + 1));
     config().points = config().hit_point = JP_PROBE_AT_ENTRY;
     return absl::OkStatus();
   }
@@ -241,7 +269,11 @@ absl::Status Parser::ParseText(const Word& word, jp_probe_term& term) {
   jp_probe_term enough = {};
   enough.op = JP_PROBE_GE;
   enough.value = term.bytes;
-  if (calls_[0] == SYS_read || calls_[0] == SYS_pread64 || calls_[0] == SYS_recvfrom) {
+  const size_t getting = CountIn(kGetsData, calls_);
+  if (getting != 0 && getting != calls_.size()) {
+    return Usage("some of these system calls get data, others give it: take two traps");
+  }
+  if (getting != 0) {
     enough.field = JP_PROBE_RET;
     result_ = true;
   } else {
@@ -280,11 +312,14 @@ absl::Status Parser::ParseTerm(absl::string_view text) {
     }
     duration_ = result_ = true;
   } else if (key == "cgroup") {
+    if (word.op != JP_PROBE_EQ && word.op != JP_PROBE_NE) return Usage("cgroup takes = or !=");
+    std::vector<UniqueFd>& groups = spec_.probe.cgroups;
+    if (groups.size() == JP_PROBE_TERMS) return TooManyTerms();
+    JPROF_ASSIGN_OR_RETURN(Cgroup cgroup, FindCgroup(std::string(word.value)));
     term.field = JP_PROBE_CGROUP;
-    JPROF_ASSIGN_OR_RETURN(const Cgroup cgroup, FindCgroup(std::string(word.value)));
-    struct stat status;
-    if (::fstat(cgroup.directory.get(), &status) != 0) return ErrnoStatus(errno, "cgroup");
-    value = static_cast<int64_t>(status.st_ino);
+    term.argument = static_cast<uint8_t>(groups.size());
+    value = 1;
+    groups.push_back(std::move(cgroup.directory));
   } else if (!is_number) {
     return Usage(absl::StrCat(key, " takes a number, not '", word.value, "'"));
   } else if (key == "pid") {
@@ -334,14 +369,13 @@ absl::Status Parser::SetHitPoint() {
     return absl::OkStatus();
   }
   // Those that do not return are met when they begin, all others when they end.
-  const auto ending = std::count_if(calls_.begin(), calls_.end(), [](int call) {
-    return std::find(std::begin(kNoReturn), std::end(kNoReturn), call) != std::end(kNoReturn);
-  });
-  const bool any_returns = calls_.empty() || static_cast<size_t>(ending) < calls_.size();
-  if (any_returns && ending > 0 && !result_) {
+  const size_t never = CountIn(kNoReturn, calls_);
+  const size_t beginning = never + (result_ ? 0 : CountIn(kReturnsFailed, calls_));
+  const bool at_exit = calls_.empty() || beginning < calls_.size();
+  if (at_exit && beginning > 0) {
     return Usage("calls that do not return are met when they begin, others when they end: take two traps");
   }
-  const bool at_exit = any_returns || result_;
+  if (result_ && never > 0) return Usage("a call that does not return has no result, error or duration");
   config().hit_point = at_exit ? JP_PROBE_AT_EXIT : JP_PROBE_AT_ENTER;
   config().points = config().hit_point;
   if (duration_) {
@@ -364,9 +398,7 @@ absl::StatusOr<TrapSpec> Parser::Parse(absl::string_view text, absl::string_view
   }
   for (absl::string_view word : words) JPROF_RETURN_IF_ERROR(ParseTerm(word));
   JPROF_RETURN_IF_ERROR(SetHitPoint());
-  if (terms_.size() > JP_PROBE_TERMS) {
-    return Usage(absl::StrCat("a trap has at most ", JP_PROBE_TERMS, " terms"));
-  }
+  if (terms_.size() > JP_PROBE_TERMS) return TooManyTerms();
   // Numbers are compared before memory is read.
   std::stable_sort(terms_.begin(), terms_.end(), [](const jp_probe_term& a, const jp_probe_term& b) {
     return a.field < b.field;
@@ -375,7 +407,13 @@ absl::StatusOr<TrapSpec> Parser::Parse(absl::string_view text, absl::string_view
   config().term_count = static_cast<uint32_t>(terms_.size());
   config().max_hits = 1;
   config().self = static_cast<uint32_t>(::getpid());
-  return spec_;
+  return std::move(spec_);
+}
+
+absl::StatusOr<ElfFile> OpenElf(const std::string& path) {
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  if (!fd.valid()) return ErrnoStatus(errno, absl::StrCat("cannot read ", path));
+  return ElfFile::Open(std::move(fd), path);
 }
 
 std::string ErrorName(int64_t ret) {
@@ -418,16 +456,9 @@ int ErrorNumber(absl::string_view name) {
   return kNever;
 }
 
-absl::StatusOr<ProbePlace> FindFunction(const std::string& path, absl::string_view symbol) {
-  JPROF_ASSIGN_OR_RETURN(const std::vector<ProbePlace> places, FindFunctions(path, symbol));
-  return places[0];
-}
-
 absl::StatusOr<std::vector<ProbePlace>> FindFunctions(const std::string& path,
                                                       absl::string_view symbol) {
-  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
-  if (!fd.valid()) return ErrnoStatus(errno, absl::StrCat("cannot read ", path));
-  JPROF_ASSIGN_OR_RETURN(const ElfFile file, ElfFile::Open(std::move(fd), path));
+  JPROF_ASSIGN_OR_RETURN(const ElfFile file, OpenElf(path));
   absl::string_view beginning = symbol;
   const bool any_end = absl::ConsumeSuffix(&beginning, "*");
   const bool demangled = absl::StrContains(symbol, "::");
@@ -445,15 +476,31 @@ absl::StatusOr<std::vector<ProbePlace>> FindFunctions(const std::string& path,
       if (offset && std::none_of(places.begin(), places.end(), [&](const ProbePlace& place) {
             return place.offset == offset->value;
           })) {
-        places.push_back({.path = path, .offset = offset->value});
+        places.push_back({.path = path, .offset = offset->value, .function = Demangle(s.name)});
       }
-      return places.size() < kMaxPlaces;
+      return places.size() <= kMaxPlaces;
     }));
+  }
+  if (places.size() > kMaxPlaces) {
+    return Usage(absl::StrCat(path, " has more than ", kMaxPlaces, " functions ", symbol,
+                              ": name one as its symbol table does"));
   }
   if (places.empty()) {
     return absl::NotFoundError(absl::StrCat(path, " has no function ", symbol, " in its symbol tables"));
   }
   return places;
+}
+
+absl::Status CheckReturns(const std::string& path) {
+  JPROF_ASSIGN_OR_RETURN(const ElfFile file, OpenElf(path));
+  constexpr absl::string_view kOfGo[] = {".note.go.buildid", ".gopclntab", ".data.rel.ro.gopclntab"};
+  const auto found = file.FindSections(kOfGo);
+  if (std::none_of(found.begin(), found.end(), [](const auto& place) { return place.has_value(); })) {
+    return absl::OkStatus();
+  }
+  return absl::FailedPreconditionError(
+      absl::StrCat(path, " has code of Go, which moves its stacks and does not bear that returns are "
+                   "met: it would crash"));
 }
 
 std::string DescribeHit(const jp_probe_hit& hit) {

@@ -21,10 +21,11 @@ namespace jprof {
 struct TrapSpec {
   Probe probe;
   Pid pid = 0;  // that it is about; 0: any. Not among the probe's terms.
+  std::vector<std::string> notes;  // what its user should know
 };
 
 // `on`: "" for the system calls that `text` begins with, else as above; then `text` has terms alone.
-// InvalidArgument says what is wrong and what would be right; of `on` also as FindFunction() does.
+// InvalidArgument says what is wrong and what would be right; of `on` also as FindFunctions() does.
 absl::StatusOr<TrapSpec> ParseTrap(absl::string_view text, absl::string_view on);
 
 // The name of a system call, of a signal without SIG, of an error: its number, -1: there is none.
@@ -32,13 +33,16 @@ int SystemCallNumber(absl::string_view name);
 int SignalNumber(absl::string_view name);
 int ErrorNumber(absl::string_view name);
 
-// Where a function of an ELF file begins in it, by the name in its symbol tables or the demangled
-// one without arguments. NotFound: there is none of this name, or the file cannot be read.
-absl::StatusOr<ProbePlace> FindFunction(const std::string& path, absl::string_view symbol);
-// All those of a name; of all names that begin with it where it ends in '*', which is how a function
-// is found with the copies that a compiler makes of it. What is split off as cold is not among them.
+// Where functions of an ELF file begin in it: all of a name, as its symbol tables have it or
+// demangled, then with its arguments or without; of all names that begin with it where it ends in '*',
+// which is how a function is found with the copies that a compiler makes of it. What is split off as
+// cold is not among them. NotFound: there is none of this name, or the file cannot be read;
+// InvalidArgument: too many.
 absl::StatusOr<std::vector<ProbePlace>> FindFunctions(const std::string& path,
                                                       absl::string_view symbol);
+
+// FailedPrecondition: the file's functions do not bear that their returns are met: a Go program's.
+absl::Status CheckReturns(const std::string& path);
 
 // "openat(0xffffff9c, 0x7ffc..., 0x0, ...) = -2 ENOENT", "signal SEGV", "function called".
 std::string DescribeHit(const jp_probe_hit& hit);

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,6 +15,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "profiler/process/cgroup.h"
 #include "profiler/process/proc_status.h"
 #include "tests/e2e/run_jprof.h"
 #include "tests/testing/require.h"
@@ -25,6 +27,37 @@ namespace {
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
+
+// A control group with one below it, in which a process is for as long as the object lives.
+class ControlGroup {
+ public:
+  explicit ControlGroup(Pid pid) : name_(absl::StrCat("jprof_trap_", ::getpid())), pid_(pid) {
+    auto root = FindCgroup("/");
+    EXPECT_TRUE(root.ok()) << root.status();
+    if (root.ok()) root_ = *std::move(root);
+    EXPECT_EQ(::mkdirat(root_.directory.get(), name_.c_str(), 0755), 0);
+    EXPECT_EQ(::mkdirat(root_.directory.get(), Below().c_str(), 0755), 0);
+    Move(Below() + "/");
+  }
+  ~ControlGroup() {
+    Move("");
+    EXPECT_EQ(::unlinkat(root_.directory.get(), Below().c_str(), AT_REMOVEDIR), 0);
+    EXPECT_EQ(::unlinkat(root_.directory.get(), name_.c_str(), AT_REMOVEDIR), 0);
+  }
+  std::string name() const { return absl::StrCat("/", name_); }
+
+ private:
+  std::string Below() const { return name_ + "/below"; }
+  void Move(const std::string& folder) const {
+    const UniqueFd processes(
+        ::openat(root_.directory.get(), (folder + "cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC));
+    const std::string text = absl::StrCat(pid_);
+    EXPECT_EQ(::write(processes.get(), text.data(), text.size()), static_cast<ssize_t>(text.size()));
+  }
+  const std::string name_;
+  const Pid pid_;
+  Cgroup root_;
+};
 
 class TrapTest : public testing::Test {
  protected:
@@ -234,6 +267,44 @@ TEST_F(TrapTest, AFunctionsTimeIsMeasuredToo) {
   const JprofResult result = jprof->Wait();
   EXPECT_EQ(result.exit_code(), 0) << result.err;
   EXPECT_THAT(result.out, AllOf(HasSubstr("\"count\":"), HasSubstr("\"slowest\""), HasSubstr("\"main\"")));
+}
+
+TEST_F(TrapTest, OfCallsWithinEachOtherTheOutermostIsMeasured) {
+  absl::StatusOr<Jprof> jprof =
+      Jprof::Start({"hist", absl::StrCat("uprobe:", TestProgram("trapped"), ":recursive_function")});
+  ASSERT_TRUE(jprof.ok()) << jprof.status();
+  ASSERT_TRUE(jprof->WaitForText("measuring uprobe:"));
+  Tell("rr");
+  for (int i = 0; i < 2; ++i) ExpectDone("r");
+  jprof->Signal(SIGINT);
+  const JprofResult result = jprof->Wait();
+  EXPECT_EQ(result.exit_code(), 0) << result.err;
+  EXPECT_THAT(result.out, AllOf(HasSubstr("2 times, "), HasSubstr("and 200 from within these")));
+}
+
+TEST_F(TrapTest, AGroupIsItsProcessesAndThoseOfTheGroupsBelow) {
+  const ControlGroup group(pid());
+  EXPECT_THAT(HitBy("c", {absl::StrCat("close errno=EBADF cgroup=", group.name())}), HasSubstr("EBADF"));
+  ExpectDone("c");
+  const JprofResult none = RunJprof({"trap", Of(absl::StrCat("any cgroup!=", group.name())), "-d", "100ms"});
+  EXPECT_THAT(none.err, HasSubstr("was not met"));
+}
+
+TEST_F(TrapTest, WhatJprofStartsIsLeftOut) {
+  const std::string told = folder_ / "told";
+  Jprof jprof = Arm({"close errno=EBADF comm=trapped", "--count", "2", "--allow-exec", "--do",
+                     absl::StrCat("exec=echo c | ", TestProgram("trapped"), " ", folder_ / "count",
+                                  "; echo x >> ", told)});
+  Tell("c");
+  for (int i = 0; i < 10'000 && ::access(told.c_str(), F_OK) != 0; ++i) ::usleep(1000);
+  Tell("c");
+  const JprofResult result = jprof.Wait();
+  EXPECT_EQ(result.exit_code(), 0) << result.err;
+  EXPECT_EQ(ReadWholeFile(told), "x\nx\n");
+  const std::string own = absl::StrCat("trapped (pid ", pid(), ",");
+  const size_t first = result.out.find(own);
+  ASSERT_NE(first, std::string::npos) << result.out;
+  EXPECT_NE(result.out.find(own, first + 1), std::string::npos) << result.out;
 }
 
 // How often, by the line of a kind.

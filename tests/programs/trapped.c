@@ -23,6 +23,13 @@ NOINLINE void close_badly(void) {
 
 NOINLINE int trapped_function(int number) { return number + 1; }
 
+/* The innermost of its calls sleeps. */
+NOINLINE int recursive_function(int depth) {
+  const struct timespec pause = {0, 10000000};
+  if (depth == 0) return nanosleep(&pause, 0);
+  return recursive_function(depth - 1) + depth;
+}
+
 static void on_signal(int number) {
   (void)number;
   count[1]++;
@@ -56,6 +63,9 @@ int main(int argc, char** argv) {
         break;
       case 'f':
         count[2] = trapped_function(41);
+        break;
+      case 'r':
+        count[2] = recursive_function(100);
         break;
       case 'v':
         raise(SIGSEGV);

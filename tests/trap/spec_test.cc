@@ -4,14 +4,23 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <string>
+#include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "tests/testing/spawn.h"
 
 namespace jprof {
+
+// Not of the anonymous namespace: its name shall be a plain one.
+[[gnu::noinline]] int Overloaded(int) { return 2; }
+[[gnu::noinline]] int Overloaded(char) { return 3; }
+
 namespace {
 
 using ::testing::HasSubstr;
@@ -19,7 +28,7 @@ using ::testing::HasSubstr;
 TrapSpec Parsed(absl::string_view text, absl::string_view on = "") {
   absl::StatusOr<TrapSpec> spec = ParseTrap(text, on);
   EXPECT_TRUE(spec.ok()) << spec.status();
-  return spec.ok() ? *spec : TrapSpec{};
+  return spec.ok() ? *std::move(spec) : TrapSpec{};
 }
 
 std::string Wrong(absl::string_view text, absl::string_view on = "") {
@@ -59,7 +68,8 @@ TEST(TrapSpecTest, DataIsComparedAsFarAsItWasMovedOnly) {
   EXPECT_EQ(write.terms[0].field, JP_PROBE_ARGUMENT);
   EXPECT_EQ(write.terms[0].value, 3);
   EXPECT_EQ(write.terms[1].field, JP_PROBE_MEMORY);
-  EXPECT_EQ(Parsed("read buf=GET").probe.config.terms[0].field, JP_PROBE_RET);
+  EXPECT_EQ(Parsed("read,pread64 buf=GET").probe.config.terms[0].field, JP_PROBE_RET);
+  EXPECT_THAT(Wrong("read,write buf=GET"), HasSubstr("take two traps"));
 }
 
 TEST(TrapSpecTest, ADurationTakesTheBeginningToo) {
@@ -72,9 +82,15 @@ TEST(TrapSpecTest, ADurationTakesTheBeginningToo) {
 
 TEST(TrapSpecTest, ACallThatDoesNotReturnIsMetAtItsBeginning) {
   EXPECT_EQ(Parsed("exit_group arg0=1").probe.config.points, static_cast<uint32_t>(JP_PROBE_AT_ENTER));
-  EXPECT_FALSE(ParseTrap("exit_group,close", "").ok());
+  for (const char* mixed : {"exit_group,close", "exit_group,close errno=EBADF", "execve,close"}) {
+    EXPECT_THAT(Wrong(mixed), HasSubstr("take two traps")) << mixed;
+  }
+  EXPECT_THAT(Wrong("exit ret=0"), HasSubstr("has no result"));
+  EXPECT_THAT(Wrong("exit_group duration>1s"), HasSubstr("has no result"));
   // Where its result is asked for, it has one.
-  EXPECT_EQ(Parsed("execve errno=ENOENT").probe.config.points, static_cast<uint32_t>(JP_PROBE_AT_EXIT));
+  for (const char* failed : {"execve errno=ENOENT", "execve,open errno=ENOENT"}) {
+    EXPECT_EQ(Parsed(failed).probe.config.points, static_cast<uint32_t>(JP_PROBE_AT_EXIT)) << failed;
+  }
 }
 
 TEST(TrapSpecTest, ANegativeArgumentIsAnInt) {
@@ -89,6 +105,38 @@ TEST(TrapSpecTest, ASignalAnEndAndAFunctionAreOtherInstants) {
   const TrapSpec spec = Parsed("arg0=1", "uprobe:" + TestProgram("spin") + ":main");
   ASSERT_EQ(spec.probe.places.size(), 1u);
   EXPECT_GT(spec.probe.places[0].offset, 0u);
+}
+
+TEST(TrapSpecTest, EachGroupIsOfOneTerm) {
+  const TrapSpec spec = Parsed("close cgroup=/ cgroup!=/");
+  ASSERT_EQ(spec.probe.cgroups.size(), 2u);
+  ASSERT_EQ(spec.probe.config.term_count, 2u);
+  EXPECT_EQ(spec.probe.config.terms[0].argument, 0);
+  EXPECT_EQ(spec.probe.config.terms[1].argument, 1);
+  EXPECT_EQ(spec.probe.config.terms[1].op, JP_PROBE_NE);
+  EXPECT_THAT(Wrong("close cgroup>/"), HasSubstr("cgroup takes = or !="));
+}
+
+TEST(TrapSpecTest, AllFunctionsOfANameAreMeantAndListed) {
+  EXPECT_EQ(Overloaded(1) + Overloaded('1'), 5);
+  const TrapSpec spec = Parsed("", "uprobe:/proc/self/exe:jprof::Overloaded");
+  EXPECT_EQ(spec.probe.places.size(), 2u);
+  ASSERT_EQ(spec.notes.size(), 1u);
+  EXPECT_THAT(spec.notes[0], HasSubstr("2 functions, all are meant: "));
+  EXPECT_THAT(spec.notes[0], HasSubstr("jprof::Overloaded(char)"));
+  const TrapSpec one = Parsed("", "uprobe:/proc/self/exe:jprof::Overloaded(char)");
+  EXPECT_EQ(one.probe.places.size(), 1u);
+  EXPECT_TRUE(one.notes.empty());
+  EXPECT_THAT(Wrong("", "uprobe:/proc/self/exe:_Z*"), HasSubstr("more than 64 functions"));
+}
+
+TEST(TrapSpecTest, ReturnsOfGoProgramsAreNotMet) {
+  const std::string go = absl::StrCat(testing::TempDir(), "go_program_", ::getpid());
+  ASSERT_EQ(std::system(absl::StrCat("objcopy --add-section .note.go.buildid=/proc/self/comm ",
+                                     TestProgram("spin"), " ", go).c_str()), 0);
+  EXPECT_THAT(CheckReturns(go).message(), HasSubstr("has code of Go"));
+  ::unlink(go.c_str());
+  EXPECT_TRUE(CheckReturns(TestProgram("spin")).ok());
 }
 
 TEST(TrapSpecTest, NamesAreFound) {
