@@ -21,3 +21,20 @@ function(jprof_embed)
     VERBATIM)
   target_sources(${ARG_TARGET} PRIVATE ${header} ${source})
 endfunction()
+
+# jprof_join(NAME FIRST text LAST text FILES file...) joins scripts into one of that name in the build
+# folder, with a line before and a line behind them: they are parts of one function.
+function(jprof_join name)
+  cmake_parse_arguments(ARG "" "FIRST;LAST" "FILES" ${ARGN})
+  set(output ${CMAKE_CURRENT_BINARY_DIR}/${name})
+  set(inputs)
+  foreach(file ${ARG_FILES})
+    list(APPEND inputs ${CMAKE_CURRENT_SOURCE_DIR}/${file})
+  endforeach()
+  add_custom_command(
+    OUTPUT ${output}
+    COMMAND ${CMAKE_COMMAND} -DOUTPUT=${output} "-DFIRST=${ARG_FIRST}" "-DLAST=${ARG_LAST}"
+            "-DINPUTS=${inputs}" -P ${PROJECT_SOURCE_DIR}/cmake/JoinScript.cmake
+    DEPENDS ${inputs} ${PROJECT_SOURCE_DIR}/cmake/JoinScript.cmake
+    VERBATIM)
+endfunction()

@@ -2,7 +2,7 @@
 //
 // One SVG 1.1 file that needs nothing else: a picture where scripts are off (mail, wikis, viewers),
 // a tool where they are on. Two halves make it. This file does what must hold without a script:
-// geometry, colours, labels, escaping, limits. web/flamegraph.js does what needs a reader: zoom,
+// geometry, colours, labels, escaping, limits. web/flamegraph/ does what needs a reader: zoom,
 // search, keys, the window's width.
 //
 // What others rely on. Fifteen years of scripts and bookmarks know the classic file, so its outside
@@ -53,13 +53,15 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
 #include "export/call_tree.h"
 #include "export/code_kind.h"
+#include "export/figures.h"
+#include "export/flame_layout.h"
+#include "export/label_text.h"
+#include "export/picture_tree.h"
 #include "export/text.h"
 #include "export/tracks.h"
 #include "profiler/core/status.h"
@@ -73,212 +75,13 @@ constexpr int kPadding = 10;
 constexpr int kFooter = 34;  // details, matched
 constexpr int kRow = 16;
 constexpr int kFontSize = 12;
-constexpr double kCharWidth = 0.59;  // of the font size
-constexpr int kUnitsPerPixel = 100;  // the two decimals of x and width
-constexpr int64_t kUnits = int64_t{kWidth - 2 * kPadding} * kUnitsPerPixel;
-constexpr int64_t kMinUnits = kUnitsPerPixel / 10;  // 0.1 px
+constexpr int kUnitsPerPixel = FlameLayout::kUnitsPerPixel;  // the two decimals of x and width
 constexpr size_t kFlushBytes = 256 * 1024;
 
 constexpr int kNoteLine = 14;       // of the verdict
 constexpr size_t kMaxComments = 8;  // of the profile
 constexpr size_t kMaxCommentBytes = 1024;
 constexpr size_t kMaxPackages = 1000;
-constexpr size_t kMaxPackageBytes = 64;
-constexpr uint8_t kInlinedBit = 0x80;  // in FrameLabel::category, beside the kind
-
-CodeKind KindOf(const FrameLabel& label) {
-  return static_cast<CodeKind>(label.category & ~kInlinedBit);
-}
-
-// 1234567 -> "1,234,567"
-std::string Grouped(int64_t n) {
-  std::string digits = absl::StrCat(n);
-  std::string out;
-  for (size_t i = 0; i < digits.size(); ++i) {
-    if (i > 0 && (digits.size() - i) % 3 == 0) out += ',';
-    out += digits[i];
-  }
-  return out;
-}
-
-int64_t Scale(int64_t part, int64_t whole, int64_t to) {
-  if (whole <= 0) return 0;
-  return static_cast<int64_t>((static_cast<__int128>(part) * to + whole / 2) / whole);
-}
-
-// "5.67%"
-std::string Percent(int64_t part, int64_t whole) {
-  int64_t hundredths = Scale(part, whole, 10000);
-  return absl::StrFormat("%d.%02d%%", hundredths / 100, hundredths % 100);
-}
-
-// "5.7%"
-std::string ShortPercent(int64_t part, int64_t whole) {
-  int64_t tenths = Scale(part, whole, 1000);
-  return absl::StrFormat("%d.%d%%", tenths / 10, tenths % 10);
-}
-
-// In hundredths of a percent.
-std::string Signed(int64_t hundredths) {
-  const int64_t size = std::abs(hundredths);
-  return absl::StrFormat("%c%d.%02d%%", hundredths < 0 ? '-' : '+', size / 100, size % 100);
-}
-
-// "render /srv/app.js:12" -> "render app.js:12"; other names as they are. The same as labelOf in
-// web/tree.js.
-std::string LabelOf(absl::string_view name) {
-  const size_t slash = name.rfind('/');
-  if (slash == absl::string_view::npos) return std::string(name);
-  const size_t digits = name.find_last_not_of("0123456789");
-  if (digits < slash + 2 || name[digits] != ':' || digits + 1 == name.size()) {
-    return std::string(name);
-  }
-  // The path begins with a slash or a scheme ("file:", "node:") behind a blank.
-  for (size_t blank = 0; (blank = name.find(' ', blank)) < slash; ++blank) {
-    const size_t begin = blank + 1;
-    size_t end = begin;
-    while (name[end] >= 'a' && name[end] <= 'z') ++end;
-    if (name[begin] == '/' || (end > begin && name[end] == ':')) {
-      return absl::StrCat(name.substr(0, begin), name.substr(slash + 1));
-    }
-  }
-  return std::string(name);
-}
-
-// Where a label may be cut. What says which function it is lies between the last of `begins` and
-// `end`; the others are where its qualifiers begin. The same as partsOf in web/tree.js.
-struct LabelParts {
-  std::vector<size_t> begins = {0};
-  size_t end = 0;
-};
-LabelParts PartsOf(absl::string_view label) {
-  LabelParts parts;
-  const size_t digits = label.find_last_not_of("0123456789");
-  const size_t blank = label.rfind(' ');
-  if (digits != absl::string_view::npos && digits + 1 < label.size() && label[digits] == ':' &&
-      blank != absl::string_view::npos && blank > 0 && blank + 1 < digits) {
-    parts.end = blank;
-    return parts;
-  }
-  parts.end = label.size();
-  int nested = 0;
-  for (size_t i = 0; i < label.size() && nested >= 0; ++i) {
-    if (label[i] == '<') {
-      ++nested;
-    } else if (label[i] == '>') {
-      --nested;
-    } else if (nested == 0 && absl::StartsWith(label.substr(i), "::") && i + 2 < label.size()) {
-      parts.begins.push_back(i + 2);
-      ++i;
-    } else if (nested == 0 && label[i] == '(' && i > parts.begins.back()) {
-      parts.end = i;
-      return parts;
-    }
-  }
-  if (nested != 0) parts.begins = {0};
-  return parts;
-}
-
-// Widths of shown text. East Asian wide characters count as wide as the font is high.
-class Ruler {
- public:
-  explicit Ruler(double font_size) : font_size_(font_size) {}
-
-  double narrow() const { return font_size_ * kCharWidth; }
-  double Width(absl::string_view shown) const {
-    double width = 0;
-    for (size_t i = 0; i < shown.size();) width += Step(shown, i);
-    return width;
-  }
-  // The longest beginning that is no wider than `room`.
-  absl::string_view Prefix(absl::string_view shown, double room) const {
-    size_t end = 0;
-    double used = 0;
-    for (size_t i = 0; i < shown.size(); end = i) {
-      used += Step(shown, i);
-      if (used > room) break;
-    }
-    return shown.substr(0, end);
-  }
-  // The longest end that is no wider than `room`.
-  absl::string_view Suffix(absl::string_view shown, double room) const {
-    double width = Width(shown);
-    size_t i = 0;
-    while (i < shown.size() && width > room) width -= Step(shown, i);
-    return shown.substr(i);
-  }
-
- private:
-  // Of the character at `i`, which moves behind it.
-  double Step(absl::string_view shown, size_t& i) const {
-    Utf8Char c = DecodeUtf8(shown.substr(i));
-    i += std::max<size_t>(c.length, 1);
-    return c.code >= 0x1100 ? font_size_ : narrow();
-  }
-
-  double font_size_;
-};
-
-// The longest beginning that fits, with ".." where it is cut; "" below three characters.
-std::string CutText(absl::string_view shown, double room, const Ruler& ruler) {
-  if (ruler.Prefix(shown, room).size() == shown.size()) {
-    return room < 3 * ruler.narrow() ? "" : std::string(shown);
-  }
-  absl::string_view cut = ruler.Prefix(shown, room - 2 * ruler.narrow());
-  return cut.empty() ? "" : absl::StrCat(cut, "..");
-}
-
-// A label cut to its frame: the function whole if it fits, then as much of the rest as does. The
-// same as fit in web/tree.js.
-std::string FitText(absl::string_view label, double room) {
-  const Ruler ruler(kFontSize);
-  if (room < 3 * ruler.narrow()) return "";
-  if (ruler.Prefix(label, room).size() == label.size()) return std::string(label);
-  room -= 2 * ruler.narrow();
-  const LabelParts parts = PartsOf(label);
-  auto part = [&](size_t begin) { return label.substr(begin, parts.end - begin); };
-  absl::string_view core = part(parts.begins.back());
-  if (ruler.Prefix(core, room).size() < core.size()) {
-    absl::string_view cut = ruler.Prefix(core, room);
-    return cut.size() < 2 ? "" : absl::StrCat(cut, "..");
-  }
-  if (parts.begins.size() > 1) {
-    // Without its arguments it fits.
-    if (parts.end < label.size() && ruler.Width(part(0)) <= room) return absl::StrCat(part(0), "..");
-    size_t i = 1;
-    while (ruler.Width(part(parts.begins[i])) > room) ++i;
-    const size_t begin = parts.begins[i];
-    absl::string_view head =
-        ruler.Prefix(label.substr(0, begin), room - ruler.Width(part(begin)));
-    return absl::StrCat(head, "..", part(begin));
-  }
-  const size_t colon = label.rfind(':');
-  if (colon == absl::string_view::npos || colon < parts.end) return absl::StrCat(core, "..");
-  absl::string_view line = label.substr(colon);
-  room -= ruler.Width(core) + ruler.Width(line);
-  if (room < 0) return absl::StrCat(core, "..");
-  return absl::StrCat(core, "..",
-                      ruler.Suffix(label.substr(parts.end, colon - parts.end), room), line);
-}
-
-// Shown text in at most `max_lines` lines, broken at blanks where there are some.
-std::vector<std::string> WrapText(absl::string_view shown, double room, size_t max_lines,
-                                  const Ruler& ruler) {
-  std::vector<std::string> lines;
-  while (!shown.empty()) {
-    absl::string_view line = ruler.Prefix(shown, room);
-    if (line.size() == shown.size() || lines.size() + 1 == max_lines) {
-      lines.push_back(CutText(shown, room, ruler));
-      break;
-    }
-    const size_t blank = line.rfind(' ');
-    if (blank != absl::string_view::npos && blank > line.size() / 2) line = line.substr(0, blank);
-    lines.emplace_back(line);
-    shown.remove_prefix(line.size());
-    while (!shown.empty() && shown.front() == ' ') shown.remove_prefix(1);
-  }
-  return lines;
-}
 
 // The only way into the file: string literals, numbers, and text that is escaped.
 class Svg {
@@ -325,34 +128,43 @@ class Svg {
   std::string buffer_;
 };
 
-size_t EscapedBytes(absl::string_view shown) {
-  size_t bytes = shown.size();
-  for (char c : shown) {
-    if (c == '&' || c == '\'') bytes += 4;
-    if (c == '<' || c == '>') bytes += 3;
-    if (c == '"') bytes += 5;
+// The packages that the picture names, and a number in them for each label, or -1.
+struct PackageNumbers {
+  std::vector<std::string> names;
+  std::vector<int> of_label;
+};
+
+PackageNumbers NumberPackages(const std::vector<std::string>& package_of_label) {
+  PackageNumbers packages;
+  absl::flat_hash_map<absl::string_view, int> numbers;
+  for (const std::string& name : package_of_label) {
+    int number = -1;
+    auto known = numbers.find(name);
+    if (known != numbers.end()) {
+      number = known->second;
+    } else if (!name.empty() && packages.names.size() < kMaxPackages) {
+      number = static_cast<int>(packages.names.size());
+      numbers.emplace(name, number);
+      packages.names.push_back(name);
+    }
+    packages.of_label.push_back(number);
   }
-  return bytes;
+  return packages;
 }
 
 class FlameGraph {
  public:
-  // `package_of`: a number in `packages` for each of the tree's labels, or -1.
-  FlameGraph(const Profile& profile, const CallTree& tree, std::vector<int> package_of,
-             std::vector<std::string> packages)
+  FlameGraph(const Profile& profile, const PictureTree& picture, const PackageNumbers& packages)
       : profile_(profile),
-        tree_(tree),
-        package_of_(std::move(package_of)),
-        packages_(std::move(packages)),
-        total_(tree.nodes()[0].total),
-        unit_(SummedUnit(profile)),
-        base_total_(tree.nodes()[0].base) {
-    FindKinds();
-    FindWidths();
-    for (size_t i = 0; i < tree.nodes().size(); ++i) {
-      most_changed_ = std::max(most_changed_, std::abs(Change(tree.nodes()[i])));
+        picture_(picture),
+        packages_(packages),
+        layout_(picture, Room(packages)),
+        kinds_(picture.NodeKinds()),
+        total_(picture.nodes()[0].total),
+        unit_(SummedUnit(profile)) {
+    for (const CallTree::Node& node : picture.nodes()) {
+      most_changed_ = std::max(most_changed_, std::abs(picture.Change(node)));
     }
-    Choose();
     for (size_t i = 0; i < std::min(profile.comments.size(), kMaxComments); ++i) {
       comments_.push_back(ShownText(profile.comments[i], kMaxCommentBytes));
       for (std::string& line :
@@ -363,11 +175,11 @@ class FlameGraph {
     if (profile.comments.size() > kMaxComments) {
       notes_.push_back(absl::StrCat(profile.comments.size() - kMaxComments, " more comments"));
     }
-    left_out_ = LeftOut();
+    left_out_ = layout_.LeftOut();
     const int lines = static_cast<int>(notes_.size()) + (left_out_.empty() ? 0 : 1);
     legend_y_ = 49 + std::max(1, lines) * kNoteLine;
     header_ = legend_y_ + 13;
-    height_ = header_ + (deepest_ + 1) * kRow + kFooter;
+    height_ = header_ + (layout_.deepest() + 1) * kRow + kFooter;
   }
 
   absl::Status Write(OutputSink& sink) {
@@ -383,10 +195,12 @@ class FlameGraph {
  private:
   static constexpr int kNoteSize = 11;
 
-  // Of the share of the samples, against that in the other profile; in hundredths of a percent.
-  int64_t Change(const CallTree::Node& node) const {
-    if (base_total_ == 0) return 0;
-    return Scale(node.total, total_, 10000) - Scale(node.base, base_total_, 10000);
+  // For the frames, in bytes, beside all else.
+  static int64_t Room(const PackageNumbers& packages) {
+    constexpr int64_t kSurroundings = 200'000;  // header and footer
+    size_t around = assets::flamegraph_js().size() + assets::flamegraph_css().size();
+    for (const std::string& name : packages.names) around += EscapedBytes(name) + 1;
+    return kMaxSvgBytes - kSurroundings - static_cast<int64_t>(around);
   }
 
   Rgb ColourOfChange(int64_t change) const {
@@ -400,83 +214,7 @@ class FlameGraph {
 
   std::string TitleOf(absl::string_view name, const CallTree::Node& node) const {
     return absl::StrCat(name, " (", Grouped(node.total), " ", unit_, ", ", Percent(node.total, total_),
-                        base_total_ == 0 ? "" : absl::StrCat("; ", Signed(Change(node))), ")");
-  }
-
-  // The kind of each node: what native code does for the garbage collector is the collector's.
-  void FindKinds() {
-    const std::vector<CallTree::Node>& nodes = tree_.nodes();
-    kinds_.resize(nodes.size(), CodeKind::kBase);
-    for (size_t i = 1; i < nodes.size(); ++i) {
-      kinds_[i] = KindOf(tree_.label(nodes[i]));
-      if (kinds_[i] == CodeKind::kNative && kinds_[nodes[i].parent] == CodeKind::kGc) {
-        kinds_[i] = CodeKind::kGc;
-      }
-    }
-  }
-
-  // What the width of each node stands for: its samples; in a comparison, the mean of its shares.
-  void FindWidths() {
-    constexpr int64_t kWhole = int64_t{1} << 40;
-    for (const CallTree::Node& node : tree_.nodes()) {
-      widths_.push_back(base_total_ == 0 ? node.total
-                                         : Scale(node.total, total_, kWhole) +
-                                               Scale(node.base, base_total_, kWhole));
-    }
-  }
-
-  // Decides which frames are drawn, and counts the others by reason.
-  void Choose() {
-    const std::vector<CallTree::Node>& nodes = tree_.nodes();
-    drawn_.assign(nodes.size(), false);
-    drawn_[0] = true;
-    // All that is wide enough, in preorder.
-    std::vector<uint32_t> chosen;
-    for (uint32_t i = 1; i < nodes.size();) {
-      bool thin = static_cast<__int128>(widths_[i]) * kUnits <
-                  static_cast<__int128>(widths_[0]) * kMinUnits;
-      if (thin || nodes[i].depth > kMaxSvgDepth) {
-        (thin ? thin_ : deep_) += nodes[i].end - i;
-        i = nodes[i].end;
-        continue;
-      }
-      chosen.push_back(i++);
-    }
-    // Of these, the widest that fit; a caller is never narrower than its callees, nor deeper.
-    std::stable_sort(chosen.begin(), chosen.end(), [&](uint32_t a, uint32_t b) {
-      return widths_[a] != widths_[b] ? widths_[a] > widths_[b] : nodes[a].depth < nodes[b].depth;
-    });
-    constexpr int64_t kMarkupBytes = 240;       // of one frame, numbers included
-    constexpr int64_t kSurroundings = 200'000;  // header and footer
-    size_t around = assets::tree_js().size() + assets::flamegraph_js().size() +
-                    assets::flamegraph_css().size();
-    for (const std::string& package : packages_) around += EscapedBytes(package) + 1;
-    int64_t room = kMaxSvgBytes - kSurroundings - static_cast<int64_t>(around);
-    size_t taken = 0;
-    for (; taken < chosen.size(); ++taken) {
-      const CallTree::Node& node = nodes[chosen[taken]];
-      int64_t name = static_cast<int64_t>(EscapedBytes(tree_.label(node).text));
-      // The label is a part of the name and two dots; a character of 7 px has 6 bytes at most.
-      int64_t label = std::min(name, Scale(widths_[chosen[taken]], widths_[0], kUnits) / kUnitsPerPixel + 2);
-      room -= kMarkupBytes + name + label;
-      if (room < 0) break;
-      drawn_[chosen[taken]] = true;
-      deepest_ = std::max(deepest_, static_cast<int>(node.depth));
-    }
-    crowded_ = chosen.size() - taken;
-  }
-
-  std::string LeftOut() const {
-    std::vector<std::string> parts;
-    if (thin_ > 0) parts.push_back(absl::StrCat(Grouped(thin_), " frames thinner than 0.1 px"));
-    if (deep_ > 0) {
-      parts.push_back(absl::StrCat(Grouped(deep_), " frames above level ", kMaxSvgDepth));
-    }
-    if (crowded_ > 0) {
-      parts.push_back(absl::StrCat(Grouped(crowded_), " thin frames for the file's size"));
-    }
-    if (parts.empty()) return "";
-    return absl::StrCat("not drawn: ", absl::StrJoin(parts, ", "));
+                        picture_.compares() ? absl::StrCat("; ", SignedPercent(picture_.Change(node))) : "", ")");
   }
 
   void Head(Svg& svg) {
@@ -497,10 +235,9 @@ class FlameGraph {
         .Markup("</desc>\n<style type=\"text/css\"><![CDATA[\n")
         .Asset(assets::flamegraph_css())
         .Markup("]]></style>\n<script type=\"text/ecmascript\"><![CDATA[\n")
-        .Asset(assets::tree_js())
         .Asset(assets::flamegraph_js())
         .Markup("]]></script>\n<metadata id=\"packages\">");
-    for (const std::string& package : packages_) {
+    for (const std::string& package : packages_.names) {
       svg.Text(XmlText::EscapeShown(package)).Markup("\n");
     }
     svg.Markup(
@@ -511,23 +248,23 @@ class FlameGraph {
   // For those who do not see the picture: what it is, and the functions that were executing most.
   std::string Description() const {
     constexpr size_t kHottest = 5;
-    std::vector<int64_t> self(tree_.labels().size());
-    for (size_t i = 1; i < tree_.nodes().size(); ++i) {
-      int64_t& sum = self[tree_.nodes()[i].label];
-      sum = SaturatingAdd(sum, tree_.nodes()[i].self);
+    const std::vector<FrameLabel>& labels = picture_.tree().labels();
+    std::vector<int64_t> self(labels.size());
+    for (size_t i = 1; i < picture_.nodes().size(); ++i) {
+      int64_t& sum = self[picture_.nodes()[i].label];
+      sum = SaturatingAdd(sum, picture_.nodes()[i].self);
     }
     std::vector<uint32_t> hottest(self.size());
     std::iota(hottest.begin(), hottest.end(), 0);
     const size_t count = std::min(kHottest, hottest.size());
     std::partial_sort(hottest.begin(), hottest.begin() + static_cast<ptrdiff_t>(count),
                       hottest.end(), [&](uint32_t a, uint32_t b) {
-                        return self[a] != self[b] ? self[a] > self[b]
-                                                  : tree_.labels()[a] < tree_.labels()[b];
+                        return self[a] != self[b] ? self[a] > self[b] : labels[a] < labels[b];
                       });
     std::string text = absl::StrCat("Flame graph of ", Grouped(total_), " ", unit_, ".");
     for (size_t i = 0; i < count && self[hottest[i]] > 0; ++i) {
       absl::StrAppend(&text, i == 0 ? " Executing most: " : ", ",
-                      ShownText(tree_.labels()[hottest[i]].text, 256), " ",
+                      ShownText(labels[hottest[i]].text, 256), " ",
                       ShortPercent(self[hottest[i]], total_));
     }
     return text;
@@ -541,48 +278,33 @@ class FlameGraph {
     svg.Markup("<g id=\"frames\" font-family=\"Verdana, 'DejaVu Sans', sans-serif\" font-size=\"")
         .Number(kFontSize)
         .Markup("\" fill=\"#111111\">\n");
-    const std::vector<CallTree::Node>& nodes = tree_.nodes();
-    // Where each open caller's next callee begins, by depth. Skipped frames take their room too.
-    std::vector<int64_t> next_start = {0};
-    Frame(svg, 0, 0);
-    for (uint32_t i = 1; i < nodes.size();) {
-      const CallTree::Node& node = nodes[i];
-      next_start.resize(node.depth);
-      int64_t start = next_start.back();
-      next_start.back() = SaturatingAdd(start, widths_[i]);
-      if (!drawn_[i]) {
-        i = node.end;
-        continue;
-      }
-      Frame(svg, i, start);
-      next_start.push_back(start);
+    for (const FlameLayout::Frame& frame : layout_.frames()) {
+      Frame(svg, frame);
       JPROF_RETURN_IF_ERROR(svg.FlushIfLarge());
-      ++i;
     }
     svg.Markup("</g>\n");
     return absl::OkStatus();
   }
 
-  void Frame(Svg& svg, uint32_t index, int64_t start) {
-    const CallTree::Node& node = tree_.nodes()[index];
-    bool is_root = node.depth == 0;
-    absl::string_view name = is_root ? absl::string_view("all") : tree_.label(node).text;
-    int64_t left = Scale(start, widths_[0], kUnits);
-    int64_t right = is_root ? kUnits : Scale(SaturatingAdd(start, widths_[index]), widths_[0], kUnits);
-    int64_t x = int64_t{kPadding} * kUnitsPerPixel + left;
+  void Frame(Svg& svg, const FlameLayout::Frame& frame) {
+    const CallTree::Node& node = picture_.nodes()[frame.node];
+    const bool is_root = node.depth == 0;
+    absl::string_view name = is_root ? absl::string_view("all") : label(node).text;
+    const int64_t width = frame.right - frame.left;
+    const int64_t x = int64_t{kPadding} * kUnitsPerPixel + frame.left;
     int64_t y = height_ - kFooter - (int64_t{node.depth} + 1) * kRow;
-    double width_px = static_cast<double>(right - left) / kUnitsPerPixel;
+    double width_px = static_cast<double>(width) / kUnitsPerPixel;
     std::string title = is_root ? absl::StrCat("all (", Grouped(total_), " ", unit_, ", 100%)")
                                 : TitleOf(name, node);
-    const bool inlined = !is_root && (tree_.label(node).category & kInlinedBit) != 0;
-    const int package = is_root ? -1 : package_of_[node.label];
+    const bool inlined = !is_root && PictureTree::IsInlined(label(node));
+    const int package = is_root ? -1 : packages_.of_label[node.label];
     // A frame of some width has an edge ("w"), a hair would be all edge.
     if (width_px >= 3) {
       svg.Markup("<g class=\"w k");
     } else {
       svg.Markup("<g class=\"k");
     }
-    svg.Number(static_cast<int64_t>(kinds_[index]));
+    svg.Number(static_cast<int64_t>(kinds_[frame.node]));
     if (package >= 0) svg.Markup(" p").Number(package);
     if (inlined) svg.Markup(" i");
     svg.Markup("\"><title>");
@@ -592,18 +314,18 @@ class FlameGraph {
         .Markup("\" y=\"")
         .Number(y)
         .Markup("\" width=\"")
-        .Decimal(right - left)
+        .Decimal(width)
         .Markup("\" height=\"")
         .Number(kRow - 1)
         .Markup("\" fill=\"")
-        .Colour(base_total_ == 0 ? ColourOf(kinds_[index], inlined, ShadeOf(name))
-                                 : ColourOfChange(Change(node)))
+        .Colour(picture_.compares() ? ColourOfChange(picture_.Change(node))
+                                    : ColourOf(kinds_[frame.node], inlined, ShadeOf(name)))
         .Markup("\"/><text x=\"")
         .Decimal(x + 3 * kUnitsPerPixel)
         .Markup("\" y=\"")
         .Number(y + 11)
         .Markup("\">")
-        .Text(XmlText::EscapeShown(FitText(LabelOf(name), width_px - 6)))
+        .Text(XmlText::EscapeShown(FitText(LabelOf(name), width_px - 6, Ruler(kFontSize))))
         .Markup("</text></g>\n");
   }
 
@@ -658,12 +380,12 @@ class FlameGraph {
     std::array<int64_t, kCodeKinds> self = {};
     std::array<bool, kCodeKinds> present = {};
     int64_t inlined = 0;
-    const std::vector<CallTree::Node>& nodes = tree_.nodes();
+    const std::vector<CallTree::Node>& nodes = picture_.nodes();
     for (size_t i = 1; i < nodes.size(); ++i) {
       const size_t kind = static_cast<size_t>(kinds_[i]);
       self[kind] = SaturatingAdd(self[kind], nodes[i].self);
       present[kind] = present[kind] || kinds_[i] != CodeKind::kBase || nodes[i].self > 0;
-      if ((tree_.label(nodes[i]).category & kInlinedBit) != 0) {
+      if (PictureTree::IsInlined(label(nodes[i]))) {
         inlined = SaturatingAdd(inlined, nodes[i].self);
       }
     }
@@ -673,9 +395,10 @@ class FlameGraph {
     // The script lays this out anew: it knows the window's width.
     int x = kPadding;
     auto room = [](absl::string_view text) {
-      return static_cast<int>(std::lround(static_cast<double>(text.size()) * 11 * kCharWidth)) + 12;
+      return static_cast<int>(std::lround(static_cast<double>(text.size()) * Ruler(kNoteSize).narrow())) + 12;
     };
-    const absl::string_view heading = base_total_ == 0 ? "executing:" : "change of the share (width: mean of both):";
+    const absl::string_view heading =
+        picture_.compares() ? "change of the share (width: mean of both):" : "executing:";
     svg.Markup("<text x=\"").Number(x).Markup("\" y=\"").Number(legend_y_).Markup("\">");
     svg.Text(XmlText::EscapeShown(heading)).Markup("</text>\n");
     x += room(heading);
@@ -695,7 +418,7 @@ class FlameGraph {
           .Markup("</text>\n");
       x += 15 + room(text);
     };
-    for (size_t i = 0; i < kCodeKinds && base_total_ == 0; ++i) {
+    for (size_t i = 0; i < kCodeKinds && !picture_.compares(); ++i) {
       // "no stack" goes last.
       const size_t kind = (i + 1) % kCodeKinds;
       if (!present[kind]) continue;
@@ -706,9 +429,9 @@ class FlameGraph {
       }
       item(ColourOf(static_cast<CodeKind>(kind), false, 7), text);
     }
-    if (base_total_ > 0) {
-      item(ColourOfChange(most_changed_), absl::StrCat("more, up to ", Signed(most_changed_)));
-      item(ColourOfChange(-most_changed_), absl::StrCat("less, down to ", Signed(-most_changed_)));
+    if (picture_.compares()) {
+      item(ColourOfChange(most_changed_), absl::StrCat("more, up to ", SignedPercent(most_changed_)));
+      item(ColourOfChange(-most_changed_), absl::StrCat("less, down to ", SignedPercent(-most_changed_)));
     } else if (inlined > 0) {
       item(ColourOf(CodeKind::kUserScript, true, 7),
            absl::StrCat("paler: inlined ", ShortPercent(inlined, total_)));
@@ -730,70 +453,30 @@ class FlameGraph {
         .Markup("\" text-anchor=\"end\"> </text>\n</g>\n");
   }
 
+  const FrameLabel& label(const CallTree::Node& node) const { return picture_.tree().label(node); }
+
   const Profile& profile_;
-  const CallTree& tree_;
-  const std::vector<int> package_of_;
-  const std::vector<std::string> packages_;
+  const PictureTree& picture_;
+  const PackageNumbers& packages_;
+  const FlameLayout layout_;
+  const std::vector<CodeKind> kinds_;  // by node
   const int64_t total_;
-  const std::string unit_;    // of it: "samples"
-  const int64_t base_total_;  // of the profile that this is compared with; 0: of none
+  const std::string unit_;  // of it: "samples"
   int64_t most_changed_ = 0;
-  std::vector<CodeKind> kinds_;        // by node
-  std::vector<int64_t> widths_;        // by node
   std::vector<std::string> comments_;  // shown
   std::vector<std::string> notes_;     // the same in lines
   std::string left_out_;
   int legend_y_ = 0;
   int header_ = 0;
-  std::vector<bool> drawn_;
-  int64_t thin_ = 0;
-  int64_t deep_ = 0;
-  int64_t crowded_ = 0;
-  int deepest_ = 0;
   int64_t height_ = 0;
 };
 
 class SvgExporter : public Exporter {
  public:
   absl::Status Write(const Profile& profile, OutputSink& sink) const override {
-    const Packages packages(profile);
-    absl::flat_hash_map<std::string, std::string> package_of_name;
-    auto frame_label = [&](const Function& function, uint32_t line, bool inlined) {
-      FrameLabel label{ShownName(profile, function, line),
-                       static_cast<uint8_t>(KindOf(profile, function))};
-      package_of_name.try_emplace(label.text,
-                                  ShownText(packages.Of(function), kMaxPackageBytes));
-      if (inlined) label.category |= kInlinedBit;
-      return label;
-    };
-    auto process_label = [](absl::string_view name) {
-      std::string shown = ShownText(name);
-      return FrameLabel{shown.empty() ? "[unknown]" : std::move(shown),
-                        static_cast<uint8_t>(CodeKind::kBase)};
-    };
-    CallTree::Options options{.sample_type = SummedType(profile),
-                              .frame_label = frame_label, .process_label = process_label};
-    options.base_type = BaseType(profile);
-    CallTree tree = CallTree::Build(profile, options);
-    std::vector<int> package_of;
-    std::vector<std::string> names;
-    absl::flat_hash_map<std::string, int> numbers;
-    for (const FrameLabel& label : tree.labels()) {
-      auto name = package_of_name.find(label.text);
-      int number = -1;
-      if (name != package_of_name.end() && !name->second.empty()) {
-        auto known = numbers.find(name->second);
-        if (known != numbers.end()) {
-          number = known->second;
-        } else if (names.size() < kMaxPackages) {
-          number = static_cast<int>(names.size());
-          numbers.emplace(name->second, number);
-          names.push_back(name->second);
-        }
-      }
-      package_of.push_back(number);
-    }
-    return FlameGraph(profile, tree, std::move(package_of), std::move(names)).Write(sink);
+    const PictureTree picture(profile, /*by_line=*/false);
+    const PackageNumbers packages = NumberPackages(picture.packages());
+    return FlameGraph(profile, picture, packages).Write(sink);
   }
 };
 

@@ -1,16 +1,19 @@
 // The arithmetic of the pictures: names, trees, and trees made of trees. No document, no drawing;
-// flamegraph.js (SVG) and report.js (HTML) share it.
+// flamegraph/ (SVG) and report/ (HTML) share it.
 //
 // A tree is a struct of arrays in preorder: a node's callees are right behind it, up to end[i], and
 // parents come before their callees. Node 0 is all. label[i] is a number; equal functions have
 // equal ones. Weights are samples. So everything here is a loop over arrays, and a million nodes
 // are no trouble.
-"use strict";
+//
+// In a comparison self and total are what a node is drawn by, of both sides together, and `before`
+// and `beforeTotal` are the part of the side that is compared with, in its own samples.
+"use strict";  // of the function that this is the beginning of
 
 const Trees = (() => {
   // ---- names -----------------------------------------------------------------------------------
 
-  // "render /srv/app.js:12" -> "render app.js:12". The same as LabelOf in export/svg.cc.
+  // "render /srv/app.js:12" -> "render app.js:12". The same as LabelOf in export/label_text.cc.
   function labelOf(name) {
     const slash = name.lastIndexOf("/");
     const path = name.search(/ (?:\/|[a-z]+:)/);
@@ -20,7 +23,7 @@ const Trees = (() => {
 
   // Where a label may be cut: {begins, end}. What says which function it is lies between the last
   // of `begins` and `end`; the others are where its qualifiers begin. Of "render app.js:12" it is
-  // "render", of "v8::Foo<a::b>::Bar(int)" it is "Bar". The same as PartsOf in export/svg.cc.
+  // "render", of "v8::Foo<a::b>::Bar(int)" it is "Bar". The same as PartsOf in export/label_text.cc.
   function partsOf(label) {
     const place = /^(.+) [^ ]+:\d+$/s.exec(label);
     if (place) return { begins: [0], end: place[1].length };
@@ -44,7 +47,7 @@ const Trees = (() => {
 
   // The label cut to `room`: the function whole if it fits, then as much of the rest as does, with
   // ".." where it is cut; "" where not even three characters fit. `width`: of one character. The
-  // same as FitText in export/svg.cc.
+  // same as FitText in export/label_text.cc.
   function fit(label, room, width) {
     let whole = 0;
     for (const c of label) if ((whole += width(c)) > room) break;
@@ -138,13 +141,14 @@ const Trees = (() => {
   // (parent, label) -> node, for trees under construction: open addressing over typed arrays, as
   // Map is ten times slower on a million entries.
   class Growing {
-    constructor(expected) {
+    constructor(expected, compares) {
       this.capacity = 1024;
       while (this.capacity < expected * 2) this.capacity *= 2;
       this.table = new Int32Array(this.capacity);  // 0: empty
       this.parent = new Int32Array(expected + 1);
       this.label = new Int32Array(expected + 1);
       this.self = new Float64Array(expected + 1);
+      this.before = compares ? new Float64Array(expected + 1) : null;
       this.count = 1;
     }
 
@@ -166,8 +170,9 @@ const Trees = (() => {
     }
 
     grow() {
-      for (const name of ["parent", "label", "self"]) {
+      for (const name of ["parent", "label", "self", "before"]) {
         const old = this[name];
+        if (!old) continue;
         this[name] = new old.constructor(old.length * 2);
         this[name].set(old);
       }
@@ -189,9 +194,8 @@ const Trees = (() => {
     // weighs less is left out too, its weight stays with its callers; counted in leftOut.
     finish(rank, least = 0) {
       const count = this.count;
-      const total = this.self.slice(0, count);
+      const total = summed(this.self.slice(0, count), this.parent);
       const size = new Int32Array(count).fill(1);
-      for (let i = count - 1; i > 0; i -= 1) total[this.parent[i]] += total[i];
       let kept = count, leftOut = 0;
       const keep = (i) => total[i] > 0 && total[i] >= least;
       for (let i = count - 1; i > 0; i -= 1) {
@@ -230,6 +234,16 @@ const Trees = (() => {
         tree.self[at] = this.self[i];
         tree.total[at] = total[i];
       }
+      if (this.before) {
+        const beforeTotal = summed(this.before.slice(0, count), this.parent);
+        tree.before = new Float64Array(kept);
+        tree.beforeTotal = new Float64Array(kept);
+        for (let i = 0; i < count; i += 1) {
+          if (tree.at[i] < 0) continue;
+          tree.before[tree.at[i]] = this.before[i];
+          tree.beforeTotal[tree.at[i]] = beforeTotal[i];
+        }
+      }
       return tree;
     }
 
@@ -261,36 +275,46 @@ const Trees = (() => {
     }
   }
 
+  // Each with the weight of all below it, in place. Callers come before their callees.
+  function summed(weights, parent) {
+    for (let i = weights.length - 1; i > 0; i -= 1) weights[parent[i]] += weights[i];
+    return weights;
+  }
+
   // The samples of `source` anew. Its nodes are in preorder, with parent, end, label, self and total.
   //   hidden[label]   taken out of its stacks; what it calls moves to its caller
   //   focus[label]    only stacks with such a function count
   //   ignored[label]  stacks with such a function do not
   //   once            a function that is on the stack already is taken out: recursion is one frame
   //   from            only what such a function calls, all its occurrences as one
-  //   groups          Map of label to weights in place of `self`: each group below a node of its own
+  //   groups          Map of label to {self, before} in place of the source's: each group below a
+  //                   node of its own
   //   least           what weighs less is left out
   // `place`, if given, is filled: for each node of source the node of the result, -1 for none.
   function derive(source, rank, { groups, least = 0, place, ...spec } = {}) {
-    const growing = new Growing(source.count);
+    const growing = new Growing(source.count, Boolean(source.before));
     const to = new Int32Array(source.count).fill(-1);
-    if (!groups) addTo(growing, 0, source, source.self, source.total, rank, to, spec);
-    for (const [label, self] of groups || []) {
-      const total = self.slice();
-      for (let i = source.count - 1; i > 0; i -= 1) total[source.parent[i]] += total[i];
-      addTo(growing, growing.child(0, label), source, self, total, rank, to, spec);
+    if (!groups) addTo(growing, 0, source, rank, to, spec);
+    for (const [label, { self, before }] of groups || []) {
+      const total = summed(self.slice(), source.parent);
+      addTo(growing, growing.child(0, label), { ...source, self, total, before }, rank, to, spec);
     }
     const tree = growing.finish(rank, least);
     if (place) for (let i = 0; i < source.count; i += 1) place[i] = to[i] < 0 ? -1 : tree.at[to[i]];
     return tree;
   }
 
-  function addTo(growing, root, source, self, total, rank, to, { hidden, focus, ignored, once, from }) {
-    const { count, parent, end, label } = source;
+  function addTo(growing, root, source, rank, to, { hidden, focus, ignored, once, from }) {
+    const { count, parent, end, label, self, total, before } = source;
     const state = focus || ignored ? new Uint8Array(count) : null;  // 1: in focus, 2: ignored
     const within = once || from !== undefined ? new Int32Array(rank.length) : null;
     const path = [];
     to[0] = from === undefined ? root : -1;
-    if (from === undefined && !focus) growing.self[root] += self[0];
+    const add = (node, i) => {
+      growing.self[node] += self[i];
+      if (before) growing.before[node] += before[i];
+    };
+    if (from === undefined && !focus) add(root, 0);
     for (let i = 1; i < count; ) {
       if (total[i] === 0) {
         i = end[i];
@@ -311,7 +335,7 @@ const Trees = (() => {
       else if ((hidden && hidden[l]) || (once && again)) to[i] = to[p];
       else to[i] = growing.child(to[p], l);
       if (self[i] > 0 && to[i] >= 0 && (!state || state[i] === (focus ? 1 : 0))) {
-        growing.self[to[i]] += self[i];
+        add(to[i], i);
       }
       i += 1;
     }
@@ -321,60 +345,56 @@ const Trees = (() => {
   // `of`, below all that function, whatever it called counted, recursion once. Branches below
   // `least` are not followed.
   function invert(tree, rank, { least = 0, of } = {}) {
-    const growing = new Growing(1024);
-    // A branch is a node of the result and the nodes of `tree` that it stands for.
-    let branches = new Map();
-    const start = (i, weight) => {
-      const node = growing.child(0, tree.label[i]);
-      if (!branches.has(node)) branches.set(node, new Map());
-      branches.get(node).set(i, weight);
+    const growing = new Growing(1024, Boolean(tree.before));
+    // Entries: a node of the result, the node of `tree` that it stands for there, and what of it.
+    const { self, before } = of === undefined ? tree : { self: tree.total, before: tree.beforeTotal };
+    const places = [], weights = [], befores = [];
+    const start = (i) => {
+      places.push(i);
+      weights.push(self[i]);
+      if (before) befores.push(before[i]);
     };
-    if (of === undefined) {
-      growing.self[0] = tree.self[0];
-      for (let i = 1; i < tree.count; i += 1) if (tree.self[i] > 0) start(i, tree.self[i]);
-    } else {
-      for (let i = 1; i < tree.count; ) {
-        if (tree.label[i] === of) {
-          start(i, tree.total[i]);
-          i = tree.end[i];
-        } else {
-          i += 1;
-        }
-      }
+    for (let i = of === undefined ? 0 : 1; i < tree.count; ) {
+      const starts = of === undefined ? self[i] > 0 : tree.label[i] === of;
+      if (starts) start(i);
+      i = starts && of !== undefined ? tree.end[i] : i + 1;
     }
+    const nodes = places.map((i) => (i === 0 ? 0 : growing.child(0, tree.label[i])));
     let cut = 0;
-    while (branches.size > 0) {
-      const above = new Map();
-      for (const [node, places] of branches) {
-        let weight = 0;
-        for (const w of places.values()) weight += w;
-        if (weight < least) {
-          growing.self[node] += weight;
-          cut += 1;
+    for (let count = places.length; count > 0; ) {
+      const branch = new Float64Array(growing.count);
+      for (let e = 0; e < count; e += 1) branch[nodes[e]] += weights[e];
+      const isCut = new Uint8Array(growing.count);
+      let kept = 0;
+      for (let e = 0; e < count; e += 1) {
+        const node = nodes[e], caller = tree.parent[places[e]];
+        if (places[e] === 0 || caller === 0 || branch[node] < least) {
+          growing.self[node] += weights[e];
+          if (before) growing.before[node] += befores[e];
+          if (branch[node] < least && !isCut[node]) {
+            isCut[node] = 1;
+            cut += 1;
+          }
           continue;
         }
-        for (const [i, w] of places) {
-          const p = tree.parent[i];
-          if (p === 0) {
-            growing.self[node] += w;
-            continue;
-          }
-          const caller = growing.child(node, tree.label[p]);
-          let callers = above.get(caller);
-          if (callers === undefined) above.set(caller, callers = new Map());
-          callers.set(p, (callers.get(p) || 0) + w);
-        }
+        nodes[kept] = growing.child(node, tree.label[caller]);
+        places[kept] = caller;
+        weights[kept] = weights[e];
+        if (before) befores[kept] = befores[e];
+        kept += 1;
       }
-      branches = above;
+      count = kept;
     }
     const result = growing.finish(rank, least);
     result.leftOut = cut;
     return result;
   }
 
-  // For each label: its own weight, and with all that it calls, recursion counted once.
+  // For each label: its own weight, and with all that it calls, recursion counted once; of a
+  // comparison likewise before and beforeTotal.
   function byFunction(tree, labels) {
-    const self = new Float64Array(labels), total = new Float64Array(labels);
+    const sums = { self: new Float64Array(labels), total: new Float64Array(labels) };
+    if (tree.before) Object.assign(sums, { before: new Float64Array(labels), beforeTotal: new Float64Array(labels) });
     const within = new Int32Array(labels);
     const path = [];
     for (let i = 1; i < tree.count; i += 1) {
@@ -382,22 +402,26 @@ const Trees = (() => {
         within[tree.label[path.pop()]] -= 1;
       }
       const l = tree.label[i];
-      self[l] += tree.self[i];
-      if (within[l] === 0) total[l] += tree.total[i];
+      sums.self[l] += tree.self[i];
+      if (tree.before) sums.before[l] += tree.before[i];
+      if (within[l] === 0) {
+        sums.total[l] += tree.total[i];
+        if (tree.before) sums.beforeTotal[l] += tree.beforeTotal[i];
+      }
       within[l] += 1;
       path.push(i);
     }
-    return { self, total };
+    return sums;
   }
 
   // Samples in marked nodes below `root`, each counted once however deep they nest; all of `root`
   // where it or a caller of it is marked.
-  function matched(tree, root, isMatch) {
-    for (let i = root; i > 0; i = tree.parent[i]) if (isMatch(i)) return tree.total[root];
+  function matched(tree, root, isMatch, total = tree.total) {
+    for (let i = root; i > 0; i = tree.parent[i]) if (isMatch(i)) return total[root];
     let sum = 0;
     for (let i = root; i < tree.end[root]; ) {
       if (i > 0 && isMatch(i)) {
-        sum += tree.total[i];
+        sum += total[i];
         i = tree.end[i];
       } else {
         i += 1;
@@ -406,6 +430,6 @@ const Trees = (() => {
     return sum;
   }
 
-  return { labelOf, partsOf, fit, escapeRegExp, compile, patternOf, typedOf, exactly, grouped, percent,
+  return { labelOf, partsOf, fit, summed, escapeRegExp, compile, patternOf, typedOf, exactly, grouped, percent,
            packageColour, derive, invert, byFunction, matched };
 })();

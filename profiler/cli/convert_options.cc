@@ -15,7 +15,7 @@ namespace jprof {
 namespace {
 
 // What has room for two values of a frame.
-constexpr absl::string_view kDiffFormats[] = {"svg", "folded", "pprof"};
+constexpr absl::string_view kDiffFormats[] = {"svg", "html", "folded", "pprof"};
 
 bool DiffWrites(absl::string_view format) {
   return std::find(std::begin(kDiffFormats), std::end(kDiffFormats), format) !=

@@ -72,9 +72,9 @@ TEST(DiffOptionsTest, WritesOnlyWhereItIsTold) {
 }
 
 TEST(DiffOptionsTest, AFormatWithRoomForOneSideIsRefused) {
-  for (const char* output : {"x.html", "x.speedscope.json", "x.firefox.json", "x.cpuprofile", "x.otlp"}) {
+  for (const char* output : {"x.speedscope.json", "x.firefox.json", "x.cpuprofile", "x.otlp"}) {
     EXPECT_THAT(ParseCommand(DiffSyntax(), {"a", "b", "-o", output}).status().message(),
-                testing::HasSubstr("diff writes svg, folded, pprof, not ")) << output;
+                testing::HasSubstr("diff writes svg, html, folded, pprof, not ")) << output;
     EXPECT_TRUE(Parse(std::string("a -o ") + output).ok());
   }
   EXPECT_THAT(HelpOf(TextOf(DiffSyntax())), testing::Not(testing::HasSubstr("cpuprofile  (")));

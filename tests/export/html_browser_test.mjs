@@ -3,7 +3,7 @@
 //   node html_browser_test.mjs CHROMIUM WRITE_PROFILE SCRATCH_DIR
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { Browser } from "./browser.mjs";
@@ -22,10 +22,29 @@ node@4711;main;"><script>window.forged=1</script> 60
 node@4711/4712:worker;start;walk /srv/app.js:12_[j] 100
 `;
 
+// The same program before: `walk` called ArrayMap less, and something else took its place.
+const BEFORE = String.raw`
+# title: node app.js (pid 4600)
+node@4711;main;handle /srv/app.js:3_[j];walk /srv/app.js:12_[j] 50
+node@4711;main;handle /srv/app.js:3_[j];walk /srv/app.js:12_[j];walk /srv/app.js:12_[j];ArrayMap_[b] 50
+node@4711;main;v8::internal::Heap::CollectGarbage;memmove 40
+node@4711;main;"><script>window.forged=1</script> 60
+node@4711;main;gone /srv/app.js:99_[j] 200
+`;
+
+// So large that what is drawn first has a block of its own: 12,000 functions of one sample each.
+const LARGE = `${PROFILE}node@4711;main;wide /srv/app.js:1_[j] 90000\n`
+  + Array.from({ length: 12000 }, (_, i) => `node@4711;main;narrow;f${i} 1`).join("\n") + "\n";
+
 mkdirSync(scratch, { recursive: true });
-const file = join(scratch, "report.html");
-execFileSync(writeProfile, ["html", file], { input: PROFILE });
-const url = pathToFileURL(file).href;
+function write(name, text, ...more) {
+  const file = join(scratch, name);
+  execFileSync(writeProfile, ["html", file, ...more], { input: text });
+  return pathToFileURL(file).href;
+}
+const url = write("report.html", PROFILE);
+writeFileSync(join(scratch, "before.txt"), BEFORE);
+const diffUrl = write("diff.html", PROFILE, join(scratch, "before.txt"));
 const browser = await Browser.start(chromium);
 let failures = 0;
 
@@ -42,6 +61,7 @@ const SPY = `
   const { fillText, clearRect } = proto;
   proto.clearRect = function (...a) { drawn.set(this.canvas, []); return clearRect.apply(this, a); };
   proto.fillText = function (t, x, y) { drawn.get(this.canvas)?.push({ text: t, x, y }); return fillText.call(this, t, x, y); };
+  document.addEventListener("DOMContentLoaded", () => { window.early = window.labels(); });
   window.drawn = (i = 0) => drawn.get(document.querySelectorAll(".graph canvas")[i]) ?? [];
   window.labels = (i = 0) => drawn(i).map((d) => d.text);
   window.spot = (label, i = 0) => { const d = window.drawn(i).find((d) => d.text.startsWith(label));
@@ -49,12 +69,12 @@ const SPY = `
     const top = document.querySelectorAll(".graph")[i].scrollTop;
     return { getBoundingClientRect: () => ({ x: b.x + d.x + 4, y: b.y + d.y - top - 4, width: 0, height: 0 }) }; };`.replace("window.labels = (i = 0) => drawn(i)", "window.labels = (i = 0) => window.drawn(i)");
 
-async function test(name, body, query = "", media = []) {
+async function test(name, body, address = url, media = []) {
   const page = await browser.open("about:blank");
   try {
     await page.send("Page.addScriptToEvaluateOnNewDocument", { source: `{${SPY}}` });
     await page.send("Emulation.setEmulatedMedia", { features: media });
-    await page.goto(url + query);
+    await page.goto(address);
     await page.until("document.documentElement.dataset.ready === '1'");
     await page.evaluate(HELPERS);
     await body(page);
@@ -204,7 +224,84 @@ try {
 
   await test("dark for who prefers it", async (page) => {
     assert.equal(await page.evaluate("getComputedStyle(document.body).backgroundColor"), "rgb(22, 25, 29)");
-  }, "", [{ name: "prefers-color-scheme", value: "dark" }]);
+  }, url, [{ name: "prefers-color-scheme", value: "dark" }]);
+
+  await test("of a large profile the widest frames are drawn before the rest is read", async (page) => {
+    const early = await page.evaluate("window.early");
+    assert.ok(early.includes("all") && early.includes("wide app.js:1") && early.includes("narrow"), early.join());
+    const shown = await labels(page);
+    for (const name of early) assert.ok(shown.includes(name), name);
+    await page.click("spot('narrow')");
+    await page.until("params().z !== undefined");
+    await page.hover("spot('narrow')");
+    assert.match(await page.evaluate("text('details')"), /^narrow \(12,000 samples, 11\.\d+%\)/);
+  }, write("large.html", LARGE));
+
+  await test("a small report has no head", async (page) => {
+    assert.deepEqual(await page.evaluate("window.early"), []);
+  });
+
+  await test("a comparison shows what grew, shrank and vanished", async (page) => {
+    const shown = await labels(page);
+    for (const name of ["gone app.js:99", "start", "ArrayMap", "memmove"]) assert.ok(shown.includes(name), `${name} in ${shown}`);
+    assert.equal(await page.evaluate("text('legend')"),
+                 "change of the share (width: mean of both):more, up to +50.00%less, down to -50.00%");
+    await page.hover("spot('gone')");
+    assert.match(await page.evaluate("text('details')"), /^gone \/srv\/app\.js:99 \(0 samples, 0\.00%; -50\.00%\) \u00b7 before 50\.00%/);
+    await page.hover("spot('ArrayMap')");
+    assert.match(await page.evaluate("text('details')"), /^ArrayMap \(150 samples, 37\.50%; \+25\.00%\) \u00b7 before 12\.50%/);
+    // Blue and red, as far apart as they changed.
+    const colour = (name) => page.evaluate(`(() => {
+      const at = spot('${name}').getBoundingClientRect();
+      const canvas = document.querySelector(".graph canvas"), box = canvas.getBoundingClientRect();
+      const d = canvas.getContext("2d").getImageData(at.x - box.x - 5, at.y - box.y + 6, 1, 1).data;
+      return [d[0], d[1], d[2]];
+    })()`);
+    await page.hover("document.getElementById('legend')");
+    const [red, , blue] = await colour("gone");
+    assert.ok(blue > red + 60, `gone is ${await colour("gone")}`);
+    const [more, , less] = await colour("ArrayMap");
+    assert.ok(more > less + 20, `ArrayMap is ${await colour("ArrayMap")}`);
+    await page.press("/");
+    await page.type("walk");
+    await page.until("text('matched') !== ''");
+    assert.equal(await page.evaluate("text('matched')"), "Matched: 25.0% before, 75.0% after");
+  }, diffUrl);
+
+  await test("a comparison's functions and lines have both sides and sort by the change", async (page) => {
+    await press(page, "tab-functions");
+    assert.deepEqual(await page.evaluate("[...document.querySelectorAll('#heads th')].map((t) => t.textContent)"),
+      ["itself before", "after", "change", "total before", "after", "change", "function"]);
+    const rows = () => page.evaluate("rows()");
+    assert.deepEqual((await rows())[0], ["12.50%", "37.50%", "+25.00%", "12.50%", "37.50%", "+25.00%", "ArrayMap"]);
+    assert.deepEqual((await rows()).at(-1), ["50.00%", "0.00%", "-50.00%", "50.00%", "0.00%", "-50.00%", "gone app.js:99"]);
+    await page.click("document.querySelectorAll('#heads button')[3]");
+    assert.equal((await rows())[0][6], "main");
+    await page.click("document.querySelectorAll('#heads button')[5]");
+    assert.deepEqual((await rows())[0].slice(5), ["+50.00%", "walk app.js:12"]);
+    await page.click("document.querySelectorAll('#rows tr')[0]");
+    assert.match(await page.evaluate("text('chosen')"), /itself 12\.50% before, 37\.50% after \(\+25\.00%\), with what it calls 25\.00% before/);
+    assert.ok((await labels(page, 2)).includes("start"));
+  }, diffUrl);
+
+  await test("a comparison inverted, and a range of time of both", async (page) => {
+    await press(page, "inverted");
+    assert.ok((await labels(page)).includes("gone app.js:99"));
+    await page.hover("spot('gone')");
+    assert.match(await page.evaluate("text('details')"), /^gone .* \(0 samples, 0\.00%; -50\.00%\)/);
+    await press(page, "inverted");
+    const side = "document.getElementById('side')";
+    assert.equal(await page.evaluate(side + ".hidden"), false);
+    await page.evaluate(side + ".value = 'before'; " + side + ".dispatchEvent(new Event('change'))");
+    assert.equal((await page.evaluate("params()")).side, "before");
+    await page.evaluate("heat().focus()");
+    await page.press("ArrowRight");
+    await page.press("ArrowRight", { shift: true });
+    assert.match((await page.evaluate("params()")).t, /^1000000-2040000$/);
+    assert.equal((await labels(page)).includes("gone app.js:99"), false);
+    await press(page, "tab-time");
+    assert.ok((await labels(page, 1)).length > 0);
+  }, diffUrl);
 
   await test("the policy is in force", async (page) => {
     const blocked = await page.evaluate(`new Promise((resolve) => {

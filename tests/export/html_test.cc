@@ -40,8 +40,7 @@ TEST(HtmlTest, ThePolicyAllowsItsOwnScriptsAndStyleAlone) {
     return absl::StrCat("'sha256-", absl::Base64Escape(bytes), "'");
   };
   EXPECT_THAT(html, HasSubstr(absl::StrCat(
-                        "content=\"default-src 'none'; script-src ", hash(assets::tree_js_sha256()),
-                        " ", hash(assets::report_js_sha256()), "; style-src ",
+                        "content=\"default-src 'none'; script-src ", hash(assets::report_js_sha256()), "; style-src ",
                         hash(assets::report_css_sha256()),
                         "; base-uri 'none'; form-action 'none'\"")));
   EXPECT_THAT(html, Not(HasSubstr("http:")));
@@ -49,7 +48,7 @@ TEST(HtmlTest, ThePolicyAllowsItsOwnScriptsAndStyleAlone) {
 }
 
 TEST(HtmlTest, ScriptsAndStyleCannotEndTheirElement) {
-  for (absl::string_view asset : {assets::tree_js(), assets::report_js(), assets::report_css()}) {
+  for (absl::string_view asset : {assets::report_js(), assets::report_css()}) {
     EXPECT_FALSE(absl::StrContains(asset, "</"));
     EXPECT_FALSE(absl::StrContains(asset, "<!--"));
   }

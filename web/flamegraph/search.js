@@ -1,0 +1,109 @@
+// Search: the pattern, what it matches, the field that it is typed into.
+
+let pattern = "";      // source of the regular expression, "" for none; what the URL's s holds
+let ignoreCase = false;
+
+function search(source) {
+  pattern = source;
+  const regexp = source ? Trees.compile(source, ignoreCase) || Trees.compile(Trees.escapeRegExp(source), ignoreCase) : null;
+  const hits = regexp ? names.map((name) => regexp.test(name)) : null;
+  for (const cell of view.cells) {
+    cell.match = hits !== null && cell.index > 0 && hits[view.tree.label[cell.index]];
+    toggle(cell.g, "match", cell.match);
+  }
+  toggle(group, "searching", regexp !== null);
+  const button = byId("search");
+  toggle(button, "show", regexp !== null);
+  button.textContent = regexp ? "Reset Search" : "Search";
+  layoutHeader();
+  report();
+  saveState();
+}
+
+function report() {
+  const shown = { unzoom: zoomed !== 0, unfilter: filtered() };
+  for (const { node } of buttons) if (node.id in shown) toggle(node, "hide", !shown[node.id]);
+  for (const key of ["icicle", "inverted", "merged", "byPackage"]) {
+    const node = byId(key.toLowerCase());
+    toggle(node, "show", wish[key]);
+    node.setAttribute("aria-pressed", String(wish[key]));
+  }
+  layoutHeader();
+  toggle(matched, "hide", pattern === "");
+  if (pattern === "") return;
+  const share = (root) => Trees.percent(Trees.matched(view.tree, root, (i) => view.cells[i].match), view.tree.total[root], 1);
+  let text = "Matched: " + share(0);
+  if (zoomed !== 0) text += " (" + share(zoomed) + " of this view)";
+  matched.textContent = text;
+}
+
+function setIgnoreCase(on) {
+  ignoreCase = on;
+  toggle(byId("ignorecase"), "show", on);
+  byId("ignorecase").setAttribute("aria-pressed", String(on));
+  if (pattern) search(pattern);
+}
+
+// ---- the search field ----------------------------------------------------------------------------
+
+let field = null;  // {box, input} while it is open
+
+function openField() {
+  if (field) {
+    field.input.focus();
+    field.input.select();
+    return;
+  }
+  const box = create("foreignObject", { width: 265, height: 28 });
+  const input = document.createElementNS(HTML, "input");
+  input.setAttribute("id", "field");
+  input.setAttribute("type", "text");
+  input.setAttribute("autocomplete", "off");
+  input.setAttribute("spellcheck", "false");
+  input.setAttribute("placeholder", "text, or /regular expression/");
+  input.setAttribute("aria-label", "Search frames");
+  const before = pattern;
+  let timer = 0;
+  const apply = () => {
+    clearTimeout(timer);
+    search(input.value ? Trees.patternOf(input.value, ignoreCase, names) : "");
+    toggle(input, "wrong", pattern !== "" && !view.cells.some((cell) => cell.match));
+  };
+  input.addEventListener("input", () => {
+    clearTimeout(timer);
+    timer = setTimeout(apply, 120);
+  });
+  input.addEventListener("keydown", (event) => {
+    if (event.isComposing) return;
+    if (event.key === "Enter") {
+      apply();
+      closeField();
+    } else if (event.key === "Escape") {
+      clearTimeout(timer);
+      search(before);
+      closeField();
+    } else if (!isShortcut(event)) {
+      event.stopPropagation();
+      return;
+    }
+    if (event.key === "Enter" || event.key === "Escape") {
+      event.preventDefault();
+      event.stopPropagation();
+    }
+  });
+  box.appendChild(input);
+  header.appendChild(box);
+  field = { box, input };
+  layoutHeader();
+  if (pattern) input.value = Trees.typedOf(pattern);
+  input.focus();
+  input.select();
+}
+
+function closeField() {
+  if (!field) return;
+  const box = field.box;
+  field = null;
+  box.remove();
+  byId("search").focus({ preventScroll: true });
+}

@@ -1,0 +1,154 @@
+// What is shown: the file's frames, or a tree made of them, in colours of code or of packages.
+
+// What the reader asked for. Patterns are sources of regular expressions, "" for none.
+let wish = { icicle: false, inverted: false, merged: false, byPackage: false, focus: "", ignored: "", hidden: "" };
+let view = file;
+let zoomed = 0;      // cell that fills the width
+let trail = [];      // {wish, zoomed} before, for Escape
+const filtered = () => wish.focus !== "" || wish.ignored !== "" || wish.hidden !== "";
+
+const flags = (source) => {
+  const regexp = source && (Trees.compile(source) || Trees.compile(Trees.escapeRegExp(source)));
+  return regexp ? Uint8Array.from(names, (name, label) => (label > 0 && regexp.test(name) ? 1 : 0)) : null;
+};
+
+function makeView() {
+  if (!wish.inverted && !wish.merged && !filtered()) return file;
+  const rank = ranks();
+  const spec = { hidden: flags(wish.hidden), focus: flags(wish.focus), ignored: flags(wish.ignored), once: wish.merged };
+  const whole = Trees.derive(file.tree, rank, spec);
+  const make = (least) => wish.inverted ? Trees.invert(whole, rank, { least }) : Trees.derive(file.tree, rank, { ...spec, least });
+  // What is thinner than 0.1 px is not drawn, as in the file.
+  let tree = make(whole.total[0] / (10 * (FULL - 2 * PAD)));
+  if (tree.count > MAX_CELLS) {
+    const widest = tree.total.slice().sort();
+    tree = make(widest[tree.count - MAX_CELLS] + 1e-9);
+  }
+  return dress(tree);
+}
+
+// Gives each node of a tree its elements.
+function dress(tree) {
+  const cells = new Array(tree.count);
+  const all = tree.total[0];
+  const starts = new Float64Array(tree.count);  // where the node's next callee begins
+  const edge = (samples) => Math.round((all > 0 ? samples / all : 1) * (FULL - 2 * PAD) * 100);
+  let levels = 1;
+  for (let i = 0; i < tree.count; i += 1) {
+    const p = tree.parent[i];
+    const start = i === 0 ? 0 : starts[p];
+    starts[p] += i === 0 ? 0 : tree.total[i];
+    starts[i] = start;
+    const left = edge(start), right = i === 0 ? edge(all) : edge(start + tree.total[i]);
+    const look = looks[tree.label[i]];
+    const name = names[tree.label[i]];
+    const xText = (PAD + left / 100).toFixed(2), widthText = ((right - left) / 100).toFixed(2);
+    const yText = String(rootY - tree.depth[i] * ROW);
+    levels = Math.max(levels, tree.depth[i] + 1);
+    const shown = i === 0 ? `all (${Trees.grouped(all)} ${unit}, 100%)`
+      : `${name} (${Trees.grouped(tree.total[i])} ${unit}, ${(all > 0 ? 100 * tree.total[i] / all : 0).toFixed(2)}%)`;
+    const g = create("g", { class: `k${look.kind}` + (look.package < 0 ? "" : ` p${look.package}`) + (look.inlined ? " i" : "") });
+    const rect = create("rect", { x: xText, y: yText, width: widthText, height: ROW - 1, fill: look.fill });
+    const text = create("text", { x: xText, y: Number(yText) + 11 });
+    g.append(create("title", {}, shown), rect, text);
+    cells[i] = {
+      index: i, g, rect, text, shown, fill: look.fill, kind: look.kind, inlined: look.inlined,
+      xText, yText, widthText, x: Number(xText), width: Number(widthText),
+      moved: false, lowered: false, label: null, match: false,
+    };
+  }
+  return { tree, cells, levels };
+}
+
+function mark() {
+  view.cells.forEach((cell, index) => { cell.g.jprofIndex = index; });
+}
+
+// Shows what `wish` says, zoomed to the cell `to`.
+function show(to = 0) {
+  const next = makeView();
+  if (next !== view) {
+    group.replaceChildren(...next.cells.map((cell) => cell.g));
+    view = next;
+    mark();
+    current = 0;
+  }
+  zoomed = to < view.tree.count ? to : 0;
+  colour();
+  search(pattern);
+  setCurrent(zoomed);
+  layout();
+  if (standalone) window.scrollTo(0, wish.icicle ? 0 : height);
+  follow();
+}
+
+// Goes on from here; Escape comes back.
+function change(wishes, to = 0) {
+  trail.push({ wish, zoomed });
+  wish = { ...wish, ...wishes };
+  show(to);
+}
+
+const alternatives = (source, name) => (source ? source + "|" : "") + Trees.exactly(name);
+const onCurrent = {
+  focus: () => change({ focus: Trees.exactly(names[view.tree.label[current]]) }),
+  ignored: () => change({ ignored: alternatives(wish.ignored, names[view.tree.label[current]]) }),
+  hidden: () => change({ hidden: alternatives(wish.hidden, names[view.tree.label[current]]) }),
+};
+
+// ---- colours -------------------------------------------------------------------------------------
+
+const dark = window.matchMedia ? window.matchMedia("(prefers-color-scheme: dark)") : { matches: false };
+const shadeOf = (label) => (Math.imul(label, 0x9e3779b1) >>> 29);
+
+function packageOf(label) {
+  const own = looks[label].package;
+  return own < 0 ? "" : packages[own];
+}
+
+function fillOf(cell) {
+  if (!wish.byPackage) return cell.fill;
+  const label = view.tree.label[cell.index];
+  const name = packageOf(label);
+  return name === "" ? "#c9cdd3" : Trees.packageColour(name, shadeOf(label));
+}
+
+function colour() {
+  for (const cell of view.cells) {
+    const fill = fillOf(cell);
+    if (cell.rect.getAttribute("fill") !== fill) cell.rect.setAttribute("fill", fill);
+  }
+  makeLegend();
+}
+
+// The file's legend, or one of the packages that were executing most.
+const fileLegend = byId("legend");
+const ownLegend = create("g", { id: "packagelegend", "font-size": 11 });
+header.appendChild(ownLegend);
+let legend = [];  // {box, text}; the first has no box
+function makeLegend() {
+  toggle(fileLegend, "hide", wish.byPackage);
+  toggle(ownLegend, "hide", !wish.byPackage);
+  ownLegend.replaceChildren();
+  if (wish.byPackage) {
+    const shares = new Map();
+    for (let i = 1; i < view.tree.count; i += 1) {
+      // Upside down, the first level is what was executing.
+      const weight = !wish.inverted ? view.tree.self[i] : view.tree.depth[i] === 1 ? view.tree.total[i] : 0;
+      const name = packageOf(view.tree.label[i]);
+      if (name !== "") shares.set(name, (shares.get(name) || 0) + weight);
+    }
+    ownLegend.appendChild(create("text", {}, "executing:"));
+    for (const [name, weight] of [...shares].sort((a, b) => b[1] - a[1]).slice(0, 12)) {
+      if (weight === 0) break;
+      ownLegend.appendChild(create("rect", { width: 11, height: 11, fill: Trees.packageColour(name, 4) }));
+      ownLegend.appendChild(create("text", {}, name + " " + Trees.percent(weight, view.tree.total[0], 1)));
+    }
+  }
+  legend = [];
+  for (const child of (wish.byPackage ? ownLegend : fileLegend).children) {
+    if (child.localName === "rect") legend.push({ box: child, text: null });
+    else if (child.localName === "text" && legend.length === 0) legend.push({ box: null, text: child });
+    else if (child.localName === "text") legend[legend.length - 1].text = child;
+  }
+}

@@ -1,0 +1,121 @@
+// Drawing: text that fits, colours, and a canvas on which both graphs are drawn.
+
+const ROW = 16;
+const dark = window.matchMedia("(prefers-color-scheme: dark)");
+const FONT = "12px Verdana, 'DejaVu Sans', sans-serif";
+const pen = create("canvas").getContext("2d");
+pen.font = FONT;
+const widths = new Map();
+const charWidth = (c) => {
+  let width = widths.get(c);
+  if (width === undefined) widths.set(c, width = pen.measureText(c).width);
+  return width;
+};
+const fit = (name, room) => Trees.fit(name, room, charWidth);
+const colours = new Map();
+
+function colourOf(label, kind) {
+  const key = wish.bypackage ? packageOf(label) + "/" + shades[label] % 8 : kind * names.length + label;
+  let colour = colours.get(key);
+  if (colour !== undefined) return colour;
+  if (wish.bypackage) {
+    const own = packageOf(label);
+    colour = own ? Trees.packageColour(own, shades[label] % 8) : "#c9cdd3";
+  } else {
+    const style = styles[kind].colour;
+    const shade = label < labelCount ? shades[label] : 7;
+    const mix = [0, 1, 2].map((k) => {
+      const part = style[k] + Math.trunc((style[k + 3] - style[k]) * (shade & 15) / 15);
+      return shade >= 16 ? part + Math.trunc((255 - part) * 9 / 20) : part;
+    });
+    colour = `rgb(${mix.join(",")})`;
+  }
+  if (colours.size > 100000) colours.clear();
+  colours.set(key, colour);
+  return colour;
+}
+
+// As in the SVG: nothing, red for more, blue for less. `part`: of the largest change, -1 to 1.
+function colourOfChange(part) {
+  const to = part < 0 ? [0x3f, 0x86, 0xd9] : [0xe2, 0x4a, 0x33];
+  return `rgb(${to.map((c) => Math.round(0xec + (c - 0xec) * Math.abs(part))).join(",")})`;
+}
+
+const colourOfNode = (tree, i) => tree.change && !wish.bypackage ? colourOfChange(tree.change[i] / tree.most)
+  : colourOf(tree.label[i], tree.kinds[i]);
+
+// A canvas as wide as its box and as high as the window on a taller picture that scrolls.
+class Surface {
+  constructor(label, { hover, click, menu, key }) {
+    this.canvas = create("canvas", { tabIndex: 0, role: "application", "aria-label": label });
+    this.spacer = create("div");
+    this.box = create("div", { className: "graph" }, this.canvas, this.spacer);
+    this.context = this.canvas.getContext("2d");
+    this.height = 0;
+    this.wanted = false;
+    const at = (event) => {
+      const bounds = this.canvas.getBoundingClientRect();
+      return [event.clientX - bounds.left, event.clientY - bounds.top + this.box.scrollTop];
+    };
+    this.canvas.addEventListener("mousemove", (event) => hover(...at(event)));
+    this.canvas.addEventListener("mouseleave", () => hover(-1, -1));
+    this.canvas.addEventListener("click", (event) => click(...at(event)));
+    this.canvas.addEventListener("contextmenu", (event) => {
+      event.preventDefault();
+      menu(...at(event), event.clientX, event.clientY);
+    });
+    this.canvas.addEventListener("keydown", key);
+    this.box.addEventListener("scroll", () => this.ask());
+  }
+
+  // Draws before the next frame.
+  ask() {
+    if (this.wanted) return;
+    this.wanted = true;
+    requestAnimationFrame(() => {
+      this.wanted = false;
+      this.draw();
+    });
+  }
+
+  // Clears and returns [context, width, top, bottom] of what is in sight.
+  begin(height) {
+    const width = this.box.clientWidth, sight = this.box.clientHeight;
+    const scale = window.devicePixelRatio || 1;
+    if (this.canvas.width !== Math.round(width * scale) || this.canvas.height !== Math.round(sight * scale)) {
+      this.canvas.width = Math.round(width * scale);
+      this.canvas.height = Math.round(sight * scale);
+      this.canvas.style.width = width + "px";
+      this.canvas.style.height = sight + "px";
+    }
+    this.height = height;
+    this.spacer.style.height = Math.max(0, height - sight) + "px";
+    const { context } = this;
+    context.setTransform(scale, 0, 0, scale, 0, 0);
+    context.clearRect(0, 0, width, sight);
+    context.font = FONT;
+    context.textBaseline = "alphabetic";
+    const top = this.box.scrollTop;
+    context.translate(0, -top);
+    return [context, width, top, top + sight];
+  }
+
+  frame(context, x, y, width, label, colour, strong = true) {
+    const isHit = hits && hits[label];
+    context.globalAlpha = hits && !isHit ? 0.35 : strong ? 1 : 0.5;
+    context.fillStyle = isHit ? "#c2188b" : colour;
+    context.fillRect(x, y, Math.max(width - (width >= 3 ? 0.6 : 0), 0.5), ROW - 1);
+    context.globalAlpha = 1;
+    if (width < 27) return;
+    const shown = fit(shortOf(label), width - 6);
+    if (shown === "") return;
+    context.fillStyle = isHit ? "#ffffff" : hits && dark.matches ? "#c3c9d0" : "#111111";
+    context.fillText(shown, x + 3, y + 11.5);
+  }
+
+  outline(context, x, y, width, wide) {
+    context.strokeStyle = dark.matches ? "#ffffff" : "#111111";
+    context.lineWidth = wide ? 2 : 1.2;
+    context.strokeRect(x, y, Math.max(width, 1), ROW - 1);
+  }
+}
