@@ -21,7 +21,7 @@
 #include "helpers/abi/table_step.h"
 
 /* Frames per subprogram: large enough to amortise the call, small enough to verify quickly. */
-#define JP_WALK_CHUNK 16
+#define JP_WALK_CHUNK 4
 
 /* A C library without frame pointers leaves junk where the root's 0 should be. When a chain ends
  * so close to the stack's base, what is missing can only be the library's own start-up code. A main

@@ -121,7 +121,7 @@ absl::Status TakeStacks(Subject subject, const StackNaming& naming, const Runtim
       pipeline.Handle(std::move(thread.walk.stack));
     }
     pipeline.Handle(sample);
-    ReportedThread shown;
+    ReportedThread& shown = report.threads.emplace_back();
     shown.tid = thread.tid;
     shown.name = thread.name;
     shown.state = thread.state;
@@ -131,7 +131,6 @@ absl::Status TakeStacks(Subject subject, const StackNaming& naming, const Runtim
     shown.call = thread.call;
     if (thread.call) shown.waits_in = DescribeCall(*thread.call, subject.calls);
     if (!thread.status.ok()) shown.trouble = std::string(thread.status.message());
-    report.threads.push_back(std::move(shown));
   }
   JPROF_ASSIGN_OR_RETURN(profile, pipeline.Finish({.samples_taken = threads.size()}));
   for (const std::string& trouble : pipeline.symbol_troubles()) report.notes.push_back(trouble);
