@@ -69,7 +69,7 @@ Pipeline::Pipeline(PipelineOptions options, const RuntimeSet& runtimes, LayoutSi
                  .read_maps = [this](Pid pid) { return world_.read_maps(pid); },
                  .open_memory = [this](Pid pid) { return world_.open_memory(pid); },
                  .now = [this] { return world_.now(); }},
-                options_.async),
+                {.async = options_.async}),
       frames_(options_.max_frame_bytes),
       jit_dumps_(
           [this](const MapEvent& map, absl::string_view name) -> absl::StatusOr<JitDump> {
