@@ -77,10 +77,10 @@ export class Browser {
     const { sessionId } = await this.send("Target.attachToTarget", { targetId, flatten: true });
     const page = new Page(this, sessionId);
     page.targetId = targetId;
-    await page.send("Page.enable");
-    await page.send("Runtime.enable");
+    for (const domain of ["Page", "Runtime", "Network"]) await page.send(domain + ".enable");
     this.listeners.add((message) => {
       if (message.sessionId !== sessionId) return;
+      if (message.method === "Network.requestWillBeSent") page.requests.add(message.params.request.url);
       if (message.method === "Runtime.exceptionThrown") {
         page.exceptions.push(message.params.exceptionDetails.exception?.description ??
                              message.params.exceptionDetails.text);
@@ -108,6 +108,7 @@ class Page {
     this.browser = browser;
     this.sessionId = sessionId;
     this.exceptions = [];
+    this.requests = new Set();  // addresses
   }
 
   send(method, params) { return this.browser.send(method, params, this.sessionId); }

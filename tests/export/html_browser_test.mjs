@@ -79,6 +79,7 @@ async function test(name, body, address = url, media = []) {
     await page.evaluate(HELPERS);
     await body(page);
     assert.deepEqual(page.exceptions, [], "the page threw");
+    for (const asked of page.requests) assert.ok(asked.split("?")[0] === address.split("?")[0], `asked for ${asked}`);
     assert.equal(await page.evaluate("window.forged"), undefined, "a name became markup");
     console.log(`ok   ${name}`);
   } catch (error) {
@@ -126,7 +127,7 @@ try {
 
   await test("brushing the heat map selects a range, and the graph follows", async (page) => {
     const box = await page.evaluate("(({x, y, width, height}) => ({x, y, width, height}))(heat().getBoundingClientRect())");
-    const column = 28;
+    const column = box.width / 5;
     // From the start of the last full second to its end: samples of the worker alone.
     const at = (x, y, type) => page.send("Input.dispatchMouseEvent",
       { type, x: box.x + x, y: box.y + y, button: "left", buttons: 1, clickCount: 1 });
@@ -240,6 +241,19 @@ try {
   await test("a small report has no head", async (page) => {
     assert.deepEqual(await page.evaluate("window.early"), []);
   });
+
+  await test("the address restores range, filters, view, thread and search", async (page) => {
+    assert.equal(await page.evaluate("text('whole').slice(0, 12)"), "1.0 s to 3.0");
+    assert.equal((await labels(page)).includes("memmove"), false);  // ignored
+    assert.equal((await labels(page)).includes("start"), false);    // another thread
+    assert.equal(await page.evaluate("document.getElementById('inverted').getAttribute('aria-pressed')"), "true");
+    assert.equal(await page.evaluate("document.getElementById('search').value"), "walk");
+    assert.match(await page.evaluate("text('matched')"), /^Matched: [1-9]/);
+    const query = await page.evaluate("location.search");
+    await page.goto(url + query);
+    await page.until("document.documentElement.dataset.ready === '1'");
+    assert.equal(await page.evaluate("location.search"), query);
+  }, url + "?t=1000000-3000000&i=CollectGarbage&v=inverted&r=t+0&s=walk");
 
   await test("a comparison shows what grew, shrank and vanished", async (page) => {
     const shown = await labels(page);

@@ -55,6 +55,7 @@ async function test(name, body, query = "") {
     await page.evaluate(HELPERS);
     await body(page);
     assert.deepEqual(page.exceptions, [], "the page threw");
+    for (const asked of page.requests) assert.ok(asked.split("?")[0] === url, `asked for ${asked}`);
     assert.equal(await page.evaluate("window.forged"), undefined, "a name became markup");
     console.log(`ok   ${name}`);
   } catch (error) {

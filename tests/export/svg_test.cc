@@ -14,6 +14,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "export/text.h"
@@ -434,6 +435,16 @@ TEST(SvgTest, AComparisonIsRedAndBlueAndSaysByHowMuch) {
   EXPECT_THAT(svg, HasSubstr("<title>same (20 samples, 20.00%; +0.00%)</title>"));
   for (const char* fill : {"#e24a33", "#3f86d9", "#ececec"}) EXPECT_THAT(svg, HasSubstr(fill));
   EXPECT_THAT(svg, HasSubstr(">more, up to +40.00%</text>"));
+}
+
+TEST(SvgTest, ItAsksForNothing) {
+  const std::string svg = absl::StrReplaceAll(
+      Svg(kNodeProfile),
+      {{"http://www.w3.org/2000/svg", ""}, {"http://www.w3.org/1999/xhtml", ""}});
+  for (const char* way : {"http:", "https:", "url(", "@import", "href", "<image", "<use", "fetch(",
+                          "XMLHttpRequest", "sendBeacon", "WebSocket", "src="}) {
+    EXPECT_THAT(svg, Not(HasSubstr(way)));
+  }
 }
 
 TEST(SvgTest, AFailingSinkEndsTheExport) {

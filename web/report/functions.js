@@ -35,11 +35,12 @@ function showFunctions() {
   for (const l of rows) weights[l] = by(l);
   const sign = wish.up ? -1 : 1;
   rows.sort((a, b) => sign * (weights[b] - weights[a]) || rank[a] - rank[b]);
-  const room = byId("list").clientWidth - 90 * (columns.length - 1);  // what the figures leave for the name
   const figures = columns.slice(0, -1);
-  byId("rows").replaceChildren(...rows.slice(0, MAX_ROWS).map((l) => rowOf(l, figures, room)));
+  const shown = rows.slice(0, MAX_ROWS);
+  byId("rows").replaceChildren(...shown.map((l) => rowOf(l, figures)));
   byId("more").textContent = rows.length > MAX_ROWS ? `${Trees.grouped(rows.length - MAX_ROWS)} more functions; search narrows the list` : "";
   showHeads(columns);
+  nameRows(shown);
   const fn = wish.fn >= 0 && wish.fn < labelCount && total[wish.fn] > 0 ? wish.fn : rows.length ? rows[0] : -1;
   byId("sandwich").hidden = fn < 0;
   if (fn < 0) return;
@@ -57,7 +58,7 @@ function showFunctions() {
   callees.show(down, Math.min(1, down.count - 1), true);
 }
 
-function rowOf(l, figures, room) {
+function rowOf(l, figures) {
   const swatch = create("i");
   swatch.style.background = colourOf(l, kinds[l]);
   const row = create("tr", { tabIndex: 0, "aria-selected": String(l === wish.fn) },
@@ -66,7 +67,7 @@ function rowOf(l, figures, room) {
       if (compares && (key === "self" || key === "total")) cell.className = changeClass(value(l));
       return cell;
     }),
-    create("td", { title: names[l] }, swatch, (fit(shortOf(l), room) || shortOf(l)) + (isInlined(l) ? " (inlined)" : "")));
+    create("td", { title: names[l] }, swatch));
   const choose = () => {
     wish = { ...wish, fn: l };
     show();
@@ -80,6 +81,17 @@ function rowOf(l, figures, room) {
     event.preventDefault();
   });
   return row;
+}
+
+// Names, in the room that the figures leave.
+function nameRows(labels) {
+  const first = byId("rows").firstElementChild;
+  const room = first ? first.lastElementChild.clientWidth - 32 : 0;
+  labels.forEach((l, k) => {
+    const more = isInlined(l) ? " (inlined)" : "";
+    const left = room - pen.measureText(more).width;
+    byId("rows").children[k].lastElementChild.append((fit(shortOf(l), left) || shortOf(l)) + more);
+  });
 }
 
 // What is less than a hundredth of a percent is no change.

@@ -1,6 +1,6 @@
 // The heat map: a column is a second, or several; bottom to top its parts.
 
-const ROWS = 25, CELL = 4;
+const ROWS = 25, CELL = 4, MAX_WIDE = 80;
 const heat = {
   canvas: create("canvas", { tabIndex: 0, role: "application", "aria-label": "heat map: a column is a second or several, bottom to top. Arrow keys walk, with Shift they select." }),
   anchor: -1, cursor: -1, dragging: false,
@@ -14,7 +14,7 @@ function layoutHeat() {
   heat.per = Math.ceil(all / width) * 1e6;  // us in a column
   heat.columns = Math.ceil(duration / heat.per);
   heat.step = heat.per / ROWS;
-  heat.wide = Math.max(1, Math.min(28, Math.floor(width / heat.columns)));
+  heat.wide = Math.max(1, Math.min(MAX_WIDE, Math.floor(width / heat.columns)));
   const counts = new Float64Array(heat.columns * ROWS);
   const flag = inThread();
   for (let i = 0; i < samples.count; i += 1) {

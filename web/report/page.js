@@ -74,9 +74,9 @@ function show() {
   byId("side").value = wish.side;
   byId("split").value = wish.split;
   byId("thread").value = wish.thread;
-  byId("whole").disabled = wish.to === 0;
+  byId("whole").hidden = wish.to === 0;
   byId("tab-time").hidden = !hasTime();
-  byId("whole").textContent = wish.to === 0 ? "whole recording" : `${seconds(wish.from, 1e5)} to ${seconds(wish.to, 1e5)} \u00d7`;
+  byId("whole").textContent = `${seconds(wish.from, 1e5)} to ${seconds(wish.to, 1e5)} \u00d7`;
   byId("unfilter").hidden = wish.focus === "" && wish.ignored === "" && wish.hidden === "";
   byId("unzoom").hidden = wish.zoom === 0 || wish.tab !== "graph";
   colours.clear();

@@ -54,8 +54,6 @@ function toolbar() {
     choice("split", "split the graph", [["", "not split"], ["process", "by process"], ["thread", "by thread"]], (value) => change({ split: value })),
     choice("thread", "process or thread", [["", "all threads"]], (value) => change({ thread: value })),
     choice("side", "of the heat map and of Time Order", [["after", "times: after"], ["before", "times: before"]], (value) => change({ side: value, zoom: wish.zoom })),
-    button("whole", "whole recording", "the whole recording again", () => change({ from: 0, to: 0 })),
-    create("span", { className: "space" }),
     button("unfilter", "Reset Filters", "all stacks, all functions", () => change({ focus: "", ignored: "", hidden: "" })),
     button("unzoom", "Reset Zoom", "", () => change({ zoom: 0 })),
     input, ignore);
@@ -63,7 +61,8 @@ function toolbar() {
 
 function buildPage() {
   byId("report").append(toolbar(),
-    create("div", { id: "heat" }, heat.canvas),
+    create("div", { id: "heat" }, heat.canvas,
+      button("whole", "", "the whole recording again", () => change({ from: 0, to: 0 }))),
     create("div", { id: "legend", title: "share of the samples in which this kind of code was executing" }),
     graph.box, chart.box,
     create("div", { id: "functions", hidden: true },
@@ -74,7 +73,7 @@ function buildPage() {
         create("div", { id: "lines" }, create("table", {}, create("thead", {}, create("tr")), create("tbody"))))),
     create("footer", {}, create("div", { id: "details", "aria-live": "polite" }), create("div", { id: "matched", "aria-live": "polite" })));
   chart.box.hidden = true;
-  byId("unfilter").hidden = byId("unzoom").hidden = byId("side").hidden = true;
+  for (const id of ["unfilter", "unzoom", "side", "whole"]) byId(id).hidden = true;
 }
 
 // What a profile adds to the page.
@@ -87,6 +86,7 @@ function completePage(profile) {
   if (processes.size > 1) for (const p of busyProcesses().slice(0, MAX_OPTIONS)) add("p " + p.pid, processLabel(p), p.weight);
   for (const i of byWeight.slice(0, MAX_OPTIONS)) add("t " + i, threadLabel(threads[i]), threads[i].weight);
   byId("side").hidden = !compares;
+  byId("functions").classList.toggle("compares", compares);
   byId("lines").querySelector("thead tr").append(...(compares ? ["itself before", "after", "total, change", "", "executing"]
     : ["itself", "% of itself", "total", "", "executing"]).map((text) => create("th", { scope: "col" }, text)));
 
