@@ -1,0 +1,196 @@
+// What DWARF 2 to 5 is made of, under the standard's names, as far as functions, inlined functions and
+// lines are written in it.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+namespace jprof::dwarf {
+
+inline constexpr uint64_t kNone = UINT64_MAX;
+
+// The part of <dwarf.h>'s numbers that is used here, under the standard's names.
+enum Tag : uint64_t {
+  kClassType = 0x02,
+  kEntryPoint = 0x03,
+  kLexicalBlock = 0x0b,
+  kStructureType = 0x13,
+  kUnionType = 0x17,
+  kInlinedSubroutine = 0x1d,
+  kModule = 0x1e,
+  kWithStatement = 0x22,
+  kCatchBlock = 0x25,
+  kSubprogram = 0x2e,
+  kTryBlock = 0x32,
+  kNamespace = 0x39,
+};
+enum Attribute : uint64_t {
+  kSibling = 0x01,
+  kName = 0x03,
+  kStmtList = 0x10,
+  kLowPc = 0x11,
+  kHighPc = 0x12,
+  kCompDir = 0x1b,
+  kAbstractOrigin = 0x31,
+  kDeclLine = 0x3b,
+  kSpecification = 0x47,
+  kRanges = 0x55,
+  kCallColumn = 0x57,
+  kCallFile = 0x58,
+  kCallLine = 0x59,
+  kLinkageName = 0x6e,
+  kStrOffsetsBase = 0x72,
+  kAddrBase = 0x73,
+  kRnglistsBase = 0x74,
+  kMipsLinkageName = 0x2007,
+};
+enum Form : uint64_t {
+  kAddr = 0x01,
+  kBlock2 = 0x03,
+  kBlock4 = 0x04,
+  kData2 = 0x05,
+  kData4 = 0x06,
+  kData8 = 0x07,
+  kString = 0x08,
+  kBlock = 0x09,
+  kBlock1 = 0x0a,
+  kData1 = 0x0b,
+  kFlag = 0x0c,
+  kSdata = 0x0d,
+  kStrp = 0x0e,
+  kUdata = 0x0f,
+  kRefAddr = 0x10,
+  kRef1 = 0x11,
+  kRef2 = 0x12,
+  kRef4 = 0x13,
+  kRef8 = 0x14,
+  kRefUdata = 0x15,
+  kIndirect = 0x16,
+  kSecOffset = 0x17,
+  kExprloc = 0x18,
+  kFlagPresent = 0x19,
+  kStrx = 0x1a,
+  kAddrx = 0x1b,
+  kRefSup4 = 0x1c,
+  kStrpSup = 0x1d,
+  kData16 = 0x1e,
+  kLineStrp = 0x1f,
+  kRefSig8 = 0x20,
+  kImplicitConst = 0x21,
+  kLoclistx = 0x22,
+  kRnglistx = 0x23,
+  kRefSup8 = 0x24,
+  kStrx1 = 0x25,
+  kStrx4 = 0x28,
+  kAddrx1 = 0x29,
+  kAddrx4 = 0x2c,
+  kGnuRefAlt = 0x1f20,
+  kGnuStrpAlt = 0x1f21,
+};
+
+// An attribute's value; strings are read when they are wanted.
+struct Value {
+  enum class Class : uint8_t {
+    kAbsent,
+    kNumber,
+    kAddress,
+    kAddressIndex,
+    kInfoString,  // number: offset in .debug_info
+    kLineString,  // in .debug_line
+    kStrp,        // in .debug_str
+    kLineStrp,    // in .debug_line_str
+    kStrIndex,
+    kSupString,  // in .debug_str of the supplementary file
+    kRangesIndex,
+    kReference,     // in .debug_info of the same file
+    kSupReference,  // of the supplementary file
+    kOther,
+  };
+  Class kind = Class::kAbsent;
+  uint64_t number = 0;
+
+  bool present() const { return kind != Class::kAbsent; }
+};
+using Class = Value::Class;
+
+struct Unit {
+  uint64_t offset = 0;
+  uint64_t end = 0;
+  uint64_t first_entry = 0;
+  uint64_t abbreviations = 0;
+  uint16_t version = 0;
+  uint8_t offset_size = 4;
+  uint8_t address_size = 8;
+  bool has_code = false;  // may have, by its type
+  // From its first entry.
+  bool root_read = false;
+  uint64_t low_pc = 0;
+  uint64_t str_offsets_base = 0;
+  uint64_t address_base = 0;
+  uint64_t ranges_base = 0;
+  uint64_t lines = kNone;
+  Value directory;
+};
+
+struct AbbreviatedAttribute {
+  uint64_t name;
+  uint64_t form;
+  int64_t implicit;
+};
+struct Abbreviation {
+  uint64_t code = 0;
+  uint64_t tag = 0;
+  bool has_children = false;
+  uint32_t first = 0;
+  uint32_t count = 0;
+};
+struct AbbreviationTable {
+  std::vector<Abbreviation> entries;  // sorted by code
+  std::vector<AbbreviatedAttribute> attributes;
+
+  const Abbreviation* Find(uint64_t code) const {
+    if (code - 1 < entries.size() && entries[code - 1].code == code) return &entries[code - 1];
+    auto it = std::lower_bound(entries.begin(), entries.end(), code,
+                               [](const Abbreviation& a, uint64_t c) { return a.code < c; });
+    return it == entries.end() || it->code != code ? nullptr : &*it;
+  }
+};
+
+// What is of interest of an entry.
+struct Entry {
+  Value name, linkage_name, low_pc, high_pc, ranges, origin, specification, call_file, call_line,
+      call_column, decl_line, sibling, lines, directory, str_offsets_base, address_base,
+      ranges_base;
+
+  Value* Slot(uint64_t attribute) {
+    switch (attribute) {
+      case kName: return &name;
+      case kLinkageName: return &linkage_name;
+      case kMipsLinkageName: return &linkage_name;
+      case kLowPc: return &low_pc;
+      case kHighPc: return &high_pc;
+      case kRanges: return &ranges;
+      case kAbstractOrigin: return &origin;
+      case kSpecification: return &specification;
+      case kCallFile: return &call_file;
+      case kCallLine: return &call_line;
+      case kCallColumn: return &call_column;
+      case kDeclLine: return &decl_line;
+      case kSibling: return &sibling;
+      case kStmtList: return &lines;
+      case kCompDir: return &directory;
+      case kStrOffsetsBase: return &str_offsets_base;
+      case kAddrBase: return &address_base;
+      case kRnglistsBase: return &ranges_base;
+      default: return nullptr;
+    }
+  }
+};
+
+// 0, which is "not known", for what no file has so many of.
+inline uint32_t Narrow(uint64_t value) {
+  return value > UINT32_MAX ? 0 : static_cast<uint32_t>(value);
+}
+
+}  // namespace jprof::dwarf
