@@ -1,9 +1,9 @@
 // How long a process stands still: for `jprof stacks` and for gdb's backtraces, and, of a process with
 // much memory, for `jprof core` and for gcore.
 //
-//   node bench/stop.mjs [--jprof build/release/jprof] [--runs 100] [--gib 4]
+//   node bench/stop.mjs [--jprof build/release/jprof] [--runs 100] [--gib 4] [--cores 5]
 import { spawn, spawnSync } from 'node:child_process';
-import { rmSync } from 'node:fs';
+import { rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -14,6 +14,7 @@ const option = (name, value) => {
 const jprof = option('jprof', 'build/release/jprof');
 const runs = Number(option('runs', 100));
 const gib = Number(option('gib', 4));
+const cores = Number(option('cores', 5));
 
 const busy = `
   const { Worker } = require('worker_threads');
@@ -63,9 +64,18 @@ child.kill('SIGKILL');
 
 child = await start(large);
 const file = join(tmpdir(), `jprof-bench-core-${process.pid}`);
-const core = seconds(jprof, 'core', `${child.pid}`, '-o', file);
-console.log(`core of ${gib} GiB: ${core.err.trim()}; written in ${core.s.toFixed(1)} s`);
-rmSync(file, { force: true });
+for (const form of [[], ['--mini'], ['--mini', '--bundle']]) {
+  const pauses = [];
+  let last;
+  for (let i = 0; i < cores; i++) {
+    last = seconds(jprof, 'core', `${child.pid}`, '-o', file, ...form);
+    pauses.push(Number(/([\d.]+) ms/.exec(last.err)[1]));
+  }
+  sorted(pauses);
+  console.log(`core ${form.join(' ')} of ${gib} GiB, ${cores} runs: pause median ${show(pauses[cores >> 1])}, worst ` +
+    `${show(pauses[cores - 1])}; ${(statSync(file).blocks / 2048).toFixed(1)} MiB on disk, in ${last.s.toFixed(1)} s`);
+  rmSync(file, { force: true });
+}
 console.log(`gcore: ${seconds('gcore', '-o', file, `${child.pid}`).s.toFixed(1)} s, all of it a pause`);
 rmSync(`${file}.${child.pid}`, { force: true });
 child.kill('SIGKILL');

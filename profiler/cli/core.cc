@@ -19,13 +19,16 @@
 #include <optional>
 #include <utility>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "profiler/cli/command_main.h"
-#include "profiler/cli/output_file.h"
+#include "profiler/cli/core_output.h"
+#include "profiler/cli/diagnostics.h"
 #include "profiler/core/status.h"
 #include "profiler/corefile/core_writer.h"
 #include "profiler/process/live_memory.h"
@@ -44,12 +47,15 @@ constexpr absl::Duration kPausePerGib = absl::Milliseconds(60);  // at most: pag
 constexpr uint64_t kMinFreeShare = 20;  // one of so many parts of the host's memory stays free
 constexpr size_t kMaxNotForked = 256;
 constexpr int kReapAttempts = 100;
-constexpr int kExitSignalField = 38;  // of /proc/PID/stat, as in proc(5)
+// Of /proc/PID/stat, as in proc(5).
+constexpr size_t kUserTimeField = 14, kExitSignalField = 38, kExitCodeField = 52;
 
 struct CoreOptions {
   Pid pid = 0;
   std::string output;
   bool stopped = false;
+  bool mini = false;
+  bool bundle = false;
   bool help = false;
 };
 
@@ -103,7 +109,8 @@ absl::Status CheckCopyable(Pid pid) {
   return absl::OkStatus();
 }
 
-// Children that were made for a core by a jprof that was killed: ended, and waited for by nobody.
+// Children that were made for a core by a jprof that was killed: ended, and waited for by nobody. Told
+// by what no other child is: without a signal at its end, killed, and it has never run.
 std::vector<Pid> LeftBehind(Pid pid) {
   std::vector<Pid> left;
   auto processes = ListProcesses();
@@ -113,24 +120,18 @@ std::vector<Pid> LeftBehind(Pid pid) {
     if (!text.ok()) continue;
     auto stat = ParseProcStat(*text);
     if (!stat.ok() || stat->parent != pid || stat->state != 'Z') continue;
-    const std::vector<std::string> fields =
-        absl::StrSplit(text->substr(text->rfind(')') + 1), ' ');
-    if (fields.size() > kExitSignalField - 2 && fields[kExitSignalField - 2] == "0") {
+    const absl::string_view line = absl::StripAsciiWhitespace(*text);
+    const std::vector<absl::string_view> fields = absl::StrSplit(line.substr(line.rfind(')')), ' ');
+    const auto is = [&fields](size_t field, absl::string_view value) {
+      return fields.size() > field - 2 && fields[field - 2] == value;
+    };
+    if (is(kExitSignalField, "0") && is(kExitCodeField, absl::StrCat(SIGKILL)) &&
+        is(kUserTimeField, "0")) {
       left.push_back(child);
     }
   }
   return left;
 }
-
-class FileSink : public CoreSink {
- public:
-  explicit FileSink(OutputFile& file) : file_(file) {}
-  absl::Status Append(absl::string_view bytes) override { return file_.Append(bytes); }
-  absl::Status AppendHole(uint64_t bytes) override { return file_.AppendHole(bytes); }
-
- private:
-  OutputFile& file_;
-};
 
 // What the guarding process must know when the other one is killed.
 struct Shared {
@@ -182,99 +183,121 @@ absl::Status EndCopy(Pid pid, const CodePlaces& places, Pid copy) {
   return reaped;
 }
 
-absl::StatusOr<CodePlaces> PlacesOf(Pid pid, const std::vector<ProcMapping>& maps) {
+absl::StatusOr<CodePlaces> PlacesOf(Pid pid) {
+  JPROF_ASSIGN_OR_RETURN(const std::vector<ProcMapping> maps, ReadProcMaps(pid));
   std::optional<CodePlaces> places = FindCodePlaces(LiveMemory(pid), maps);
   if (!places) return CannotCopy("no C library's code that jprof knows is in it");
   return *places;
 }
 
-absl::Status WriteFrom(Pid source, const CoreSubject& subject, OutputFile& file,
-                       CoreFigures& figures) {
-  FileSink sink(file);
-  ProgressLine progress;
-  auto written =
-      WriteCore(subject, source, sink, [&](uint64_t done, uint64_t all) -> absl::Status {
-        progress.Show(absl::StrFormat("%d of %d MiB", done >> 20, all >> 20));
-        if (FreeKib() < AllKib() / kMinFreeShare) {
-          return absl::ResourceExhaustedError("given up: the host runs out of memory");
-        }
-        return absl::OkStatus();
-      });
-  if (!written.ok()) return written.status();
-  figures = *written;
-  return absl::OkStatus();
+absl::Status CheckFreeMemory() {
+  if (FreeKib() >= AllKib() / kMinFreeShare) return absl::OkStatus();
+  return absl::ResourceExhaustedError("given up: the host runs out of memory");
 }
 
-absl::Status Run(const CoreOptions& options, Shared& shared) {
+// What the process holds back from its children. It may have changed since `before` was read; to read
+// it anew takes a while, so that is done only if its mappings are others.
+absl::StatusOr<std::vector<CoreArea>> AreasNow(Pid pid, std::vector<CoreArea> before) {
+  JPROF_ASSIGN_OR_RETURN(const std::vector<ProcMapping> maps, ReadProcMaps(pid));
+  if (std::equal(maps.begin(), maps.end(), before.begin(), before.end(),
+                 [](const ProcMapping& m, const CoreArea& area) { return m == area.mapping; })) {
+    return before;
+  }
+  return ReadCoreAreas(pid);
+}
+
+// A child of the process with the same memory. The process stands still.
+absl::StatusOr<Pid> MakeCopy(Pid pid, const CodePlaces& places, std::vector<CoreArea> before,
+                             const std::vector<Pid>& left_behind, Shared& shared) {
+  JPROF_ASSIGN_OR_RETURN(const std::vector<CoreArea> areas, AreasNow(pid, std::move(before)));
+  std::vector<ProcMapping> maps;
+  for (const CoreArea& area : areas) maps.push_back(area.mapping);
+  const std::vector<AddressRange> not_forked = NotForkedRanges(areas);
+  if (not_forked.size() > kMaxNotForked) {
+    return CannotCopy("it keeps too many pieces of memory from its children");
+  }
+  const auto made = [&]() -> absl::StatusOr<InjectedResult> {
+    JPROF_RETURN_IF_ERROR(SetForked(pid, maps, places, not_forked, MADV_DOFORK));
+    return InjectCall(pid, maps, places, SYS_clone, {CLONE_FILES, 0, 0, 0, 0}, true);
+  }();
+  if (made.ok()) shared.copy = made->child;
+  // Whatever went wrong: it gets back what it had.
+  const absl::Status restored = SetForked(pid, maps, places, not_forked, MADV_DONTFORK);
+  if (!made.ok()) return WithHint(made.status(), "try again, or --stopped");
+  if (made->child == 0) {
+    return CannotCopy(ErrnoStatus(static_cast<int>(-made->value), "clone").message());
+  }
+  JPROF_RETURN_IF_ERROR(restored);
+  for (Pid child : left_behind) static_cast<void>(Reap(pid, maps, places, child));
+  return made->child;
+}
+
+// Does `work` while the process stands still, after its registers have been read; how long that was.
+// `limit`: of the pause.
+absl::StatusOr<uint64_t> WhileStopped(Pid pid, std::optional<absl::Duration> limit,
+                                      CoreProcess& process, absl::FunctionRef<absl::Status()> work) {
+  std::optional<PauseLimit> timer;
+  if (limit) timer.emplace(*limit);
+  if (timer && !timer->armed()) {
+    return absl::UnavailableError("not stopped: no timer that would let it go on is to be had");
+  }
+  const uint64_t begin = NowNs();
+  absl::StatusOr<StoppedProcess> stopped = StoppedProcess::Stop(pid, kPatience);
+  if (!stopped.ok()) return ExplainStop(pid, stopped.status());
+  process.threads = stopped->ReadRegisters();
+  JPROF_RETURN_IF_ERROR(work());
+  { const StoppedProcess released = *std::move(stopped); }
+  return NowNs() - begin;
+}
+
+// The core, from a copy; how long the process stood still.
+absl::StatusOr<uint64_t> WriteFromCopy(Pid pid, CoreProcess& process, const RuntimeSet& runtimes,
+                                       CoreOutput& output, Shared& shared) {
+  JPROF_ASSIGN_OR_RETURN(const CodePlaces places, PlacesOf(pid));
+  JPROF_ASSIGN_OR_RETURN(std::vector<CoreArea> areas, ReadCoreAreas(pid));
+  const std::vector<Pid> left_behind = LeftBehind(pid);
+  const auto rss_kib = static_cast<double>(
+      NumberIn(absl::StrCat("/proc/", pid, "/status"), "VmRSS:").value_or(0));
+  Pid copy = 0;
+  const auto make_copy = [&]() -> absl::Status {
+    JPROF_ASSIGN_OR_RETURN(copy, MakeCopy(pid, places, std::move(areas), left_behind, shared));
+    return absl::OkStatus();
+  };
+  JPROF_ASSIGN_OR_RETURN(
+      const uint64_t pause_ns,
+      WhileStopped(pid, kMaxPause + kPausePerGib * (rss_kib / (1 << 20)), process, make_copy));
+  // Should memory run short, it goes first.
+  std::ofstream(absl::StrCat("/proc/", copy, "/oom_score_adj")) << 1000;
+  const absl::Status written = output.WriteCoreOf(copy, process, runtimes, CheckFreeMemory);
+  if (written.ok()) output.CollectFiles(copy);
+  const absl::Status ended = EndCopy(pid, places, copy);
+  shared.copy = 0;
+  JPROF_RETURN_IF_ERROR(written);
+  if (!ended.ok() && !absl::IsNotFound(ended)) {
+    PrintWarning(absl::StrCat("the process keeps an ended child, ", copy, ": ", ended.message()));
+  }
+  return pause_ns;
+}
+
+absl::Status Run(const CoreOptions& options, const RuntimeSet& runtimes, Shared& shared) {
   const Pid pid = options.pid;
   JPROF_RETURN_IF_ERROR(CheckTarget(pid));
-  JPROF_ASSIGN_OR_RETURN(std::vector<ProcMapping> maps, ReadProcMaps(pid));
-  std::optional<CodePlaces> places;
-  if (!options.stopped) {
-    JPROF_RETURN_IF_ERROR(CheckCopyable(pid));
-    JPROF_ASSIGN_OR_RETURN(places, PlacesOf(pid, maps));
-  }
-  JPROF_ASSIGN_OR_RETURN(std::unique_ptr<OutputFile> file, OutputFile::Open(options.output));
-  JPROF_ASSIGN_OR_RETURN(CoreSubject subject, DescribeProcess(pid));
-  const std::vector<Pid> left_behind = places ? LeftBehind(pid) : std::vector<Pid>();
-  std::vector<AddressRange> not_forked;
-  if (places) {
-    JPROF_ASSIGN_OR_RETURN(not_forked, NotForkedRanges(pid));
-    if (not_forked.size() > kMaxNotForked) {
-      return CannotCopy("it keeps too many pieces of memory from its children");
-    }
-  }
-  const uint64_t rss_kib =
-      NumberIn(absl::StrCat("/proc/", pid, "/status"), "VmRSS:").value_or(0);
-
-  CoreFigures figures;
+  if (!options.stopped) JPROF_RETURN_IF_ERROR(CheckCopyable(pid));
+  JPROF_ASSIGN_OR_RETURN(CoreOutput output,
+                         CoreOutput::Open(options.output, {options.mini, options.bundle}));
+  JPROF_ASSIGN_OR_RETURN(CoreProcess process, DescribeProcess(pid));
   uint64_t pause_ns = 0;
-  Pid copy = 0;
-  {
-    std::optional<PauseLimit> limit;
-    if (places) limit.emplace(kMaxPause + kPausePerGib * (static_cast<double>(rss_kib) / (1 << 20)));
-    if (limit && !limit->armed()) {
-      return absl::UnavailableError("not stopped: no timer that would let it go on is to be had");
-    }
-    const uint64_t begin = NowNs();
-    absl::StatusOr<StoppedProcess> process = StoppedProcess::Stop(pid, kPatience);
-    if (!process.ok()) return ExplainStop(pid, process.status());
-    subject.threads = process->ReadRegisters();
-    if (places) {
-      const auto made = [&]() -> absl::StatusOr<InjectedResult> {
-        JPROF_RETURN_IF_ERROR(SetForked(pid, maps, *places, not_forked, MADV_DOFORK));
-        return InjectCall(pid, maps, *places, SYS_clone, {CLONE_FILES, 0, 0, 0, 0}, true);
-      }();
-      if (made.ok()) shared.copy = copy = made->child;
-      // Whatever went wrong: it gets back what it had.
-      const absl::Status restored = SetForked(pid, maps, *places, not_forked, MADV_DONTFORK);
-      if (!made.ok()) return WithHint(made.status(), "try again, or --stopped");
-      if (copy == 0) {
-        return CannotCopy(ErrnoStatus(static_cast<int>(-made->value), "clone").message());
-      }
-      JPROF_RETURN_IF_ERROR(restored);
-      for (Pid child : left_behind) static_cast<void>(Reap(pid, maps, *places, child));
-    } else {
-      absl::Status written = WriteFrom(pid, subject, *file, figures);
-      if (!written.ok()) return written;
-    }
-    { const StoppedProcess released = *std::move(process); }
-    pause_ns = NowNs() - begin;
+  if (options.stopped) {
+    JPROF_ASSIGN_OR_RETURN(pause_ns, WhileStopped(pid, std::nullopt, process, [&] {
+                             return output.WriteCoreOf(pid, process, runtimes, CheckFreeMemory);
+                           }));
+    output.CollectFiles(pid);
+  } else {
+    JPROF_ASSIGN_OR_RETURN(pause_ns, WriteFromCopy(pid, process, runtimes, output, shared));
   }
-  if (places) {
-    // Should memory run short, it goes first.
-    std::ofstream(absl::StrCat("/proc/", copy, "/oom_score_adj")) << 1000;
-    const absl::Status written = WriteFrom(copy, subject, *file, figures);
-    const absl::Status ended = EndCopy(pid, *places, copy);
-    shared.copy = 0;
-    JPROF_RETURN_IF_ERROR(written);
-    if (!ended.ok() && !absl::IsNotFound(ended)) {
-      PrintWarning(absl::StrCat("the process keeps an ended child, ", copy, ": ", ended.message()));
-    }
-  }
-  JPROF_RETURN_IF_ERROR(file->Commit());
+  JPROF_RETURN_IF_ERROR(output.Commit(pid));
   PrintNote(absl::StrFormat("%d threads, %d MiB of memory; the process stood still for %.1f ms",
-                            subject.threads.size(), figures.written_bytes >> 20,
+                            process.threads.size(), output.written_bytes() >> 20,
                             static_cast<double>(pause_ns) / 1e6));
   return absl::OkStatus();
 }
@@ -300,26 +323,31 @@ CommandSyntax<CoreOptions> Syntax() {
                    "still only until its registers are read and its memory is shared with a copy; the file is\n"
                    "written from the copy. Only pages in memory take room.\n"},
       .options = {{{"-o", "--output", "FILE", "the core file; mode 0600"}, &O::output},
+                  {{"", "--mini", "",
+                    "of memory only what jprof stacks reads of it, and the stacks: some MB"},
+                   &O::mini},
+                  {{"", "--bundle", "",
+                    "packed, .tar.gz, with the program's and libraries' files; unpacked, elsewhere:\n"
+                    "jprof stacks core.PID/core --sysroot core.PID/root"},
+                   &O::bundle},
                   {{"", "--stopped", "",
                     "no copy: the process stands still until the file is written"},
                    &O::stopped}},
       .check = Check};
 }
 
-int WriteCoreFile(const CoreOptions& options) {
+int WriteCoreFile(const CoreOptions& options, const RuntimeSet& runtimes) {
   void* page = ::mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
                       -1, 0);
   if (page == MAP_FAILED) return ReportedStatus(ErrnoStatus(errno, "mmap"));
   Shared& shared = *new (page) Shared;
-  const int exit_status = ReportedGuarded([&] { return AsUsageError(Run(options, shared)); });
+  const int exit_status = ReportedGuarded([&] { return AsUsageError(Run(options, runtimes, shared)); });
   if (shared.copy != 0) {
     // The kernel has ended the copy with its tracer; the process is still to forget it.
     static_cast<void>(RunGuarded([&] {
       auto stat = ReadProcStat(shared.copy);
       if (!stat.ok() || stat->parent != options.pid) return 0;
-      auto maps = ReadProcMaps(options.pid);
-      if (!maps.ok()) return 0;
-      auto places = PlacesOf(options.pid, *maps);
+      auto places = PlacesOf(options.pid);
       if (places.ok()) static_cast<void>(EndCopy(options.pid, *places, shared.copy));
       return 0;
     }));
@@ -332,8 +360,9 @@ int WriteCoreFile(const CoreOptions& options) {
 CommandText CoreText() { return TextOf(Syntax()); }
 
 int CoreMain(const std::vector<std::string>& arguments, const RuntimeSet& runtimes) {
-  static_cast<void>(runtimes);
-  return CommandMain(Syntax(), arguments, WriteCoreFile);
+  return CommandMain(Syntax(), arguments, [&runtimes](const CoreOptions& options) {
+    return WriteCoreFile(options, runtimes);
+  });
 }
 
 }  // namespace jprof

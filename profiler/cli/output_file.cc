@@ -207,6 +207,20 @@ absl::Status OutputFile::Flush() {
   return absl::OkStatus();
 }
 
+absl::StatusOr<std::unique_ptr<OutputFile>> OutputFile::Scratch() const {
+  auto file = std::unique_ptr<OutputFile>(new OutputFile);
+  file->path_ = is_regular_ ? path_ : "/var/tmp/jprof";
+  JPROF_RETURN_IF_ERROR(file->CreateBeside());
+  return file;
+}
+
+absl::StatusOr<UniqueFd> OutputFile::Reopen() {
+  JPROF_RETURN_IF_ERROR(Flush());
+  UniqueFd fd(::open(absl::StrCat("/proc/self/fd/", fd_).c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd.valid()) return ErrnoStatus(errno, absl::StrCat("cannot read ", path_));
+  return fd;
+}
+
 // Gives the new file the old one's owner and mode. Only root can give a file away; a group that it
 // cannot be given to is not let in.
 absl::Status OutputFile::TakeOver(const struct stat& replaced) {

@@ -38,6 +38,11 @@ class OutputFile : public OutputSink {
   absl::Status Append(absl::string_view bytes) override;
   // Bytes of zeros; where the file can have them, without room on disk.
   absl::Status AppendHole(uint64_t bytes);
+  // A file for what does not go into this one as it is: without a name, in the same folder, or in that
+  // of temporary files where this one has none. It is gone with its owner; not to be committed.
+  absl::StatusOr<std::unique_ptr<OutputFile>> Scratch() const;
+  // All that has been written to a scratch file, for reading.
+  absl::StatusOr<UniqueFd> Reopen();
   // Writes what is buffered, syncs, gives the file its name. A file of that name is replaced.
   absl::Status Commit();
 

@@ -172,6 +172,20 @@ absl::StatusOr<Subject> LiveSubject(Pid pid, const LiveMemory& memory, Running r
 
 Subject CoreSubject(const CoreFile& core, const MappedFiles& files, const CoreMemory& memory,
                     const std::string& name) {
+  Subject subject =
+      CoreSubject(core, [&files](const MapEvent& map) { return files.Open(map); }, memory, name);
+  subject.world.open_root = [&files](Pid) { return files.OpenSysroot(); };
+  subject.notes = files.Troubles();
+  if (core.missing_bytes() > 0) {
+    subject.notes.push_back(absl::StrCat("the core file is cut short: ", core.missing_bytes(),
+                                         " bytes of the process's memory are missing"));
+  }
+  return subject;
+}
+
+Subject CoreSubject(const CoreFile& core,
+                    std::function<absl::StatusOr<UniqueFd>(const MapEvent&)> open_file,
+                    const MemoryReader& memory, const std::string& name) {
   Subject subject;
   const Pid pid = subject.pid = core.pid();
   subject.title = absl::StrCat(core.comm().empty() ? "process" : core.comm(), " (pid ", pid,
@@ -179,7 +193,7 @@ Subject CoreSubject(const CoreFile& core, const MappedFiles& files, const CoreMe
   if (core.signal() != 0) absl::StrAppend(&subject.title, ", signal ", core.signal());
   subject.memory = &memory;
   subject.world = {
-      .open_file = [&files](const MapEvent& map) { return files.Open(map); },
+      .open_file = std::move(open_file),
       .read_maps = [&core](Pid) -> absl::StatusOr<std::vector<ProcMapping>> {
         return core.mappings();
       },
@@ -197,11 +211,6 @@ Subject CoreSubject(const CoreFile& core, const MappedFiles& files, const CoreMe
     return ThreadsOf(core, walk);
   };
   subject.calls = {.memory = &memory, .pid = pid};
-  subject.notes = files.Troubles();
-  if (core.missing_bytes() > 0) {
-    subject.notes.push_back(absl::StrCat("the core file is cut short: ", core.missing_bytes(),
-                                         " bytes of the process's memory are missing"));
-  }
   return subject;
 }
 

@@ -51,6 +51,10 @@ absl::StatusOr<Subject> LiveSubject(Pid pid, const LiveMemory& memory, Running r
 // All but the name outlive the result.
 Subject CoreSubject(const CoreFile& core, const MappedFiles& files, const CoreMemory& memory,
                     const std::string& name);
+// The same, with files and memory that lie elsewhere.
+Subject CoreSubject(const CoreFile& core,
+                    std::function<absl::StatusOr<UniqueFd>(const MapEvent&)> open_file,
+                    const MemoryReader& memory, const std::string& name);
 
 // Takes the threads' stacks and names them. Within RunGuarded() when the process is live.
 absl::Status TakeStacks(Subject subject, const StackNaming& naming, const RuntimeSet& runtimes,

@@ -44,6 +44,14 @@ bool ReadAt(const UniqueFd& fd, uint64_t offset, void* out, size_t size) {
   return true;
 }
 
+// Whether two segments are of one mapping: a core that does not have all of it has it in pieces.
+bool GoesOn(const ProcMapping& before, const ProcMapping& m) {
+  return before.range.end == m.range.begin && before.readable == m.readable &&
+         before.writable == m.writable && before.executable == m.executable &&
+         before.path == m.path && before.file == m.file &&
+         (!m.file.valid() || before.offset.value + before.range.size() == m.offset.value);
+}
+
 }  // namespace
 
 absl::StatusOr<CoreFile> CoreFile::Open(UniqueFd fd, absl::string_view name) {
@@ -219,7 +227,11 @@ void CoreFile::MakeMappings(const std::vector<ProcMapping>& loaded) {
       m.path = "[vdso]";
     }
     if (!mappings_.empty() && m.range.begin < mappings_.back().range.end) continue;  // overlaps
-    mappings_.push_back(std::move(m));
+    if (!mappings_.empty() && GoesOn(mappings_.back(), m)) {
+      mappings_.back().range.end = m.range.end;
+    } else {
+      mappings_.push_back(std::move(m));
+    }
   }
   // Some writers leave out what lies in files. They do not say then what of it was code.
   const std::vector<ProcMapping> in_core = mappings_;

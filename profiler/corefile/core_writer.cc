@@ -12,10 +12,10 @@
 #include <cstring>
 #include <utility>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "profiler/core/status.h"
 #include "profiler/core/unique_fd.h"
 #include "profiler/process/proc_maps.h"
@@ -24,82 +24,92 @@
 namespace jprof {
 namespace {
 
-constexpr uint64_t kPageBytes = 4096;
-constexpr size_t kMaxSmapsBytes = size_t{256} << 20;
 constexpr size_t kMaxProcBytes = 1 << 20;
 constexpr size_t kPagesAtOnce = 256;
 constexpr uint64_t kProgressBytes = 64 << 20;
 constexpr uint32_t kNoteFile = 0x46494c45;
-// Bits of /proc/PID/pagemap.
-constexpr uint64_t kPresent = 1ULL << 63, kSwapped = 1ULL << 62, kOfFile = 1ULL << 61;
 
-struct Area {
-  ProcMapping mapping;
-  bool dont_dump = false;  // or device memory
-  bool dont_fork = false;
-  uint64_t file_bytes = 0;  // of it in the core
-};
-
-// The mappings with what the kernel knows of each: in smaps each is followed by lines of its own.
-absl::StatusOr<std::vector<Area>> ReadAreas(Pid pid) {
-  JPROF_ASSIGN_OR_RETURN(const std::string text,
-                         ReadProcFile(absl::StrCat("/proc/", pid, "/smaps"), kMaxSmapsBytes));
-  std::vector<Area> areas;
-  for (absl::string_view line : absl::StrSplit(text, '\n', absl::SkipEmpty())) {
-    if (absl::StartsWith(line, "VmFlags:")) {
-      for (absl::string_view flag : absl::StrSplit(line.substr(8), ' ', absl::SkipEmpty())) {
-        if (!areas.empty() && (flag == "dd" || flag == "io" || flag == "pf")) {
-          areas.back().dont_dump = true;
-        }
-        if (!areas.empty() && flag == "dc") areas.back().dont_fork = true;
-      }
-    } else if ((line[0] >= '0' && line[0] <= '9') || (line[0] >= 'a' && line[0] <= 'f')) {
-      JPROF_ASSIGN_OR_RETURN(std::vector<ProcMapping> mapping, ParseProcMaps(line));
-      if (mapping.size() == 1) areas.push_back({std::move(mapping[0])});
-    }
-  }
-  return areas;
-}
-
-class PageTable {
- public:
-  explicit PageTable(Pid pid)
-      : fd_(::open(absl::StrCat("/proc/", pid, "/pagemap").c_str(), O_RDONLY | O_CLOEXEC)) {}
-  // One word for each page from `address` on; fewer when they cannot be read.
-  std::vector<uint64_t> Read(uint64_t address, size_t pages) const {
-    std::vector<uint64_t> words(pages);
-    const ssize_t n = ::pread(fd_.get(), words.data(), pages * 8,
-                              static_cast<off_t>(address / kPageBytes * 8));
-    words.resize(n < 0 ? 0 : static_cast<size_t>(n) / 8);
-    return words;
-  }
-
- private:
-  UniqueFd fd_;
+// What of a mapping is a segment of the core's own.
+struct Segment {
+  const CoreArea* area;
+  AddressRange range;
+  uint64_t file_bytes;  // of it in the core
 };
 
 bool IsDeletedOrMemory(absl::string_view path) {
   return absl::EndsWith(path, " (deleted)") || absl::StartsWith(path, "/memfd:");
 }
 
+// Of a private mapping of a file: all pages that are no longer as in it. `visit`: a run of them;
+// whether to go on.
+void VisitWritten(const ProcMapping& m, const PageTable& pages,
+                  absl::FunctionRef<bool(AddressRange)> visit) {
+  constexpr size_t kStep = 1 << 16;
+  for (Address at = m.range.begin; at < m.range.end; at = at + kStep * kCorePageBytes) {
+    const size_t count = std::min<uint64_t>(kStep, (m.range.end.value - at.value) / kCorePageBytes);
+    const std::vector<uint64_t> words = pages.Read(at.value, count);
+    for (size_t i = 0; i < count; ++i) {
+      // What cannot be told counts as written.
+      const size_t first = i;
+      while (i < count && (i >= words.size() || PageTable::IsWritten(words[i]))) ++i;
+      if (first < i && !visit({at + first * kCorePageBytes, at + i * kCorePageBytes})) return;
+    }
+  }
+}
+
 // How many bytes of the mapping the core has.
-uint64_t BytesInCore(const Area& area, const PageTable& pages) {
+uint64_t BytesInCore(const CoreArea& area, const PageTable& pages) {
   const ProcMapping& m = area.mapping;
-  if (area.dont_dump || m.path == "[vsyscall]") return 0;
+  if (area.dont_dump) return 0;
   if (!m.file.valid()) return m.range.size();
   if (m.shared) return IsDeletedOrMemory(m.path) ? m.range.size() : 0;
-  constexpr size_t kStep = 1 << 16;
-  for (uint64_t at = m.range.begin.value; at < m.range.end.value;) {
-    const size_t count = std::min<uint64_t>(kStep, (m.range.end.value - at) / kPageBytes);
-    const std::vector<uint64_t> words = pages.Read(at, count);
-    for (uint64_t word : words) {
-      const bool there = (word & (kPresent | kSwapped)) != 0;
-      if (there && (word & kOfFile) == 0) return m.range.size();
-    }
-    if (words.size() < count) return m.range.size();
-    at += count * kPageBytes;
+  bool written = false;
+  VisitWritten(m, pages, [&written](AddressRange) {
+    written = true;
+    return false;
+  });
+  if (written) return m.range.size();
+  return m.offset.value == 0 ? std::min(kCorePageBytes, m.range.size()) : 0;
+}
+
+// The same for a core of some pages.
+std::vector<AddressRange> RunsInCore(const CoreArea& area, const PageTable& pages,
+                                     const PageSet& only) {
+  const ProcMapping& m = area.mapping;
+  if (area.dont_dump) return {};
+  if (!m.file.valid()) return m.path == "[vdso]" ? std::vector{m.range} : only.RunsIn(m.range);
+  if (m.shared) {
+    return IsDeletedOrMemory(m.path) ? only.RunsIn(m.range) : std::vector<AddressRange>();
   }
-  return m.offset.value == 0 ? std::min(kPageBytes, m.range.size()) : 0;
+  PageSet kept;
+  if (m.offset.value == 0) kept.Add({m.range.begin, m.range.begin + 1});
+  VisitWritten(m, pages, [&kept](AddressRange run) {
+    kept.Add(run);
+    return true;
+  });
+  return kept.RunsIn(m.range);
+}
+
+std::vector<Segment> MakeSegments(const std::vector<CoreArea>& areas, const PageTable& pages,
+                                  const PageSet* only) {
+  std::vector<Segment> segments;
+  for (const CoreArea& area : areas) {
+    const AddressRange& range = area.mapping.range;
+    if (area.mapping.path == "[vsyscall]") continue;
+    if (only == nullptr) {
+      segments.push_back({&area, range, BytesInCore(area, pages)});
+      continue;
+    }
+    // What is not in the core is a segment of its own: it is not there, and not zeros.
+    Address at = range.begin;
+    for (const AddressRange& run : RunsInCore(area, pages, *only)) {
+      if (at < run.begin) segments.push_back({&area, {at, run.begin}, 0});
+      segments.push_back({&area, run, run.size()});
+      at = run.end;
+    }
+    if (at < range.end) segments.push_back({&area, {at, range.end}, 0});
+  }
+  return segments;
 }
 
 void AddNote(std::string& notes, absl::string_view owner, uint32_t type, absl::string_view content) {
@@ -120,61 +130,116 @@ absl::string_view BytesOf(const std::vector<std::byte>& bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
-std::string FileNote(const std::vector<Area>& areas) {
-  std::vector<uint64_t> words = {0, kPageBytes};
+std::string FileNote(const std::vector<CoreArea>& areas) {
+  std::vector<uint64_t> words = {0, kCorePageBytes};
   std::string names;
-  for (const Area& area : areas) {
+  for (const CoreArea& area : areas) {
     const ProcMapping& m = area.mapping;
     if (!m.file.valid()) continue;
     ++words[0];
     words.insert(words.end(),
-                 {m.range.begin.value, m.range.end.value, m.offset.value / kPageBytes});
+                 {m.range.begin.value, m.range.end.value, m.offset.value / kCorePageBytes});
     names += m.path;
     names.push_back('\0');
   }
   return std::string(reinterpret_cast<const char*>(words.data()), words.size() * 8) + names;
 }
 
-std::string MakeNotes(const CoreSubject& subject, const std::vector<Area>& areas) {
+std::string MakeNotes(const CoreProcess& process, const std::vector<CoreArea>& areas) {
   std::string notes;
-  for (size_t i = 0; i < subject.threads.size(); ++i) {
-    const ThreadRegisters& thread = subject.threads[i];
+  for (size_t i = 0; i < process.threads.size(); ++i) {
+    const ThreadRegisters& thread = process.threads[i];
     elf_prstatus status = {};
     status.pr_pid = thread.tid;
-    status.pr_ppid = subject.parent;
-    status.pr_pgrp = subject.group;
-    status.pr_sid = subject.session;
+    status.pr_ppid = process.parent;
+    status.pr_pgrp = process.group;
+    status.pr_sid = process.session;
     status.pr_fpvalid = !thread.floating_point.empty();
     static_assert(sizeof(status.pr_reg) == sizeof(thread.general));
     std::memcpy(&status.pr_reg, &thread.general, sizeof(thread.general));
     AddNote(notes, "CORE", NT_PRSTATUS, BytesOf(status));
     if (i == 0) {
       elf_prpsinfo info = {};
-      info.pr_sname = subject.state;
+      info.pr_sname = process.state;
       info.pr_zomb = 0;
-      info.pr_uid = subject.uid;
-      info.pr_gid = subject.gid;
-      info.pr_pid = subject.pid;
-      info.pr_ppid = subject.parent;
-      info.pr_pgrp = subject.group;
-      info.pr_sid = subject.session;
-      subject.comm.copy(info.pr_fname, sizeof(info.pr_fname) - 1);
-      subject.arguments.copy(info.pr_psargs, sizeof(info.pr_psargs) - 1);
+      info.pr_uid = process.uid;
+      info.pr_gid = process.gid;
+      info.pr_pid = process.pid;
+      info.pr_ppid = process.parent;
+      info.pr_pgrp = process.group;
+      info.pr_sid = process.session;
+      process.comm.copy(info.pr_fname, sizeof(info.pr_fname) - 1);
+      process.arguments.copy(info.pr_psargs, sizeof(info.pr_psargs) - 1);
       AddNote(notes, "CORE", NT_PRPSINFO, BytesOf(info));
       const siginfo_t none = {};  // no signal ended it
       AddNote(notes, "CORE", NT_SIGINFO, BytesOf(none));
-      AddNote(notes, "CORE", NT_AUXV, subject.auxv);
+      AddNote(notes, "CORE", NT_AUXV, process.auxv);
       AddNote(notes, "CORE", kNoteFile, FileNote(areas));
     }
     AddNote(notes, "CORE", NT_PRFPREG, BytesOf(thread.floating_point));
     if (!thread.extended.empty()) {
       AddNote(notes, "LINUX", NT_X86_XSTATE, BytesOf(thread.extended));
     }
-    for (const ThreadNote& note : subject.notes) {
+    for (const ThreadNote& note : process.notes) {
       if (note.tid == thread.tid) AddNote(notes, kJprofNoteOwner, kThreadNote, BytesOf(note));
     }
   }
   return notes;
+}
+
+// All that comes before memory, up to a page's boundary.
+absl::Status WriteHead(const std::string& notes, const std::vector<Segment>& segments,
+                       CoreSink& sink) {
+  Elf64_Ehdr header = {};
+  std::memcpy(header.e_ident, ELFMAG, SELFMAG);
+  header.e_ident[EI_CLASS] = ELFCLASS64;
+  header.e_ident[EI_DATA] = ELFDATA2LSB;
+  header.e_ident[EI_VERSION] = EV_CURRENT;
+  header.e_type = ET_CORE;
+  header.e_machine = EM_X86_64;
+  header.e_version = EV_CURRENT;
+  header.e_ehsize = sizeof(header);
+  header.e_phentsize = sizeof(Elf64_Phdr);
+  header.e_shentsize = sizeof(Elf64_Shdr);
+  // More headers than the first can count are counted in a section of their own.
+  const uint64_t headers = 1 + segments.size();
+  const bool many = headers >= PN_XNUM;
+  header.e_phnum = many ? PN_XNUM : static_cast<uint16_t>(headers);
+  header.e_phoff = sizeof(header) + (many ? sizeof(Elf64_Shdr) : 0);
+  header.e_shoff = many ? sizeof(header) : 0;
+  header.e_shnum = many ? 1 : 0;
+  std::string head(BytesOf(header));
+  if (many) {
+    Elf64_Shdr count = {};
+    count.sh_info = static_cast<uint32_t>(headers);
+    absl::StrAppend(&head, BytesOf(count));
+  }
+  uint64_t offset = head.size() + headers * sizeof(Elf64_Phdr);
+  Elf64_Phdr note = {};
+  note.p_type = PT_NOTE;
+  note.p_offset = offset;
+  note.p_filesz = notes.size();
+  note.p_align = 4;
+  absl::StrAppend(&head, BytesOf(note));
+  offset += notes.size();
+  const uint64_t padding = (kCorePageBytes - offset % kCorePageBytes) % kCorePageBytes;
+  offset += padding;
+  for (const Segment& segment : segments) {
+    const ProcMapping& m = segment.area->mapping;
+    Elf64_Phdr load = {};
+    load.p_type = PT_LOAD;
+    load.p_flags = (m.readable ? PF_R : 0U) | (m.writable ? PF_W : 0U) | (m.executable ? PF_X : 0U);
+    load.p_offset = offset;
+    load.p_vaddr = segment.range.begin.value;
+    load.p_filesz = segment.file_bytes;
+    load.p_memsz = segment.range.size();
+    load.p_align = kCorePageBytes;
+    absl::StrAppend(&head, BytesOf(load));
+    offset += segment.file_bytes;
+  }
+  JPROF_RETURN_IF_ERROR(sink.Append(head));
+  JPROF_RETURN_IF_ERROR(sink.Append(notes));
+  return padding > 0 ? sink.AppendHole(padding) : absl::OkStatus();
 }
 
 // Copies the pages of `pid` that are there, and are not all zeros.
@@ -185,7 +250,7 @@ class MemoryCopy {
         pages_(pages),
         sink_(sink),
         figures_(figures),
-        buffer_(kPagesAtOnce * kPageBytes, '\0') {}
+        buffer_(kPagesAtOnce * kCorePageBytes, '\0') {}
 
   bool valid() const { return memory_.valid(); }
 
@@ -193,19 +258,19 @@ class MemoryCopy {
                     const std::function<absl::Status(uint64_t)>& progress) {
     constexpr size_t kStep = 1 << 16;
     for (uint64_t at = begin; at < end;) {
-      const size_t count = std::min<uint64_t>(kStep, (end - at + kPageBytes - 1) / kPageBytes);
+      const size_t count = std::min<uint64_t>(kStep, (end - at + kCorePageBytes - 1) / kCorePageBytes);
       const std::vector<uint64_t> words = pages_.Read(at, count);
       for (size_t i = 0; i < count;) {
         const auto there = [&](size_t page) {
-          return !skip_absent || page >= words.size() || (words[page] & (kPresent | kSwapped)) != 0;
+          return !skip_absent || page >= words.size() || PageTable::IsThere(words[page]);
         };
         size_t run = 1;
         const bool present = there(i);
         while (i + run < count && there(i + run) == present && (!present || run < kPagesAtOnce)) {
           ++run;
         }
-        const uint64_t from = at + i * kPageBytes;
-        const uint64_t size = std::min(run * kPageBytes, end - from);
+        const uint64_t from = at + i * kCorePageBytes;
+        const uint64_t size = std::min(run * kCorePageBytes, end - from);
         if (present) {
           JPROF_RETURN_IF_ERROR(CopyRun(from, size));
         } else {
@@ -214,7 +279,7 @@ class MemoryCopy {
         JPROF_RETURN_IF_ERROR(progress(size));
         i += run;
       }
-      at += count * kPageBytes;
+      at += count * kCorePageBytes;
     }
     return absl::OkStatus();
   }
@@ -229,7 +294,7 @@ class MemoryCopy {
       if (n == 0) return absl::UnavailableError("the process's memory is gone");
       if (n < 0) {
         // A page that cannot be read, as one whose file has become shorter: a hole.
-        const uint64_t page = std::min(kPageBytes - (from + done) % kPageBytes, size - done);
+        const uint64_t page = std::min(kCorePageBytes - (from + done) % kCorePageBytes, size - done);
         std::memset(buffer_.data() + done, 0, page);
         done += page;
         continue;
@@ -238,9 +303,9 @@ class MemoryCopy {
     }
     for (uint64_t at = 0; at < size;) {
       const bool zero = IsZero(at, size);
-      uint64_t run = std::min(kPageBytes, size - at);
+      uint64_t run = std::min(kCorePageBytes, size - at);
       while (at + run < size && IsZero(at + run, size) == zero) {
-        run += std::min(kPageBytes, size - at - run);
+        run += std::min(kCorePageBytes, size - at - run);
       }
       if (zero) {
         JPROF_RETURN_IF_ERROR(sink_.AppendHole(run));
@@ -254,7 +319,7 @@ class MemoryCopy {
   }
 
   bool IsZero(uint64_t at, uint64_t size) const {
-    const uint64_t length = std::min(kPageBytes, size - at);
+    const uint64_t length = std::min(kCorePageBytes, size - at);
     const char* bytes = buffer_.data() + at;
     return bytes[0] == 0 && std::memcmp(bytes, bytes + 1, length - 1) == 0;
   }
@@ -273,22 +338,22 @@ std::string ProcText(Pid pid, absl::string_view name) {
 
 }  // namespace
 
-absl::StatusOr<CoreSubject> DescribeProcess(Pid pid) {
-  CoreSubject subject;
-  subject.pid = pid;
+absl::StatusOr<CoreProcess> DescribeProcess(Pid pid) {
+  CoreProcess process;
+  process.pid = pid;
   JPROF_ASSIGN_OR_RETURN(const ProcStat stat, ReadProcStat(pid));
-  subject.comm = stat.comm;
-  subject.state = stat.state;
-  subject.parent = stat.parent;
-  subject.group = ::getpgid(pid);
-  subject.session = ::getsid(pid);
-  subject.auxv = ProcText(pid, "auxv");
-  subject.arguments = ProcText(pid, "cmdline");
-  std::replace(subject.arguments.begin(), subject.arguments.end(), '\0', ' ');
+  process.comm = stat.comm;
+  process.state = stat.state;
+  process.parent = stat.parent;
+  process.group = ::getpgid(pid);
+  process.session = ::getsid(pid);
+  process.auxv = ProcText(pid, "auxv");
+  process.arguments = ProcText(pid, "cmdline");
+  std::replace(process.arguments.begin(), process.arguments.end(), '\0', ' ');
   struct stat owner;
   if (::stat(absl::StrCat("/proc/", pid).c_str(), &owner) == 0) {
-    subject.uid = owner.st_uid;
-    subject.gid = owner.st_gid;
+    process.uid = owner.st_uid;
+    process.gid = owner.st_gid;
   }
   JPROF_ASSIGN_OR_RETURN(const std::vector<Tid> threads, ListThreads(pid));
   for (Tid tid : threads) {
@@ -301,102 +366,30 @@ absl::StatusOr<CoreSubject> DescribeProcess(Pid pid) {
     const std::string times = ProcText(pid, absl::StrCat("task/", tid, "/schedstat"));
     static_cast<void>(
         absl::SimpleAtoi(absl::string_view(times).substr(0, times.find(' ')), &note.cpu_ns));
-    subject.notes.push_back(note);
+    process.notes.push_back(note);
   }
-  return subject;
-}
-
-absl::StatusOr<std::vector<AddressRange>> NotForkedRanges(Pid pid) {
-  JPROF_ASSIGN_OR_RETURN(const std::vector<Area> areas, ReadAreas(pid));
-  std::vector<AddressRange> ranges;
-  bool go_on = false;
-  for (const Area& area : areas) {
-    const bool wanted = area.dont_fork && !area.dont_dump;
-    if (wanted && go_on) {
-      ranges.back().end = area.mapping.range.end;
-    } else if (wanted) {
-      ranges.push_back(area.mapping.range);
-    }
-    go_on = wanted;
-  }
-  return ranges;
+  return process;
 }
 
 absl::StatusOr<CoreFigures> WriteCore(
-    const CoreSubject& subject, Pid source, CoreSink& sink,
-    const std::function<absl::Status(uint64_t done, uint64_t all)>& progress) {
-  CoreFigures figures;
+    const CoreProcess& process, Pid source, const std::vector<CoreArea>& areas, const PageSet* only,
+    CoreSink& sink, const std::function<absl::Status(uint64_t done, uint64_t all)>& progress) {
   const PageTable pages(source);
-  JPROF_ASSIGN_OR_RETURN(std::vector<Area> areas, ReadAreas(source));
+  const std::vector<Segment> segments = MakeSegments(areas, pages, only);
+  JPROF_RETURN_IF_ERROR(WriteHead(MakeNotes(process, areas), segments, sink));
   uint64_t all = 0;
-  for (Area& area : areas) {
-    area.file_bytes = BytesInCore(area, pages);
-    all += area.file_bytes;
-    if (area.dont_dump) figures.left_out_bytes += area.mapping.range.size();
-  }
-  std::erase_if(areas, [](const Area& area) { return area.mapping.path == "[vsyscall]"; });
-
-  const std::string notes = MakeNotes(subject, areas);
-  Elf64_Ehdr header = {};
-  std::memcpy(header.e_ident, ELFMAG, SELFMAG);
-  header.e_ident[EI_CLASS] = ELFCLASS64;
-  header.e_ident[EI_DATA] = ELFDATA2LSB;
-  header.e_ident[EI_VERSION] = EV_CURRENT;
-  header.e_type = ET_CORE;
-  header.e_machine = EM_X86_64;
-  header.e_version = EV_CURRENT;
-  header.e_ehsize = sizeof(header);
-  header.e_phentsize = sizeof(Elf64_Phdr);
-  header.e_shentsize = sizeof(Elf64_Shdr);
-  // More segments than the header can count are counted in a section of their own.
-  const uint64_t segments = 1 + areas.size();
-  const bool many = segments >= PN_XNUM;
-  header.e_phnum = many ? PN_XNUM : static_cast<uint16_t>(segments);
-  header.e_phoff = sizeof(header) + (many ? sizeof(Elf64_Shdr) : 0);
-  header.e_shoff = many ? sizeof(header) : 0;
-  header.e_shnum = many ? 1 : 0;
-  std::string head(BytesOf(header));
-  if (many) {
-    Elf64_Shdr count = {};
-    count.sh_info = static_cast<uint32_t>(segments);
-    absl::StrAppend(&head, BytesOf(count));
-  }
-  uint64_t offset = head.size() + segments * sizeof(Elf64_Phdr);
-  Elf64_Phdr note = {};
-  note.p_type = PT_NOTE;
-  note.p_offset = offset;
-  note.p_filesz = notes.size();
-  note.p_align = 4;
-  absl::StrAppend(&head, BytesOf(note));
-  offset += notes.size();
-  const uint64_t padding = (kPageBytes - offset % kPageBytes) % kPageBytes;
-  offset += padding;
-  for (const Area& area : areas) {
-    const ProcMapping& m = area.mapping;
-    Elf64_Phdr load = {};
-    load.p_type = PT_LOAD;
-    load.p_flags = (m.readable ? PF_R : 0U) | (m.writable ? PF_W : 0U) | (m.executable ? PF_X : 0U);
-    load.p_offset = offset;
-    load.p_vaddr = m.range.begin.value;
-    load.p_filesz = area.file_bytes;
-    load.p_memsz = m.range.size();
-    load.p_align = kPageBytes;
-    absl::StrAppend(&head, BytesOf(load));
-    offset += area.file_bytes;
-  }
-  JPROF_RETURN_IF_ERROR(sink.Append(head));
-  JPROF_RETURN_IF_ERROR(sink.Append(notes));
-  if (padding > 0) JPROF_RETURN_IF_ERROR(sink.AppendHole(padding));
-
+  for (const Segment& segment : segments) all += segment.file_bytes;
+  CoreFigures figures;
   MemoryCopy copy(source, pages, sink, figures);
   if (!copy.valid()) return absl::UnavailableError("the process's memory cannot be read");
   uint64_t done = 0, told = 0;
-  for (const Area& area : areas) {
-    const uint64_t begin = area.mapping.range.begin.value;
+  for (const Segment& segment : segments) {
+    const uint64_t begin = segment.range.begin.value;
+    const ProcMapping& m = segment.area->mapping;
     // Of a file's pages those count too that are not in memory.
-    const bool skip_absent = !area.mapping.file.valid() || area.mapping.shared;
-    JPROF_RETURN_IF_ERROR(
-        copy.Copy(begin, begin + area.file_bytes, skip_absent, [&](uint64_t bytes) -> absl::Status {
+    const bool skip_absent = !m.file.valid() || m.shared;
+    JPROF_RETURN_IF_ERROR(copy.Copy(
+        begin, begin + segment.file_bytes, skip_absent, [&](uint64_t bytes) -> absl::Status {
           done += bytes;
           if (done - told < kProgressBytes) return absl::OkStatus();
           told = done;
@@ -404,6 +397,15 @@ absl::StatusOr<CoreFigures> WriteCore(
         }));
   }
   return figures;
+}
+
+absl::Status WriteCoreWithoutMemory(const CoreProcess& process, const std::vector<CoreArea>& areas,
+                                    CoreSink& sink) {
+  std::vector<Segment> segments;
+  for (const CoreArea& area : areas) {
+    if (area.mapping.path != "[vsyscall]") segments.push_back({&area, area.mapping.range, 0});
+  }
+  return WriteHead(MakeNotes(process, areas), segments, sink);
 }
 
 }  // namespace jprof

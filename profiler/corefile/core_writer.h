@@ -15,13 +15,14 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "profiler/core/ids.h"
+#include "profiler/corefile/core_areas.h"
 #include "profiler/corefile/core_file.h"
 #include "profiler/stop/stopped_process.h"
 
 namespace jprof {
 
 // What a core says of the process besides memory. Taken of the process itself.
-struct CoreSubject {
+struct CoreProcess {
   Pid pid = 0;
   std::vector<ThreadRegisters> threads;  // the main one first
   std::vector<ThreadNote> notes;         // of them
@@ -33,11 +34,7 @@ struct CoreSubject {
 };
 
 // All but the registers. Before the process is stopped.
-absl::StatusOr<CoreSubject> DescribeProcess(Pid pid);
-
-// The memory that a process does not share with its children (MADV_DONTFORK), as V8 has it for its
-// heap: ranges in which there is no other. Device memory is not among it.
-absl::StatusOr<std::vector<AddressRange>> NotForkedRanges(Pid pid);
+absl::StatusOr<CoreProcess> DescribeProcess(Pid pid);
 
 // Where the bytes go, in order. A hole reads as zeros.
 class CoreSink {
@@ -49,13 +46,17 @@ class CoreSink {
 
 struct CoreFigures {
   uint64_t written_bytes = 0;  // of memory, without holes
-  uint64_t left_out_bytes = 0;  // of memory that the process wants to be left out
 };
 
-// Memory is that of `source`, which this process traces. `progress` is called with the bytes done
-// and those to do, now and then; an error that it returns ends the work. Unavailable: `source` is gone.
+// Memory is that of `source`, which this process traces, and `areas` its. `only`: of memory that files
+// do not have, these pages; nullptr: all. `progress` is called with the bytes done and those to do, now
+// and then; an error that it returns ends the work. Unavailable: `source` is gone.
 absl::StatusOr<CoreFigures> WriteCore(
-    const CoreSubject& subject, Pid source, CoreSink& sink,
-    const std::function<absl::Status(uint64_t done, uint64_t all)>& progress);
+    const CoreProcess& process, Pid source, const std::vector<CoreArea>& areas, const PageSet* only,
+    CoreSink& sink, const std::function<absl::Status(uint64_t done, uint64_t all)>& progress);
+
+// The same without any memory: what it would say of the process.
+absl::Status WriteCoreWithoutMemory(const CoreProcess& process, const std::vector<CoreArea>& areas,
+                                    CoreSink& sink);
 
 }  // namespace jprof

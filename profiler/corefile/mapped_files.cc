@@ -175,6 +175,13 @@ absl::StatusOr<UniqueFd> MappedFiles::Open(const MapEvent& map) const {
   return fd;
 }
 
+absl::StatusOr<UniqueFd> MappedFiles::OpenSysroot() const {
+  const std::string path = places_.sysroot.empty() ? "/" : places_.sysroot;
+  UniqueFd fd(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!fd.valid()) return ErrnoStatus(errno, path);
+  return fd;
+}
+
 std::vector<std::string> MappedFiles::Troubles() const {
   std::vector<std::string> troubles;
   for (const ProcMapping& m : core_.mappings()) {

@@ -29,6 +29,9 @@ class MappedFiles {
   // NotFound: none is there; FailedPrecondition: one is, of another build.
   absl::StatusOr<UniqueFd> Open(const MapEvent& map) const;
 
+  // The folder that paths are looked up in, O_PATH.
+  absl::StatusOr<UniqueFd> OpenSysroot() const;
+
   // Files that are missing or of another build: a sentence each.
   std::vector<std::string> Troubles() const;
 

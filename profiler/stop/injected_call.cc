@@ -1,5 +1,6 @@
 #include "profiler/stop/injected_call.h"
 
+#include <cpuid.h>
 #include <elf.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
@@ -35,7 +36,9 @@ constexpr uint64_t kSyscallBytes = 2;
 // The kernel's, for its signal frames.
 constexpr uint64_t kContextFlags = 1 | 2 | 4;  // UC_FP_XSTATE, UC_SIGCONTEXT_SS, UC_STRICT_RESTORE_SS
 constexpr uint32_t kStateMagic1 = 0x46505853, kStateMagic2 = 0x46505845;
-constexpr size_t kSoftwareBytesAt = 464;
+constexpr size_t kSoftwareBytesAt = 464, kInUseAt = 512, kMinStateBytes = 576;
+constexpr unsigned kStateLeaf = 13, kTilesNumber = 18;  // of CPUID
+constexpr uint64_t kTiles = 1 << kTilesNumber;
 constexpr int kNoStackChange = 0x7f;  // no flags of an alternate stack: it stays what it is
 constexpr int64_t kRestartNoIntr = -513, kRestartSys = -512, kRestartNoHand = -514,
                   kRestartBlock = -516;
@@ -102,9 +105,19 @@ ucontext_t MakeContext(const user_regs_struct& r, uint64_t mask, uint64_t state_
 
 // The state as ptrace gives it, with what makes the kernel believe it in a frame.
 std::vector<std::byte> StateForFrame(std::vector<std::byte> state) {
-  const auto size = static_cast<uint32_t>(state.size());
-  uint64_t features;
+  uint64_t features, in_use;
   std::memcpy(&features, state.data() + kSoftwareBytesAt, sizeof(features));
+  std::memcpy(&in_use, state.data() + kInUseAt, sizeof(in_use));
+  // ptrace's has room for all that the machine has; the kernel takes no frame that is larger than the
+  // thread's own, which gets room for the tiles of AMX when it first uses them.
+  unsigned tile_bytes, tiles_at, unused;
+  if ((features & ~in_use & kTiles) != 0 &&
+      __get_cpuid_count(kStateLeaf, kTilesNumber, &tile_bytes, &tiles_at, &unused, &unused) != 0 &&
+      tiles_at >= kMinStateBytes && tiles_at < state.size()) {
+    features &= ~kTiles;
+    state.resize(tiles_at);
+  }
+  const auto size = static_cast<uint32_t>(state.size());
   const uint32_t extended = size + sizeof(kStateMagic2);
   std::memcpy(state.data() + kSoftwareBytesAt, &kStateMagic1, 4);
   std::memcpy(state.data() + kSoftwareBytesAt + 4, &extended, 4);
@@ -194,7 +207,7 @@ absl::StatusOr<InjectedResult> InjectCall(Tid tid, const std::vector<ProcMapping
   uint64_t mask = 0;
   user_regs_struct registers;
   if (::ptrace(PTRACE_GETREGS, tid, 0, &registers) != 0 ||
-      ::ptrace(PTRACE_GETREGSET, tid, NT_X86_XSTATE, &vector) != 0 || vector.iov_len < 576 ||
+      ::ptrace(PTRACE_GETREGSET, tid, NT_X86_XSTATE, &vector) != 0 || vector.iov_len < kMinStateBytes ||
       ::ptrace(static_cast<__ptrace_request>(PTRACE_GETSIGMASK), tid, sizeof(mask), &mask) != 0) {
     return CannotInject("its registers cannot be read");
   }

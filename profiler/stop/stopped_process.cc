@@ -17,11 +17,11 @@ namespace {
 
 constexpr size_t kMaxStateBytes = 64 << 10;
 
-std::vector<std::byte> ReadSet(Tid tid, unsigned set) {
-  std::vector<std::byte> bytes(kMaxStateBytes);
-  iovec vector = {bytes.data(), bytes.size()};
-  bytes.resize(::ptrace(PTRACE_GETREGSET, tid, set, &vector) == 0 ? vector.iov_len : 0);
-  return bytes;
+// `buffer`: of kMaxStateBytes, for all threads one after the other.
+std::vector<std::byte> ReadSet(Tid tid, unsigned set, std::vector<std::byte>& buffer) {
+  iovec vector = {buffer.data(), buffer.size()};
+  if (::ptrace(PTRACE_GETREGSET, tid, set, &vector) != 0) return {};
+  return {buffer.begin(), buffer.begin() + static_cast<ptrdiff_t>(vector.iov_len)};
 }
 
 }  // namespace
@@ -67,12 +67,13 @@ absl::StatusOr<StoppedProcess> StoppedProcess::Stop(Pid pid, absl::Duration pati
 std::vector<ThreadRegisters> StoppedProcess::ReadRegisters() const {
   std::vector<ThreadRegisters> result;
   result.reserve(threads_.size());
+  std::vector<std::byte> buffer(kMaxStateBytes);
   for (const StoppedThread& thread : threads_) {
     ThreadRegisters registers;
     registers.tid = thread.tid();
     registers.general = thread.registers();
-    registers.floating_point = ReadSet(thread.tid(), NT_PRFPREG);
-    registers.extended = ReadSet(thread.tid(), NT_X86_XSTATE);
+    registers.floating_point = ReadSet(thread.tid(), NT_PRFPREG, buffer);
+    registers.extended = ReadSet(thread.tid(), NT_X86_XSTATE, buffer);
     result.push_back(std::move(registers));
   }
   return result;

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,7 @@ namespace jprof {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 using ::testing::Not;
 
 char StateOf(Pid pid) {
@@ -99,6 +101,19 @@ std::vector<std::string> Frames(const std::string& text) {
   return frames;
 }
 
+// A report without what differs between two cores of one instant: their names, and CPU time spent for them.
+std::vector<std::string> Lines(const std::string& text) {
+  std::vector<std::string> lines;
+  for (absl::string_view line : absl::StrSplit(text, '\n')) {
+    if (absl::StrContains(line, ", core file ")) continue;
+    if (const size_t cpu = line.rfind(" s on CPU"); cpu != line.npos) {
+      line = line.substr(0, line.rfind(',', cpu));
+    }
+    lines.emplace_back(line);
+  }
+  return lines;
+}
+
 class StacksTest : public testing::Test {
  protected:
   void SetUp() override { JPROF_REQUIRE_ROOT(); }
@@ -163,6 +178,8 @@ TEST_F(StacksTest, ACoreSaysWhatTheStoppedProcessSays) {
   EXPECT_FALSE(Frames(live.out).empty());
   EXPECT_EQ(Frames(core.out), Frames(live.out));
   EXPECT_THAT(core.out, HasSubstr("spinner"));
+  EXPECT_EQ(RunJprof({"core", pid, "--mini", "-o", folder / "mini"}).exit_code(), 0);
+  EXPECT_EQ(Lines(RunJprof({"stacks", folder / "mini", "--all"}).out), Lines(core.out));
   struct stat st;
   ASSERT_EQ(::stat((folder / "core").c_str(), &st), 0);
   EXPECT_EQ(st.st_mode & 0777, 0600u);
@@ -170,6 +187,92 @@ TEST_F(StacksTest, ACoreSaysWhatTheStoppedProcessSays) {
   EXPECT_EQ(StateOf(waits.pid()), 'T');
   waits.Signal(SIGCONT);
   ExpectRunsOn(waits);
+}
+
+// Interpreted, optimized and awaiting functions, of two threads, over objects that fill a heap.
+constexpr char kService[] = R"(
+const { Worker, isMainThread } = require('worker_threads');
+if (isMainThread) new Worker(__filename);
+globalThis.keep = Array.from({ length: 100000 }, (_, i) => ({ i, name: 'item ' + i }));
+function leaf(n) { let x = n; for (let i = 0; i < 1e5; i++) x = (x * 31 + i) | 0; return x; }
+class Shop {
+  price(n) { return [1, 2, 3].map((x) => leaf(x + n)).reduce((a, b) => a + b); }
+  async order(n) { await null; return this.price(n); }
+}
+async function handle(n) { return await new Shop().order(n); }
+let turns = 0;
+(async () => {
+  for (;;) {
+    await handle(turns);
+    if (++turns == 100 && isMainThread) console.log('ready');
+  }
+})();
+)";
+
+TEST_F(StacksTest, ASmallCoreSaysWhatAWholeOneSays) {
+  constexpr size_t kMaxBytes = 4 << 20;
+  const TemporaryFolder folder;
+  std::ofstream(folder / "service.js") << kService;
+  // JPROF_TEST_NODES=18.20.8,20.20.2,...: of these.
+  const char* nodes = std::getenv("JPROF_TEST_NODES");
+  for (absl::string_view version : absl::StrSplit(nodes != nullptr ? nodes : "22.23.3", ',')) {
+    SCOPED_TRACE(std::string(version));
+    auto node = Child::SpawnReady(
+        {absl::StrCat(JPROF_SOURCE_DIR "/build/nodes/", version, "/bin/node"), folder / "service.js"});
+    ASSERT_TRUE(node.ok()) << node.status();
+    node->Signal(SIGSTOP);
+    while (StateOf(node->pid()) != 'T') ::usleep(1000);
+    const std::string pid = absl::StrCat(node->pid());
+    ASSERT_EQ(RunJprof({"core", pid, "-o", folder / "whole"}).exit_code(), 0);
+    const JprofResult written = RunJprof({"core", pid, "--mini", "-o", folder / "mini"});
+    ASSERT_EQ(written.exit_code(), 0) << written.err;
+    for (const std::vector<std::string>& options :
+         {std::vector<std::string>{"--all"}, {"--all", "--async", "--tiers"}}) {
+      std::vector<std::string> whole = {"stacks", folder / "whole"}, mini = {"stacks", folder / "mini"};
+      whole.insert(whole.end(), options.begin(), options.end());
+      mini.insert(mini.end(), options.begin(), options.end());
+      const JprofResult of_mini = RunJprof(mini);
+      EXPECT_EQ(of_mini.exit_code(), 0) << of_mini.err;
+      EXPECT_EQ(Lines(of_mini.out), Lines(RunJprof(whole).out));
+      EXPECT_THAT(of_mini.out, HasSubstr("service.js"));
+    }
+    struct stat st;
+    ASSERT_EQ(::stat((folder / "mini").c_str(), &st), 0);
+    EXPECT_LT(static_cast<size_t>(st.st_size), kMaxBytes);
+    ASSERT_EQ(::stat((folder / "whole").c_str(), &st), 0);
+    EXPECT_GT(static_cast<size_t>(st.st_blocks) * 512, 4 * kMaxBytes);
+  }
+}
+
+TEST_F(StacksTest, ABundleIsReadWhereTheFilesAreNot) {
+  const TemporaryFolder folder;
+  const std::string program = folder / "program";
+  CopyForAll(TestProgram("waits"), program);
+  absl::StatusOr<Child> waits = Child::SpawnReady({program});
+  ASSERT_TRUE(waits.ok()) << waits.status();
+  ASSERT_EQ(::unlink(program.c_str()), 0);
+  for (const bool mini : {false, true}) {
+    const std::string pid = absl::StrCat(waits->pid()), bundle = folder / "bundle.tar.gz";
+    std::vector<std::string> command = {"core", pid, "--bundle", "-o", bundle};
+    if (mini) command.push_back("--mini");
+    const JprofResult written = RunJprof(command);
+    ASSERT_EQ(written.exit_code(), 0) << written.err;
+    struct stat st;
+    ASSERT_EQ(::stat(bundle.c_str(), &st), 0);
+    EXPECT_EQ(st.st_mode & 0777, 0600u);
+    ASSERT_EQ(std::system(absl::StrCat("rm -rf ", folder / "core.*", "; cd ", folder.path(), " && tar xzf ",
+                                       bundle).c_str()), 0);
+    const std::string unpacked = folder / absl::StrCat("core.", pid);
+    const JprofResult elsewhere =
+        RunJprof({"stacks", unpacked + "/core", "--sysroot", unpacked + "/root"});
+    EXPECT_EQ(elsewhere.exit_code(), 0) << elsewhere.err;
+    EXPECT_THAT(elsewhere.out, HasSubstr("spin_here"));
+    EXPECT_THAT(elsewhere.out, HasSubstr("libc.so.6"));
+    EXPECT_THAT(elsewhere.out, Not(HasSubstr("No such file")));
+    EXPECT_THAT(RunJprof({"stacks", unpacked + "/core"}).out, Not(HasSubstr("spin_here")));
+  }
+  EXPECT_EQ(folder.Names(), (std::vector<std::string>{"bundle.tar.gz", absl::StrCat("core.", waits->pid())}));
+  ExpectRunsOn(*waits);
 }
 
 TEST_F(StacksTest, ACoreCanBeWrittenWithoutACopy) {
@@ -184,8 +287,9 @@ TEST_F(StacksTest, ACoreCanBeWrittenWithoutACopy) {
 
 TEST_F(StacksTest, AFullDiskIsAFailure) {
   Child waits = SpawnWaits();
-  const JprofResult full = RunJprof({"core", absl::StrCat(waits.pid()), "-o", "/dev/full"});
-  EXPECT_EQ(full.exit_code(), 1);
+  const std::string pid = absl::StrCat(waits.pid());
+  EXPECT_EQ(RunJprof({"core", pid, "-o", "/dev/full"}).exit_code(), 1);
+  EXPECT_EQ(RunJprof({"core", pid, "--mini", "--bundle", "-o", "/dev/full"}).exit_code(), 1);
   EXPECT_EQ(ChildrenOf(waits.pid()), 0u);
   ExpectRunsOn(waits);
 }
