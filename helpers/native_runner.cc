@@ -54,6 +54,9 @@ struct NativeRunner::Callbacks {
     auto it = words.find(tid);
     return it == words.end() ? 0 : it->second;
   }
+  static void AtFrame(void* context, __u32 depth, __u64 pc, __u64 sp, __u64 fp) {
+    Of(context).result.places.push_back({depth, pc, sp, fp});
+  }
   static void CountNoRule(void* context) { ++Of(context).result.no_rule; }
   static void Count(void* context, int answer) {
     ++(answer == JP_UNREADABLE ? Of(context).result.unreadable : Of(context).result.corrupt);
@@ -87,6 +90,7 @@ NativeRunner::Result NativeRunner::Walk(const jp_process& process, Pid pid,
                         .remember = Callbacks::Remember,
                         .recall = Callbacks::Recall,
                         .count_no_rule = Callbacks::CountNoRule,
+                        .at_frame = keeps_places_ ? Callbacks::AtFrame : nullptr,
                         .pool = pool_words,
                         .pool_words = static_cast<__u32>(pool_.size()),
                         .mapping_count = static_cast<__u32>(mappings_.size()),

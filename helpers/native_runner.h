@@ -27,6 +27,15 @@ struct Registers {
   uint64_t stack_base = 0;  // where the stack begins, or a little above; 0: not known
 };
 
+// Where a frame is: its registers, and the first of the RawFrames that it gave, which may be several or
+// none.
+struct FramePlace {
+  uint32_t first = 0;
+  uint64_t pc = 0;
+  uint64_t sp = 0;
+  uint64_t fp = 0;
+};
+
 class NativeRunner {
  public:
   // Beyond these many names, or threads, what is known of them is forgotten.
@@ -51,8 +60,12 @@ class NativeRunner {
     on_frame_ = std::move(observer);
   }
 
+  // Results have `places` from now on.
+  void KeepPlaces() { keeps_places_ = true; }
+
   struct Result {
     StackEvent stack;                  // number 0
+    std::vector<FramePlace> places;    // leaf first
     std::vector<SymbolEvent> symbols;  // seen for the first time by this runner
     uint64_t unreadable = 0;           // frames of a runtime that could not be read
     uint64_t corrupt = 0;              // frames of a runtime that made no sense
@@ -92,6 +105,7 @@ class NativeRunner {
   std::function<void(uint64_t)> on_frame_;
   std::span<const uint64_t> pool_;
   std::span<const jp_mapping> mappings_;
+  bool keeps_places_ = false;
   uint32_t next_number_ = 1;
   absl::flat_hash_map<uint32_t, uint64_t> thread_words_;
 };

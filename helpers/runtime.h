@@ -123,6 +123,14 @@ class RuntimeInstance {
     return "";
   }
 
+  // What the function of a frame that is on the stack was called with. `identity`: of the frame's symbol;
+  // `memory`: as it was when the stack was walked. nullopt: not known.
+  virtual std::optional<std::vector<FrameArgument>> Arguments(const MemoryReader& memory,
+                                                              uint64_t identity, Address fp) {
+    static_cast<void>(memory), static_cast<void>(identity), static_cast<void>(fp);
+    return std::nullopt;
+  }
+
   // How the runtime itself marks the kind of code that a frame runs, one character. 0: not known.
   virtual char Tier(const RawFrame& frame) {
     static_cast<void>(frame);

@@ -92,6 +92,14 @@ std::string SymbolRecord::Text(uint8_t field) const {
   return out;
 }
 
+std::string Utf16ToUtf8(std::u16string_view text) {
+  std::string out;
+  Utf16Decoder decoder;
+  for (char16_t unit : text) decoder.Put(out, unit);
+  decoder.Finish(out);
+  return out;
+}
+
 absl::StatusOr<SymbolRecord> ParseSymbolRecord(std::span<const uint8_t> bytes) {
   SymbolRecord record;
   if (bytes.size() < sizeof(record.symbol)) return absl::DataLossError("symbol record too short");

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "absl/status/statusor.h"
 #include "helpers/abi/records.h"
@@ -19,6 +20,9 @@ struct SymbolRecord {
   // already is passed on as it is. Ends in U+2026 where the record says that something was cut.
   std::string Text(uint8_t field) const;
 };
+
+// An unpaired surrogate becomes U+FFFD.
+std::string Utf16ToUtf8(std::u16string_view text);
 
 // DataLoss: sizes or chunks that do not fit.
 absl::StatusOr<SymbolRecord> ParseSymbolRecord(std::span<const uint8_t> bytes);

@@ -273,6 +273,10 @@ static __always_inline const __u64 *jp_pool_word(struct jp_walk *w, __u32 index)
 	return chunk ? bpf_map_lookup_elem(chunk, &index) : 0;
 }
 
+static __always_inline void jp_at_frame(struct jp_walk *w)
+{
+}
+
 static __always_inline void jp_remember(struct jp_walk *w, __u64 word)
 {
 	__u32 tid = w->tid;

@@ -125,6 +125,7 @@ struct jp_walk {
  * jp_ask_kernel:  looks for a mapping that holds `pc` where the kernel itself has them. Not 0: w->mapping is
  *                 of it. 0: it is not known or has no table; then w->area says what it is.
  * jp_pool_word:   a word of the pool of call-frame tables, or null.
+ * jp_at_frame:    is told where each frame is, before it is asked about.
  * jp_remember:    keeps one word for the thread, jp_recall gives it back, or 0.
  */
 static __always_inline int jp_read(struct jp_walk *w, void *to, __u32 size, __u64 address);
@@ -136,6 +137,7 @@ static __always_inline void jp_count_no_rule(struct jp_walk *w);
 static __always_inline const struct jp_mapping *jp_mapping_at(struct jp_walk *w, __u32 index);
 static __always_inline int jp_ask_kernel(struct jp_walk *w, __u64 pc);
 static __always_inline const __u64 *jp_pool_word(struct jp_walk *w, __u32 index);
+static __always_inline void jp_at_frame(struct jp_walk *w);
 static __always_inline void jp_remember(struct jp_walk *w, __u64 word);
 static __always_inline __u64 jp_recall(struct jp_walk *w);
 

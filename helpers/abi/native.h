@@ -70,6 +70,12 @@ static __always_inline const __u64 *jp_pool_word(struct jp_walk *w, __u32 index)
 	return index < jp_host(w)->pool_words ? &jp_host(w)->pool[index] : 0;
 }
 
+static __always_inline void jp_at_frame(struct jp_walk *w)
+{
+	if (jp_host(w)->at_frame)
+		jp_host(w)->at_frame(jp_host(w)->context, w->depth, w->pc, w->sp, w->fp);
+}
+
 static __always_inline void jp_remember(struct jp_walk *w, __u64 word)
 {
 	jp_host(w)->remember(jp_host(w)->context, w->tid, word);

@@ -21,6 +21,8 @@ struct jp_host {
 	void (*remember)(void *context, __u32 tid, __u64 word);
 	__u64 (*recall)(void *context, __u32 tid); /* 0: nothing */
 	void (*count_no_rule)(void *context);
+	/* Told of each frame with the number of those that were written before. Null: not of interest. */
+	void (*at_frame)(void *context, __u32 depth, __u64 pc, __u64 sp, __u64 fp);
 	/* Call-frame tables (unwind_table.h), and the process's mappings of files that have one. */
 	const __u64 *pool;
 	__u32 pool_words;

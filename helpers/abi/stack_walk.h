@@ -129,6 +129,7 @@ static __always_inline int jp_walk_frame(struct jp_walk *w)
 
 	if (w->depth >= JP_MAX_FRAMES)
 		return jp_done(w, JP_END_DEPTH);
+	jp_at_frame(w);
 	if (!in_range && w->by_table && !jp_has_no_table(w)) {
 		int step = JP_CALL(jp_table_step, w);
 

@@ -49,6 +49,55 @@ inline bool IsOptimized(CodeKind kind) {
   return kind == CodeKind::kMaglev || kind == CodeKind::kTurbofan;
 }
 
+// What it takes to read values (v8_values.h): instance types, offsets, and bits of a map and of a property's
+// details. A type that is 0 does not exist, or is not known.
+struct ValueLayout {
+  bool known = false;
+
+  uint16_t heap_number_type = 0;
+  uint16_t bigint_type = 0;
+  uint16_t symbol_type = 0;
+  uint16_t oddball_type = 0;
+  uint16_t hole_type = 0;
+  uint16_t proxy_type = 0;
+  uint16_t global_type = 0;  // of what is `this` in functions that are called without one
+  uint16_t first_object_type = 0;  // all from there on are objects with a constructor
+  uint16_t array_type = 0;
+  uint16_t fixed_array_type = 0;
+  uint16_t double_array_type = 0;
+  uint16_t descriptors_type = 0;
+  uint16_t property_array_type = 0;
+
+  uint16_t number_value = 0;
+  uint16_t oddball_kind = 0;
+  uint16_t object_properties = 0;
+  uint16_t object_elements = 0;
+  uint16_t array_data = 0;
+  uint16_t descriptors_begin = 0;
+  uint16_t formal_count = 0;  // of SharedFunctionInfo, u16
+
+  uint16_t map_size_words = 0;  // u8, as all but the pointers
+  uint16_t map_first_property = 0;
+  uint16_t map_kind = 0;
+  uint16_t map_bits = 0;  // u32
+  uint16_t map_constructor = 0;
+  uint16_t map_descriptors = 0;
+
+  uint8_t oddball_undefined = 0;
+  uint8_t oddball_null = 0;
+  uint8_t oddball_true = 0;
+  uint8_t oddball_false = 0;
+  uint8_t oddball_hole = 0;
+
+  uint32_t kind_mask = 0, kind_shift = 0;  // of elements
+  uint32_t count_mask = 0, count_shift = 0;
+  uint32_t dictionary_shift = 0;
+  uint32_t accessor_mask = 0;
+  uint32_t location_mask = 0;
+  uint32_t representation_mask = 0, representation_shift = 0;
+  uint32_t index_mask = 0, index_shift = 0;
+};
+
 // What user space must know of one V8 build to read its code and positions: offsets in bytes from
 // an object's first word, instance types, numbers. Plain values, kept in RuntimeImage::user_layout.
 struct CodeLayout {
@@ -121,6 +170,8 @@ struct CodeLayout {
   uint16_t handler_count = 0;
   bool has_short_stars = false;
   uint32_t handlers[kMaxHandlers] = {};
+
+  ValueLayout values;
 };
 
 inline constexpr uint16_t kShortStars = 16;  // bytecodes, the last ones but one where there are any

@@ -27,6 +27,7 @@
 #include "helpers/v8/v8_function.h"
 #include "helpers/v8/v8_positions.h"
 #include "helpers/v8/v8_source.h"
+#include "helpers/v8/v8_values.h"
 #include "helpers/v8/v8_wasm.h"
 
 namespace jprof::v8 {
@@ -82,6 +83,8 @@ class V8Instance : public RuntimeInstance {
   }
 
   std::vector<FrameLine> Locate(const RawFrame& frame) override;
+  std::optional<std::vector<FrameArgument>> Arguments(const MemoryReader& memory, uint64_t identity,
+                                                      Address fp) override;
   char Tier(const RawFrame& frame) override;
   void WantScriptPlaces() override { want_places_ = true; }
   std::string SourceMapUrl(uint32_t script) override;
@@ -361,6 +364,12 @@ std::vector<FrameLine> V8Instance::Locate(const RawFrame& frame) {
     }
   }
   return lines;
+}
+
+std::optional<std::vector<FrameArgument>> V8Instance::Arguments(const MemoryReader& memory,
+                                                                uint64_t identity, Address fp) {
+  if (!has_code_layout_ || !code_layout_.values.known) return std::nullopt;
+  return ValueReader(image_, layout_, code_layout_, memory).Arguments(identity, fp);
 }
 
 char V8Instance::Tier(const RawFrame& frame) {

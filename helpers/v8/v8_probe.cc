@@ -35,6 +35,7 @@
 #include "helpers/v8/v8_layout_table.h"
 #include "helpers/v8/v8_literals.h"
 #include "helpers/v8/v8_names.h"
+#include "helpers/v8/v8_values.h"
 #include "profiler/core/status.h"
 
 namespace jprof::v8 {
@@ -417,8 +418,10 @@ std::optional<CodeLayout> MakeUserLayout(const ElfFile& image, const Symbols& sy
   if (!image.ReadAt(symbols.bytecode_sizes, sizes)) sizes.clear();
   auto constant = [&](absl::string_view name) { return metadata.Find({name}); };
   auto by_prefix = [&](absl::string_view name) { return metadata.FindField(name); };
-  auto layout = MakeCodeLayout(version, {constant, by_prefix, sizes});
+  const CodeMetadata names = {constant, by_prefix, sizes};
+  auto layout = MakeCodeLayout(version, names);
   if (!layout.ok()) return std::nullopt;
+  layout->values = MakeValueLayout(version, names);
   return *layout;
 }
 

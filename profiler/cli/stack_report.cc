@@ -85,6 +85,25 @@ std::string WaitText(const ReportedThread& thread) {
   return text;
 }
 
+// nullptr: not known.
+const std::vector<FrameArgument>* ArgumentsOf(const ReportedThread& thread, const StackFrame& frame) {
+  auto found = thread.arguments.find(frame.stack.value);
+  return found == thread.arguments.end() || frame.inlined ? nullptr : &found->second;
+}
+
+std::string ArgumentsText(const StackReport& report, const ReportedThread& thread,
+                          const StackFrame& frame) {
+  const std::vector<FrameArgument>* arguments = ArgumentsOf(thread, frame);
+  if (arguments == nullptr) {
+    return report.has_arguments && frame.function->kind == FrameKind::kScript ? "(?)" : "";
+  }
+  std::vector<std::string> values;
+  for (const FrameArgument& argument : *arguments) {
+    values.push_back(absl::StrCat(argument.name, argument.name.empty() ? "" : "=", argument.value));
+  }
+  return ShownText(absl::StrCat("(", absl::StrJoin(values, ", "), ")"));
+}
+
 bool IsWanted(const ReportedThread& thread, const Profile& profile, const Filter& filter) {
   if (filter.Matches(thread.name) || filter.Matches(thread.waits_in) ||
       filter.Matches(thread.kernel_function)) {
@@ -140,7 +159,7 @@ std::vector<StackFrame> FramesOf(const Profile& profile, StackId stack) {
         location.image.valid() ? &profile.images[location.image.value] : nullptr;
     const std::span<const Line> lines = profile.Lines(location);
     for (size_t i = 0; i < lines.size(); ++i) {
-      frames.push_back({&profile.functions[lines[i].function.value], image, lines[i].line,
+      frames.push_back({at, &profile.functions[lines[i].function.value], image, lines[i].line,
                         lines[i].column, i + 1 < lines.size()});
     }
   }
@@ -158,8 +177,9 @@ std::string PlaceText(const Profile& profile, const StackFrame& frame) {
   return std::string(file);
 }
 
-std::string FrameText(const Profile& profile, const StackFrame& frame) {
-  std::string text = ShownText(profile.String(frame.function->name));
+std::string FrameText(const Profile& profile, const StackFrame& frame,
+                      absl::string_view arguments) {
+  std::string text = absl::StrCat(ShownText(profile.String(frame.function->name)), arguments);
   const std::string place = PlaceText(profile, frame);
   if (!place.empty()) absl::StrAppend(&text, "  ", ShownText(place));
   if (place.empty() && frame.image != nullptr &&
@@ -184,7 +204,8 @@ std::string JsonText(absl::string_view raw) {
   return out + "\"";
 }
 
-std::string FrameJson(const Profile& profile, const StackFrame& frame) {
+std::string FrameJson(const Profile& profile, const StackFrame& frame,
+                      const std::vector<FrameArgument>* arguments) {
   std::string out =
       absl::StrCat("{\"name\":", JsonText(profile.String(frame.function->name)), ",\"kind\":\"",
                    KindText(frame.function->kind), "\"");
@@ -199,6 +220,14 @@ std::string FrameJson(const Profile& profile, const StackFrame& frame) {
     absl::StrAppend(&out, ",\"image\":", JsonText(profile.String(frame.image->path)));
   }
   if (frame.inlined) absl::StrAppend(&out, ",\"inlined\":true");
+  if (arguments != nullptr) {
+    std::vector<std::string> values;
+    for (const FrameArgument& argument : *arguments) {
+      values.push_back(absl::StrCat("{\"name\":", JsonText(argument.name), ",\"value\":",
+                                    JsonText(argument.value), "}"));
+    }
+    absl::StrAppend(&out, ",\"arguments\":[", absl::StrJoin(values, ","), "]");
+  }
   return out + "}";
 }
 
@@ -209,12 +238,13 @@ std::string StackReportText(const StackReport& report, const Profile& profile,
   const std::vector<const ReportedThread*> wanted = Wanted(report, profile, options);
   // Threads without a whole stack stay by themselves, each for its reason.
   std::vector<std::vector<const ReportedThread*>> groups;
-  std::map<uint32_t, size_t> group_of;
+  std::map<std::pair<uint32_t, decltype(ReportedThread::arguments)>, size_t> group_of;
   for (const ReportedThread* thread : wanted) {
     const bool alone = options.one_by_one || !thread->stack.valid() || !thread->trouble.empty();
-    auto found = group_of.find(thread->stack.value);
+    const std::pair key(thread->stack.value, thread->arguments);
+    auto found = group_of.find(key);
     if (alone || found == group_of.end()) {
-      if (!alone) group_of[thread->stack.value] = groups.size();
+      if (!alone) group_of[key] = groups.size();
       groups.push_back({thread});
     } else {
       groups[found->second].push_back(thread);
@@ -264,7 +294,7 @@ std::string StackReportText(const StackReport& report, const Profile& profile,
     for (const StackFrame& frame : FramesOf(profile, first.stack)) {
       const bool marker = frame.function->kind == FrameKind::kMarker;
       absl::StrAppend(&text, marker ? "      " : absl::StrFormat("  #%-2d ", number),
-                      FrameText(profile, frame), "\n");
+                      FrameText(profile, frame, ArgumentsText(report, first, frame)), "\n");
       number += !marker;
     }
   }
@@ -294,7 +324,7 @@ std::string StackReportJson(const StackReport& report, const Profile& profile,
     }
     std::vector<std::string> frames;
     for (const StackFrame& frame : FramesOf(profile, thread->stack)) {
-      frames.push_back(FrameJson(profile, frame));
+      frames.push_back(FrameJson(profile, frame, ArgumentsOf(*thread, frame)));
     }
     absl::StrAppend(&out, ",\"frames\":[", absl::StrJoin(frames, ","), "]}");
   }

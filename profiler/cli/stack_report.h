@@ -3,17 +3,20 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/strings/string_view.h"
+#include "profiler/core/frame.h"
 #include "profiler/core/profile.h"
 #include "profiler/stop/system_call.h"
 
 namespace jprof {
 
 struct StackFrame {
+  StackId stack;  // that ends in it
   const Function* function;
   const ProfileImage* image;  // nullptr: a marker
   uint32_t line;
@@ -24,11 +27,14 @@ struct StackFrame {
 std::vector<StackFrame> FramesOf(const Profile& profile, StackId stack);
 // "file:line:column" of what executes, of the definition where only that is known; "" for neither.
 std::string PlaceText(const Profile& profile, const StackFrame& frame);
-// Name and place, or the file where there is none; shown as export/text.h has it.
-std::string FrameText(const Profile& profile, const StackFrame& frame);
+// Name and place, or the file where there is none; shown as export/text.h has it. `arguments` is put
+// behind the name.
+std::string FrameText(const Profile& profile, const StackFrame& frame,
+                      absl::string_view arguments = "");
 
-// One object of JSON.
-std::string FrameJson(const Profile& profile, const StackFrame& frame);
+// One object of JSON; nullptr: what it was called with is not known.
+std::string FrameJson(const Profile& profile, const StackFrame& frame,
+                      const std::vector<FrameArgument>* arguments = nullptr);
 
 // A string of JSON, with its quotation marks.
 std::string JsonText(absl::string_view raw);
@@ -44,11 +50,14 @@ struct ReportedThread {
   std::string kernel_function;     // that it sleeps in
   std::string trouble;             // why there is no stack, or not all of it
   StackId stack;                   // in the profile; invalid: none
+  // What the functions were called with, by the index of the stack that ends in them.
+  std::map<uint32_t, std::vector<FrameArgument>> arguments;
 };
 
 struct StackReport {
   std::string title;  // "node (pid 4711)"
   std::vector<ReportedThread> threads;
+  bool has_arguments = false;      // they were asked for
   std::vector<std::string> notes;  // for people, below
 };
 

@@ -139,6 +139,11 @@ CommandSyntax<StacksOptions> Syntax() {
               {{"", "--no-stop", "",
                 "threads that run from one sample each, within a second; no ptrace"},
                &O::no_stop},
+              {{"", "--args", "", "what functions were called with: may show secrets"},
+               [](absl::string_view, O& out) {
+                 out.naming.arguments = true;
+                 return absl::OkStatus();
+               }},
               {{"", "--json", "", "for programs"}, &O::json},
               {{"", "--async", "", "who awaits what runs"},
                [](absl::string_view, O& out) {

@@ -10,6 +10,7 @@
 #include "profiler/capture/monotonic_clock.h"
 #include "profiler/capture/sample_walk.h"
 #include "profiler/capture/sampled_memory.h"
+#include "profiler/cli/frame_arguments.h"
 #include "profiler/core/status.h"
 #include "profiler/process/proc_maps.h"
 #include "profiler/process/proc_status.h"
@@ -77,6 +78,7 @@ absl::Status TakeStacks(Subject subject, const StackNaming& naming, const Runtim
   Pipeline pipeline(PipelineOptions{.only_pid = pid,
                                     .tiers = naming.tiers,
                                     .async = naming.async,
+                                    .places = naming.arguments,
                                     .unwind_sink = &tables,
                                     .unwind_cache = cache.ok() ? &*cache : nullptr},
                     runtimes, tables, std::move(subject.world));
@@ -90,9 +92,15 @@ absl::Status TakeStacks(Subject subject, const StackNaming& naming, const Runtim
   runner.SetTables(tables.pool(), tables.MappingsOf(pid));
   runner.SetFrameObserver([&sampled](uint64_t stack_from) { sampled.AtFrame(stack_from); });
   const jp_process process = tables.ProcessOf(pid);
+  ArgumentReader arguments([&](uint8_t runtime) { return pipeline.Instance(pid, runtime); });
+  if (naming.arguments) runner.KeepPlaces();
   // Those of a walk that is not used are kept too: the runner tells of each once.
   std::vector<SymbolEvent> symbols;
-  auto keep_symbols = [&symbols](NativeRunner::Result walk) {
+  auto finish = [&](CapturedWalk walk, bool stands_still) {
+    if (naming.arguments) {
+      arguments.Learn(walk);
+      if (stands_still) walk.arguments = arguments.Read(walk, memory);
+    }
     std::move(walk.symbols.begin(), walk.symbols.end(), std::back_inserter(symbols));
     walk.symbols.clear();
     return walk;
@@ -101,23 +109,24 @@ absl::Status TakeStacks(Subject subject, const StackNaming& naming, const Runtim
       [&](const Registers& registers) {
         pages.Forget();
         memory.Choose(pages);
-        return keep_symbols(runner.Walk(process, pid, registers));
+        return finish(runner.Walk(process, pid, registers), true);
       },
       [&](const TaskSample& sample) {
         memory.Choose(sampled);
-        return keep_symbols(
-            WalkSample(runner, sampled, *subject.memory, process, sample).result);
+        return finish(WalkSample(runner, sampled, *subject.memory, process, sample).result, false);
       });
   for (SymbolEvent& symbol : symbols) pipeline.Handle(std::move(symbol));
 
   report.title = subject.title;
   report.notes = subject.notes;
   uint32_t number = 0;
+  absl::flat_hash_map<Tid, uint32_t> stack_numbers;
   for (CapturedThread& thread : threads) {
     pipeline.Handle(CommEvent{MonotonicNow(), pid, thread.tid, false, thread.name});
     SampleEvent sample = {.time_ns = MonotonicNow(), .pid = pid, .tid = thread.tid};
     if (!thread.walk.stack.frames.empty()) {
       sample.user_stack = thread.walk.stack.number = ++number;
+      stack_numbers[thread.tid] = number;
       pipeline.Handle(std::move(thread.walk.stack));
     }
     pipeline.Handle(sample);
@@ -138,7 +147,17 @@ absl::Status TakeStacks(Subject subject, const StackNaming& naming, const Runtim
   for (const ProfileSample& sample : profile.samples) {
     stacks[profile.threads[sample.thread.value].tid] = sample.stack;
   }
-  for (ReportedThread& thread : report.threads) thread.stack = stacks[thread.tid];
+  for (size_t i = 0; i < threads.size(); ++i) {
+    ReportedThread& thread = report.threads[i];
+    thread.stack = stacks[thread.tid];
+    const std::vector<StackId> places = pipeline.PlacesOf(stack_numbers[thread.tid]);
+    for (auto& [frame, values] : threads[i].walk.arguments) {
+      if (frame < places.size() && places[frame].valid()) {
+        thread.arguments[places[frame].value] = std::move(values);
+      }
+    }
+  }
+  report.has_arguments = naming.arguments;
   return absl::OkStatus();
 }
 

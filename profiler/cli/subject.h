@@ -36,6 +36,7 @@ struct Subject {
 struct StackNaming {
   bool tiers = false;
   bool async = false;
+  bool arguments = false;
 };
 
 // How the stacks of threads that run are taken.

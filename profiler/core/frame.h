@@ -1,9 +1,19 @@
 // What a frame is, from the capture to the picture.
 #pragma once
 
+#include <compare>
 #include <cstdint>
+#include <string>
 
 namespace jprof {
+
+// What a function was called with, for people.
+struct FrameArgument {
+  std::string name;   // "" where not known
+  std::string value;  // any bytes of the target's; "?": not readable
+
+  friend auto operator<=>(const FrameArgument&, const FrameArgument&) = default;
+};
 
 // The kinds that exporters tell apart (colour, suffix). A new runtime reuses them.
 enum class FrameKind : uint8_t {

@@ -540,6 +540,7 @@ void Pipeline::Resolve(UserStack& stack) {
   WalkEnd end = stack.event.end;
   const std::vector<RawFrame>& frames = stack.event.frames;
   bool below_async = false;
+  std::vector<size_t> of_frame;  // in `resolved`
   for (auto it = frames.begin(); it != frames.end(); ++it) {
     bool plausible;
     const uint32_t id = ResolveFrame(*it, pid, stack, plausible);
@@ -561,15 +562,22 @@ void Pipeline::Resolve(UserStack& stack) {
       resolved.push_back(NamedFrame({.name = kAsyncSeparator, .kind = FrameKind::kMarker}));
     }
     below_async = it->is_async;
+    of_frame.resize(static_cast<size_t>(it - frames.begin()), SIZE_MAX);
+    of_frame.push_back(resolved.size());
     resolved.push_back(id);
   }
   if (end != WalkEnd::kRoot && end != WalkEnd::kNoUserStack) {
     resolved.push_back(frames_.InternFrame(
         {.kind = PendingFrame::Kind::kTruncation, .value = static_cast<uint64_t>(end)}));
   }
+  std::vector<uint32_t> nodes(resolved.size());
   uint32_t node = FrameTable::kNoStack;
-  for (auto it = resolved.rbegin(); it != resolved.rend(); ++it) {
-    node = frames_.InternStack(node, *it);
+  for (size_t i = resolved.size(); i-- > 0;) {
+    nodes[i] = node = frames_.InternStack(node, resolved[i]);
+  }
+  stack.nodes.clear();
+  for (size_t i = 0; options_.places && i < of_frame.size(); ++i) {
+    stack.nodes.push_back(of_frame[i] == SIZE_MAX ? FrameTable::kNoStack : nodes[of_frame[i]]);
   }
   stack.stack = node;
   stack.resolved = true;
@@ -686,6 +694,16 @@ uint32_t Pipeline::InternComm(absl::string_view comm) {
   return comm_ids_[comm] = static_cast<uint32_t>(comms_.size() - 1);
 }
 
+std::vector<StackId> Pipeline::PlacesOf(uint32_t number) const {
+  std::vector<StackId> places;
+  auto it = user_stacks_.find(number);
+  if (it == user_stacks_.end()) return places;
+  for (uint32_t node : it->second.nodes) {
+    places.push_back(node == FrameTable::kNoStack ? StackId{} : node_places_[node]);
+  }
+  return places;
+}
+
 absl::StatusOr<Profile> Pipeline::Finish(const RecordingEnd& end) {
   // What the kernel half counted and could not deliver.
   accounting_.taken += end.samples_lost;
@@ -710,6 +728,11 @@ absl::StatusOr<Profile> Pipeline::Finish(const RecordingEnd& end) {
                      .lines = options_.lines,
                      .symbolize = world_.symbolize});
   symbol_troubles_ = namer.troubles();
+  for (size_t node = 0; options_.places && node < frames_.stacks().size(); ++node) {
+    const StackId id = namer.Find(static_cast<uint32_t>(node)).id;
+    const bool is_shown = id != namer.Find(frames_.stacks()[node].caller).id;
+    node_places_.push_back(is_shown ? id : StackId{});
+  }
   if (options_.lines) builder.ShowLines();
   std::vector<Namer::SampledStack> stacks;
   stacks.reserve(samples.size());

@@ -77,6 +77,7 @@ struct PipelineOptions {
   bool async = false;       // show those who await asynchronous functions
   bool inlines = false;     // show inlined functions of native code as frames
   bool lines = false;       // show frames by executing line
+  bool places = false;      // PlacesOf() is of use
   int64_t period_ns = 0;    // of CPU time, between two samples
   int symbol_threads = 2;
   // Beyond these numbered things are forgotten,
@@ -151,6 +152,13 @@ class Pipeline {
   // What went wrong in naming, for the user; after Finish().
   const std::vector<std::string>& symbol_troubles() const { return symbol_troubles_; }
 
+  // nullptr: the process has no such runtime.
+  RuntimeInstance* Instance(Pid pid, uint8_t runtime) { return runtimes_.Instance(pid, runtime); }
+
+  // With PipelineOptions::places, after Finish(): where in the profile the frames of the stack with this
+  // number are; invalid: left out of the picture. Empty: the stack was in no sample.
+  std::vector<StackId> PlacesOf(uint32_t number) const;
+
   // Names all frames and builds the profile. Call once.
   absl::StatusOr<Profile> Finish(const RecordingEnd& end);
 
@@ -159,6 +167,7 @@ class Pipeline {
     StackEvent event;
     // The frames as they were resolved, and what they were resolved against.
     uint32_t stack = FrameTable::kNoStack;
+    std::vector<uint32_t> nodes;  // with PipelineOptions::places: of each frame of the event
     uint64_t process_life = 0;
     uint64_t maps_generation = 0;
     uint64_t perf_map_generation = 0;
@@ -236,6 +245,7 @@ class Pipeline {
   JitDumps jit_dumps_;
   KernelNames kernel_names_;
   absl::flat_hash_map<uint32_t, UserStack> user_stacks_;
+  std::vector<StackId> node_places_;  // with PipelineOptions::places, by node
   absl::flat_hash_map<uint32_t, std::vector<uint64_t>> kernel_stacks_;
   absl::flat_hash_map<uint32_t, uint32_t> symbol_names_;  // number -> name in frames_
   size_t stack_bytes_ = 0;    // of both kinds of stacks

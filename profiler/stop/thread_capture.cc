@@ -94,7 +94,7 @@ bool Capturer::CaptureAsleep(CapturedThread& thread) {
   registers.others[JP_REGISTER_RSP] = asleep->sp;
   registers.tid = thread.tid;
   registers.stack_base = thread.stack_base;
-  NativeRunner::Result walk = walk_(registers);
+  CapturedWalk walk = walk_(registers);
   if (TaskFile(pid_, thread.tid, "syscall") != before ||
       TaskFile(pid_, thread.tid, "schedstat") != turns) {
     return false;

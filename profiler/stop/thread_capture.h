@@ -19,15 +19,26 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "helpers/native_runner.h"
+#include "profiler/core/frame.h"
 #include "profiler/core/ids.h"
 #include "profiler/stop/system_call.h"
 
 namespace jprof {
+
+struct CapturedWalk : NativeRunner::Result {
+  CapturedWalk() = default;
+  CapturedWalk(NativeRunner::Result result) : NativeRunner::Result(std::move(result)) {}  // NOLINT
+
+  // What the functions were called with, by index of the frame; only where it was asked for.
+  absl::flat_hash_map<uint32_t, std::vector<FrameArgument>> arguments;
+};
 
 struct CapturedThread {
   Tid tid = 0;
@@ -40,11 +51,11 @@ struct CapturedThread {
   std::optional<SystemCall> call;      // that it is in
   std::string kernel_function;         // that it sleeps in; "" when not known
   absl::Status status;                 // why there is no stack, or not all of it
-  NativeRunner::Result walk;
+  CapturedWalk walk;
 };
 
 // Walks a thread's stack from these registers.
-using WalkFunction = std::function<NativeRunner::Result(const Registers& registers)>;
+using WalkFunction = std::function<CapturedWalk(const Registers& registers)>;
 
 // Takes the stacks of threads that run without stopping them: fills `walk`, or `status`. `asleep` does so,
 // and returns true, when the thread has come to sleep.

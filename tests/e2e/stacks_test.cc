@@ -285,6 +285,65 @@ TEST_F(StacksTest, ACoreCanBeWrittenWithoutACopy) {
   ExpectRunsOn(waits);
 }
 
+std::vector<std::string> LinesWith(const std::string& text, absl::string_view part) {
+  std::vector<std::string> lines;
+  for (absl::string_view line : absl::StrSplit(text, '\n')) {
+    if (absl::StrContains(line, part)) lines.emplace_back(line);
+  }
+  return lines;
+}
+
+// With JPROF_TEST_ALL_NODES set, of all versions: V8 has passed them in several ways.
+TEST_F(StacksTest, ArgumentsOfJavaScriptAreWhatWasPassed) {
+  const TemporaryFolder folder;
+  std::vector<std::string> versions = {"18.20.8", "24.21.0"};
+  if (std::getenv("JPROF_TEST_ALL_NODES") != nullptr) {
+    for (const char* more : {"12.22.12", "13.14.0", "14.21.3", "15.14.0", "16.20.2", "17.9.1", "19.8.1",
+                             "20.20.2", "21.7.3", "22.23.3", "23.11.1", "25.9.0", "26.10.0"}) {
+      versions.push_back(more);
+    }
+  }
+  for (const std::string& version : versions) {
+    const std::string node = absl::StrCat(JPROF_SOURCE_DIR, "/build/nodes/", version, "/bin/node");
+    if (::access(node.c_str(), X_OK) != 0) GTEST_SKIP() << node << ": see tools/fetch-node";
+    auto child = Child::SpawnReady({node, JPROF_SOURCE_DIR "/tests/programs/called.js"});
+    ASSERT_TRUE(child.ok()) << version << ": " << child.status();
+    const std::string pid = absl::StrCat(child->pid());
+    while (StateOf(child->pid()) != 'S') ::usleep(1000);
+    const JprofResult live = RunJprof({"stacks", pid, "--args", "--filter", "leaf"});
+    EXPECT_EQ(live.exit_code(), 0) << live.err;
+    const std::string canvas = R"(Canvas {name: "main", width: 640, list: Array(3)})";
+    EXPECT_THAT(live.out, HasSubstr(absl::StrCat(
+                              R"(leaf(1, -7, "say \"hé\"\n)", std::string(31, 'x'),
+                              R"("…, true, null, undefined, )", canvas, ")  ")))
+        << version;
+    EXPECT_THAT(live.out, HasSubstr(absl::StrCat("paint(this=", canvas, R"(, ")", std::string(40, 'x'),
+                                                 R"("…, Array(2) [1.5, -0.25])  )")))
+        << version;
+    EXPECT_THAT(live.out, HasSubstr(absl::StrCat("middle(function max, 12345678901234567890n, ",
+                                                 canvas, ")  ")))
+        << version;
+    if (version[0] != '1' || version[1] > '5') {
+      EXPECT_THAT(live.out, HasSubstr("many(1, 2, 3, 4, 5, 6, 7, 8, …)  ")) << version;
+      EXPECT_THAT(live.out, HasSubstr("few(Object {deep: Object {…}, f: 0.5})  ")) << version;
+    } else {  // what is beyond the parameters is not in the frame
+      EXPECT_THAT(live.out, HasSubstr("few(Object {deep: Object {…}, f: ?}, undefined, undefined)  "))
+          << version;
+    }
+    if (version == "24.21.0") {
+      const JprofResult hidden = RunJprof({"stacks", pid, "--filter", "leaf"});
+      EXPECT_THAT(hidden.out, Not(HasSubstr("main\""))) << version;
+      const JprofResult json = RunJprof({"stacks", pid, "--args", "--json", "--filter", "leaf"});
+      EXPECT_THAT(json.out,
+                  HasSubstr(R"("arguments":[{"name":"","value":"function max"},)")) << version;
+      ASSERT_EQ(RunJprof({"core", pid, "-o", folder / "core"}).exit_code(), 0);
+      const JprofResult core = RunJprof({"stacks", folder / "core", "--args", "--filter", "leaf"});
+      EXPECT_EQ(LinesWith(core.out, "called.js"), LinesWith(live.out, "called.js"));
+    }
+    child->Signal(SIGKILL);
+  }
+}
+
 TEST_F(StacksTest, AFullDiskIsAFailure) {
   Child waits = SpawnWaits();
   const std::string pid = absl::StrCat(waits.pid());

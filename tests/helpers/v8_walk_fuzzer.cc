@@ -1,10 +1,7 @@
 // The native walk with the V8 helper, over memory that the input makes up: it ends, reads no more
 // than its bounds allow, and hands out records that can be read.
 //
-// The input is four bytes that choose pc, fp and the version, then memory: 64-bit words from kBase
-// on, which wrap around, so that every pointer into the window leads to something. A word is written
-// in one byte, or in nine: `t` below 0xf0 is a tagged pointer to word t, 0xf0 to 0xfe a small integer,
-// 0xff takes the next eight bytes as they are.
+// The input is four bytes that choose pc, fp and the version, then memory (fuzzed_memory.h).
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -17,58 +14,11 @@
 #include "helpers/symbol_record.h"
 #include "helpers/v8/v8_names.h"
 #include "jprof_runtimes.h"
-#include "profiler/process/memory_reader.h"
+#include "tests/helpers/fuzzed_memory.h"
 #include "tests/helpers/v8_heap.h"
 
 namespace jprof {
 namespace {
-
-constexpr uint64_t kBase = 0x10000;
-constexpr size_t kWords = 4096;
-
-class FuzzedMemory : public MemoryReader {
- public:
-  FuzzedMemory(const uint8_t* data, size_t size) {
-    while (size > 0 && words_.size() < kWords) {
-      const uint8_t t = *data++;
-      --size;
-      if (t < 0xf0) {
-        words_.push_back(kBase + t * 8u + 1);
-      } else if (t < 0xff) {
-        words_.push_back(uint64_t{t - 0xf0u} << 32);
-      } else {
-        uint64_t word = 0;
-        const size_t taken = size < 8 ? size : 8;
-        std::memcpy(&word, data, taken);
-        data += taken;
-        size -= taken;
-        words_.push_back(word);
-      }
-    }
-    if (words_.empty()) words_.push_back(0);
-  }
-
-  size_t Read(Address address, std::span<std::byte> out) const override {
-    ++reads_;
-    bytes_ += out.size();
-    // Within the window words repeat; outside nothing is mapped.
-    if (address.value < kBase || address.value >= kBase + kWords * 8) return 0;
-    for (size_t i = 0; i < out.size(); ++i) {
-      const uint64_t at = address.value - kBase + i;
-      if (at >= kWords * 8) return i;
-      const uint64_t word = words_[at / 8 % words_.size()];
-      out[i] = static_cast<std::byte>(word >> (at % 8 * 8));
-    }
-    return out.size();
-  }
-  uint64_t reads() const { return reads_; }
-  uint64_t bytes() const { return bytes_; }
-
- private:
-  std::vector<uint64_t> words_;
-  mutable uint64_t reads_ = 0;
-  mutable uint64_t bytes_ = 0;
-};
 
 void Check(bool condition) {
   if (!condition) std::abort();
@@ -91,18 +41,18 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (data[0] / 16 % 2 != 0) {
     // Every frame may be of the loop over the microtasks.
     jp_v8_layout layout = heap.layout();
-    layout.builtins_bytes = layout.microtasks_end = kWords * 8;
+    layout.builtins_bytes = layout.microtasks_end = FuzzedMemory::kWords * 8;
     layout.microtasks_begin = 0;
     std::memcpy(image.layout.data(), &layout, sizeof(layout));
-    process.ranges[0] = {kBase, kBase + kWords * 8, 0, 1, JP_RANGE_IMAGE, 0};
+    process.ranges[0] = {FuzzedMemory::kBase, FuzzedMemory::kBase + FuzzedMemory::kWords * 8, 0, 1, JP_RANGE_IMAGE, 0};
     process.range_count = 1;
     process.flags = JP_PROCESS_ASYNC;
   }
-  const Registers registers = {.pc = kBase + data[1],
-                               .sp = kBase + data[2] * 8u,
-                               .fp = kBase + data[2] * 8u + data[3] % 16u,
-                               .r13 = kBase + data[1] * 8u,
-                               .stack_base = kBase + data[3] * 128u};
+  const Registers registers = {.pc = FuzzedMemory::kBase + data[1],
+                               .sp = FuzzedMemory::kBase + data[2] * 8u,
+                               .fp = FuzzedMemory::kBase + data[2] * 8u + data[3] % 16u,
+                               .r13 = FuzzedMemory::kBase + data[1] * 8u,
+                               .stack_base = FuzzedMemory::kBase + data[3] * 128u};
   const FuzzedMemory memory(data + 4, size - 4);
 
   NativeRunner runner(BuiltinRuntimes(), memory, {image.layout});

@@ -1,0 +1,79 @@
+#include "profiler/cli/frame_arguments.h"
+
+#include <algorithm>
+#include <cstring>
+#include <ctime>
+#include <iterator>
+#include <optional>
+#include <utility>
+
+#include "helpers/abi/records.h"
+
+namespace jprof {
+namespace {
+
+// For one stack, whose thread may stand still meanwhile. CPU time, so that it does not depend on who else
+// runs what can be read.
+constexpr int kMaxReads = 4096;
+constexpr uint64_t kMaxCpuNs = 20'000'000;
+
+uint64_t CpuNs() {
+  timespec now;
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
+}
+
+// Nothing is readable beyond the budget.
+class BudgetedMemory : public MemoryReader {
+ public:
+  explicit BudgetedMemory(const MemoryReader& memory)
+      : memory_(memory), until_ns_(CpuNs() + kMaxCpuNs) {}
+
+  size_t Read(Address address, std::span<std::byte> out) const override {
+    if (reads_ >= kMaxReads || CpuNs() > until_ns_) return 0;
+    ++reads_;
+    return memory_.Read(address, out);
+  }
+
+ private:
+  const MemoryReader& memory_;
+  const uint64_t until_ns_;
+  mutable int reads_ = 0;
+};
+
+}  // namespace
+
+void ArgumentReader::Learn(const NativeRunner::Result& walk) {
+  for (const SymbolEvent& symbol : walk.symbols) {
+    jp_symbol record;
+    if (symbol.record.size() < sizeof(record)) continue;
+    std::memcpy(&record, symbol.record.data(), sizeof(record));
+    identities_[symbol.number] = record.identity;
+  }
+}
+
+StackArguments ArgumentReader::Read(const NativeRunner::Result& walk, const MemoryReader& memory) {
+  StackArguments result;
+  const BudgetedMemory budgeted(memory);
+  const std::vector<FramePlace>& places = walk.places;
+  for (uint32_t i = 0; i < walk.stack.frames.size(); ++i) {
+    const RawFrame& frame = walk.stack.frames[i];
+    if (frame.kind != RawFrame::Kind::kRuntime || frame.is_async) continue;
+    const auto after = std::upper_bound(
+        places.begin(), places.end(), i,
+        [](uint32_t index, const FramePlace& place) { return index < place.first; });
+    if (after == places.begin()) continue;
+    const FramePlace& place = *std::prev(after);
+    // Code that has not made its frame yet, or has none: the frame pointer is its caller's.
+    if (after != places.end() && after->fp == place.fp) continue;
+    const auto identity = identities_.find(frame.symbol);
+    RuntimeInstance* runtime = find_runtime_(frame.runtime);
+    if (identity == identities_.end() || runtime == nullptr) continue;
+    if (auto arguments = runtime->Arguments(budgeted, identity->second, Address{place.fp})) {
+      result[i] = *std::move(arguments);
+    }
+  }
+  return result;
+}
+
+}  // namespace jprof
