@@ -15,6 +15,7 @@
 #include "profiler/cli/options.h"
 #include "profiler/cli/record.h"
 #include "profiler/cli/stacks.h"
+#include "profiler/cli/top.h"
 #include "profiler/cli/trap.h"
 #include "profiler/cli/why.h"
 
@@ -27,9 +28,10 @@ struct Command {
 };
 
 constexpr Command kCommands[] = {
-    {RecordText, RecordMain},   {StacksText, StacksMain}, {WhyText, WhyMain},
-    {TrapText, TrapMain},       {HistText, HistMain},     {CoreText, CoreMain},
-    {ConvertText, ConvertMain}, {DiffText, DiffMain},     {DoctorText, DoctorMain},
+    {RecordText, RecordMain}, {TopText, TopMain},         {StacksText, StacksMain},
+    {WhyText, WhyMain},       {TrapText, TrapMain},       {HistText, HistMain},
+    {CoreText, CoreMain},     {ConvertText, ConvertMain}, {DiffText, DiffMain},
+    {DoctorText, DoctorMain},
 };
 
 // Else what is opened later takes the place of a closed one, and messages go into it. Standard

@@ -9,10 +9,12 @@
 
 #include "jprof_runtimes.h"
 #include "profiler/cli/command_line.h"
+#include "profiler/top/terminal.h"
 
 namespace {
 
 [[noreturn]] void GiveUp(const char* what, const char* fix) {
+  jprof::GiveBackTerminal();
   const char* words[] = {"jprof: error: ", what, "; ", fix, "\n"};
   iovec pieces[5];
   for (int i = 0; i < 5; ++i) pieces[i] = {const_cast<char*>(words[i]), std::strlen(words[i])};

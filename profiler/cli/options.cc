@@ -15,42 +15,7 @@
 namespace jprof {
 namespace {
 
-constexpr int kMaxFrequency = 50000;
-constexpr size_t kMaxPids = 1024;
-
 absl::Status Usage(std::string message) { return absl::InvalidArgumentError(std::move(message)); }
-
-absl::StatusOr<int> ParsePositive(absl::string_view option, absl::string_view text, int max,
-                                  absl::string_view what) {
-  int value = 0;
-  if (!absl::SimpleAtoi(text, &value) || value < 1 || value > max) {
-    return Usage(absl::StrCat(option, " takes ", what, " from 1 to ", max, ", not '", text, "'"));
-  }
-  return value;
-}
-
-absl::Status TakePids(absl::string_view value, RecordOptions& out) {
-  for (absl::string_view word : absl::StrSplit(value, ',')) {
-    JPROF_ASSIGN_OR_RETURN(const Pid pid, ParsePositive("--pid", word, INT32_MAX, "a number"));
-    out.pids.push_back(pid);
-  }
-  std::sort(out.pids.begin(), out.pids.end());
-  out.pids.erase(std::unique(out.pids.begin(), out.pids.end()), out.pids.end());
-  if (out.pids.size() <= kMaxPids) return absl::OkStatus();
-  return Usage(absl::StrCat("--pid takes at most ", kMaxPids, " processes, not ", out.pids.size(),
-                            "; -a profiles all"));
-}
-
-absl::Status TakeTid(absl::string_view value, RecordOptions& out) {
-  JPROF_ASSIGN_OR_RETURN(out.tid, ParsePositive("--tid", value, INT32_MAX, "a number"));
-  return absl::OkStatus();
-}
-
-absl::Status TakeFrequency(absl::string_view value, RecordOptions& out) {
-  JPROF_ASSIGN_OR_RETURN(
-      out.frequency, ParsePositive("--frequency", value, kMaxFrequency, "samples per second,"));
-  return absl::OkStatus();
-}
 
 absl::Status TakeOutput(absl::string_view value, RecordOptions& out) {
   if (value.empty()) return Usage("--output takes a file name, or - for standard output, not ''");
@@ -63,14 +28,6 @@ absl::Status TakeFormat(absl::string_view value, RecordOptions& out) {
   return CheckFormat("", value);
 }
 
-absl::Status TakeLevel(absl::string_view value, RecordOptions& out) {
-  if (value != "kernel" && value != "ring") {
-    return Usage(absl::StrCat("--level takes kernel or ring, not '", value, "'"));
-  }
-  out.level = value == "ring" ? CaptureLevel::kRing : CaptureLevel::kKernel;
-  return absl::OkStatus();
-}
-
 absl::Status TakeQuality(absl::string_view value, RecordOptions& out) {
   if (absl::SimpleAtod(absl::StripSuffix(value, "%"), &out.min_quality) && out.min_quality > 0 &&
       out.min_quality <= 100) {
@@ -78,31 +35,6 @@ absl::Status TakeQuality(absl::string_view value, RecordOptions& out) {
   }
   return Usage(
       absl::StrCat("--min-quality takes a percentage above 0, up to 100, not '", value, "'"));
-}
-
-absl::Status CheckTogether(const RecordOptions& o) {
-  const int targets = !o.pids.empty() + (o.tid != 0) + o.all + !o.command.empty();
-  if (!o.cgroup.empty() && targets > o.all) {
-    return Usage("--cgroup says which processes to profile: it goes without -p, -t and a command");
-  }
-  if (targets == 0 && o.cgroup.empty() && o.comm.empty()) {
-    return Usage(
-        "nothing to profile: name a process with -p PID, a thread with -t TID, a cgroup with -G, a "
-        "command name with --comm, all with -a, or a command to start behind --");
-  }
-  if (targets > 1) {
-    return Usage("-p, -t, -a and a command exclude each other: give one of them");
-  }
-  if ((o.all || !o.cgroup.empty() || !o.comm.empty()) && o.level == CaptureLevel::kRing) {
-    return Usage(
-        "-a, --cgroup and --comm take the level kernel: the level ring is of single processes, named "
-        "with -p");
-  }
-  if (o.children && o.pids.empty()) {
-    return Usage(o.command.empty() ? "--children goes with -p PID"
-                                   : "--children goes with -p PID; a command's are recorded anyway");
-  }
-  return CheckFormat(o.output, o.format);
 }
 
 absl::Status Check(const Arguments& arguments, RecordOptions& out) {
@@ -115,13 +47,8 @@ absl::Status Check(const Arguments& arguments, RecordOptions& out) {
   }
   if (out.version) return absl::OkStatus();
   out.command = arguments.command;
-  for (absl::string_view name : {"--cgroup", "--comm"}) {
-    const auto given = arguments.given.find(name);
-    if (given != arguments.given.end() && given->second.empty()) {
-      return Usage(absl::StrCat(name, " takes a name, not ''"));
-    }
-  }
-  JPROF_RETURN_IF_ERROR(CheckTogether(out));
+  JPROF_RETURN_IF_ERROR(CheckTargetOptions(arguments, out, /*commands=*/true));
+  JPROF_RETURN_IF_ERROR(CheckFormat(out.output, out.format));
   // Standard output is the command's own.
   if (!out.command.empty() && !arguments.given.contains("--output")) {
     const ExportFormat& format = *FindFormatByName(out.format.empty() ? "svg" : out.format);
@@ -146,8 +73,33 @@ std::string More() {
       "cannot be started.\n");
 }
 
-CommandSyntax<RecordOptions> Syntax() {
+std::vector<Option<RecordOptions>> Options() {
   using O = RecordOptions;
+  std::vector<Option<O>> options = TargetRows<O>();
+  auto add = [&options](std::vector<Option<O>> more) {
+    options.insert(options.end(), more.begin(), more.end());
+  };
+  add({
+      {{"-o", "--output", "FILE",
+        "write to FILE, its suffix chooses the format (default: -, stdout)"},
+       TakeOutput},
+      {{"", "--format", "FORMAT", "choose the format by name"}, TakeFormat},
+      {{"", "--async", "", "show who awaits: async functions below what runs for them"}, &O::async},
+      {{"", "--inlines", "", "show inlined C, C++ and Rust functions (from DWARF)"}, &O::inlines},
+      {{"", "--lines", "", "show frames by the line that executes, native ones too (from DWARF)"},
+       &O::lines},
+  });
+  add(CaptureRows<O>());
+  add({
+      {{"", "--explain", "", "say behind the verdict why frames have no name"}, &O::explain},
+      {{"", "--min-quality", "PCT", "exit with 3 when fewer samples are rooted, or frames named"},
+       TakeQuality},
+      {{"", "--version", "", "print the version"}, &O::version},
+  });
+  return options;
+}
+
+CommandSyntax<RecordOptions> Syntax() {
   return {
       .text = {.name = "record",
                .summary = "sample what processes do, and write a profile",
@@ -170,50 +122,7 @@ CommandSyntax<RecordOptions> Syntax() {
                .more = More(),
                .starts_command = true,
                .takes_words = false},
-      .options =
-          {
-              {{"-p", "--pid", "PID", "profile this process, all its threads; or some: 1,2,3"},
-               TakePids},
-              {{"", "--children", "", "and all that it has started and starts (-p)"}, &O::children},
-              {{"-t", "--tid", "TID", "profile this thread alone"}, TakeTid},
-              {{"-a", "--all", "", "profile every process"}, &O::all},
-              {{"-G", "--cgroup", "CGROUP",
-                "profile the processes of a cgroup v2, or container: path or id"},
-               &O::cgroup},
-              {{"", "--comm", "NAME", "only threads and processes of this command name"}, &O::comm},
-              {{"-F", "--frequency", "HZ", "samples per second of CPU time (default 99)"},
-               TakeFrequency},
-              {{"-d", "--duration", "TIME",
-                "stop after 30, 30s, 5m, 1h (default: Ctrl-C, or the process's end)"},
-               &O::duration_ns},
-              {{"-o", "--output", "FILE",
-                "write to FILE, its suffix chooses the format (default: -, stdout)"},
-               TakeOutput},
-              {{"", "--format", "FORMAT", "choose the format by name"}, TakeFormat},
-              {{"", "--async", "", "show who awaits: async functions below what runs for them"},
-               &O::async},
-              {{"", "--no-helpers", "", "name JIT code by /tmp/perf-PID.map alone"},
-               [](absl::string_view, O& out) {
-                 out.use_helpers = false;
-                 return absl::OkStatus();
-               }},
-              {{"", "--inlines", "", "show inlined C, C++ and Rust functions (from DWARF)"},
-               &O::inlines},
-              {{"", "--lines", "",
-                "show frames by the line that executes, native ones too (from DWARF)"},
-               &O::lines},
-              {{"", "--tiers", "", "mark functions by their code: ~ interpreted, ^ + * compiled"},
-               &O::tiers},
-              {{"", "--level", "kernel|ring",
-                "capture by BPF, or without it (own processes)"},
-               TakeLevel},
-              {{"", "--explain", "", "say behind the verdict why frames have no name"},
-               &O::explain},
-              {{"", "--min-quality", "PCT",
-                "exit with 3 when fewer samples are rooted, or frames named"},
-               TakeQuality},
-              {{"", "--version", "", "print the version"}, &O::version},
-          },
+      .options = Options(),
       .check = Check};
 }
 

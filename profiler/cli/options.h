@@ -7,30 +7,17 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "profiler/capture/live_source.h"
 #include "profiler/cli/command_syntax.h"
-#include "profiler/core/ids.h"
+#include "profiler/cli/target_options.h"
 
 namespace jprof {
 
-struct RecordOptions {
+struct RecordOptions : TargetOptions {
   bool help = false;
   bool version = false;
-  std::vector<Pid> pids;
-  bool children = false;
-  std::vector<std::string> command;  // to start, with its arguments
-  Tid tid = 0;              // 0: not given
-  bool all = false;         // every process
-  std::string cgroup;       // of every process those in this group, or container; "": any
-  std::string comm;         // those of this command name; "": any
-  CaptureLevel level = CaptureLevel::kBest;
-  int frequency = 99;       // samples per second of CPU time
-  int64_t duration_ns = 0;  // 0: until interrupted, or until the process exits
   std::string output;       // "": standard output
   bool output_is_default = false;  // nobody named it
   std::string format;       // "": by the output's suffix, else SVG
-  bool use_helpers = true;
-  bool tiers = false;
   bool inlines = false;  // inlined functions of native code
   bool lines = false;    // frames by executing line
   bool async = false;  // those who await asynchronous functions, as frames below them

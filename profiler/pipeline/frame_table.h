@@ -133,7 +133,7 @@ class FrameTable {
   uint32_t LeftOutLines();
   uint32_t LeftOutFrame();
 
-  const size_t max_bytes_;
+  size_t max_bytes_;
   size_t bytes_ = 0;
   uint32_t left_out_name_ = kNone;
   uint32_t left_out_lines_ = kNone;

@@ -55,11 +55,15 @@ bool KernelNames::IsCurrent(std::span<const uint64_t> addresses) const {
   return true;
 }
 
-const KernelSymbols* KernelNames::Get(std::span<const uint64_t> addresses) {
+const KernelSymbols* KernelNames::Get(std::span<const uint64_t> addresses, uint64_t now_ns) {
   Begin();
   loading_.LendPriority();
   if (loader_.joinable()) loader_.join();
-  if (symbols_ && !IsCurrent(addresses)) Load();
+  const bool may_reload = reloaded_ns_ == 0 || now_ns >= reloaded_ns_ + reload_after_ns_;
+  if (symbols_ && may_reload && !IsCurrent(addresses)) {
+    Load();
+    reloaded_ns_ = now_ns;
+  }
   return symbols_ ? &*symbols_ : nullptr;
 }
 

@@ -5,6 +5,9 @@
 // where nothing can have changed: between two symbols of the kernel proper, or between two of one
 // module while the list of modules is still the same. Otherwise it is read once more.
 //
+// One who asks again and again has it read no oftener than he says: meanwhile modules and BPF programs that
+// came are named as before.
+//
 // One thread calls; the reading has a thread of its own.
 #pragma once
 
@@ -24,8 +27,10 @@ namespace jprof {
 class KernelNames {
  public:
   // Paths of the kernel's lists: /proc/kallsyms, /proc/modules.
-  KernelNames(std::string kallsyms, std::string modules)
-      : kallsyms_(std::move(kallsyms)), modules_(std::move(modules)) {}
+  KernelNames(std::string kallsyms, std::string modules, uint64_t reload_after_ns = 0)
+      : kallsyms_(std::move(kallsyms)),
+        modules_(std::move(modules)),
+        reload_after_ns_(reload_after_ns) {}
   ~KernelNames();
   KernelNames(const KernelNames&) = delete;
   KernelNames& operator=(const KernelNames&) = delete;
@@ -33,9 +38,9 @@ class KernelNames {
   // Reads them in the background. To be called when the first kernel stack is seen, again at will.
   void Begin();
 
-  // Symbols that are right about `addresses` as of now; waits for them. nullptr: the kernel gives
-  // none. Valid until the next call.
-  const KernelSymbols* Get(std::span<const uint64_t> addresses);
+  // Symbols that are right about `addresses` as of `now_ns`, of any clock; waits for them. nullptr: the
+  // kernel gives none. Valid until the next call.
+  const KernelSymbols* Get(std::span<const uint64_t> addresses, uint64_t now_ns = 0);
   // Why it gives none, with a hint. To be asked behind Get().
   const absl::Status& status() const { return status_; }
 
@@ -45,6 +50,8 @@ class KernelNames {
 
   const std::string kallsyms_;
   const std::string modules_;
+  const uint64_t reload_after_ns_;
+  uint64_t reloaded_ns_ = 0;  // 0: never
   std::thread loader_;
   AwaitedThread loading_;
   bool begun_ = false;

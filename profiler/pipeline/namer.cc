@@ -1,5 +1,7 @@
 #include "profiler/pipeline/namer.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <map>
 #include <memory>
@@ -89,6 +91,7 @@ absl::string_view WhyTruncated(WalkEnd end) {
 Namer::Namer(const FrameTable& frames, ImageTable& images, const RuntimeTable& runtimes,
              ProfileBuilder& builder, KernelNames& kernel, const NamerOptions& options)
     : frames_(frames), images_(images), builder_(builder) {
+  if (options.stacks != nullptr) FindUsed(*options.stacks);
   NameFrames(frames, images, runtimes, kernel, options);
   BuildStacks();
 }
@@ -110,7 +113,8 @@ void Namer::Symbolize(ImageTable& images, std::vector<ImageQuery>& asked,
                       .root = in_root ? &images.roots()[image.root] : nullptr,
                       .on_host = image.root == 0});
   }
-  const std::unique_ptr<Debuginfod> debuginfod = Debuginfod::FromEnvironment();
+  const std::unique_ptr<Debuginfod> debuginfod =
+      options.cache == nullptr ? Debuginfod::FromEnvironment() : nullptr;
   DebugFiles finder(std::move(places), debuginfod.get());
   if (options.symbolize) {
     options.symbolize(asked, options.threads, &finder);
@@ -140,6 +144,41 @@ void Namer::Symbolize(ImageTable& images, std::vector<ImageQuery>& asked,
   }
   if (debuginfod != nullptr && !debuginfod->Trouble().empty()) {
     troubles_.push_back(debuginfod->Trouble());
+  }
+}
+
+void Namer::SymbolizeNew(ImageTable& images, std::vector<ImageQuery>& asked,
+                         const std::vector<uint32_t>& numbers, const NamerOptions& options) {
+  SymbolCache& cache = *options.cache;
+  cache.MakeRoom();
+  std::vector<ImageQuery> missing;
+  std::vector<uint32_t> missing_numbers;
+  for (size_t i = 0; i < asked.size(); ++i) {
+    const PinnedImage& image = images.images()[numbers[i]];
+    if (!image.file.valid()) continue;  // it may be opened yet
+    std::vector<FileOffset> offsets = cache.Missing(numbers[i], asked[i].offsets);
+    if (offsets.empty()) continue;
+    ImageQuery query;
+    query.path = image.path;
+    query.offsets = std::move(offsets);
+    query.file = UniqueFd(::fcntl(image.file.get(), F_DUPFD_CLOEXEC, 0));
+    missing.push_back(std::move(query));
+    missing_numbers.push_back(numbers[i]);
+  }
+  if (!missing.empty()) Symbolize(images, missing, missing_numbers, options);
+  for (size_t i = 0; i < missing.size(); ++i) cache.Add(missing_numbers[i], missing[i]);
+  for (size_t i = 0; i < asked.size(); ++i) cache.Fill(numbers[i], asked[i]);
+}
+
+void Namer::FindUsed(const std::vector<uint32_t>& stacks) {
+  used_frames_.resize(frames_.frames().size());
+  used_stacks_.resize(frames_.stacks().size());
+  for (uint32_t stack : stacks) {
+    for (uint32_t at = stack; at != FrameTable::kNoStack && !used_stacks_[at];
+         at = frames_.stacks()[at].caller) {
+      used_stacks_[at] = true;
+      used_frames_[frames_.stacks()[at].frame] = true;
+    }
   }
 }
 
@@ -174,7 +213,10 @@ void Namer::NameFrames(const FrameTable& frames, ImageTable& images, const Runti
   // What is to be asked of each image.
   std::vector<ImageQuery> queries(images.images().size());
   std::vector<uint64_t> kernel_addresses;
-  for (const PendingFrame& frame : frames.frames()) {
+  auto is_used = [this](size_t index) { return used_frames_.empty() || used_frames_[index]; };
+  for (size_t i = 0; i < frames.frames().size(); ++i) {
+    const PendingFrame& frame = frames.frames()[i];
+    if (!is_used(i)) continue;
     if (frame.kind == PendingFrame::Kind::kImage || frame.kind == PendingFrame::Kind::kBuiltin) {
       queries[frame.index].offsets.push_back({frame.value});
     }
@@ -189,16 +231,20 @@ void Namer::NameFrames(const FrameTable& frames, ImageTable& images, const Runti
     queries[i].offsets.erase(std::unique(queries[i].offsets.begin(), queries[i].offsets.end()),
                              queries[i].offsets.end());
     queries[i].path = images.images()[i].path;
-    queries[i].file = std::move(images.images()[i].file);
+    if (options.cache == nullptr) queries[i].file = std::move(images.images()[i].file);
     queries[i].want_source = options.inlines || options.lines;
     numbers.push_back(static_cast<uint32_t>(i));
     asked_index[i] = static_cast<uint32_t>(asked.size());
     asked.push_back(std::move(queries[i]));
   }
 
-  Symbolize(images, asked, numbers, options);
+  if (options.cache == nullptr) {
+    Symbolize(images, asked, numbers, options);
+  } else {
+    SymbolizeNew(images, asked, numbers, options);
+  }
   const KernelSymbols* kernel =
-      kernel_addresses.empty() ? nullptr : kernel_names.Get(kernel_addresses);
+      kernel_addresses.empty() ? nullptr : kernel_names.Get(kernel_addresses, options.now_ns);
 
   auto image_id = [&](uint32_t index) {
     const PinnedImage& image = images.images()[index];
@@ -207,8 +253,13 @@ void Namer::NameFrames(const FrameTable& frames, ImageTable& images, const Runti
   };
 
   named_.reserve(frames.frames().size());
-  for (const PendingFrame& frame : frames.frames()) {
+  for (size_t i = 0; i < frames.frames().size(); ++i) {
+    const PendingFrame& frame = frames.frames()[i];
     NamedFrame named;
+    if (!is_used(i)) {
+      named_.push_back(named);
+      continue;
+    }
     named.counts.frames = 1;
     switch (frame.kind) {
       case PendingFrame::Kind::kKernel: {
@@ -350,9 +401,14 @@ void Namer::NameFrames(const FrameTable& frames, ImageTable& images, const Runti
 
 void Namer::BuildStacks() {
   stacks_.reserve(frames_.stacks().size());
-  for (const FrameTable::Node& node : frames_.stacks()) {
-    const NamedFrame& frame = named_[node.frame];
+  for (size_t i = 0; i < frames_.stacks().size(); ++i) {
+    const FrameTable::Node& node = frames_.stacks()[i];
     NamedStack result;
+    if (!used_stacks_.empty() && !used_stacks_[i]) {
+      stacks_.push_back(result);
+      continue;
+    }
+    const NamedFrame& frame = named_[node.frame];
     if (node.caller != FrameTable::kNoStack) result = stacks_[node.caller];
     if (frame.is_truncation) {
       result.stack.rooted = false;

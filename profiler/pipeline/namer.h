@@ -14,6 +14,7 @@
 #include "profiler/pipeline/frame_table.h"
 #include "profiler/pipeline/image_table.h"
 #include "profiler/pipeline/kernel_names.h"
+#include "profiler/pipeline/symbol_cache.h"
 #include "symbolize/symbolizer.h"
 
 namespace jprof {
@@ -27,6 +28,12 @@ struct NamerOptions {
   bool inlines = false;  // inlined functions of native code are frames of their own
   bool lines = false;    // native code has executing lines
   SymbolizeFunction symbolize;  // empty: SymbolizeImages
+  // Of a recording that goes on: images stay open, and are asked what is not in here, without servers;
+  // nullptr: it is over.
+  SymbolCache* cache = nullptr;
+  // Only these stacks of the FrameTable are named; nullptr: all.
+  const std::vector<uint32_t>* stacks = nullptr;
+  uint64_t now_ns = 0;  // for KernelNames
 };
 
 class Namer {
@@ -43,7 +50,7 @@ class Namer {
     Counts counts;       // of the frames shown
   };
 
-  // Opens each image and takes its descriptor. `frames`, `images` and
+  // Opens each image and, without a cache, takes its descriptor. `frames`, `images` and
   // `builder` outlive the namer.
   Namer(const FrameTable& frames, ImageTable& images, const RuntimeTable& runtimes,
         ProfileBuilder& builder, KernelNames& kernel, const NamerOptions& options);
@@ -82,8 +89,12 @@ class Namer {
                   KernelNames& kernel_names, const NamerOptions& options);
   void Symbolize(ImageTable& images, std::vector<ImageQuery>& asked,
                  const std::vector<uint32_t>& numbers, const NamerOptions& options);
+  // The same through NamerOptions::cache.
+  void SymbolizeNew(ImageTable& images, std::vector<ImageQuery>& asked,
+                    const std::vector<uint32_t>& numbers, const NamerOptions& options);
   // What DWARF says of an offset, innermost first; empty: nothing.
   std::vector<Line> SourceLines(const ImageQuery& query, size_t at, bool inlines);
+  void FindUsed(const std::vector<uint32_t>& stacks);
   void BuildStacks();
   void SetUnnamed(NamedFrame& frame, std::string what, std::string why);
   LocationId Place(ImageId image, uint64_t address, absl::string_view name,
@@ -96,6 +107,9 @@ class Namer {
   std::vector<std::string> troubles_;
   std::vector<UnnamedFrames> reasons_;  // without counts
   absl::flat_hash_map<std::pair<std::string, std::string>, uint32_t> reason_ids_;
+  // By frame and by stack of the FrameTable; empty: all.
+  std::vector<bool> used_frames_;
+  std::vector<bool> used_stacks_;
   std::vector<NamedFrame> named_;   // as FrameTable::frames()
   std::vector<NamedStack> stacks_;  // as FrameTable::stacks()
 };

@@ -34,6 +34,11 @@ constexpr char kLeftOutComm[] = "[left out]";
 // Longer than a sample takes, and than its record is under way.
 constexpr uint64_t kForgetStepNs = 1'000'000'000;
 
+// Of a live recording; it takes a tenth of a second.
+constexpr uint64_t kReloadKernelAfterNs = 10'000'000'000;
+// Tables of which that part is in use take time at each snapshot.
+constexpr size_t kForgetInternedPart = 8;
+
 // With what keeping one takes besides.
 size_t BytesOf(const StackEvent& stack) {
   return 256 + stack.frames.size() * sizeof(stack.frames[0]);
@@ -78,7 +83,8 @@ Pipeline::Pipeline(PipelineOptions options, const RuntimeSet& runtimes, LayoutSi
             return world_.open_jit_dump(map.pid, *std::move(file), name);
           },
           {.tiers = options.tiers, .max_bytes = options.max_perf_map_bytes}),
-      kernel_names_(world_.kallsyms, world_.modules),
+      kernel_names_(world_.kallsyms, world_.modules, options.live ? kReloadKernelAfterNs : 0),
+      forget_interned_at_(options_.max_frame_bytes / kForgetInternedPart),
       samples_(options_.max_samples) {
   InternComm(kLeftOutComm);
   if (options_.unwind_sink == nullptr) return;
@@ -714,6 +720,36 @@ absl::StatusOr<Profile> Pipeline::Finish(const RecordingEnd& end) {
     accounting_.taken = end.samples_taken;
   }
 
+  return BuildProfile(end);
+}
+
+absl::StatusOr<Profile> Pipeline::TakeSnapshot(const RecordingEnd& end) {
+  accounting_.taken += end.samples_lost;
+  accounting_.dropped_ring_full += end.samples_lost;
+  absl::StatusOr<Profile> profile = BuildProfile(end);
+  accounting_ = {};
+  if (frames_.bytes() > forget_interned_at_ || comm_bytes_ > options_.max_comm_bytes / 2) {
+    ForgetInterned();
+  }
+  return profile;
+}
+
+void Pipeline::ForgetInterned() {
+  FrameTable frames(options_.max_frame_bytes);
+  for (auto& [number, name] : symbol_names_) name = frames.InternName(frames_.names()[name]);
+  frames_ = std::move(frames);
+  // Names that the kernel half refers to stay.
+  forget_interned_at_ = std::max(forget_interned_at_, 2 * frames_.bytes());
+  located_.clear();
+  for (auto& [number, stack] : user_stacks_) stack.resolved = false;
+  comms_.clear();
+  comm_ids_.clear();
+  comm_bytes_ = 0;
+  cgroups_.clear();
+  InternComm(kLeftOutComm);
+}
+
+absl::StatusOr<Profile> Pipeline::BuildProfile(const RecordingEnd& end) {
   ProfileBuilder builder({{"samples", "count"}, {"cpu", "nanoseconds"}}, {"cpu", "nanoseconds"},
                          options_.period_ns);
   builder.SetTimes(end.start_time_ns, end.duration_ns);
@@ -722,12 +758,17 @@ absl::StatusOr<Profile> Pipeline::Finish(const RecordingEnd& end) {
   for (KeptSamples::Sample& sample : samples) {
     if (sample.stack == KeptSamples::kLeftOut) sample.stack = frames_.LeftOutStack();
   }
+  std::vector<uint32_t> used;
+  for (const KeptSamples::Sample& sample : samples) used.push_back(sample.stack);
   const Namer namer(frames_, images_, runtimes_, builder, kernel_names_,
                     {.threads = options_.symbol_threads,
                      .inlines = options_.inlines,
                      .lines = options_.lines,
-                     .symbolize = world_.symbolize});
-  symbol_troubles_ = namer.troubles();
+                     .symbolize = world_.symbolize,
+                     .cache = options_.live ? &symbol_cache_ : nullptr,
+                     .stacks = options_.live ? &used : nullptr,
+                     .now_ns = world_.now()});
+  if (!namer.troubles().empty()) symbol_troubles_ = namer.troubles();
   for (size_t node = 0; options_.places && node < frames_.stacks().size(); ++node) {
     const StackId id = namer.Find(static_cast<uint32_t>(node)).id;
     const bool is_shown = id != namer.Find(frames_.stacks()[node].caller).id;

@@ -93,6 +93,8 @@ struct PipelineOptions {
   size_t max_perf_map_bytes = size_t{512} << 20;  // of all together, and of all jitdumps
   // and files are not kept open.
   size_t max_pinned_files = SIZE_MAX;
+  // It will be asked for snapshots.
+  bool live = false;
   // Call-frame tables are handed to this; nullptr: none are made.
   UnwindSink* unwind_sink = nullptr;
   UnwindTables::Limits unwind_limits;
@@ -127,6 +129,7 @@ class Pipeline {
   }
   bool HasTablesToMake() const { return unwind_ && unwind_->HasPending(); }
 
+  // Since the last snapshot.
   uint64_t samples() const { return accounting_.kept; }
   // How they are kept.
   const KeptSamples& kept_samples() const { return samples_; }
@@ -161,6 +164,10 @@ class Pipeline {
 
   // Names all frames and builds the profile. Call once.
   absl::StatusOr<Profile> Finish(const RecordingEnd& end);
+
+  // Names and hands out what was sampled since the last call; the recording goes on, for as long as one
+  // likes: what was interned is forgotten when it has become much. `end.samples_taken` is not looked at.
+  absl::StatusOr<Profile> TakeSnapshot(const RecordingEnd& end);
 
  private:
   struct UserStack {
@@ -206,6 +213,8 @@ class Pipeline {
   void Adopt(Pid pid);
   // The process is gone, or its address space is.
   void Forget(Pid pid);
+  absl::StatusOr<Profile> BuildProfile(const RecordingEnd& end);
+  void ForgetInterned();
   // Gives the kept samples' stacks the names of jitdumps.
   void NameDumped();
   void OnSymbol(const SymbolEvent& symbol);
@@ -244,6 +253,7 @@ class Pipeline {
   FrameTable frames_;
   JitDumps jit_dumps_;
   KernelNames kernel_names_;
+  SymbolCache symbol_cache_;  // of live ones
   absl::flat_hash_map<uint32_t, UserStack> user_stacks_;
   std::vector<StackId> node_places_;  // with PipelineOptions::places, by node
   absl::flat_hash_map<uint32_t, std::vector<uint64_t>> kernel_stacks_;
@@ -264,6 +274,7 @@ class Pipeline {
   std::vector<std::string> comms_;
   absl::flat_hash_map<std::string, uint32_t> comm_ids_;
   size_t comm_bytes_ = 0;
+  size_t forget_interned_at_;  // bytes of frames_, in a live recording
   KeptSamples samples_;
   // By symbol, address, detail, is_return_address, is_async. No number of a symbol is given twice.
   absl::flat_hash_map<std::tuple<uint32_t, uint64_t, uint8_t, bool, bool>, Located> located_;

@@ -101,6 +101,7 @@ struct Runner::Work {
   std::atomic<bool> stop{false};
   std::atomic<uint64_t> samples{0};
   AwaitedThread handler;
+  absl::Status snapshot_status;  // of the pipeline's thread
 
   void ReadRings() {
     absl::Status status;
@@ -116,14 +117,14 @@ struct Runner::Work {
     queue.Close(status);
   }
 
-  void HandleEvents(int niceness) {
+  void HandleEvents(int niceness, const TakeSnapshot& snapshot) {
     handler.Begin();
     const int niceness_in_haste = Niceness();
     bool in_haste = true;
     std::vector<Event> batch;
-    auto wait = [this] {
+    auto wait = [this, &snapshot] {
       return pipeline->HasTablesToMake() ? absl::ZeroDuration()
-             : pipeline->HasPending()    ? absl::Milliseconds(kDrainIntervalMs)
+             : pipeline->HasPending() || snapshot ? absl::Milliseconds(kDrainIntervalMs)
                                          : absl::InfiniteDuration();
     };
     for (;;) {
@@ -136,7 +137,9 @@ struct Runner::Work {
       for (Event& event : batch) pipeline->Handle(std::move(event));
       pipeline->HandlePending();
       samples = pipeline->samples();
+      if (snapshot) snapshot_status.Update(snapshot(*this, false));
     }
+    if (snapshot) snapshot_status.Update(snapshot(*this, true));
     handler.End();
   }
 };
@@ -315,6 +318,7 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Attach(const RecordingOptions& o
           .lines = options.lines,
           .period_ns = static_cast<int64_t>(1'000'000'000 / runner->work_->source->frequency_hz()),
           .max_pinned_files = MaxPinnedFiles(),
+          .live = options.snapshot_ns != 0,
           .unwind_sink = &runner->work_->source->tables(),
           .unwind_limits = {.mappings = mappings, .settle_ns = one ? 0 : kSettleNs},
           .unwind_cache = cache.ok() ? &*runner->work_->cache : nullptr,
@@ -440,7 +444,9 @@ absl::StatusOr<Runner::Ended> Runner::Record(
   started_unix_ns_ = UnixNow();
   JPROF_RETURN_IF_ERROR(work.source->Start());
   target_cpu_before_ns_ = target_cpu_after_ns_ = CpuTimeOfTargets();
-  TargetTask handler([&work, niceness = options_.niceness] { work.HandleEvents(niceness); });
+  TargetTask handler([&work, niceness = options_.niceness, snapshot = Snapshots()] {
+    work.HandleEvents(niceness, snapshot);
+  });
 
   Ended ended = Ended::kTime;
   for (;;) {
@@ -459,6 +465,7 @@ absl::StatusOr<Runner::Ended> Runner::Record(
     }
     int64_t wait_ns = int64_t{kDrainIntervalMs} * 1'000'000;
     if (options_.duration_ns != 0) wait_ns = std::min(wait_ns, options_.duration_ns - elapsed);
+    if (options_.snapshot_ns != 0) wait_ns = 0;
     if (handler.WaitFor(absl::Nanoseconds(wait_ns))) break;  // the rings cannot be read any more
   }
   absl::Status stopped = work.source->Stop();
@@ -469,6 +476,7 @@ absl::StatusOr<Runner::Ended> Runner::Record(
   if (!handler.WaitWhileItWorks()) return GiveUp();
   cpu_recording_s_ = CpuSeconds() - cpu_before_s_;
   JPROF_RETURN_IF_ERROR(work.queue.status());
+  JPROF_RETURN_IF_ERROR(work.snapshot_status);
   JPROF_RETURN_IF_ERROR(stopped);
   return ended;
 }
@@ -597,6 +605,53 @@ absl::StatusOr<Profile> Runner::Finish() {
   return profile;
 }
 
+namespace {
+
+std::string LevelText(const LiveSource& source) {
+  if (source.ring() == nullptr) {
+    return absl::StrCat("level kernel (", source.hardware() ? "cycles" : "cpu-clock", ")");
+  }
+  return source.ring()->kernel_too() ? "level ring (cpu-clock)"
+                                     : "level ring (cpu-clock of user code, nothing of the kernel)";
+}
+
+}  // namespace
+
+Runner::TakeSnapshot Runner::Snapshots() const {
+  if (options_.snapshot_ns == 0) return nullptr;
+  struct Last {
+    uint64_t time_ns;
+    int64_t unix_ns;
+    uint64_t samples_lost = 0;
+  };
+  return [last = Last{started_ns_, started_unix_ns_}, title = target_name_,
+          interval_ns = static_cast<uint64_t>(options_.snapshot_ns),
+          asked_hz = static_cast<double>(options_.frequency_hz),
+          sink = options_.on_snapshot](Work& work, bool is_last) mutable -> absl::Status {
+    const uint64_t now_ns = MonotonicNow();
+    if (!is_last && now_ns < last.time_ns + interval_ns) return absl::OkStatus();
+    JPROF_ASSIGN_OR_RETURN(const jp_counters counters, work.source->ReadCounters());
+    const uint64_t lost = counters.samples_lost - last.samples_lost;
+    const RecordingEnd end = {
+        .samples_lost = lost,
+        .start_time_ns = last.unix_ns,
+        .start_monotonic_ns = last.time_ns,
+        .duration_ns = static_cast<int64_t>(now_ns - last.time_ns),
+        .rate = {.asked_hz = asked_hz,
+                 .granted_hz = static_cast<double>(work.source->frequency_hz())}};
+    JPROF_ASSIGN_OR_RETURN(Profile profile, work.pipeline->TakeSnapshot(end));
+    profile.title = title;
+    profile.comments = {LevelText(*work.source)};
+    for (const std::string& version : work.pipeline->runtimes().recognised()) {
+      profile.comments.push_back(version);
+    }
+    // Naming may have taken long: what comes next is as long as was asked for.
+    last = {now_ns, UnixNow(), counters.samples_lost};
+    sink(std::move(profile));
+    return absl::OkStatus();
+  };
+}
+
 absl::Status Runner::NoSamples(int64_t duration_ns) const {
   // A busy thread may just have missed its first sample.
   constexpr int64_t kFewPeriods = 3;
@@ -615,18 +670,6 @@ absl::Status Runner::NoSamples(int64_t duration_ns) const {
                                  : "it sleeps or is stopped; profile longer (-d) or at a higher "
                                    "rate (-F)");
 }
-
-namespace {
-
-std::string LevelText(const LiveSource& source) {
-  if (source.ring() == nullptr) {
-    return absl::StrCat("level kernel (", source.hardware() ? "cycles" : "cpu-clock", ")");
-  }
-  return source.ring()->kernel_too() ? "level ring (cpu-clock)"
-                                     : "level ring (cpu-clock of user code, nothing of the kernel)";
-}
-
-}  // namespace
 
 std::string Runner::RingQuality() const {
   RingSampler::Quality q = work_->source->ring()->quality();

@@ -39,6 +39,11 @@ struct RecordingOptions {
   CaptureLevel level = CaptureLevel::kBest;
   uint64_t frequency_hz = 99;
   int64_t duration_ns = 0;  // 0: until stopped or the target exits
+  // Live: so often what was sampled is named, handed to `on_snapshot` and forgotten, and there is nothing
+  // to Finish(). It is called on the pipeline's thread, which may be left behind: what it uses must be its
+  // own. An interval without samples is an empty profile. 0: no.
+  int64_t snapshot_ns = 0;
+  std::function<void(Profile)> on_snapshot;
   bool use_helpers = true;
   bool tiers = false;
   bool inlines = false;
@@ -71,7 +76,7 @@ class Runner {
   ~Runner();
 
   // Samples until the time is over, the target exits, or `go_on` returns false; it is called some
-  // ten times a second.
+  // ten times a second, and of a live recording all the time: it waits itself.
   absl::StatusOr<Ended> Record(const std::function<bool(const RecordingProgress&)>& go_on);
 
   // Between Attach() and Finish(); nullptr: RecordingOptions had none.
@@ -92,6 +97,9 @@ class Runner {
   std::string RingQuality() const;
   // What the threads work on.
   struct Work;
+  // Takes a snapshot when it is due; the last one is.
+  using TakeSnapshot = std::function<absl::Status(Work&, bool last)>;
+  TakeSnapshot Snapshots() const;  // empty: none are taken
   explicit Runner(const RecordingOptions& options);
 
   absl::Status CheckTargets();

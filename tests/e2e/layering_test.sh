@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A folder includes only what stands to its left in
-#   core, process, symbolize, helpers, unwind, (capture, stop, corefile, why, trap), pipeline, cli
+#   core, process, symbolize, helpers, unwind, (capture, stop, corefile, why, trap), pipeline, cli;
+# top sees core and export,
 # and symbolize, export, import and web nothing but core. Also: no file speaks of a developer's machine.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -36,8 +37,9 @@ allow profiler/stop "$core" profiler/process symbolize helpers profiler/unwind p
 allow profiler/corefile "$core" profiler/process symbolize profiler/stop profiler/corefile
 allow profiler/why "$core" profiler/process profiler/stop profiler/why
 allow profiler/trap "$core" profiler/process symbolize helpers profiler/capture profiler/stop profiler/trap
+allow profiler/top "$core" export profiler/top
 allow profiler/cli "$core" profiler/process symbolize helpers profiler/unwind profiler/capture profiler/pipeline \
-  profiler/stop profiler/corefile profiler/why profiler/trap export import web profiler/cli
+  profiler/stop profiler/corefile profiler/why profiler/trap profiler/top export import web profiler/cli
 
 # Includes are written from the root, so that the above sees them.
 relative=$(grep -rnE '^#include "[^"/]+"|^#include "\.\.' --include='*.h' --include='*.cc' --include='*.c' \

@@ -89,6 +89,18 @@ TEST_F(KernelNamesTest, BpfProgramsAreReadAgain) {
   EXPECT_EQ(Find(0xffffffffc0100090), "new");
 }
 
+TEST_F(KernelNamesTest, WhoAsksOftenDoesNotHaveItReadEachTime) {
+  names_ = std::make_unique<KernelNames>(Path("kallsyms"), Path("modules"), 10);
+  const std::vector<uint64_t> bpf = {0xffffffffc0100090};
+  auto find = [&](uint64_t now_ns) {
+    return std::string(names_->Get(bpf, now_ns)->Find(bpf[0]).name);
+  };
+  EXPECT_EQ(find(100), "bpf_prog_a");
+  Write("kallsyms", kAfter);
+  EXPECT_EQ(find(109), "bpf_prog_a");
+  EXPECT_EQ(find(110), "new");
+}
+
 TEST_F(KernelNamesTest, WithoutKallsymsThereIsNone) {
   names_ = std::make_unique<KernelNames>("/nowhere", "/nowhere");
   names_->Begin();

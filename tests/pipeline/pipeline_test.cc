@@ -1099,5 +1099,73 @@ TEST_F(PipelineBoundsTest, FilesBeyondTheLimitAreCountedAndShownByFile) {
   EXPECT_THAT(FinishedStacks(), ElementsAre("_start;[unknown] lib.so+0x1110"));
 }
 
+// --- Snapshots -----------------------------------------------------------------------------------
+
+class PipelineSnapshotTest : public PipelineTest {
+ protected:
+  // The pipeline is made with the options as they are now.
+  void Begin() {
+    options_.live = true;
+    PipelineWorld world = world_.World();
+    world.symbolize = [this](std::vector<ImageQuery>& queries, int threads, DebugFileFinder* finder) {
+      for (const ImageQuery& query : queries) asked_.push_back(query.offsets.size());
+      SymbolizeImages(queries, threads, finder);
+    };
+    pipeline_ = std::make_unique<Pipeline>(options_, set_, world_, std::move(world));
+    Map(kApp, 1, "/bin/app");
+    Stack(1, WorkStack());
+    Stack(2, {kApp + 0x310, kApp + 0x110, kApp + 0x10});
+  }
+  Profile Snapshot(uint64_t lost = 0) {
+    auto profile = pipeline().TakeSnapshot({.samples_lost = lost});
+    EXPECT_TRUE(profile.ok()) << profile.status();
+    return profile.ok() ? *std::move(profile) : Profile();
+  }
+
+  std::vector<size_t> asked_;  // offsets of each query
+};
+
+TEST_F(PipelineSnapshotTest, HasWhatWasSampledSinceTheLast) {
+  Begin();
+  Sample(1);
+  Sample(1);
+  EXPECT_THAT(Stacks(Snapshot()), ElementsAre("_start;main;work", "_start;main;work"));
+  Sample(2);
+  const Profile second = Snapshot(/*lost=*/3);
+  EXPECT_THAT(Stacks(second), ElementsAre("_start;main;idle"));
+  EXPECT_EQ(second.accounting.kept, 1u);
+  EXPECT_EQ(second.accounting.taken, 4u);
+  EXPECT_TRUE(Snapshot().samples.empty());
+}
+
+TEST_F(PipelineSnapshotTest, AFileIsAskedForNewOffsetsAlone) {
+  Begin();
+  Sample(1);
+  Snapshot();
+  EXPECT_THAT(asked_, ElementsAre(3));
+  Sample(1);
+  Snapshot();
+  EXPECT_THAT(asked_, ElementsAre(3));
+  Sample(2);
+  EXPECT_THAT(Stacks(Snapshot()), ElementsAre("_start;main;idle"));
+  EXPECT_THAT(asked_, ElementsAre(3, 1));
+}
+
+TEST_F(PipelineSnapshotTest, GoesOnWhenWhatWasInternedIsForgotten) {
+  options_.max_frame_bytes = 2000;
+  world_.maps[kPid] = {Mapped(kApp, 1, "/bin/app")};
+  Begin();
+  Symbol(7, "render");
+  RuntimeStack(3, {{.address = kJit, .symbol = 7, .kind = Kind::kRuntime}, {.address = kApp + 0x10}});
+  for (int i = 0; i < 50; ++i) {
+    Stack(100 + static_cast<uint32_t>(i), {kApp + 0x210 + static_cast<uint64_t>(i), kApp + 0x10});
+    Sample(1);
+    Sample(100 + static_cast<uint32_t>(i));
+    Sample(3);
+    EXPECT_THAT(Stacks(Snapshot()), ElementsAre("_start;main;work", "_start;work", HasSubstr(";")));
+  }
+  EXPECT_LT(pipeline().frame_bytes(), 20'000u);
+}
+
 }  // namespace
 }  // namespace jprof
