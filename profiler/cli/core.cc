@@ -327,8 +327,8 @@ CommandSyntax<CoreOptions> Syntax() {
                     "of memory only what jprof stacks reads of it, and the stacks: some MB"},
                    &O::mini},
                   {{"", "--bundle", "",
-                    "packed, .tar.gz, with the program's and libraries' files; unpacked, elsewhere:\n"
-                    "jprof stacks core.PID/core --sysroot core.PID/root"},
+                    "packed, .tar.gz, with the program's and libraries' files;\n"
+                    "unpacked, elsewhere: jprof stacks core.PID/core --sysroot core.PID/root"},
                    &O::bundle},
                   {{"", "--stopped", "",
                     "no copy: the process stands still until the file is written"},

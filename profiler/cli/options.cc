@@ -114,6 +114,7 @@ CommandSyntax<RecordOptions> Syntax() {
                   "  jprof -a -F 49 -d 60 -o host.pb.gz          every process, for pprof\n"
                   "  jprof convert cpu.pb.gz -o cpu.svg          a profile of one format in another\n"
                   "  jprof diff old.pb.gz new.pb.gz -o diff.svg  what takes more than before, and what less\n"
+                  "  jprof top -p 4711                           what is hot now, each second\n"
                   "  jprof why 4711                              what it does or waits for, in one sentence\n"
                   "  jprof trap 'close errno=EBADF comm=node'    the stack at the very system call\n"
                   "  jprof hist syscall:fsync -p 4711            how long each takes, in powers of two\n"
