@@ -7,7 +7,8 @@
 // are no trouble.
 //
 // In a comparison self and total are what a node is drawn by, of both sides together, and `before`
-// and `beforeTotal` are the part of the side that is compared with, in its own samples.
+// and `beforeTotal` are the samples of one side: in the HTML of what is compared with. The SVG has
+// these of what is compared.
 "use strict";  // of the function that this is the beginning of
 
 const Trees = (() => {
@@ -134,6 +135,13 @@ const Trees = (() => {
     for (let i = 0; i < name.length; i += 1) hash = Math.imul(hash ^ name.charCodeAt(i), 16777619);
     const hue = ((hash ^ hash >>> 15) >>> 0) % 360;
     return `hsl(${hue},${dark ? 48 : 58}%,${70 + shade}%)`;
+  }
+
+  // Nothing, red for more, blue for less. `part`: of the largest change, -1 to 1. The same as
+  // ColourOfChange in export/svg.cc.
+  function changeColour(part) {
+    const to = part < 0 ? [0x3f, 0x86, 0xd9] : [0xe2, 0x4a, 0x33];
+    return `rgb(${to.map((c) => Math.round(0xec + (c - 0xec) * Math.abs(part))).join(",")})`;
   }
 
   // ---- trees -----------------------------------------------------------------------------------
@@ -431,5 +439,5 @@ const Trees = (() => {
   }
 
   return { labelOf, partsOf, fit, summed, escapeRegExp, compile, patternOf, typedOf, exactly, grouped, percent,
-           packageColour, derive, invert, byFunction, matched };
+           packageColour, changeColour, derive, invert, byFunction, matched };
 })();

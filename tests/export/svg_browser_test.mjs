@@ -3,7 +3,7 @@
 //   node svg_browser_test.mjs CHROMIUM WRITE_PROFILE SCRATCH_DIR
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdirSync, readFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { Browser } from "./browser.mjs";
@@ -31,6 +31,11 @@ execFileSync(writeProfile, ["svg", file], { input: PROFILE });
 const picture = readFileSync(file, "utf8");
 const url = pathToFileURL(file).href;
 
+writeFileSync(join(scratch, "before.txt"), "node;main;gone /srv/app.js:99_[j];write 400\nnode;main;write 100\n");
+const diff = join(scratch, "diff.svg");
+execFileSync(writeProfile, ["svg", diff, join(scratch, "before.txt")], { input: PROFILE });
+const diffUrl = pathToFileURL(diff).href;
+
 const browser = await Browser.start(chromium);
 let failures = 0;
 
@@ -49,13 +54,13 @@ const HELPERS = `
   window.params = () => Object.fromEntries(new URLSearchParams(location.search));
   true`;
 
-async function test(name, body, query = "") {
-  const page = await browser.open(url + query);
+async function test(name, body, query = "", address = url) {
+  const page = await browser.open(address + query);
   try {
     await page.evaluate(HELPERS);
     await body(page);
     assert.deepEqual(page.exceptions, [], "the page threw");
-    for (const asked of page.requests) assert.ok(asked.split("?")[0] === url, `asked for ${asked}`);
+    for (const asked of page.requests) assert.ok(asked.split("?")[0] === address, `asked for ${asked}`);
     assert.equal(await page.evaluate("window.forged"), undefined, "a name became markup");
     console.log(`ok   ${name}`);
   } catch (error) {
@@ -358,6 +363,19 @@ try {
     assert.equal(await page.evaluate("params().f"), undefined);
   }, "?v=icicle+merged&f=%5Ewalk&s=ArrayMap&x=10.00&y=" + /<rect x="[\d.]+" y="(\d+)"/.exec(
     picture.slice(picture.indexOf("<title>walk ")))[1]);
+
+  await test("views of a comparison keep what vanished, its colours and its shares", async (page) => {
+    const title = (name) => page.evaluate(`frame('${name}').querySelector('title').textContent`);
+    assert.equal(await title("gone"), "gone /srv/app.js:99 (0 samples, 0.00%; -80.00%)");
+    await press(page, "inverted");
+    assert.equal(await page.evaluate("frame('write', 1).querySelector('title').textContent"), "write (0 samples, 0.00%; -100.00%)");
+    assert.equal(await title("gone"), "gone /srv/app.js:99 (0 samples, 0.00%; -80.00%)");
+    assert.equal(await page.evaluate("rect('write', 1).getAttribute('fill')"), "rgb(63,134,217)");
+    assert.match(await title("ArrayMap"), /^ArrayMap \(250 samples, 25\.00%; \+25\.00%\)$/);
+    assert.equal(await page.evaluate("rect('ArrayMap').getAttribute('width')"), "147.50");
+    await searchFor(page, "ArrayMap");
+    assert.equal(await page.evaluate("text('matched')"), "Matched: 25.0%");
+  }, "", diffUrl);
 
   await test("colours by package, and back", async (page) => {
     const fill = () => page.evaluate("rect('handle').getAttribute('fill')");

@@ -42,6 +42,9 @@ const create = (name, attributes = {}, text = null) => {
 
 // ---- the file's frames, read once ----------------------------------------------------------------
 
+// A comparison has the change of each share in its titles. What is drawn is the mean of both shares
+// then, and the samples are those of one side.
+let compares = false;
 const names = [];         // by label
 const numbers = new Map();
 const labelFor = (name) => {
@@ -72,7 +75,7 @@ const file = (() => {
   for (let g = group.firstElementChild; g; g = g.nextElementSibling, index += 1) {
     const title = g.firstElementChild, rect = title.nextElementSibling, text = rect.nextElementSibling;
     const shown = title.textContent;
-    const parts = /^([^]*) \(([\d,]+) (\S+), [\d.]+%(?:; [+-][\d.]+%)?\)$/.exec(shown);
+    const parts = /^([^]*) \(([\d,]+) (\S+), [\d.]+%(; [+-][\d.]+%)?\)$/.exec(shown);
     const yText = rect.getAttribute("y"), xText = rect.getAttribute("x");
     const widthText = rect.getAttribute("width");
     const depth = Math.round((rootY - Number(yText)) / ROW);
@@ -86,7 +89,7 @@ const file = (() => {
     tree.label[index] = label;
     tree.depth[index] = depth;
     tree.total[index] = tree.self[index] = samples;
-    if (index > 0) tree.self[caller] = Math.max(0, tree.self[caller] - samples);
+    if (parts && parts[4]) compares = true;
     open.push(index);
     const classes = g.getAttribute("class");
     const kind = Number(/\bk(\d+)/.exec(classes)[1]);
@@ -94,18 +97,40 @@ const file = (() => {
     const inlined = / i$/.test(classes);
     const fill = rect.getAttribute("fill");
     const look = looks[label];
-    if (!look || look.weight < samples) {
-      looks[label] = { fill, kind, inlined, package: own ? Number(own[1]) : -1, weight: samples };
+    const width = Number(widthText);
+    if (!look || look.weight < width) {
+      looks[label] = { fill, kind, inlined, package: own ? Number(own[1]) : -1, weight: width };
     }
     cells[index] = {
       index, g, rect, text, shown, fill, kind, inlined,
-      xText, yText, widthText, x: Number(xText), width: Number(widthText),
+      xText, yText, widthText, x: Number(xText), width,
       moved: false, lowered: false, label: null, match: false,
     };
   }
   for (const i of open) tree.end[i] = count;
+  if (compares) {
+    tree.beforeTotal = tree.total;
+    tree.before = tree.total.slice();
+    tree.total = Float64Array.from(cells, (cell) => cell.width);
+    tree.self = tree.total.slice();
+  }
+  for (let i = 1; i < count; i += 1) {
+    for (const [self, total] of compares ? [["self", "total"], ["before", "beforeTotal"]] : [["self", "total"]]) {
+      const of = tree.parent[i];
+      tree[self][of] = Math.max(0, tree[self][of] - tree[total][i]);
+    }
+  }
   return { tree, cells, levels };
 })();
+// The samples of a node, of all or of itself, and how its share changed.
+const samplesOf = (tree, i) => (compares ? tree.beforeTotal : tree.total)[i];
+const ownSamplesOf = (tree, i) => (compares ? tree.before : tree.self)[i];
+const shareOf = (part, whole) => (whole > 0 ? part / whole : 0);
+function changeOf(tree, i) {
+  const after = shareOf(tree.beforeTotal[i], tree.beforeTotal[0]);
+  return 2 * (after - shareOf(tree.total[i], tree.total[0]));
+}
+const mostChanged = compares ? file.cells.reduce((most, _, i) => Math.max(most, Math.abs(changeOf(file.tree, i))), 1e-9) : 0;
 const shorts = [];  // by label, made when needed
 const shortOf = (label) => shorts[label] === undefined ? shorts[label] = Trees.labelOf(names[label])
                                                        : shorts[label];

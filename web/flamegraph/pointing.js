@@ -70,7 +70,7 @@ function tellOf(cell) {
   const { tree } = view;
   const parts = [cell.shown];
   if (!wish.inverted && cell.index > 0) {
-    parts.push("itself " + Trees.percent(tree.self[cell.index], tree.total[0]));
+    parts.push("itself " + Trees.percent(ownSamplesOf(tree, cell.index), samplesOf(tree, 0)));
   }
   const kind = KINDS[cell.kind] + (cell.inlined ? ", inlined" : "");
   if (kind) parts.push(kind);

@@ -31,7 +31,9 @@ function report() {
   layoutHeader();
   toggle(matched, "hide", pattern === "");
   if (pattern === "") return;
-  const share = (root) => Trees.percent(Trees.matched(view.tree, root, (i) => view.cells[i].match), view.tree.total[root], 1);
+  const { tree } = view;
+  const samples = compares ? tree.beforeTotal : tree.total;
+  const share = (root) => Trees.percent(Trees.matched(tree, root, (i) => view.cells[i].match, samples), samples[root], 1);
   let text = "Matched: " + share(0);
   if (zoomed !== 0) text += " (" + share(zoomed) + " of this view)";
   matched.textContent = text;

@@ -45,14 +45,18 @@ function dress(tree) {
     const xText = (PAD + left / 100).toFixed(2), widthText = ((right - left) / 100).toFixed(2);
     const yText = String(rootY - tree.depth[i] * ROW);
     levels = Math.max(levels, tree.depth[i] + 1);
-    const shown = i === 0 ? `all (${Trees.grouped(all)} ${unit}, 100%)`
-      : `${name} (${Trees.grouped(tree.total[i])} ${unit}, ${(all > 0 ? 100 * tree.total[i] / all : 0).toFixed(2)}%)`;
+    const change = compares ? changeOf(tree, i) : 0;
+    const fill = compares ? Trees.changeColour(Math.max(-1, Math.min(1, change / mostChanged))) : look.fill;
+    const samples = samplesOf(tree, i);
+    const more = compares ? `; ${change < 0 ? "-" : "+"}${Math.abs(100 * change).toFixed(2)}%` : "";
+    const shown = i === 0 ? `all (${Trees.grouped(samples)} ${unit}, 100%)`
+      : `${name} (${Trees.grouped(samples)} ${unit}, ${(100 * shareOf(samples, samplesOf(tree, 0))).toFixed(2)}%${more})`;
     const g = create("g", { class: `k${look.kind}` + (look.package < 0 ? "" : ` p${look.package}`) + (look.inlined ? " i" : "") });
-    const rect = create("rect", { x: xText, y: yText, width: widthText, height: ROW - 1, fill: look.fill });
+    const rect = create("rect", { x: xText, y: yText, width: widthText, height: ROW - 1, fill });
     const text = create("text", { x: xText, y: Number(yText) + 11 });
     g.append(create("title", {}, shown), rect, text);
     cells[i] = {
-      index: i, g, rect, text, shown, fill: look.fill, kind: look.kind, inlined: look.inlined,
+      index: i, g, rect, text, shown, fill, kind: look.kind, inlined: look.inlined,
       xText, yText, widthText, x: Number(xText), width: Number(widthText),
       moved: false, lowered: false, label: null, match: false,
     };

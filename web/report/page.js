@@ -25,7 +25,7 @@ function showLegend() {
   if (compares && !wish.bypackage) {
     const item = (part, text) => {
       const swatch = create("i");
-      swatch.style.background = colourOfChange(part);
+      swatch.style.background = Trees.changeColour(part);
       return create("span", {}, swatch, text);
     };
     byId("legend").replaceChildren("change of the share (width: mean of both):",

@@ -35,13 +35,7 @@ function colourOf(label, kind) {
   return colour;
 }
 
-// As in the SVG: nothing, red for more, blue for less. `part`: of the largest change, -1 to 1.
-function colourOfChange(part) {
-  const to = part < 0 ? [0x3f, 0x86, 0xd9] : [0xe2, 0x4a, 0x33];
-  return `rgb(${to.map((c) => Math.round(0xec + (c - 0xec) * Math.abs(part))).join(",")})`;
-}
-
-const colourOfNode = (tree, i) => tree.change && !wish.bypackage ? colourOfChange(tree.change[i] / tree.most)
+const colourOfNode = (tree, i) => tree.change && !wish.bypackage ? Trees.changeColour(tree.change[i] / tree.most)
   : colourOf(tree.label[i], tree.kinds[i]);
 
 // A canvas as wide as its box and as high as the window on a taller picture that scrolls.
