@@ -1,4 +1,4 @@
-// What the pictures cost: size, time to write, and in Chromium the time from the beginning of the
+// What the pictures cost: size, CPU time to write, and in Chromium the time from the beginning of the
 // navigation to the first content (title, verdict), to the first frame with the graph in it, and until
 // all of it is read and can be used.
 //

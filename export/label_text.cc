@@ -9,6 +9,21 @@
 namespace jprof {
 namespace {
 
+constexpr absl::string_view kOperator = "operator";
+
+// Of "operator()", "operator[]", "operator<<": its own brackets are part of its name. "operator" alone
+// where another word follows.
+size_t OperatorBytes(absl::string_view label) {
+  const absl::string_view behind = label.substr(kOperator.size());
+  if (absl::StartsWith(behind, "()") || absl::StartsWith(behind, "[]")) return kOperator.size() + 2;
+  size_t symbols = 0;
+  while (symbols < std::min<size_t>(behind.size(), 4) &&
+         absl::string_view("<>=!+-*/%&|^~,").find(behind[symbols]) != absl::string_view::npos) {
+    ++symbols;
+  }
+  return kOperator.size() + symbols;
+}
+
 // Where a label may be cut. What says which function it is lies between the last of `begins` and
 // `end`; the others are where its qualifiers begin. The same as partsOf in web/tree.js.
 struct LabelParts {
@@ -27,7 +42,9 @@ LabelParts PartsOf(absl::string_view label) {
   parts.end = label.size();
   int nested = 0;
   for (size_t i = 0; i < label.size() && nested >= 0; ++i) {
-    if (label[i] == '<') {
+    if (nested == 0 && absl::StartsWith(label.substr(i), kOperator)) {
+      i += OperatorBytes(label.substr(i)) - 1;
+    } else if (label[i] == '<') {
       ++nested;
     } else if (label[i] == '>') {
       --nested;

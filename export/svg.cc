@@ -379,14 +379,14 @@ class FlameGraph {
   void Legend(Svg& svg) {
     std::array<int64_t, kCodeKinds> self = {};
     std::array<bool, kCodeKinds> present = {};
-    int64_t inlined = 0;
+    std::array<int64_t, kCodeKinds> inlined = {};
     const std::vector<CallTree::Node>& nodes = picture_.nodes();
     for (size_t i = 1; i < nodes.size(); ++i) {
       const size_t kind = static_cast<size_t>(kinds_[i]);
       self[kind] = SaturatingAdd(self[kind], nodes[i].self);
       present[kind] = present[kind] || kinds_[i] != CodeKind::kBase || nodes[i].self > 0;
       if (PictureTree::IsInlined(label(nodes[i]))) {
-        inlined = SaturatingAdd(inlined, nodes[i].self);
+        inlined[kind] = SaturatingAdd(inlined[kind], nodes[i].self);
       }
     }
     svg.Markup(
@@ -432,9 +432,11 @@ class FlameGraph {
     if (picture_.compares()) {
       item(ColourOfChange(most_changed_), absl::StrCat("more, up to ", SignedPercent(most_changed_)));
       item(ColourOfChange(-most_changed_), absl::StrCat("less, down to ", SignedPercent(-most_changed_)));
-    } else if (inlined > 0) {
-      item(ColourOf(CodeKind::kUserScript, true, 7),
-           absl::StrCat("paler: inlined ", ShortPercent(inlined, total_)));
+    } else if (int64_t all = std::accumulate(inlined.begin(), inlined.end(), int64_t{0}, SaturatingAdd);
+               all > 0) {
+      const auto most = std::max_element(inlined.begin(), inlined.end());
+      item(ColourOf(static_cast<CodeKind>(most - inlined.begin()), true, 7),
+           absl::StrCat("paler: inlined ", ShortPercent(all, total_)));
     }
     svg.Markup("</g>\n");
   }

@@ -32,7 +32,10 @@ const Trees = (() => {
     let nested = 0;
     for (let i = 0; i < label.length && nested >= 0; i += 1) {
       const c = label[i];
-      if (c === "<") {
+      if (nested === 0 && label.startsWith("operator", i)) {
+        // Its own brackets are part of its name.
+        i += /^operator(\(\)|\[\]|[<>=!+\-*/%&|^~,]{0,4})/.exec(label.slice(i, i + 12))[0].length - 1;
+      } else if (c === "<") {
         nested += 1;
       } else if (c === ">") {
         nested -= 1;
