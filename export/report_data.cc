@@ -1,6 +1,8 @@
 #include "export/report_data.h"
 
 #include <algorithm>
+#include <initializer_list>
+#include <iterator>
 #include <numeric>
 #include <tuple>
 #include <utility>
