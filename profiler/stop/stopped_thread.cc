@@ -82,7 +82,7 @@ absl::Status StoppedThread::AwaitStop(absl::Duration patience) {
       return absl::OkStatus();
     }
     if (NowNs() >= until) {
-      return absl::DeadlineExceededError("it did not stop: uninterruptible sleep");
+      return absl::DeadlineExceededError("it did not stop in time: it sleeps uninterruptibly, or gets no CPU");
     }
     const timespec pause = {0, kPollNs};
     ::nanosleep(&pause, nullptr);

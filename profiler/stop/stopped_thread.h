@@ -22,7 +22,8 @@ class StoppedThread {
  public:
   // Waits for the thread to stop. NotFound: it has exited; PermissionDenied: it may not be traced,
   // or is traced already; DeadlineExceeded: it did not stop in `patience`, as one in uninterruptible
-  // sleep does not: it will be let go when this process ends, and not before.
+  // sleep does not, or one that gets no CPU: it will be let go when the calling thread ends, and not
+  // before.
   static absl::StatusOr<StoppedThread> Stop(Tid tid, absl::Duration patience);
   // The same in two steps, so that many threads stop at once.
   static absl::StatusOr<StoppedThread> Seize(Tid tid);

@@ -7,6 +7,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <ctime>
+#include <thread>
+#include <utility>
+#include <vector>
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/ascii.h"
@@ -27,6 +30,7 @@ namespace {
 
 constexpr size_t kMaxProcBytes = 64 << 10;
 constexpr int kMaxRounds = 8;
+constexpr size_t kWarmedBytes = 64 << 10;
 constexpr absl::Duration kPatience = absl::Milliseconds(100);
 // No multiple of 8 and in no mapping: whoever follows it ends at once.
 constexpr uint64_t kNotKnown = 1;
@@ -106,6 +110,8 @@ bool Capturer::CaptureAsleep(CapturedThread& thread) {
 }
 
 void Capturer::CaptureStopped(CapturedThread& thread) {
+  // So that a new thread's first allocations are not made while the target stands.
+  { const std::vector<std::byte> warmed(kWarmedBytes); }
   absl::StatusOr<StoppedThread> seized = StoppedThread::Seize(thread.tid);
   if (!seized.ok()) {
     thread.status = ExplainStop(pid_, seized.status(), thread.tid);
@@ -141,7 +147,11 @@ std::optional<CapturedThread> Capturer::Capture(Tid tid) {
     const std::string wchan = TaskFile(pid_, tid, "wchan");
     if (wchan != "0") thread.kernel_function = wchan;
   }
-  if (!CaptureAsleep(thread) && options_.may_stop) CaptureStopped(thread);
+  if (!CaptureAsleep(thread) && options_.may_stop) {
+    // The kernel lets go what a thread traces when that ends, also one that was told to stop and has not
+    // come to it yet: for want of a CPU, or since it waits for a device.
+    std::thread([&] { CaptureStopped(thread); }).join();
+  }
   if (absl::IsNotFound(thread.status)) return std::nullopt;
   const std::string schedstat = TaskFile(pid_, tid, "schedstat");
   uint64_t cpu_ns = 0;

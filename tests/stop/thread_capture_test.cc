@@ -3,12 +3,16 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdlib>
+#include <fstream>
 #include <map>
 #include <string>
+#include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "profiler/process/proc_status.h"
 #include "tests/testing/spawn.h"
 
@@ -79,6 +83,53 @@ TEST(ThreadCaptureTest, ASleeperIsStoppedWhenTheWalkNeedsARegister) {
   auto line = waits.ReadLine();
   ASSERT_TRUE(line.ok());
   EXPECT_EQ(line->substr(0, 6), "whole ");
+}
+
+// 0: of none.
+Pid TracerOf(Tid tid) {
+  std::ifstream status(absl::StrCat("/proc/", tid, "/status"));
+  std::string word;
+  Pid tracer = -1;
+  while (status >> word && word != "TracerPid:") continue;
+  status >> tracer;
+  return tracer;
+}
+
+TEST(ThreadCaptureTest, AThreadThatDoesNotStopIsLetGoAtOnce) {
+  int to_child[2];
+  ASSERT_EQ(::pipe(to_child), 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    // No signal but a deadly one, and no stop, gets through to it until its own child is gone.
+    if (::vfork() == 0) {
+      char byte;
+      while (::read(to_child[0], &byte, 1) < 0) continue;
+      ::_exit(0);
+    }
+    ::pause();
+    ::_exit(0);
+  }
+  auto state = [&] {
+    auto stat = ReadProcStat(child);
+    return stat.ok() ? stat->state : '?';
+  };
+  while (state() != 'D') ::usleep(1000);
+  auto never_whole = [](const Registers&) {
+    NativeRunner::Result result;
+    result.stack.end = WalkEnd::kUnreadable;
+    return result;
+  };
+  const std::vector<CapturedThread> threads = CaptureThreads(child, never_whole, {});
+  ASSERT_EQ(threads.size(), 1u);
+  EXPECT_TRUE(absl::IsDeadlineExceeded(threads[0].status)) << threads[0].status;
+  EXPECT_EQ(TracerOf(child), 0);
+  ASSERT_EQ(::write(to_child[1], "x", 1), 1);
+  while (state() == 'D') ::usleep(1000);
+  for (int i = 0; i < 10'000 && state() != 'S'; ++i) ::usleep(1000);
+  EXPECT_EQ(state(), 'S');  // it runs on, to its pause()
+  ::kill(child, SIGKILL);
+  ::waitpid(child, nullptr, 0);
+  for (int fd : to_child) ::close(fd);
 }
 
 TEST(ThreadCaptureTest, WhatCannotBeReadIsSaid) {
