@@ -315,7 +315,7 @@ int TimesOf(absl::string_view kind, const std::string& text) {
 
 TEST_F(TrapTest, CollectionsAreMeasuredByKind) {
   // Functions of the collector are inlined into each other in some of them.
-  for (const char* version : {"18.20.8", "22.23.3"}) {
+  for (const char* version : {"18.20.8", "22.23.3", "26.10.0"}) {
     absl::StatusOr<Child> node =
         Child::SpawnReady({absl::StrCat(JPROF_SOURCE_DIR "/build/nodes/", version, "/bin/node"),
                            "--expose-gc", JPROF_SOURCE_DIR "/tests/programs/collect.js"});
