@@ -3,7 +3,6 @@
 //
 //   node bench/why.mjs [rounds]        (STUCK: tests/programs/stuck, where another build is to be taken)
 import { spawnSync } from 'node:child_process';
-import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { jprof, nodeBinary, root, startReady, stop } from './lib.mjs';
@@ -35,7 +34,7 @@ const stateOf = (pid) => readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/.*\)
 async function seconds([name, stage, expected]) {
   const child = await stage();
   let pid = child.pid;
-  if (name === 'zombie') pid = Number((await once(child.stdout, 'data'))[0]);
+  if (name === 'zombie') pid = Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8'));
   if (name === 'stopped') {
     child.kill('SIGSTOP');
     while (stateOf(pid) !== 'T') await new Promise((resolve) => setTimeout(resolve, 10));
@@ -47,7 +46,10 @@ async function seconds([name, stage, expected]) {
   child.stdin.end(); // the queue is removed by who made it
   if (name === 'full System V queue') await child.ended;
   else await stop(child);
-  if (!expected.test(stdout.split('\n')[0])) throw new Error(`${name}: ${stdout}${stderr}`);
+  if (!expected.test(stdout.split('\n')[0])) {
+    console.log(`${name}: another cause was named:\n${stdout}${stderr}`);
+    process.exitCode = 1;
+  }
   return time;
 }
 

@@ -71,6 +71,8 @@ class Explainer {
  private:
   bool ExplainState();
   void ExplainBusy(const ThreadFacts& thread, double wanted);
+  bool CollectsMost() const;
+  std::string WhoseGarbage(const BusyFacts& busy) const;
   bool ExplainDeadlock();
   void ExplainLock(const ThreadFacts& thread);
   bool ExplainProblem(const ThreadFacts& thread);
@@ -212,6 +214,27 @@ bool Explainer::ExplainState() {
   return false;
 }
 
+// Whether the threads together spend their time in a collector: they share the work, and one who waits
+// for the others sleeps, so that none of them need be busy.
+bool Explainer::CollectsMost() const {
+  const BusyFacts busy = LookAtSamples(facts_);
+  if (busy.all == 0 || busy.gc * 2 < busy.all || facts_.seconds <= 0) return false;
+  double cpu_ns = 0;
+  for (const ThreadFacts& thread : facts_.threads) cpu_ns += static_cast<double>(thread.cpu_ns);
+  const double share = static_cast<double>(busy.gc) / static_cast<double>(busy.all);
+  return cpu_ns / 1e9 / facts_.seconds * share >= kBusy;
+}
+
+// ", below fill heap.js:3": of the busy thread, or of the main one when that is a collector's own.
+std::string Explainer::WhoseGarbage(const BusyFacts& busy) const {
+  for (const HotPlace& place : {busy.common, LookAtSamples(facts_, facts_.pid).common}) {
+    if (!place.text.empty() && !IsCollector({place.text, "", place.kind})) {
+      return absl::StrCat(", below ", place.text);
+    }
+  }
+  return "";
+}
+
 void Explainer::ExplainBusy(const ThreadFacts& thread, double wanted) {
   const BusyFacts busy = LookAtSamples(facts_, thread.tid);
   const std::string place = busy.common.text;
@@ -219,8 +242,8 @@ void Explainer::ExplainBusy(const ThreadFacts& thread, double wanted) {
                               ? ""
                               : absl::StrCat(", in thread ", thread.tid, " ", thread.name);
   if (busy.gc * 2 >= busy.all && busy.all > 0) {
-    Say("gc", absl::StrCat("collecting garbage in ", ShareText(busy.gc, busy.all),
-                           place.empty() ? "" : absl::StrCat(", below ", place)));
+    Say("gc",
+        absl::StrCat("collecting garbage in ", ShareText(busy.gc, busy.all), WhoseGarbage(busy)));
   } else if (busy.regexp * 2 >= busy.of_thread && busy.of_thread > 0) {
     Say("regexp", absl::StrCat("matching a regular expression", In(place), " (",
                                ShareText(busy.regexp, busy.of_thread), ")", who));
@@ -455,6 +478,9 @@ Verdict Explainer::Explain() {
   bool told = deadlocked;
   if (!told && Wanted(*busiest) >= kBusy) {
     ExplainBusy(*busiest, Wanted(*busiest));
+    told = true;
+  } else if (!told && CollectsMost()) {
+    ExplainBusy(main, Wanted(main));
     told = true;
   }
   for (size_t i = 0; !told && i < facts_.threads.size(); ++i) {

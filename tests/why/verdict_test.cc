@@ -91,6 +91,24 @@ TEST(VerdictTest, HalfOfTheSamplesInTheCollectorAreAThrash) {
   EXPECT_THAT(Explain(facts).sentence, HasSubstr("collecting garbage in 56 % of 90 samples, below fill a.js:1"));
 }
 
+TEST(VerdictTest, ThreadsThatShareACollectorsWorkAreAThrashTogether) {
+  std::vector<ThreadFacts> threads = {Waiting(10, Wait::Kind::kLock), Waiting(11, Wait::Kind::kLock),
+                                      Waiting(12, Wait::Kind::kLock)};
+  for (ThreadFacts& thread : threads) thread.cpu_ns = 300'000'000;
+  Facts facts = Watched(std::move(threads));
+  AddSamples(facts, 20, {Native("v8::internal::Heap::CollectGarbage()"), Script("fill", "a.js:1")});
+  AddSamples(facts, 60, {Native("v8::internal::ConcurrentMarking::RunMajor()")});
+  for (size_t i = 20; i < 80; ++i) facts.samples[i].tid = i % 2 == 0 ? 11 : 12;
+  EXPECT_THAT(Explain(facts).sentence,
+              HasSubstr("collecting garbage in 100 % of 80 samples, below fill a.js:1"));
+  // Whichever of them is the busiest.
+  facts.threads[1].cpu_ns = 800'000'000;
+  EXPECT_THAT(Explain(facts).sentence, HasSubstr(", below fill a.js:1"));
+  // As often, but for a small part of the time.
+  for (ThreadFacts& thread : facts.threads) thread.cpu_ns = 100'000'000;
+  EXPECT_NE(Explain(facts).cause, "gc");
+}
+
 TEST(VerdictTest, AMatcherIsTheRuntimesAndNotAFunctionOfThatName) {
   EXPECT_TRUE(IsRegExp({"RegExpPrototypeTest", "", FrameKind::kBuiltin}));
   EXPECT_FALSE(IsRegExp(Script("parseRegExp", "a.js:1")));
