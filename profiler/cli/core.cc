@@ -48,7 +48,9 @@ constexpr uint64_t kMinFreeShare = 20;  // one of so many parts of the host's me
 constexpr size_t kMaxNotForked = 256;
 constexpr int kReapAttempts = 100;
 // Of /proc/PID/stat, as in proc(5).
-constexpr size_t kUserTimeField = 14, kExitSignalField = 38, kExitCodeField = 52;
+constexpr size_t kFlagsField = 9, kFaultsField = 10, kUserTimeField = 14, kExitSignalField = 38;
+constexpr uint64_t kNeverExecuted = 0x40;  // PF_FORKNOEXEC
+constexpr uint64_t kMaxFaults = 16;
 
 struct CoreOptions {
   Pid pid = 0;
@@ -110,7 +112,8 @@ absl::Status CheckCopyable(Pid pid) {
 }
 
 // Children that were made for a core by a jprof that was killed: ended, and waited for by nobody. Told
-// by what no other child is: without a signal at its end, killed, and it has never run.
+// by what hardly another child is: it has no signal at its end, never became another program, and
+// touched next to no memory, since all that it may have done is exit.
 std::vector<Pid> LeftBehind(Pid pid) {
   std::vector<Pid> left;
   auto processes = ListProcesses();
@@ -122,11 +125,13 @@ std::vector<Pid> LeftBehind(Pid pid) {
     if (!stat.ok() || stat->parent != pid || stat->state != 'Z') continue;
     const absl::string_view line = absl::StripAsciiWhitespace(*text);
     const std::vector<absl::string_view> fields = absl::StrSplit(line.substr(line.rfind(')')), ' ');
-    const auto is = [&fields](size_t field, absl::string_view value) {
-      return fields.size() > field - 2 && fields[field - 2] == value;
+    const auto number = [&fields](size_t field) {
+      uint64_t value = 0;
+      const bool there = fields.size() > field - 2 && absl::SimpleAtoi(fields[field - 2], &value);
+      return there ? value : UINT64_MAX;
     };
-    if (is(kExitSignalField, "0") && is(kExitCodeField, absl::StrCat(SIGKILL)) &&
-        is(kUserTimeField, "0")) {
+    if (number(kExitSignalField) == 0 && (number(kFlagsField) & kNeverExecuted) != 0 &&
+        number(kUserTimeField) == 0 && number(kFaultsField) <= kMaxFaults) {
       left.push_back(child);
     }
   }

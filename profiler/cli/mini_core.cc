@@ -146,7 +146,9 @@ absl::StatusOr<MiniCorePages> PagesOfMiniCore(const CoreProcess& process, Pid so
   MiniCorePages result;
   const NotedMemory memory(source, areas, result.pages);
   // The options may read different things; all are to find theirs.
-  for (const StackNaming naming : {StackNaming{}, StackNaming{.tiers = true, .async = true}}) {
+  for (const StackNaming naming :
+       {StackNaming{}, StackNaming{.arguments = true},
+        StackNaming{.tiers = true, .async = true, .arguments = true}}) {
     Subject subject = CoreSubject(
         core, [&](const MapEvent& map) { return OpenFileAt(source, areas, map); }, memory, "core");
     // What files say of native frames needs no memory.

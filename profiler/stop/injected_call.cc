@@ -2,6 +2,7 @@
 
 #include <cpuid.h>
 #include <elf.h>
+#include <fcntl.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -22,6 +23,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "profiler/core/status.h"
+#include "profiler/core/unique_fd.h"
 #include "profiler/process/live_memory.h"
 
 namespace jprof {
@@ -69,6 +71,14 @@ bool WriteMemory(Pid pid, Address address, std::span<const std::byte> bytes) {
   iovec local = {const_cast<std::byte*>(bytes.data()), bytes.size()};
   iovec remote = {reinterpret_cast<void*>(address.value), bytes.size()};
   return ::process_vm_writev(pid, &local, 1, &remote, 1, 0) == static_cast<ssize_t>(bytes.size());
+}
+
+// As if the thread had touched it: the kernel makes the stack reach down to an address that is read this
+// way, if it may. False: it may not.
+bool GrowStack(Tid tid, uint64_t address) {
+  const UniqueFd memory(::open(absl::StrCat("/proc/", tid, "/mem").c_str(), O_RDONLY | O_CLOEXEC));
+  char byte;
+  return ::pread(memory.get(), &byte, 1, static_cast<off_t>(address)) == 1;
 }
 
 // What rt_sigreturn is to bring back: where the thread went on if it were let go now.
@@ -218,9 +228,11 @@ absl::StatusOr<InjectedResult> InjectCall(Tid tid, const std::vector<ProcMapping
     return !m.file.valid() && m.path == "[stack]";
   });
   const uint64_t needed = kRedZoneBytes + state.size() + sizeof(ucontext_t) + kSlackBytes;
-  if (stack == maps.end() || !stack->range.Contains({registers.rsp}) ||
-      registers.rsp - stack->range.begin.value < needed) {
-    return CannotInject("its main thread does not run on its own stack, or that is full");
+  if (stack == maps.end() || !stack->range.Contains({registers.rsp})) {
+    return CannotInject("its main thread does not run on its own stack");
+  }
+  if (registers.rsp - stack->range.begin.value < needed && !GrowStack(tid, registers.rsp - needed)) {
+    return CannotInject("its main thread's stack is full");
   }
   // The code is looked at again now that nothing can change it.
   for (Address place : {places.syscall_return, places.sigreturn, places.exit}) {

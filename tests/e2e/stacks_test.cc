@@ -35,8 +35,9 @@ char StateOf(Pid pid) {
   return stat.ok() ? stat->state : '?';
 }
 
-Child SpawnWaits() {
-  absl::StatusOr<Child> waits = Child::SpawnReady({TestProgram("waits")});
+// `stack`: bytes of the main thread's that are in use.
+Child SpawnWaits(const char* stack = "0") {
+  absl::StatusOr<Child> waits = Child::SpawnReady({TestProgram("waits"), stack});
   if (!waits.ok()) {
     ADD_FAILURE() << waits.status();
     std::abort();
@@ -227,7 +228,7 @@ TEST_F(StacksTest, ASmallCoreSaysWhatAWholeOneSays) {
     const JprofResult written = RunJprof({"core", pid, "--mini", "-o", folder / "mini"});
     ASSERT_EQ(written.exit_code(), 0) << written.err;
     for (const std::vector<std::string>& options :
-         {std::vector<std::string>{"--all"}, {"--all", "--async", "--tiers"}}) {
+         {std::vector<std::string>{"--all"}, {"--all", "--async", "--tiers"}, {"--all", "--args"}}) {
       std::vector<std::string> whole = {"stacks", folder / "whole"}, mini = {"stacks", folder / "mini"};
       whole.insert(whole.end(), options.begin(), options.end());
       mini.insert(mini.end(), options.begin(), options.end());
@@ -282,6 +283,15 @@ TEST_F(StacksTest, ACoreCanBeWrittenWithoutACopy) {
       RunJprof({"core", absl::StrCat(waits.pid()), "--stopped", "-o", folder / "core"});
   EXPECT_EQ(written.exit_code(), 0) << written.err;
   EXPECT_THAT(RunJprof({"stacks", folder / "core"}).out, HasSubstr("spin_here"));
+  ExpectRunsOn(waits);
+}
+
+TEST_F(StacksTest, ACoreCanBeMadeOfAThreadThatIsAtTheEndOfItsStack) {
+  const TemporaryFolder folder;
+  Child waits = SpawnWaits("1000000");
+  const JprofResult written = RunJprof({"core", absl::StrCat(waits.pid()), "-o", folder / "core"});
+  EXPECT_EQ(written.exit_code(), 0) << written.err;
+  EXPECT_EQ(ChildrenOf(waits.pid()), 0u);
   ExpectRunsOn(waits);
 }
 

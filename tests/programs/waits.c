@@ -6,9 +6,11 @@
    At a byte on stdin prints what spinner has counted; "broken" if a call returned that should not,
    "interrupted" if epoll_wait did as after a signal. */
 #define _GNU_SOURCE
+#include <alloca.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -57,7 +59,8 @@ static void* answerer(void* unused) {
   _exit(0);
 }
 
-int main(void) {
+/* An argument: so many bytes of main's stack are in use. */
+int main(int argc, char** argv) {
   pthread_t thread;
   struct epoll_event event = {.events = EPOLLIN};
   int set = epoll_create1(0);
@@ -69,6 +72,7 @@ int main(void) {
   pthread_create(&thread, 0, reader, 0);
   pthread_create(&thread, 0, spinner, 0);
   pthread_create(&thread, 0, answerer, 0);
+  if (argc > 1) *(volatile char*)alloca(strtoul(argv[1], 0, 10)) = 1;
   while (epoll_wait(set, &event, 1, -1) < 0 && errno == EINTR) interrupted = 1;
   broken = 1;
   for (;;) pause();
