@@ -17,6 +17,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "profiler/capture/monotonic_clock.h"
+#include "profiler/capture/priority.h"
 #include "profiler/cli/command_main.h"
 #include "profiler/cli/diagnostics.h"
 #include "profiler/cli/target_options.h"
@@ -54,8 +55,8 @@ struct TopOptions : TargetOptions {
 
 // What the pipeline's thread writes and ours reads. It may outlive us: see RecordingOptions.
 struct Shared {
-  Shared(size_t window, int frequency)
-      : table(window),
+  Shared(size_t window, int64_t interval_ns, int frequency)
+      : table(window, {.interval_ns = interval_ns}),
         status{.asked_hz = static_cast<double>(frequency),
                .granted_hz = static_cast<double>(frequency)} {}
 
@@ -246,7 +247,7 @@ void PrintWarnings(const Runner& runner, Shared& shared) {
 
 absl::StatusOr<std::unique_ptr<Runner>> Attach(const TopOptions& options, const RuntimeSet& runtimes,
                                                std::shared_ptr<SymbolizerProcess> symbolizer,
-                                               const std::shared_ptr<Shared>& shared) {
+                                               int niceness, const std::shared_ptr<Shared>& shared) {
   ProgressLine progress;
   progress.Show("looking at what runs");
   return Runner::Attach({.pids = options.pids,
@@ -261,6 +262,7 @@ absl::StatusOr<std::unique_ptr<Runner>> Attach(const TopOptions& options, const 
                          .on_snapshot = [shared](const Profile& snapshot) { shared->Add(snapshot); },
                          .use_helpers = options.use_helpers,
                          .tiers = options.tiers,
+                         .niceness = niceness,
                          .symbolizer = std::move(symbolizer)},
                         runtimes);
 }
@@ -270,14 +272,17 @@ absl::Status Run(const TopOptions& options, const RuntimeSet& runtimes) {
   JPROF_RETURN_IF_ERROR(AsUsageError(view.SetFilter(options.filter)));
   view.what = {.since_start = options.since_start, .hide_kernel = options.no_kernel};
   view.sort = options.by_total ? TopView::Sort::kTotal : TopView::Sort::kSelf;
+  // One who made jprof wait for others shall have it so.
+  const int niceness = Niceness();
+  if (niceness == 0) SetNiceness(kFirstNiceness);
   // Before there are threads.
   JPROF_ASSIGN_OR_RETURN(std::shared_ptr<SymbolizerProcess> symbolizer, SymbolizerProcess::Start());
   JPROF_RETURN_IF_ERROR(InstallSignals(GiveBackTerminal));
   auto shared = std::make_shared<Shared>(
       static_cast<size_t>((options.window_ns + options.interval_ns - 1) / options.interval_ns),
-      options.frequency);
+      options.interval_ns, options.frequency);
   JPROF_ASSIGN_OR_RETURN(std::unique_ptr<Runner> runner,
-                         Attach(options, runtimes, std::move(symbolizer), shared));
+                         Attach(options, runtimes, std::move(symbolizer), niceness, shared));
   if (options.batch == 0 && Terminal::IsUsable()) {
     JPROF_ASSIGN_OR_RETURN(std::unique_ptr<Terminal> terminal, Terminal::Open());
     Interactive interactive(shared, std::move(view), std::move(terminal));

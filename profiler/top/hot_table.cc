@@ -126,7 +126,7 @@ void HotTable::Add(const Profile& snapshot) {
   interval.totals = {snapshot.duration_ns, a.kept,   a.taken - a.kept,
                      a.rooted,             a.frames, a.frames_unnamed};
   // The rest of an interval, at the end, says nothing of a second.
-  if (snapshot.duration_ns >= last_.duration_ns / 2) last_ = interval.totals;
+  if (snapshot.duration_ns >= limits_.interval_ns / 2) last_ = interval.totals;
   since_start_ += interval.totals;
   ++snapshots_;
   std::vector<uint32_t> functions_of(snapshot.lines.size(), kNotYet);

@@ -53,6 +53,7 @@ class HotTable {
   struct Limits {
     size_t stack_frames = 1 << 20;         // of all stacks together
     size_t name_bytes = size_t{16} << 20;  // of all functions together
+    int64_t interval_ns = 0;  // of a whole snapshot, at least
   };
   // `window`: in snapshots, at least 1.
   explicit HotTable(size_t window) : HotTable(window, Limits()) {}

@@ -142,6 +142,16 @@ TEST(HotTableTest, ClearForgetsAll) {
   EXPECT_THAT(RowsOf(table), ElementsAre(Pair("other", Counts(1, 1))));
 }
 
+TEST(HotTableTest, TheRestOfAnIntervalIsNotTheLast) {
+  HotTable table(10, {.interval_ns = 1'000'000'000});
+  table.Add(ParseProfile("# time: 0 9000000000\napp;work 9\n"));  // naming took long
+  table.Add(ParseProfile("# time: 0 1000000000\napp;work 2\n"));
+  EXPECT_EQ(table.last().samples, 2u);
+  table.Add(ParseProfile("# time: 0 100000000\n"));
+  EXPECT_EQ(table.last().samples, 2u);
+  EXPECT_EQ(table.Totals({}).duration_ns, 10'100'000'000);
+}
+
 TEST(HotTableTest, ASampleWithoutAStackIsARow) {
   HotTable table(10);
   table.Add(ParseProfile("kworker 2\n"));
