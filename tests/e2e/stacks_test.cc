@@ -35,6 +35,16 @@ char StateOf(Pid pid) {
   return stat.ok() ? stat->state : '?';
 }
 
+// All threads of it: the last may be some time after the first, and after one that was traced.
+void Stop(const Child& child) {
+  child.Signal(SIGSTOP);
+  auto threads = ListThreads(child.pid());
+  ASSERT_TRUE(threads.ok()) << threads.status();
+  for (Tid tid : *threads) {
+    while (StateOf(tid) != 'T' && StateOf(tid) != '?') ::usleep(1000);
+  }
+}
+
 // `stack`: bytes of the main thread's that are in use.
 Child SpawnWaits(const char* stack = "0") {
   absl::StatusOr<Child> waits = Child::SpawnReady({TestProgram("waits"), stack});
@@ -168,10 +178,10 @@ TEST_F(StacksTest, WhatCannotBeReadIsSaidWithoutHarm) {
 TEST_F(StacksTest, ACoreSaysWhatTheStoppedProcessSays) {
   const TemporaryFolder folder;
   Child waits = SpawnWaits();
-  waits.Signal(SIGSTOP);
-  while (StateOf(waits.pid()) != 'T') ::usleep(1000);
+  Stop(waits);
   const std::string pid = absl::StrCat(waits.pid());
   const JprofResult live = RunJprof({"stacks", pid, "--all"});
+  Stop(waits);
   const JprofResult written = RunJprof({"core", pid, "-o", folder / "core"});
   EXPECT_EQ(written.exit_code(), 0) << written.err;
   const JprofResult core = RunJprof({"stacks", folder / "core", "--all"});
@@ -179,6 +189,7 @@ TEST_F(StacksTest, ACoreSaysWhatTheStoppedProcessSays) {
   EXPECT_FALSE(Frames(live.out).empty());
   EXPECT_EQ(Frames(core.out), Frames(live.out));
   EXPECT_THAT(core.out, HasSubstr("spinner"));
+  Stop(waits);
   EXPECT_EQ(RunJprof({"core", pid, "--mini", "-o", folder / "mini"}).exit_code(), 0);
   EXPECT_EQ(Lines(RunJprof({"stacks", folder / "mini", "--all"}).out), Lines(core.out));
   struct stat st;
@@ -221,10 +232,10 @@ TEST_F(StacksTest, ASmallCoreSaysWhatAWholeOneSays) {
     auto node = Child::SpawnReady(
         {absl::StrCat(JPROF_SOURCE_DIR "/build/nodes/", version, "/bin/node"), folder / "service.js"});
     ASSERT_TRUE(node.ok()) << node.status();
-    node->Signal(SIGSTOP);
-    while (StateOf(node->pid()) != 'T') ::usleep(1000);
+    Stop(*node);
     const std::string pid = absl::StrCat(node->pid());
     ASSERT_EQ(RunJprof({"core", pid, "-o", folder / "whole"}).exit_code(), 0);
+    Stop(*node);
     const JprofResult written = RunJprof({"core", pid, "--mini", "-o", folder / "mini"});
     ASSERT_EQ(written.exit_code(), 0) << written.err;
     for (const std::vector<std::string>& options :
