@@ -2,10 +2,13 @@
 //
 //   convert_rate make-folded FILE STACKS     so many distinct stacks, 140 bytes each
 //   convert_rate make-perf FILE BYTES        text as of perf script, 15 to 45 frames a stack
+//   convert_rate run COMMAND...              runs it, its output goes nowhere; CPU time, peak memory
 //   convert_rate IN OUT                      reads IN, writes OUT, prints seconds and peak memory
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -153,10 +156,29 @@ int Convert(const char* from, const char* to) {
   return 0;
 }
 
+int Run(char** command) {
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    const int nowhere = ::open("/dev/null", O_WRONLY);
+    ::dup2(nowhere, STDOUT_FILENO);
+    ::execvp(command[0], command);
+    ::_exit(127);
+  }
+  rusage usage;
+  int status = 0;
+  if (pid < 0 || ::wait4(pid, &status, 0, &usage) != pid || status != 0) return 1;
+  std::printf("CPU %.2f s, peak %.0f MB\n",
+              static_cast<double>(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+                  static_cast<double>(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1e-6,
+              static_cast<double>(usage.ru_maxrss) / 1000);
+  return 0;
+}
+
 }  // namespace
 }  // namespace jprof
 
 int main(int argc, char** argv) {
+  if (argc > 2 && argv[1] == std::string("run")) return jprof::Run(argv + 2);
   if (argc == 4) {
     std::ofstream out(argv[2], std::ios::binary);
     const uint64_t n = std::strtoull(argv[3], nullptr, 10);

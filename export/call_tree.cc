@@ -8,6 +8,8 @@
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/hash/hash.h"
+#include "profiler/core/index_table.h"
 
 namespace jprof {
 namespace {
@@ -23,23 +25,27 @@ class Growing {
   }
 
   void AddSamples() {
-    // The same process name is the same node: one per distinct string.
-    absl::flat_hash_map<StringId, uint32_t> processes;
-    for (size_t i = 0; i < profile_.samples.size(); ++i) {
+    sample_nodes_.resize(profile_.samples.size());
+    node_of_stack_.assign(profile_.stacks.size(), kNone);
+    StringId process;
+    uint32_t root = 0;
+    for (uint32_t i : ByProcess()) {
       const ProfileSample& sample = profile_.samples[i];
-      int64_t value = std::max<int64_t>(profile_.Value(i, options_.sample_type), 0);
-      StringId process_name = profile_.threads[sample.thread.value].process_name;
-      auto [it, added] = processes.try_emplace(process_name, kNone);
-      if (added) {
-        it->second = Child(0, Intern(options_.process_label(profile_.String(process_name))));
+      const StringId name = profile_.threads[sample.thread.value].process_name;
+      if (name != process) {
+        process = name;
+        root = Child(0, Intern(options_.process_label(profile_.String(process))));
+        for (StackId s : found_) node_of_stack_[s.value] = kNone;
+        found_.clear();
       }
-      uint32_t node = sample.stack.valid() ? NodeOf(it->second, sample.stack) : it->second;
-      nodes_[node].self = SaturatingAdd(nodes_[node].self, value);
+      const uint32_t node = sample.stack.valid() ? NodeOf(root, sample.stack) : root;
+      nodes_[node].self = SaturatingAdd(
+          nodes_[node].self, std::max<int64_t>(profile_.Value(i, options_.sample_type), 0));
       if (options_.base_type) {
-        int64_t base = std::max<int64_t>(profile_.Value(i, *options_.base_type), 0);
+        const int64_t base = std::max<int64_t>(profile_.Value(i, *options_.base_type), 0);
         nodes_[node].base = SaturatingAdd(nodes_[node].base, base);
       }
-      sample_nodes_.push_back(node);
+      sample_nodes_[i] = node;
     }
   }
 
@@ -92,18 +98,26 @@ class Growing {
       for (uint32_t i = 0; i < order.size(); ++i) rank[order[i]] = i;
     }
     // Siblings side by side, sorted; first_child[n] is where those of n begin.
-    std::vector<uint32_t> siblings;
-    siblings.reserve(nodes_.size());
+    auto is_shown = [](const Node& node) { return node.total > 0 || node.base > 0; };
+    std::vector<uint32_t> first_child(nodes_.size() + 2, 0);
     for (uint32_t i = 1; i < nodes_.size(); ++i) {
-      if (nodes_[i].total > 0 || nodes_[i].base > 0) siblings.push_back(i);
+      if (is_shown(nodes_[i])) ++first_child[nodes_[i].parent + 2];
     }
-    std::sort(siblings.begin(), siblings.end(), [&](uint32_t a, uint32_t b) {
-      return std::tuple(nodes_[a].parent, rank[nodes_[a].label], nodes_[a].line) <
-             std::tuple(nodes_[b].parent, rank[nodes_[b].label], nodes_[b].line);
-    });
-    std::vector<uint32_t> first_child(nodes_.size() + 1, 0);
-    for (uint32_t i : siblings) ++first_child[nodes_[i].parent + 1];
     std::partial_sum(first_child.begin(), first_child.end(), first_child.begin());
+    std::vector<uint32_t> siblings(first_child.back());
+    for (uint32_t i = 1; i < nodes_.size(); ++i) {
+      // Each entry moves on to where it belongs: to the beginning of the next one's.
+      if (is_shown(nodes_[i])) siblings[first_child[nodes_[i].parent + 1]++] = i;
+    }
+    first_child.pop_back();
+    for (size_t n = 0; n + 1 < first_child.size(); ++n) {
+      if (first_child[n + 1] - first_child[n] < 2) continue;
+      std::sort(siblings.begin() + first_child[n], siblings.begin() + first_child[n + 1],
+                [&](uint32_t a, uint32_t b) {
+                  return std::pair(rank[nodes_[a].label], nodes_[a].line) <
+                         std::pair(rank[nodes_[b].label], nodes_[b].line);
+                });
+    }
 
     std::vector<CallTree::Node> out;
     out.reserve(siblings.size() + 1);
@@ -166,20 +180,39 @@ class Growing {
   }
 
   uint32_t Child(uint32_t parent, uint32_t label, uint32_t line = 0) {
-    auto [it, added] = children_.try_emplace(std::tuple(parent, label, line),
-                                             static_cast<uint32_t>(nodes_.size()));
+    const auto [at, added] =
+        children_.FindOrAdd(absl::HashOf(parent, label, line), nodes_.size(), [&](uint32_t i) {
+          return nodes_[i].parent == parent && nodes_[i].label == label && nodes_[i].line == line;
+        });
     if (added) nodes_.push_back({label, line, parent, nodes_[parent].path_bytes + Bytes(label)});
-    return it->second;
+    return at;
   }
 
-  // The node of a stack in one process; callers that were met before are looked up, not walked.
+  // The samples' numbers, those of a process together, processes and their samples as they come.
+  std::vector<uint32_t> ByProcess() const {
+    absl::flat_hash_map<StringId, uint32_t> numbers;
+    std::vector<uint32_t> begins, process_of(profile_.samples.size());
+    for (size_t i = 0; i < process_of.size(); ++i) {
+      const StringId name = profile_.threads[profile_.samples[i].thread.value].process_name;
+      process_of[i] =
+          numbers.try_emplace(name, static_cast<uint32_t>(numbers.size())).first->second;
+      begins.resize(numbers.size() + 1);
+      ++begins[process_of[i] + 1];
+    }
+    std::partial_sum(begins.begin(), begins.end(), begins.begin());
+    std::vector<uint32_t> order(process_of.size());
+    for (uint32_t i = 0; i < order.size(); ++i) order[begins[process_of[i]]++] = i;
+    return order;
+  }
+
+  // The node of a stack in the process whose node is `process`; callers that were met before are
+  // looked up, not walked.
   uint32_t NodeOf(uint32_t process, StackId stack) {
     walk_.clear();
     uint32_t node = process;
     for (StackId s = stack; s.valid(); s = profile_.stacks[s.value].caller) {
-      auto it = stack_nodes_.find(std::pair(process, s));
-      if (it != stack_nodes_.end()) {
-        node = it->second;
+      if (node_of_stack_[s.value] != kNone) {
+        node = node_of_stack_[s.value];
         break;
       }
       walk_.push_back(s);
@@ -192,7 +225,8 @@ class Growing {
         node = Child(node, LabelOf(lines[i], i + 1 < lines.size()),
                      options_.by_line ? lines[i].line : 0);
       }
-      stack_nodes_.emplace(std::pair(process, s), node);
+      node_of_stack_[s.value] = node;
+      found_.push_back(s);
     }
     return node;
   }
@@ -204,8 +238,10 @@ class Growing {
   absl::flat_hash_map<FrameLabel, uint32_t> label_ids_;
   // By function, line if it is shown, whether it is inlined.
   absl::flat_hash_map<std::tuple<FunctionId, uint32_t, bool>, uint32_t> label_of_;
-  absl::flat_hash_map<std::tuple<uint32_t, uint32_t, uint32_t>, uint32_t> children_;
-  absl::flat_hash_map<std::pair<uint32_t, StackId>, uint32_t> stack_nodes_;
+  IndexTable children_;  // of nodes_, by parent, label and line; not node 0
+  // Of the process whose samples are being added; kNone: not yet found.
+  std::vector<uint32_t> node_of_stack_;
+  std::vector<StackId> found_;
   std::vector<StackId> walk_;
   std::vector<uint32_t> sample_nodes_;
 };

@@ -40,27 +40,36 @@ class Cpuprofile {
         json_.Raw(",\"positionTicks\":");
         auto tick = node.ticks.begin();
         json_.List(node.ticks.size(), [&](size_t) {
-          json_.Raw("{\"line\":").Number(tick->first).Raw(",\"ticks\":").Number(tick->second).Raw("}");
+          json_.Raw("{\"line\":")
+              .Number(tick->first)
+              .Raw(",\"ticks\":")
+              .Number(tick->second)
+              .Raw("}");
           ++tick;
         });
       }
       json_.Raw("}\n");
     });
     const int64_t start_us = std::max<int64_t>(profile_.start_time_ns / 1000, 0);
-    json_.Raw(",\"startTime\":").Number(start_us).Raw(",\"endTime\":").Number(SaturatingAdd(start_us, Us(end_)));
+    json_.Raw(",\"startTime\":")
+        .Number(start_us)
+        .Raw(",\"endTime\":")
+        .Number(SaturatingAdd(start_us, Us(end_)));
     json_.Raw(",\n\"samples\":");
     json_.List(rows_.size(), [&](size_t i) { json_.Number(rows_[i].node + int64_t{1}); });
     json_.Raw(",\n\"timeDeltas\":");
     json_.List(rows_.size(), [&](size_t i) {
       json_.Number(Us(rows_[i].start) - (i == 0 ? 0 : Us(rows_[i - 1].start)));
     });
+    json_.Raw(",\n\"comments\":");  // readers pass over what they do not know
+    json_.List(profile_.comments.size(), [&](size_t i) { json_.String(profile_.comments[i]); });
     return json_.Raw("}\n").Finish();
   }
 
  private:
   struct Node {
     uint32_t parent = 0;
-    FunctionId function;   // invalid: `text` is all there is
+    FunctionId function;  // invalid: `text` is all there is
     std::string text;
     int64_t hits = 0;
     std::map<uint32_t, int64_t> ticks;  // by line
@@ -71,7 +80,8 @@ class Cpuprofile {
   };
 
   int64_t Us(int64_t weight) const {
-    return profile_.sample_types[ShownType(profile_)].unit == "nanoseconds" ? weight / 1000 : weight;
+    return profile_.sample_types[ShownType(profile_)].unit == "nanoseconds" ? weight / 1000
+                                                                            : weight;
   }
 
   void Collect(const std::vector<Track>& tracks) {
@@ -79,15 +89,15 @@ class Cpuprofile {
     for (const Track& track : tracks) {
       const bool alone = tracks.size() == 1;
       const uint32_t root =
-          alone ? kRoot
-                : Named(kRoot, TrackName(profile_, profile_.threads[track.thread.value]));
+          alone ? kRoot : Named(kRoot, TrackName(profile_, profile_.threads[track.thread.value]));
       stack_nodes_.clear();
       for (const Span& span : track.spans) {
         if (alone && HasTime(profile_)) {
           if (span.start > end_) rows_.push_back({end_, Named(kRoot, "(idle)")});
           end_ = span.start;
         }
-        const uint32_t node = span.stack.valid() ? NodeOf(root, span.stack) : Named(root, "(program)");
+        const uint32_t node =
+            span.stack.valid() ? NodeOf(root, span.stack) : Named(root, "(program)");
         ++nodes_[node].hits;
         if (span.stack.valid()) {
           const Location& leaf =
@@ -120,7 +130,8 @@ class Cpuprofile {
     }
     for (; !walk.empty(); walk.pop_back()) {
       const StackId s = walk.back();
-      const auto lines = profile_.Lines(profile_.locations[profile_.stacks[s.value].location.value]);
+      const auto lines =
+          profile_.Lines(profile_.locations[profile_.stacks[s.value].location.value]);
       for (size_t i = lines.size(); i-- > 0;) {
         auto [it, added] = children_.try_emplace(std::pair(node, lines[i].function), nodes_.size());
         if (added) nodes_.push_back({.parent = node, .function = lines[i].function});

@@ -25,10 +25,18 @@ struct Category {
 };
 // By CodeKind.
 constexpr std::array<Category, kCodeKinds> kCategories = {{
-    {"Other", "grey"},        {"JavaScript", "yellow"}, {"node_modules", "purple"},
-    {"Node library", "green"}, {"Builtins", "lightblue"}, {"WebAssembly", "brown"},
-    {"Awaiting", "grey"},     {"Native", "blue"},       {"GC", "red"},
-    {"Kernel", "orange"},     {"JIT", "magenta"},       {"Unnamed", "darkgrey"},
+    {"Other", "grey"},
+    {"JavaScript", "yellow"},
+    {"node_modules", "purple"},
+    {"Node library", "green"},
+    {"Builtins", "lightblue"},
+    {"WebAssembly", "brown"},
+    {"Awaiting", "grey"},
+    {"Native", "blue"},
+    {"GC", "red"},
+    {"Kernel", "orange"},
+    {"JIT", "magenta"},
+    {"Unnamed", "darkgrey"},
 }};
 
 constexpr int64_t kResourceLibrary = 1, kResourceUrl = 5;
@@ -78,11 +86,21 @@ class Firefox {
     json_.Raw(",\"startTime\":").Millionths(profile_.start_time_ns);
     json_.Raw(
         ",\"processType\":0,\"product\":\"jprof\",\"stackwalk\":1,\"version\":27,"
-        "\"preprocessedProfileVersion\":48,\"symbolicated\":true,\"symbolicationNotSupported\":true,"
-        "\"usesOnlyOneStackType\":true,\"markerSchema\":[],\"importedFrom\":\"jprof\",\"arguments\":");
-    json_.String(profile_.title).Raw(",\"categories\":");
+        "\"preprocessedProfileVersion\":48,\"symbolicated\":true,\"symbolicationNotSupported\":"
+        "true,"
+        "\"usesOnlyOneStackType\":true,\"markerSchema\":[],\"importedFrom\":\"jprof\","
+        "\"arguments\":");
+    json_.String(profile_.title).Raw(",\"extra\":[{\"label\":\"Recording\",\"entries\":");
+    json_.List(profile_.comments.size(), [&](size_t i) {
+      json_.Raw("{\"label\":\"comment\",\"format\":\"string\",\"value\":");
+      json_.String(profile_.comments[i]).Raw("}");
+    });
+    json_.Raw("}],\"categories\":");
     json_.List(kCategories.size(), [&](size_t i) {
-      json_.Raw("{\"name\":").String(kCategories[i].name).Raw(",\"color\":").String(kCategories[i].color);
+      json_.Raw("{\"name\":")
+          .String(kCategories[i].name)
+          .Raw(",\"color\":")
+          .String(kCategories[i].color);
       json_.Raw(",\"subcategories\":[\"Other\"]}");
     });
     json_.Raw("}");
@@ -94,11 +112,13 @@ class Firefox {
     Tables t;
     std::vector<int64_t> leaves;
     for (const Span& span : track.spans) leaves.push_back(StackOf(span.stack, t));
-    // The viewer draws what is equally far apart: without time, weights stand for milliseconds.
-    const bool has_time = HasTime(profile_);
-    json_.Raw("{\"processType\":\"default\",\"processStartupTime\":0,\"processShutdownTime\":null,"
-              "\"registerTime\":0,\"unregisterTime\":null,\"pausedRanges\":[],\"showMarkersInTimeline\":false,"
-              "\"name\":");
+    // The viewer draws what is equally far apart: without instants, samples stand for milliseconds.
+    const bool has_instants = HasInstants(profile_);
+    json_.Raw(
+        "{\"processType\":\"default\",\"processStartupTime\":0,\"processShutdownTime\":null,"
+        "\"registerTime\":0,\"unregisterTime\":null,\"pausedRanges\":[],\"showMarkersInTimeline\":"
+        "false,"
+        "\"name\":");
     json_.String(profile_.String(thread.name).empty() ? profile_.String(thread.process_name)
                                                       : profile_.String(thread.name));
     if (is_main) {
@@ -115,11 +135,13 @@ class Firefox {
     json_.List(n, [&](size_t i) { Index(leaves[i]); });
     json_.Raw(",\"time\":");
     json_.List(n, [&](size_t i) {
-      json_.Millionths(has_time ? track.spans[i].start : static_cast<int64_t>(i) * 1'000'000);
+      json_.Millionths(has_instants ? profile_.samples[track.spans[i].sample].time_ns
+                                    : static_cast<int64_t>(i) * 1'000'000);
     });
     json_.Raw(",\"length\":").Number(static_cast<int64_t>(n));
-    json_.Raw("},\"markers\":{\"data\":[],\"name\":[],\"startTime\":[],\"endTime\":[],\"phase\":[],"
-              "\"category\":[],\"length\":0}");
+    json_.Raw(
+        "},\"markers\":{\"data\":[],\"name\":[],\"startTime\":[],\"endTime\":[],\"phase\":[],"
+        "\"category\":[],\"length\":0}");
     WriteTables(t);
     json_.Raw("}\n");
   }
@@ -154,7 +176,8 @@ class Firefox {
     }
     for (; !walk.empty(); walk.pop_back()) {
       const StackId s = walk.back();
-      const auto lines = profile_.Lines(profile_.locations[profile_.stacks[s.value].location.value]);
+      const auto lines =
+          profile_.Lines(profile_.locations[profile_.stacks[s.value].location.value]);
       for (size_t i = lines.size(); i-- > 0;) {
         const std::pair key(lines[i].function, std::pair(lines[i].line, i + 1 < lines.size()));
         auto [frame, new_frame] = t.frame_of.try_emplace(key, t.frames.size());
@@ -180,11 +203,13 @@ class Firefox {
 
   void WriteTables(Tables& t) {
     json_.Raw(",\n\"stackTable\":{\"frame\":");
-    json_.List(t.stacks.size(), [&](size_t i) { json_.Number(static_cast<int64_t>(t.stacks[i].second)); });
+    json_.List(t.stacks.size(),
+               [&](size_t i) { json_.Number(static_cast<int64_t>(t.stacks[i].second)); });
     json_.Raw(",\"prefix\":");
     json_.List(t.stacks.size(), [&](size_t i) { Index(t.stacks[i].first); });
     json_.Raw(",\"category\":");
-    json_.List(t.stacks.size(), [&](size_t i) { json_.Number(CategoryOf(t.frames[t.stacks[i].second])); });
+    json_.List(t.stacks.size(),
+               [&](size_t i) { json_.Number(CategoryOf(t.frames[t.stacks[i].second])); });
     json_.Raw(",\"subcategory\":");
     json_.List(t.stacks.size(), [&](size_t) { json_.Raw("0"); });
     json_.Raw(",\"length\":").Number(static_cast<int64_t>(t.stacks.size()));
@@ -271,8 +296,9 @@ class Firefox {
       json_.Number(absl::StrContains(t.resources[i], ":") ? kResourceUrl : kResourceLibrary);
     });
     json_.Raw(",\"length\":").Number(static_cast<int64_t>(resources));
-    json_.Raw("},\n\"nativeSymbols\":{\"libIndex\":[],\"address\":[],\"name\":[],\"functionSize\":[],"
-              "\"length\":0},\n\"stringArray\":");
+    json_.Raw(
+        "},\n\"nativeSymbols\":{\"libIndex\":[],\"address\":[],\"name\":[],\"functionSize\":[],"
+        "\"length\":0},\n\"stringArray\":");
     json_.List(t.strings.size(), [&](size_t i) { json_.String(t.strings[i]); });
   }
 

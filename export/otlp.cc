@@ -12,6 +12,7 @@
 #include "export/text.h"
 #include "export/wire.h"
 #include "profiler/core/container.h"
+#include "profiler/core/labels.h"
 #include "profiler/core/status.h"
 
 namespace jprof {
@@ -46,7 +47,8 @@ class Otlp {
     stack_table_.AlwaysBytes(7, "");
   }
 
-  std::string Write() {
+  // As soon as it is clear that it becomes too large: ResourceExhausted.
+  absl::StatusOr<std::string> Write() {
     WireWriter scope;
     WireWriter name;
     name.Bytes(1, "jprof");
@@ -54,7 +56,10 @@ class Otlp {
     scope.Message(1, name);
     Merge();
     const size_t types = BaseType(profile_).value_or(profile_.sample_types.size());
-    for (size_t type = 0; type < types; ++type) scope.Message(2, OneType(type));
+    for (size_t type = 0; type < types; ++type) {
+      if (scope.bytes().size() + stack_table_.bytes().size() >= kMaxBytes) return TooLarge();
+      scope.Message(2, OneType(type));
+    }
     WireWriter resource;
     resource.AlwaysBytes(1, "");
     resource.Message(2, scope);
@@ -76,10 +81,15 @@ class Otlp {
     WireWriter data;
     data.Message(1, resource);
     data.AlwaysBytes(2, tables);
+    if (data.bytes().size() >= kMaxBytes) return TooLarge();
     return data.bytes();
   }
 
  private:
+  static absl::Status TooLarge() {
+    return absl::ResourceExhaustedError("otlp: the profile has more than 2 GiB");
+  }
+
   // All samples of one stack and thread.
   struct Identity {
     uint64_t stack = 0;
@@ -125,6 +135,7 @@ class Otlp {
     for (uint32_t i = 0; i < profile_.samples.size(); ++i) {
       const ProfileSample& s = profile_.samples[i];
       auto [it, added] = merged.try_emplace(std::pair(s.stack, s.thread), identities_.size());
+      if (stack_table_.bytes().size() >= kMaxBytes) return;
       if (added) {
         Identity& identity = identities_.emplace_back();
         identity.attributes = AttributesOf(profile_.threads[s.thread.value]);
@@ -158,6 +169,10 @@ class Otlp {
     if (!name.empty()) out.push_back(Attribute("thread.name", name));
     const absl::string_view container = ContainerId(profile_.String(thread.cgroup));
     if (!container.empty()) out.push_back(Attribute("container.id", container));
+    for (const Label& label : SplitLabels(profile_.String(thread.labels))) {
+      const std::string key = ShownText(label.key);
+      out.push_back(label.is_number ? Attribute(key, label.number) : Attribute(key, label.text));
+    }
     return out;
   }
 
@@ -215,7 +230,8 @@ class Otlp {
     mix(static_cast<uint64_t>(profile_.duration_ns));
     mix(profile_.samples.size());
     for (char c : profile_.title) mix(static_cast<unsigned char>(c));
-    for (const ProfileSample& s : profile_.samples) mix(static_cast<uint64_t>(s.time_ns) ^ s.stack.value);
+    for (const ProfileSample& s : profile_.samples)
+      mix(static_cast<uint64_t>(s.time_ns) ^ s.stack.value);
     hash[0] |= 1;
     std::string out;
     for (uint64_t h : hash) {
@@ -234,8 +250,8 @@ class Otlp {
       mapping.Number(4, String(ShownText(profile_.String(image.path))));
       const absl::string_view build_id = profile_.String(image.build_id);
       if (!build_id.empty()) {
-        mapping.Packed(5, std::vector<uint64_t>{
-                              Attribute("process.executable.build_id.gnu", build_id)});
+        mapping.Packed(
+            5, std::vector<uint64_t>{Attribute("process.executable.build_id.gnu", build_id)});
       }
       dictionary.Message(1, mapping);
     }
@@ -255,9 +271,9 @@ class Otlp {
         location.Message(3, line);
       }
       const Line& physical = profile_.Lines(l).back();
-      location.Packed(
-          4, std::vector<uint64_t>{Attribute(
-                 "profile.frame.type", FrameType(profile_.functions[physical.function.value].kind))});
+      location.Packed(4, std::vector<uint64_t>{Attribute(
+                             "profile.frame.type",
+                             FrameType(profile_.functions[physical.function.value].kind))});
       dictionary.Message(2, location);
     }
   }
@@ -289,10 +305,7 @@ class Otlp {
 class OtlpExporter : public Exporter {
  public:
   absl::Status Write(const Profile& profile, OutputSink& sink) const override {
-    const std::string bytes = Otlp(profile).Write();
-    if (bytes.size() >= kMaxBytes) {
-      return absl::ResourceExhaustedError("otlp: the profile has more than 2 GiB");
-    }
+    JPROF_ASSIGN_OR_RETURN(const std::string bytes, Otlp(profile).Write());
     return sink.Append(bytes);
   }
 };

@@ -16,7 +16,8 @@ namespace jprof {
 namespace {
 
 absl::string_view Unit(absl::string_view unit) {
-  for (absl::string_view known : {"nanoseconds", "microseconds", "milliseconds", "seconds", "bytes"}) {
+  for (absl::string_view known :
+       {"nanoseconds", "microseconds", "milliseconds", "seconds", "bytes"}) {
     if (unit == known) return known;
   }
   return "none";
@@ -29,13 +30,17 @@ class Speedscope {
   absl::Status Write() {
     const std::vector<Track> tracks = TracksOf(profile_);
     JPROF_RETURN_IF_ERROR(CheckTracks(profile_, tracks));
-    json_.Raw("{\"$schema\":\"https://www.speedscope.app/file-format-schema.json\",\"shared\":{\"frames\":");
+    json_.Raw(
+        "{\"$schema\":\"https://www.speedscope.app/"
+        "file-format-schema.json\",\"shared\":{\"frames\":");
     Frames();
     json_.Raw("},\n\"profiles\":");
     json_.List(tracks.size(), [&](size_t i) { Sampled(tracks[i]); });
     json_.Raw(",\n\"name\":").String(profile_.title.empty() ? "profile" : profile_.title);
     json_.Raw(",\"activeProfileIndex\":").Number(Heaviest(tracks));
-    json_.Raw(",\"exporter\":\"jprof\"}\n");
+    json_.Raw(",\"exporter\":\"jprof\",\"comments\":");  // readers pass over what they do not know
+    json_.List(profile_.comments.size(), [&](size_t i) { json_.String(profile_.comments[i]); });
+    json_.Raw("}\n");
     return json_.Finish();
   }
 
@@ -60,7 +65,8 @@ class Speedscope {
     json_.List(frames.size(), [&](size_t i) {
       const auto& [id, line] = frames[i];
       const Function& f = profile_.functions[id.value];
-      json_.Raw("{\"name\":").String(ShownName(profile_, {f.name, f.system_name, {0}, 0, f.kind}, 0));
+      json_.Raw("{\"name\":")
+          .String(ShownName(profile_, {f.name, f.system_name, {0}, 0, f.kind}, 0));
       absl::string_view file = profile_.String(f.file);
       const uint32_t shown_line = line != 0 ? line : f.start_line;
       if (file.empty() && images[id.value].valid()) {

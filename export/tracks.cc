@@ -4,6 +4,8 @@
 #include <limits>
 #include <tuple>
 
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "export/text.h"
 
@@ -41,20 +43,31 @@ absl::Status CheckTracks(const Profile& profile, const std::vector<Track>& track
                    ", and none has any"));
 }
 
+bool HasInstants(const Profile& profile) {
+  return !profile.samples.empty() && profile.samples.back().time_ns > 0;
+}
+
 bool HasTime(const Profile& profile) {
-  return !profile.samples.empty() && profile.samples.back().time_ns > 0 &&
-         profile.sample_types[ShownType(profile)].unit == "nanoseconds";
+  return HasInstants(profile) && profile.sample_types[ShownType(profile)].unit == "nanoseconds";
 }
 
 std::vector<Track> TracksOf(const Profile& profile) {
   constexpr int64_t kEnd = std::numeric_limits<int64_t>::max() / 2;
   const size_t type = ShownType(profile);
   const bool has_time = HasTime(profile);
-  std::vector<Track> tracks(profile.threads.size());
-  for (uint32_t i = 0; i < tracks.size(); ++i) tracks[i].thread = ThreadId{i};
+  std::vector<Track> tracks;
+  std::vector<uint32_t> track_of(profile.threads.size());
+  absl::flat_hash_map<std::tuple<Pid, Tid, StringId, StringId, StringId>, uint32_t> known;
+  for (uint32_t i = 0; i < track_of.size(); ++i) {
+    const Thread& t = profile.threads[i];
+    const auto [it, added] = known.try_emplace(
+        std::tuple(t.pid, t.tid, t.process_name, t.name, t.cgroup), tracks.size());
+    if (added) tracks.push_back({ThreadId{i}, {}});
+    track_of[i] = it->second;
+  }
   for (uint32_t i = 0; i < profile.samples.size(); ++i) {
     const ProfileSample& s = profile.samples[i];
-    Track& track = tracks[s.thread.value];
+    Track& track = tracks[track_of[s.thread.value]];
     const int64_t begin = std::max(track.end(), has_time ? s.time_ns : 0);
     const int64_t weight = std::min(profile.Value(i, type), kEnd - std::min(begin, kEnd));
     if (weight > 0) track.spans.push_back({begin, weight, s.stack, i});
@@ -70,6 +83,8 @@ std::vector<Track> TracksOf(const Profile& profile) {
 
 std::string TrackName(const Profile& profile, const Thread& thread) {
   std::string text(profile.String(thread.process_name));
+  // Where stacks begin with the thread (--by tid).
+  if (absl::StrContains(text, absl::StrCat(" ", thread.pid, "/", thread.tid))) return text;
   if (thread.pid != 0) absl::StrAppend(&text, text.empty() ? "" : " ", thread.pid);
   if (thread.tid != thread.pid) absl::StrAppend(&text, "/", thread.tid);
   const absl::string_view name = profile.String(thread.name);

@@ -20,6 +20,8 @@ size_t SummedType(const Profile& profile);
 // What its values are: "samples", "alloc_objects", "bytes".
 std::string SummedUnit(const Profile& profile);
 
+// Whether the samples have instants.
+bool HasInstants(const Profile& profile);
 // Whether the samples have instants, and weigh nanoseconds.
 bool HasTime(const Profile& profile);
 
@@ -31,7 +33,7 @@ struct Span {
 };
 
 struct Track {
-  ThreadId thread;
+  ThreadId thread;  // the first of those that differ in their labels alone
   // In order; none overlaps the one before it. Samples that weigh nothing, or less, are not there.
   std::vector<Span> spans;
   int64_t end() const { return spans.empty() ? 0 : spans.back().start + spans.back().weight; }

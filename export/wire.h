@@ -2,6 +2,7 @@
 // and empty strings are left out, as proto3 has it, but where `Always` says.
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <cstring>
 #include <string>
@@ -31,13 +32,18 @@ class WireWriter {
     Varint(bytes.size());
     bytes_.append(bytes.data(), bytes.size());
   }
+  // Fields that were written already.
+  void Raw(absl::string_view fields) { bytes_.append(fields.data(), fields.size()); }
   void Message(uint32_t field, const WireWriter& message) { AlwaysBytes(field, message.bytes_); }
   // A packed field: `numbers` are integers.
   template <typename Numbers>
   void Packed(uint32_t field, const Numbers& numbers) {
-    WireWriter packed;
-    for (const auto& n : numbers) packed.Varint(static_cast<uint64_t>(n));
-    Bytes(field, packed.bytes_);
+    size_t size = 0;
+    for (const auto& n : numbers) size += VarintBytes(static_cast<uint64_t>(n));
+    if (size == 0) return;
+    Tag(field, 2);
+    Varint(size);
+    for (const auto& n : numbers) Varint(static_cast<uint64_t>(n));
   }
   void Varint(uint64_t n) {
     for (; n >= 0x80; n >>= 7) bytes_ += static_cast<char>(n | 0x80);
@@ -48,6 +54,9 @@ class WireWriter {
   void Clear() { bytes_.clear(); }
 
  private:
+  static size_t VarintBytes(uint64_t n) {
+    return (static_cast<size_t>(std::bit_width(n | 1)) + 6) / 7;
+  }
   void Tag(uint32_t field, uint32_t type) { Varint(field << 3 | type); }
 
   std::string bytes_;

@@ -42,8 +42,9 @@ std::vector<Pair> CommonTypes(const Profile& before, const Profile& after) {
   for (size_t i = 0; i < pairs.size(); ++i) {
     if (after.sample_types[pairs[i].after].type == "samples") first = i;
   }
-  if (!pairs.empty()) std::rotate(pairs.begin(), pairs.begin() + static_cast<ptrdiff_t>(first),
-                                  pairs.begin() + static_cast<ptrdiff_t>(first) + 1);
+  if (!pairs.empty())
+    std::rotate(pairs.begin(), pairs.begin() + static_cast<ptrdiff_t>(first),
+                pairs.begin() + static_cast<ptrdiff_t>(first) + 1);
   return pairs;
 }
 
@@ -62,14 +63,16 @@ absl::StatusOr<Profile> Compare(const Profile& before, const Profile& after) {
   std::vector<ValueType> types;
   for (const Pair& p : pairs) types.push_back(after.sample_types[p.after]);
   for (size_t i = 0; i < pairs.size(); ++i) {
-    types.push_back({i == 0 ? kBaseType : absl::StrCat(kBaseType, "_", types[i].type), types[i].unit});
+    types.push_back(
+        {i == 0 ? kBaseType : absl::StrCat(kBaseType, "_", types[i].type), types[i].unit});
   }
   ProfileBuilder builder(std::move(types), after.period_type, after.period);
   builder.SetTitle(absl::StrCat(after.title.empty() ? "after" : after.title, ", compared with ",
                                 before.title.empty() ? "before" : before.title));
   builder.SetTimes(after.start_time_ns, after.duration_ns);
   builder.ShowLines(after.show_lines && before.show_lines);
-  for (const std::string& comment : after.comments) builder.AddComment(absl::StrCat("after: ", comment));
+  for (const std::string& comment : after.comments)
+    builder.AddComment(absl::StrCat("after: ", comment));
   for (const std::string& comment : before.comments) {
     builder.AddComment(absl::StrCat("before: ", comment));
   }

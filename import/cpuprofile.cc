@@ -180,19 +180,27 @@ class CpuprofileReader {
     for (; !walk.empty(); walk.pop_back()) {
       const size_t i = walk.back();
       if (nodes_[i].has_parent || nodes_[i].name != "(root)") {
-        if (depth < kMaxStackDepth) {
-          stack = builder.AddStack(stack, LocationOf(builder, nodes_[i]));
-        } else if (depth == kMaxStackDepth) {
-          stack = AddTruncated(builder, stack);
-        }
         ++depth;
+        stack = depth > kMaxStackDepth ? StackId{}
+                                       : builder.AddStack(stack, LocationOf(builder, nodes_[i]));
       }
       depths_[i] = depth;
       done_[i] = true;
       stacks_[i] = stack;
     }
-    if (depth > kMaxStackDepth) ++truncated_;
-    return stack;
+    if (depth <= kMaxStackDepth) return stack;
+    if (stacks_[leaf].valid()) {
+      ++truncated_;
+      return stacks_[leaf];
+    }
+    // What is kept of it is no part of another one's.
+    std::vector<LocationId> path;
+    for (size_t i = leaf; path.size() <= kMaxStackDepth; i = index_[nodes_[i].parent]) {
+      path.push_back(LocationOf(builder, nodes_[i]));
+    }
+    budget_.Take(path.size() * 4 * sizeof(StackNode));
+    JPROF_RETURN_IF_ERROR(budget_.status());
+    return stacks_[leaf] = AddPath(builder, path, truncated_);
   }
 
   static LocationId LocationOf(ProfileBuilder& builder, const Node& node) {

@@ -5,8 +5,10 @@
 // differs from the one before.
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <optional>
 #include <span>
 #include <string>
@@ -29,13 +31,15 @@ namespace {
 
 constexpr absl::string_view kInlinedSuffix = "_[i]";
 constexpr size_t kHeadBytes = 64 << 10;  // of what Input::Head() gives
-constexpr size_t kMaxLines = 10'000;  // of one location
+constexpr size_t kMaxLines = 10'000;     // of one location
 
 // Takes a weight and the blanks before it from the end of `line`. Decimals are rounded.
 bool TakeWeight(absl::string_view& line, int64_t& weight) {
-  const size_t blank = line.find_last_of(" \t");
-  if (blank == absl::string_view::npos || blank == 0) return false;
-  const absl::string_view text = line.substr(blank + 1);
+  size_t begin = line.size();
+  while (begin > 0 && line[begin - 1] != ' ' && line[begin - 1] != '\t') --begin;
+  if (begin < 2) return false;
+  const size_t blank = begin - 1;
+  const absl::string_view text = line.substr(begin);
   if (text.empty() || !absl::ascii_isdigit(static_cast<unsigned char>(text[0]))) return false;
   if (!absl::SimpleAtoi(text, &weight)) {
     double decimal = 0;
@@ -59,6 +63,20 @@ std::string Unescaped(absl::string_view name) {
     out.erase(0, 1);
   }
   return out;
+}
+
+// How many bytes two lines have in common at their beginnings.
+size_t CommonBytes(absl::string_view a, absl::string_view b) {
+  const size_t size = std::min(a.size(), b.size());
+  size_t at = 0;
+  for (; at + sizeof(uint64_t) <= size; at += sizeof(uint64_t)) {
+    uint64_t x, y;
+    std::memcpy(&x, a.data() + at, sizeof(x));
+    std::memcpy(&y, b.data() + at, sizeof(y));
+    if (x != y) return at + static_cast<size_t>(std::countr_zero(x ^ y)) / 8;
+  }
+  while (at < size && a[at] == b[at]) ++at;
+  return at;
 }
 
 class FoldedReader {
@@ -99,57 +117,65 @@ class FoldedReader {
     if (!builder_) Begin();
     if (is_comparison_ && !TakeWeight(line, weights[1])) return false;
     const size_t process_end = std::min(line.find(';'), line.size());
-    size_t same = static_cast<size_t>(
-        std::mismatch(line.begin(), line.begin() + static_cast<ptrdiff_t>(
-                                                       std::min(line.size(), before_.size())),
-                      before_.begin())
-            .first -
-        line.begin());
+    size_t same = CommonBytes(line, before_);
     if (same <= process_end) {
       groups_.clear();
       thread_ = ThreadOf(line.substr(0, process_end));
       same = 0;
     }
-    // A group that two more follow before the difference is as it was: the first frame of the next
-    // is the same, so it is not inlined into it.
+    // A group that another one follows before the difference is as it was, unless what follows has
+    // become a function that is inlined into it.
     size_t kept = 0;
     while (kept < groups_.size() && groups_[kept].begin <= same) ++kept;
-    size_t at = process_end;
-    StackId stack;
-    if (kept >= 2) {
-      kept -= 2;
-      at = groups_[kept].begin - 1;
-      if (kept > 0) stack = groups_[kept - 1].stack;
-      groups_.resize(kept);
-    } else {
+    if (kept > 0) --kept;
+    if (kept > 0 && IsInlined(FrameAt(line, groups_[kept].begin))) --kept;
+    size_t at = kept > 0 ? groups_[kept].begin - 1 : process_end;
+    StackId stack = kept > 0 ? groups_[kept - 1].stack : StackId{};
+    groups_.resize(kept);
+    const size_t cut = CutOf(line);
+    if (cut > 0) {
+      at = cut;
+      stack = AddTruncated(*builder_);
       groups_.clear();
+      ++truncated_;
     }
     while (at < line.size()) {
-      if (groups_.size() == kMaxStackDepth) {
-        stack = AddTruncated(*builder_, stack);
-        ++truncated_;
-        break;
-      }
       const size_t begin = at + 1;
-      size_t end = std::min(line.find(';', begin), line.size());
-      const absl::string_view text = line.substr(begin, end - begin);
-      size_t inlined_end = end;
-      while (inlined_end < line.size()) {
-        const size_t next = std::min(line.find(';', inlined_end + 1), line.size());
-        if (!absl::EndsWith(line.substr(inlined_end + 1, next - inlined_end - 1), kInlinedSuffix)) {
-          break;
-        }
-        inlined_end = next;
+      const absl::string_view physical = FrameAt(line, begin);
+      at = begin + physical.size();
+      while (at < line.size()) {
+        const absl::string_view next = FrameAt(line, at + 1);
+        if (!IsInlined(next)) break;
+        at += 1 + next.size();
       }
-      stack = builder_->AddStack(stack, LocationOf(line.substr(begin, inlined_end - begin), text));
+      stack = builder_->AddStack(stack, LocationOf(line.substr(begin, at - begin), physical));
       groups_.push_back({begin, stack});
-      at = inlined_end;
     }
-    before_.assign(line.data(), line.size());
-    AddSample(*builder_, 0, thread_, 0, stack,
-              std::span(weights).first(is_comparison_ ? 2 : 1));
+    before_.assign(line.data(), cut > 0 ? 0 : line.size());
+    if (cut > 0) groups_.clear();
+    AddSample(*builder_, 0, thread_, 0, stack, std::span(weights).first(is_comparison_ ? 2 : 1));
     return true;
   }
+
+  static absl::string_view FrameAt(absl::string_view line, size_t begin) {
+    const absl::string_view rest = line.substr(std::min(begin, line.size()));
+    const void* end = std::memchr(rest.data(), ';', rest.size());
+    return end == nullptr
+               ? rest
+               : rest.substr(0, static_cast<size_t>(static_cast<const char*>(end) - rest.data()));
+  }
+  // Where the frames begin that are kept of a stack that is too deep; 0: it is not.
+  static size_t CutOf(absl::string_view line) {
+    if (line.size() / 2 <= kMaxStackDepth) return 0;
+    std::vector<size_t> begins;
+    for (size_t at = line.find(';'); at < line.size();) {
+      const absl::string_view frame = FrameAt(line, at + 1);
+      if (begins.empty() || !IsInlined(frame)) begins.push_back(at);
+      at += 1 + frame.size();
+    }
+    return begins.size() <= kMaxStackDepth ? 0 : begins[begins.size() - kMaxStackDepth];
+  }
+  static bool IsInlined(absl::string_view frame) { return absl::EndsWith(frame, kInlinedSuffix); }
 
   // Each whole line of the beginning that has a weight has two: a name may end in a number.
   static bool HasTwoWeights(absl::string_view head) {
@@ -223,8 +249,8 @@ class FoldedReader {
 
 }  // namespace
 
-// The first line that is no comment ends in a weight behind a stack, and is not indented. Of one that
-// is longer than the head the end is not to be seen.
+// The first line that is no comment ends in a weight behind a stack, and is not indented. Of one
+// that is longer than the head the end is not to be seen.
 bool LooksFolded(absl::string_view head) {
   const bool is_cut = head.size() >= kHeadBytes;
   while (!head.empty()) {
@@ -236,8 +262,7 @@ bool LooksFolded(absl::string_view head) {
     int64_t weight = 0;
     return static_cast<unsigned char>(line[0]) > ' ' &&
            line.find('\0') == absl::string_view::npos &&
-           (is_whole ? TakeWeight(line, weight)
-                     : line[0] != '{' && absl::StrContains(line, ";"));
+           (is_whole ? TakeWeight(line, weight) : line[0] != '{' && absl::StrContains(line, ";"));
   }
   return false;
 }

@@ -60,7 +60,8 @@ absl::Status CheckRoom(const ProfileBuilder& builder) {
       p.functions.size() < kMaxFunctions && p.locations.size() < kMaxFunctions) {
     return absl::OkStatus();
   }
-  return absl::ResourceExhaustedError("there are more stacks, functions or samples than jprof holds");
+  return absl::ResourceExhaustedError(
+      "there are more stacks, functions or samples than jprof holds");
 }
 
 absl::Status TableBudget::status() const {
@@ -68,10 +69,21 @@ absl::Status TableBudget::status() const {
   return absl::ResourceExhaustedError("its tables are larger than what jprof holds");
 }
 
-StackId AddTruncated(ProfileBuilder& builder, StackId stack) {
+StackId AddTruncated(ProfileBuilder& builder) {
   constexpr absl::string_view kName = "[truncated]";
   const Line lines[] = {{builder.AddFunction(kName, kName, "", 0, FrameKind::kMarker)}};
-  return builder.AddStack(stack, builder.AddLocation(ImageId{}, 0, lines));
+  return builder.AddStack(StackId{}, builder.AddLocation(ImageId{}, 0, lines));
+}
+
+StackId AddPath(ProfileBuilder& builder, std::span<const LocationId> path, uint64_t& truncated) {
+  StackId stack;
+  if (path.size() > kMaxStackDepth) {
+    path = path.first(kMaxStackDepth);
+    stack = AddTruncated(builder);
+    ++truncated;
+  }
+  for (size_t i = path.size(); i-- > 0;) stack = builder.AddStack(stack, path[i]);
+  return stack;
 }
 
 void NoteTruncated(absl::string_view format, uint64_t stacks, std::vector<std::string>& notes) {

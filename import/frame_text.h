@@ -52,10 +52,13 @@ class TableBudget {
   size_t left_ = size_t{1} << 30;
 };
 
-// Of a deeper stack the outermost frames are kept, "[truncated]" stands for those below: what is
+// Of a deeper stack the frames at the leaf are kept, "[truncated]" stands for those above: what is
 // made of a profile takes time and room for each frame of each stack.
 inline constexpr size_t kMaxStackDepth = 2'000;
-StackId AddTruncated(ProfileBuilder& builder, StackId stack);
+// The stack of "[truncated]" alone.
+StackId AddTruncated(ProfileBuilder& builder);
+// `path`: leaf first. Counts in `truncated` whether it was too deep.
+StackId AddPath(ProfileBuilder& builder, std::span<const LocationId> path, uint64_t& truncated);
 // "folded: 3 stacks were deeper than 2000 frames ..."; none if `stacks` is 0.
 void NoteTruncated(absl::string_view format, uint64_t stacks, std::vector<std::string>& notes);
 

@@ -12,6 +12,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "import/code_names.h"
 #include "import/input.h"
 #include "profiler/core/profile.h"
 
@@ -27,14 +28,15 @@ struct ImportFormat {
   absl::string_view help;  // one line
   // Whether a file that begins like this is of the format. The first row that says so reads it.
   bool (*recognises)(absl::string_view head);
-  absl::StatusOr<Imported> (*read)(Input& input);
+  // `names`: for what the file has by address only; nullptr: that stays without names.
+  absl::StatusOr<Imported> (*read)(Input& input, CodeNames* names);
 };
 
 std::span<const ImportFormat> ImportFormats();
 
 // InvalidArgument: of no known format, or nothing in it; DataLoss: damaged; ResourceExhausted:
 // larger than what a reader keeps in memory.
-absl::StatusOr<Imported> ReadProfile(Input& input);
+absl::StatusOr<Imported> ReadProfile(Input& input, CodeNames* names = nullptr);
 
 // The readers. (For importers.cc and tests.)
 bool LooksFolded(absl::string_view head);
@@ -45,6 +47,8 @@ bool LooksSpeedscope(absl::string_view head);
 absl::StatusOr<Imported> ReadSpeedscope(Input& input);
 bool LooksCpuprofile(absl::string_view head);
 absl::StatusOr<Imported> ReadCpuprofile(Input& input);
+bool LooksPerfData(absl::string_view head);
+absl::StatusOr<Imported> ReadPerfData(Input& input, CodeNames* names);
 bool LooksPprof(absl::string_view head);
 absl::StatusOr<Imported> ReadPprof(Input& input);
 

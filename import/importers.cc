@@ -7,26 +7,35 @@
 namespace jprof {
 namespace {
 
+// For formats that have names for all.
+template <absl::StatusOr<Imported> (*kRead)(Input& input)>
+absl::StatusOr<Imported> Read(Input& input, CodeNames* names) {
+  static_cast<void>(names);
+  return kRead(input);
+}
+
 // Those with a mark come first, those that are recognised by their shape last.
 constexpr ImportFormat kFormats[] = {
-    {"speedscope", "speedscope's own format", LooksSpeedscope, ReadSpeedscope},
+    {"perf.data", "what `perf record` writes; named by the files of this host, by build ID",
+     LooksPerfData, ReadPerfData},
+    {"speedscope", "speedscope's own format", LooksSpeedscope, Read<ReadSpeedscope>},
     {"cpuprofile", "what node --cpu-prof and Chrome's DevTools write", LooksCpuprofile,
-     ReadCpuprofile},
-    {"perf script", "the text that `perf script` prints", LooksPerfScript, ReadPerfScript},
-    {"folded", "folded stacks, one line of text for each", LooksFolded, ReadFolded},
-    {"pprof", "profile.proto, gzip or plain", LooksPprof, ReadPprof},
+     Read<ReadCpuprofile>},
+    {"perf script", "the text that `perf script` prints", LooksPerfScript, Read<ReadPerfScript>},
+    {"folded", "folded stacks, one line of text for each", LooksFolded, Read<ReadFolded>},
+    {"pprof", "profile.proto, gzip or plain", LooksPprof, Read<ReadPprof>},
 };
 
 }  // namespace
 
 std::span<const ImportFormat> ImportFormats() { return kFormats; }
 
-absl::StatusOr<Imported> ReadProfile(Input& input) {
+absl::StatusOr<Imported> ReadProfile(Input& input, CodeNames* names) {
   JPROF_ASSIGN_OR_RETURN(const absl::string_view head, input.Head());
   if (head.empty()) return absl::InvalidArgumentError("it is empty");
   for (const ImportFormat& format : kFormats) {
     if (!format.recognises(head)) continue;
-    absl::StatusOr<Imported> read = format.read(input);
+    absl::StatusOr<Imported> read = format.read(input, names);
     if (!read.ok()) return Annotate(read.status(), format.name);
     if (read->profile.empty()) {
       return absl::InvalidArgumentError(absl::StrCat(format.name, ": there is no sample in it"));

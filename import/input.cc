@@ -106,7 +106,8 @@ absl::StatusOr<bool> Input::Fill() {
   if (buffer_.size() - end_ < kChunkBytes / 2) {
     buffer_.resize(std::max(buffer_.size() * 2, kChunkBytes));
   }
-  JPROF_ASSIGN_OR_RETURN(const size_t n, source_->Read(buffer_.data() + end_, buffer_.size() - end_));
+  JPROF_ASSIGN_OR_RETURN(const size_t n,
+                         source_->Read(buffer_.data() + end_, buffer_.size() - end_));
   end_ += n;
   ended_ = n == 0;
   return !ended_;
@@ -143,7 +144,8 @@ absl::StatusOr<bool> Input::NextLine(absl::string_view& line) {
     }
     const size_t left = end_ - begin_;
     if (left > kMaxLineBytes) {
-      return absl::DataLossError(absl::StrCat("a line is longer than ", kMaxLineBytes >> 20, " MiB"));
+      return absl::DataLossError(
+          absl::StrCat("a line is longer than ", kMaxLineBytes >> 20, " MiB"));
     }
     JPROF_ASSIGN_OR_RETURN(const bool more, Fill());
     if (more) {

@@ -164,10 +164,11 @@ class PerfScriptReader {
     if (in_stack) JPROF_RETURN_IF_ERROR(EndStack());
     Imported out;
     NoteTruncated("perf script", truncated_, out.notes);
-    if (skipped_ > 0) out.notes.push_back(absl::StrCat("perf script: ", skipped_, " lines that are no event"));
+    if (skipped_ > 0)
+      out.notes.push_back(absl::StrCat("perf script: ", skipped_, " lines that are no event"));
     if (other_events_ > 0) {
-      out.notes.push_back(absl::StrCat("perf script: ", other_events_, " samples of other events than ",
-                                       event_name_));
+      out.notes.push_back(absl::StrCat("perf script: ", other_events_,
+                                       " samples of other events than ", event_name_));
     }
     if (builder_) {
       builder_->SetTimes(0, last_ns_);
@@ -209,13 +210,7 @@ class PerfScriptReader {
     if (is_other_) {
       ++other_events_;
     } else {
-      StackId stack;
-      const size_t left_out = path_.size() - std::min(path_.size(), kMaxStackDepth);
-      for (size_t i = path_.size(); i-- > left_out;) stack = builder_->AddStack(stack, path_[i]);
-      if (left_out > 0) {
-        stack = AddTruncated(*builder_, stack);
-        ++truncated_;
-      }
+      const StackId stack = AddPath(*builder_, path_, truncated_);
       AddSample(*builder_, time_ns_, thread_, cpu_, stack,
                 std::span(values_).first(has_period_ ? 2 : 1));
     }
@@ -229,7 +224,8 @@ class PerfScriptReader {
     if (is_other_) return;
     const size_t address = line.find_first_not_of(" \t");
     const size_t blank = line.find(' ', address);
-    if (blank == absl::string_view::npos || !absl::ascii_isxdigit(static_cast<unsigned char>(line[address]))) {
+    if (blank == absl::string_view::npos ||
+        !absl::ascii_isxdigit(static_cast<unsigned char>(line[address]))) {
       return;  // a line of source
     }
     const bool is_high = blank - address == 16 && absl::StartsWith(line.substr(address), "ffff");
@@ -259,7 +255,8 @@ class PerfScriptReader {
   // `key`: names of inlined functions, innermost first, a line each, and the physical frame.
   LocationId LocationOf(absl::string_view key, bool is_high) {
     std::vector<Line> lines;
-    for (size_t end; (end = key.find('\n')) != absl::string_view::npos; key.remove_prefix(end + 1)) {
+    for (size_t end; (end = key.find('\n')) != absl::string_view::npos;
+         key.remove_prefix(end + 1)) {
       lines.push_back({FunctionOf(key.substr(0, end), "", is_high)});
     }
     absl::string_view dso;
@@ -294,7 +291,8 @@ class PerfScriptReader {
     return builder_->AddFunction(frame.name, frame.name, frame.file, frame.start_line, frame.kind);
   }
 
-  // As V8 writes its perf map: "JS:*render /srv/app.js:12:3", "LazyCompile:~main file:///app.mjs:1".
+  // As V8 writes its perf map: "JS:*render /srv/app.js:12:3", "LazyCompile:~main
+  // file:///app.mjs:1".
   static FrameText JitFrame(absl::string_view name) {
     const FrameText whole{.name = name, .kind = FrameKind::kJit};
     if (!absl::ConsumePrefix(&name, "JS:") && !absl::ConsumePrefix(&name, "LazyCompile:") &&

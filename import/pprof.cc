@@ -17,6 +17,7 @@
 #include "import/frame_text.h"
 #include "import/importer.h"
 #include "import/wire.h"
+#include "profiler/core/labels.h"
 #include "profiler/core/status.h"
 
 namespace jprof {
@@ -85,8 +86,8 @@ class PprofReader {
     }
     if (is_comparison_) {
       for (size_t i = 0; i < types_.size(); ++i) {
-        types.push_back({i == 0 ? kBaseType : absl::StrCat(kBaseType, "_", types[i].type),
-                         types[i].unit});
+        types.push_back(
+            {i == 0 ? kBaseType : absl::StrCat(kBaseType, "_", types[i].type), types[i].unit});
       }
     }
     if (types.empty()) return absl::DataLossError("no sample type");
@@ -104,6 +105,11 @@ class PprofReader {
     JPROF_RETURN_IF_ERROR(ReadSamples(message));
     Imported out;
     NoteTruncated("pprof", truncated_, out.notes);
+    if (negative_ > 0) {
+      out.notes.push_back(absl::StrCat("pprof: ", negative_,
+                                       " samples have negative values, which "
+                                       "pictures leave out"));
+    }
     JPROF_RETURN_IF_ERROR(AddSamples(out));
     JPROF_ASSIGN_OR_RETURN(out.profile, std::move(*builder_).Build());
     return out;
@@ -323,7 +329,7 @@ class PprofReader {
         line.function = FunctionOf(it->second, path_copy);
         lines.push_back(line);
       }
-      if (lines.empty()) lines.push_back({Unnamed(path_copy, given_address)});
+      if (lines.empty()) lines.push_back({Unnamed(path_copy, OffsetOf(mapping, given_address))});
       const LocationId location = builder_->AddLocation(image, address, lines);
       if (lines.size() == 1 && !image.valid() &&
           String(raw_lines.empty() ? 0 : NameOf(raw_lines[0].first)) == kNoStack) {
@@ -340,6 +346,15 @@ class PprofReader {
   uint64_t NameOf(uint64_t function) const {
     auto it = function_index_.find(function);
     return it == function_index_.end() ? 0 : functions_[it->second].name;
+  }
+
+  // In the mapped file, which is the same in each run; the address where it is in no mapping.
+  uint64_t OffsetOf(uint64_t mapping, uint64_t address) const {
+    const auto it = mappings_.find(mapping);
+    if (it == mappings_.end() || address < it->second.start || address >= it->second.limit) {
+      return address;
+    }
+    return address - it->second.start + it->second.offset;
   }
 
   FunctionId Unnamed(absl::string_view path, uint64_t address) {
@@ -376,18 +391,14 @@ class PprofReader {
         std::rotate(values_.begin() + static_cast<ptrdiff_t>(shown_),
                     values_.begin() + static_cast<ptrdiff_t>(shown_) + 1, values_.end());
       }
-      StackId stack;
       if (path_.size() == 1 && path_[0] == no_stack_ && no_stack_ != 0) path_.clear();
-      const size_t left_out = path_.size() - std::min(path_.size(), kMaxStackDepth);
-      for (size_t i = path_.size(); i-- > left_out;) {
-        auto it = locations_.find(path_[i]);
+      located_.clear();
+      for (uint64_t id : path_) {
+        auto it = locations_.find(id);
         if (it == locations_.end()) return Damaged("sample: its location is not there");
-        stack = builder_->AddStack(stack, it->second);
+        located_.push_back(it->second);
       }
-      if (left_out > 0) {
-        stack = AddTruncated(*builder_, stack);
-        ++truncated_;
-      }
+      const StackId stack = AddPath(*builder_, located_, truncated_);
       budget_.Take(sizeof(Merged) + 2 * values_.size() * sizeof(int64_t));
       JPROF_RETURN_IF_ERROR(budget_.status());
       merged_.push_back({stack, ThreadOf(labels)});
@@ -398,6 +409,9 @@ class PprofReader {
   }
 
   void AppendValues(bool is_base) {
+    if (!is_base && std::any_of(values_.begin(), values_.end(), [](int64_t v) { return v < 0; })) {
+      ++negative_;
+    }
     if (is_comparison_ && is_base) {
       merged_values_.resize(merged_values_.size() + values_.size());
       for (int64_t& value : values_) value = value == INT64_MIN ? INT64_MAX : -value;
@@ -413,35 +427,46 @@ class PprofReader {
     absl::string_view comm;
     absl::string_view thread;
     absl::string_view cgroup;
+    std::vector<Label> others;
   };
 
   bool ReadLabel(absl::string_view message, Labels& labels) const {
-    uint64_t key = 0, text = 0;
+    uint64_t key = 0, text = 0, unit = 0;
     int64_t number = 0;
     WireReader f(message);
     while (f.Next()) {
       if (f.field() == 1) key = f.number();
       if (f.field() == 2) text = f.number();
       if (f.field() == 3) number = f.integer();
+      if (f.field() == 4) unit = f.number();
     }
     const absl::string_view name = String(key);
-    if (name == "pid") labels.pid = number;
-    if (name == "tid" || name == "thread_id") labels.tid = number;
-    if (name == "comm") labels.comm = String(text);
-    if (name == "thread" || name == "thread_name" || name == "thread_comm") {
+    if (name == "pid") {
+      labels.pid = number;
+    } else if (name == "tid" || name == "thread_id") {
+      labels.tid = number;
+    } else if (name == "comm") {
+      labels.comm = String(text);
+    } else if (name == "thread" || name == "thread_name" || name == "thread_comm") {
       labels.thread = String(text);
+    } else if (name == kBaseLabel) {
+      labels.is_base = String(text) == "true";
+    } else if (name == "cgroup") {
+      labels.cgroup = String(text);
+    } else if (!name.empty() && !(origin_ && name == "container")) {  // jprof's: from the group
+      labels.others.push_back({name, String(text), text == 0, number, String(unit)});
     }
-    if (name == kBaseLabel) labels.is_base = String(text) == "true";
-    if (name == "cgroup") labels.cgroup = String(text);
     return f.ok();
   }
 
-  ThreadId ThreadOf(const Labels& labels) {
+  ThreadId ThreadOf(Labels& labels) {
     absl::string_view process = labels.comm;
     if (process.empty() && !origin_) process = ProgramName();
+    const std::string others = JoinLabels(labels.others);
+    budget_.Take(others.size());
     return builder_->AddThread(static_cast<Pid>(Bounded(labels.pid) & INT32_MAX),
                                static_cast<Tid>(Bounded(labels.tid) & INT32_MAX), process,
-                               labels.thread, labels.cgroup);
+                               labels.thread, labels.cgroup, others);
   }
 
   // The main executable's, as pprof takes it: the first mapping's.
@@ -523,10 +548,12 @@ class PprofReader {
   uint64_t no_stack_ = 0;
   std::optional<ProfileBuilder> builder_;
   std::vector<uint64_t> path_;
+  std::vector<LocationId> located_;  // the same
   std::vector<int64_t> values_;
   std::vector<Merged> merged_;
   std::vector<int64_t> merged_values_;
   uint64_t truncated_ = 0;
+  uint64_t negative_ = 0;
   TableBudget budget_;
 };
 

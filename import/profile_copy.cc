@@ -63,7 +63,7 @@ ThreadId ProfileCopy::Thread(ThreadId id) {
   if (!copy.valid()) {
     const struct Thread& t = from_.threads[id.value];
     copy = to_.AddThread(t.pid, t.tid, from_.String(t.process_name), from_.String(t.name),
-                         from_.String(t.cgroup));
+                         from_.String(t.cgroup), from_.String(t.labels));
   }
   return copy;
 }

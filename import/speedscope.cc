@@ -169,8 +169,7 @@ class SpeedscopeReader {
         const size_t depth = std::min(open.size(), kMaxStackDepth + 1);
         p.rows.push_back({at, event.at - at, static_cast<uint32_t>(p.frames.size()),
                           static_cast<uint32_t>(depth)});
-        p.frames.insert(p.frames.end(), open.begin(),
-                        open.begin() + static_cast<ptrdiff_t>(depth));
+        p.frames.insert(p.frames.end(), open.begin(), open.begin() + static_cast<ptrdiff_t>(depth));
         if (!budget_.Take(sizeof(Row) + depth * sizeof(uint32_t))) return budget_.status();
       }
       at = std::max(at, event.at);
@@ -230,17 +229,13 @@ class SpeedscopeReader {
       const ThreadId thread = ThreadOf(p.name);
       double carried = 0;
       for (const Row& row : p.rows) {
-        StackId stack;
-        for (uint32_t i = 0; i < row.frame_count; ++i) {
-          if (i == kMaxStackDepth) {
-            stack = AddTruncated(*builder_, stack);
-            ++truncated;
-            break;
-          }
+        path_.clear();
+        for (uint32_t i = row.frame_count; i-- > 0;) {
           const uint32_t frame = p.frames[row.first_frame + i];
           if (frame >= frames_.size()) return absl::DataLossError("a frame that is not there");
-          stack = builder_->AddStack(stack, LocationOf(frame));
+          path_.push_back(LocationOf(frame));
         }
+        const StackId stack = AddPath(*builder_, path_, truncated);
         const int64_t start =
             nanos == 0 ? 0 : std::max<int64_t>(Rounded((row.start - begin) * nanos), 0);
         const double exact = nanos == 0 ? row.weight + carried : row.weight * nanos;
@@ -297,6 +292,7 @@ class SpeedscopeReader {
   std::vector<RawFrame> frames_;
   std::vector<RawProfile> profiles_;
   std::vector<LocationId> locations_;
+  std::vector<LocationId> path_;  // of one row, leaf first
   std::optional<ProfileBuilder> builder_;
   absl::Status too_much_;
   TableBudget budget_;

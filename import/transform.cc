@@ -14,12 +14,14 @@
 #include "import/frame_text.h"
 #include "import/profile_copy.h"
 #include "profiler/core/container.h"
+#include "profiler/core/labels.h"
 #include "profiler/core/status.h"
 
 namespace jprof {
 namespace {
 
-constexpr absl::string_view kKeys[] = {"comm", "pid", "tid", "thread", "cgroup", "container", "cpu"};
+constexpr absl::string_view kKeys[] = {"comm",   "pid",       "tid", "thread",
+                                       "cgroup", "container", "cpu"};
 
 // Which frames of a profile an expression matches; each text is looked at once.
 class Matcher {
@@ -31,8 +33,8 @@ class Matcher {
     options.set_log_errors(false);
     auto regex = std::make_unique<RE2>(expression, options);
     if (!regex->ok()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(name, " takes a regular expression, not '", expression, "': ", regex->error()));
+      return absl::InvalidArgumentError(absl::StrCat(name, " takes a regular expression, not '",
+                                                     expression, "': ", regex->error()));
     }
     return Matcher(profile, std::move(regex));
   }
@@ -79,10 +81,11 @@ class Transformer {
         copy_(from, builder_) {}
 
   absl::StatusOr<Profile> Run() {
-    if (!transform_.by.empty() &&
-        std::find(std::begin(kKeys), std::end(kKeys), transform_.by) == std::end(kKeys)) {
+    if (!KnowsKey()) {
       return absl::InvalidArgumentError(absl::StrCat(
-          "--by takes comm, pid, tid, thread, cgroup, container or cpu, not '", transform_.by, "'"));
+          "--by takes comm, pid, tid, thread, cgroup, container, cpu or a label that its "
+          "samples have, not '",
+          transform_.by, "'"));
     }
     const bool is_part = transform_.from_ns > 0 || transform_.to_ns < INT64_MAX;
     if (is_part && !from_.samples.empty() && from_.samples.back().time_ns <= 0) {
@@ -110,6 +113,16 @@ class Transformer {
   }
 
  private:
+  bool KnowsKey() const {
+    if (transform_.by.empty() ||
+        std::find(std::begin(kKeys), std::end(kKeys), transform_.by) != std::end(kKeys)) {
+      return true;
+    }
+    return std::any_of(from_.threads.begin(), from_.threads.end(), [this](const struct Thread& t) {
+      return !LabelValue(from_.String(t.labels), transform_.by).empty();
+    });
+  }
+
   void Heading() {
     copy_.Heading();
     const int64_t duration = std::max<int64_t>(from_.duration_ns, 0);
@@ -130,7 +143,8 @@ class Transformer {
     if (transform_.by == "pid") {
       root = absl::StrCat(process, " ", t.pid);
     } else if (transform_.by == "tid") {
-      root = absl::StrCat(process, " ", t.pid, "/", t.tid, " ", name);
+      root = absl::StrCat(process, " ", t.pid, "/", t.tid, name == process ? "" : " ",
+                          name == process ? "" : name);
     } else if (transform_.by == "thread") {
       root = std::string(name);
     } else if (transform_.by == "cgroup") {
@@ -138,10 +152,13 @@ class Transformer {
     } else if (transform_.by == "container") {
       const absl::string_view id = ContainerId(cgroup);
       root = id.empty() ? "[no container]" : std::string(id.substr(0, kShownIdDigits));
-    } else {
+    } else if (transform_.by == "cpu") {
       root = absl::StrCat("cpu ", s.cpu);
+    } else {
+      root = LabelValue(from_.String(t.labels), transform_.by);
+      if (root.empty()) root = absl::StrCat("[no ", transform_.by, "]");
     }
-    return builder_.AddThread(t.pid, t.tid, root, name, cgroup);
+    return builder_.AddThread(t.pid, t.tid, root, name, cgroup, from_.String(t.labels));
   }
 
   StackId StackOf(StackId leaf) {

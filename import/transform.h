@@ -14,7 +14,8 @@ struct Transform {
   std::string focus;   // keep stacks with a frame that matches; "": all
   std::string ignore;  // drop those with one
   std::string hide;    // leave frames out, not stacks
-  // What the outermost level of pictures is: comm, pid, tid, thread, cgroup, container, cpu; "": as it is
+  // What the outermost level of pictures is: comm, pid, tid, thread, cgroup, container, cpu, or a
+  // label of the samples; "": as it is
   std::string by;
   int64_t from_ns = 0;
   int64_t to_ns = INT64_MAX;

@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "import/importer.h"
+#include "profiler/cli/code_finder.h"
 #include "profiler/cli/command_main.h"
 #include "profiler/cli/diagnostics.h"
 #include "profiler/core/status.h"
@@ -85,7 +86,8 @@ absl::Status CheckTerminal(absl::string_view output, absl::string_view format,
 absl::StatusOr<Profile> LoadProfile(const std::string& path, const Transform& transform) {
   JPROF_ASSIGN_OR_RETURN(UniqueFd fd, OpenInput(path));
   Input input(std::make_unique<FileSource>(std::move(fd)));
-  absl::StatusOr<Imported> imported = ReadProfile(input);
+  CodeFinder names;
+  absl::StatusOr<Imported> imported = ReadProfile(input, &names);
   const std::string name = path == "-" ? "standard input" : path;
   if (!imported.ok()) return Annotate(imported.status(), absl::StrCat("cannot read ", name));
   for (const std::string& note : imported->notes) PrintWarning(absl::StrCat(name, ": ", note));

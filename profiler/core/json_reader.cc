@@ -31,8 +31,8 @@ void AppendUtf8(std::string& out, uint32_t code) {
 }
 
 bool TakeHex4(absl::string_view& rest, uint32_t& code) {
-  if (rest.size() < 4 || rest.substr(0, 4).find_first_not_of("0123456789abcdefABCDEF") !=
-                             absl::string_view::npos ||
+  if (rest.size() < 4 ||
+      rest.substr(0, 4).find_first_not_of("0123456789abcdefABCDEF") != absl::string_view::npos ||
       !absl::SimpleHexAtoi(rest.substr(0, 4), &code)) {
     return false;
   }
@@ -44,7 +44,9 @@ bool TakeHex4(absl::string_view& rest, uint32_t& code) {
 
 void JsonReader::SkipBlanks() {
   size_t n = 0;
-  while (n < rest_.size() && (rest_[n] == ' ' || rest_[n] == '\n' || rest_[n] == '\r' || rest_[n] == '\t')) ++n;
+  while (n < rest_.size() &&
+         (rest_[n] == ' ' || rest_[n] == '\n' || rest_[n] == '\r' || rest_[n] == '\t'))
+    ++n;
   rest_.remove_prefix(n);
 }
 
@@ -135,7 +137,8 @@ int64_t JsonReader::Integer() {
   SkipBlanks();
   const size_t end = std::min(rest_.find_first_not_of("-0123456789"), rest_.size());
   int64_t integer = 0;
-  const bool is_whole = end == rest_.size() || (rest_[end] != '.' && rest_[end] != 'e' && rest_[end] != 'E');
+  const bool is_whole =
+      end == rest_.size() || (rest_[end] != '.' && rest_[end] != 'e' && rest_[end] != 'E');
   if (end > 0 && is_whole && absl::SimpleAtoi(rest_.substr(0, end), &integer)) {
     rest_.remove_prefix(end);
     return integer;

@@ -1,5 +1,6 @@
-// Reads JSON in place, value by value, in the order of the text. What is not what the caller expects
-// is skipped; what is no JSON ends all reading, see ok(). Nothing is kept, and nothing recurses here.
+// Reads JSON in place, value by value, in the order of the text. What is not what the caller
+// expects is skipped; what is no JSON ends all reading, see ok(). Nothing is kept, and nothing
+// recurses here.
 #pragma once
 
 #include <cstdint>

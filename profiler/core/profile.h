@@ -74,6 +74,8 @@ struct Thread {
   StringId process_name;  // command name of the main thread
   StringId name;          // command name of this thread
   StringId cgroup;        // path of the process's control group; the empty string where not known
+  // What else another tool says of samples: lines "key\ttext" and "key\t\tnumber\tunit", sorted.
+  StringId labels;
 };
 
 // One sample; of a long recording, several that are alike.

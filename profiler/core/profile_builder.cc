@@ -94,10 +94,12 @@ StackId ProfileBuilder::AddStack(StackId caller, LocationId location) {
 }
 
 ThreadId ProfileBuilder::AddThread(Pid pid, Tid tid, absl::string_view process_name,
-                                   absl::string_view name, absl::string_view cgroup) {
-  const Thread row{pid, tid, Intern(process_name), Intern(name), Intern(cgroup)};
+                                   absl::string_view name, absl::string_view cgroup,
+                                   absl::string_view labels) {
+  const Thread row{pid, tid, Intern(process_name), Intern(name), Intern(cgroup), Intern(labels)};
   return InternRow<ThreadId>(threads_, profile_.threads, row, &Thread::pid, &Thread::tid,
-                             &Thread::process_name, &Thread::name, &Thread::cgroup);
+                             &Thread::process_name, &Thread::name, &Thread::cgroup,
+                             &Thread::labels);
 }
 
 void ProfileBuilder::AddSample(int64_t time_ns, ThreadId thread, uint32_t cpu, StackId stack,
@@ -201,7 +203,7 @@ absl::Status ValidateProfile(const Profile& p) {
   }
   for (const Thread& t : p.threads) {
     if (!InRange(t.name, p.strings) || !InRange(t.process_name, p.strings) ||
-        !InRange(t.cgroup, p.strings)) {
+        !InRange(t.cgroup, p.strings) || !InRange(t.labels, p.strings)) {
       return bad("thread names a string that is not there");
     }
   }

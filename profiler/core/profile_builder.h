@@ -31,7 +31,7 @@ class ProfileBuilder {
   StackId AddStack(StackId caller, LocationId location);
   // A thread that changes its name, or a number that is used again, makes another thread.
   ThreadId AddThread(Pid pid, Tid tid, absl::string_view process_name, absl::string_view name,
-                     absl::string_view cgroup = "");
+                     absl::string_view cgroup = "", absl::string_view labels = "");
   // `values`: one per sample type. `count`: samples that it stands for, all of them kept.
   void AddSample(int64_t time_ns, ThreadId thread, uint32_t cpu, StackId stack,
                  std::span<const int64_t> values, uint64_t count = 1);

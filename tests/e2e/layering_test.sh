@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # A folder includes only what stands to its left in
 #   core, process, symbolize, helpers, unwind, (capture, stop, corefile, why, trap), pipeline, cli;
-# top sees core and export,
-# and symbolize, export, import and web nothing but core. Also: no file speaks of a developer's machine.
+# top sees core and export, import core and process,
+# and symbolize, export and web nothing but core. Also: no file speaks of a developer's machine.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 failed=0
@@ -27,7 +27,7 @@ allow profiler/core "$core"
 allow profiler/process "$core" profiler/process
 allow symbolize "$core" symbolize
 allow export "$core" export web
-allow import "$core" import
+allow import "$core" profiler/process import
 allow web "$core" web
 allow helpers "$core" profiler/process symbolize helpers
 allow profiler/unwind "$core" profiler/process symbolize helpers profiler/unwind

@@ -13,6 +13,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "export/exporter.h"
@@ -33,11 +34,15 @@ void Require(bool holds, absl::string_view what) {
 Profile ProfileOf(absl::string_view input) {
   ProfileBuilder builder({{"samples", "count"}}, {"cpu", "nanoseconds"}, 1);
   StackId stack;
+  const bool timed = input.size() % 2 == 1;
   absl::string_view last = "process";
   auto add_sample = [&] {
     std::array<int64_t, 1> one = {1};
     Tid tid = static_cast<Tid>(builder.accounting().taken % 5);
-    builder.AddSample(0, builder.AddThread(tid, tid, last, last), 0, stack, one);
+    // Every other input has times.
+    const int64_t time_ns = timed ? static_cast<int64_t>(builder.accounting().taken) * 1000 + 1 : 0;
+    const std::string label = absl::StrCat(last, "\t", last);
+    builder.AddSample(time_ns, builder.AddThread(tid, tid, last, last, last, label), 0, stack, one);
     ++builder.accounting().taken;
     ++builder.accounting().kept;
     stack = StackId{};
@@ -46,7 +51,7 @@ Profile ProfileOf(absl::string_view input) {
     uint8_t head = static_cast<uint8_t>(input[0]);
     absl::string_view name = input.substr(1, head & 15);
     input.remove_prefix(1 + name.size());
-    FrameKind kind = static_cast<FrameKind>((head >> 4) % 7);
+    FrameKind kind = static_cast<FrameKind>((head >> 4) % 9);
     Line line{builder.AddFunction(name, name, last, head, kind), 0, 0};
     stack = builder.AddStack(stack, builder.AddLocation(ImageId{}, 0, {&line, 1}));
     last = name;
@@ -92,7 +97,7 @@ void CheckFolded(const Profile& profile, const std::string& folded) {
 }
 
 void CheckPprof(const Profile& profile, const std::string& gzip) {
-  std::string bytes(64 + profile.strings.size() * 64 + (profile.stacks.size() + 1) * 512, '\0');
+  std::string bytes(64 + profile.strings.size() * 64 + (profile.stacks.size() + 1) * 1024, '\0');
   z_stream stream = {};
   Require(inflateInit2(&stream, 15 + 16) == Z_OK, "zlib");
   stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(gzip.data()));

@@ -6,6 +6,7 @@
 set -euo pipefail
 jprof=$1
 export_dir=$(cd "$(dirname "$0")/../../export" && pwd)
+recordings=$(cd "$(dirname "$0")/recordings" && pwd)
 mkdir -p "$2"
 cd "$2"
 
@@ -61,8 +62,42 @@ for table in mapping location function stack; do
 done
 if grep -qE '^ +[0-9]+: ' otlp.txt; then fail "a field that the schema does not know"; fi
 
-for format in speedscope.json cpuprofile firefox.json; do
-  "$jprof" convert a.folded -o "a.$format"
+# What is written is what was there: read back by jprof, or by the names in it.
+printf 'main;gone 20\nmain;idle 20\nmain;work 60\n' > stacks.txt
+"$jprof" convert a.folded -o a.speedscope.json
+"$jprof" convert a.speedscope.json --format folded | sed 's/^[^;]*;//; s/^app;//' | sort > back.txt
+cmp stacks.txt back.txt || { cat back.txt; fail "speedscope lost something"; }
+"$jprof" convert a.folded -o a.cpuprofile
+"$jprof" convert a.cpuprofile --format folded > back.txt
+for name in gone idle work; do expect back.txt "main_\[j\];${name}_\[j\] "; done
+"$jprof" convert a.folded -o a.firefox.json
+for name in main work gone idle; do expect a.firefox.json "\"$name\""; done
+expect a.firefox.json '"weight":\[(60|20),(60|20),(60|20)\]'
+
+# perf.data
+status 0 "$jprof" convert "$recordings/frame_pointers.perf.data" -o recorded.folded
+[ "$(awk '{n += $NF} END {print n}' recorded.folded)" -eq 9 ] || fail "9 samples were recorded"
+status 1 "$jprof" convert - -o x.svg < <(printf '2ELIFREP........')
+expect err.txt 'perf.data: a machine of the other byte order wrote it'
+
+# Beside what perf itself says of the same file, where there is perf and it may record.
+cat > burn.c <<'EOF'
+volatile unsigned long sum;
+__attribute__((noinline)) void burn(unsigned long n) {
+  for (unsigned long i = 0; i < n; ++i) sum += i * i;
+}
+__attribute__((noinline)) void work(void) { burn(40000000); sum++; }
+int main(void) { work(); burn(40000000); return 0; }
+EOF
+cc -O1 -fno-omit-frame-pointer -Wl,--build-id -o burn burn.c
+mains() { grep -o 'main;.*' "$1" | sort; }
+for output in live.data -; do
+  perf record -q -e cpu-clock:u -F 499 -g -o "$output" ./burn > stream.data 2> err.txt || { cat err.txt; break; }
+  [ "$output" = - ] && mv stream.data live.data
+  perf script -i live.data 2> err.txt | "$jprof" convert - --format folded > by_script.folded
+  "$jprof" convert live.data --format folded > by_file.folded
+  expect by_file.folded 'main;burn [0-9]+$'
+  diff <(mains by_script.folded) <(mains by_file.folded) || fail "perf says something else of $output"
 done
 
 echo "all passed"

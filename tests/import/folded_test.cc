@@ -96,13 +96,15 @@ TEST(FoldedReaderTest, WhatIsInlinedIntoOneFrameIsBounded) {
   EXPECT_EQ(p.String(p.functions[lines.back().function.value].name), "a");
 }
 
-TEST(FoldedReaderTest, OfADeepStackTheOutermostFramesAreKept) {
-  std::string deep = "p";
-  for (size_t i = 0; i < kMaxStackDepth; ++i) absl::StrAppend(&deep, ";f", i);
-  const auto imported = Import(absl::StrCat(deep, " 1\n", deep, ";g 1\n", deep, ";g;h 2\n"));
+TEST(FoldedReaderTest, OfADeepStackTheLeafIsKept) {
+  std::string deep;
+  for (size_t i = 2; i < kMaxStackDepth; ++i) absl::StrAppend(&deep, ";f", i);
+  const std::string whole = absl::StrCat("p;f0;f1", deep);
+  const auto imported = Import(absl::StrCat(whole, " 1\n", whole, ";g 1\n", whole, ";g;h 2\n"));
   ASSERT_TRUE(imported.ok()) << imported.status();
   EXPECT_EQ(Write(imported->profile, "folded"),
-            absl::StrCat(deep, " 1\n", deep, ";[truncated] 3\n"));
+            absl::StrCat("p;[truncated];f1", deep, ";g 1\np;[truncated]", deep, ";g;h 2\n", whole,
+                         " 1\n"));
   EXPECT_THAT(imported->notes,
               testing::ElementsAre("folded: 2 samples of stacks deeper than 2000 frames, the rest "
                                    "is [truncated]"));

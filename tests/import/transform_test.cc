@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <vector>
 
+#include "profiler/core/profile_builder.h"
 #include "tests/import/read.h"
 #include "tests/testing/profile_text.h"
 
@@ -38,7 +40,20 @@ TEST(TransformTest, TheRootIsWhatWasAskedFor) {
   EXPECT_EQ(Folded({.focus = "gc", .by = "cpu"}), "cpu_0;main;gc;mark_[i] 3\n");
   EXPECT_EQ(Folded({.focus = "gc", .by = "cgroup"}), "[no_cgroup];main;gc;mark_[i] 3\n");
   EXPECT_EQ(Folded({.by = "colour"}),
-            "--by takes comm, pid, tid, thread, cgroup, container or cpu, not 'colour'");
+            "--by takes comm, pid, tid, thread, cgroup, container, cpu or a label that its samples have, "
+            "not 'colour'");
+}
+
+TEST(TransformTest, TheRootMayBeALabel) {
+  ProfileBuilder builder({{"samples", "count"}}, {"cpu", "nanoseconds"}, 1);
+  const std::vector<int64_t> one = {1};
+  builder.AddSample(0, builder.AddThread(1, 1, "a", "a", "", "bytes\t\t64\tB\nroute\t/x"), 0,
+                    StackId{}, one);
+  builder.AddSample(0, builder.AddThread(1, 1, "a", "a"), 0, StackId{}, one);
+  builder.accounting().taken = builder.accounting().kept = 2;
+  const Profile profile = std::move(builder).Build().value();
+  EXPECT_EQ(Write(Transformed(profile, {.by = "route"}).value(), "folded"), "/x 1\n[no_route] 1\n");
+  EXPECT_EQ(Write(Transformed(profile, {.by = "bytes"}).value(), "folded"), "64_B 1\n[no_bytes] 1\n");
 }
 
 TEST(TransformTest, ARangeOfTimeBeginsAtZero) {
