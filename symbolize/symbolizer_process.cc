@@ -395,8 +395,10 @@ void KeepOnly(int socket) {
 [[noreturn]] void RunForker(int socket, const SymbolizerProcess::Limits& limits) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   ::prctl(PR_SET_NAME, "jprof-symbols");
-  // Ctrl-C is for jprof, which ends us when it is done. Workers leave no zombies.
-  for (int number : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGCHLD}) ::signal(number, SIG_IGN);
+  // Ctrl-C and Ctrl-Z are for jprof, which ends us when it is done. Workers leave no zombies.
+  for (int number : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU, SIGCHLD}) {
+    ::signal(number, SIG_IGN);
+  }
   for (int number : {SIGPROF, SIGPIPE}) ::signal(number, SIG_DFL);
   KeepOnly(socket);
   Message message;

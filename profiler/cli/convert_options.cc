@@ -110,7 +110,7 @@ std::vector<Option<ConvertOptions>> OptionsOfBoth() {
       {{"", "--focus", "REGEX", "only stacks with a frame that matches"}, TakeText<&Transform::focus>},
       {{"", "--ignore", "REGEX", "no stacks with a frame that matches"}, TakeText<&Transform::ignore>},
       {{"", "--hide", "REGEX", "no frames that match"}, TakeText<&Transform::hide>},
-      {{"", "--by", "KEY", "begin stacks with comm, pid, tid, thread, cgroup, container, cpu or a label of samples"},
+      {{"", "--by", "KEY", "begin stacks with comm, pid, tid, thread, cgroup, container, cpu,\nor a label of samples"},
        TakeText<&Transform::by>},
       {{"", "--from", "TIME", "only what was sampled from then on: 30, 30s, 5m, 500ms"}, TakeFrom},
       {{"", "--to", "TIME", "only what was sampled before"}, TakeTo},

@@ -108,19 +108,11 @@ class Interactive {
   // Waits for what comes next. False: it is over.
   bool Tick() {
     const Terminal::Happened happened = terminal_->Wait(kPollMs);
-    absl::MutexLock lock(&shared_->mutex);
-    bool changed = happened.redraw || !happened.keys.empty() || !drawn_;
-    if (shared_->table.snapshots() != seen_) {
-      seen_ = shared_->table.snapshots();
-      shared_->status.own_cpu_percent = own_cpu_.Percent();
-      changed |= !frozen_;
-      if (!frozen_) view_.Update(shared_->table);
-    }
-    for (const Key& key : happened.keys) {
-      if (!OnKey(key)) return false;
-    }
-    if (changed) Draw();
-    return !happened.stop;
+    std::vector<std::string> lines;  // none: it is as it was
+    const bool goes_on = React(happened, lines);
+    // A terminal may be slow; the pipeline does not wait for it.
+    if (!lines.empty()) terminal_->Show(lines);
+    return goes_on;
   }
 
   // Gives the terminal back. What was on the screen, as text.
@@ -134,6 +126,25 @@ class Interactive {
   }
 
  private:
+  bool React(const Terminal::Happened& happened, std::vector<std::string>& lines) {
+    absl::MutexLock lock(&shared_->mutex);
+    bool changed = happened.redraw || !happened.keys.empty() || !drawn_;
+    if (shared_->table.snapshots() != seen_) {
+      seen_ = shared_->table.snapshots();
+      shared_->status.own_cpu_percent = own_cpu_.Percent();
+      changed |= !frozen_;
+      if (!frozen_) view_.Update(shared_->table);
+    }
+    for (const Key& key : happened.keys) {
+      if (!OnKey(key)) return false;
+    }
+    if (changed) {
+      drawn_ = true;
+      lines = DrawScreen(Table(), view_, shared_->status, terminal_->size(), style_);
+    }
+    return !happened.stop;
+  }
+
   const HotTable& Table() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(shared_->mutex) {
     return frozen_ ? *frozen_ : shared_->table;
   }
@@ -150,11 +161,6 @@ class Interactive {
     }
     view_.Update(Table());
     return true;
-  }
-
-  void Draw() ABSL_EXCLUSIVE_LOCKS_REQUIRED(shared_->mutex) {
-    drawn_ = true;
-    terminal_->Show(DrawScreen(Table(), view_, shared_->status, terminal_->size(), style_));
   }
 
   const std::shared_ptr<Shared> shared_;
@@ -184,6 +190,7 @@ class Batch {
     pollfd fd = {SignalDescriptor(), POLLIN, 0};
     ::poll(&fd, 1, kPollMs);
     DrainSignals();
+    if (TakeSignal(SignalFlag::kSuspend)) StopSelf();
     return Print("").ok() && !IsDone() && !TakeSignal(SignalFlag::kStop);
   }
   // What came last, if it was not printed yet.

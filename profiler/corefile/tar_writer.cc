@@ -34,8 +34,7 @@ std::string Padding(uint64_t size) {
 // Octal digits that fill the field but for its end.
 template <size_t kSize>
 void PutNumber(char (&field)[kSize], uint64_t value) {
-  std::snprintf(field, kSize, "%0*llo", static_cast<int>(kSize - 1),
-                static_cast<unsigned long long>(value));
+  for (size_t i = kSize - 1; i-- > 0; value /= 8) field[i] = static_cast<char>('0' + value % 8);
 }
 
 // `name` is cut and `size` left 0 where they do not fit.
@@ -54,7 +53,7 @@ std::string MakeHeader(const std::string& name, uint64_t size, const TarEntry& e
   const auto* bytes = reinterpret_cast<const unsigned char*>(&header);
   unsigned sum = 0;
   for (size_t i = 0; i < sizeof(header); ++i) sum += bytes[i];
-  std::snprintf(header.checksum, sizeof(header.checksum) - 1, "%06o", sum);
+  PutNumber(header.checksum, sum);  // a space or a zero is its end
   return std::string(reinterpret_cast<const char*>(&header), sizeof(header));
 }
 

@@ -138,8 +138,9 @@ struct Runner::Work {
       pipeline->HandlePending();
       samples = pipeline->samples();
       if (snapshot) snapshot_status.Update(snapshot(*this, false));
+      if (!snapshot_status.ok()) break;  // which ends the recording, and is told
     }
-    if (snapshot) snapshot_status.Update(snapshot(*this, true));
+    if (snapshot && snapshot_status.ok()) snapshot_status.Update(snapshot(*this, true));
     handler.End();
   }
 };
@@ -473,7 +474,9 @@ absl::StatusOr<Runner::Ended> Runner::Record(
   if (ended != Ended::kTargetExited) target_cpu_after_ns_ = CpuTimeOfTargets();
   max_rate_hz_ = MaxSampleRate().value_or(0);
   StopReading();
-  if (!handler.WaitWhileItWorks()) return GiveUp();
+  if (!handler.WaitWhileItWorks(absl::Seconds(10), [this] { return CpuTimeOfWorkNs(); })) {
+    return GiveUp();
+  }
   cpu_recording_s_ = CpuSeconds() - cpu_before_s_;
   JPROF_RETURN_IF_ERROR(work.queue.status());
   JPROF_RETURN_IF_ERROR(work.snapshot_status);

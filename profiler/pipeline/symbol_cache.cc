@@ -18,7 +18,11 @@ void SymbolCache::Add(uint32_t image, const ImageQuery& answered) {
   Image& known = images_[image];
   known.build_id = answered.build_id;
   known.is_stripped = answered.is_stripped;
-  known.given_up = answered.lost || answered.exhausted || !answered.status.ok();
+  // What was in the way of the reader may be gone the next time: a limit, a machine that was too busy.
+  if (answered.lost) ++known.losses;
+  const bool in_its_way = answered.unread || answered.lost;
+  known.given_up = answered.exhausted || known.losses == kMaxLosses ||
+                   (!answered.status.ok() && !in_its_way);
   known.status = answered.status;
   for (size_t i = 0; i < answered.offsets.size() && i < answered.names.size(); ++i) {
     names_ += known.names.insert_or_assign(answered.offsets[i].value, answered.names[i]).second;

@@ -1,8 +1,9 @@
 // What was found out about mapped files' offsets, for a recording that names its frames again and again:
 // a file is opened for offsets that are new alone.
 //
-// Files are known by their number in the ImageTable, which pins them. One that could not be read, or not in
-// full, is not tried again: the next time would take as long. Names only; no inlined functions or lines.
+// Files are known by their number in the ImageTable, which pins them. One that cannot be read, or not in
+// full, is not tried again: the next time would take as long. One whose reader died or did not answer is,
+// some times. Names only; no inlined functions or lines.
 #pragma once
 
 #include <cstddef>
@@ -34,9 +35,12 @@ class SymbolCache {
     absl::flat_hash_map<uint64_t, SymbolName> names;  // by offset
     std::string build_id;
     bool is_stripped = false;
+    int losses = 0;
     bool given_up = false;
     absl::Status status;
   };
+
+  static constexpr int kMaxLosses = 3;  // some seconds each
 
   const size_t max_names_;
   size_t names_ = 0;

@@ -44,6 +44,21 @@ UniqueFd OpenOutput() {
   return UniqueFd(::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0));
 }
 
+// To a terminal that may take nothing for a moment; safe in handlers of signals.
+void WriteSoon(const char* bytes, size_t size) {
+  constexpr int kTries = 10, kTryMs = 100;
+  for (int i = 0; size > 0 && i < kTries; ++i) {
+    const ssize_t written = ::write(g_output, bytes, size);
+    if (written > 0) {
+      bytes += written;
+      size -= static_cast<size_t>(written);
+    } else {
+      pollfd fd = {g_output, POLLOUT, 0};
+      ::poll(&fd, 1, kTryMs);
+    }
+  }
+}
+
 }  // namespace
 
 void GiveBackTerminal() {
@@ -52,7 +67,7 @@ void GiveBackTerminal() {
   // In the background it would stop us.
   ::signal(SIGTTOU, SIG_IGN);
   ::tcflow(g_output, TCOON);
-  static_cast<void>(::write(g_output, kGiveBack, sizeof(kGiveBack) - 1));
+  WriteSoon(kGiveBack, sizeof(kGiveBack) - 1);
   ::tcsetattr(g_output, TCSANOW, &g_before);
   errno = before;
 }

@@ -166,8 +166,11 @@ TEST(TopTest, FollowsTheSizeOfItsTerminal) {
   ASSERT_TRUE(top.WaitFor("C++, native"));
   const size_t seen = top.size();
   top.Resize(8, 30);
-  EXPECT_TRUE(top.WaitFor("\x1b[8;1H", seen));
-  EXPECT_THAT(top.written().substr(seen), Not(HasSubstr("\x1b[9;1H")));
+  const std::string kDrawsAllAnew = "\x1b[0m\x1b[2J";
+  ASSERT_TRUE(top.WaitFor(kDrawsAllAnew, seen));
+  const size_t anew = top.written().find(kDrawsAllAnew, seen);
+  EXPECT_TRUE(top.WaitFor("\x1b[8;1H", anew));
+  EXPECT_THAT(top.written().substr(anew), Not(HasSubstr("\x1b[9;1H")));
   top.Press("q");
   EXPECT_EQ(top.WaitForEnd(), 0);
 }
@@ -204,10 +207,11 @@ TEST(TopTest, StoppedItLeavesTheTerminalAndTakesItAgain) {
   const size_t seen = top.size();
   top.Signal(SIGCONT);
   EXPECT_TRUE(top.WaitFor(kTakes, seen));
-  EXPECT_TRUE(top.WaitFor("C++, native", seen));
+  EXPECT_TRUE(top.WaitFor("C++, native", top.written().find(kTakes, seen)));
+  const size_t running = top.size();
   top.Signal(SIGTSTP);
-  EXPECT_TRUE(top.WaitFor(kGivesBack, seen));
-  EXPECT_TRUE(top.WaitFor(kTakes, top.written().find(kGivesBack, seen)));
+  EXPECT_TRUE(top.WaitFor(kGivesBack, running));
+  EXPECT_TRUE(top.WaitFor(kTakes, top.written().find(kGivesBack, running)));
   top.Press("q");
   EXPECT_EQ(top.WaitForEnd(), 0);
   EXPECT_TRUE(top.IsAsBefore());
