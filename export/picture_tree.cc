@@ -17,11 +17,14 @@ constexpr uint8_t kInlinedBit = 0x80;  // in FrameLabel::category, beside the ki
 
 PictureTree::PictureTree(const Profile& profile, bool by_line) {
   const Packages packages(profile);
-  absl::flat_hash_map<std::string, std::string> package_of_name;
+  absl::flat_hash_map<std::string, std::string> package_of_name, generated_of_name;
   auto frame_label = [&](const Function& function, uint32_t line, bool inlined) {
     FrameLabel label{ShownName(profile, function, line),
                      static_cast<uint8_t>(jprof::KindOf(profile, function))};
     package_of_name.try_emplace(label.text, ShownText(packages.Of(function), kMaxPackageBytes));
+    if (std::string generated = GeneratedName(profile, function); !generated.empty()) {
+      generated_of_name.try_emplace(label.text, std::move(generated));
+    }
     if (inlined) label.category |= kInlinedBit;
     return label;
   };
@@ -35,7 +38,11 @@ PictureTree::PictureTree(const Profile& profile, bool by_line) {
   options.base_type = BaseType(profile);
   options.by_line = by_line;
   tree_ = CallTree::Build(profile, options);
-  for (const FrameLabel& label : tree_.labels()) packages_.push_back(package_of_name[label.text]);
+  for (const FrameLabel& label : tree_.labels()) {
+    packages_.push_back(package_of_name[label.text]);
+    const auto generated = generated_of_name.find(label.text);
+    generated_.push_back(generated == generated_of_name.end() ? "" : generated->second);
+  }
   total_ = tree_.nodes()[0].total;
   base_total_ = tree_.nodes()[0].base;
 }

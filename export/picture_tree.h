@@ -24,6 +24,8 @@ class PictureTree {
   const std::vector<CallTree::Node>& nodes() const { return tree_.nodes(); }
   // By label: shown; "" where nothing is known.
   const std::vector<std::string>& packages() const { return packages_; }
+  // By label: GeneratedName() of the first function that has it.
+  const std::vector<std::string>& generated() const { return generated_; }
 
   static CodeKind KindOf(const FrameLabel& label);
   static bool IsInlined(const FrameLabel& label);
@@ -41,6 +43,7 @@ class PictureTree {
  private:
   CallTree tree_;
   std::vector<std::string> packages_;
+  std::vector<std::string> generated_;
   int64_t total_;
   int64_t base_total_;
 };

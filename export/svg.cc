@@ -296,6 +296,9 @@ class FlameGraph {
     double width_px = static_cast<double>(width) / kUnitsPerPixel;
     std::string title = is_root ? absl::StrCat("all (", Grouped(total_), " ", unit_, ", 100%)")
                                 : TitleOf(name, node);
+    if (!is_root && !picture_.generated()[node.label].empty()) {
+      absl::StrAppend(&title, "\n", picture_.generated()[node.label]);
+    }
     const bool inlined = !is_root && PictureTree::IsInlined(label(node));
     const int package = is_root ? -1 : packages_.of_label[node.label];
     // A frame of some width has an edge ("w"), a hair would be all edge.

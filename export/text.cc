@@ -154,6 +154,13 @@ std::string ShownName(const Profile& profile, const Function& function, uint32_t
   return shown;
 }
 
+std::string GeneratedName(const Profile& profile, const Function& function) {
+  const bool is_script =
+      function.kind == FrameKind::kScript || function.kind == FrameKind::kAsync;
+  if (!is_script || function.system_name == function.name) return "";
+  return ShownText(profile.String(function.system_name));
+}
+
 XmlText XmlText::Escape(absl::string_view raw, size_t max_bytes) {
   return EscapeShown(ShownText(raw, max_bytes));
 }

@@ -146,7 +146,7 @@ absl::StatusOr<MiniCorePages> PagesOfMiniCore(const CoreProcess& process, Pid so
   MiniCorePages result;
   const NotedMemory memory(source, areas, result.pages);
   // The options may read different things; all are to find theirs.
-  for (const StackNaming naming :
+  for (const StackNaming& naming :
        {StackNaming{}, StackNaming{.arguments = true},
         StackNaming{.tiers = true, .async = true, .arguments = true}}) {
     Subject subject = CoreSubject(

@@ -88,6 +88,9 @@ std::vector<Option<RecordOptions>> Options() {
       {{"", "--inlines", "", "show inlined C, C++ and Rust functions (from DWARF)"}, &O::inlines},
       {{"", "--lines", "", "show frames by the line that executes, native ones too (from DWARF)"},
        &O::lines},
+      {{"", "--source-maps", "auto|FOLDER",
+        "show functions of scripts by their originals: TypeScript, bundles"},
+       &O::source_maps},
   });
   add(CaptureRows<O>());
   add({

@@ -20,6 +20,7 @@ struct RecordOptions : TargetOptions {
   std::string format;       // "": by the output's suffix, else SVG
   bool inlines = false;  // inlined functions of native code
   bool lines = false;    // frames by executing line
+  std::string source_maps;  // as RecordingOptions has it
   bool async = false;  // those who await asynchronous functions, as frames below them
   bool explain = false;
   double min_quality = 0;  // percent; 0: any

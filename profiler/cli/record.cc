@@ -130,6 +130,7 @@ absl::Status Record(const RecordOptions& options, const RuntimeSet& runtimes, Co
                                          .tiers = options.tiers,
                                          .inlines = options.inlines,
                                          .lines = options.lines,
+                                         .source_maps = options.source_maps,
                                          .async = options.async,
                                          .command_line = options.command_line,
                                          .niceness = niceness,

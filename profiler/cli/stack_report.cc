@@ -216,6 +216,9 @@ std::string FrameJson(const Profile& profile, const StackFrame& frame,
   if (frame.function->start_line != 0) {
     absl::StrAppend(&out, ",\"start_line\":", frame.function->start_line);
   }
+  if (!GeneratedName(profile, *frame.function).empty()) {
+    absl::StrAppend(&out, ",\"generated\":", JsonText(profile.String(frame.function->system_name)));
+  }
   if (frame.image != nullptr) {
     absl::StrAppend(&out, ",\"image\":", JsonText(profile.String(frame.image->path)));
   }
@@ -295,6 +298,10 @@ std::string StackReportText(const StackReport& report, const Profile& profile,
       const bool marker = frame.function->kind == FrameKind::kMarker;
       absl::StrAppend(&text, marker ? "      " : absl::StrFormat("  #%-2d ", number),
                       FrameText(profile, frame, ArgumentsText(report, first, frame)), "\n");
+      if (const std::string generated = GeneratedName(profile, *frame.function);
+          !generated.empty()) {
+        absl::StrAppend(&text, "        from ", generated, "\n");
+      }
       number += !marker;
     }
   }

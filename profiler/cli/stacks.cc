@@ -43,12 +43,16 @@ absl::Status Run(const StacksOptions& options, const RuntimeSet& runtimes) {
                                  DebugFileFinder* finder) {
     symbolizer->Symbolize(queries, threads, finder);
   };
+  auto read_maps = [&symbolizer](std::vector<SourceMapQuery>& queries) {
+    symbolizer->ReadSourceMaps(queries);
+  };
   if (options.pid != 0) {
     const LiveMemory memory(options.pid);
     JPROF_ASSIGN_OR_RETURN(
         Subject subject,
         LiveSubject(options.pid, memory, options.no_stop ? Running::kSample : Running::kStop));
     subject.world.symbolize = symbolize;
+    subject.world.read_source_maps = read_maps;
     JPROF_RETURN_IF_ERROR(TakeStacks(std::move(subject), options.naming, runtimes, report, profile));
   } else {
     UniqueFd fd(::open(options.target.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
@@ -60,6 +64,7 @@ absl::Status Run(const StacksOptions& options, const RuntimeSet& runtimes) {
     const CoreMemory memory(core, files);
     Subject subject = CoreSubject(core, files, memory, options.target);
     subject.world.symbolize = symbolize;
+    subject.world.read_source_maps = read_maps;
     JPROF_RETURN_IF_ERROR(TakeStacks(std::move(subject), options.naming, runtimes, report, profile));
   }
   if (report.threads.empty()) {
@@ -95,6 +100,10 @@ absl::Status Check(const Arguments& arguments, StacksOptions& out) {
   out.target = arguments.words[0];
   int64_t number = 0;
   if (!absl::SimpleAtoi(out.target, &number)) {
+    if (out.naming.source_maps == "auto") {
+      return absl::InvalidArgumentError(
+          "--source-maps auto is for a process; for a core file name the folder that has them");
+    }
     if (!out.no_stop) return absl::OkStatus();
     return absl::InvalidArgumentError("--no-stop is for a process, not for a core file");
   }
@@ -148,6 +157,11 @@ CommandSyntax<StacksOptions> Syntax() {
               {{"", "--async", "", "who awaits what runs"},
                [](absl::string_view, O& out) {
                  out.naming.async = true;
+                 return absl::OkStatus();
+               }},
+              {{"", "--source-maps", "auto|FOLDER", "functions of scripts by their originals"},
+               [](absl::string_view value, O& out) {
+                 out.naming.source_maps = std::string(value);
                  return absl::OkStatus();
                }},
               {{"", "--tiers", "", "~interpreted, ^baseline, +maglev, *turbofan"},

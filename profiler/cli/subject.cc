@@ -75,10 +75,13 @@ absl::Status TakeStacks(Subject subject, const StackNaming& naming, const Runtim
   WalkTables tables;
   absl::StatusOr<UnwindCache> cache = UnwindCache::Open(UnwindCache::DefaultDirectory());
   const Pid pid = subject.pid;
+  JPROF_ASSIGN_OR_RETURN(const std::optional<SourceMaps::Options> source_maps,
+                         OpenSourceMaps(naming.source_maps, subject.world));
   Pipeline pipeline(PipelineOptions{.only_pid = pid,
                                     .tiers = naming.tiers,
                                     .async = naming.async,
                                     .places = naming.arguments,
+                                    .source_maps = source_maps,
                                     .unwind_sink = &tables,
                                     .unwind_cache = cache.ok() ? &*cache : nullptr},
                     runtimes, tables, std::move(subject.world));

@@ -37,6 +37,7 @@ struct StackNaming {
   bool tiers = false;
   bool async = false;
   bool arguments = false;
+  std::string source_maps;  // as RecordingOptions has it
 };
 
 // How the stacks of threads that run are taken.

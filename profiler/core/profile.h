@@ -34,7 +34,7 @@ struct ValueType {
 
 struct Function {
   StringId name;            // demangled; for kUnknown what is known: "[unknown] libx.so+0x12"
-  StringId system_name;     // as the symbol table has it; same as name where there is no other
+  StringId system_name;     // in the symbol table, or the generated script, with its place; else as name
   StringId file;            // source file or script; the empty string where not known
   uint32_t start_line = 0;  // 1-based line of the definition, 0 where not known
   FrameKind kind = FrameKind::kUnknown;

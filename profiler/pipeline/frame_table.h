@@ -16,9 +16,12 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/strings/string_view.h"
+#include "helpers/runtime.h"
 #include "profiler/core/address.h"
 #include "profiler/core/frame.h"
 #include "profiler/core/ids.h"
+#include "profiler/pipeline/source_maps.h"
 
 namespace jprof {
 
@@ -54,11 +57,20 @@ struct PendingName {
   FrameKind kind = FrameKind::kUnknown;
   std::string image;  // "[v8]", "[jit]": what the profile shows as its mapping; "" for none
   std::string why;    // of kUnknown: UnnamedFrames::why
+  // Of a script with a source map: its number in SourceMaps, and where in the script the function is.
+  uint32_t map = SourceMaps::kNone;
+  ScriptPlace place;
+  uint32_t prefix_bytes = 0;  // of `name`, that are put before it: "async "
 
   friend bool operator==(const PendingName&, const PendingName&) = default;
   template <typename H>
   friend H AbslHashValue(H h, const PendingName& n) {
-    return H::combine(std::move(h), n.name, n.file, n.start_line, n.kind, n.image, n.why);
+    return H::combine(std::move(h), n.name, n.file, n.start_line, n.kind, n.image, n.why, n.map,
+                      n.place, n.prefix_bytes);
+  }
+  void Prefix(absl::string_view text) {
+    name.insert(0, text.data(), text.size());
+    prefix_bytes += static_cast<uint32_t>(text.size());
   }
 };
 

@@ -208,6 +208,20 @@ std::vector<Line> Namer::SourceLines(const ImageQuery& query, size_t at, bool in
   return lines;
 }
 
+Line Namer::ScriptLine(const PendingLine& line, const OriginalNames* originals) {
+  const PendingName& name = frames_.names()[line.name];
+  const OriginalNames::Function* original =
+      originals == nullptr ? nullptr : originals->Of(line.name);
+  if (original == nullptr) {
+    return {builder_.AddFunction(name.name, name.name, name.file, name.start_line, name.kind),
+            line.line, line.column};
+  }
+  const OriginalNames::Position at = originals->Of(line);
+  return {builder_.AddFunction(original->name, original->generated, original->file, original->line,
+                               name.kind),
+          at.line, at.column};
+}
+
 void Namer::NameFrames(const FrameTable& frames, ImageTable& images, const RuntimeTable& runtimes,
                        KernelNames& kernel_names, const NamerOptions& options) {
   // What is to be asked of each image.
@@ -288,10 +302,7 @@ void Namer::NameFrames(const FrameTable& frames, ImageTable& images, const Runti
       case PendingFrame::Kind::kLocated: {
         std::vector<Line> lines;
         for (const PendingLine& line : frames.lines()[frame.index]) {
-          const PendingName& name = frames.names()[line.name];
-          lines.push_back(
-              {builder_.AddFunction(name.name, name.name, name.file, name.start_line, name.kind),
-               line.line, line.column});
+          lines.push_back(ScriptLine(line, options.originals));
         }
         const PendingName& outer = frames.names()[frames.lines()[frame.index].back().name];
         named.counts.frames = static_cast<uint32_t>(lines.size());
@@ -328,8 +339,8 @@ void Namer::NameFrames(const FrameTable& frames, ImageTable& images, const Runti
         if (name.kind == FrameKind::kMarker) named.counts = {};
         const ImageId image =
             name.image.empty() ? ImageId{} : builder_.AddImage(name.image, "", 0, 0, 0);
-        named.location =
-            Place(image, 0, name.name, name.name, name.file, name.start_line, name.kind);
+        const Line line = ScriptLine({.name = frame.index}, options.originals);
+        named.location = builder_.AddLocation(image, 0, {&line, 1});
         break;
       }
       case PendingFrame::Kind::kImage:

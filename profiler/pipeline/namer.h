@@ -14,6 +14,7 @@
 #include "profiler/pipeline/frame_table.h"
 #include "profiler/pipeline/image_table.h"
 #include "profiler/pipeline/kernel_names.h"
+#include "profiler/pipeline/original_names.h"
 #include "profiler/pipeline/symbol_cache.h"
 #include "symbolize/symbolizer.h"
 
@@ -34,6 +35,7 @@ struct NamerOptions {
   // Only these stacks of the FrameTable are named; nullptr: all.
   const std::vector<uint32_t>* stacks = nullptr;
   uint64_t now_ns = 0;  // for KernelNames
+  const OriginalNames* originals = nullptr;  // of functions of scripts; nullptr: none are shown
 };
 
 class Namer {
@@ -95,6 +97,8 @@ class Namer {
   // What DWARF says of an offset, innermost first; empty: nothing.
   std::vector<Line> SourceLines(const ImageQuery& query, size_t at, bool inlines);
   void FindUsed(const std::vector<uint32_t>& stacks);
+  // A line of a kLocated frame, or of a kNamed one.
+  Line ScriptLine(const PendingLine& line, const OriginalNames* originals);
   void BuildStacks();
   void SetUnnamed(NamedFrame& frame, std::string what, std::string why);
   LocationId Place(ImageId image, uint64_t address, absl::string_view name,

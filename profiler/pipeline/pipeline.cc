@@ -3,11 +3,14 @@
 #include <fcntl.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <variant>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "profiler/core/profile_builder.h"
+#include "profiler/core/status.h"
+#include "profiler/process/target_file.h"
 
 namespace jprof {
 namespace {
@@ -62,6 +65,22 @@ MapEvent ToMapEvent(Pid pid, uint64_t time_ns, const ProcMapping& m) {
 
 }  // namespace
 
+absl::StatusOr<std::optional<SourceMaps::Options>> OpenSourceMaps(const std::string& where,
+                                                                  PipelineWorld& world) {
+  if (where.empty()) return std::nullopt;
+  if (where == "auto") {
+    world.open_source_map = OpenNamedByProcess;
+    return SourceMaps::Options();
+  }
+  const int fd = ::open(where.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return ErrnoStatus(errno, absl::StrCat("--source-maps ", where));
+  world.open_source_map = [directory = std::make_shared<const UniqueFd>(fd)](
+                              Pid, const std::string& path) {
+    return OpenInRoot(*directory, path, LinkPolicy::kFollowInRoot, path);
+  };
+  return SourceMaps::Options{.in_directory = true};
+}
+
 Pipeline::Pipeline(PipelineOptions options, const RuntimeSet& runtimes, LayoutSink& sink,
                    PipelineWorld world)
     : options_(options),
@@ -74,7 +93,7 @@ Pipeline::Pipeline(PipelineOptions options, const RuntimeSet& runtimes, LayoutSi
                  .read_maps = [this](Pid pid) { return world_.read_maps(pid); },
                  .open_memory = [this](Pid pid) { return world_.open_memory(pid); },
                  .now = [this] { return world_.now(); }},
-                {.async = options_.async}),
+                {.async = options_.async, .script_places = options_.source_maps.has_value()}),
       frames_(options_.max_frame_bytes),
       jit_dumps_(
           [this](const MapEvent& map, absl::string_view name) -> absl::StatusOr<JitDump> {
@@ -87,6 +106,9 @@ Pipeline::Pipeline(PipelineOptions options, const RuntimeSet& runtimes, LayoutSi
       forget_interned_at_(options_.max_frame_bytes / kForgetInternedPart),
       samples_(options_.max_samples) {
   InternComm(kLeftOutComm);
+  if (options_.source_maps && world_.open_source_map) {
+    source_maps_.emplace(world_.open_source_map, *options_.source_maps);
+  }
   if (options_.unwind_sink == nullptr) return;
   unwind_.emplace(*options_.unwind_sink,
                   UnwindTables::World{
@@ -177,6 +199,7 @@ void Pipeline::HandlePending(uint64_t budget_ns) {
 void Pipeline::Forget(Pid pid) {
   if (unwind_) unwind_->OnGone(pid);
   runtimes_.OnGone(pid);
+  if (source_maps_) source_maps_->Forget(pid);
   ForgetPerfMap(pid);
   jit_dumps_.OnGone(pid);
   helper_answers_.erase(pid);
@@ -244,12 +267,22 @@ void Pipeline::OnSymbol(const SymbolEvent& symbol) {
     return;
   }
   runtimes_.Confirm(symbol.pid, symbol.runtime);
-  symbol_names_[symbol.number] = InternRuntimeName(*std::move(described), symbol.runtime);
+  symbol_names_[symbol.number] = InternRuntimeName(*std::move(described), symbol.pid, symbol.runtime);
 }
 
-uint32_t Pipeline::InternRuntimeName(FrameName name, uint8_t runtime) {
-  return frames_.InternName({std::move(name.name), std::move(name.file), name.start_line, name.kind,
-                             absl::StrCat("[", runtimes_.RuntimeByNumber(runtime)->name(), "]")});
+uint32_t Pipeline::InternRuntimeName(FrameName name, Pid pid, uint8_t runtime) {
+  PendingName pending = {std::move(name.name), std::move(name.file), name.start_line, name.kind,
+                         absl::StrCat("[", runtimes_.RuntimeByNumber(runtime)->name(), "]")};
+  RuntimeInstance* instance = runtimes_.Instance(pid, runtime);
+  if (source_maps_ && instance != nullptr && name.place.script != 0) {
+    pending.map = source_maps_->Find(pid, name.place.script, pending.file, [&] {
+      return instance->SourceMapUrl(name.place.script);
+    });
+    // Without a map, functions are told apart by what is shown of them.
+    if (pending.map != SourceMaps::kNone) pending.place = name.place;
+    pending.place.script = 0;
+  }
+  return frames_.InternName(std::move(pending));
 }
 
 uint32_t Pipeline::RuntimeFrame(const RawFrame& frame, Pid pid, uint32_t name) {
@@ -268,7 +301,7 @@ uint32_t Pipeline::RuntimeFrame(const RawFrame& frame, Pid pid, uint32_t name) {
 uint32_t Pipeline::Locate(const RawFrame& frame, Pid pid, uint32_t name) {
   if (frame.is_async) {
     PendingName awaiting = frames_.names()[name];
-    awaiting.name.insert(0, kAsyncPrefix);
+    awaiting.Prefix(kAsyncPrefix);
     awaiting.kind = FrameKind::kAsync;
     name = frames_.InternName(std::move(awaiting));
   }
@@ -278,13 +311,17 @@ uint32_t Pipeline::Locate(const RawFrame& frame, Pid pid, uint32_t name) {
     const char tier = options_.tiers && has_tier ? instance->Tier(frame) : '\0';
     if (tier != 0) {
       PendingName marked = frames_.names()[name];
-      marked.name.insert(marked.name.begin(), tier);
+      marked.Prefix({&tier, 1});
       name = frames_.InternName(std::move(marked));
     }
     for (FrameLine& line : instance->Locate(frame)) {
-      if (tier != 0) line.function.name.insert(line.function.name.begin(), tier);
-      lines.push_back(
-          {InternRuntimeName(std::move(line.function), frame.runtime), line.line, line.column});
+      uint32_t inlined = InternRuntimeName(std::move(line.function), pid, frame.runtime);
+      if (tier != 0) {
+        PendingName marked = frames_.names()[inlined];
+        marked.Prefix({&tier, 1});
+        inlined = frames_.InternName(std::move(marked));
+      }
+      lines.push_back({inlined, line.line, line.column});
     }
   }
   const bool named = frames_.names()[name].kind != FrameKind::kUnknown;
@@ -760,6 +797,8 @@ absl::StatusOr<Profile> Pipeline::BuildProfile(const RecordingEnd& end) {
   }
   std::vector<uint32_t> used;
   for (const KeptSamples::Sample& sample : samples) used.push_back(sample.stack);
+  std::optional<OriginalNames> originals;
+  if (source_maps_) originals.emplace(frames_, *source_maps_, world_.read_source_maps);
   const Namer namer(frames_, images_, runtimes_, builder, kernel_names_,
                     {.threads = options_.symbol_threads,
                      .inlines = options_.inlines,
@@ -767,8 +806,16 @@ absl::StatusOr<Profile> Pipeline::BuildProfile(const RecordingEnd& end) {
                      .symbolize = world_.symbolize,
                      .cache = options_.live ? &symbol_cache_ : nullptr,
                      .stacks = options_.live ? &used : nullptr,
-                     .now_ns = world_.now()});
+                     .now_ns = world_.now(),
+                     .originals = originals ? &*originals : nullptr});
   if (!namer.troubles().empty()) symbol_troubles_ = namer.troubles();
+  if (source_maps_) {
+    for (std::string& trouble : source_maps_->Troubles()) {
+      symbol_troubles_.push_back(std::move(trouble));
+    }
+    symbol_troubles_.insert(symbol_troubles_.end(), originals->troubles().begin(),
+                            originals->troubles().end());
+  }
   for (size_t node = 0; options_.places && node < frames_.stacks().size(); ++node) {
     const StackId id = namer.Find(static_cast<uint32_t>(node)).id;
     const bool is_shown = id != namer.Find(frames_.stacks()[node].caller).id;

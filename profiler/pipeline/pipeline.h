@@ -44,6 +44,8 @@
 #include "profiler/pipeline/kept_samples.h"
 #include "profiler/pipeline/kernel_names.h"
 #include "profiler/pipeline/namer.h"
+#include "profiler/pipeline/original_names.h"
+#include "profiler/pipeline/source_maps.h"
 #include "profiler/process/process_table.h"
 #include "profiler/unwind/unwind_tables.h"
 
@@ -65,6 +67,9 @@ struct PipelineWorld {
   std::function<absl::StatusOr<JitDump>(Pid, UniqueFd, absl::string_view)> open_jit_dump = nullptr;
   std::function<absl::StatusOr<UniqueFd>(Pid)> open_root;  // empty: all paths are jprof's own
   SymbolizeFunction symbolize;                             // empty: in this process
+  // Of a script that the process runs, or in the user's directory (PipelineOptions::source_maps).
+  SourceMaps::Opener open_source_map = nullptr;
+  ReadMapsFunction read_source_maps = nullptr;  // empty: in this process
   std::function<uint64_t()> now;  // the clock of the events' times
   std::string kallsyms = "/proc/kallsyms";
   std::string modules = "/proc/modules";
@@ -78,6 +83,8 @@ struct PipelineOptions {
   bool inlines = false;     // show inlined functions of native code as frames
   bool lines = false;       // show frames by executing line
   bool places = false;      // PlacesOf() is of use
+  // Show functions of scripts by their originals; nullopt: not.
+  std::optional<SourceMaps::Options> source_maps;
   int64_t period_ns = 0;    // of CPU time, between two samples
   int symbol_threads = 2;
   // Beyond these numbered things are forgotten,
@@ -100,6 +107,11 @@ struct PipelineOptions {
   UnwindTables::Limits unwind_limits;
   UnwindCache* unwind_cache = nullptr;  // outlives the pipeline; nullptr: none
 };
+
+// Lets `world` open the source maps of live processes' scripts: those that the scripts name ("auto"), or
+// those in a directory; "": none. Returns PipelineOptions::source_maps. NotFound: no such directory.
+absl::StatusOr<std::optional<SourceMaps::Options>> OpenSourceMaps(const std::string& where,
+                                                                  PipelineWorld& world);
 
 // What only the source knows, at the end.
 struct RecordingEnd {
@@ -219,7 +231,7 @@ class Pipeline {
   void NameDumped();
   void OnSymbol(const SymbolEvent& symbol);
   void OnUnresolved(const RawFrame& frame, Pid pid);
-  uint32_t InternRuntimeName(FrameName name, uint8_t runtime);
+  uint32_t InternRuntimeName(FrameName name, Pid pid, uint8_t runtime);
   uint32_t RuntimeFrame(const RawFrame& frame, Pid pid, uint32_t name);
   // The same, asking the runtime.
   uint32_t Locate(const RawFrame& frame, Pid pid, uint32_t name);
@@ -252,6 +264,7 @@ class Pipeline {
   std::optional<UnwindTables> unwind_;
   FrameTable frames_;
   JitDumps jit_dumps_;
+  std::optional<SourceMaps> source_maps_;
   KernelNames kernel_names_;
   SymbolCache symbol_cache_;  // of live ones
   absl::flat_hash_map<uint32_t, UserStack> user_stacks_;

@@ -309,6 +309,14 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Attach(const RecordingOptions& o
                          },
       .now = MonotonicNow,
   };
+  JPROF_ASSIGN_OR_RETURN(std::optional<SourceMaps::Options> source_maps,
+                         OpenSourceMaps(options.source_maps, world));
+  if (options.symbolizer != nullptr) {
+    world.read_source_maps = [symbolizer = options.symbolizer](
+                                 std::vector<SourceMapQuery>& queries) {
+      symbolizer->ReadSourceMaps(queries);
+    };
+  }
   runner->work_->pipeline = std::make_unique<Pipeline>(
       PipelineOptions{
           .only_pid = only_pid,
@@ -317,6 +325,7 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Attach(const RecordingOptions& o
           .async = options.async,
           .inlines = options.inlines,
           .lines = options.lines,
+          .source_maps = source_maps,
           .period_ns = static_cast<int64_t>(1'000'000'000 / runner->work_->source->frequency_hz()),
           .max_pinned_files = MaxPinnedFiles(),
           .live = options.snapshot_ns != 0,

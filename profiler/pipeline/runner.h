@@ -48,6 +48,9 @@ struct RecordingOptions {
   bool tiers = false;
   bool inlines = false;
   bool lines = false;
+  // "auto": functions of scripts are shown by their originals, by the source maps that the scripts name;
+  // else by those in this directory; "": not.
+  std::string source_maps;
   bool async = false;
   // Samples are its hits, and not of CPU time; nullptr: none. Outlives the runner.
   const Probe* probe = nullptr;

@@ -153,6 +153,20 @@ absl::StatusOr<UniqueFd> OpenInProcessRoot(const UniqueFd& process, const std::s
   return OpenInRoot(root, path, links, name);
 }
 
+absl::StatusOr<UniqueFd> OpenNamedByProcess(Pid pid, const std::string& path) {
+  JPROF_ASSIGN_OR_RETURN(UniqueFd process, OpenProcess(pid));
+  JPROF_ASSIGN_OR_RETURN(const ProcStatus status, ReadProcStatus(process));
+  JPROF_ASSIGN_OR_RETURN(UniqueFd file,
+                         OpenInProcessRoot(process, path, LinkPolicy::kFollowInRoot, path));
+  struct stat st;
+  if (::fstat(file.get(), &st) != 0) return ErrnoStatus(errno, path);
+  if (status.effective_uid != 0 && st.st_uid != status.effective_uid && (st.st_mode & S_IROTH) == 0) {
+    return absl::PermissionDeniedError(
+        absl::StrCat(path, ": not readable to user ", status.effective_uid, ", whose process names it"));
+  }
+  return file;
+}
+
 absl::StatusOr<UniqueFd> OpenVdso() {
   JPROF_ASSIGN_OR_RETURN(std::vector<ProcMapping> maps, ReadProcMaps(::getpid()));
   for (const ProcMapping& m : maps) {

@@ -74,7 +74,7 @@ const file = (() => {
   let index = 0, levels = 0;
   for (let g = group.firstElementChild; g; g = g.nextElementSibling, index += 1) {
     const title = g.firstElementChild, rect = title.nextElementSibling, text = rect.nextElementSibling;
-    const shown = title.textContent;
+    const [shown, generated] = title.textContent.split("\n");
     const parts = /^([^]*) \(([\d,]+) (\S+), [\d.]+%(; [+-][\d.]+%)?\)$/.exec(shown);
     const yText = rect.getAttribute("y"), xText = rect.getAttribute("x");
     const widthText = rect.getAttribute("width");
@@ -102,7 +102,7 @@ const file = (() => {
       looks[label] = { fill, kind, inlined, package: own ? Number(own[1]) : -1, weight: width };
     }
     cells[index] = {
-      index, g, rect, text, shown, fill, kind, inlined,
+      index, g, rect, text, shown, generated, fill, kind, inlined,
       xText, yText, widthText, x: Number(xText), width,
       moved: false, lowered: false, label: null, match: false,
     };

@@ -76,6 +76,7 @@ function tellOf(cell) {
   if (kind) parts.push(kind);
   const own = packageOf(tree.label[cell.index]);
   if (own && cell.kind !== 9 && cell.kind !== 4) parts.push(own);
+  if (cell.generated) parts.push("from " + cell.generated);
   return parts;
 }
 

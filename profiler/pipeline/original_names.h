@@ -1,0 +1,64 @@
+// What the frames of a recording are in the originals of their scripts, by their source maps.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "profiler/pipeline/frame_table.h"
+#include "profiler/pipeline/source_maps.h"
+#include "symbolize/source_map.h"
+
+namespace jprof {
+
+// As ReadSourceMap() of each.
+using ReadMapsFunction = std::function<void(std::vector<SourceMapQuery>& queries)>;
+
+class OriginalNames {
+ public:
+  struct Function {
+    std::string name;
+    std::string file;
+    uint32_t line = 0;      // of its definition
+    std::string generated;  // "a /srv/dist/app.js:1:4711"
+  };
+  struct Position {
+    uint32_t line = 0;
+    uint32_t column = 0;
+  };
+
+  // Reads the maps that `frames` need, and closes them. `frames` outlives the result.
+  OriginalNames(const FrameTable& frames, SourceMaps& maps, const ReadMapsFunction& read);
+
+  // Of a name in the frame table; nullptr: it has no original.
+  const Function* Of(uint32_t name) const;
+  // Where a line of a function that has an original executes. {0, 0}: not known, or in another
+  // file than the function.
+  Position Of(const PendingLine& line) const;
+
+  const std::vector<std::string>& troubles() const { return troubles_; }
+
+ private:
+  using Key = std::pair<uint32_t, GeneratedPosition>;  // map and position
+  struct Place {
+    std::string file;
+    OriginalPosition position;
+    std::string name;
+  };
+  // nullptr: it has no original.
+  const Place* Find(uint32_t map, GeneratedPosition position) const;
+  void Ask(SourceMaps& maps, const ReadMapsFunction& read);
+  void NameFunction(uint32_t number);
+
+  const FrameTable& frames_;
+  std::vector<Key> wanted_;    // sorted, distinct
+  std::vector<Place> places_;  // as wanted_
+  absl::flat_hash_map<uint32_t, Function> functions_;  // by name in frames_
+  std::vector<std::string> troubles_;
+};
+
+}  // namespace jprof

@@ -1,0 +1,123 @@
+// A bundle that was made of TypeScript, minified, shown by its originals. Needs build/nodes (ctest fetches it).
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "tests/e2e/run_jprof.h"
+#include "tests/testing/require.h"
+#include "tests/testing/spawn.h"
+
+namespace jprof {
+namespace {
+
+using ::testing::Contains;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+const std::string kFolder = JPROF_SOURCE_DIR "/tests/e2e/maps";
+
+// "burnArea src/shapes.ts:23", the line found by its text.
+std::string Original(absl::string_view name, absl::string_view file, absl::string_view text) {
+  int number = 0;
+  for (absl::string_view line :
+       absl::StrSplit(ReadWholeFile(absl::StrCat(kFolder, "/", file)), '\n')) {
+    ++number;
+    if (absl::StrContains(line, text)) return absl::StrCat(name, " ", kFolder, "/", file, ":", number);
+  }
+  ADD_FAILURE() << file << " has no line with " << text;
+  return "";
+}
+
+std::vector<std::string> Originals() {
+  return {Original("burnArea", "src/shapes.ts", "const burnArea"),
+          Original("area", "src/shapes.ts", "  area(): number {"),
+          Original("Circle", "src/shapes.ts", "class Circle"),
+          Original("burnConstructor", "src/shapes.ts", "function burnConstructor"),
+          Original("runOneJob", "src/queue.ts", "function runOneJob"),
+          Original("spinBefore", "src/queue.ts", "const spinBefore"),
+          Original("drainEverything", "src/queue.ts", "async drainEverything"),
+          Original("sumAreas", "src/main.ts", "  sumAreas("),
+          Original("mainLoop", "src/main.ts", "async function mainLoop")};
+}
+
+Child StartBundle(absl::string_view version, const std::string& bundle) {
+  absl::StatusOr<Child> child = Child::SpawnReady(
+      {absl::StrCat(JPROF_SOURCE_DIR, "/build/nodes/", version, "/bin/node"), bundle});
+  if (!child.ok()) {
+    ADD_FAILURE() << bundle << ": " << child.status() << " (tools/fetch-node " << version << ")";
+    std::abort();
+  }
+  return *std::move(child);
+}
+
+JprofResult Record(const Child& node, const std::string& maps) {
+  return RunJprofFor(300, {"-p", absl::StrCat(node.pid()), "-F", "999", "--format", "folded",
+                           "--source-maps", maps});
+}
+
+class SourceMapsE2eTest : public testing::TestWithParam<const char*> {
+ protected:
+  void SetUp() override { JPROF_REQUIRE_ROOT(); }
+};
+
+TEST_P(SourceMapsE2eTest, MinifiedBundleIsShownByItsOriginals) {
+  const Child node = StartBundle(GetParam(), kFolder + "/bundle.js");
+  const JprofResult result = Record(node, "auto");
+  ASSERT_EQ(result.exit_code(), 0) << result.err;
+  EXPECT_THAT(result.err, Not(HasSubstr("warning"))) << result.err;
+  const FoldedProfile profile = ParseFolded(result.out);
+  for (const std::string& original : Originals()) {
+    EXPECT_GT(profile.With(original + "_[j]"), 0u) << original << "\n" << result.out;
+  }
+}
+
+TEST_P(SourceMapsE2eTest, WithoutTheMapNamesAreTheGeneratedOnesAndThatIsTold) {
+  TemporaryFolder folder;
+  const std::string bundle = CopyForAll(kFolder + "/bundle.js", folder / "bundle.js");
+  const Child node = StartBundle(GetParam(), bundle);
+  JprofResult result = Record(node, "auto");
+  ASSERT_EQ(result.exit_code(), 0) << result.err;
+  EXPECT_THAT(result.messages(),
+              Contains(absl::StrCat("jprof: warning: 1 script names a source map that is not there (",
+                                    bundle, ": bundle.js.map)")));
+  const FoldedProfile generated = ParseFolded(result.out);
+  EXPECT_GT(generated.With(absl::StrCat("sumAreas ", bundle, ":1_[j]")), 0u) << result.out;
+  EXPECT_THAT(result.out, Not(HasSubstr("shapes.ts")));
+
+  // Where the user has it, sources are told as the map has them.
+  result = Record(node, kFolder);
+  ASSERT_EQ(result.exit_code(), 0) << result.err;
+  const FoldedProfile profile = ParseFolded(result.out);
+  for (const std::string& original : Originals()) {
+    const size_t place = original.find(kFolder);
+    const std::string relative = original.substr(0, place) + original.substr(place + kFolder.size() + 1);
+    EXPECT_GT(profile.With(relative + "_[j]"), 0u) << relative << "\n" << result.out;
+  }
+}
+
+TEST_P(SourceMapsE2eTest, StacksTellTheGeneratedPlaceToo) {
+  const Child node = StartBundle(GetParam(), kFolder + "/bundle.js");
+  const std::string pid = absl::StrCat(node.pid());
+  const JprofResult text = RunJprof({"stacks", pid, "--source-maps", "auto"});
+  ASSERT_EQ(text.exit_code(), 0) << text.err;
+  EXPECT_THAT(text.out, HasSubstr(kFolder + "/src/"));
+  EXPECT_THAT(text.out, HasSubstr("\n        from "));
+  EXPECT_THAT(text.out, HasSubstr(absl::StrCat(" ", kFolder, "/bundle.js:1:")));
+  const JprofResult json = RunJprof({"stacks", pid, "--json", "--source-maps", "auto"});
+  ASSERT_EQ(json.exit_code(), 0) << json.err;
+  EXPECT_THAT(json.out, HasSubstr("\"generated\":\""));
+}
+
+INSTANTIATE_TEST_SUITE_P(Versions, SourceMapsE2eTest, testing::Values("20.20.2", "24.21.0"),
+                         [](const auto& instance) {
+                           return absl::StrCat("Node", std::string(instance.param).substr(0, 2));
+                         });
+
+}  // namespace
+}  // namespace jprof
