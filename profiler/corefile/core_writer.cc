@@ -386,8 +386,8 @@ absl::StatusOr<CoreFigures> WriteCore(
   for (const Segment& segment : segments) {
     const uint64_t begin = segment.range.begin.value;
     const ProcMapping& m = segment.area->mapping;
-    // Of a file's pages those count too that are not in memory.
-    const bool skip_absent = !m.file.valid() || m.shared;
+    // Of a file's pages, and of the kernel's own, those count too that are not in memory.
+    const bool skip_absent = m.path != "[vdso]" && (!m.file.valid() || m.shared);
     JPROF_RETURN_IF_ERROR(copy.Copy(
         begin, begin + segment.file_bytes, skip_absent, [&](uint64_t bytes) -> absl::Status {
           done += bytes;
