@@ -146,7 +146,7 @@ class Bench {
          .read_maps = ReadProcMaps,
          .open_memory = [](Pid pid) { return std::make_unique<LiveMemory>(pid); },
          .now = MonotonicNow},
-        async);
+        {.async = async});
     ProcessTable processes;
     for (Event& e : OrDie(SynthesizeProcessEvents(child.pid(), MonotonicNow()))) {
       processes.Apply(e);
