@@ -96,6 +96,8 @@ struct ValueLayout {
   uint32_t location_mask = 0;
   uint32_t representation_mask = 0, representation_shift = 0;
   uint32_t index_mask = 0, index_shift = 0;
+
+  bool operator==(const ValueLayout&) const = default;
 };
 
 // What user space must know of one V8 build to read its code and positions: offsets in bytes from
@@ -172,6 +174,8 @@ struct CodeLayout {
   uint32_t handlers[kMaxHandlers] = {};
 
   ValueLayout values;
+
+  bool operator==(const CodeLayout&) const = default;
 };
 
 inline constexpr uint16_t kShortStars = 16;  // bytecodes, the last ones but one where there are any
