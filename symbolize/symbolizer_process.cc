@@ -392,13 +392,32 @@ void KeepOnly(int socket) {
   ::syscall(SYS_close_range, kWorkerSocket + 1, ~0u, 0);
 }
 
+// Whenever one ends: it leaves no zombie, and its CPU time counts as that of a child. With SIGCHLD ignored
+// it would be lost.
+void WaitForWorkers() {
+  struct sigaction action = {};
+  action.sa_handler = [](int) {
+    const int before = errno;
+    while (::waitpid(-1, nullptr, WNOHANG) > 0) {
+    }
+    errno = before;
+  };
+  action.sa_flags = SA_RESTART | SA_NOCLDSTOP;
+  ::sigaction(SIGCHLD, &action, nullptr);
+  sigset_t child;
+  ::sigemptyset(&child);
+  ::sigaddset(&child, SIGCHLD);
+  ::sigprocmask(SIG_UNBLOCK, &child, nullptr);
+}
+
 [[noreturn]] void RunForker(int socket, const SymbolizerProcess::Limits& limits) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   ::prctl(PR_SET_NAME, "jprof-symbols");
-  // Ctrl-C and Ctrl-Z are for jprof, which ends us when it is done. Workers leave no zombies.
-  for (int number : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU, SIGCHLD}) {
+  // Ctrl-C and Ctrl-Z are for jprof, which ends us when it is done.
+  for (int number : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU}) {
     ::signal(number, SIG_IGN);
   }
+  WaitForWorkers();
   for (int number : {SIGPROF, SIGPIPE}) ::signal(number, SIG_DFL);
   KeepOnly(socket);
   Message message;

@@ -51,6 +51,9 @@ class SymbolizerProcess {
   // As ReadSourceMap() of each. From one thread at a time.
   void ReadSourceMaps(std::vector<SourceMapQuery>& queries);
 
+  // Of the process that starts the workers and waits for them.
+  pid_t pid() const { return pid_; }
+
   // Counts messages to and from the workers, and images done with; from any thread. While there is
   // work, it grows within `patience`, or what the finder takes for one request.
   uint64_t progress() const { return progress_.load(std::memory_order_relaxed); }

@@ -3,7 +3,6 @@
 #include "profiler/cli/top.h"
 
 #include <poll.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -23,6 +22,7 @@
 #include "profiler/cli/target_options.h"
 #include "profiler/core/status.h"
 #include "profiler/pipeline/runner.h"
+#include "profiler/process/cpu_time.h"
 #include "profiler/top/screen.h"
 #include "profiler/top/signals.h"
 #include "profiler/top/terminal.h"
@@ -77,11 +77,10 @@ struct Shared {
 // Our own CPU time, from one reading to the next.
 class OwnCpu {
  public:
+  explicit OwnCpu(Pid reader) : reader_(reader) {}
+
   double Percent() {
-    rusage usage;
-    ::getrusage(RUSAGE_SELF, &usage);
-    auto ns = [](const timeval& t) { return t.tv_sec * 1e9 + t.tv_usec * 1e3; };
-    const double used_ns = ns(usage.ru_utime) + ns(usage.ru_stime);
+    const double used_ns = static_cast<double>(OwnCpuTime(reader_));
     const double now_ns = static_cast<double>(MonotonicNow());
     const double percent = before_ns_ == 0 ? 0 : 100 * (used_ns - used_before_ns_) / (now_ns - before_ns_);
     used_before_ns_ = used_ns;
@@ -90,6 +89,7 @@ class OwnCpu {
   }
 
  private:
+  const Pid reader_;
   double used_before_ns_ = 0;
   double before_ns_ = 0;
 };
@@ -102,8 +102,12 @@ ScreenStyle StyleOfEnvironment() {
 // The table on a terminal.
 class Interactive {
  public:
-  Interactive(std::shared_ptr<Shared> shared, TopView view, std::unique_ptr<Terminal> terminal)
-      : shared_(std::move(shared)), view_(std::move(view)), terminal_(std::move(terminal)) {}
+  Interactive(std::shared_ptr<Shared> shared, TopView view, std::unique_ptr<Terminal> terminal,
+              Pid reader)
+      : shared_(std::move(shared)),
+        view_(std::move(view)),
+        terminal_(std::move(terminal)),
+        own_cpu_(reader) {}
 
   // Waits for what comes next. False: it is over.
   bool Tick() {
@@ -176,11 +180,12 @@ class Interactive {
 // The table as text, again and again.
 class Batch {
  public:
-  Batch(std::shared_ptr<Shared> shared, TopView view, const TopOptions& options)
+  Batch(std::shared_ptr<Shared> shared, TopView view, const TopOptions& options, Pid reader)
       : shared_(std::move(shared)),
         view_(std::move(view)),
         refreshes_(options.batch),
-        rows_(static_cast<size_t>(options.rows)) {
+        rows_(static_cast<size_t>(options.rows)),
+        own_cpu_(reader) {
     const char* columns = std::getenv("COLUMNS");
     const int wanted = columns == nullptr ? 0 : std::atoi(columns);
     if (wanted > 0) columns_ = std::max(static_cast<size_t>(wanted), kMinTextColumns);
@@ -284,6 +289,7 @@ absl::Status Run(const TopOptions& options, const RuntimeSet& runtimes) {
   if (niceness == 0) SetNiceness(kFirstNiceness);
   // Before there are threads.
   JPROF_ASSIGN_OR_RETURN(std::shared_ptr<SymbolizerProcess> symbolizer, SymbolizerProcess::Start());
+  const Pid reader = symbolizer->pid();
   JPROF_RETURN_IF_ERROR(InstallSignals(GiveBackTerminal));
   auto shared = std::make_shared<Shared>(
       static_cast<size_t>((options.window_ns + options.interval_ns - 1) / options.interval_ns),
@@ -292,14 +298,14 @@ absl::Status Run(const TopOptions& options, const RuntimeSet& runtimes) {
                          Attach(options, runtimes, std::move(symbolizer), niceness, shared));
   if (options.batch == 0 && Terminal::IsUsable()) {
     JPROF_ASSIGN_OR_RETURN(std::unique_ptr<Terminal> terminal, Terminal::Open());
-    Interactive interactive(shared, std::move(view), std::move(terminal));
+    Interactive interactive(shared, std::move(view), std::move(terminal), reader);
     const absl::StatusOr<Runner::Ended> ended =
         runner->Record([&](const RecordingProgress&) { return interactive.Tick(); });
     const std::string last = interactive.End(ended.ok() ? WhyEnded(*ended) : "");
     JPROF_RETURN_IF_ERROR(ended.status());
     JPROF_RETURN_IF_ERROR(WriteStandardOutput(last));
   } else {
-    Batch batch(shared, std::move(view), options);
+    Batch batch(shared, std::move(view), options, reader);
     JPROF_ASSIGN_OR_RETURN(
         const Runner::Ended ended,
         runner->Record([&](const RecordingProgress&) { return batch.Tick(); }));

@@ -58,6 +58,32 @@ absl::StatusOr<uint64_t> CpuTimeOfThread(Pid pid, Tid tid) {
   return ParseSchedstat(text);
 }
 
+absl::StatusOr<uint64_t> CpuTimeWithChildren(Pid pid) {
+  const std::string list = absl::StrCat("/proc/", pid, "/task/", pid, "/children");
+  // One that is waited for between the readings would count twice, or not at all.
+  constexpr int kTries = 10;
+  std::string children, children_after;
+  uint64_t ns = 0;
+  for (int i = 0; i < kTries && (i == 0 || children != children_after); ++i) {
+    // Not every kernel has it; then those that live do not count.
+    children = ReadProcFile(list, kMaxStatBytes).value_or("");
+    JPROF_ASSIGN_OR_RETURN(ns, CpuTimeOfProcess(pid));
+    for (absl::string_view word : absl::StrSplit(children, ' ', absl::SkipWhitespace())) {
+      Pid child = 0;
+      if (absl::SimpleAtoi(word, &child)) ns += CpuTimeOfProcess(child).value_or(0);
+    }
+    JPROF_ASSIGN_OR_RETURN(const ProcStat stat, ReadProcStat(pid));
+    ns += stat.children_cpu_ticks * (kNsPerSecond / static_cast<uint64_t>(::sysconf(_SC_CLK_TCK)));
+    children_after = ReadProcFile(list, kMaxStatBytes).value_or("");
+  }
+  return ns;
+}
+
+uint64_t OwnCpuTime(Pid reader) {
+  const uint64_t own_ns = CpuTimeOfProcess(::getpid()).value_or(0);
+  return reader == 0 ? own_ns : own_ns + CpuTimeWithChildren(reader).value_or(0);
+}
+
 absl::StatusOr<uint64_t> CpuTimeOfCgroup(const Cgroup& cgroup) {
   JPROF_ASSIGN_OR_RETURN(std::string text,
                          ReadProcFile(cgroup.directory, "cpu.stat", kMaxCpuStatBytes));

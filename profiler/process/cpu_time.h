@@ -1,4 +1,4 @@
-// CPU time that others have used so far, user and kernel, in nanoseconds.
+// CPU time that processes have used so far, user and kernel, in nanoseconds.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +13,12 @@ namespace jprof {
 // Of all its threads, those that ended too. NotFound: no such process; a zombie still is one.
 absl::StatusOr<uint64_t> CpuTimeOfProcess(Pid pid);
 absl::StatusOr<uint64_t> CpuTimeOfThread(Pid pid, Tid tid);
+// Of a process, of its children, and of those that it has waited for; of the last in steps of a clock
+// tick. NotFound as above.
+absl::StatusOr<uint64_t> CpuTimeWithChildren(Pid pid);
+// jprof's own: this process's, and CpuTimeWithChildren() of the one that has foreign files read
+// (SymbolizerProcess::pid()); 0: none.
+uint64_t OwnCpuTime(Pid reader);
 // Of all that are or were in the group or below it.
 absl::StatusOr<uint64_t> CpuTimeOfCgroup(const Cgroup& cgroup);
 // Of all processes on all CPUs, idle time and interrupts' own left out; in steps of a clock tick.

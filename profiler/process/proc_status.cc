@@ -126,8 +126,10 @@ absl::StatusOr<ProcStat> ParseProcStat(absl::string_view text) {
   stat.comm.assign(comm.data(), comm.size());
   text.remove_prefix(close + 1);
 
-  constexpr int kState = 3, kParent = 4, kFlags = 9, kStartTime = 22;  // numbered as in proc(5)
-  constexpr uint32_t kKernelThread = 0x00200000;                       // PF_KTHREAD
+  // Numbered as in proc(5).
+  constexpr int kState = 3, kParent = 4, kFlags = 9, kChildrenUser = 16, kChildrenKernel = 17,
+                kStartTime = 22;
+  constexpr uint32_t kKernelThread = 0x00200000;  // PF_KTHREAD
   for (int field = kState; field <= kStartTime; ++field) {
     absl::string_view word = NextWord(text);
     if (word.empty()) return bad;
@@ -140,6 +142,10 @@ absl::StatusOr<ProcStat> ParseProcStat(absl::string_view text) {
       uint32_t flags = 0;
       if (!ParseNumber(word, flags)) return bad;
       stat.kernel_thread = (flags & kKernelThread) != 0;
+    } else if (field == kChildrenUser || field == kChildrenKernel) {
+      uint64_t ticks = 0;
+      if (!ParseNumber(word, ticks)) return bad;
+      stat.children_cpu_ticks += ticks;
     } else if (field == kStartTime) {
       if (!ParseNumber(word, stat.start_time_ticks)) return bad;
     }

@@ -21,7 +21,8 @@ struct ProcStat {
   char state = '?';  // R S D T t Z X I ...
   Pid parent = 0;    // 0: none, or outside of jprof's pid namespace
   bool kernel_thread = false;
-  uint64_t start_time_ticks = 0;  // since boot, in units of sysconf(_SC_CLK_TCK)
+  uint64_t children_cpu_ticks = 0;  // user and kernel, of the children that it has waited for
+  uint64_t start_time_ticks = 0;    // since boot; a second has sysconf(_SC_CLK_TCK) of them
 
   bool dead() const { return state == 'Z' || state == 'X'; }
 };

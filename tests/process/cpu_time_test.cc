@@ -1,11 +1,16 @@
 #include "profiler/process/cpu_time.h"
 
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <time.h>
 #include <unistd.h>
 
+#include <fstream>
 #include <thread>
 
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "tests/testing/spawn.h"
 
 namespace jprof {
@@ -50,6 +55,27 @@ TEST(CpuTimeTest, OfAProcessIsThatOfItsThreadsTheEndedOnesToo) {
   const uint64_t thread = CpuTimeOfThread(::getpid(), ::gettid()).value_or(0);
   EXPECT_GT(thread, 0u);
   EXPECT_LE(thread, used() - 20'000'000);
+}
+
+TEST(CpuTimeTest, ChildrenCountWhileTheyLiveAndWhenTheyWereWaitedFor) {
+  constexpr uint64_t kEnoughNs = 100'000'000, kTickNs = 10'000'000;
+  auto forker = Child::SpawnReady({TestProgram("forker"), TestProgram("spin")});
+  ASSERT_TRUE(forker.ok()) << forker.status();
+  const Pid pid = forker->pid();
+  EXPECT_LT(*CpuTimeWithChildren(pid), kEnoughNs / 2);
+  ASSERT_TRUE(forker->Write("x").ok());
+  ASSERT_EQ(*forker->ReadLine(), "ready");
+  const absl::Time deadline = absl::Now() + absl::Seconds(60);
+  while (*CpuTimeWithChildren(pid) < kEnoughNs && absl::Now() < deadline) {
+  }
+  EXPECT_GE(*CpuTimeWithChildren(pid), kEnoughNs);
+  Pid spin = 0;
+  std::ifstream(absl::StrCat("/proc/", pid, "/task/", pid, "/children")) >> spin;
+  ASSERT_GT(spin, 0);
+  ::kill(spin, SIGKILL);
+  EXPECT_EQ(*forker->ReadLine(), absl::StrCat(spin));
+  EXPECT_GE(*CpuTimeWithChildren(pid), kEnoughNs - 2 * kTickNs);
+  EXPECT_GE(OwnCpuTime(pid), OwnCpuTime(0) + kEnoughNs / 2);
 }
 
 TEST(CpuTimeTest, OfAProcessThatIsGoneIsNotFound) {

@@ -30,6 +30,7 @@ TEST(ProcStatTest, FieldsAreReadBehindTheName) {
   EXPECT_EQ(stat->comm, "node");
   EXPECT_EQ(stat->state, 'S');
   EXPECT_EQ(stat->parent, 1);
+  EXPECT_EQ(stat->children_cpu_ticks, 7u + 8u);
 }
 
 TEST(ProcStatTest, ThreadsOfTheKernelAreToldByTheirFlags) {

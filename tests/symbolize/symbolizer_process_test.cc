@@ -18,6 +18,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "profiler/core/status.h"
+#include "profiler/process/cpu_time.h"
 #include "symbolize/sandbox.h"
 #include "tests/symbolize/elf_builder.h"
 #include "tests/testing/spawn.h"
@@ -244,6 +245,27 @@ TEST(SymbolizerProcessTest, AllEndWithTheirOwner) {
     for (int i = 0; i < 1000 && ::kill(pid, 0) == 0; ++i) ::usleep(10'000);
     EXPECT_NE(::kill(pid, 0), 0);
   }
+}
+
+TEST(SymbolizerProcessTest, CpuTimeOfWorkersThatEndedIsThatOfTheirParent) {
+  auto process = SymbolizerProcess::Start();
+  CallbackFinder finder;
+  uint64_t used = 0;
+  finder.on_find = [&](size_t, const DebugFileFinder::Request&) {
+    for (pid_t worker : Workers()) used = CpuTimeOfProcess(worker).value_or(0);
+    return std::vector<UniqueFd>();
+  };
+  std::vector<ImageQuery> queries;
+  queries.push_back(Query(UniqueFd(::open("/proc/self/exe", O_RDONLY)), {}));
+  for (uint64_t offset = 0; offset < 1 << 20; offset += 101) queries[0].offsets.push_back({offset});
+  queries[0].want_source = true;
+  queries.push_back(Query(FileOf(Code().BuildId("\x01").Build()), {0x1100}));
+  (*process)->Symbolize(queries, 1, &finder);
+  for (int i = 0; i < 1000 && !Workers().empty(); ++i) ::usleep(10'000);
+  ASSERT_TRUE(Workers().empty());
+  constexpr uint64_t kTickNs = 10'000'000;
+  ASSERT_GT(used, 3 * kTickNs);
+  EXPECT_GE(CpuTimeWithChildren((*process)->pid()).value_or(0) + 2 * kTickNs, used);
 }
 
 // The wait status of a child that gives everything up and does `what`.
