@@ -198,7 +198,8 @@ class FlameGraph {
   // For the frames, in bytes, beside all else.
   static int64_t Room(const PackageNumbers& packages) {
     constexpr int64_t kSurroundings = 200'000;  // header and footer
-    size_t around = assets::flamegraph_js().size() + assets::flamegraph_css().size();
+    size_t around = assets::arriving_js().size() + assets::flamegraph_js().size() +
+                    assets::flamegraph_css().size();
     for (const std::string& name : packages.names) around += EscapedBytes(name) + 1;
     return kMaxSvgBytes - kSurroundings - static_cast<int64_t>(around);
   }
@@ -235,6 +236,7 @@ class FlameGraph {
         .Markup("</desc>\n<style type=\"text/css\"><![CDATA[\n")
         .Asset(assets::flamegraph_css())
         .Markup("]]></style>\n<script type=\"text/ecmascript\"><![CDATA[\n")
+        .Asset(assets::arriving_js())
         .Asset(assets::flamegraph_js())
         .Markup("]]></script>\n<metadata id=\"packages\">");
     for (const std::string& package : packages_.names) {
@@ -323,12 +325,18 @@ class FlameGraph {
         .Markup("\" fill=\"")
         .Colour(picture_.compares() ? ColourOfChange(picture_.Change(node))
                                     : ColourOf(kinds_[frame.node], inlined, ShadeOf(name)))
-        .Markup("\"/><text x=\"")
+        .Markup("\"/>");
+    const std::string text = FitText(LabelOf(name), width_px - 6, Ruler(kFontSize));
+    if (text.empty()) {
+      svg.Markup("<text/></g>\n");
+      return;
+    }
+    svg.Markup("<text x=\"")
         .Decimal(x + 3 * kUnitsPerPixel)
         .Markup("\" y=\"")
         .Number(y + 11)
         .Markup("\">")
-        .Text(XmlText::EscapeShown(FitText(LabelOf(name), width_px - 6, Ruler(kFontSize))))
+        .Text(XmlText::EscapeShown(text))
         .Markup("</text></g>\n");
   }
 

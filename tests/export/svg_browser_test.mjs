@@ -36,6 +36,12 @@ const diff = join(scratch, "diff.svg");
 execFileSync(writeProfile, ["svg", diff, join(scratch, "before.txt")], { input: PROFILE });
 const diffUrl = pathToFileURL(diff).href;
 
+const THIN = 2000;
+const many = join(scratch, "thin.svg");
+execFileSync(writeProfile, ["svg", many], { input: Array.from({ length: THIN }, (_, i) =>
+  `node;main;thin${String(i).padStart(4, "0")} 1\n`).join("") });
+const manyUrl = pathToFileURL(many).href;
+
 const browser = await Browser.start(chromium);
 let failures = 0;
 
@@ -376,6 +382,40 @@ try {
     await searchFor(page, "ArrayMap");
     assert.equal(await page.evaluate("text('matched')"), "Matched: 25.0%");
   }, "", diffUrl);
+
+  await test("thin frames are drawn together, and answer all the same", async (page) => {
+    assert.equal(readFileSync(many, "utf8").match(/^<g class="k/gm).length, THIN);
+    assert.ok(await page.evaluate("document.querySelectorAll('#frames > g').length") < 10);
+    const boxes = (selector) => page.evaluate(`[...document.querySelectorAll('${selector}')]
+      .reduce((sum, path) => sum + path.getAttribute('d').split('M').length - 1, 0)`);
+    assert.equal(await boxes("#thin > path"), THIN);
+    // The 1,001st of them: half a pixel wide, in the middle of the row above `main`.
+    const at = await page.evaluate(`(() => {
+      const { left, top, width } = rect('main').getBoundingClientRect();
+      return { x: left + width * 1000.5 / ${THIN}, y: top - 8 };
+    })()`);
+    await page.send("Input.dispatchMouseEvent", { type: "mouseMoved", ...at });
+    assert.match(await page.evaluate("text('details')"), /^thin1000 \(1 samples, 0\.05%\)/);
+    for (const type of ["mousePressed", "mouseReleased"]) {
+      await page.send("Input.dispatchMouseEvent", { type, ...at, button: "left", clickCount: 1 });
+    }
+    assert.equal(await page.evaluate("rect('thin1000').getAttribute('width')"), "1180.00");
+    assert.equal(await page.evaluate("frame('thin1000').querySelector('text').textContent"), "thin1000");
+    assert.equal(await page.evaluate("document.querySelectorAll('#thin > path').length"), 0);
+    assert.match(JSON.stringify(await page.evaluate("params()")), /"x":"\d+\.\d\d"/);
+    await page.press("Escape");
+    await searchFor(page, "/thin0[0-4]/");
+    assert.equal(await page.evaluate("text('matched')"), "Matched: 25.0%");
+    assert.equal(await boxes("#thin > path.match"), THIN / 4);
+    await page.evaluate("focusOn('main')");
+    await page.press("ArrowUp");
+    await page.press("ArrowRight");
+    assert.match(await page.evaluate("document.activeElement.getAttribute('aria-label')"), /^thin0001 \(1 samples/);
+    await press(page, "inverted");
+    assert.ok(await page.evaluate("document.querySelectorAll('#frames > g').length") < 10);
+    await press(page, "inverted");
+    assert.deepEqual(await page.evaluate("params()"), { s: "thin0[0-4]" });
+  }, "", manyUrl);
 
   await test("colours by package, and back", async (page) => {
     const fill = () => page.evaluate("rect('handle').getAttribute('fill')");

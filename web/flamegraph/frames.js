@@ -1,10 +1,14 @@
 // The live half of the flame graph; export/svg.cc has the essay and writes what this reads. The files
 // of this folder are the body of one function, init(), in the order of web/CMakeLists.txt.
 //
-// A view is a tree (tree.js) and one cell for each of its nodes: the elements that show it. The
-// first view is the file's own frames. Others are made when they are asked for (inverted, recursion
-// merged, functions hidden, focused on or left out), and their elements take the place of the
-// file's, in the same form. Rules that the rest keeps:
+// A view is a tree (tree.js) and one cell for each of its nodes. The first view is the file's own
+// frames. Others are made when they are asked for (inverted, recursion merged, functions hidden,
+// focused on or left out), and take the place of the file's, in the same form.
+//
+// A cell has elements in the document while it is wide enough to be pointed at (WIDE), in focus, or
+// under the mouse; the thin ones are drawn together, as one path of each colour. A picture of 20,000
+// frames so has some hundred elements at a time, and is found in by arithmetic. Rules that the
+// rest keeps:
 //  - the file's frames, unzoomed and upright, have the attributes that the file gave them (bookmarks
 //    name frames by them); the window's width is met by scaling the group, and texts scale back;
 //  - names are only ever compared and put into text nodes;
@@ -24,6 +28,7 @@ const PAD = 10;
 const FULL = 1200;
 const ROW = 16;
 const FOOTER = 34;
+const WIDE = 3;           // pixels; arriving.js and export/svg.cc (class w) have the same
 const MAX_CELLS = 20000;  // of a view that is made here
 const HINT = "click zooms \u00b7 right click: more \u00b7 / searches \u00b7 arrows walk, Enter zooms, Esc goes back";
 // By number, as in export/code_kind.h.
@@ -40,108 +45,150 @@ const create = (name, attributes = {}, text = null) => {
   return element;
 };
 
-// ---- the file's frames, read once ----------------------------------------------------------------
+// ---- cells ---------------------------------------------------------------------------------------
 
-// A comparison has the change of each share in its titles. What is drawn is the mean of both shares
-// then, and the samples are those of one side.
-let compares = false;
-const names = [];         // by label
-const numbers = new Map();
-const labelFor = (name) => {
-  let label = numbers.get(name);
-  if (label === undefined) {
-    label = names.length;
-    numbers.set(name, label);
-    names.push(name);
-  }
-  return label;
-};
-const looks = [];         // by label, of its widest frame: {fill, kind, inlined, package, weight}
-const packages = byId("packages").textContent.split("\n").slice(0, -1);
-let unit = "samples";  // of what is counted, as the file's titles say
-const rootY = Number(group.firstElementChild.children[1].getAttribute("y"));
+// Classes of a <g>, as bits.
+const STATE = { w: 1, hide: 2, parent: 4, match: 8 };
 
-const file = (() => {
-  const elements = group.children;
-  const count = elements.length;
-  const tree = {
-    count, leftOut: 0,
-    parent: new Int32Array(count), label: new Int32Array(count), depth: new Int32Array(count),
-    end: new Int32Array(count), self: new Float64Array(count), total: new Float64Array(count),
-  };
-  const cells = new Array(count);
-  const open = [];
-  let index = 0, levels = 0;
-  for (let g = group.firstElementChild; g; g = g.nextElementSibling, index += 1) {
-    const title = g.firstElementChild, rect = title.nextElementSibling, text = rect.nextElementSibling;
-    const [shown, generated] = title.textContent.split("\n");
-    const parts = /^([^]*) \(([\d,]+) (\S+), [\d.]+%(; [+-][\d.]+%)?\)$/.exec(shown);
-    const yText = rect.getAttribute("y"), xText = rect.getAttribute("x");
-    const widthText = rect.getAttribute("width");
-    const depth = Math.round((rootY - Number(yText)) / ROW);
-    levels = Math.max(levels, depth + 1);
-    while (open.length > depth) tree.end[open.pop()] = index;
-    const caller = open.length ? open[open.length - 1] : 0;
-    const samples = parts ? Number(parts[2].replace(/,/g, "")) : 0;
-    if (parts) unit = parts[3];
-    const label = labelFor(parts ? parts[1] : shown);
-    tree.parent[index] = caller;
-    tree.label[index] = label;
-    tree.depth[index] = depth;
-    tree.total[index] = tree.self[index] = samples;
-    if (parts && parts[4]) compares = true;
-    open.push(index);
-    const classes = g.getAttribute("class");
-    const kind = Number(/\bk(\d+)/.exec(classes)[1]);
-    const own = /\bp(\d+)/.exec(classes);
-    const inlined = / i$/.test(classes);
-    const fill = rect.getAttribute("fill");
-    const look = looks[label];
-    const width = Number(widthText);
-    if (!look || look.weight < width) {
-      looks[label] = { fill, kind, inlined, package: own ? Number(own[1]) : -1, weight: width };
-    }
-    cells[index] = {
-      index, g, rect, text, shown, generated, fill, kind, inlined,
-      xText, yText, widthText, x: Number(xText), width,
-      moved: false, lowered: false, label: null, match: false,
-    };
+// A node of a view. xText, yText, widthText are its geometry in the whole picture, as attributes.
+class Cell {
+  constructor(index, depth, xText, yText, widthText, fill, { kind, package: own, inlined }) {
+    this.index = index;
+    this.depth = depth;
+    this.xText = xText;
+    this.yText = yText;
+    this.widthText = widthText;
+    this.fill = fill;
+    this.kind = kind;
+    this.package = own;
+    this.inlined = inlined;
+    this.x = Number(xText);
+    this.width = Number(widthText);
+    this.match = false;
+    // As it is shown: in units of the file.
+    this.inView = true;
+    this.left = this.x;
+    this.wide = this.width;
+    // In the document.
+    this.g = this.rect = this.text = null;
+    this.attached = false;
+    this.moved = this.lowered = false;
+    this.state = 0;
+    this.label = null;  // not known yet
+    this.labelAt = "";
+    this.titleLines = null;
   }
-  for (const i of open) tree.end[i] = count;
-  if (compares) {
-    tree.beforeTotal = tree.total;
-    tree.before = tree.total.slice();
-    tree.total = Float64Array.from(cells, (cell) => cell.width);
-    tree.self = tree.total.slice();
+
+  // The title, and below it the generated position.
+  get title() {
+    if (!this.titleLines) this.titleLines = this.g.firstChild.textContent.split("\n");
+    return this.titleLines;
   }
-  for (let i = 1; i < count; i += 1) {
-    for (const [self, total] of compares ? [["self", "total"], ["before", "beforeTotal"]] : [["self", "total"]]) {
-      const of = tree.parent[i];
-      tree[self][of] = Math.max(0, tree[self][of] - tree[total][i]);
-    }
+  get name() {
+    const parts = TITLE.exec(this.title[0]);
+    return parts ? parts[1] : this.title[0];
   }
-  return { tree, cells, levels };
-})();
-// The samples of a node, of all or of itself, and how its share changed.
-const samplesOf = (tree, i) => (compares ? tree.beforeTotal : tree.total)[i];
-const ownSamplesOf = (tree, i) => (compares ? tree.before : tree.self)[i];
-const shareOf = (part, whole) => (whole > 0 ? part / whole : 0);
-function changeOf(tree, i) {
-  const after = shareOf(tree.beforeTotal[i], tree.beforeTotal[0]);
-  return 2 * (after - shareOf(tree.total[i], tree.total[0]));
 }
-const mostChanged = compares ? file.cells.reduce((most, _, i) => Math.max(most, Math.abs(changeOf(file.tree, i))), 1e-9) : 0;
-const shorts = [];  // by label, made when needed
-const shortOf = (label) => shorts[label] === undefined ? shorts[label] = Trees.labelOf(names[label])
-                                                       : shorts[label];
-const rank = new Int32Array(names.length);
-let ranked = false;
-function ranks() {
-  if (ranked) return rank;
-  const order = names.map((_, i) => i).sort((a, b) => (names[a] < names[b] ? -1 : names[a] > names[b] ? 1 : 0));
-  order.forEach((label, i) => { rank[label] = i; });
-  ranked = true;
-  return rank;
+const TITLE = /^([^]*) \(([\d,]+) (\S+), [\d.]+%(; [+-][\d.]+%)?\)$/;
+
+function attach(cell) {
+  if (cell.attached) return;
+  if (!cell.g) {
+    const own = cell.package < 0 ? "" : ` p${cell.package}`;
+    cell.g = create("g", { class: `k${cell.kind}${own}${cell.inlined ? " i" : ""}` });
+    cell.rect = create("rect", { x: cell.xText, y: cell.yText, width: cell.widthText,
+                                 height: ROW - 1, fill: cell.fill });
+    cell.text = create("text");
+    cell.g.append(create("title", {}, cell.title[0]), cell.rect, cell.text);
+    cell.g.jprofIndex = cell.index;
+  }
+  group.appendChild(cell.g);
+  cell.attached = true;
+  setFill(cell, fillOf(cell));
+  setState(cell, cell.match ? STATE.match : 0);
+}
+
+function detach(cell) {
+  cell.g.remove();
+  cell.attached = false;
+}
+
+function setState(cell, state) {
+  const changed = cell.state ^ state;
+  for (const name of changed ? Object.keys(STATE) : []) {
+    if (changed & STATE[name]) cell.g.classList.toggle(name, (state & STATE[name]) !== 0);
+  }
+  cell.state = state;
+}
+
+function setFill(cell, fill) {
+  if (cell.rect.getAttribute("fill") !== fill) cell.rect.setAttribute("fill", fill);
+}
+
+// Gives an attached cell its place and its label.
+function place(cell, parent) {
+  const moved = cell.left !== cell.x || cell.wide !== cell.width;
+  if (moved || cell.moved) {
+    cell.rect.setAttribute("x", moved ? cell.left.toFixed(2) : cell.xText);
+    cell.rect.setAttribute("width", moved ? cell.wide.toFixed(2) : cell.widthText);
+    cell.moved = moved;
+  }
+  if (cell.lowered !== wish.icicle) {
+    cell.rect.setAttribute("y", topOf(cell));
+    cell.lowered = wish.icicle;
+  }
+  const pixels = cell.wide * scale;
+  setState(cell, (pixels >= WIDE ? STATE.w : 0) | (parent ? STATE.parent : 0) | (cell.match ? STATE.match : 0));
+  const label = pixels < 27 ? "" : fit(Trees.labelOf(cell.name), pixels - 6);
+  if (cell.label === null) cell.label = cell.text.textContent;
+  if (label !== cell.label) cell.text.textContent = cell.label = label;
+  const at = label && (cell.left * scale + 3).toFixed(2) + " " + (topOf(cell) + 11) + " " + scale;
+  if (at === cell.labelAt) return;
+  cell.labelAt = at;
+  cell.text.setAttribute("x", (cell.left * scale + 3).toFixed(2));
+  cell.text.setAttribute("y", topOf(cell) + 11);
+  if (scale === 1) cell.text.removeAttribute("transform");
+  else cell.text.setAttribute("transform", "scale(" + 1 / scale + " 1)");
+}
+
+const topOf = (cell) => (wish.icicle ? rootY + cell.depth * ROW : Number(cell.yText));
+
+// ---- what is too thin for elements ---------------------------------------------------------------
+
+const thinGroup = create("g", { id: "thin", "pointer-events": "none", "aria-hidden": "true" });
+let thinRows = [];  // by depth, from left to right
+
+function drawThin() {
+  const paths = new Map();  // by colour, "" for what matches
+  for (const row of thinRows) {
+    for (const cell of row) {
+      const fill = cell.match ? "" : fillOf(cell);
+      const whole = cell.wide === cell.width;
+      const width = whole ? cell.widthText : cell.wide.toFixed(2);
+      const left = whole ? cell.xText : cell.left.toFixed(2);
+      const box = `M${left} ${topOf(cell)}h${width}v${ROW - 1}h-${width}z`;
+      paths.set(fill, (paths.get(fill) || "") + box);
+    }
+  }
+  thinGroup.replaceChildren(...[...paths].map(([fill, d]) =>
+    create("path", fill ? { fill, d } : { class: "match", d })));
+}
+
+// The thin cell under the mouse.
+function thinAt(event) {
+  const bounds = svg.getBoundingClientRect();
+  const perPixel = total / bounds.width;
+  const x = ((event.clientX - bounds.left) * perPixel - PAD * (1 - scale)) / scale;
+  const y = (event.clientY - bounds.top) * perPixel - shift;
+  const depth = Math.floor(wish.icicle ? (y - rootY) / ROW : (rootY + ROW - y) / ROW);
+  const row = thinRows[depth] || [];
+  let low = 0;
+  for (let high = row.length; low < high; ) {
+    const middle = (low + high) >> 1;
+    if (row[middle].left + row[middle].wide <= x) low = middle + 1;
+    else high = middle;
+  }
+  return low < row.length && row[low].left <= x ? row[low] : null;
 }
 
 // ---- text that fits ------------------------------------------------------------------------------

@@ -1,52 +1,38 @@
 // Where everything is, for the width of the window.
 
 let scale = 1;       // window's width against the file's
+let shift = 0;       // of the rows, down from where the file has them
 let total = FULL;    // width of the picture in pixels
 let height = svg.viewBox.baseVal.height;
 const fileHeight = height;
 
-function place(cell, x, width, moved) {
-  if (moved || cell.moved) {
-    cell.rect.setAttribute("x", moved ? x.toFixed(2) : cell.xText);
-    cell.rect.setAttribute("width", moved ? width.toFixed(2) : cell.widthText);
-    cell.moved = moved;
-  }
-  const pixels = width * scale;
-  toggle(cell.g, "w", pixels >= 3);
-  const label = pixels < 27 ? "" : fit(shortOf(view.tree.label[cell.index]), pixels - 6);
-  if (label !== cell.label) {
-    cell.text.textContent = label;
-    cell.label = label;
-  }
-  if (label) cell.text.setAttribute("x", (x * scale + 3).toFixed(2));
-}
-
+// Where each cell is now; what is wide enough gets its elements, the rest is drawn together.
 function paint() {
   const { tree, cells } = view;
   const focus = cells[zoomed];
   const ratio = cells[0].width / Math.max(focus.width, 0.01);
   const ancestors = new Set();
   for (let i = zoomed; i > 0; ) ancestors.add(i = tree.parent[i]);
+  thinRows = Array.from({ length: view.levels }, () => []);
   for (let i = 0; i < tree.count; i += 1) {
     const cell = cells[i];
     const above = ancestors.has(i);
-    const inside = i >= zoomed && i < tree.end[zoomed];
-    toggle(cell.g, "hide", !above && !inside);
-    toggle(cell.g, "parent", above);
-    if (cell.lowered !== wish.icicle) {
-      const y = wish.icicle ? rootY + tree.depth[i] * ROW : Number(cell.yText);
-      cell.rect.setAttribute("y", wish.icicle ? y : cell.yText);
-      cell.text.setAttribute("y", y + 11);
-      cell.lowered = wish.icicle;
+    cell.inView = above || (i >= zoomed && i < tree.end[zoomed]);
+    if (!cell.inView) {
+      if (cell.attached) setState(cell, cell.state | STATE.hide);
+      continue;
     }
-    if (above) {
-      place(cell, PAD, cells[0].width, true);
-    } else if (inside && zoomed === 0) {
-      place(cell, cell.x, cell.width, false);
-    } else if (inside) {
-      place(cell, PAD + (cell.x - focus.x) * ratio, cell.width * ratio, true);
+    cell.left = above ? PAD : zoomed === 0 ? cell.x : PAD + (cell.x - focus.x) * ratio;
+    cell.wide = above ? cells[0].width : zoomed === 0 ? cell.width : cell.width * ratio;
+    if (cell.wide * scale >= WIDE || i === current) {
+      attach(cell);
+      place(cell, above);
+    } else {
+      if (cell.attached) detach(cell);
+      thinRows[cell.depth].push(cell);
     }
   }
+  drawThin();
 }
 
 function layout() {
@@ -55,19 +41,13 @@ function layout() {
   const top = layoutHeader();
   height = top + view.levels * ROW + FOOTER;
   scale = (total - 2 * PAD) / (FULL - 2 * PAD);
-  const shift = top - rootY + (wish.icicle ? 0 : (view.levels - 1) * ROW);
+  shift = top - rootY + (wish.icicle ? 0 : (view.levels - 1) * ROW);
   svg.setAttribute("width", total);
   svg.setAttribute("height", height);
   svg.setAttribute("viewBox", "0 0 " + total + " " + height);
-  if (scale === 1 && shift === 0) {
-    group.removeAttribute("transform");
-  } else {
-    group.setAttribute("transform", "translate(" + PAD * (1 - scale) + " " + shift + ") scale(" + scale + " 1)");
-  }
-  const unscale = scale === 1 ? null : "scale(" + 1 / scale + " 1)";
-  for (const cell of view.cells) {
-    if (unscale) cell.text.setAttribute("transform", unscale);
-    else cell.text.removeAttribute("transform");
+  for (const node of [group, thinGroup]) {
+    if (scale === 1 && shift === 0) node.removeAttribute("transform");
+    else node.setAttribute("transform", "translate(" + PAD * (1 - scale) + " " + shift + ") scale(" + scale + " 1)");
   }
   matched.setAttribute("x", total - PAD);
   paint();

@@ -80,8 +80,9 @@ function restoreState() {
   wish.hidden = params.get("h") || "";
   const x = params.get("x"), y = params.get("y");
   pattern = params.get("s") || "";
-  view = makeView();
-  if (view !== file) group.replaceChildren(...view.cells.map((cell) => cell.g));
+  const wanted = makeView();
+  if (wanted !== file) for (const cell of file.cells) if (cell.attached) detach(cell);
+  view = wanted;
   zoomed = Math.max(0, view.cells.findIndex((cell) => cell.xText === x && cell.yText === y));
 }
 
@@ -93,14 +94,14 @@ details.setAttribute("aria-live", "polite");
 matched.setAttribute("aria-live", "polite");
 for (const { node } of buttons) node.addEventListener("click", () => press(node));
 subtitle.addEventListener("click", () => subtitle.classList.contains("button") && press(subtitle));
-group.addEventListener("click", (event) => {
-  const cell = cellAt(event.target);
+svg.addEventListener("click", (event) => {
+  const cell = cellUnder(event);
   if (!cell) return;
   setCurrent(cell.index);
   zoomTo(cell.index);
 });
-group.addEventListener("contextmenu", (event) => {
-  const cell = cellAt(event.target);
+svg.addEventListener("contextmenu", (event) => {
+  const cell = cellUnder(event);
   if (!cell) return;
   event.preventDefault();
   const box = cell.g.getBoundingClientRect();
@@ -117,6 +118,12 @@ for (const [target, type] of [[group, "mouseover"], [document, "focusin"]]) {
 for (const [target, type] of [[group, "mouseout"], [document, "focusout"]]) {
   target.addEventListener(type, () => describe(null));
 }
+svg.addEventListener("mousemove", (event) => {
+  const cell = cellAt(event.target) ? null : cellUnder(event);
+  if (!cell) return;
+  reveal(cell);
+  describe(cell);
+});
 document.addEventListener("focusin", (event) => {
   const cell = cellAt(event.target);
   if (cell && cell.index !== current) setCurrent(cell.index);
@@ -126,10 +133,10 @@ window.addEventListener("resize", layout);
 window.addEventListener("scroll", follow, { passive: true });
 window.addEventListener("beforeprint", beforePrint);
 window.addEventListener("afterprint", follow);
+group.before(thinGroup);
 restoreState();
-mark();
 colour();
-search(pattern);
+match();
 setCurrent(zoomed);
 layout();
 describe(null);

@@ -59,7 +59,7 @@ function closeMenu() {
 }
 
 function searchCurrent() {
-  if (current > 0) search(Trees.exactly(names[view.tree.label[current]]));
+  if (current > 0) search(Trees.exactly(view.cells[current].name));
 }
 
 // ---- what the mouse and the keyboard point at ----------------------------------------------------
@@ -68,15 +68,17 @@ let current = 0;  // the frame that the arrows start from; it alone is in the Ta
 
 function tellOf(cell) {
   const { tree } = view;
-  const parts = [cell.shown];
+  const [shown, generated] = cell.title;
+  const parts = [shown];
   if (!wish.inverted && cell.index > 0) {
+    readTitles();
     parts.push("itself " + Trees.percent(ownSamplesOf(tree, cell.index), samplesOf(tree, 0)));
   }
   const kind = KINDS[cell.kind] + (cell.inlined ? ", inlined" : "");
   if (kind) parts.push(kind);
-  const own = packageOf(tree.label[cell.index]);
+  const own = packageOf(cell);
   if (own && cell.kind !== 9 && cell.kind !== 4) parts.push(own);
-  if (cell.generated) parts.push("from " + cell.generated);
+  if (generated) parts.push("from " + generated);
   return parts;
 }
 
@@ -101,10 +103,21 @@ const cellAt = (node) => {
   while (node && node.parentNode !== group) node = node.parentNode;
   return node && node.jprofIndex !== undefined ? view.cells[node.jprofIndex] : null;
 };
+// The same of an event of the mouse, thin ones too, which have no elements.
+const cellUnder = (event) =>
+  event.target === svg || event.target.id === "background" ? thinAt(event) : cellAt(event.target);
+
+// A thin cell that is pointed at has elements until the next paint(): its title, its edge.
+function reveal(cell) {
+  attach(cell);
+  place(cell, false);
+}
 
 function setCurrent(index) {
-  if (current < view.cells.length) view.cells[current].g.setAttribute("tabindex", "-1");
+  const before = view.cells[current];
+  if (before && before.attached) before.g.setAttribute("tabindex", "-1");
   current = index;
+  reveal(view.cells[index]);
   const { g } = view.cells[index];
   g.setAttribute("tabindex", "0");
   g.setAttribute("role", "button");
@@ -113,7 +126,7 @@ function setCurrent(index) {
 
 function walk(key) {
   const { tree, cells } = view;
-  const visible = (i) => !cells[i].g.classList.contains("hide");
+  const visible = (i) => cells[i].inView;
   const towardsRoot = wish.icicle ? "ArrowUp" : "ArrowDown";
   let to = -1;
   if (key === towardsRoot) {
@@ -121,7 +134,7 @@ function walk(key) {
   } else if (key === "ArrowUp" || key === "ArrowDown") {
     // The widest callee: the way that most samples went.
     for (let i = current + 1; i < tree.end[current]; i = tree.end[i]) {
-      if (visible(i) && (to < 0 || tree.total[i] > tree.total[to])) to = i;
+      if (visible(i) && (to < 0 || cells[i].width > cells[to].width)) to = i;
     }
   } else if (key === "ArrowRight") {
     for (let i = tree.end[current]; i < tree.count && to < 0; i += 1) {

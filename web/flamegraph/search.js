@@ -5,19 +5,28 @@ let ignoreCase = false;
 
 function search(source) {
   pattern = source;
-  const regexp = source ? Trees.compile(source, ignoreCase) || Trees.compile(Trees.escapeRegExp(source), ignoreCase) : null;
-  const hits = regexp ? names.map((name) => regexp.test(name)) : null;
-  for (const cell of view.cells) {
-    cell.match = hits !== null && cell.index > 0 && hits[view.tree.label[cell.index]];
-    toggle(cell.g, "match", cell.match);
-  }
-  toggle(group, "searching", regexp !== null);
-  const button = byId("search");
-  toggle(button, "show", regexp !== null);
-  button.textContent = regexp ? "Reset Search" : "Search";
+  match();
+  drawThin();
   layoutHeader();
   report();
   saveState();
+}
+
+// Marks the cells that match the pattern.
+function match() {
+  if (pattern) readTitles();
+  const regexp = pattern
+    ? Trees.compile(pattern, ignoreCase) || Trees.compile(Trees.escapeRegExp(pattern), ignoreCase) : null;
+  const hits = regexp ? names.map((name) => regexp.test(name)) : null;
+  for (const cell of view.cells) {
+    cell.match = hits !== null && cell.index > 0 && hits[view.tree.label[cell.index]];
+    if (cell.attached) setState(cell, (cell.state & ~STATE.match) | (cell.match ? STATE.match : 0));
+  }
+  toggle(group, "searching", regexp !== null);
+  toggle(thinGroup, "searching", regexp !== null);
+  const button = byId("search");
+  toggle(button, "show", regexp !== null);
+  button.textContent = regexp ? "Reset Search" : "Search";
 }
 
 function report() {
@@ -68,6 +77,7 @@ function openField() {
   let timer = 0;
   const apply = () => {
     clearTimeout(timer);
+    readTitles();
     search(input.value ? Trees.patternOf(input.value, ignoreCase, names) : "");
     toggle(input, "wrong", pattern !== "" && !view.cells.some((cell) => cell.match));
   };

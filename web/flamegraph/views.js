@@ -14,6 +14,7 @@ const flags = (source) => {
 
 function makeView() {
   if (!wish.inverted && !wish.merged && !filtered()) return file;
+  readTitles();
   const rank = ranks();
   const spec = { hidden: flags(wish.hidden), focus: flags(wish.focus), ignored: flags(wish.ignored), once: wish.merged };
   const whole = Trees.derive(file.tree, rank, spec);
@@ -27,12 +28,13 @@ function makeView() {
   return dress(tree);
 }
 
-// Gives each node of a tree its elements.
+// Gives each node of a tree its cell.
 function dress(tree) {
   const cells = new Array(tree.count);
   const all = tree.total[0];
   const starts = new Float64Array(tree.count);  // where the node's next callee begins
   const edge = (samples) => Math.round((all > 0 ? samples / all : 1) * (FULL - 2 * PAD) * 100);
+  const most = compares ? mostChanged() : 1;
   let levels = 1;
   for (let i = 0; i < tree.count; i += 1) {
     const p = tree.parent[i];
@@ -46,40 +48,28 @@ function dress(tree) {
     const yText = String(rootY - tree.depth[i] * ROW);
     levels = Math.max(levels, tree.depth[i] + 1);
     const change = compares ? changeOf(tree, i) : 0;
-    const fill = compares ? Trees.changeColour(Math.max(-1, Math.min(1, change / mostChanged))) : look.fill;
+    const fill = compares ? Trees.changeColour(Math.max(-1, Math.min(1, change / most))) : look.fill;
     const samples = samplesOf(tree, i);
     const more = compares ? `; ${change < 0 ? "-" : "+"}${Math.abs(100 * change).toFixed(2)}%` : "";
     const shown = i === 0 ? `all (${Trees.grouped(samples)} ${unit}, 100%)`
       : `${name} (${Trees.grouped(samples)} ${unit}, ${(100 * shareOf(samples, samplesOf(tree, 0))).toFixed(2)}%${more})`;
-    const g = create("g", { class: `k${look.kind}` + (look.package < 0 ? "" : ` p${look.package}`) + (look.inlined ? " i" : "") });
-    const rect = create("rect", { x: xText, y: yText, width: widthText, height: ROW - 1, fill });
-    const text = create("text", { x: xText, y: Number(yText) + 11 });
-    g.append(create("title", {}, shown), rect, text);
-    cells[i] = {
-      index: i, g, rect, text, shown, fill, kind: look.kind, inlined: look.inlined,
-      xText, yText, widthText, x: Number(xText), width: Number(widthText),
-      moved: false, lowered: false, label: null, match: false,
-    };
+    cells[i] = new Cell(i, tree.depth[i], xText, yText, widthText, fill, look);
+    cells[i].titleLines = [shown];
   }
   return { tree, cells, levels };
-}
-
-function mark() {
-  view.cells.forEach((cell, index) => { cell.g.jprofIndex = index; });
 }
 
 // Shows what `wish` says, zoomed to the cell `to`.
 function show(to = 0) {
   const next = makeView();
   if (next !== view) {
-    group.replaceChildren(...next.cells.map((cell) => cell.g));
+    for (const cell of view.cells) if (cell.attached) detach(cell);
     view = next;
-    mark();
     current = 0;
   }
   zoomed = to < view.tree.count ? to : 0;
   colour();
-  search(pattern);
+  match();
   setCurrent(zoomed);
   layout();
   if (standalone) window.scrollTo(0, wish.icicle ? 0 : height);
@@ -95,9 +85,9 @@ function change(wishes, to = 0) {
 
 const alternatives = (source, name) => (source ? source + "|" : "") + Trees.exactly(name);
 const onCurrent = {
-  focus: () => change({ focus: Trees.exactly(names[view.tree.label[current]]) }),
-  ignored: () => change({ ignored: alternatives(wish.ignored, names[view.tree.label[current]]) }),
-  hidden: () => change({ hidden: alternatives(wish.hidden, names[view.tree.label[current]]) }),
+  focus: () => change({ focus: Trees.exactly(view.cells[current].name) }),
+  ignored: () => change({ ignored: alternatives(wish.ignored, view.cells[current].name) }),
+  hidden: () => change({ hidden: alternatives(wish.hidden, view.cells[current].name) }),
 };
 
 // ---- colours -------------------------------------------------------------------------------------
@@ -105,23 +95,17 @@ const onCurrent = {
 const dark = window.matchMedia ? window.matchMedia("(prefers-color-scheme: dark)") : { matches: false };
 const shadeOf = (label) => (Math.imul(label, 0x9e3779b1) >>> 29);
 
-function packageOf(label) {
-  const own = looks[label].package;
-  return own < 0 ? "" : packages[own];
-}
+const packageOf = (cell) => (cell.package < 0 ? "" : packages[cell.package]);
 
 function fillOf(cell) {
   if (!wish.byPackage) return cell.fill;
-  const label = view.tree.label[cell.index];
-  const name = packageOf(label);
-  return name === "" ? "#c9cdd3" : Trees.packageColour(name, shadeOf(label));
+  const name = packageOf(cell);
+  return name === "" ? "#c9cdd3" : Trees.packageColour(name, shadeOf(view.tree.label[cell.index]));
 }
 
 function colour() {
-  for (const cell of view.cells) {
-    const fill = fillOf(cell);
-    if (cell.rect.getAttribute("fill") !== fill) cell.rect.setAttribute("fill", fill);
-  }
+  if (wish.byPackage) readTitles();
+  for (const cell of view.cells) if (cell.attached) setFill(cell, fillOf(cell));
   makeLegend();
 }
 
@@ -139,7 +123,7 @@ function makeLegend() {
     for (let i = 1; i < view.tree.count; i += 1) {
       // Upside down, the first level is what was executing.
       const weight = !wish.inverted ? view.tree.self[i] : view.tree.depth[i] === 1 ? view.tree.total[i] : 0;
-      const name = packageOf(view.tree.label[i]);
+      const name = packageOf(view.cells[i]);
       if (name !== "") shares.set(name, (shares.get(name) || 0) + weight);
     }
     ownLegend.appendChild(create("text", {}, "executing:"));
