@@ -65,6 +65,7 @@ struct Shared {
   TopStatus status ABSL_GUARDED_BY(mutex);
 
   void Add(const Profile& snapshot) {
+    SignalStack::OfThisThread();
     absl::MutexLock lock(&mutex);
     table.Add(snapshot);
     status.target = snapshot.title;

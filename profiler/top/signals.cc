@@ -5,6 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstdint>
@@ -14,6 +15,7 @@
 namespace jprof {
 namespace {
 
+constexpr long kSignalStackBytes = 64 << 10;
 constexpr int64_t kSameWishNs = 50'000'000;  // timeout(1) and terminals may send one twice
 
 std::atomic<unsigned> g_flags{0};
@@ -63,11 +65,28 @@ void Handle(int number, void (*handler)(int)) {
   if (::sigaction(number, nullptr, &before) == 0 && before.sa_handler == SIG_IGN) return;
   struct sigaction action = {};
   action.sa_handler = handler;
-  action.sa_flags = SA_RESTART;
+  action.sa_flags = SA_RESTART | SA_ONSTACK;
   ::sigaction(number, &action, nullptr);
 }
 
 }  // namespace
+
+SignalStack::SignalStack() {
+  stack_t stack = {};
+  if (::sigaltstack(nullptr, &stack) != 0 || (stack.ss_flags & SS_DISABLE) == 0) return;
+  const auto bytes = static_cast<size_t>(std::max(kSignalStackBytes, ::sysconf(_SC_SIGSTKSZ)));
+  memory_ = std::make_unique<char[]>(bytes);
+  stack = {.ss_sp = memory_.get(), .ss_flags = 0, .ss_size = bytes};
+  ::sigaltstack(&stack, nullptr);
+}
+
+SignalStack::~SignalStack() {
+  if (memory_ == nullptr) return;
+  const stack_t none = {.ss_sp = nullptr, .ss_flags = SS_DISABLE, .ss_size = 0};
+  ::sigaltstack(&none, nullptr);
+}
+
+void SignalStack::OfThisThread() { static thread_local SignalStack stack; }
 
 absl::Status InstallSignals(void (*before_end)()) {
   int ends[2];
@@ -75,6 +94,7 @@ absl::Status InstallSignals(void (*before_end)()) {
   g_woken = ends[0];
   g_wake = ends[1];
   g_before_end = before_end;
+  SignalStack::OfThisThread();
   for (int number : {SIGINT, SIGTERM, SIGHUP}) Handle(number, OnStop);
   for (int number : {SIGTSTP, SIGCONT, SIGWINCH}) Handle(number, OnOther);
   for (int number : {SIGQUIT, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT}) Handle(number, End);
