@@ -27,6 +27,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "profiler/core/status.h"
+#include "tests/testing/spawn.h"
 
 namespace jprof {
 namespace {
@@ -153,6 +154,7 @@ absl::StatusOr<Jprof> Jprof::Start(const std::vector<std::string>& arguments,
     if (options.as_nobody && (::setgid(kNobody) != 0 || ::setuid(kNobody) != 0)) ::_exit(126);
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (::getppid() != parent) ::_exit(127);
+    DefaultSignals();
     ::execv(argv[0], argv.data());
     ::_exit(127);
   }

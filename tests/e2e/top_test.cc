@@ -58,6 +58,7 @@ class TopOnTerminal {
       ::setenv("TERM", "xterm-256color", 1);
       ::setenv("LC_ALL", "C.UTF-8", 1);
       ::unsetenv("NO_COLOR");
+      DefaultSignals();
       ::execv(JPROF_BINARY, argv.data());
       ::_exit(127);
     }

@@ -46,6 +46,7 @@ absl::StatusOr<Child> Child::Spawn(const std::vector<std::string>& command) {
     if (::getppid() != parent) ::_exit(127);
     ::dup2(in.read.get(), STDIN_FILENO);
     ::dup2(out.write.get(), STDOUT_FILENO);
+    DefaultSignals();
     ::execv(argv[0], argv.data());
     ::_exit(127);
   }
@@ -138,6 +139,10 @@ int Child::Wait() {
     pid_ = 0;
   }
   return status;
+}
+
+void DefaultSignals() {
+  for (int number : {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGPIPE}) ::signal(number, SIG_DFL);
 }
 
 std::string TestProgram(absl::string_view name) {
