@@ -1,8 +1,8 @@
 // A core with the files that it takes to read it elsewhere, packed:
 //
 //   core.PID/core
-//   core.PID/root/usr/bin/node          the program and its libraries, by their paths,
-//   core.PID/root/usr/lib/debug/...     and what debug files this host has of them
+//   core.PID/root    the program and its libraries, by their paths,
+//                    and what debug files this host has of them
 //
 // so that `jprof stacks core.PID/core --sysroot core.PID/root` finds them.
 #pragma once
