@@ -17,7 +17,7 @@
 namespace jprof {
 namespace {
 
-constexpr uint64_t kVersion = 2;
+constexpr uint64_t kVersion = 3;
 constexpr size_t kMaxThreads = 10'000;
 constexpr size_t kMaxThreadNameBytes = 256;
 constexpr uint64_t kInlinedShade = 16;  // added to the shade
@@ -46,6 +46,7 @@ class Stream {
     Number(shown.size());
     for (const std::string& text : shown) String(text);
   }
+  void Append(const Stream& other) { bytes_ += other.bytes_; }
   void Columns(std::initializer_list<const Stream*> columns) {
     for (const Stream* column : columns) String(column->bytes_);
   }
@@ -77,15 +78,19 @@ class Labels {
     if (!Has(label)) {
       number_[label] = static_cast<uint32_t>(labels_.size());
       labels_.push_back(label);
-      bytes_ += picture_.tree().labels()[label].text.size();
+      bytes_ += BytesOf(label);
     }
     return number_[label];
   }
   size_t bytes() const { return bytes_; }
+  size_t BytesOf(uint32_t label) const {
+    return picture_.tree().labels()[label].text.size() + picture_.generated()[label].size();
+  }
 
   // kinds of code: legend, from r g b, to r g b (code_kind.h)
   // packages                                      strings
-  // labels: length in UTF-16 units, kind, shade + 16 * inlined, package + 1; then all text in one
+  // labels: length in UTF-16 units, kind, shade + 16 * inlined, package + 1; then all text in one;
+  //   then how many are shown by their originals, of each its number and the generated name and place
   void AppendLook(Stream& out) const {
     out.Number(kCodeKinds);
     for (const KindStyle& style : kKindStyles) {
@@ -97,10 +102,17 @@ class Labels {
     }
     std::vector<std::string> packages;
     absl::flat_hash_map<absl::string_view, uint64_t> numbers;
-    Stream lengths, kinds, shades, own;
+    Stream lengths, kinds, shades, own, generated;
+    uint64_t with_generated = 0;
     std::string text;
-    for (uint32_t l : labels_) {
+    for (size_t i = 0; i < labels_.size(); ++i) {
+      const uint32_t l = labels_[i];
       const FrameLabel& label = picture_.tree().labels()[l];
+      if (!picture_.generated()[l].empty()) {
+        ++with_generated;
+        generated.Number(i);
+        generated.String(picture_.generated()[l]);
+      }
       lengths.Number(Utf16Units(label.text));
       kinds.Number(static_cast<uint64_t>(PictureTree::KindOf(label)));
       shades.Number(static_cast<uint64_t>(ShadeOf(label.text)) +
@@ -119,6 +131,8 @@ class Labels {
     out.Number(labels_.size());
     out.Columns({&lengths, &kinds, &shades, &own});
     out.String(text);
+    out.Number(with_generated);
+    out.Append(generated);
   }
 
  private:
@@ -148,7 +162,7 @@ ChosenNodes Choose(const PictureTree& picture, const std::vector<int64_t>& width
   for (uint32_t i : order) {
     if (count == limits.nodes) break;
     const uint32_t label = nodes[i].label;
-    const size_t bytes = labels.Has(label) ? 0 : picture.tree().labels()[label].text.size();
+    const size_t bytes = labels.Has(label) ? 0 : labels.BytesOf(label);
     if (labels.bytes() + bytes > limits.label_bytes) break;
     labels.NumberOf(label);
     is_in[i] = true;

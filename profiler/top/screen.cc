@@ -1,6 +1,7 @@
 #include "profiler/top/screen.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -24,6 +25,14 @@ constexpr size_t kMinNameColumns = 20;
 
 double Percent(uint64_t part, uint64_t whole) {
   return whole == 0 ? 0.0 : 100.0 * static_cast<double>(part) / static_cast<double>(whole);
+}
+
+// Whole seconds; of a short time tenths, where it has such.
+std::string SecondsText(int64_t ns) {
+  const double seconds = static_cast<double>(ns) * 1e-9;
+  const double tenths = std::round(10 * seconds);
+  const bool has_tenths = tenths < 100 && std::fmod(tenths, 10) != 0;
+  return absl::StrFormat("%.*f", has_tenths ? 1 : 0, seconds);
 }
 
 // The nearest of the cube of 6 x 6 x 6 colours.
@@ -135,9 +144,9 @@ void Screen::DrawHeader() {
       Percent(shown.rooted, shown.samples), Percent(shown.frames_unnamed, shown.frames),
       status_.own_cpu_percent));
   std::vector<std::string> choices = {
-      absl::StrFormat("%s %.0f s: %d samples",
+      absl::StrFormat("%s %s s: %d samples",
                       view_.what.since_start ? "since the start," : "the last",
-                      static_cast<double>(shown.duration_ns) * 1e-9, shown.samples),
+                      SecondsText(shown.duration_ns), shown.samples),
       view_.sort == TopView::Sort::kSelf ? "by self" : "by total"};
   if (view_.what.hide_kernel) choices.push_back("without the kernel's functions");
   if (!view_.filter().empty()) choices.push_back(absl::StrCat("filter ", view_.filter()));

@@ -15,6 +15,7 @@ const PROFILE = String.raw`
 # title: node app.js (pid 4711)
 # comment: 400 samples, 0 lost
 # comment: jprof -p 4711
+# generated: handle = h /srv/dist/app.js:1:4711
 node@4711;main;handle /srv/app.js:3_[j];walk /srv/app.js:12_[j] 50
 node@4711;main;handle /srv/app.js:3_[j];walk /srv/app.js:12_[j];walk /srv/app.js:12_[j];ArrayMap_[b] 150
 node@4711;main;v8::internal::Heap::CollectGarbage;memmove 40
@@ -45,6 +46,7 @@ function write(name, text, ...more) {
 const url = write("report.html", PROFILE);
 writeFileSync(join(scratch, "before.txt"), BEFORE);
 const diffUrl = write("diff.html", PROFILE, join(scratch, "before.txt"));
+const untimedUrl = write("untimed.html", "node;main 1\n");
 const browser = await Browser.start(chromium);
 let failures = 0;
 
@@ -102,6 +104,21 @@ try {
     assert.ok(await page.evaluate("[...document.querySelectorAll('#verdict p')].some((p) => p.offsetHeight > 0 && /jprof -p 4711/.test(p.textContent))"));
     assert.match(await page.evaluate("text('legend')"), /GC 10\.0%/);
   });
+
+  await test("the generated place of an original is told", async (page) => {
+    await page.hover("spot('handle')");
+    assert.match(await page.evaluate("text('details')"), /from h \/srv\/dist\/app\.js:1:4711$/);
+    await press(page, "tab-functions");
+    assert.ok(await page.evaluate(`[...document.querySelectorAll("#list td[title]")]
+      .some((cell) => cell.title === "handle /srv/app.js:3\\nh /srv/dist/app.js:1:4711")`));
+    await page.click("[...document.querySelectorAll('#list tbody tr')].find((row) => /handle/.test(row.textContent))");
+    assert.match(await page.evaluate("text('chosen')"), /^handle \/srv\/app\.js:3 \(from h \/srv\/dist\/app\.js:1:4711\): itself/);
+  });
+
+  await test("without times nothing is said of a heat map", async (page) => {
+    assert.doesNotMatch(await page.evaluate("text('details')"), /heat map/);
+    assert.equal(await page.evaluate("document.getElementById('heat').hidden"), true);
+  }, untimedUrl);
 
   await test("a click zooms, the address remembers, Escape goes back", async (page) => {
     await page.click("spot('handle')");

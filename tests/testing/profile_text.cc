@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -82,6 +83,9 @@ class Parser {
       builder_.SetTitle(Unescape(line));
     } else if (absl::ConsumePrefix(&line, "comment: ")) {
       builder_.AddComment(Unescape(line));
+    } else if (absl::ConsumePrefix(&line, "generated: ")) {
+      std::pair<std::string, std::string> names = absl::StrSplit(line, absl::MaxSplits(" = ", 1));
+      generated_.insert(names);
     } else if (absl::ConsumePrefix(&line, "time: ")) {
       std::pair<absl::string_view, absl::string_view> times = absl::StrSplit(line, ' ');
       builder_.SetTimes(Number<int64_t>(times.first), Number<int64_t>(times.second));
@@ -162,7 +166,10 @@ class Parser {
       text = text.substr(0, blank);
     }
     std::string name = Unescape(text);
-    frame.line.function = builder_.AddFunction(name, name, file, start_line, kind);
+    const auto generated = generated_.find(name);
+    frame.line.function =
+        builder_.AddFunction(name, generated == generated_.end() ? name : generated->second, file,
+                             start_line, kind);
     return frame;
   }
 
@@ -204,6 +211,7 @@ class Parser {
   ProfileBuilder builder_{
       {{"samples", "count"}, {"cpu", "nanoseconds"}}, {"cpu", "nanoseconds"}, kPeriodNs};
   int64_t time_ns_ = 0;
+  std::map<std::string, std::string> generated_;
 };
 
 }  // namespace

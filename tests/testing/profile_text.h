@@ -3,6 +3,7 @@
 //   # title: node app.js (pid 4711)
 //   # comment: 3 samples, 0 lost
 //   # time: 1700000000000000000 30000000000
+//   # generated: render = r /srv/dist/app.js:1:4711     (its system_name; before it is used)
 //   node@4711/4712:worker;main (/usr/bin/node+0x1234);render /srv/app.js:12_[j] 3
 //
 // A line is one stack: the process, then its frames, root first, then a blank and the number of

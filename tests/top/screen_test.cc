@@ -55,6 +55,14 @@ class ScreenTest : public testing::Test {
 
 TEST_F(ScreenTest, Functions) { ExpectGolden(Plain({16, 110}), "top/golden/functions.txt"); }
 
+TEST_F(ScreenTest, ShortTimesHaveTenths) {
+  table_.Clear();
+  Add("# time: 1700000000000000000 200000000\nnode;main 1\n");
+  EXPECT_THAT(Plain({16, 110}), HasSubstr("the last 0.2 s: 1 samples"));
+  Add("# time: 1700000000200000000 9800000000\nnode;main 1\n");
+  EXPECT_THAT(Plain({16, 110}), HasSubstr("the last 10 s: 2 samples"));
+}
+
 TEST_F(ScreenTest, FunctionsInColour) {
   std::string text = absl::StrJoin(Draw({12, 100}, {}), "\n");
   for (size_t at; (at = text.find('\x1b')) != std::string::npos;) text.replace(at, 1, "ESC");

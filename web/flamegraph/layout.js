@@ -66,6 +66,13 @@ const comments = subtitle.firstElementChild ? subtitle.firstElementChild.textCon
 let expanded = false;  // the verdict
 
 function layoutHeader() {
+  const shown = { unzoom: zoomed !== 0, unfilter: filtered() };
+  for (const { node } of buttons) if (node.id in shown) toggle(node, "hide", !shown[node.id]);
+  for (const key of ["icicle", "inverted", "merged", "byPackage"]) {
+    const node = byId(key.toLowerCase());
+    toggle(node, "show", wish[key]);
+    node.setAttribute("aria-pressed", String(wish[key]));
+  }
   const visible = buttons.filter(({ node }) => !node.classList.contains("hide"));
   const GAP = 18;
   const room = visible.reduce((sum, { node }) => sum + textWidth(node.textContent) + GAP, 0);

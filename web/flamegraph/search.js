@@ -30,14 +30,6 @@ function match() {
 }
 
 function report() {
-  const shown = { unzoom: zoomed !== 0, unfilter: filtered() };
-  for (const { node } of buttons) if (node.id in shown) toggle(node, "hide", !shown[node.id]);
-  for (const key of ["icicle", "inverted", "merged", "byPackage"]) {
-    const node = byId(key.toLowerCase());
-    toggle(node, "show", wish[key]);
-    node.setAttribute("aria-pressed", String(wish[key]));
-  }
-  layoutHeader();
   toggle(matched, "hide", pattern === "");
   if (pattern === "") return;
   const { tree } = view;

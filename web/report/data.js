@@ -40,7 +40,7 @@ class Reader {
   constructor(bytes) {
     this.bytes = bytes;
     this.at = 0;
-    if (this.number() !== 2) throw new Error("a version of the data that this script does not know");
+    if (this.number() !== 3) throw new Error("a version of the data that this script does not know");
     this.compares = this.number() === 2;
   }
 
@@ -99,7 +99,9 @@ class Reader {
     const text = this.string();
     const names = new Array(count);
     for (let i = 0, at = 0; i < count; i += 1) names[i] = text.slice(at, at += lengths[i]);
-    return { styles, packages, count, kinds, shades, owners, names };
+    const generated = new Map();
+    for (let n = this.number(); n > 0; n -= 1) generated.set(this.number(), this.string());
+    return { styles, packages, count, kinds, shades, owners, names, generated };
   }
 
   // A tree without weights: its shape from the levels that are closed before each node.

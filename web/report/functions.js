@@ -49,7 +49,8 @@ function showFunctions() {
     const { before, after, change } = sharesOf(weights_[fn], befores[fn]);
     return `${percentage(before)} before, ${percentage(after)} after (${signed(change)})`;
   };
-  byId("chosen").textContent = `${names[fn]}: itself ${tell(self, sums.before)}, with what it calls ${tell(total, sums.beforeTotal)}`;
+  const from = generated.has(fn) ? ` (from ${generated.get(fn)})` : "";
+  byId("chosen").textContent = `${names[fn]}${from}: itself ${tell(self, sums.before)}, with what it calls ${tell(total, sums.beforeTotal)}`;
   const up = withKinds(Trees.invert(tree, rank, { of: fn, least: total[fn] / 20000 }));
   const down = withKinds(Trees.derive(tree, rank, { from: fn }));
   for (const t of [up, down]) t.label[0] = ALL;
@@ -67,7 +68,7 @@ function rowOf(l, figures) {
       if (compares && (key === "self" || key === "total")) cell.className = changeClass(value(l));
       return cell;
     }),
-    create("td", { title: names[l] }, swatch));
+    create("td", { title: titleOf(l) }, swatch));
   const choose = () => {
     wish = { ...wish, fn: l };
     show();

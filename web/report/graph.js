@@ -121,6 +121,7 @@ class Graph extends Surface {
     if (kind) parts.push(kind);
     const own = packageOf(tree.label[i]);
     if (own && tree.kinds[i] !== 9 && tree.kinds[i] !== 4) parts.push(own);
+    if (generated.has(tree.label[i])) parts.push("from " + generated.get(tree.label[i]));
     return parts.join(" \u00b7 ");
   }
 

@@ -1,6 +1,7 @@
 // The page: what is shown when.
 
-const HINT = "click zooms \u00b7 right click: more \u00b7 / searches \u00b7 arrows walk, Enter zooms, Esc goes back \u00b7 drag over the heat map for a range of time";
+const HINT = "click zooms \u00b7 right click: more \u00b7 / searches \u00b7 arrows walk, Enter zooms, Esc goes back";
+const TIME_HINT = " \u00b7 drag over the heat map for a range of time";
 
 const graph = new Graph("flame graph: arrow keys walk, Enter zooms, f focuses, x ignores, h hides", {
   zoom: (i) => {
@@ -17,7 +18,7 @@ const callers = new Graph("callers", { zoom: (i) => open(callers, i), upward: ()
 const callees = new Graph("callees", { zoom: (i) => open(callees, i), upward: () => false }, 1);
 
 function describe(text) {
-  byId("details").textContent = text || HINT;
+  byId("details").textContent = text || HINT + (paths && hasTime() ? TIME_HINT : "");
   byId("details").classList.toggle("hint", !text);
 }
 

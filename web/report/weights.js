@@ -9,7 +9,7 @@ const KINDS = ["", "JavaScript", "JavaScript of node_modules", "JavaScript of No
 
 let compares = false, unit = "samples";
 // Labels: names and what is known of them; those of our own ("all", processes) come last.
-let styles, packages, kinds, shades, owners, names, labelCount, ALL, OTHERS, rank;
+let styles, packages, kinds, shades, owners, names, generated, labelCount, ALL, OTHERS, rank;
 let paths = null;  // the tree that all others are derived from; null until all is read
 let samples = null, threads = [], processes = new Map(), duration = 1, period = 1;
 let byWeight = [];  // threads that have samples, the busiest first
@@ -20,12 +20,14 @@ const kindOf = (label) => (label < labelCount ? kinds[label] : 0);
 const isInlined = (label) => label < labelCount && shades[label] >= 16;
 const packageOf = (label) => (label < labelCount && owners[label] > 0 ? packages[owners[label] - 1] : "");
 const shorts = [];
+// The same in two lines: below the original the generated name and place.
+const titleOf = (label) => names[label] + (generated.has(label) ? "\n" + generated.get(label) : "");
 const shortOf = (label) => shorts[label] === undefined ? shorts[label] = Trees.labelOf(names[label]) : shorts[label];
 const processLabel = (p) => `${p.name} (process ${p.pid})`;
 const threadLabel = (t) => `${t.name} (thread ${t.tid} of ${t.pid})`;
 
 function takeLook(look) {
-  ({ styles, packages, kinds, shades, owners, names } = look);
+  ({ styles, packages, kinds, shades, owners, names, generated } = look);
   labelCount = look.count;
   shorts.length = 0;
   ALL = addLabel("all");
