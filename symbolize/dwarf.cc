@@ -17,6 +17,7 @@
 #include "symbolize/dwarf_file.h"
 #include "symbolize/dwarf_lines.h"
 #include "symbolize/dwarf_names.h"
+#include "symbolize/dwarf_parameters.h"
 #include "symbolize/dwarf_questions.h"
 #include "symbolize/dwarf_scopes.h"
 
@@ -30,13 +31,20 @@ class Finder {
  public:
   // `supplementary` may be nullptr.
   Finder(const ElfFile& elf, DwarfFile& file, DwarfFile* supplementary,
-         std::span<const ElfAddress> addresses, WorkBudget& budget, SourceInfo& info)
+         std::span<const ElfAddress> addresses, WorkBudget& budget, SourceInfo& info,
+         FrameValues* values)
       : elf_(elf),
         file_(file),
         budget_(budget),
         addresses_(addresses, budget),
         info_(info),
-        names_(file, supplementary, budget, info) {}
+        names_(file, supplementary, budget, info),
+        values_(values) {
+    if (values == nullptr) return;
+    values->at.resize(addresses.size());
+    file.OpenLocations();
+    parameters_.emplace(file, supplementary, budget, values->types);
+  }
 
   void Run() {
     scopes_.resize(addresses_.size());
@@ -49,6 +57,9 @@ class Finder {
       LineTable table = FindLines(file_, elf_, unit, addresses_, questions, budget_, rows_);
       for (uint32_t q : questions) {
         frames[q] = FramesOf(unit, q, table);
+        if (parameters_) {
+          parameters_->Read(unit, scopes_[q], addresses_[q].value, values_->at[q]);
+        }
         scopes_[q] = {};
       }
     }
@@ -110,6 +121,8 @@ class Finder {
   const AddressList addresses_;
   SourceInfo& info_;
   SourceNames names_;
+  FrameValues* const values_;  // nullptr: not asked for
+  std::optional<ParameterReader> parameters_;
   std::vector<Scopes> scopes_;  // of each address
   std::vector<LineRow> rows_;
   size_t frame_count_ = 0;
@@ -154,16 +167,19 @@ SupplementaryLink ReadSupplementaryLink(const ElfFile& file) {
 
 absl::Status FindSource(const ElfFile& file, const ElfFile* supplementary,
                         std::span<const ElfAddress> addresses, WorkBudget& budget,
-                        SourceInfo* info) {
+                        SourceInfo* info, FrameValues* values) {
   *info = {};
+  if (values != nullptr) *values = {};
   if (!HasDwarf(file)) return absl::NotFoundError("no DWARF");
   dwarf::DwarfFile main(file, budget);
   main.ReadUnits();
   std::optional<dwarf::DwarfFile> other;
   if (supplementary != nullptr) other.emplace(*supplementary, budget).ReadUnits();
-  dwarf::Finder(file, main, other ? &*other : nullptr, addresses, budget, *info).Run();
+  dwarf::Finder(file, main, other ? &*other : nullptr, addresses, budget, *info, values)
+      .Run();
   if (!budget.exhausted()) return absl::OkStatus();
   *info = {};
+  if (values != nullptr) *values = {};
   return absl::ResourceExhaustedError("its DWARF takes more time or memory than it may");
 }
 

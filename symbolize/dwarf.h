@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "profiler/core/address.h"
 #include "symbolize/elf_file.h"
+#include "symbolize/frame_values.h"
 #include "symbolize/work_budget.h"
 
 namespace jprof {
@@ -60,9 +61,10 @@ SupplementaryLink ReadSupplementaryLink(const ElfFile& file);
 
 // Looks up `addresses`, which are sorted. `supplementary`: see above, or nullptr. NotFound: there is
 // no DWARF. ResourceExhausted: the budget is used up. With an error `info` is empty. What is damaged
-// or not understood costs the frames that lie in it.
+// or not understood costs the frames that lie in it. `values`: the functions' parameters at each
+// address too, without rows; nullptr: not asked for.
 absl::Status FindSource(const ElfFile& file, const ElfFile* supplementary,
                         std::span<const ElfAddress> addresses, WorkBudget& budget,
-                        SourceInfo* info);
+                        SourceInfo* info, FrameValues* values = nullptr);
 
 }  // namespace jprof

@@ -10,13 +10,20 @@ constexpr size_t kMaxCachedAttributes = 4'000'000;
 
 }  // namespace
 
-DwarfFile::DwarfFile(const ElfFile& file, WorkBudget& budget) : budget_(budget) {
+DwarfFile::DwarfFile(const ElfFile& file, WorkBudget& budget) : elf_(file), budget_(budget) {
   const auto places = file.FindSections(kSectionNames);
-  for (int i = 0; i < kSectionCount; ++i) {
+  for (int i = 0; i < kLocV4; ++i) {
     if (places[i]) sections_[i] = DebugSection(file, *places[i], budget);
   }
   const uint64_t size = section(kAbbrev).size();
   if (budget_.Reserve(size)) abbreviations_ = section(kAbbrev).Read(0, size, abbreviation_bytes_);
+}
+
+void DwarfFile::OpenLocations() {
+  for (int i : {kLocV4, kLoclists}) {
+    const auto place = elf_.FindSections({&kSectionNames[i], 1})[0];
+    if (place) sections_[i] = DebugSection(elf_, *place, budget_);
+  }
 }
 
 void DwarfFile::ReadUnits() {
@@ -71,6 +78,7 @@ Entry DwarfFile::ReadRoot(Unit& unit) {
   unit.str_offsets_base = entry.str_offsets_base.number;
   unit.address_base = entry.address_base.number;
   unit.ranges_base = entry.ranges_base.number;
+  unit.locations_base = entry.locations_base.number;
   if (entry.lines.present()) unit.lines = entry.lines.number;
   unit.directory = entry.directory;
   unit.low_pc = Address(unit, entry.low_pc).value_or(0);
@@ -118,6 +126,7 @@ const AbbreviationTable* DwarfFile::Abbreviations(const Unit& unit) {
 
 Value DwarfFile::ReadForm(ByteCursor& c, uint64_t base, const Unit& u, uint64_t form,
                           int64_t implicit, Class inline_strings) {
+  const uint64_t begin = base + c.position();
   switch (form) {
     case kAddr: return {Class::kAddress, c.Unsigned(u.address_size)};
     case kData1: case kFlag: return {Class::kNumber, c.U8()};
@@ -129,18 +138,14 @@ Value DwarfFile::ReadForm(ByteCursor& c, uint64_t base, const Unit& u, uint64_t 
     case kImplicitConst: return {Class::kNumber, static_cast<uint64_t>(implicit)};
     case kFlagPresent: return {Class::kNumber, 1};
     case kSecOffset: return {Class::kNumber, c.Unsigned(u.offset_size)};
-    case kString: {
-      const uint64_t at = base + c.position();
-      c.String();
-      return {inline_strings, at};
-    }
+    case kString: c.String(); return {inline_strings, begin};
     case kStrp: return {Class::kStrp, c.Unsigned(u.offset_size)};
     case kLineStrp: return {Class::kLineStrp, c.Unsigned(u.offset_size)};
     case kStrpSup: case kGnuStrpAlt: return {Class::kSupString, c.Unsigned(u.offset_size)};
     case kStrx: return {Class::kStrIndex, c.Uleb()};
     case kAddrx: return {Class::kAddressIndex, c.Uleb()};
     case kRnglistx: return {Class::kRangesIndex, c.Uleb()};
-    case kLoclistx: return {Class::kOther, c.Uleb()};
+    case kLoclistx: return {Class::kLocationIndex, c.Uleb()};
     case kRef1: return {Class::kReference, u.offset + c.U8()};
     case kRef2: return {Class::kReference, u.offset + c.U16()};
     case kRef4: return {Class::kReference, u.offset + c.U32()};
@@ -153,10 +158,10 @@ Value DwarfFile::ReadForm(ByteCursor& c, uint64_t base, const Unit& u, uint64_t 
     case kGnuRefAlt: return {Class::kSupReference, c.Unsigned(u.offset_size)};
     case kRefSig8: return {Class::kOther, c.U64()};
     case kData16: c.Skip(16); return {Class::kOther, 0};
-    case kBlock1: c.Skip(c.U8()); return {Class::kOther, 0};
-    case kBlock2: c.Skip(c.U16()); return {Class::kOther, 0};
-    case kBlock4: c.Skip(c.U32()); return {Class::kOther, 0};
-    case kBlock: case kExprloc: c.Skip(c.Uleb()); return {Class::kOther, 0};
+    case kBlock1: c.Skip(c.U8()); return {Class::kBlock1, begin};
+    case kBlock2: c.Skip(c.U16()); return {Class::kBlock2, begin};
+    case kBlock4: c.Skip(c.U32()); return {Class::kBlock4, begin};
+    case kBlock: case kExprloc: c.Skip(c.Uleb()); return {Class::kBlock, begin};
     case kIndirect: {
       const uint64_t actual = c.Uleb();
       if (actual != kIndirect && actual != kImplicitConst) {
@@ -208,6 +213,23 @@ std::string DwarfFile::String(const Unit& unit, const Value& value,
     }
     default: return "";
   }
+}
+
+std::string DwarfFile::Block(const Value& value) {
+  std::vector<uint8_t> buffer;
+  constexpr size_t kMaxLengthBytes = 10;
+  ByteCursor c(section(kInfo).Read(value.number, kMaxLengthBytes + kMaxBlockBytes, buffer));
+  uint64_t size = 0;
+  switch (value.kind) {
+    case Class::kBlock1: size = c.U8(); break;
+    case Class::kBlock2: size = c.U16(); break;
+    case Class::kBlock4: size = c.U32(); break;
+    case Class::kBlock: size = c.Uleb(); break;
+    default: return "";
+  }
+  if (size > kMaxBlockBytes || !budget_.Spend(1 + (size >> 4))) return "";
+  const std::span<const uint8_t> bytes = c.Bytes(size);
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
 bool DwarfFile::ForEachRange(const Unit& unit, const Entry& entry,

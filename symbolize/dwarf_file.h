@@ -20,10 +20,11 @@
 namespace jprof::dwarf {
 
 enum SectionNumber { kInfo, kAbbrev, kLine, kStr, kLineStr, kStrOffsets, kAddrs, kRangesV4,
-                     kRnglists, kSectionCount };
+                     kRnglists, kLocV4, kLoclists, kSectionCount };
 inline constexpr absl::string_view kSectionNames[kSectionCount] = {
     ".debug_info",        ".debug_abbrev", ".debug_line",   ".debug_str",     ".debug_line_str",
-    ".debug_str_offsets", ".debug_addr",   ".debug_ranges", ".debug_rnglists"};
+    ".debug_str_offsets", ".debug_addr",   ".debug_ranges", ".debug_rnglists",
+    ".debug_loc",         ".debug_loclists"};
 
 class DwarfFile {
  public:
@@ -40,6 +41,8 @@ class DwarfFile {
   // The unit's first entry, which says how to read the others.
   Entry ReadRoot(Unit& unit);
   bool ReadEntryAt(const Unit& unit, uint64_t offset, Entry* entry);
+  // Where lists of places of variables are, which not everybody wants to have unpacked.
+  void OpenLocations();
   // nullptr: damaged. Valid until the next call.
   const AbbreviationTable* Abbreviations(const Unit& unit);
   // `base`: where the cursor's bytes begin in the section of `inline_strings`.
@@ -48,9 +51,13 @@ class DwarfFile {
 
   std::optional<uint64_t> Address(const Unit& unit, const Value& value);
   std::string String(const Unit& unit, const Value& value, const DwarfFile* supplementary);
+  // The bytes of a block; "" when it is none, or of more than kMaxBlockBytes.
+  std::string Block(const Value& value);
   // Calls `visit` with each range of code of an entry; false: the entry does not speak of any.
   bool ForEachRange(const Unit& unit, const Entry& entry,
                     absl::FunctionRef<void(uint64_t begin, uint64_t end)> visit);
+
+  static constexpr size_t kMaxBlockBytes = 1024;
 
   // kNone: none that is allowed.
   static uint64_t InitialLength(ByteCursor& c, uint8_t* offset_size);
@@ -75,7 +82,7 @@ class DwarfFile {
   void VisitRnglist(const Unit& unit, const Value& list,
                     absl::FunctionRef<void(uint64_t, uint64_t)> visit);
 
-
+  const ElfFile& elf_;
   WorkBudget& budget_;
   DebugSection sections_[kSectionCount];
   std::vector<uint8_t> abbreviation_bytes_;

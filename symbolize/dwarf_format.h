@@ -43,6 +43,7 @@ enum Attribute : uint64_t {
   kStrOffsetsBase = 0x72,
   kAddrBase = 0x73,
   kRnglistsBase = 0x74,
+  kLoclistsBase = 0x8c,
   kMipsLinkageName = 0x2007,
 };
 enum Form : uint64_t {
@@ -103,6 +104,11 @@ struct Value {
     kStrIndex,
     kSupString,  // in .debug_str of the supplementary file
     kRangesIndex,
+    kLocationIndex,
+    kBlock1,  // number: offset in .debug_info of the block's length, which has one byte
+    kBlock2,
+    kBlock4,
+    kBlock,   // LEB128
     kReference,     // in .debug_info of the same file
     kSupReference,  // of the supplementary file
     kOther,
@@ -129,6 +135,7 @@ struct Unit {
   uint64_t str_offsets_base = 0;
   uint64_t address_base = 0;
   uint64_t ranges_base = 0;
+  uint64_t locations_base = 0;
   uint64_t lines = kNone;
   Value directory;
 };
@@ -161,7 +168,7 @@ struct AbbreviationTable {
 struct Entry {
   Value name, linkage_name, low_pc, high_pc, ranges, origin, specification, call_file, call_line,
       call_column, decl_line, sibling, lines, directory, str_offsets_base, address_base,
-      ranges_base;
+      ranges_base, locations_base;
 
   Value* Slot(uint64_t attribute) {
     switch (attribute) {
@@ -183,6 +190,7 @@ struct Entry {
       case kStrOffsetsBase: return &str_offsets_base;
       case kAddrBase: return &address_base;
       case kRnglistsBase: return &ranges_base;
+      case kLoclistsBase: return &locations_base;
       default: return nullptr;
     }
   }

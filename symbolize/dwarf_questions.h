@@ -21,6 +21,7 @@ class AddressList {
       : addresses_(addresses), budget_(budget) {}
 
   size_t size() const { return addresses_.size(); }
+  ElfAddress operator[](size_t i) const { return addresses_[i]; }
 
   // Calls `visit` with the position in `questions` of each that lies in [begin, end).
   template <typename Visit>

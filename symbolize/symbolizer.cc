@@ -22,6 +22,7 @@
 #include "symbolize/demangle.h"
 #include "symbolize/elf_file.h"
 #include "symbolize/image_threads.h"
+#include "symbolize/register_rows.h"
 
 namespace jprof {
 namespace {
@@ -355,8 +356,11 @@ class ImageSymbolizer {
     }
     std::vector<ElfAddress> addresses;
     for (const Question& q : questions_) addresses.push_back({q.address});
+    if (query_.want_values) FindRows(from, addresses);
     SourceInfo found;
-    if (!FindSource(from, supplementary ? &*supplementary : nullptr, addresses, budget_, &found)
+    FrameValues values;
+    if (!FindSource(from, supplementary ? &*supplementary : nullptr, addresses, budget_, &found,
+                    query_.want_values ? &values : nullptr)
              .ok()) {
       return;
     }
@@ -377,6 +381,23 @@ class ImageSymbolizer {
       const std::span<const SourceFrame> frames = found.FramesOf(q);
       source.frames.insert(source.frames.end(), frames.begin(), frames.end());
       source.first.push_back(static_cast<uint32_t>(source.frames.size()));
+    }
+    for (size_t i = 0; i < values.at.size(); ++i) {
+      FrameValue& value = query_.values.at[questions_[i].index];
+      values.at[i].row = std::move(value.row);
+      value = std::move(values.at[i]);
+    }
+    query_.values.types = std::move(values.types);
+  }
+
+  // Where registers are saved: code tells by itself, or its debug file does.
+  void FindRows(const ElfFile& debug, std::span<const ElfAddress> addresses) {
+    std::vector<RegisterRow> rows;
+    FindRegisterRows(file_, addresses, budget_, rows);
+    if (&debug != &file_) FindRegisterRows(debug, addresses, budget_, rows);
+    query_.values.at.resize(query_.offsets.size());
+    for (size_t i = 0; i < rows.size(); ++i) {
+      query_.values.at[questions_[i].index].row = std::move(rows[i]);
     }
   }
 

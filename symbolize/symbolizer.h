@@ -19,6 +19,7 @@
 #include "profiler/core/unique_fd.h"
 #include "symbolize/debug_file.h"
 #include "symbolize/dwarf.h"
+#include "symbolize/frame_values.h"
 
 namespace jprof {
 
@@ -36,12 +37,14 @@ struct ImageQuery {
   std::string path;                 // for messages
   std::vector<FileOffset> offsets;  // sorted, distinct; already moved back for return addresses
   bool want_source = false;         // inlined functions and lines as well
+  bool want_values = false;         // with them, what their parameters are read by
 
   // Out: filled by SymbolizeImages.
   std::vector<SymbolName> names;  // one for each offset
   std::string build_id;           // lower-case hex or ""
   bool is_stripped = false;       // it has names for exported functions at most
   SourceInfo source;         // for each offset, if wanted; names demangled where there are others
+  FrameValues values;        // for each offset, if wanted and known
   bool lost = false;         // by symbolizer_process.h: whoever read it died of it
   bool unread = false;       // by the same: there was no process to read it; `status` says why
   bool exhausted = false;    // names or lines are missing because they would have taken too long

@@ -20,6 +20,7 @@
 #include "absl/strings/str_cat.h"
 #include "profiler/core/status.h"
 #include "symbolize/byte_cursor.h"
+#include "symbolize/frame_values_message.h"
 #include "symbolize/image_threads.h"
 #include "symbolize/message_fields.h"
 #include "symbolize/sandbox.h"
@@ -178,7 +179,8 @@ bool Receive(int socket, Message* out, Clock::time_point deadline) {
 
 std::string EncodeWork(const ImageQuery& query) {
   MessageWriter w;
-  w.Text(query.path).U32(query.want_source).U32(static_cast<uint32_t>(query.offsets.size()));
+  w.Text(query.path).U32(query.want_source).U32(query.want_values);
+  w.U32(static_cast<uint32_t>(query.offsets.size()));
   for (FileOffset offset : query.offsets) w.U64(offset.value);
   return std::move(w).bytes();
 }
@@ -187,6 +189,7 @@ bool DecodeWork(const std::string& bytes, ImageQuery* query) {
   ByteCursor c = CursorOf(bytes);
   query->path = Text(c);
   query->want_source = c.U32() != 0;
+  query->want_values = c.U32() != 0;
   query->offsets.resize(Count(c, sizeof(uint64_t)));
   for (FileOffset& offset : query->offsets) offset.value = c.U64();
   return c.ok();
@@ -260,6 +263,7 @@ std::string EncodeResult(const ImageQuery& query) {
   }
   w.U32(static_cast<uint32_t>(source.first.size()));
   for (uint32_t first : source.first) w.U32(first);
+  WriteFrameValues(query.values, w);
   return std::move(w).bytes();
 }
 
@@ -321,7 +325,8 @@ bool DecodeResult(const std::string& bytes, ImageQuery* query) {
   }
   r.source.first.resize(Count(c, 4));
   for (uint32_t& first : r.source.first) first = index(r.source.frames.size() + 1);
-  if (!c.ok() || c.left() != 0 || !in_range ||
+  if (!ReadFrameValues(c, r.values) || !c.ok() || c.left() != 0 || !in_range ||
+      (!r.values.at.empty() && r.values.at.size() != query->offsets.size()) ||
       !std::is_sorted(r.source.first.begin(), r.source.first.end()) ||
       (!r.source.first.empty() && r.source.first.size() != query->offsets.size() + 1)) {
     return false;
@@ -332,6 +337,7 @@ bool DecodeResult(const std::string& bytes, ImageQuery* query) {
   query->status = std::move(r.status);
   query->names = std::move(r.names);
   query->source = std::move(r.source);
+  query->values = std::move(r.values);
   return true;
 }
 

@@ -75,11 +75,16 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   query.file = std::move(fd);
   query.path = "fuzz";
   query.want_source = true;
+  query.want_values = true;
   SymbolizeImages(queries, 1);
   Require(query.names.size() == query.offsets.size());
   for (const SourceFrame& frame : query.source.frames) {
     Require(frame.function < query.source.functions.size());
     Require(frame.file < query.source.files.size());
+  }
+  Require(query.values.at.empty() || query.values.at.size() == query.offsets.size());
+  for (const NativeType& type : query.values.types) {
+    Require(type.target == kNoType || type.target < query.values.types.size());
   }
   for (const SymbolName& name : query.names) {
     Require(name.name.empty() == name.system_name.empty());
