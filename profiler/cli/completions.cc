@@ -107,10 +107,17 @@ complete -F _jprof jprof
 // --- zsh
 
 std::string ZshAction(const Values& values) {
-  if (values.folders) return "_files -/";
-  if (!values.words.empty()) return absl::StrCat("(", absl::StrJoin(values.words, " "), ")");
-  if (values.pids && values.files) return "_alternative \"pids::_pids\" \"files::_files\"";
-  return values.pids ? "_pids" : values.files ? "_files" : "";
+  std::vector<std::string> actions;
+  if (values.pids) actions.push_back("_jprof_pids");
+  if (values.files) actions.push_back("_files");
+  if (values.folders) actions.push_back("_files -/");
+  if (!values.words.empty()) {
+    actions.push_back(absl::StrReplaceAll(absl::StrCat("(", absl::StrJoin(values.words, " "), ")"),
+                                          {{":", "\\:"}}));
+  }
+  if (actions.size() < 2) return absl::StrJoin(actions, "");
+  // Behind a blank: _arguments then adds no options of its own, which _alternative does not take.
+  return absl::StrCat(" _jprof_values \"", absl::StrJoin(actions, "\" \""), "\"");
 }
 
 // Within single quotes, in a description in brackets.
@@ -186,6 +193,13 @@ std::string BashCompletion(const std::vector<CommandText>& commands) {
 std::string ZshCompletion(const std::vector<CommandText>& commands) {
   std::string out =
       "#compdef jprof\n# zsh completion for jprof, made of its tables of options\n\n"
+      // _pids has those of the terminal alone.
+      "_jprof_pids() {\n  local -a all\n  local pid\n"
+      "  for pid in /proc/<1->(/N:t); do\n"
+      "    all+=(\"$pid:${$(</proc/$pid/comm)//:/\\:}\")\n  done 2>/dev/null\n"
+      "  _describe process all\n}\n\n"
+      "_jprof_values() {\n  local -a all\n  local action\n"
+      "  for action; do all+=(\"values:value:$action\"); done\n  _alternative $all\n}\n\n"
       "_jprof() {\n  local -a commands\n  commands=(\n";
   for (const CommandText& command : commands) {
     absl::StrAppend(&out, "    '", command.name, ":", ZshText(command.summary), "'\n");

@@ -129,5 +129,56 @@ TEST(CompletionsTest, ShellsThatAreThereReadThem) {
   EXPECT_EQ(OutputOf(absl::StrCat("! command -v fish >/dev/null || fish -n ", fish.path())), "");
 }
 
+bool HasShell(const std::string& shell) {
+  return absl::StartsWith(OutputOf("command -v " + shell), "/");
+}
+
+// What fish offers behind `line`, with what it says of each.
+std::string OfferedByFish(const std::string& line) {
+  const TemporaryFile script(FishCompletion(AllCommands()), ".fish");
+  return OutputOf(absl::StrCat("HOME=/nonexistent fish --no-config -c 'source ", script.path(),
+                               "; complete -C \"", line, "\"'"));
+}
+
+TEST(CompletionsTest, FishOffersCommandsOptionsAndValues) {
+  if (!HasShell("fish")) GTEST_SKIP() << "it takes fish";
+  EXPECT_THAT(OfferedByFish("jprof "), HasSubstr("stacks\tprint what every thread"));
+  EXPECT_THAT(OfferedByFish("jprof stacks --"), HasSubstr("--no-stop\t"));
+  EXPECT_THAT(OfferedByFish("jprof stacks --"), Not(HasSubstr("--frequency")));
+  EXPECT_THAT(OfferedByFish("jprof --freq"), HasSubstr("--frequency\t"));
+  EXPECT_THAT(OfferedByFish("jprof convert --format "), HasSubstr("speedscope"));
+  EXPECT_THAT(OfferedByFish("jprof record --source-maps "), HasSubstr("auto"));
+}
+
+// What zsh lists behind `line` on a terminal of its own.
+std::string OfferedByZsh(const std::string& line) {
+  const TemporaryFile script(ZshCompletion(AllCommands()), "_zsh");
+  const TemporaryFile driver(absl::StrCat(R"sh(
+zmodload zsh/zpty
+zpty shell "PS1='%% ' TERM=dumb zsh -f -i"
+zpty -w shell 'autoload -Uz compinit; compinit -D -u; source )sh", script.path(), R"sh(
+compdef _jprof jprof; LISTMAX=1000; bindkey ^X list-choices; stty cols 200 rows 100; print -n RE; print ADY'
+zpty -r shell out '*READY*'
+zpty -n -w shell "$1"$'\x18'
+# The list, and below it the line again.
+zpty -r shell out "*$1*$1*"
+print -r -- "$out"
+zpty -d shell
+)sh"), ".zsh");
+  return OutputOf(absl::StrCat("timeout 60 zsh -f ", driver.path(), " '", line, "'"));
+}
+
+TEST(CompletionsTest, ZshOffersCommandsOptionsAndValues) {
+  if (!HasShell("zsh")) GTEST_SKIP() << "it takes zsh";
+  const std::string options = OfferedByZsh("jprof stacks --");
+  EXPECT_THAT(options, HasSubstr("--no-stop"));
+  EXPECT_THAT(options, Not(HasSubstr("bad option")));
+  EXPECT_THAT(options, Not(HasSubstr("--frequency")));
+  EXPECT_THAT(OfferedByZsh("jprof record --source-maps "), HasSubstr("auto"));
+  EXPECT_THAT(OfferedByZsh("jprof hist "), HasSubstr("syscall:"));
+  EXPECT_THAT(OfferedByZsh(absl::StrCat("jprof stacks ", ::getpid())),
+              HasSubstr(absl::StrCat(::getpid(), "  -- cli_test")));
+}
+
 }  // namespace
 }  // namespace jprof
