@@ -193,6 +193,15 @@ try {
     assert.deepEqual(await page.evaluate("params()"), {});
   });
 
+  await test("what is matched stands beside the hint", async (page) => {
+    await page.send("Emulation.setDeviceMetricsOverride",
+                    { width: 600, height: 500, deviceScaleFactor: 1, mobile: false });
+    await page.until("rect('all').getBoundingClientRect().width < 600");
+    const [end, begin] = await page.evaluate(`[document.getElementById("details").getBoundingClientRect().right,
+      document.getElementById("matched").getBoundingClientRect().left]`);
+    assert.ok(end < begin, `the hint ends at ${end}, the share begins at ${begin}`);
+  }, "?s=walk");
+
   await test("what is typed is text", async (page) => {
     await searchFor(page, "operator()(");
     assert.deepEqual(await page.evaluate("matches()"), ["operator()(int)"]);

@@ -84,7 +84,7 @@ function tellOf(cell) {
 
 function describe(cell) {
   const room = total - 2 * PAD - (pattern ? textWidth(matched.textContent) * 1.15 + 20 : 0);
-  let text = HINT;
+  let text = fit(HINT, room);
   if (cell) {
     const [shown, ...rest] = tellOf(cell);
     const tail = rest.length ? " \u00b7 " + rest.join(" \u00b7 ") : "";

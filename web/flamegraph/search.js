@@ -31,13 +31,16 @@ function match() {
 
 function report() {
   toggle(matched, "hide", pattern === "");
-  if (pattern === "") return;
+  if (pattern !== "") matched.textContent = matchedText();
+  if (details.classList.contains("hint")) describe(null);
+}
+
+function matchedText() {
   const { tree } = view;
   const samples = compares ? tree.beforeTotal : tree.total;
   const share = (root) => Trees.percent(Trees.matched(tree, root, (i) => view.cells[i].match, samples), samples[root], 1);
-  let text = "Matched: " + share(0);
-  if (zoomed !== 0) text += " (" + share(zoomed) + " of this view)";
-  matched.textContent = text;
+  const text = "Matched: " + share(0);
+  return zoomed === 0 ? text : text + " (" + share(zoomed) + " of this view)";
 }
 
 function setIgnoreCase(on) {
