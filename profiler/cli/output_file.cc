@@ -214,6 +214,13 @@ absl::StatusOr<std::unique_ptr<OutputFile>> OutputFile::Scratch() const {
   return file;
 }
 
+absl::StatusOr<std::unique_ptr<OutputFile>> OutputFile::Another() const {
+  auto file = std::unique_ptr<OutputFile>(new OutputFile);
+  file->path_ = path_;
+  JPROF_RETURN_IF_ERROR(file->CreateBeside());
+  return file;
+}
+
 absl::StatusOr<UniqueFd> OutputFile::Reopen() {
   JPROF_RETURN_IF_ERROR(Flush());
   UniqueFd fd(::open(absl::StrCat("/proc/self/fd/", fd_).c_str(), O_RDONLY | O_CLOEXEC));

@@ -34,10 +34,14 @@ class OutputFile : public OutputSink {
   ~OutputFile() override;  // without Commit: removes what was written
 
   bool is_terminal() const;
+  // A file that appears when it is committed; all else is written in place.
+  bool is_regular() const { return is_regular_; }
 
   absl::Status Append(absl::string_view bytes) override;
   // Bytes of zeros; where the file can have them, without room on disk.
   absl::Status AppendHole(uint64_t bytes);
+  // The same file once more, to be committed before this one. Of a regular file; from any thread.
+  absl::StatusOr<std::unique_ptr<OutputFile>> Another() const;
   // A file for what does not go into this one as it is: without a name, in the same folder, or in that
   // of temporary files where this one has none. It is gone with its owner; not to be committed.
   absl::StatusOr<std::unique_ptr<OutputFile>> Scratch() const;

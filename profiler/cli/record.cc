@@ -16,6 +16,7 @@
 #include "absl/strings/str_format.h"
 #include "export/exporter.h"
 #include "profiler/capture/priority.h"
+#include "profiler/cli/checkpoint_file.h"
 #include "profiler/cli/command.h"
 #include "profiler/cli/command_main.h"
 #include "profiler/cli/diagnostics.h"
@@ -108,37 +109,45 @@ absl::Status CheckQuality(const Accounting& a, double min_percent) {
   return status;
 }
 
-// `command`: that is to be recorded, not started yet; nullptr: none.
-absl::Status Record(const RecordOptions& options, const RuntimeSet& runtimes, Command* command,
-                    int niceness, std::shared_ptr<SymbolizerProcess> symbolizer) {
-  const ExportFormat& format = ChooseFormat(options.output, options.format);
-  JPROF_ASSIGN_OR_RETURN(std::unique_ptr<OutputFile> output, OutputFile::Open(options.output));
-  JPROF_RETURN_IF_ERROR(CheckTerminal(options.output, options.format, *output));
+// Empty: the output is written in place, so there is nothing to replace.
+Checkpoints::Sink SinkOf(const OutputFile& output, std::shared_ptr<CheckpointFile> checkpoints) {
+  if (!output.is_regular()) return nullptr;
+  return [checkpoints](const Profile& profile, const std::function<bool()>& go_on) {
+    checkpoints->Write(profile, go_on);
+  };
+}
 
-  JPROF_ASSIGN_OR_RETURN(std::unique_ptr<Runner> runner,
-                         Runner::Attach({.pids = command == nullptr ? options.pids
-                                                                   : std::vector{command->pid()},
-                                         .tid = options.tid,
-                                         .children = options.children || command != nullptr,
-                                         .cgroup = options.cgroup,
-                                         .comm = options.comm,
-                                         .command_name = command == nullptr ? "" : NameOf(options),
-                                         .level = options.level,
-                                         .frequency_hz = static_cast<uint64_t>(options.frequency),
-                                         .duration_ns = options.duration_ns,
-                                         .use_helpers = options.use_helpers,
-                                         .tiers = options.tiers,
-                                         .inlines = options.inlines,
-                                         .lines = options.lines,
-                                         .source_maps = options.source_maps,
-                                         .async = options.async,
-                                         .command_line = options.command_line,
-                                         .niceness = niceness,
-                                         .symbolizer = std::move(symbolizer)},
-                                        runtimes));
+RecordingOptions ToRecordingOptions(const RecordOptions& options, const Command* command,
+                                    int niceness) {
+  return {.pids = command == nullptr ? options.pids : std::vector{command->pid()},
+          .tid = options.tid,
+          .children = options.children || command != nullptr,
+          .cgroup = options.cgroup,
+          .comm = options.comm,
+          .command_name = command == nullptr ? "" : NameOf(options),
+          .level = options.level,
+          .frequency_hz = static_cast<uint64_t>(options.frequency),
+          .duration_ns = options.duration_ns,
+          .use_helpers = options.use_helpers,
+          .tiers = options.tiers,
+          .inlines = options.inlines,
+          .lines = options.lines,
+          .source_maps = options.source_maps,
+          .async = options.async,
+          .command_line = options.command_line,
+          .niceness = niceness};
+}
+
+// Until it ends by itself, or is to.
+absl::StatusOr<Runner::Ended> RunRecording(const RecordOptions& options, Runner& runner,
+                                           Command* command, CheckpointFile& checkpoints) {
   ProgressLine progress;
   absl::Status started;
   auto go_on = [&](const RecordingProgress& now) {
+    if (absl::Status trouble = checkpoints.TakeTrouble(); !trouble.ok()) {
+      progress.Clear();
+      PrintWarning(absl::StrCat("not written while it is recorded: ", trouble.message()));
+    }
     if (command != nullptr) {
       if (!command->started()) started = command->Start();
       return started.ok() && !g_stop_asked.load();  // the terminal is the command's
@@ -152,25 +161,52 @@ absl::Status Record(const RecordOptions& options, const RuntimeSet& runtimes, Co
     }
     return !g_stop_asked.load();
   };
-  absl::StatusOr<Runner::Ended> ended = runner->Record(go_on);
+  absl::StatusOr<Runner::Ended> ended = runner.Record(go_on);
   JPROF_RETURN_IF_ERROR(started);
-  JPROF_RETURN_IF_ERROR(ended.status());
+  return ended;
+}
+
+// `command`: that is to be recorded, not started yet; nullptr: none.
+absl::Status RecordTo(OutputFile& output, const ExportFormat& format, CheckpointFile& checkpoints,
+                      const RecordOptions& options, Runner& runner, Command* command) {
+  JPROF_ASSIGN_OR_RETURN(const Runner::Ended ended,
+                         RunRecording(options, runner, command, checkpoints));
+  ProgressLine progress;
   progress.Show("naming frames");
-  auto profile = runner->Finish();
+  auto profile = runner.Finish();
   progress.Clear();
-  for (const std::string& warning : runner->Warnings()) PrintWarning(warning);
+  for (const std::string& warning : runner.Warnings()) PrintWarning(warning);
   if (!profile.ok()) return profile.status();
-  if (*ended == Runner::Ended::kTargetExited && command == nullptr) {
+  if (ended == Runner::Ended::kTargetExited && command == nullptr) {
     PrintNote("the target exited; writing what was gathered");
   }
-  JPROF_RETURN_IF_ERROR(format.create()->Write(*profile, *output));
-  JPROF_RETURN_IF_ERROR(output->Commit());
-  PrintNote(runner->Verdict(*profile));
+  JPROF_RETURN_IF_ERROR(format.create()->Write(*profile, output));
+  JPROF_RETURN_IF_ERROR(output.Commit());
+  PrintNote(runner.Verdict(*profile));
   if (options.output_is_default) PrintNote(absl::StrCat("the profile is in ", options.output));
   if (options.explain) {
     for (const std::string& line : ExplainUnnamed(*profile)) PrintNote(line);
   }
   return CheckQuality(profile->accounting, options.min_quality);
+}
+
+absl::Status Record(const RecordOptions& options, const RuntimeSet& runtimes, Command* command,
+                    int niceness, std::shared_ptr<SymbolizerProcess> symbolizer) {
+  const ExportFormat& format = ChooseFormat(options.output, options.format);
+  JPROF_ASSIGN_OR_RETURN(std::shared_ptr<OutputFile> output, OutputFile::Open(options.output));
+  JPROF_RETURN_IF_ERROR(CheckTerminal(options.output, options.format, *output));
+  const auto checkpoints = std::make_shared<CheckpointFile>(output, format);
+  RecordingOptions recording = ToRecordingOptions(options, command, niceness);
+  recording.on_checkpoint = SinkOf(*output, checkpoints);
+  recording.symbolizer = std::move(symbolizer);
+  JPROF_ASSIGN_OR_RETURN(std::unique_ptr<Runner> runner, Runner::Attach(recording, runtimes));
+  absl::Status status = RecordTo(*output, format, *checkpoints, options, *runner, command);
+  const int64_t in_file_ns = checkpoints->duration_ns();
+  if (!status.ok() && !status.GetPayload(kQualityUrl) && in_file_ns != 0) {
+    PrintNote(absl::StrFormat("%s has what was sampled in the first %.1f s", options.output,
+                              in_file_ns * 1e-9));
+  }
+  return status;
 }
 
 int StatusOfRecording(const absl::Status& status) {

@@ -9,7 +9,7 @@ namespace jprof {
 
 ImageTable::ImageTable(Opener opener, RootOpener root_opener, size_t max_pinned)
     : opener_(std::move(opener)), root_opener_(std::move(root_opener)), max_pinned_(max_pinned) {
-  roots_.emplace_back();
+  pinned_.roots.push_back(std::make_shared<UniqueFd>());
   struct stat st;
   if (::stat("/", &st) == 0) root_ids_[{st.st_dev, st.st_ino}] = 0;
 }
@@ -21,9 +21,9 @@ uint32_t ImageTable::RootOf(Pid pid) {
   if (!root.ok() || ::fstat(root->get(), &st) != 0) return kNone;
   auto known = root_ids_.find({st.st_dev, st.st_ino});
   if (known != root_ids_.end()) return known->second;
-  if (roots_.size() >= kMaxRoots) return kNone;
-  roots_.push_back(*std::move(root));
-  return root_ids_[{st.st_dev, st.st_ino}] = static_cast<uint32_t>(roots_.size() - 1);
+  if (pinned_.roots.size() >= kMaxRoots) return kNone;
+  pinned_.roots.push_back(std::make_shared<UniqueFd>(*std::move(root)));
+  return root_ids_[{st.st_dev, st.st_ino}] = static_cast<uint32_t>(pinned_.roots.size() - 1);
 }
 
 uint32_t ImageTable::Find(const FileIdentity& file, const std::string& path) const {
@@ -42,10 +42,10 @@ absl::Status ImageTable::Pin(PinnedImage& image, const MapEvent& map) {
     image.unopened_why = std::string(file.status().message());
     return file.status();
   }
-  image.file = *std::move(file);
+  image.file = std::make_shared<UniqueFd>(*std::move(file));
   image.root = RootOf(map.pid);
   image.unopened_why.clear();
-  ++pinned_;
+  ++open_;
   return absl::OkStatus();
 }
 
@@ -53,8 +53,8 @@ uint32_t ImageTable::Add(const MapEvent& map) {
   uint32_t id = Find(map.file, map.path);
   const uint64_t base = map.range.begin.value - map.offset.value;
   if (id == kNone) {
-    if (images_.size() >= kMaxImages) return kNone;
-    id = static_cast<uint32_t>(images_.size());
+    if (pinned_.images.size() >= kMaxImages) return kNone;
+    id = static_cast<uint32_t>(pinned_.images.size());
     if (map.file.valid()) {
       by_file_[map.file] = id;
     } else {
@@ -65,7 +65,7 @@ uint32_t ImageTable::Add(const MapEvent& map) {
                       .base = base,
                       .limit = map.range.end.value};
     absl::Status pinned = absl::ResourceExhaustedError("");
-    if (pinned_ < max_pinned_) pinned = Pin(image, map);
+    if (open_ < max_pinned_) pinned = Pin(image, map);
     if (absl::IsResourceExhausted(pinned)) {
       ++over_limit_;
       image.unopened_by = 0;
@@ -73,12 +73,12 @@ uint32_t ImageTable::Add(const MapEvent& map) {
     } else if (!pinned.ok() && map.file.valid()) {
       ++unopened_;
     }
-    images_.push_back(std::move(image));
+    pinned_.images.push_back(std::move(image));
     return id;
   }
-  PinnedImage& image = images_[id];
+  PinnedImage& image = pinned_.images[id];
   if (map.file.valid() && image.unopened_by != 0 && image.unopened_by != map.pid &&
-      pinned_ < max_pinned_) {
+      open_ < max_pinned_) {
     // The process that had it first was gone too soon; this one may let us open it.
     if (Pin(image, map).ok()) {
       image.unopened_by = 0;

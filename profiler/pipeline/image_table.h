@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -23,12 +24,20 @@ namespace jprof {
 struct PinnedImage {
   std::string path;  // in the target's root
   FileIdentity identity;
-  UniqueFd file;        // invalid when it could not be opened
-  uint32_t root = 0;    // into ImageTable::roots(), or ImageTable::kNone: not known
+  std::shared_ptr<UniqueFd> file;  // nullptr when it could not be opened
+  uint32_t root = 0;    // into PinnedImages::roots, or ImageTable::kNone: not known
   uint64_t base = 0;    // address of file offset 0 by the first mapping seen
   uint64_t limit = 0;   // end of that mapping, or of a later one of the same base
   Pid unopened_by = 0;  // the process that gave no access to it last
   std::string unopened_why;  // "" when it is open
+};
+
+// A copy has the same descriptors.
+struct PinnedImages {
+  std::vector<PinnedImage> images;
+  // Root directories that paths are meant in. The first one is jprof's own, without a descriptor;
+  // of processes beyond a limit there is none.
+  std::vector<std::shared_ptr<const UniqueFd>> roots;
 };
 
 class ImageTable {
@@ -46,11 +55,8 @@ class ImageTable {
   // kNone: not added yet. Without a file, images are known by name.
   uint32_t Find(const FileIdentity& file, const std::string& path) const;
 
-  const std::vector<PinnedImage>& images() const { return images_; }
-  std::vector<PinnedImage>& images() { return images_; }
-  // Root directories that paths are meant in. The first one is jprof's own, without a descriptor;
-  // of processes beyond kMaxRoots it is kNone.
-  const std::vector<UniqueFd>& roots() const { return roots_; }
+  const std::vector<PinnedImage>& images() const { return pinned_.images; }
+  PinnedImages& pinned() { return pinned_; }
   uint64_t unopened() const { return unopened_; }
   uint64_t over_limit() const { return over_limit_; }
 
@@ -62,11 +68,10 @@ class ImageTable {
 
   Opener opener_;
   RootOpener root_opener_;
-  std::vector<UniqueFd> roots_;
   std::map<std::pair<uint64_t, uint64_t>, uint32_t> root_ids_;  // by device and inode
   size_t max_pinned_;
-  size_t pinned_ = 0;
-  std::vector<PinnedImage> images_;
+  size_t open_ = 0;
+  PinnedImages pinned_;
   absl::flat_hash_map<FileIdentity, uint32_t> by_file_;
   absl::flat_hash_map<std::string, uint32_t> by_name_;  // "[vdso]": no file
   uint64_t unopened_ = 0;

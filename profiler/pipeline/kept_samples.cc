@@ -29,8 +29,13 @@ void KeptSamples::Add(const Sample& sample) {
   samples_.push_back(sample);
 }
 
-std::vector<KeptSamples::Sample> KeptSamples::TakeAll() {
+const std::vector<KeptSamples::Sample>& KeptSamples::All() {
   if (step_ns_ != 0) Merge();
+  return samples_;
+}
+
+std::vector<KeptSamples::Sample> KeptSamples::TakeAll() {
+  All();
   return std::exchange(samples_, {});
 }
 

@@ -41,6 +41,7 @@ class KeptSamples {
   void Add(const Sample& sample);
 
   // What was added, alike ones merged as far as they had to be, in no order.
+  const std::vector<Sample>& All();
   std::vector<Sample> TakeAll();
 
   size_t size() const { return samples_.size(); }

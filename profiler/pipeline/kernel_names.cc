@@ -29,7 +29,7 @@ KernelNames::~KernelNames() {
 }
 
 void KernelNames::Begin() {
-  if (std::exchange(begun_, true)) return;
+  if (begun_.exchange(true)) return;
   loader_ = std::thread([this] {
     loading_.Begin();
     Load();

@@ -8,9 +8,10 @@
 // One who asks again and again has it read no oftener than he says: meanwhile modules and BPF programs that
 // came are named as before.
 //
-// One thread calls; the reading has a thread of its own.
+// One thread calls Begin(), and one Get(), behind the first Begin(); the reading has a thread of its own.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -54,7 +55,7 @@ class KernelNames {
   uint64_t reloaded_ns_ = 0;  // 0: never
   std::thread loader_;
   AwaitedThread loading_;
-  bool begun_ = false;
+  std::atomic<bool> begun_{false};
   // Written by loader_, read after it has ended.
   std::optional<KernelSymbols> symbols_;
   absl::Status status_;

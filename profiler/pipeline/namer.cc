@@ -88,11 +88,11 @@ absl::string_view WhyTruncated(WalkEnd end) {
 
 }  // namespace
 
-Namer::Namer(const FrameTable& frames, ImageTable& images, const RuntimeTable& runtimes,
+Namer::Namer(const FrameTable& frames, const PinnedImages& images, const BuiltinCodes& builtins,
              ProfileBuilder& builder, KernelNames& kernel, const NamerOptions& options)
     : frames_(frames), images_(images), builder_(builder) {
   if (options.stacks != nullptr) FindUsed(*options.stacks);
-  NameFrames(frames, images, runtimes, kernel, options);
+  NameFrames(frames, builtins, kernel, options);
   BuildStacks();
 }
 
@@ -103,18 +103,25 @@ LocationId Namer::Place(ImageId image, uint64_t address, absl::string_view name,
   return builder_.AddLocation(image, address, {&line, 1});
 }
 
-void Namer::Symbolize(ImageTable& images, std::vector<ImageQuery>& asked,
-                      const std::vector<uint32_t>& numbers, const NamerOptions& options) {
+UniqueFd Namer::FileOf(uint32_t image, bool goes_on) const {
+  UniqueFd* file = images_.images[image].file.get();
+  if (file == nullptr) return UniqueFd();
+  if (!goes_on) return std::move(*file);
+  return UniqueFd(::fcntl(file->get(), F_DUPFD_CLOEXEC, 0));
+}
+
+void Namer::Symbolize(std::vector<ImageQuery>& asked, const std::vector<uint32_t>& numbers,
+                      const NamerOptions& options) {
   std::vector<DebugFiles::Place> places;
   for (uint32_t number : numbers) {
-    const PinnedImage& image = images.images()[number];
+    const PinnedImage& image = images_.images[number];
     const bool in_root = image.root != 0 && image.root != ImageTable::kNone;
     places.push_back({.path = image.path,
-                      .root = in_root ? &images.roots()[image.root] : nullptr,
+                      .root = in_root ? images_.roots[image.root].get() : nullptr,
                       .on_host = image.root == 0});
   }
   const std::unique_ptr<Debuginfod> debuginfod =
-      options.cache == nullptr ? Debuginfod::FromEnvironment() : nullptr;
+      options.goes_on ? nullptr : Debuginfod::FromEnvironment();
   DebugFiles finder(std::move(places), debuginfod.get());
   if (options.symbolize) {
     options.symbolize(asked, options.threads, &finder);
@@ -147,25 +154,25 @@ void Namer::Symbolize(ImageTable& images, std::vector<ImageQuery>& asked,
   }
 }
 
-void Namer::SymbolizeNew(ImageTable& images, std::vector<ImageQuery>& asked,
-                         const std::vector<uint32_t>& numbers, const NamerOptions& options) {
+void Namer::SymbolizeNew(std::vector<ImageQuery>& asked, const std::vector<uint32_t>& numbers,
+                         const NamerOptions& options) {
   SymbolCache& cache = *options.cache;
   cache.MakeRoom();
+  if (!options.goes_on) cache.ForgetDoubtful(Debuginfod::FromEnvironment() != nullptr);
   std::vector<ImageQuery> missing;
   std::vector<uint32_t> missing_numbers;
   for (size_t i = 0; i < asked.size(); ++i) {
-    const PinnedImage& image = images.images()[numbers[i]];
-    if (!image.file.valid()) continue;  // it may be opened yet
+    if (images_.images[numbers[i]].file == nullptr) continue;  // it may be opened yet
     std::vector<FileOffset> offsets = cache.Missing(numbers[i], asked[i].offsets);
     if (offsets.empty()) continue;
     ImageQuery query;
-    query.path = image.path;
+    query.path = asked[i].path;
     query.offsets = std::move(offsets);
-    query.file = UniqueFd(::fcntl(image.file.get(), F_DUPFD_CLOEXEC, 0));
+    query.file = FileOf(numbers[i], options.goes_on);
     missing.push_back(std::move(query));
     missing_numbers.push_back(numbers[i]);
   }
-  if (!missing.empty()) Symbolize(images, missing, missing_numbers, options);
+  if (!missing.empty()) Symbolize(missing, missing_numbers, options);
   for (size_t i = 0; i < missing.size(); ++i) cache.Add(missing_numbers[i], missing[i]);
   for (size_t i = 0; i < asked.size(); ++i) cache.Fill(numbers[i], asked[i]);
 }
@@ -222,10 +229,10 @@ Line Namer::ScriptLine(const PendingLine& line, const OriginalNames* originals) 
           at.line, at.column};
 }
 
-void Namer::NameFrames(const FrameTable& frames, ImageTable& images, const RuntimeTable& runtimes,
+void Namer::NameFrames(const FrameTable& frames, const BuiltinCodes& builtins,
                        KernelNames& kernel_names, const NamerOptions& options) {
   // What is to be asked of each image.
-  std::vector<ImageQuery> queries(images.images().size());
+  std::vector<ImageQuery> queries(images_.images.size());
   std::vector<uint64_t> kernel_addresses;
   auto is_used = [this](size_t index) { return used_frames_.empty() || used_frames_[index]; };
   for (size_t i = 0; i < frames.frames().size(); ++i) {
@@ -244,8 +251,7 @@ void Namer::NameFrames(const FrameTable& frames, ImageTable& images, const Runti
     std::sort(queries[i].offsets.begin(), queries[i].offsets.end());
     queries[i].offsets.erase(std::unique(queries[i].offsets.begin(), queries[i].offsets.end()),
                              queries[i].offsets.end());
-    queries[i].path = images.images()[i].path;
-    if (options.cache == nullptr) queries[i].file = std::move(images.images()[i].file);
+    queries[i].path = images_.images[i].path;
     queries[i].want_source = options.inlines || options.lines;
     numbers.push_back(static_cast<uint32_t>(i));
     asked_index[i] = static_cast<uint32_t>(asked.size());
@@ -253,15 +259,16 @@ void Namer::NameFrames(const FrameTable& frames, ImageTable& images, const Runti
   }
 
   if (options.cache == nullptr) {
-    Symbolize(images, asked, numbers, options);
+    for (size_t i = 0; i < asked.size(); ++i) asked[i].file = FileOf(numbers[i], options.goes_on);
+    Symbolize(asked, numbers, options);
   } else {
-    SymbolizeNew(images, asked, numbers, options);
+    SymbolizeNew(asked, numbers, options);
   }
   const KernelSymbols* kernel =
       kernel_addresses.empty() ? nullptr : kernel_names.Get(kernel_addresses, options.now_ns);
 
   auto image_id = [&](uint32_t index) {
-    const PinnedImage& image = images.images()[index];
+    const PinnedImage& image = images_.images[index];
     return builder_.AddImage(image.path, asked[asked_index[index]].build_id, image.base,
                              image.limit, 0);
   };
@@ -345,7 +352,7 @@ void Namer::NameFrames(const FrameTable& frames, ImageTable& images, const Runti
       }
       case PendingFrame::Kind::kImage:
       case PendingFrame::Kind::kBuiltin: {
-        const PinnedImage& pinned = images.images()[frame.index];
+        const PinnedImage& pinned = images_.images[frame.index];
         const ImageQuery& query = asked[asked_index[frame.index]];
         const size_t at = static_cast<size_t>(
             std::lower_bound(query.offsets.begin(), query.offsets.end(), FileOffset{frame.value}) -
@@ -354,15 +361,14 @@ void Namer::NameFrames(const FrameTable& frames, ImageTable& images, const Runti
         const uint64_t address = pinned.base + frame.value;
         named.image = frame.index;
         named.in_c_library = IsCLibrary(BaseName(pinned.path));
-        const Runtime* runtime = frame.kind == PendingFrame::Kind::kBuiltin
-                                     ? runtimes.RuntimeByNumber(frame.runtime)
-                                     : nullptr;
+        const auto builtin_code = builtins.find(static_cast<uint32_t>(i));
+        const Runtime* runtime =
+            builtin_code == builtins.end() ? nullptr : builtin_code->second.runtime;
         if (runtime != nullptr && symbol.name.empty()) {
-          symbol.name = symbol.system_name =
-              std::string(runtimes.SymbolOf(pinned.identity, {frame.value}));
+          symbol.name = symbol.system_name = builtin_code->second.symbol;
         }
         if (runtime != nullptr && symbol.name.empty()) {
-          if (runtimes.IsPlumbing(pinned.identity, {frame.value})) {
+          if (builtin_code->second.is_plumbing) {
             named.counts = {};
             break;
           }
@@ -471,7 +477,7 @@ std::vector<UnnamedFrames> Namer::Explain(std::vector<SampledStack> stacks) cons
           const std::string where =
               above == UINT32_MAX
                   ? ""
-                  : absl::StrCat("above a frame of ", BaseName(images_.images()[above].path), ", ");
+                  : absl::StrCat("above a frame of ", BaseName(images_.images[above].path), ", ");
           truncations[absl::StrCat(where, WhyTruncated(frame.end))] += samples;
         }
         continue;

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
-#include "helpers/runtime_table.h"
+#include "helpers/runtime.h"
 #include "profiler/core/profile_builder.h"
 #include "profiler/pipeline/frame_table.h"
 #include "profiler/pipeline/image_table.h"
@@ -29,14 +29,24 @@ struct NamerOptions {
   bool inlines = false;  // inlined functions of native code are frames of their own
   bool lines = false;    // native code has executing lines
   SymbolizeFunction symbolize;  // empty: SymbolizeImages
-  // Of a recording that goes on: images stay open, and are asked what is not in here, without servers;
-  // nullptr: it is over.
+  // Images are asked what is not in here; nullptr: all.
   SymbolCache* cache = nullptr;
+  // Of a recording that goes on: images stay open, and servers are not asked.
+  bool goes_on = false;
   // Only these stacks of the FrameTable are named; nullptr: all.
   const std::vector<uint32_t>* stacks = nullptr;
   uint64_t now_ns = 0;  // for KernelNames
   const OriginalNames* originals = nullptr;  // of functions of scripts; nullptr: none are shown
 };
+
+// What a runtime knows of its own code in a mapped file.
+struct BuiltinCode {
+  const Runtime* runtime = nullptr;
+  std::string symbol;        // that the file need not have; "": not known
+  bool is_plumbing = false;  // left out of the picture when no symbol says what it is
+};
+// By kBuiltin frame.
+using BuiltinCodes = absl::flat_hash_map<uint32_t, BuiltinCode>;
 
 class Namer {
  public:
@@ -52,9 +62,9 @@ class Namer {
     Counts counts;       // of the frames shown
   };
 
-  // Opens each image and, without a cache, takes its descriptor. `frames`, `images` and
+  // Reads each image and, when the recording is over, closes it. `frames`, `images` and
   // `builder` outlive the namer.
-  Namer(const FrameTable& frames, ImageTable& images, const RuntimeTable& runtimes,
+  Namer(const FrameTable& frames, const PinnedImages& images, const BuiltinCodes& builtins,
         ProfileBuilder& builder, KernelNames& kernel, const NamerOptions& options);
 
   // `node` is a stack of the FrameTable, or kNoStack.
@@ -87,13 +97,15 @@ class Namer {
     const NamedFrame* truncation = nullptr;  // the marker, still to be placed above the next frame
   };
 
-  void NameFrames(const FrameTable& frames, ImageTable& images, const RuntimeTable& runtimes,
+  void NameFrames(const FrameTable& frames, const BuiltinCodes& builtins,
                   KernelNames& kernel_names, const NamerOptions& options);
-  void Symbolize(ImageTable& images, std::vector<ImageQuery>& asked,
-                 const std::vector<uint32_t>& numbers, const NamerOptions& options);
+  void Symbolize(std::vector<ImageQuery>& asked, const std::vector<uint32_t>& numbers,
+                 const NamerOptions& options);
   // The same through NamerOptions::cache.
-  void SymbolizeNew(ImageTable& images, std::vector<ImageQuery>& asked,
-                    const std::vector<uint32_t>& numbers, const NamerOptions& options);
+  void SymbolizeNew(std::vector<ImageQuery>& asked, const std::vector<uint32_t>& numbers,
+                    const NamerOptions& options);
+  // Of an image, to be read; invalid: it could not be opened.
+  UniqueFd FileOf(uint32_t image, bool goes_on) const;
   // What DWARF says of an offset, innermost first; empty: nothing.
   std::vector<Line> SourceLines(const ImageQuery& query, size_t at, bool inlines);
   void FindUsed(const std::vector<uint32_t>& stacks);
@@ -106,7 +118,7 @@ class Namer {
                    FrameKind kind);
 
   const FrameTable& frames_;
-  const ImageTable& images_;
+  const PinnedImages& images_;
   ProfileBuilder& builder_;
   std::vector<std::string> troubles_;
   std::vector<UnnamedFrames> reasons_;  // without counts

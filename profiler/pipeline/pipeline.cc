@@ -8,7 +8,6 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "profiler/core/profile_builder.h"
 #include "profiler/core/status.h"
 #include "profiler/process/target_file.h"
 
@@ -135,10 +134,10 @@ absl::StatusOr<UniqueFd> Pipeline::OpenFirst(const MapEvent& map) {
 
 absl::StatusOr<UniqueFd> Pipeline::OpenAgain(const MapEvent& map) {
   const uint32_t known = images_.Find(map.file, map.path);
-  if (known == ImageTable::kNone || !images_.images()[known].file.valid()) {
+  if (known == ImageTable::kNone || images_.images()[known].file == nullptr) {
     return world_.open_file(map);
   }
-  return UniqueFd(::fcntl(images_.images()[known].file.get(), F_DUPFD_CLOEXEC, 0));
+  return UniqueFd(::fcntl(images_.images()[known].file->get(), F_DUPFD_CLOEXEC, 0));
 }
 
 absl::StatusOr<ElfFile> Pipeline::OpenImage(const MapEvent& map) {
@@ -707,7 +706,7 @@ void Pipeline::OnSample(const SampleEvent& sample) {
   accounting_.truncated_depth += end == WalkEnd::kDepthLimit;
   const Process* process = processes_.Find(sample.pid);
   const std::string unknown = process == nullptr ? absl::StrCat("pid ", sample.pid) : "";
-  if (samples_.full()) NameDumped();  // while each has its own time
+  if (samples_.full()) NameDumped(frames_, samples_.samples());  // while each has its own time
   samples_.Add({.time_ns = sample.time_ns,
                 .pid = sample.pid,
                 .tid = sample.tid,
@@ -719,13 +718,13 @@ void Pipeline::OnSample(const SampleEvent& sample) {
                 .stack = node});
 }
 
-void Pipeline::NameDumped() {
+void Pipeline::NameDumped(FrameTable& frames, std::span<KeptSamples::Sample> samples) {
   if (!jit_dumps_.HasAny()) return;
   std::vector<JitDumps::TimedStack> stacks;
-  for (KeptSamples::Sample& sample : samples_.samples()) {
+  for (KeptSamples::Sample& sample : samples) {
     if (sample.stack != KeptSamples::kLeftOut) stacks.push_back({sample.time_ns, &sample.stack});
   }
-  jit_dumps_.NameStacks(frames_, std::move(stacks), world_.now());
+  jit_dumps_.NameStacks(frames, std::move(stacks), world_.now());
 }
 
 uint32_t Pipeline::InternComm(absl::string_view comm) {
@@ -757,13 +756,13 @@ absl::StatusOr<Profile> Pipeline::Finish(const RecordingEnd& end) {
     accounting_.taken = end.samples_taken;
   }
 
-  return BuildProfile(end);
+  return Build(end, /*goes_on=*/false);
 }
 
 absl::StatusOr<Profile> Pipeline::TakeSnapshot(const RecordingEnd& end) {
   accounting_.taken += end.samples_lost;
   accounting_.dropped_ring_full += end.samples_lost;
-  absl::StatusOr<Profile> profile = BuildProfile(end);
+  absl::StatusOr<Profile> profile = Build(end, /*goes_on=*/true);
   accounting_ = {};
   if (frames_.bytes() > forget_interned_at_ || comm_bytes_ > options_.max_comm_bytes / 2) {
     ForgetInterned();
@@ -786,11 +785,21 @@ void Pipeline::ForgetInterned() {
   InternComm(kLeftOutComm);
 }
 
-absl::StatusOr<Profile> Pipeline::BuildProfile(const RecordingEnd& end) {
-  ProfileBuilder builder({{"samples", "count"}, {"cpu", "nanoseconds"}}, {"cpu", "nanoseconds"},
-                         options_.period_ns);
-  builder.SetTimes(end.start_time_ns, end.duration_ns);
-  NameDumped();
+BuiltinCodes Pipeline::FindBuiltins() const {
+  BuiltinCodes builtins;
+  for (uint32_t i = 0; i < frames_.frames().size(); ++i) {
+    const PendingFrame& frame = frames_.frames()[i];
+    if (frame.kind != PendingFrame::Kind::kBuiltin) continue;
+    const FileIdentity& file = images_.images()[frame.index].identity;
+    builtins[i] = {runtimes_.RuntimeByNumber(frame.runtime),
+                   std::string(runtimes_.SymbolOf(file, {frame.value})),
+                   runtimes_.IsPlumbing(file, {frame.value})};
+  }
+  return builtins;
+}
+
+absl::StatusOr<Profile> Pipeline::Build(const RecordingEnd& end, bool goes_on) {
+  NameDumped(frames_, samples_.samples());
   std::vector<KeptSamples::Sample> samples = samples_.TakeAll();
   for (KeptSamples::Sample& sample : samples) {
     if (sample.stack == KeptSamples::kLeftOut) sample.stack = frames_.LeftOutStack();
@@ -799,16 +808,25 @@ absl::StatusOr<Profile> Pipeline::BuildProfile(const RecordingEnd& end) {
   for (const KeptSamples::Sample& sample : samples) used.push_back(sample.stack);
   std::optional<OriginalNames> originals;
   if (source_maps_) originals.emplace(frames_, *source_maps_, world_.read_source_maps);
-  const Namer namer(frames_, images_, runtimes_, builder, kernel_names_,
-                    {.threads = options_.symbol_threads,
-                     .inlines = options_.inlines,
-                     .lines = options_.lines,
-                     .symbolize = world_.symbolize,
-                     .cache = options_.live ? &symbol_cache_ : nullptr,
-                     .stacks = options_.live ? &used : nullptr,
-                     .now_ns = world_.now(),
-                     .originals = originals ? &*originals : nullptr});
-  if (!namer.troubles().empty()) symbol_troubles_ = namer.troubles();
+  const bool has_cache = goes_on || (drafted_ && !options_.inlines && !options_.lines);
+  const BuiltinCodes builtins = FindBuiltins();
+  absl::StatusOr<NamedProfile> named = BuildProfile(
+      {frames_, images_.pinned(), comms_, builtins, std::move(samples), accounting_}, end,
+      options_.period_ns, kernel_names_,
+      {.threads = options_.symbol_threads,
+       .inlines = options_.inlines,
+       .lines = options_.lines,
+       .symbolize = world_.symbolize,
+       .cache = has_cache ? &symbol_cache_ : nullptr,
+       .goes_on = goes_on,
+       .stacks = goes_on ? &used : nullptr,
+       .now_ns = world_.now() + (goes_on ? 0 : kReloadKernelAfterNs),
+       .originals = originals ? &*originals : nullptr},
+      options_.places);
+  if (!named.ok()) return named.status();
+  accounting_ = named->profile.accounting;
+  node_places_ = std::move(named->places);
+  if (!named->troubles.empty()) symbol_troubles_ = std::move(named->troubles);
   if (source_maps_) {
     for (std::string& trouble : source_maps_->Troubles()) {
       symbol_troubles_.push_back(std::move(trouble));
@@ -816,37 +834,32 @@ absl::StatusOr<Profile> Pipeline::BuildProfile(const RecordingEnd& end) {
     symbol_troubles_.insert(symbol_troubles_.end(), originals->troubles().begin(),
                             originals->troubles().end());
   }
-  for (size_t node = 0; options_.places && node < frames_.stacks().size(); ++node) {
-    const StackId id = namer.Find(static_cast<uint32_t>(node)).id;
-    const bool is_shown = id != namer.Find(frames_.stacks()[node].caller).id;
-    node_places_.push_back(is_shown ? id : StackId{});
+  return std::move(named->profile);
+}
+
+ProfileDraft Pipeline::Draft(const RecordingEnd& end) {
+  drafted_ = true;
+  ProfileDraft draft(kernel_names_);
+  draft.frames_ = frames_;
+  draft.images_ = images_.pinned();
+  draft.comms_ = comms_;
+  draft.builtins_ = FindBuiltins();
+  draft.samples_ = samples_.All();
+  NameDumped(draft.frames_, draft.samples_);
+  for (KeptSamples::Sample& sample : draft.samples_) {
+    if (sample.stack == KeptSamples::kLeftOut) sample.stack = draft.frames_.LeftOutStack();
   }
-  if (options_.lines) builder.ShowLines();
-  std::vector<Namer::SampledStack> stacks;
-  stacks.reserve(samples.size());
-  for (const KeptSamples::Sample& sample : samples) {
-    stacks.emplace_back(sample.stack, sample.count);
-  }
-  builder.SetUnnamed(namer.Explain(std::move(stacks)));
-  for (const KeptSamples::Sample& sample : samples) {
-    const ThreadId thread_id = builder.AddThread(
-        sample.pid, sample.tid, comms_[sample.process_name], comms_[sample.thread_name],
-        comms_[sample.cgroup]);
-    const Namer::Stack stack = namer.Find(sample.stack);
-    const std::array<int64_t, 2> values = {sample.count, sample.count * options_.period_ns};
-    builder.AddSample(static_cast<int64_t>(sample.time_ns - end.start_monotonic_ns), thread_id,
-                      sample.cpu, stack.id, values, sample.count);
-    const uint64_t count = sample.count;
-    accounting_.left_out += frames_.IsLeftOut(sample.stack) ? count : 0;
-    accounting_.rooted += count * stack.rooted;
-    accounting_.frames += count * stack.counts.frames;
-    accounting_.frames_unnamed += count * stack.counts.unnamed;
-    accounting_.script_frames += count * stack.counts.script;
-    accounting_.script_frames_unnamed += count * stack.counts.script_unnamed;
-  }
-  accounting_.rate = end.rate;
-  builder.accounting() = accounting_;
-  return std::move(builder).Build();
+  draft.accounting_ = accounting_;
+  draft.accounting_.taken += end.samples_lost;
+  draft.accounting_.dropped_ring_full += end.samples_lost;
+  draft.end_ = end;
+  draft.period_ns_ = options_.period_ns;
+  draft.namer_ = {.threads = options_.symbol_threads,
+                  .symbolize = world_.symbolize,
+                  .cache = &symbol_cache_,
+                  .goes_on = true,
+                  .now_ns = world_.now()};
+  return draft;
 }
 
 }  // namespace jprof

@@ -23,6 +23,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -45,6 +46,7 @@
 #include "profiler/pipeline/kernel_names.h"
 #include "profiler/pipeline/namer.h"
 #include "profiler/pipeline/original_names.h"
+#include "profiler/pipeline/profile_draft.h"
 #include "profiler/pipeline/source_maps.h"
 #include "profiler/process/process_table.h"
 #include "profiler/unwind/unwind_tables.h"
@@ -100,7 +102,7 @@ struct PipelineOptions {
   size_t max_perf_map_bytes = size_t{512} << 20;  // of all together, and of all jitdumps
   // and files are not kept open.
   size_t max_pinned_files = SIZE_MAX;
-  // It will be asked for snapshots.
+  // It will be asked for snapshots, or drafts.
   bool live = false;
   // Call-frame tables are handed to this; nullptr: none are made.
   UnwindSink* unwind_sink = nullptr;
@@ -112,16 +114,6 @@ struct PipelineOptions {
 // those in a directory; "": none. Returns PipelineOptions::source_maps. NotFound: no such directory.
 absl::StatusOr<std::optional<SourceMaps::Options>> OpenSourceMaps(const std::string& where,
                                                                   PipelineWorld& world);
-
-// What only the source knows, at the end.
-struct RecordingEnd {
-  uint64_t samples_taken = 0;
-  uint64_t samples_lost = 0;        // of these, no room in the ring
-  int64_t start_time_ns = 0;        // Unix time
-  uint64_t start_monotonic_ns = 0;  // the same instant on the events' clock
-  int64_t duration_ns = 0;
-  SamplingRate rate;
-};
 
 class Pipeline {
  public:
@@ -181,6 +173,11 @@ class Pipeline {
   // likes: what was interned is forgotten when it has become much. `end.samples_taken` is not looked at.
   absl::StatusOr<Profile> TakeSnapshot(const RecordingEnd& end);
 
+  // A copy of all that was sampled so far, of which a profile can be built on another thread while the
+  // recording goes on; one at a time, and before Finish(), which then asks files for new offsets alone.
+  // Without inlined functions, lines and originals of scripts: those are for the end.
+  ProfileDraft Draft(const RecordingEnd& end);
+
  private:
   struct UserStack {
     StackEvent event;
@@ -225,10 +222,11 @@ class Pipeline {
   void Adopt(Pid pid);
   // The process is gone, or its address space is.
   void Forget(Pid pid);
-  absl::StatusOr<Profile> BuildProfile(const RecordingEnd& end);
+  absl::StatusOr<Profile> Build(const RecordingEnd& end, bool goes_on);
+  BuiltinCodes FindBuiltins() const;
   void ForgetInterned();
-  // Gives the kept samples' stacks the names of jitdumps.
-  void NameDumped();
+  // Gives these samples' stacks the names of jitdumps.
+  void NameDumped(FrameTable& frames, std::span<KeptSamples::Sample> samples);
   void OnSymbol(const SymbolEvent& symbol);
   void OnUnresolved(const RawFrame& frame, Pid pid);
   uint32_t InternRuntimeName(FrameName name, Pid pid, uint8_t runtime);
@@ -266,7 +264,8 @@ class Pipeline {
   JitDumps jit_dumps_;
   std::optional<SourceMaps> source_maps_;
   KernelNames kernel_names_;
-  SymbolCache symbol_cache_;  // of live ones
+  SymbolCache symbol_cache_;
+  bool drafted_ = false;
   absl::flat_hash_map<uint32_t, UserStack> user_stacks_;
   std::vector<StackId> node_places_;  // with PipelineOptions::places, by node
   absl::flat_hash_map<uint32_t, std::vector<uint64_t>> kernel_stacks_;

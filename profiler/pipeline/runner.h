@@ -22,8 +22,8 @@
 #include "helpers/runtime.h"
 #include "profiler/capture/live_source.h"
 #include "profiler/core/profile.h"
-#include "profiler/core/unique_fd.h"
-#include "profiler/process/cgroup.h"
+#include "profiler/pipeline/checkpoints.h"
+#include "profiler/pipeline/targets.h"
 #include "symbolize/symbolizer_process.h"
 
 namespace jprof {
@@ -44,6 +44,8 @@ struct RecordingOptions {
   // own. An interval without samples is an empty profile. 0: no.
   int64_t snapshot_ns = 0;
   std::function<void(Profile)> on_snapshot;
+  // Not live: gets the profile so far, now and then; it says so in its comments. Empty: it is not made.
+  Checkpoints::Sink on_checkpoint;
   bool use_helpers = true;
   bool tiers = false;
   bool inlines = false;
@@ -96,39 +98,31 @@ class Runner {
   std::vector<std::string> Warnings() const;
 
  private:
-  // What the level ring cost in exactness, in one line.
-  std::string RingQuality() const;
   // What the threads work on.
   struct Work;
-  // Takes a snapshot when it is due; the last one is.
-  using TakeSnapshot = std::function<absl::Status(Work&, bool last)>;
-  TakeSnapshot Snapshots() const;  // empty: none are taken
-  explicit Runner(const RecordingOptions& options);
+  struct SoFar;
+  // What is done behind each batch of events, and at their end; empty: nothing. Knows no Runner.
+  using Periodic = std::function<absl::Status(Work&, bool last)>;
+  Periodic Snapshots() const;
+  Periodic CheckpointsOf() const;
+  Runner(const RecordingOptions& options, Targets targets);
 
-  absl::Status CheckTargets();
-  absl::Status CheckTarget(Pid id);
   void StartReading();
   void StopReading();
   // CPU time besides the caller's and the reader's.
   int64_t CpuTimeOfWorkNs();
-  absl::Status Select();
   absl::Status Seed();
-  bool OfSome() const { return options_.children || pids_.size() > 1; }
-  bool TargetsAreGone() const;
   // Does `work` on a thread of its own; DeadlineExceeded: it was given up.
   absl::Status Await(std::function<void(Work&)> work);
   absl::Status GiveUp();
   absl::Status NoSamples(int64_t duration_ns) const;
-  // CPU time that the targets have used so far, as far as it can be told; else nothing.
+  // As far as it can be told, and samples can be compared with it.
   std::optional<uint64_t> CpuTimeOfTargets() const;
   SamplingRate Rate() const;
 
   const RecordingOptions options_;
-  std::string target_name_;
+  Targets targets_;
   std::string access_warning_;  // "" for none
-  std::vector<Pid> pids_;          // what is there at first; empty: every process
-  std::vector<UniqueFd> targets_;  // pidfds of what was named
-  std::optional<Cgroup> cgroup_;
   std::unique_ptr<Work> work_;
   std::thread reader_;
   bool given_up_ = false;  // a thread was left behind, and work_ is its own

@@ -42,6 +42,16 @@ void SymbolCache::Fill(uint32_t image, ImageQuery& query) const {
   }
 }
 
+void SymbolCache::ForgetDoubtful(bool stripped_too) {
+  absl::erase_if(images_, [&](const auto& entry) {
+    const Image& image = entry.second;
+    const bool doubtful = !image.status.ok() || image.losses != 0 || image.given_up ||
+                          (stripped_too && image.is_stripped);
+    if (doubtful) names_ -= image.names.size();
+    return doubtful;
+  });
+}
+
 void SymbolCache::MakeRoom() {
   if (names_ <= max_names_) return;
   names_ = 0;

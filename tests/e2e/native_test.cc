@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <fstream>
 #include <map>
 #include <set>
 #include <string>
@@ -15,6 +16,8 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "profiler/process/proc_status.h"
 #include "tests/e2e/run_jprof.h"
 #include "tests/testing/require.h"
@@ -427,7 +430,7 @@ TEST_F(NativeTest, AFileAppearsWholeOrNotAtAll) {
   EXPECT_THAT(folder.Names(), ElementsAre("out.svg"));
 }
 
-TEST_F(NativeTest, AKilledRecordingLeavesNothing) {
+TEST_F(NativeTest, ARecordingThatIsKilledAtOnceLeavesNothing) {
   Child spin = StartProgram({"spin"});
   TemporaryFolder folder;
   auto jprof = Jprof::Start({"-p", absl::StrCat(spin.pid()), "-o", folder / "out.svg"});
@@ -436,6 +439,26 @@ TEST_F(NativeTest, AKilledRecordingLeavesNothing) {
   jprof->Signal(SIGKILL);
   EXPECT_EQ(jprof->Wait().signal(), SIGKILL);
   EXPECT_THAT(folder.Names(), IsEmpty());
+}
+
+TEST_F(NativeTest, ARecordingThatIsKilledLeavesWhatItHad) {
+  Child spin = StartProgram({"spin"});
+  TemporaryFolder folder;
+  const std::string file = folder / "out.svg";
+  std::ofstream(file) << "an older one";
+  auto jprof = Jprof::Start({"-p", absl::StrCat(spin.pid()), "-F", "999", "-o", file});
+  ASSERT_TRUE(jprof.ok()) << jprof.status();
+  ASSERT_TRUE(jprof->WaitForSamples(5));
+  EXPECT_EQ(ReadWholeFile(file), "an older one");
+  const absl::Time deadline = absl::Now() + absl::Minutes(1);
+  while (ReadWholeFile(file) == "an older one" && absl::Now() < deadline) {
+    absl::SleepFor(absl::Milliseconds(50));
+  }
+  jprof->Signal(SIGKILL);
+  EXPECT_EQ(jprof->Wait().signal(), SIGKILL);
+  EXPECT_THAT(ReadWholeFile(file), AllOf(HasSubstr("of a recording that did not end"),
+                                         HasSubstr("hot70"), HasSubstr("</svg>")));
+  EXPECT_THAT(folder.Names(), ElementsAre("out.svg"));
 }
 
 TEST_F(NativeTest, TheVerdictIsOneLineAndAllThatIsSaidWithoutATerminal) {

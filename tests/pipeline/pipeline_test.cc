@@ -1151,6 +1151,24 @@ TEST_F(PipelineSnapshotTest, AFileIsAskedForNewOffsetsAlone) {
   EXPECT_THAT(asked_, ElementsAre(3, 1));
 }
 
+TEST_F(PipelineSnapshotTest, ADraftHasAllSoFarAndTheEndAsksForTheRestAlone) {
+  Begin();
+  Sample(1);
+  ProfileDraft draft = pipeline().Draft({.samples_lost = 2});
+  Sample(2);
+  Sample(2);
+  absl::StatusOr<Profile> so_far = draft.Build();
+  ASSERT_TRUE(so_far.ok()) << so_far.status();
+  EXPECT_THAT(Stacks(*so_far), ElementsAre("_start;main;work"));
+  EXPECT_EQ(so_far->accounting.taken, 3u);
+  EXPECT_THAT(asked_, ElementsAre(3));
+  const Profile whole = Finish({.samples_lost = 2});
+  EXPECT_THAT(Stacks(whole),
+              UnorderedElementsAre("_start;main;work", "_start;main;idle", "_start;main;idle"));
+  EXPECT_EQ(whole.accounting.taken, 5u);
+  EXPECT_THAT(asked_, ElementsAre(3, 1));
+}
+
 TEST_F(PipelineSnapshotTest, GoesOnWhenWhatWasInternedIsForgotten) {
   options_.max_frame_bytes = 2000;
   world_.maps[kPid] = {Mapped(kApp, 1, "/bin/app")};

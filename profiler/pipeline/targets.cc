@@ -1,0 +1,164 @@
+#include "profiler/pipeline/targets.h"
+
+#include <poll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/str_cat.h"
+#include "profiler/core/status.h"
+#include "profiler/process/cpu_time.h"
+#include "profiler/process/proc_status.h"
+#include "profiler/process/process_access.h"
+
+namespace jprof {
+namespace {
+
+constexpr size_t kTargetsNamed = 3;
+
+}  // namespace
+
+absl::StatusOr<Targets> Targets::Open(const Options& options) {
+  Targets targets(options);
+  JPROF_RETURN_IF_ERROR(targets.FindAll());
+  return targets;
+}
+
+absl::Status Targets::FindAll() {
+  std::vector<Pid> ids = options_.pids;
+  if (options_.tid != 0) ids = {options_.tid};
+  if (ids.empty()) name_ = "all processes";
+  if (!options_.cgroup.empty()) {
+    absl::StatusOr<Cgroup> cgroup = FindCgroup(options_.cgroup);
+    if (!cgroup.ok()) {
+      return WithHint(Annotate(cgroup.status(), "--cgroup"),
+                      "cat /proc/PID/cgroup tells that of a process; systemd-cgls lists all");
+    }
+    cgroup_ = *std::move(cgroup);
+    const absl::string_view container = ContainerId(cgroup_->path);
+    name_ = container.empty() ? absl::StrCat("cgroup ", cgroup_->path)
+                                     : absl::StrCat("container ", container.substr(0, 12));
+  }
+  if (!options_.comm.empty()) {
+    if (ids.empty() && !cgroup_) name_ = "all processes and threads";
+    absl::StrAppend(&name_, name_.empty() ? "" : " ", "named ", options_.comm);
+  }
+  for (Pid id : ids) JPROF_RETURN_IF_ERROR(Find(id));
+  if (ids.size() > kTargetsNamed) {
+    absl::StrAppend(&name_, " and ", ids.size() - kTargetsNamed, " more");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Targets::Find(Pid id) {
+  const bool is_process = options_.tid == 0;
+  const absl::string_view what = is_process ? "process" : "thread";
+  absl::StatusOr<ProcStatus> status = ReadProcStatus(id);
+  absl::StatusOr<ProcStat> stat = ReadProcStat(id);
+  if (!status.ok() || !stat.ok()) {
+    if (!ReadProcStat(::getpid()).ok()) {
+      return WithHint(absl::FailedPreconditionError("/proc does not show even jprof's own process"),
+                      "mount -t proc proc /proc");
+    }
+    return WithHint(absl::NotFoundError(absl::StrCat("there is no ", what, " ", id)),
+                    is_process ? "pgrep -a NAME lists the processes of a name"
+                                      : "ls /proc/PID/task lists the threads of a process");
+  }
+  if (is_process && status->thread_group != id) {
+    return WithHint(absl::NotFoundError(absl::StrCat(id, " is a thread of process ",
+                                                     status->thread_group, ", not a process")),
+                    absl::StrCat("use -t ", id, " for the thread, -p ", status->thread_group,
+                                 " for the process"));
+  }
+  if (stat->dead()) {
+    return absl::NotFoundError(
+        absl::StrCat(what, " ", id, " has exited already and waits for its parent (zombie)"));
+  }
+  const Pid pid = status->thread_group;
+  if (pid == ::getpid()) {
+    return absl::InvalidArgumentError(absl::StrCat(what, " ", id, " is jprof itself"));
+  }
+  const std::string name =
+      absl::StrCat(options_.command_name.empty() ? stat->comm : options_.command_name, " (",
+                   stat->kernel_thread ? "a thread of the kernel, " : "", is_process ? "pid " : "tid ",
+                   id, ")");
+  pids_.push_back(pid);
+  if (pids_.size() <= kTargetsNamed) {
+    absl::StrAppend(&name_, name_.empty() ? "" : ", ", name);
+  }
+  processes_.emplace_back(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  if (!processes_.back().valid()) {
+    return ErrnoStatus(errno, absl::StrCat("cannot watch process ", pid));
+  }
+  return Annotate(CheckAccess(pid, options_.use_helpers),
+                  absl::StrCat("cannot look into ", name));
+}
+
+// Forks are told of since the source was opened, so whoever comes during this is met twice at most.
+absl::Status Targets::Select(LiveSource& source) {
+  JPROF_ASSIGN_OR_RETURN(std::vector<Pid> all, ListProcesses());
+  absl::flat_hash_set<Pid> selected(pids_.begin(), pids_.end());
+  if (options_.children) {
+    absl::flat_hash_map<Pid, std::vector<Pid>> children;
+    for (Pid pid : all) {
+      if (absl::StatusOr<ProcStat> stat = ReadProcStat(pid); stat.ok()) {
+        children[stat->parent].push_back(pid);
+      }
+    }
+    for (size_t i = 0; i < pids_.size(); ++i) {
+      for (Pid child : children[pids_[i]]) {
+        if (child != ::getpid() && selected.insert(child).second) pids_.push_back(child);
+      }
+    }
+  }
+  std::erase_if(all, [&selected](Pid pid) { return selected.contains(pid); });
+  return source.Select(pids_, all);
+}
+
+absl::StatusOr<std::vector<Pid>> Targets::List() const {
+  std::vector<Pid> pids = pids_;
+  if (cgroup_) {
+    pids = ListCgroup(*cgroup_);
+  } else if (pids.empty()) {
+    JPROF_ASSIGN_OR_RETURN(pids, ListProcesses());
+  }
+  std::erase(pids, ::getpid());
+  return pids;
+}
+
+bool Targets::AreGone() const {
+  if (processes_.empty()) return false;
+  if (options_.tid != 0 && ::syscall(SYS_tgkill, pids_[0], options_.tid, 0) != 0 &&
+      errno == ESRCH) {
+    return true;
+  }
+  return std::all_of(processes_.begin(), processes_.end(), [](const UniqueFd& target) {
+    pollfd fd = {target.get(), POLLIN, 0};
+    return ::poll(&fd, 1, 0) > 0;
+  });
+}
+
+std::optional<uint64_t> Targets::CpuTimeNs() const {
+  auto known = [](const absl::StatusOr<uint64_t>& ns) {
+    return ns.ok() ? std::optional(*ns) : std::nullopt;
+  };
+  // Of processes that start and end meanwhile nobody knows, nor of threads by their names.
+  if (options_.children || !options_.comm.empty()) return std::nullopt;
+  if (options_.tid != 0) return known(CpuTimeOfThread(pids_[0], options_.tid));
+  if (cgroup_) return pids_.empty() ? known(CpuTimeOfCgroup(*cgroup_)) : std::nullopt;
+  if (pids_.empty()) return known(CpuTimeOfHost());
+  uint64_t sum = 0;
+  for (Pid pid : pids_) {
+    const absl::StatusOr<uint64_t> ns = CpuTimeOfProcess(pid);
+    if (!ns.ok()) return std::nullopt;
+    sum += *ns;
+  }
+  return sum;
+}
+
+}  // namespace jprof

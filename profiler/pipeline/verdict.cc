@@ -1,0 +1,211 @@
+#include "profiler/pipeline/verdict.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "profiler/core/status.h"
+
+namespace jprof {
+namespace {
+
+// Fewer samples say nothing of the rate.
+constexpr double kFewSamples = 30;
+constexpr double kMuchLess = 0.9;
+
+double ExpectedSamples(const SamplingRate& rate) {
+  return rate.granted_hz * static_cast<double>(rate.target_cpu_ns) * 1e-9;
+}
+
+// "99 Hz"; "98.7 of 99 Hz"; "949.2 of 1000 Hz, 5000 asked".
+std::string ShortRate(const Accounting& a) {
+  const SamplingRate& rate = a.rate;
+  std::string text = absl::StrFormat("%g Hz", rate.granted_hz);
+  if (ExpectedSamples(rate) >= kFewSamples) {
+    text = absl::StrFormat("%.1f of %s", rate.AchievedHz(a.taken), text);
+  }
+  if (rate.granted_hz != rate.asked_hz) absl::StrAppendFormat(&text, ", %g asked", rate.asked_hz);
+  return text;
+}
+
+void WarnOfRate(const Accounting& a, std::vector<std::string>& warnings) {
+  const SamplingRate& rate = a.rate;
+  if (rate.granted_hz < rate.asked_hz) {
+    warnings.push_back(absl::StrFormat(
+        "%g Hz asked; sampled at %g Hz, which kernel.perf_event_max_sample_rate allows",
+        rate.asked_hz, rate.granted_hz));
+  }
+  if (rate.lowered_to_hz != 0) {
+    warnings.push_back(absl::StrFormat(
+        "the kernel lowered kernel.perf_event_max_sample_rate to %g while it was sampled at %g Hz: "
+        "samples are missing; a lower -F takes them all",
+        rate.lowered_to_hz, rate.granted_hz));
+  }
+  if (rate.throttled_times != 0) {
+    warnings.push_back(absl::StrFormat(
+        "the kernel stopped the sampling %d times, for %.3f s of all CPUs together",
+        rate.throttled_times, rate.throttled_ns * 1e-9));
+  }
+  const double expected = ExpectedSamples(rate);
+  if (expected >= 10 * kFewSamples && static_cast<double>(a.taken) < kMuchLess * expected) {
+    warnings.push_back(absl::StrFormat(
+        "%d samples where the targets' CPU time of %.1f s at %g Hz makes %.0f: the others did not "
+        "happen (the sampling was throttled, the virtual machine stood still, or another BPF program "
+        "ran)",
+        a.taken, rate.target_cpu_ns * 1e-9, rate.granted_hz, expected));
+  }
+}
+
+// "" when none was lost.
+// `cure`: what would lose none; "": nothing that the user could do.
+std::string LossText(const Accounting& a, absl::string_view cure) {
+  if (a.taken == a.kept) return "";
+  std::vector<std::string> reasons;
+  auto add = [&reasons](uint64_t count, absl::string_view why) {
+    if (count != 0) reasons.push_back(absl::StrCat(count, " ", why));
+  };
+  add(a.dropped_ring_full, "found no room in the ring");
+  add(a.dropped_queue_full, "came faster than they could be named");
+  add(a.dropped_no_stack, "came without their stack");
+  return absl::StrCat(a.taken - a.kept, " of ", a.taken, " samples lost: ",
+                      absl::StrJoin(reasons, ", "), cure.empty() ? "" : "; ", cure);
+}
+
+}  // namespace
+
+std::string SamplesText(const Accounting& a) {
+  return absl::StrCat("samples: ", a.taken, " taken = ", a.kept, " kept + ", a.dropped_ring_full,
+                      " without room in the ring + ", a.dropped_no_stack, " without their stack + ",
+                      a.dropped_queue_full, " the reader was late for");
+}
+
+std::string RateText(const Accounting& a) {
+  const SamplingRate& rate = a.rate;
+  std::string text = absl::StrFormat("rate: %g Hz asked, %g granted", rate.asked_hz, rate.granted_hz);
+  if (rate.target_cpu_ns != 0) {
+    absl::StrAppendFormat(&text, ", %.1f achieved: %d samples taken in %.3f s of the targets' CPU time",
+                          rate.AchievedHz(a.taken), a.taken, rate.target_cpu_ns * 1e-9);
+  }
+  absl::StrAppendFormat(&text, "; throttled %d times, for %.3f s of all CPUs", rate.throttled_times,
+                        rate.throttled_ns * 1e-9);
+  return text;
+}
+
+std::string LevelText(const LiveSource& source) {
+  if (source.ring() == nullptr) {
+    return absl::StrCat("level kernel (", source.hardware() ? "cycles" : "cpu-clock", ")");
+  }
+  return source.ring()->kernel_too() ? "level ring (cpu-clock)"
+                                     : "level ring (cpu-clock of user code, nothing of the kernel)";
+}
+
+std::string RingQualityText(const RingSampler& ring) {
+  RingSampler::Quality q = ring.quality();
+  auto delay_ms = [&q](size_t percent) {
+    if (q.delays_us.empty()) return 0.0;
+    auto at = q.delays_us.begin() + static_cast<ptrdiff_t>((q.delays_us.size() - 1) * percent / 100);
+    std::nth_element(q.delays_us.begin(), at, q.delays_us.end());
+    return *at * 1e-3;
+  };
+  return absl::StrFormat(
+      "level ring: stacks of the instant, up to %d KiB, their functions read after it: 50 %% within "
+      "%.2f ms, 99 %% within %.2f ms; %d samples read too late for names; %d stacks reach beyond the "
+      "copy, %d of them changed before they were read, and are cut",
+      ring.stack_bytes() >> 10, delay_ms(50), delay_ms(99), q.late, q.beyond,
+      q.cut);
+}
+
+std::string VerdictText(const Profile& profile, const std::string& level,
+                        const std::vector<std::string>& runtimes, double cpu_s) {
+  const Accounting& a = profile.accounting;
+  auto percent = [](uint64_t part, uint64_t whole) {
+    return whole == 0 ? 0.0 : 100.0 * static_cast<double>(part) / static_cast<double>(whole);
+  };
+  const double seconds = profile.duration_ns * 1e-9;
+  std::vector<std::string> parts = {
+      absl::StrFormat("%d samples in %.1f s", a.kept, seconds),
+      absl::StrFormat("%d lost", a.taken - a.kept),
+      absl::StrFormat("%.1f %% rooted", percent(a.rooted, a.kept)),
+      absl::StrFormat("%.1f %% of frames unnamed", percent(a.frames_unnamed, a.frames)),
+      ShortRate(a),
+      level,
+  };
+  for (const std::string& version : runtimes) {
+    parts.push_back(version);
+  }
+  parts.push_back(absl::StrFormat("own CPU %.2f s (%.2f %%)", cpu_s,
+                                  seconds == 0 ? 0.0 : 100 * cpu_s / seconds));
+  return absl::StrJoin(parts, ", ");
+}
+
+std::vector<std::string> WarningsOf(const LiveSource& source, const Pipeline& pipeline, bool has_rate) {
+  std::vector<std::string> warnings;
+  if (const absl::Status& kernel = source.kernel_level(); !kernel.ok()) {
+    warnings.push_back(absl::StrCat(
+        "level ring, ", source.ring()->kernel_too() ? "" : "without the kernel's part, ",
+        "since ", kernel.message(), HintOf(kernel).empty() ? "" : "; ", HintOf(kernel)));
+  }
+  const RuntimeTable& runtimes = pipeline.runtimes();
+  for (const std::string& rejected : runtimes.rejected()) {
+    warnings.push_back(absl::StrCat(
+        rejected, ": its functions are named by a jitdump or /tmp/perf-PID.map alone, if there is one"));
+  }
+  constexpr size_t kPerfMapsNamed = 3;
+  const std::vector<std::string> troubles = pipeline.PerfMapTroubles();
+  for (size_t i = 0; i < std::min(troubles.size(), kPerfMapsNamed); ++i) {
+    warnings.push_back(absl::StrCat("perf map of ", troubles[i]));
+  }
+  const std::vector<std::string> dump_troubles = pipeline.JitDumpTroubles();
+  for (size_t i = 0; i < std::min(dump_troubles.size(), kPerfMapsNamed); ++i) {
+    warnings.push_back(absl::StrCat("jitdump of ", dump_troubles[i]));
+  }
+  auto warn = [&warnings](uint64_t count, absl::string_view what) {
+    if (count != 0) warnings.push_back(absl::StrCat(count, " ", what));
+  };
+  warn(troubles.size() - std::min(troubles.size(), kPerfMapsNamed),
+       "more perf maps are not used, or not in full");
+  warn(dump_troubles.size() - std::min(dump_troubles.size(), kPerfMapsNamed),
+       "more jitdumps are not used, or not in full");
+  const Accounting& a = pipeline.accounting();
+  if (const std::string loss = LossText(a, has_rate ? "a lower -F loses none" : "");
+      !loss.empty()) warnings.push_back(loss);
+  WarnOfRate(a, warnings);
+  warn(a.sideband_lost,
+       "records of mappings, execs and exits lost: frames mapped meanwhile may be unnamed");
+  warn(source.damaged_records(), "records of mappings, execs and exits damaged");
+  warn(pipeline.unopened_images(),
+       "mapped files could not be opened: their frames are unnamed");
+  warn(pipeline.images_over_limit(),
+       "mapped files are more than may be kept open (ulimit -n): their frames are unnamed");
+  for (const std::string& trouble : pipeline.symbol_troubles()) {
+    warnings.push_back(trouble);
+  }
+  warn(pipeline.symbols_dropped(), "function names could not be read");
+  warn(runtimes.processes_without_room(),
+       "processes found no room in the kernel: their functions have no names");
+  warn(runtimes.ranges_without_room(),
+       "small ranges of code found no room in the kernel: their functions have no names");
+  if (const UnwindTables* tables = pipeline.unwind_tables()) {
+    warn(tables->tables_without_room(),
+         "call-frame tables are too large or found no room: that code is walked by frame pointers");
+    warn(tables->processes_without_room(),
+         "processes have more mappings than there was room for: walked by frame pointers");
+  }
+  const KeptSamples& kept = pipeline.kept_samples();
+  if (kept.time_step_ns() != 0) {
+    warnings.push_back(absl::StrFormat(
+        "more samples than are kept one by one: times are exact to %g s%s", kept.time_step_ns() * 1e-9,
+        kept.processes_by_name() ? ", threads and processes are told apart by name alone"
+        : kept.threads_by_name() ? ", threads of a process by name alone"
+                                 : ""));
+  }
+  warn(a.left_out,
+       "samples are of more functions and stacks than are kept: shown as [left out]");
+  if (absl::StatusOr<jp_counters> counters = source.ReadCounters(); counters.ok()) {
+    warn(counters->symbols_lost, "function names found no room in the ring");
+  }
+  return warnings;
+}
+
+}  // namespace jprof
