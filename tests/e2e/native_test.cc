@@ -295,8 +295,9 @@ TEST_F(NativeTest, CodeIsNamedByWhatItsJitdumpSaysOfThatInstant) {
   uint64_t named = 0;
   for (const FoldedStack& stack : profile.stacks) {
     for (const auto& [caller, code] : truth) {
+      const std::string frame = absl::StrCat(caller, " ");
       const auto at = std::find_if(stack.frames.begin(), stack.frames.end(), [&](const auto& f) {
-        return absl::StartsWith(f, absl::StrCat(caller, " "));
+        return absl::StartsWith(f, frame);
       });
       if (at == stack.frames.end() || std::next(at) == stack.frames.end()) continue;
       if (absl::EndsWith(*std::next(at), "_[k]")) continue;
