@@ -398,8 +398,8 @@ void KeepOnly(int socket) {
   ::syscall(SYS_close_range, kWorkerSocket + 1, ~0u, 0);
 }
 
-// Whenever one ends: it leaves no zombie, and its CPU time counts as that of a child. With SIGCHLD ignored
-// it would be lost.
+// Whenever one ends: it leaves no zombie, and its CPU time counts as that of a child. With SIGCHLD
+// ignored it would be lost.
 void WaitForWorkers() {
   struct sigaction action = {};
   action.sa_handler = [](int) {

@@ -1,5 +1,5 @@
-/* Tagged words, objects and their types; what the walk's spare words hold meanwhile. A part of v8.helper.c.
- * Every read is checked: -1 or JP_UNREADABLE where there is nothing to read. */
+/* Tagged words, objects and their types; what the walk's spare words hold meanwhile. A part of
+ * v8.helper.c. Every read is checked: -1 or JP_UNREADABLE where there is nothing to read. */
 #pragma once
 
 #include "helpers/abi/helper.h"

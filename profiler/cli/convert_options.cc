@@ -50,8 +50,8 @@ absl::Status TakeYes(absl::string_view, ConvertOptions& out) {
 absl::StatusOr<int64_t> ParseMoment(absl::string_view option, absl::string_view value) {
   absl::StatusOr<int64_t> time = ParseDuration(value);
   if (time.ok()) return time;
-  return Usage(absl::StrCat(option, " takes a time since the start such as 30, 30s, 5m or 500ms, not '",
-                            value, "'"));
+  return Usage(absl::StrCat(
+      option, " takes a time since the start such as 30, 30s, 5m or 500ms, not '", value, "'"));
 }
 
 absl::Status TakeFrom(absl::string_view value, ConvertOptions& out) {
@@ -107,10 +107,13 @@ absl::Status CheckDiff(const Arguments& arguments, ConvertOptions& out) {
 std::vector<Option<ConvertOptions>> OptionsOfBoth() {
   return {
       {{"", "--format", "FORMAT", "choose the format by name"}, TakeFormat},
-      {{"", "--focus", "REGEX", "only stacks with a frame that matches"}, TakeText<&Transform::focus>},
-      {{"", "--ignore", "REGEX", "no stacks with a frame that matches"}, TakeText<&Transform::ignore>},
+      {{"", "--focus", "REGEX", "only stacks with a frame that matches"},
+       TakeText<&Transform::focus>},
+      {{"", "--ignore", "REGEX", "no stacks with a frame that matches"},
+       TakeText<&Transform::ignore>},
       {{"", "--hide", "REGEX", "no frames that match"}, TakeText<&Transform::hide>},
-      {{"", "--by", "KEY", "begin stacks with comm, pid, tid, thread, cgroup, container, cpu,\nor a label of samples"},
+      {{"", "--by", "KEY",
+        "begin stacks with comm, pid, tid, thread, cgroup, container, cpu,\nor a label of samples"},
        TakeText<&Transform::by>},
       {{"", "--from", "TIME", "only what was sampled from then on: 30, 30s, 5m, 500ms"}, TakeFrom},
       {{"", "--to", "TIME", "only what was sampled before"}, TakeTo},

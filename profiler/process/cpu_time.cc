@@ -20,7 +20,8 @@ namespace {
 
 constexpr size_t kMaxSchedstatBytes = 4096;
 constexpr size_t kMaxCpuStatBytes = 1 << 16;
-constexpr size_t kMaxStatBytes = 16 << 20;  // it has a line for each CPU, and a number for each interrupt
+// It has a line for each CPU, and a number for each interrupt.
+constexpr size_t kMaxStatBytes = 16 << 20;
 constexpr uint64_t kNsPerSecond = 1'000'000'000;
 
 // The line that begins with `key` and a blank, without them; false: there is none.
@@ -129,8 +130,9 @@ absl::StatusOr<uint64_t> ParseProcStatBusy(absl::string_view text, uint64_t tick
     }
     ticks += some;
   }
-  return static_cast<uint64_t>(static_cast<double>(ticks) * (static_cast<double>(kNsPerSecond) /
-                                                             static_cast<double>(ticks_per_second)));
+  const double ns_per_tick =
+      static_cast<double>(kNsPerSecond) / static_cast<double>(ticks_per_second);
+  return static_cast<uint64_t>(static_cast<double>(ticks) * ns_per_tick);
 }
 
 }  // namespace jprof

@@ -13,11 +13,11 @@ namespace jprof {
 // Of all its threads, those that ended too. NotFound: no such process; a zombie still is one.
 absl::StatusOr<uint64_t> CpuTimeOfProcess(Pid pid);
 absl::StatusOr<uint64_t> CpuTimeOfThread(Pid pid, Tid tid);
-// Of a process, of its children, and of those that it has waited for; of the last in steps of a clock
-// tick. NotFound as above.
+// Of a process, of its children, and of those that it has waited for; of the last in steps of a
+// clock tick. NotFound as above.
 absl::StatusOr<uint64_t> CpuTimeWithChildren(Pid pid);
 // jprof's own: this process's, and CpuTimeWithChildren() of the one that has foreign files read
-// (SymbolizerProcess::pid()); 0: none.
+// (SymbolizerProcess::pid()), 0 for none. What cannot be had counts as nothing.
 uint64_t OwnCpuTime(Pid reader);
 // Of all that are or were in the group or below it.
 absl::StatusOr<uint64_t> CpuTimeOfCgroup(const Cgroup& cgroup);

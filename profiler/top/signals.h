@@ -14,9 +14,8 @@ enum class SignalFlag : unsigned {
   kResized = 8,    // SIGWINCH
 };
 
-// A second stop signal, 50 ms later or more, ends the process at once, and so does SIGQUIT and what a bug
-// raises; `before_end` is called first, in the handler.
-// This thread gets a SignalStack.
+// A second stop signal, 50 ms later or more, ends the process at once, and so does SIGQUIT and what
+// a bug raises; `before_end` is called first, in the handler. This thread gets a SignalStack.
 absl::Status InstallSignals(void (*before_end)());
 
 // Where handlers run, so that they do when the thread has no stack left.

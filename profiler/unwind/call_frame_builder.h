@@ -1,4 +1,5 @@
-// The table that sections of call-frame information, and code beside them, make: a part of call_frames.h.
+// The table that sections of call-frame information, and code beside them, make: a part of
+// call_frames.h.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,5 @@
-// Nothing a target can put into its memory makes the V8 helper name wrongly, run long or read astray.
+// Nothing a target can put into its memory makes the V8 helper name wrongly, run long or read
+// astray.
 #include <cstdint>
 #include <string>
 

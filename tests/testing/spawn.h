@@ -46,8 +46,8 @@ class Child {
   std::string buffer_;
 };
 
-// In a child, before it executes a program: signals that whoever started the tests has ignored (nohup, a
-// shell's background jobs) mean to the program what they mean to a user's.
+// In a child, before it executes a program: signals that whoever started the tests has ignored
+// (nohup, a shell's background jobs) mean to the program what they mean to a user's.
 void DefaultSignals();
 
 // The path of a program of tests/programs.
