@@ -25,6 +25,7 @@ struct Registers {
   std::array<uint64_t, JP_REGISTERS> others = {};  // the rest, by DWARF's numbers
   Tid tid = 0;
   uint64_t stack_base = 0;  // where the stack begins, or a little above; 0: not known
+  bool all_known = true;    // else pc and sp alone are
 };
 
 // Where a frame is: its registers, and the first of the RawFrames that it gave, which may be several or

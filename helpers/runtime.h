@@ -123,7 +123,7 @@ class RuntimeInstance {
     return "";
   }
 
-  // What the function of a frame that is on the stack was called with. `identity`: of the frame's symbol;
+  // The present values of a stack's function's parameters. `identity`: of the frame's symbol;
   // `memory`: as it was when the stack was walked. nullopt: not known.
   virtual std::optional<std::vector<FrameArgument>> Arguments(const MemoryReader& memory,
                                                               uint64_t identity, Address fp) {

@@ -1,4 +1,4 @@
-// What the functions of a stack were called with, read while the stack is as it was walked.
+// The values of the parameters of runtimes' functions, read while the stack is as it was walked.
 #pragma once
 
 #include <cstdint>

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
@@ -87,8 +88,8 @@ std::string WaitText(const ReportedThread& thread) {
 
 // nullptr: not known.
 const std::vector<FrameArgument>* ArgumentsOf(const ReportedThread& thread, const StackFrame& frame) {
-  auto found = thread.arguments.find(frame.stack.value);
-  return found == thread.arguments.end() || frame.inlined ? nullptr : &found->second;
+  auto found = thread.arguments.find({frame.stack.value, frame.level});
+  return found == thread.arguments.end() ? nullptr : &found->second;
 }
 
 std::string ArgumentsText(const StackReport& report, const ReportedThread& thread,
@@ -102,6 +103,26 @@ std::string ArgumentsText(const StackReport& report, const ReportedThread& threa
     values.push_back(absl::StrCat(argument.name, argument.name.empty() ? "" : "=", argument.value));
   }
   return ShownText(absl::StrCat("(", absl::StrJoin(values, ", "), ")"));
+}
+
+// The name of a function of C++ without the list of its parameters' types.
+absl::string_view WithoutTypes(absl::string_view name) {
+  absl::string_view rest = name;
+  for (const absl::string_view suffix : {" [clone", " const", " &&", " &", " volatile"}) {
+    const size_t at = rest.rfind(suffix);
+    if (at != absl::string_view::npos && (suffix[1] == '[' || at + suffix.size() == rest.size())) {
+      rest = rest.substr(0, at);
+    }
+  }
+  if (rest.empty() || rest.back() != ')') return name;
+  size_t depth = 0;
+  for (size_t i = rest.size(); i-- > 0;) {
+    if (rest[i] == ')') ++depth;
+    if (rest[i] != '(' || --depth > 0) continue;
+    rest = rest.substr(0, i);
+    return rest.empty() || absl::EndsWith(rest, "operator") ? name : rest;
+  }
+  return name;
 }
 
 bool IsWanted(const ReportedThread& thread, const Profile& profile, const Filter& filter) {
@@ -160,7 +181,7 @@ std::vector<StackFrame> FramesOf(const Profile& profile, StackId stack) {
     const std::span<const Line> lines = profile.Lines(location);
     for (size_t i = 0; i < lines.size(); ++i) {
       frames.push_back({at, &profile.functions[lines[i].function.value], image, lines[i].line,
-                        lines[i].column, i + 1 < lines.size()});
+                        lines[i].column, static_cast<uint32_t>(lines.size() - 1 - i)});
     }
   }
   return frames;
@@ -179,14 +200,16 @@ std::string PlaceText(const Profile& profile, const StackFrame& frame) {
 
 std::string FrameText(const Profile& profile, const StackFrame& frame,
                       absl::string_view arguments) {
-  std::string text = absl::StrCat(ShownText(profile.String(frame.function->name)), arguments);
+  absl::string_view name = profile.String(frame.function->name);
+  if (!arguments.empty() && frame.function->kind == FrameKind::kNative) name = WithoutTypes(name);
+  std::string text = absl::StrCat(ShownText(name), arguments);
   const std::string place = PlaceText(profile, frame);
   if (!place.empty()) absl::StrAppend(&text, "  ", ShownText(place));
   if (place.empty() && frame.image != nullptr &&
       (frame.function->kind == FrameKind::kNative || frame.function->kind == FrameKind::kBuiltin)) {
     absl::StrAppend(&text, "  ", ShownText(FileName(profile.String(frame.image->path))));
   }
-  if (frame.inlined) absl::StrAppend(&text, "  (inlined)");
+  if (frame.inlined()) absl::StrAppend(&text, "  (inlined)");
   return text;
 }
 
@@ -222,7 +245,7 @@ std::string FrameJson(const Profile& profile, const StackFrame& frame,
   if (frame.image != nullptr) {
     absl::StrAppend(&out, ",\"image\":", JsonText(profile.String(frame.image->path)));
   }
-  if (frame.inlined) absl::StrAppend(&out, ",\"inlined\":true");
+  if (frame.inlined()) absl::StrAppend(&out, ",\"inlined\":true");
   if (arguments != nullptr) {
     std::vector<std::string> values;
     for (const FrameArgument& argument : *arguments) {

@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/string_view.h"
@@ -21,7 +22,9 @@ struct StackFrame {
   const ProfileImage* image;  // nullptr: a marker
   uint32_t line;
   uint32_t column;
-  bool inlined;
+  uint32_t level;  // how deep it is inlined in the function that the code belongs to; 0: it is that
+
+  bool inlined() const { return level > 0; }
 };
 // Leaf first. Valid as long as the profile.
 std::vector<StackFrame> FramesOf(const Profile& profile, StackId stack);
@@ -32,7 +35,7 @@ std::string PlaceText(const Profile& profile, const StackFrame& frame);
 std::string FrameText(const Profile& profile, const StackFrame& frame,
                       absl::string_view arguments = "");
 
-// One object of JSON; nullptr: what it was called with is not known.
+// One object of JSON; nullptr: the values of its parameters are not known.
 std::string FrameJson(const Profile& profile, const StackFrame& frame,
                       const std::vector<FrameArgument>* arguments = nullptr);
 
@@ -50,8 +53,9 @@ struct ReportedThread {
   std::string kernel_function;     // that it sleeps in
   std::string trouble;             // why there is no stack, or not all of it
   StackId stack;                   // in the profile; invalid: none
-  // What the functions were called with, by the index of the stack that ends in them.
-  std::map<uint32_t, std::vector<FrameArgument>> arguments;
+  // The present values of parameters, by the index of the stack that ends in the function, and its
+  // StackFrame::level.
+  std::map<std::pair<uint32_t, uint32_t>, std::vector<FrameArgument>> arguments;
 };
 
 struct StackReport {

@@ -50,7 +50,10 @@ absl::Status Run(const StacksOptions& options, const RuntimeSet& runtimes) {
     const LiveMemory memory(options.pid);
     JPROF_ASSIGN_OR_RETURN(
         Subject subject,
-        LiveSubject(options.pid, memory, options.no_stop ? Running::kSample : Running::kStop));
+        LiveSubject(options.pid, memory,
+                    options.no_stop              ? Running::kSample
+                    : options.naming.arguments ? Running::kStopAll
+                                                 : Running::kStop));
     subject.world.symbolize = symbolize;
     subject.world.read_source_maps = read_maps;
     JPROF_RETURN_IF_ERROR(TakeStacks(std::move(subject), options.naming, runtimes, report, profile));
@@ -90,6 +93,7 @@ absl::Status TakeFilter(absl::string_view value, StacksOptions& out) {
 }
 
 absl::Status Check(const Arguments& arguments, StacksOptions& out) {
+  out.naming.lines = true;
   if (arguments.words.empty()) {
     return WithHint(absl::InvalidArgumentError("stacks takes a process or a core file"),
                     "use: jprof stacks PID, or jprof stacks CORE");
@@ -148,7 +152,7 @@ CommandSyntax<StacksOptions> Syntax() {
               {{"", "--no-stop", "",
                 "threads that run from one sample each, within a second; no ptrace"},
                &O::no_stop},
-              {{"", "--args", "", "what functions were called with: may show secrets"},
+              {{"", "--args", "", "present values of parameters: may show secrets"},
                [](absl::string_view, O& out) {
                  out.naming.arguments = true;
                  return absl::OkStatus();

@@ -11,6 +11,8 @@
 #include "profiler/capture/sample_walk.h"
 #include "profiler/capture/sampled_memory.h"
 #include "profiler/cli/frame_arguments.h"
+#include "profiler/cli/native_arguments.h"
+#include "profiler/cli/stack_copy.h"
 #include "profiler/core/status.h"
 #include "profiler/process/proc_maps.h"
 #include "profiler/process/proc_status.h"
@@ -80,7 +82,9 @@ absl::Status TakeStacks(Subject subject, const StackNaming& naming, const Runtim
   Pipeline pipeline(PipelineOptions{.only_pid = pid,
                                     .tiers = naming.tiers,
                                     .async = naming.async,
+                                    .inlines = naming.lines,
                                     .places = naming.arguments,
+                                    .values = naming.arguments && naming.lines,
                                     .source_maps = source_maps,
                                     .unwind_sink = &tables,
                                     .unwind_cache = cache.ok() ? &*cache : nullptr},
@@ -97,6 +101,7 @@ absl::Status TakeStacks(Subject subject, const StackNaming& naming, const Runtim
   const jp_process process = tables.ProcessOf(pid);
   ArgumentReader arguments([&](uint8_t runtime) { return pipeline.Instance(pid, runtime); });
   if (naming.arguments) runner.KeepPlaces();
+  StackCopier copier(*subject.memory, subject.is_core ? 0 : pid);
   // Those of a walk that is not used are kept too: the runner tells of each once.
   std::vector<SymbolEvent> symbols;
   auto finish = [&](CapturedWalk walk, bool stands_still) {
@@ -112,7 +117,12 @@ absl::Status TakeStacks(Subject subject, const StackNaming& naming, const Runtim
       [&](const Registers& registers) {
         pages.Forget();
         memory.Choose(pages);
-        return finish(runner.Walk(process, pid, registers), true);
+        CapturedWalk walk = finish(runner.Walk(process, pid, registers), true);
+        if (!naming.arguments) return walk;
+        walk.registers = registers;
+        walk.memory = subject.is_core ? std::make_shared<BorrowedMemory>(*subject.memory)
+                                      : copier.Copy(registers, walk.places);
+        return walk;
       },
       [&](const TaskSample& sample) {
         memory.Choose(sampled);
@@ -154,11 +164,16 @@ absl::Status TakeStacks(Subject subject, const StackNaming& naming, const Runtim
     ReportedThread& thread = report.threads[i];
     thread.stack = stacks[thread.tid];
     const std::vector<StackId> places = pipeline.PlacesOf(stack_numbers[thread.tid]);
-    for (auto& [frame, values] : threads[i].walk.arguments) {
+    auto show = [&](uint32_t frame, uint32_t level, std::vector<FrameArgument>& values) {
       if (frame < places.size() && places[frame].valid()) {
-        thread.arguments[places[frame].value] = std::move(values);
+        thread.arguments[{places[frame].value, level}] = std::move(values);
       }
-    }
+    };
+    const CapturedWalk& walk = threads[i].walk;
+    NativeArguments native =
+        ReadNativeArguments(walk, pipeline.ValuesOf(stack_numbers[thread.tid]));
+    for (auto& [place, values] : native) show(place.first, place.second, values);
+    for (auto& [frame, values] : threads[i].walk.arguments) show(frame, 0, values);
   }
   report.has_arguments = naming.arguments;
   return absl::OkStatus();
@@ -180,7 +195,9 @@ absl::StatusOr<Subject> LiveSubject(Pid pid, const LiveMemory& memory, Running r
   absl::StatusOr<std::string> comm = ReadThreadComm(pid, pid);
   subject.title = absl::StrCat(comm.ok() ? *comm : "process", " (pid ", pid, ")");
   subject.capture = [pid, running](const WalkFunction& walk, const WalkSampleFunction& walk_sample) {
-    CaptureOptions options = {.may_stop = running == Running::kStop};
+    CaptureOptions options = {
+        .may_stop = running == Running::kStop || running == Running::kStopAll,
+        .wants_registers = running == Running::kStopAll};
     if (running == Running::kSample) {
       options.sample = [&](auto threads, const auto& asleep) {
         SampleThreads(threads, asleep, walk_sample);
@@ -214,6 +231,7 @@ Subject CoreSubject(const CoreFile& core,
                                "), core file ", name);
   if (core.signal() != 0) absl::StrAppend(&subject.title, ", signal ", core.signal());
   subject.memory = &memory;
+  subject.is_core = true;
   subject.world = {
       .open_file = std::move(open_file),
       .read_maps = [&core](Pid) -> absl::StatusOr<std::vector<ProcMapping>> {

@@ -28,6 +28,7 @@ struct Subject {
   PipelineWorld world;
   std::vector<Event> events;  // that made it what it is
   const MemoryReader* memory = nullptr;
+  bool is_core = false;
   std::function<std::vector<CapturedThread>(const WalkFunction&, const WalkSampleFunction&)> capture;
   CallContext calls;
   std::vector<std::string> notes;
@@ -37,12 +38,14 @@ struct StackNaming {
   bool tiers = false;
   bool async = false;
   bool arguments = false;
+  bool lines = false;       // of native functions, and what is inlined in them
   std::string source_maps;  // as RecordingOptions has it
 };
 
 // How the stacks of threads that run are taken.
 enum class Running {
   kStop,
+  kStopAll,  // and those that sleep, for their registers (CaptureOptions::wants_registers)
   kSample,
   kLeave,  // not at all
 };

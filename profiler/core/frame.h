@@ -7,7 +7,7 @@
 
 namespace jprof {
 
-// What a function was called with, for people.
+// The present value of a parameter, for people.
 struct FrameArgument {
   std::string name;   // "" where not known
   std::string value;  // any bytes of the target's; "?": not readable

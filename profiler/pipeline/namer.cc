@@ -252,7 +252,8 @@ void Namer::NameFrames(const FrameTable& frames, const BuiltinCodes& builtins,
     queries[i].offsets.erase(std::unique(queries[i].offsets.begin(), queries[i].offsets.end()),
                              queries[i].offsets.end());
     queries[i].path = images_.images[i].path;
-    queries[i].want_source = options.inlines || options.lines;
+    queries[i].want_values = options.values != nullptr;
+    queries[i].want_source = options.inlines || options.lines || queries[i].want_values;
     numbers.push_back(static_cast<uint32_t>(i));
     asked_index[i] = static_cast<uint32_t>(asked.size());
     asked.push_back(std::move(queries[i]));
@@ -263,6 +264,12 @@ void Namer::NameFrames(const FrameTable& frames, const BuiltinCodes& builtins,
     Symbolize(asked, numbers, options);
   } else {
     SymbolizeNew(asked, numbers, options);
+  }
+  for (size_t i = 0; options.values != nullptr && i < asked.size(); ++i) {
+    ImageValues& found = (*options.values)[numbers[i]];
+    found.offsets = asked[i].offsets;
+    for (const SymbolName& name : asked[i].names) found.addresses.push_back(name.address);
+    found.values = std::move(asked[i].values);
   }
   const KernelSymbols* kernel =
       kernel_addresses.empty() ? nullptr : kernel_names.Get(kernel_addresses, options.now_ns);

@@ -24,6 +24,14 @@ namespace jprof {
 using SymbolizeFunction =
     std::function<void(std::vector<ImageQuery>& queries, int threads, DebugFileFinder* finder)>;
 
+// What was found of an image for reading parameters.
+struct ImageValues {
+  std::vector<FileOffset> offsets;  // sorted
+  std::vector<uint64_t> addresses;  // in the file, of each offset
+  FrameValues values;               // `at` is empty, or has one for each offset
+};
+using ValuesByImage = absl::flat_hash_map<uint32_t, ImageValues>;  // by number in the ImageTable
+
 struct NamerOptions {
   int threads = 1;
   bool inlines = false;  // inlined functions of native code are frames of their own
@@ -36,6 +44,7 @@ struct NamerOptions {
   // Only these stacks of the FrameTable are named; nullptr: all.
   const std::vector<uint32_t>* stacks = nullptr;
   uint64_t now_ns = 0;  // for KernelNames
+  ValuesByImage* values = nullptr;  // filled; nullptr: not of interest
   const OriginalNames* originals = nullptr;  // of functions of scripts; nullptr: none are shown
 };
 

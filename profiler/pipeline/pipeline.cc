@@ -746,6 +746,29 @@ std::vector<StackId> Pipeline::PlacesOf(uint32_t number) const {
   return places;
 }
 
+std::vector<Pipeline::NativeValues> Pipeline::ValuesOf(uint32_t number) const {
+  std::vector<NativeValues> values;
+  auto it = user_stacks_.find(number);
+  if (it == user_stacks_.end()) return values;
+  const UserStack& stack = it->second;
+  values.resize(stack.nodes.size());
+  for (size_t i = 0; i < stack.nodes.size(); ++i) {
+    if (stack.nodes[i] == FrameTable::kNoStack) continue;
+    const PendingFrame& frame = frames_.frames()[frames_.stacks()[stack.nodes[i]].frame];
+    auto found = values_.find(frame.index);
+    if (frame.kind != PendingFrame::Kind::kImage || found == values_.end()) continue;
+    const ImageValues& image = found->second;
+    const auto offset = std::lower_bound(
+        image.offsets.begin(), image.offsets.end(), FileOffset{frame.value});
+    const auto at = static_cast<size_t>(offset - image.offsets.begin());
+    if (at >= image.values.at.size() || *offset != FileOffset{frame.value}) continue;
+    const RawFrame& raw = stack.event.frames[i];
+    const uint64_t executes = raw.address - (raw.is_return_address ? 1 : 0);
+    values[i] = {&image.values, at, executes - image.addresses[at]};
+  }
+  return values;
+}
+
 absl::StatusOr<Profile> Pipeline::Finish(const RecordingEnd& end) {
   // What the kernel half counted and could not deliver.
   accounting_.taken += end.samples_lost;
@@ -821,6 +844,7 @@ absl::StatusOr<Profile> Pipeline::Build(const RecordingEnd& end, bool goes_on) {
        .goes_on = goes_on,
        .stacks = goes_on ? &used : nullptr,
        .now_ns = world_.now() + (goes_on ? 0 : kReloadKernelAfterNs),
+       .values = options_.values ? &values_ : nullptr,
        .originals = originals ? &*originals : nullptr},
       options_.places);
   if (!named.ok()) return named.status();

@@ -85,6 +85,7 @@ struct PipelineOptions {
   bool inlines = false;     // show inlined functions of native code as frames
   bool lines = false;       // show frames by executing line
   bool places = false;      // PlacesOf() is of use
+  bool values = false;      // ValuesOf() is of use; with `places`
   // Show functions of scripts by their originals; nullopt: not.
   std::optional<SourceMaps::Options> source_maps;
   int64_t period_ns = 0;    // of CPU time, between two samples
@@ -165,6 +166,15 @@ class Pipeline {
   // With PipelineOptions::places, after Finish(): where in the profile the frames of the stack with this
   // number are; invalid: left out of the picture. Empty: the stack was in no sample.
   std::vector<StackId> PlacesOf(uint32_t number) const;
+
+  // What is known for reading the parameters of a native frame.
+  struct NativeValues {
+    const FrameValues* of_image = nullptr;  // nullptr: nothing
+    size_t at = 0;                          // in FrameValues::at
+    uint64_t bias = 0;  // of addresses in the process over those in the file
+  };
+  // With PipelineOptions::values, after Finish(): of each frame of this number's stack, or empty.
+  std::vector<NativeValues> ValuesOf(uint32_t number) const;
 
   // Names all frames and builds the profile. Call once.
   absl::StatusOr<Profile> Finish(const RecordingEnd& end);
@@ -268,6 +278,7 @@ class Pipeline {
   bool drafted_ = false;
   absl::flat_hash_map<uint32_t, UserStack> user_stacks_;
   std::vector<StackId> node_places_;  // with PipelineOptions::places, by node
+  ValuesByImage values_;
   absl::flat_hash_map<uint32_t, std::vector<uint64_t>> kernel_stacks_;
   absl::flat_hash_map<uint32_t, uint32_t> symbol_names_;  // number -> name in frames_
   size_t stack_bytes_ = 0;    // of both kinds of stacks

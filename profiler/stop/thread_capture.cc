@@ -2,6 +2,7 @@
 
 #include <elf.h>
 #include <fcntl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -60,6 +61,34 @@ uint64_t StatField(absl::string_view stat, int field) {
   return value;
 }
 
+// Whether a stop changes nothing for the one who made this call (signal(7)).
+bool GoesOnUnseen(Pid pid, const SystemCall& call) {
+  switch (call.number) {
+    case SYS_futex:
+    case SYS_nanosleep:
+    case SYS_clock_nanosleep:
+    case SYS_poll:
+    case SYS_ppoll:
+    case SYS_select:
+    case SYS_pselect6:
+    case SYS_wait4:
+    case SYS_waitid:
+    case SYS_pause:
+    case SYS_rt_sigsuspend:
+      return true;
+    case SYS_read:
+    case SYS_readv:
+    case SYS_write:
+    case SYS_writev: {
+      // A socket's may have a limit.
+      const std::string file = DescribeFd(pid, static_cast<int>(call.arguments[0]));
+      return absl::StartsWith(file, "pipe:") || absl::StartsWith(file, "/dev/pts/");
+    }
+    default:
+      return false;
+  }
+}
+
 bool IsWhole(const NativeRunner::Result& walk) {
   // One that ends near the base may have needed a register there.
   if (walk.stack.end != WalkEnd::kRoot) return false;
@@ -78,7 +107,9 @@ class Capturer {
   bool CaptureAsleep(CapturedThread& thread);
 
  private:
+  // On a thread of its own.
   void CaptureStopped(CapturedThread& thread);
+  void Stop(CapturedThread& thread);
 
   const Pid pid_;
   const WalkFunction& walk_;
@@ -98,6 +129,7 @@ bool Capturer::CaptureAsleep(CapturedThread& thread) {
   registers.others[JP_REGISTER_RSP] = asleep->sp;
   registers.tid = thread.tid;
   registers.stack_base = thread.stack_base;
+  registers.all_known = false;
   CapturedWalk walk = walk_(registers);
   if (TaskFile(pid_, thread.tid, "syscall") != before ||
       TaskFile(pid_, thread.tid, "schedstat") != turns) {
@@ -109,7 +141,7 @@ bool Capturer::CaptureAsleep(CapturedThread& thread) {
   return thread.is_whole;
 }
 
-void Capturer::CaptureStopped(CapturedThread& thread) {
+void Capturer::Stop(CapturedThread& thread) {
   // So that a new thread's first allocations are not made while the target stands.
   { const std::vector<std::byte> warmed(kWarmedBytes); }
   absl::StatusOr<StoppedThread> seized = StoppedThread::Seize(thread.tid);
@@ -133,6 +165,12 @@ void Capturer::CaptureStopped(CapturedThread& thread) {
   thread.pause_ns = NowNs() - begin;
 }
 
+void Capturer::CaptureStopped(CapturedThread& thread) {
+  // The kernel lets go what a thread traces when that ends, also one that was told to stop and
+  // has not come to it yet: for want of a CPU, or since it waits for a device.
+  std::thread([&] { Stop(thread); }).join();
+}
+
 std::optional<CapturedThread> Capturer::Capture(Tid tid) {
   CapturedThread thread;
   thread.tid = tid;
@@ -147,10 +185,12 @@ std::optional<CapturedThread> Capturer::Capture(Tid tid) {
     const std::string wchan = TaskFile(pid_, tid, "wchan");
     if (wchan != "0") thread.kernel_function = wchan;
   }
-  if (!CaptureAsleep(thread) && options_.may_stop) {
-    // The kernel lets go what a thread traces when that ends, also one that was told to stop and has not
-    // come to it yet: for want of a CPU, or since it waits for a device.
-    std::thread([&] { CaptureStopped(thread); }).join();
+  if (!CaptureAsleep(thread)) {
+    if (options_.may_stop) CaptureStopped(thread);
+  } else if (options_.wants_registers && thread.call && GoesOnUnseen(pid_, *thread.call)) {
+    CapturedThread stopped = thread;
+    CaptureStopped(stopped);
+    if (stopped.status.ok()) thread = std::move(stopped);
   }
   if (absl::IsNotFound(thread.status)) return std::nullopt;
   const std::string schedstat = TaskFile(pid_, tid, "schedstat");
@@ -188,8 +228,13 @@ std::vector<CapturedThread> CaptureThreads(Pid pid, const WalkFunction& walk,
     }
     if (!running.empty()) {
       options.sample(running, [&](CapturedThread& thread) {
-        if (!capturer.CaptureAsleep(thread)) return false;
-        if (auto stat = ReadProcStat(thread.tid); stat.ok()) thread.state = stat->state;
+        const bool captured = capturer.CaptureAsleep(thread);
+        const absl::StatusOr<ProcStat> stat = ReadProcStat(thread.tid);
+        if (stat.ok() && !stat->dead()) {
+          if (captured) thread.state = stat->state;
+          return captured;
+        }
+        if (!captured) thread.status = absl::NotFoundError("it exited meanwhile");
         return true;
       });
     }

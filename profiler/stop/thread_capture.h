@@ -16,6 +16,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -36,8 +37,11 @@ struct CapturedWalk : NativeRunner::Result {
   CapturedWalk() = default;
   CapturedWalk(NativeRunner::Result result) : NativeRunner::Result(std::move(result)) {}  // NOLINT
 
-  // What the functions were called with, by index of the frame; only where it was asked for.
+  // Values of runtimes' functions' parameters, by index of the frame; only where asked for.
   absl::flat_hash_map<uint32_t, std::vector<FrameArgument>> arguments;
+  // Where it began, and memory as it was then; nullptr: not kept.
+  Registers registers;
+  std::shared_ptr<const MemoryReader> memory;
 };
 
 struct CapturedThread {
@@ -64,6 +68,9 @@ using SampleFunction = std::function<void(std::span<CapturedThread* const> threa
 
 struct CaptureOptions {
   bool may_stop = true;
+  // Those that sleep are stopped as well, for their registers, if the kernel takes up the call
+  // that they are in again as if nothing had been.
+  bool wants_registers = false;
   SampleFunction sample = nullptr;  // used when it may not
 };
 
