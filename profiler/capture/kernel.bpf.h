@@ -44,10 +44,19 @@ typedef struct {
 	void *vdso;
 } JP_KERNEL mm_context_t;
 
+struct xol_area {
+	unsigned long vaddr;
+} JP_KERNEL;
+
+struct uprobes_state {
+	struct xol_area *xol_area;
+} JP_KERNEL;
+
 struct mm_struct {
 	struct maple_tree mm_mt;
 	unsigned long start_stack;
 	mm_context_t context;
+	struct uprobes_state uprobes_state;
 } JP_KERNEL;
 
 struct thread_struct {

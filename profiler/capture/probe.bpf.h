@@ -369,6 +369,20 @@ static __always_inline void jp_fill_call(struct jp_probe_hit *hit, const struct 
 	hit->arguments[5] = regs->r9;
 }
 
+/* Whether the call that will return to `sp` was left otherwise, by longjmp() or an exception: for as
+ * long as it lasts, the kernel has its own address where the return address was. 0: not known. */
+static __always_inline int jp_was_left(__u64 sp)
+{
+	struct mm_struct *mm = bpf_get_current_task_btf()->mm;
+	__u64 address = 0;
+
+	if (!bpf_core_field_exists(struct mm_struct, uprobes_state) ||
+	    !bpf_core_type_exists(struct xol_area) || !mm || !mm->uprobes_state.xol_area)
+		return 0;
+	return !bpf_probe_read_user(&address, sizeof(address), (const void *)(sp - 8)) &&
+	       address != mm->uprobes_state.xol_area->vaddr;
+}
+
 /* Of calls within each other the outermost is measured. They are told from one another by the stack,
  * which grows down, and not by counting: of some calls the end is never met, since the kernel follows
  * so many returns at a time and no more, and code may leave functions otherwise. */
@@ -383,7 +397,7 @@ static __always_inline void jp_begin(__u32 kind, __u64 sp)
 		__sync_fetch_and_add(&jp_probe_state.lost, 1);
 		return;
 	}
-	if (thread->begun_ns[kind] && sp < thread->sp[kind]) {
+	if (thread->begun_ns[kind] && sp < thread->sp[kind] && !jp_was_left(thread->sp[kind])) {
 		__sync_fetch_and_add(&jp_probe_state.nested[kind], 1);
 		return;
 	}

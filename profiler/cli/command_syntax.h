@@ -80,8 +80,8 @@ std::string HelpRow(absl::string_view left, absl::string_view right);
 // "-p, --pid PID".
 std::string SpellingOf(const OptionText& option);
 
-// "30", "30s", "1.5s", "500ms", "5m", "1h".
-absl::StatusOr<int64_t> ParseDuration(absl::string_view text);
+// "30", "30s", "1.5s", "500ms", "5m", "1h". `option`: whose value it is, for the message.
+absl::StatusOr<int64_t> ParseDuration(absl::string_view option, absl::string_view text);
 absl::StatusOr<Pid> ParsePid(absl::string_view text);
 
 // The known word that `word` most likely stands for, "" when none is near.
@@ -104,7 +104,7 @@ absl::Status SetOption(const Option<T>& option, absl::string_view value, T& out)
   } else if (const auto* pid = std::get_if<Pid T::*>(&option.target)) {
     JPROF_ASSIGN_OR_RETURN(out.**pid, ParsePid(value));
   } else if (const auto* time_ns = std::get_if<int64_t T::*>(&option.target)) {
-    JPROF_ASSIGN_OR_RETURN(out.**time_ns, ParseDuration(value));
+    JPROF_ASSIGN_OR_RETURN(out.**time_ns, ParseDuration(option.long_name, value));
   } else {
     return std::get<absl::Status (*)(absl::string_view, T&)>(option.target)(value, out);
   }

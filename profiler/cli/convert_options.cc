@@ -48,7 +48,7 @@ absl::Status TakeYes(absl::string_view, ConvertOptions& out) {
 }
 
 absl::StatusOr<int64_t> ParseMoment(absl::string_view option, absl::string_view value) {
-  absl::StatusOr<int64_t> time = ParseDuration(value);
+  absl::StatusOr<int64_t> time = ParseDuration(option, value);
   if (time.ok()) return time;
   return Usage(absl::StrCat(
       option, " takes a time since the start such as 30, 30s, 5m or 500ms, not '", value, "'"));

@@ -5,6 +5,7 @@
 
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -26,6 +27,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "profiler/capture/priority.h"
 #include "profiler/cli/command_main.h"
 #include "profiler/cli/core_output.h"
 #include "profiler/cli/diagnostics.h"
@@ -47,6 +49,8 @@ constexpr absl::Duration kPausePerGib = absl::Milliseconds(60);  // at most: pag
 constexpr uint64_t kMinFreeShare = 20;  // one of so many parts of the host's memory stays free
 constexpr size_t kMaxNotForked = 256;
 constexpr int kReapAttempts = 100;
+constexpr int kMaxAttempts = 10;
+constexpr int kLastNiceness = 19;
 // Of /proc/PID/stat, as in proc(5).
 constexpr size_t kFlagsField = 9, kFaultsField = 10, kUserTimeField = 14, kExitSignalField = 38;
 constexpr uint64_t kNeverExecuted = 0x40;  // PF_FORKNOEXEC
@@ -146,25 +150,64 @@ struct Shared {
 // A system call of the process that leaves nothing of an ended child behind.
 absl::Status Reap(Tid main, const std::vector<ProcMapping>& maps, const CodePlaces& places,
                   Pid child) {
-  return InjectCall(main, maps, places, SYS_wait4,
-                    {static_cast<uint64_t>(child), 0, __WALL | WNOHANG, 0}, false)
-      .status();
+  const InjectedCall wait = {SYS_wait4, {static_cast<uint64_t>(child), 0, __WALL | WNOHANG, 0}};
+  return Inject(main, maps, places, {.calls = {wait}}).status();
 }
 
-// Has the process share memory with its children that it did not, or the other way round.
-absl::Status SetForked(Tid main, const std::vector<ProcMapping>& maps, const CodePlaces& places,
-                       const std::vector<AddressRange>& ranges, int advice) {
+// Have the process share memory with its children that it did not, or the other way round.
+std::vector<InjectedCall> AdviceCalls(const std::vector<AddressRange>& ranges, int advice) {
+  std::vector<InjectedCall> calls;
   for (const AddressRange& range : ranges) {
-    JPROF_ASSIGN_OR_RETURN(
-        const InjectedResult result,
-        InjectCall(main, maps, places, SYS_madvise,
-                   {range.begin.value, range.size(), static_cast<uint64_t>(advice)}, false));
+    calls.push_back({SYS_madvise,
+                     {range.begin.value, range.size(), static_cast<uint64_t>(advice)}});
+  }
+  return calls;
+}
+
+// How the process is copied. It stays so whoever dies: what is changed in it is changed back by calls of
+// its own.
+Injection CopyInjection(Pid pid, const std::vector<AddressRange>& not_forked) {
+  Injection injection;
+  injection.calls = AdviceCalls(not_forked, MADV_DOFORK);
+  injection.calls.push_back({SYS_clone, {CLONE_FILES}, true});
+  injection.undo = AdviceCalls(not_forked, MADV_DONTFORK);
+  // All wait for the thread that is copied, so it goes first meanwhile.
+  const int niceness = ::getpriority(PRIO_PROCESS, static_cast<id_t>(pid));
+  injection.undo.push_back({SYS_setpriority, {PRIO_PROCESS, 0, static_cast<uint64_t>(niceness)}});
+  injection.before = [pid] {
+    ::setpriority(PRIO_PROCESS, static_cast<id_t>(pid), kFirstNiceness);
+  };
+  return injection;
+}
+
+absl::Status CheckAdvice(const Injection& injection, const InjectedResult& result) {
+  for (size_t i = 0; i < result.values.size(); ++i) {
+    const bool undoes = i >= injection.calls.size();
+    const InjectedCall& call =
+        undoes ? injection.undo[i - injection.calls.size()] : injection.calls[i];
     // Where nothing is mapped in between, it says so, and has done it all the same.
-    if (result.value != 0 && result.value != -ENOMEM) {
-      return ErrnoStatus(static_cast<int>(-result.value), "madvise in the process");
+    if (call.number == SYS_madvise && result.values[i] < 0 && result.values[i] != -ENOMEM) {
+      return ErrnoStatus(static_cast<int>(-result.values[i]), "madvise in the process");
     }
   }
   return absl::OkStatus();
+}
+
+// The same of a process that runs.
+absl::Status ReapStopped(Pid pid, const std::vector<ProcMapping>& maps, const CodePlaces& places,
+                         Pid child) {
+  JPROF_ASSIGN_OR_RETURN(StoppedThread main, StoppedThread::Seize(pid));
+  {
+    const PauseLimit limit;
+    absl::Status stopped = main.Interrupt();
+    if (stopped.ok()) stopped = main.AwaitStop(kPatience);
+    if (stopped.ok()) return Reap(pid, maps, places, child);
+    if (!absl::IsDeadlineExceeded(stopped)) return stopped;
+  }
+  std::vector<StoppedThread> late;
+  late.push_back(std::move(main));
+  LetGo(std::move(late));
+  return absl::DeadlineExceededError("its main thread did not stop in time");
 }
 
 // Ends the copy and has the process forget it.
@@ -176,12 +219,8 @@ absl::Status EndCopy(Pid pid, const CodePlaces& places, Pid copy) {
   absl::Status reaped = absl::OkStatus();
   for (int attempt = 0; attempt < kReapAttempts; ++attempt) {
     JPROF_ASSIGN_OR_RETURN(const std::vector<ProcMapping> maps, ReadProcMaps(pid));
-    {
-      const PauseLimit limit;
-      JPROF_ASSIGN_OR_RETURN(const StoppedThread main, StoppedThread::Stop(pid, kPatience));
-      reaped = Reap(pid, maps, places, copy);
-    }
-    if (!absl::IsFailedPrecondition(reaped)) break;
+    reaped = ReapStopped(pid, maps, places, copy);
+    if (!absl::IsFailedPrecondition(reaped) && !absl::IsDeadlineExceeded(reaped)) break;
     const timespec pause = {0, 10'000'000};
     ::nanosleep(&pause, nullptr);
   }
@@ -221,38 +260,56 @@ absl::StatusOr<Pid> MakeCopy(Pid pid, const CodePlaces& places, std::vector<Core
   if (not_forked.size() > kMaxNotForked) {
     return CannotCopy("it keeps too many pieces of memory from its children");
   }
-  const auto made = [&]() -> absl::StatusOr<InjectedResult> {
-    JPROF_RETURN_IF_ERROR(SetForked(pid, maps, places, not_forked, MADV_DOFORK));
-    return InjectCall(pid, maps, places, SYS_clone, {CLONE_FILES, 0, 0, 0, 0}, true);
-  }();
-  if (made.ok()) shared.copy = made->child;
-  // Whatever went wrong: it gets back what it had.
-  const absl::Status restored = SetForked(pid, maps, places, not_forked, MADV_DONTFORK);
+  const Injection injection = CopyInjection(pid, not_forked);
+  const absl::StatusOr<InjectedResult> made = Inject(pid, maps, places, injection);
   if (!made.ok()) return WithHint(made.status(), "try again, or --stopped");
+  shared.copy = made->child;
   if (made->child == 0) {
-    return CannotCopy(ErrnoStatus(static_cast<int>(-made->value), "clone").message());
+    const int64_t cloned = made->values[not_forked.size()];
+    return CannotCopy(ErrnoStatus(static_cast<int>(-cloned), "clone").message());
   }
-  JPROF_RETURN_IF_ERROR(restored);
+  // Its end takes as long as its making, and has time.
+  ::setpriority(PRIO_PROCESS, static_cast<id_t>(made->child), kLastNiceness);
+  JPROF_RETURN_IF_ERROR(CheckAdvice(injection, *made));
   for (Pid child : left_behind) static_cast<void>(Reap(pid, maps, places, child));
   return made->child;
 }
 
-// Does `work` while the process stands still, after its registers have been read; how long that was.
-// `limit`: of the pause.
-absl::StatusOr<uint64_t> WhileStopped(Pid pid, std::optional<absl::Duration> limit,
-                                      CoreProcess& process, absl::FunctionRef<absl::Status()> work) {
+// One attempt of WhileStopped(). DeadlineExceeded: a thread did not come to its stop, for want of a CPU.
+absl::StatusOr<uint64_t> TryWhileStopped(Pid pid, std::optional<absl::Duration> limit,
+                                         CoreProcess& process,
+                                         absl::FunctionRef<absl::Status()> work) {
   std::optional<PauseLimit> timer;
   if (limit) timer.emplace(*limit);
   if (timer && !timer->armed()) {
     return absl::UnavailableError("not stopped: no timer that would let it go on is to be had");
   }
   const uint64_t begin = NowNs();
-  absl::StatusOr<StoppedProcess> stopped = StoppedProcess::Stop(pid, kPatience);
-  if (!stopped.ok()) return ExplainStop(pid, stopped.status());
+  std::vector<StoppedThread> late;
+  absl::StatusOr<StoppedProcess> stopped = StoppedProcess::Stop(pid, kPatience, late);
+  if (!stopped.ok()) {
+    timer.reset();
+    LetGo(std::move(late));
+    return ExplainStop(pid, stopped.status());
+  }
   process.threads = stopped->ReadRegisters();
   JPROF_RETURN_IF_ERROR(work());
   { const StoppedProcess released = *std::move(stopped); }
   return NowNs() - begin;
+}
+
+// Does `work` while the process stands still, after its registers have been read; how long that was.
+// `limit`: of the pause.
+absl::StatusOr<uint64_t> WhileStopped(Pid pid, std::optional<absl::Duration> limit,
+                                      CoreProcess& process, absl::FunctionRef<absl::Status()> work) {
+  const int niceness = Niceness();
+  SetNiceness(kFirstNiceness);
+  absl::StatusOr<uint64_t> pause_ns = TryWhileStopped(pid, limit, process, work);
+  for (int i = 1; i < kMaxAttempts && absl::IsDeadlineExceeded(pause_ns.status()); ++i) {
+    pause_ns = TryWhileStopped(pid, limit, process, work);
+  }
+  SetNiceness(niceness);
+  return pause_ns;
 }
 
 // The core, from a copy; how long the process stood still.
@@ -275,12 +332,8 @@ absl::StatusOr<uint64_t> WriteFromCopy(Pid pid, CoreProcess& process, const Runt
   std::ofstream(absl::StrCat("/proc/", copy, "/oom_score_adj")) << 1000;
   const absl::Status written = output.WriteCoreOf(copy, process, runtimes, CheckFreeMemory);
   if (written.ok()) output.CollectFiles(copy);
-  const absl::Status ended = EndCopy(pid, places, copy);
-  shared.copy = 0;
+  if (EndCopy(pid, places, copy).ok()) shared.copy = 0;
   JPROF_RETURN_IF_ERROR(written);
-  if (!ended.ok() && !absl::IsNotFound(ended)) {
-    PrintWarning(absl::StrCat("the process keeps an ended child, ", copy, ": ", ended.message()));
-  }
   return pause_ns;
 }
 
@@ -347,15 +400,21 @@ int WriteCoreFile(const CoreOptions& options, const RuntimeSet& runtimes) {
   if (page == MAP_FAILED) return ReportedStatus(ErrnoStatus(errno, "mmap"));
   Shared& shared = *new (page) Shared;
   const int exit_status = ReportedGuarded([&] { return AsUsageError(Run(options, runtimes, shared)); });
-  if (shared.copy != 0) {
-    // The kernel has ended the copy with its tracer; the process is still to forget it.
+  // If it was killed: the kernel has ended the copy with its tracer; the process is still to forget it.
+  for (int attempt = 0; shared.copy != 0 && attempt < kMaxAttempts; ++attempt) {
     static_cast<void>(RunGuarded([&] {
       auto stat = ReadProcStat(shared.copy);
-      if (!stat.ok() || stat->parent != options.pid) return 0;
-      auto places = PlacesOf(options.pid);
-      if (places.ok()) static_cast<void>(EndCopy(options.pid, *places, shared.copy));
+      const bool is_there = stat.ok() && stat->parent == options.pid;
+      auto places = is_there ? PlacesOf(options.pid) : CodePlaces();
+      if (!is_there || (places.ok() && EndCopy(options.pid, *places, shared.copy).ok())) {
+        shared.copy = 0;
+      }
       return 0;
     }));
+  }
+  if (shared.copy != 0) {
+    PrintWarning(absl::StrCat("the process keeps an ended child, ", shared.copy.load(),
+                              ", until the next jprof core of it"));
   }
   return exit_status;
 }

@@ -317,7 +317,7 @@ absl::Status Run(const TopOptions& options, const RuntimeSet& runtimes) {
 }
 
 absl::Status TakeInterval(absl::string_view value, TopOptions& out) {
-  JPROF_ASSIGN_OR_RETURN(out.interval_ns, ParseDuration(value));
+  JPROF_ASSIGN_OR_RETURN(out.interval_ns, ParseDuration("--interval", value));
   if (out.interval_ns >= kMinIntervalNs) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat("--interval takes 100ms or more, not '", value, "'"));
 }

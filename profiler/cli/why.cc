@@ -20,6 +20,7 @@
 #include "absl/strings/str_split.h"
 #include "export/text.h"
 #include "profiler/capture/monotonic_clock.h"
+#include "profiler/capture/priority.h"
 #include "profiler/cli/command_main.h"
 #include "profiler/cli/subject.h"
 #include "profiler/core/status.h"
@@ -31,7 +32,10 @@
 namespace jprof {
 namespace {
 
-constexpr int64_t kWatchNs = 1'000'000'000;
+// The answer is there in two seconds: where it takes long to begin, as on a busy machine, it watches
+// for less than one.
+constexpr int64_t kWatchNs = 1'000'000'000, kMinWatchNs = 500'000'000;
+constexpr int64_t kAnswerNs = 2'000'000'000, kNamingNs = 300'000'000;
 constexpr uint64_t kHz = 99;
 constexpr int kLooksAtStop = 10;
 constexpr useconds_t kLookAtStopUs = 10'000;
@@ -43,6 +47,7 @@ constexpr size_t kExitCodeField = 52;  // of /proc/PID/stat, as in proc(5)
 struct WhyOptions {
   Pid pid = 0;
   Pid baseline = 0;  // 0: none
+  std::string source_maps;  // as RecordingOptions has it
   bool json = false;
   bool help = false;
 };
@@ -96,8 +101,11 @@ std::vector<FrameFacts> FactsOf(const Profile& profile, StackId stack, absl::str
 // All that is said of one process.
 class Watcher {
  public:
-  Watcher(Pid pid, const RuntimeSet& runtimes, std::shared_ptr<SymbolizerProcess> symbolizer)
-      : runtimes_(runtimes), symbolizer_(std::move(symbolizer)) {
+  Watcher(Pid pid, std::string source_maps, const RuntimeSet& runtimes,
+          std::shared_ptr<SymbolizerProcess> symbolizer)
+      : source_maps_(std::move(source_maps)),
+        runtimes_(runtimes),
+        symbolizer_(std::move(symbolizer)) {
     facts_.pid = pid;
   }
   absl::StatusOr<Facts> Watch();
@@ -109,6 +117,8 @@ class Watcher {
   void AddOther(Pid pid);
   void AddZombie();
 
+  const uint64_t begun_ns_ = MonotonicNow();
+  const std::string source_maps_;
   const RuntimeSet& runtimes_;
   const std::shared_ptr<SymbolizerProcess> symbolizer_;
   WaitReader reader_;
@@ -145,9 +155,13 @@ absl::Status Watcher::TakeFirstStacks() {
                                    DebugFileFinder* finder) {
     symbolizer_->Symbolize(queries, threads, finder);
   };
+  subject.world.read_source_maps = [this](std::vector<SourceMapQuery>& queries) {
+    symbolizer_->ReadSourceMaps(queries);
+  };
   StackReport report;
   Profile profile;
-  JPROF_RETURN_IF_ERROR(TakeStacks(std::move(subject), {}, runtimes_, report, profile));
+  const StackNaming naming = {.source_maps = source_maps_};
+  JPROF_RETURN_IF_ERROR(TakeStacks(std::move(subject), naming, runtimes_, report, profile));
   for (const ReportedThread& thread : report.threads) {
     ThreadFacts facts;
     facts.tid = thread.tid;
@@ -163,6 +177,8 @@ absl::Status Watcher::TakeSamples() {
   auto runner = Runner::Attach({.pids = {facts_.pid},
                                 .frequency_hz = kHz,
                                 .duration_ns = kWatchNs,
+                                .source_maps = source_maps_,
+                                .niceness = Niceness(),
                                 .symbolizer = symbolizer_},
                                runtimes_);
   if (!runner.ok()) return runner.status();
@@ -171,7 +187,10 @@ absl::Status Watcher::TakeSamples() {
     for (Tid tid : *threads) before[tid] = CountsOf(facts_.pid, tid);
   }
   const uint64_t begin_ns = MonotonicNow();
-  auto ended = (*runner)->Record([](const RecordingProgress&) { return true; });
+  auto ended = (*runner)->Record([this](const RecordingProgress& progress) {
+    return progress.elapsed_ns < kMinWatchNs ||
+           MonotonicNow() < begun_ns_ + static_cast<uint64_t>(kAnswerNs - kNamingNs);
+  });
   facts_.seconds = static_cast<double>(MonotonicNow() - begin_ns) / 1e9;
   if (!ended.ok()) return ended.status();
   if (*ended == Runner::Ended::kTargetExited) {
@@ -297,14 +316,17 @@ std::string JsonOf(const Facts& facts, const Verdict& verdict,
 }
 
 absl::Status Run(const WhyOptions& options, const RuntimeSet& runtimes) {
+  SetNiceness(kFirstNiceness);
   // Before there are threads.
   JPROF_ASSIGN_OR_RETURN(std::shared_ptr<SymbolizerProcess> symbolizer, SymbolizerProcess::Start());
-  JPROF_ASSIGN_OR_RETURN(const Facts facts, Watcher(options.pid, runtimes, symbolizer).Watch());
+  auto watch = [&](Pid pid) {
+    return Watcher(pid, options.source_maps, runtimes, symbolizer).Watch();
+  };
+  JPROF_ASSIGN_OR_RETURN(const Facts facts, watch(options.pid));
   const Verdict verdict = Explain(facts);
   std::vector<std::string> comparison;
   if (options.baseline != 0) {
-    JPROF_ASSIGN_OR_RETURN(const Facts healthy,
-                           Watcher(options.baseline, runtimes, symbolizer).Watch());
+    JPROF_ASSIGN_OR_RETURN(const Facts healthy, watch(options.baseline));
     comparison = Compare(facts, healthy);
   }
   const std::string text =
@@ -333,6 +355,8 @@ CommandSyntax<WhyOptions> Syntax() {
                    "stopped, idle; below it the evidence.\n"},
       .options = {{{"", "--baseline", "PID", "says how it differs from this one, which is well"},
                    &O::baseline},
+                  {{"", "--source-maps", "auto|FOLDER", "functions of scripts by their originals"},
+                   &O::source_maps},
                   {{"", "--json", "", "for programs"}, &O::json}},
       .check = Check};
 }

@@ -32,6 +32,10 @@ namespace {
 constexpr uint64_t kRedZoneBytes = 128;
 constexpr uint64_t kMaxStateBytes = 64 << 10;  // of the floating point unit
 constexpr uint64_t kSlackBytes = 4096;
+// Of a frame rt_sigreturn reads no more than this.
+constexpr uint64_t kContextBytes = offsetof(ucontext_t, uc_sigmask) + sizeof(uint64_t);
+constexpr uint64_t kFrameBytes = sizeof(uint64_t) + kContextBytes;
+constexpr int kMaxAttempts = 100;
 constexpr size_t kChunkBytes = 1 << 20;
 constexpr uint64_t kMaxSearchedBytes = 64 << 20;
 constexpr uint64_t kSyscallBytes = 2;
@@ -174,6 +178,217 @@ int DeliveredSignal(int status) {
   return status >> 16 != 0 || signal == SIGTRAP || signal == (SIGTRAP | 0x80) ? 0 : signal;
 }
 
+// A thread that is made to execute calls.
+class InjectedThread {
+ public:
+  InjectedThread(Tid tid, const CodePlaces& places, const Injection& injection)
+      : tid_(tid), memory_(tid), places_(places), injection_(injection) {}
+
+  // FailedPrecondition: it is in no state in which that is safe.
+  absl::Status Prepare(const std::vector<ProcMapping>& maps);
+  // From here on it comes back by itself.
+  absl::Status Begin();
+  absl::StatusOr<InjectedResult> MakeCalls();
+  absl::Status Restore();
+
+ private:
+  absl::Status ReadState();
+  absl::Status CheckRoom(const std::vector<ProcMapping>& maps);
+  absl::Status CheckCode();
+  absl::Status WriteStack();
+  // Where it returns to when so many of the calls that undo are done.
+  uint64_t ReturnAt(size_t undone) const { return child_at_ + 8 + undone * kFrameBytes; }
+  user_regs_struct RegistersFor(const InjectedCall& call, size_t undone) const;
+  absl::Status Make(const InjectedCall& call, size_t undone, InjectedResult& result);
+  absl::StatusOr<int64_t> AwaitEnd(InjectedResult& result);
+
+  const Tid tid_;
+  const LiveMemory memory_;
+  const CodePlaces places_;
+  const Injection& injection_;
+  user_regs_struct registers_ = {};
+  uint64_t mask_ = 0;
+  std::vector<std::byte> state_;  // of the floating point unit
+  uint64_t child_at_ = 0;         // the lowest address that is written to
+  std::vector<std::byte> before_;  // what was there
+  int signal_ = 0;  // that it is to get when it goes on; 0: none
+};
+
+absl::Status InjectedThread::ReadState() {
+  state_.resize(kMaxStateBytes);
+  iovec vector = {state_.data(), state_.size()};
+  if (::ptrace(PTRACE_GETREGS, tid_, 0, &registers_) != 0 ||
+      ::ptrace(PTRACE_GETREGSET, tid_, NT_X86_XSTATE, &vector) != 0 ||
+      vector.iov_len < kMinStateBytes ||
+      ::ptrace(static_cast<__ptrace_request>(PTRACE_GETSIGMASK), tid_, sizeof(mask_), &mask_) != 0) {
+    return CannotInject("its registers cannot be read");
+  }
+  state_.resize(vector.iov_len);
+  state_ = StateForFrame(std::move(state_));
+  return absl::OkStatus();
+}
+
+absl::Status InjectedThread::CheckRoom(const std::vector<ProcMapping>& maps) {
+  const auto stack = std::find_if(maps.begin(), maps.end(), [](const ProcMapping& m) {
+    return !m.file.valid() && m.path == "[stack]";
+  });
+  const uint64_t needed =
+      kRedZoneBytes + state_.size() + (injection_.undo.size() + 1) * kFrameBytes + kSlackBytes;
+  if (stack == maps.end() || !stack->range.Contains({registers_.rsp})) {
+    return CannotInject("its main thread does not run on its own stack");
+  }
+  if (registers_.rsp - stack->range.begin.value < needed &&
+      !GrowStack(tid_, registers_.rsp - needed)) {
+    return CannotInject("its main thread's stack is full");
+  }
+  return absl::OkStatus();
+}
+
+// The code is looked at again now that nothing can change it.
+absl::Status InjectedThread::CheckCode() {
+  for (Address place : {places_.syscall_return, places_.sigreturn, places_.exit}) {
+    std::array<std::byte, 9> code;
+    if (memory_.Read(place, code) < 3) return CannotInject("its code has changed");
+    Address found{0};
+    Search(code, place, kSyscallReturn, found);
+    for (const Pattern& p : kSigreturns) Search(code, place, p, found);
+    for (const Pattern& p : kExits) Search(code, place, p, found);
+    if (found != place) return CannotInject("its code has changed");
+  }
+  return absl::OkStatus();
+}
+
+user_regs_struct InjectedThread::RegistersFor(const InjectedCall& call, size_t undone) const {
+  user_regs_struct r = registers_;
+  r.rdi = call.arguments[0];
+  r.rsi = call.makes_child ? child_at_ : call.arguments[1];
+  r.rdx = call.arguments[2];
+  r.r10 = call.arguments[3];
+  r.r8 = call.arguments[4];
+  r.rip = places_.syscall_return.value;
+  r.rsp = ReturnAt(undone);
+  r.rax = static_cast<uint64_t>(call.number);
+  r.orig_rax = ~0ULL;
+  return r;
+}
+
+absl::Status InjectedThread::WriteStack() {
+  // From the top down.
+  const uint64_t top = registers_.rsp - kRedZoneBytes;
+  const uint64_t state_at = (top - state_.size()) & ~uint64_t{63};
+  const size_t frames = injection_.undo.size() + 1;
+  child_at_ = ((state_at - frames * kFrameBytes) & ~uint64_t{15}) - 8;
+  std::vector<std::byte> written(top - child_at_);
+  const auto put = [&](uint64_t at, const void* data, size_t size) {
+    std::memcpy(written.data() + (at - child_at_), data, size);
+  };
+  put(child_at_, &places_.exit.value, 8);
+  for (size_t i = 0; i < frames; ++i) {
+    const bool undoes = i < injection_.undo.size();
+    const ucontext_t context =
+        undoes ? MakeContext(RegistersFor(injection_.undo[i], i + 1), ~uint64_t{0}, state_at)
+               : MakeContext(WhereItGoesOn(registers_), mask_, state_at);
+    put(ReturnAt(i), &places_.sigreturn.value, 8);
+    put(ReturnAt(i) + 8, &context, kContextBytes);
+  }
+  put(state_at, state_.data(), state_.size());
+  before_.resize(written.size());
+  if (!memory_.ReadExactly({child_at_}, before_) || !WriteMemory(tid_, {child_at_}, written)) {
+    return CannotInject("its stack cannot be written to");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status InjectedThread::Prepare(const std::vector<ProcMapping>& maps) {
+  if (IsInSequence(tid_, memory_)) {
+    return CannotInject("its main thread is in a restartable sequence");
+  }
+  JPROF_RETURN_IF_ERROR(ReadState());
+  JPROF_RETURN_IF_ERROR(CheckRoom(maps));
+  JPROF_RETURN_IF_ERROR(CheckCode());
+  return WriteStack();
+}
+
+absl::Status InjectedThread::Begin() {
+  // In this order: whatever is done of it, the thread comes back.
+  user_regs_struct first = RegistersFor(injection_.calls.front(), 0);
+  if (::ptrace(PTRACE_SETREGS, tid_, 0, &first) != 0) return Lost("its registers cannot be set");
+  const uint64_t all = ~0ULL;
+  ::ptrace(static_cast<__ptrace_request>(PTRACE_SETSIGMASK), tid_, sizeof(all), &all);
+  ::ptrace(PTRACE_SETOPTIONS, tid_, 0, PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE);
+  if (injection_.before) injection_.before();
+  return absl::OkStatus();
+}
+
+// Of the call at which it has been set; what that returns.
+absl::StatusOr<int64_t> InjectedThread::AwaitEnd(InjectedResult& result) {
+  for (bool entered = false;;) {
+    if (::ptrace(PTRACE_SYSCALL, tid_, 0, signal_) != 0) return Lost("it does not go on");
+    JPROF_ASSIGN_OR_RETURN(const int status, NextStop(tid_));
+    signal_ = DeliveredSignal(status);
+    if (WSTOPSIG(status) == (SIGTRAP | 0x80)) {
+      if (!std::exchange(entered, true)) continue;
+      user_regs_struct after;
+      if (::ptrace(PTRACE_GETREGS, tid_, 0, &after) != 0) return Lost("its registers cannot be read");
+      return static_cast<int64_t>(after.rax);
+    }
+    if (status >> 8 == (SIGTRAP | PTRACE_EVENT_CLONE << 8)) {
+      unsigned long child = 0;
+      ::ptrace(PTRACE_GETEVENTMSG, tid_, 0, &child);
+      result.child = static_cast<Pid>(child);
+      JPROF_RETURN_IF_ERROR(NextStop(result.child).status());
+      // It ends with us, and never runs.
+      ::ptrace(PTRACE_SETOPTIONS, result.child, 0, PTRACE_O_EXITKILL);
+    }
+  }
+}
+
+absl::Status InjectedThread::Make(const InjectedCall& call, size_t undone, InjectedResult& result) {
+  int64_t value = kRestartNoIntr;
+  // To be stopped by its owner, for one, interrupts a call that makes a child.
+  for (int attempt = 0; value == kRestartNoIntr && attempt < kMaxAttempts; ++attempt) {
+    user_regs_struct registers = RegistersFor(call, undone);
+    if (::ptrace(PTRACE_SETREGS, tid_, 0, &registers) != 0) {
+      return Lost("its registers cannot be set");
+    }
+    JPROF_ASSIGN_OR_RETURN(value, AwaitEnd(result));
+  }
+  result.values.push_back(value);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<InjectedResult> InjectedThread::MakeCalls() {
+  InjectedResult result;
+  result.values.reserve(injection_.calls.size() + injection_.undo.size());
+  for (const InjectedCall& call : injection_.calls) {
+    JPROF_RETURN_IF_ERROR(Make(call, 0, result));
+  }
+  for (size_t i = 0; i < injection_.undo.size(); ++i) {
+    JPROF_RETURN_IF_ERROR(Make(injection_.undo[i], i + 1, result));
+  }
+  return result;
+}
+
+absl::Status InjectedThread::Restore() {
+  // To an event stop before it is back in user space: only there the kernel sees to a system call
+  // that was interrupted.
+  ::ptrace(PTRACE_SETOPTIONS, tid_, 0, 0);
+  if (::ptrace(PTRACE_INTERRUPT, tid_, 0, 0) != 0) return Lost("it cannot be stopped again");
+  for (bool stopped = false; !stopped;) {
+    if (::ptrace(PTRACE_CONT, tid_, 0, signal_) != 0) return Lost("it does not go on");
+    JPROF_ASSIGN_OR_RETURN(const int status, NextStop(tid_));
+    signal_ = DeliveredSignal(status);
+    stopped = status >> 16 == PTRACE_EVENT_STOP;
+    if (!stopped && signal_ == 0) return Lost("it stopped elsewhere");
+  }
+  ::ptrace(static_cast<__ptrace_request>(PTRACE_SETSIGMASK), tid_, sizeof(mask_), &mask_);
+  if (::ptrace(PTRACE_SETREGS, tid_, 0, &registers_) != 0) {
+    return Lost("its registers cannot be set");
+  }
+  WriteMemory(tid_, {child_at_}, before_);
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 std::optional<CodePlaces> FindCodePlaces(const MemoryReader& memory,
@@ -206,115 +421,13 @@ std::optional<CodePlaces> FindCodePlaces(const MemoryReader& memory,
   return std::nullopt;
 }
 
-absl::StatusOr<InjectedResult> InjectCall(Tid tid, const std::vector<ProcMapping>& maps,
-                                          const CodePlaces& places, int64_t number,
-                                          std::initializer_list<uint64_t> arguments,
-                                          bool makes_child) {
-  const LiveMemory memory(tid);
-  if (IsInSequence(tid, memory)) return CannotInject("its main thread is in a restartable sequence");
-  std::vector<std::byte> state(kMaxStateBytes);
-  iovec vector = {state.data(), state.size()};
-  uint64_t mask = 0;
-  user_regs_struct registers;
-  if (::ptrace(PTRACE_GETREGS, tid, 0, &registers) != 0 ||
-      ::ptrace(PTRACE_GETREGSET, tid, NT_X86_XSTATE, &vector) != 0 || vector.iov_len < kMinStateBytes ||
-      ::ptrace(static_cast<__ptrace_request>(PTRACE_GETSIGMASK), tid, sizeof(mask), &mask) != 0) {
-    return CannotInject("its registers cannot be read");
-  }
-  state.resize(vector.iov_len);
-  state = StateForFrame(std::move(state));
-
-  const auto stack = std::find_if(maps.begin(), maps.end(), [](const ProcMapping& m) {
-    return !m.file.valid() && m.path == "[stack]";
-  });
-  const uint64_t needed = kRedZoneBytes + state.size() + sizeof(ucontext_t) + kSlackBytes;
-  if (stack == maps.end() || !stack->range.Contains({registers.rsp})) {
-    return CannotInject("its main thread does not run on its own stack");
-  }
-  if (registers.rsp - stack->range.begin.value < needed && !GrowStack(tid, registers.rsp - needed)) {
-    return CannotInject("its main thread's stack is full");
-  }
-  // The code is looked at again now that nothing can change it.
-  for (Address place : {places.syscall_return, places.sigreturn, places.exit}) {
-    std::array<std::byte, 9> code;
-    if (memory.Read(place, code) < 3) return CannotInject("its code has changed");
-    Address found{0};
-    Search(code, place, kSyscallReturn, found);
-    for (const Pattern& p : kSigreturns) Search(code, place, p, found);
-    for (const Pattern& p : kExits) Search(code, place, p, found);
-    if (found != place) return CannotInject("its code has changed");
-  }
-
-  // From the top down, each aligned as the kernel wants it.
-  const uint64_t top = registers.rsp - kRedZoneBytes;
-  const uint64_t state_at = (top - state.size()) & ~uint64_t{63};
-  const uint64_t context_at = (state_at - sizeof(ucontext_t)) & ~uint64_t{63};
-  const uint64_t return_at = context_at - 8;
-  const uint64_t child_at = return_at - 8;
-  const ucontext_t context = MakeContext(WhereItGoesOn(registers), mask, state_at);
-  std::vector<std::byte> written(top - child_at);
-  const auto put = [&](uint64_t at, const void* data, size_t size) {
-    std::memcpy(written.data() + (at - child_at), data, size);
-  };
-  put(child_at, &places.exit.value, 8);
-  put(return_at, &places.sigreturn.value, 8);
-  put(context_at, &context, sizeof(context));
-  put(state_at, state.data(), state.size());
-  std::vector<std::byte> before(written.size());
-  if (!memory.ReadExactly({child_at}, before) || !WriteMemory(tid, {child_at}, written)) {
-    return CannotInject("its stack cannot be written to");
-  }
-
-  user_regs_struct call = registers;
-  std::array<unsigned long long*, 5> slots = {&call.rdi, &call.rsi, &call.rdx, &call.r10, &call.r8};
-  size_t slot = 0;
-  for (uint64_t argument : arguments) *slots[slot++] = argument;
-  if (makes_child) call.rsi = child_at;
-  call.rip = places.syscall_return.value;
-  call.rsp = return_at;
-  call.rax = static_cast<uint64_t>(number);
-  call.orig_rax = ~0ULL;
-  const uint64_t all = ~0ULL;
-  // In this order: whatever is done of it, the thread comes back.
-  if (::ptrace(PTRACE_SETREGS, tid, 0, &call) != 0) return Lost("its registers cannot be set");
-  ::ptrace(static_cast<__ptrace_request>(PTRACE_SETSIGMASK), tid, sizeof(all), &all);
-  ::ptrace(PTRACE_SETOPTIONS, tid, 0, PTRACE_O_TRACESYSGOOD | (makes_child ? PTRACE_O_TRACECLONE : 0));
-
-  InjectedResult result;
-  bool entered = false;
-  int signal = 0;
-  for (bool done = false; !done;) {
-    if (::ptrace(PTRACE_SYSCALL, tid, 0, signal) != 0) return Lost("it does not go on");
-    JPROF_ASSIGN_OR_RETURN(const int status, NextStop(tid));
-    signal = DeliveredSignal(status);
-    if (WSTOPSIG(status) == (SIGTRAP | 0x80)) {
-      done = std::exchange(entered, true);
-    } else if (status >> 8 == (SIGTRAP | PTRACE_EVENT_CLONE << 8)) {
-      unsigned long child = 0;
-      ::ptrace(PTRACE_GETEVENTMSG, tid, 0, &child);
-      result.child = static_cast<Pid>(child);
-      JPROF_RETURN_IF_ERROR(NextStop(result.child).status());
-      // It ends with us, and never runs.
-      ::ptrace(PTRACE_SETOPTIONS, result.child, 0, PTRACE_O_EXITKILL);
-    }
-  }
-  user_regs_struct after;
-  if (::ptrace(PTRACE_GETREGS, tid, 0, &after) != 0) return Lost("its registers cannot be read");
-  result.value = static_cast<int64_t>(after.rax);
-  // To an event stop before it is back in user space: only there the kernel sees to a system call
-  // that was interrupted.
-  ::ptrace(PTRACE_SETOPTIONS, tid, 0, 0);
-  if (::ptrace(PTRACE_INTERRUPT, tid, 0, 0) != 0) return Lost("it cannot be stopped again");
-  for (bool stopped = false; !stopped;) {
-    if (::ptrace(PTRACE_CONT, tid, 0, signal) != 0) return Lost("it does not go on");
-    JPROF_ASSIGN_OR_RETURN(const int status, NextStop(tid));
-    signal = DeliveredSignal(status);
-    stopped = status >> 16 == PTRACE_EVENT_STOP;
-    if (!stopped && signal == 0) return Lost("it stopped elsewhere");
-  }
-  ::ptrace(static_cast<__ptrace_request>(PTRACE_SETSIGMASK), tid, sizeof(mask), &mask);
-  if (::ptrace(PTRACE_SETREGS, tid, 0, &registers) != 0) return Lost("its registers cannot be set");
-  WriteMemory(tid, {child_at}, before);
+absl::StatusOr<InjectedResult> Inject(Tid tid, const std::vector<ProcMapping>& maps,
+                                      const CodePlaces& places, const Injection& injection) {
+  InjectedThread thread(tid, places, injection);
+  JPROF_RETURN_IF_ERROR(thread.Prepare(maps));
+  JPROF_RETURN_IF_ERROR(thread.Begin());
+  JPROF_ASSIGN_OR_RETURN(InjectedResult result, thread.MakeCalls());
+  JPROF_RETURN_IF_ERROR(thread.Restore());
   return result;
 }
 

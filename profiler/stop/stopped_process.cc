@@ -5,6 +5,7 @@
 #include <sys/uio.h>
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
@@ -16,6 +17,7 @@ namespace jprof {
 namespace {
 
 constexpr size_t kMaxStateBytes = 64 << 10;
+constexpr absl::Duration kMaxLate = absl::Seconds(5);  // it sleeps uninterruptibly, perhaps for ever
 
 // `buffer`: of kMaxStateBytes, for all threads one after the other.
 std::vector<std::byte> ReadSet(Tid tid, unsigned set, std::vector<std::byte>& buffer) {
@@ -26,7 +28,8 @@ std::vector<std::byte> ReadSet(Tid tid, unsigned set, std::vector<std::byte>& bu
 
 }  // namespace
 
-absl::StatusOr<StoppedProcess> StoppedProcess::Stop(Pid pid, absl::Duration patience) {
+absl::StatusOr<StoppedProcess> StoppedProcess::Stop(Pid pid, absl::Duration patience,
+                                                    std::vector<StoppedThread>& late) {
   StoppedProcess process;
   absl::flat_hash_set<Tid> seen;
   // A thread that runs may make another one, which is not stopped; when all that there are have been
@@ -51,7 +54,10 @@ absl::StatusOr<StoppedProcess> StoppedProcess::Stop(Pid pid, absl::Duration pati
     for (size_t i = first; i < process.threads_.size(); ++i) {
       absl::Status status = process.threads_[i].AwaitStop(patience);
       if (!status.ok() && !absl::IsNotFound(status)) {
-        return Annotate(status, absl::StrCat("thread ", process.threads_[i].tid()));
+        const Tid tid = process.threads_[i].tid();
+        std::move(process.threads_.begin() + static_cast<ptrdiff_t>(i), process.threads_.end(),
+                  std::back_inserter(late));
+        return Annotate(status, absl::StrCat("thread ", tid));
       }
     }
   }
@@ -62,6 +68,13 @@ absl::StatusOr<StoppedProcess> StoppedProcess::Stop(Pid pid, absl::Duration pati
     return absl::NotFoundError(absl::StrCat("process ", pid, " exited meanwhile"));
   }
   return process;
+}
+
+void LetGo(std::vector<StoppedThread> late) {
+  while (!late.empty()) {
+    static_cast<void>(late.back().AwaitStop(kMaxLate));
+    late.pop_back();
+  }
 }
 
 std::vector<ThreadRegisters> StoppedProcess::ReadRegisters() const {

@@ -22,8 +22,10 @@ struct ThreadRegisters {
 
 class StoppedProcess {
  public:
-  // Those born meanwhile too. Fails as StoppedThread::Stop does, then all run on.
-  static absl::StatusOr<StoppedProcess> Stop(Pid pid, absl::Duration patience);
+  // Those born meanwhile too. Fails as StoppedThread::Stop does, then all run on but for `late`: those
+  // that have not come to their stop yet.
+  static absl::StatusOr<StoppedProcess> Stop(Pid pid, absl::Duration patience,
+                                             std::vector<StoppedThread>& late);
 
   // The main thread first.
   const std::vector<StoppedThread>& threads() const { return threads_; }
@@ -32,5 +34,9 @@ class StoppedProcess {
  private:
   std::vector<StoppedThread> threads_;
 };
+
+// Waits for threads that were told to stop, and lets each go at once. One whose tracer ended before that
+// would find that its system call was interrupted.
+void LetGo(std::vector<StoppedThread> late);
 
 }  // namespace jprof

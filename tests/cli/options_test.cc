@@ -264,7 +264,7 @@ TEST(OptionsTest, ADurationIsSecondsOrHasAUnit) {
       {"8784h", 31'622'400'000'000'000},
   };
   for (const auto& [text, ns] : cases) {
-    auto duration = ParseDuration(text);
+    auto duration = ParseDuration("--window", text);
     ASSERT_TRUE(duration.ok()) << text << ": " << duration.status();
     EXPECT_EQ(*duration, ns) << text;
   }
@@ -273,11 +273,11 @@ TEST(OptionsTest, ADurationIsSecondsOrHasAUnit) {
 TEST(OptionsTest, WhatIsNoDurationIsRefusedInFull) {
   for (absl::string_view text : {"", "0", "-1", "1d", "s", "ms", "1s1", "nan", "inf", "1e300", "1e-9",
                                  "0.5ms", "9000h"}) {
-    auto duration = ParseDuration(text);
+    auto duration = ParseDuration("--window", text);
     ASSERT_FALSE(duration.ok()) << text;
     EXPECT_EQ(duration.status().code(), absl::StatusCode::kInvalidArgument);
     EXPECT_EQ(duration.status().message(),
-              absl::StrCat("--duration takes a time from 1ms to 366 days such as 30, 30s, 5m or 1h, "
+              absl::StrCat("--window takes a time from 1ms to 366 days such as 30, 30s, 5m or 1h, "
                            "not '", text, "'"));
   }
 }

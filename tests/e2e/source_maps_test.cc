@@ -114,6 +114,14 @@ TEST_P(SourceMapsE2eTest, StacksTellTheGeneratedPlaceToo) {
   EXPECT_THAT(json.out, HasSubstr("\"generated\":\""));
 }
 
+TEST_P(SourceMapsE2eTest, WhyNamesTheOriginalsToo) {
+  const Child node = StartBundle(GetParam(), kFolder + "/bundle.js");
+  const JprofResult result = RunJprof({"why", absl::StrCat(node.pid()), "--source-maps", "auto"});
+  ASSERT_EQ(result.exit_code(), 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr(kFolder + "/src/"));
+  EXPECT_THAT(result.out, Not(HasSubstr("bundle.js")));
+}
+
 INSTANTIATE_TEST_SUITE_P(Versions, SourceMapsE2eTest, testing::Values("20.20.2", "24.21.0"),
                          [](const auto& instance) {
                            return absl::StrCat("Node", std::string(instance.param).substr(0, 2));

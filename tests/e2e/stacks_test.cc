@@ -1,4 +1,5 @@
 // jprof stacks and jprof core on real processes.
+#include <elf.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -20,6 +21,8 @@
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "profiler/process/live_memory.h"
+#include "profiler/process/proc_maps.h"
 #include "profiler/process/proc_status.h"
 #include "tests/e2e/run_jprof.h"
 #include "tests/testing/require.h"
@@ -129,6 +132,37 @@ std::vector<std::string> Lines(const std::string& text) {
   return lines;
 }
 
+// What a core has of a range of memory; "" when no segment begins there.
+std::string BytesInCore(const std::string& path, const AddressRange& range) {
+  std::ifstream file(path, std::ios::binary);
+  Elf64_Ehdr header = {};
+  file.read(reinterpret_cast<char*>(&header), sizeof(header));
+  for (unsigned i = 0; i < header.e_phnum; ++i) {
+    Elf64_Phdr segment = {};
+    file.seekg(static_cast<std::streamoff>(header.e_phoff + i * sizeof(segment)));
+    file.read(reinterpret_cast<char*>(&segment), sizeof(segment));
+    if (segment.p_type != PT_LOAD || segment.p_vaddr != range.begin.value) continue;
+    std::string bytes(std::min(range.size(), segment.p_filesz), '\0');
+    file.seekg(static_cast<std::streamoff>(segment.p_offset));
+    file.read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+    return bytes;
+  }
+  return "";
+}
+
+// The kernel's own code in the process, which is in no file.
+void ExpectVdsoIn(const std::string& core, Pid pid) {
+  auto maps = ReadProcMaps(pid);
+  ASSERT_TRUE(maps.ok()) << maps.status();
+  const auto vdso = std::find_if(maps->begin(), maps->end(),
+                                 [](const ProcMapping& m) { return m.path == "[vdso]"; });
+  ASSERT_NE(vdso, maps->end());
+  std::string bytes(vdso->range.size(), '\0');
+  ASSERT_TRUE(LiveMemory(pid).ReadExactly(
+      vdso->range.begin, {reinterpret_cast<std::byte*>(bytes.data()), bytes.size()}));
+  EXPECT_TRUE(BytesInCore(core, vdso->range) == bytes);
+}
+
 class StacksTest : public testing::Test {
  protected:
   void SetUp() override { JPROF_REQUIRE_ROOT(); }
@@ -196,6 +230,8 @@ TEST_F(StacksTest, ACoreSaysWhatTheStoppedProcessSays) {
   Stop(waits);
   EXPECT_EQ(RunJprof({"core", pid, "--mini", "-o", folder / "mini"}).exit_code(), 0);
   EXPECT_EQ(Lines(RunJprof({"stacks", folder / "mini", "--all"}).out), Lines(core.out));
+  ExpectVdsoIn(folder / "core", waits.pid());
+  ExpectVdsoIn(folder / "mini", waits.pid());
   struct stat st;
   ASSERT_EQ(::stat((folder / "core").c_str(), &st), 0);
   EXPECT_EQ(st.st_mode & 0777, 0600u);

@@ -1,6 +1,7 @@
 /* Makes the system calls that it is told to on stdin, a letter each. What follows the one that is to be
    trapped is a single instruction, which counts in the file that the first argument names. */
 #include <fcntl.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +30,16 @@ NOINLINE int recursive_function(int depth) {
   if (depth == 0) return nanosleep(&pause, 0);
   return recursive_function(depth - 1) + depth;
 }
+
+static jmp_buf place;
+
+NOINLINE int left_function(int leave) {
+  if (leave) longjmp(place, 1);
+  return leave + 1;
+}
+
+/* Its calls are further down on the stack than those of its caller. */
+NOINLINE int stay_in_function(void) { return left_function(0) + 1; }
 
 static void on_signal(int number) {
   (void)number;
@@ -66,6 +77,10 @@ int main(int argc, char** argv) {
         break;
       case 'r':
         count[2] = recursive_function(100);
+        break;
+      case 'j':
+        if (setjmp(place) == 0) left_function(1);
+        for (int i = 0; i < 3; i++) count[2] += stay_in_function();
         break;
       case 'v':
         raise(SIGSEGV);
