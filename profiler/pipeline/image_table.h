@@ -4,13 +4,21 @@
 // Each pinned file costs a descriptor until the end, and descriptors are what everything else is
 // read with too: beyond `max_pinned` files are not opened, and counted. Frames in them are shown by
 // file and offset.
+//
+// Device and inode are a file's identity for as long as it is open: the number of a file that is
+// gone is given to a new one. A file that could not be opened is therefore known by its path as well.
 #pragma once
+
+#include <sys/types.h>
 
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -26,6 +34,7 @@ struct PinnedImage {
   FileIdentity identity;
   std::shared_ptr<UniqueFd> file;  // nullptr when it could not be opened
   uint32_t root = 0;    // into PinnedImages::roots, or ImageTable::kNone: not known
+  uint64_t mapped_ns = 0;  // when it was first seen, CLOCK_MONOTONIC
   uint64_t base = 0;    // address of file offset 0 by the first mapping seen
   uint64_t limit = 0;   // end of that mapping, or of a later one of the same base
   Pid unopened_by = 0;  // the process that gave no access to it last
@@ -52,7 +61,7 @@ class ImageTable {
 
   static constexpr size_t kMaxImages = 1 << 18;
   static constexpr uint32_t kNone = UINT32_MAX;
-  // kNone: not added yet. Without a file, images are known by name.
+  // kNone: not added yet.
   uint32_t Find(const FileIdentity& file, const std::string& path) const;
 
   const std::vector<PinnedImage>& images() const { return pinned_.images; }
@@ -61,19 +70,26 @@ class ImageTable {
   uint64_t over_limit() const { return over_limit_; }
 
  private:
-  absl::Status Pin(PinnedImage& image, const MapEvent& map);
+  // A mount, of which each mount namespace has its own, and the inode of a directory in it.
+  using RootIdentity = std::tuple<uint64_t, dev_t, uint64_t>;
+  static std::optional<RootIdentity> IdentityOfRoot(int fd);
+
+  using FileAndPath = std::pair<FileIdentity, std::string>;
+
+  uint32_t AddNew(const MapEvent& map, absl::StatusOr<UniqueFd> file);
+  void Pin(PinnedImage& image, const MapEvent& map, UniqueFd file);
 
   static constexpr size_t kMaxRoots = 256;
   uint32_t RootOf(Pid pid);
 
   Opener opener_;
   RootOpener root_opener_;
-  std::map<std::pair<uint64_t, uint64_t>, uint32_t> root_ids_;  // by device and inode
+  std::map<RootIdentity, uint32_t> root_ids_;
   size_t max_pinned_;
   size_t open_ = 0;
   PinnedImages pinned_;
-  absl::flat_hash_map<FileIdentity, uint32_t> by_file_;
-  absl::flat_hash_map<std::string, uint32_t> by_name_;  // "[vdso]": no file
+  absl::flat_hash_map<FileIdentity, uint32_t> by_file_;  // those that are open
+  absl::flat_hash_map<FileAndPath, uint32_t> by_path_;   // the others, and "[vdso]": no file
   uint64_t unopened_ = 0;
   uint64_t over_limit_ = 0;
 };

@@ -77,15 +77,6 @@ int64_t Now(clockid_t clock) {
   return int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec;
 }
 
-bool WasChangedSince(const UniqueFd& fd, uint64_t monotonic_ns) {
-  struct stat st;
-  if (::fstat(fd.get(), &st) != 0) return true;
-  const int64_t changed_ns = int64_t{st.st_ctim.tv_sec} * 1'000'000'000 + st.st_ctim.tv_nsec;
-  const int64_t since_ns =
-      static_cast<int64_t>(monotonic_ns) + Now(CLOCK_REALTIME) - Now(CLOCK_MONOTONIC);
-  return changed_ns >= since_ns - kTimeStampNs;
-}
-
 // The range of the kernel's own mapping of that file which covers `mapping` where it begins: ours
 // may have been cut or put together since. NotFound: there is none any more.
 absl::StatusOr<AddressRange> CurrentRange(Pid pid, const Mapping& mapping) {
@@ -120,6 +111,15 @@ absl::StatusOr<UniqueFd> OpenThroughMapFiles(Pid pid, const Mapping& mapping) {
 }
 
 }  // namespace
+
+bool WasChangedSince(const UniqueFd& fd, uint64_t monotonic_ns) {
+  struct stat st;
+  if (::fstat(fd.get(), &st) != 0) return true;
+  const int64_t changed_ns = int64_t{st.st_ctim.tv_sec} * 1'000'000'000 + st.st_ctim.tv_nsec;
+  const int64_t since_ns =
+      static_cast<int64_t>(monotonic_ns) + Now(CLOCK_REALTIME) - Now(CLOCK_MONOTONIC);
+  return changed_ns >= since_ns - kTimeStampNs;
+}
 
 absl::StatusOr<UniqueFd> OpenInRoot(const UniqueFd& root, const std::string& path, LinkPolicy links,
                                     absl::string_view name) {

@@ -29,6 +29,10 @@ absl::StatusOr<UniqueFd> OpenMappedFile(Pid pid, const Mapping& mapping);
 absl::StatusOr<UniqueFd> OpenFileOfGoneProcess(Pid root_of, const Mapping& mapping,
                                                uint64_t mapped_ns);
 
+// Whether a file, or its number, was given other content since then (CLOCK_MONOTONIC), as far as
+// its time stamps tell. A change of its mode or its links counts too.
+bool WasChangedSince(const UniqueFd& fd, uint64_t monotonic_ns);
+
 // The image of the vDSO as a file of its own. The kernel maps the same one into every 64-bit
 // process, so it is our own that is copied. NotFound: there is none.
 absl::StatusOr<UniqueFd> OpenVdso();
