@@ -14,7 +14,7 @@ namespace jprof {
 namespace {
 
 // Another one when the same input gives another table: cached ones are not used then.
-constexpr uint64_t kBuilderVersion = 2;
+constexpr uint64_t kBuilderVersion = 3;
 
 // mov $15 (rt_sigreturn), %rax; syscall. Where the kernel lets signal handlers return to.
 constexpr uint8_t kSignalReturn[] = {0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05};
@@ -46,17 +46,15 @@ constexpr uint64_t kMinCodePerDescription = 64;
 // Segments of code that may hold functions that no section describes, in numbers: of a file with
 // hardly any sections, or a program without an interpreter, which has a C library in it. Go's
 // programs are like that and keep frame pointers.
-std::vector<ElfFile::Section> CodeToFollow(const ElfFile& elf, uint64_t described_bytes) {
+std::vector<ElfFile::Section> CodeToFollow(const ElfFile& elf, uint64_t entry,
+                                           uint64_t described_bytes) {
   uint64_t size = 0;
   for (const ElfFile::LoadedSegment& segment : elf.LoadedSegments()) {
     if (segment.executable) size += segment.file_size;
   }
   constexpr absl::string_view kNames[] = {".interp", ".gopclntab"};
   const auto places = elf.FindSections(kNames);
-  Elf64_Ehdr header = {};
-  const bool has_header =
-      elf.ReadFile({0}, std::span(reinterpret_cast<uint8_t*>(&header), sizeof(header)));
-  const bool is_static = has_header && header.e_entry != 0 && !places[0];
+  const bool is_static = entry != 0 && !places[0];
   if (size > kMaxFollowedCode || places[1] ||
       (!is_static && described_bytes * kMinCodePerDescription > size)) {
     return {};
@@ -96,7 +94,11 @@ CallFrames::CallFrames(const ElfFile& elf) {
   if (!signals) signal_returns_ = FindSignalReturns(elf);
   uint64_t described_bytes = 0;
   for (const Section& section : sections_) described_bytes += section.content.bytes.size();
-  code_ = CodeToFollow(elf, described_bytes);
+  Elf64_Ehdr header = {};
+  if (elf.ReadFile({0}, std::span(reinterpret_cast<uint8_t*>(&header), sizeof(header)))) {
+    entry_ = header.e_entry;
+  }
+  code_ = CodeToFollow(elf, entry_, described_bytes);
   if (code_.empty()) return;
   for (ElfFile::Table table : {ElfFile::Table::kSymtab, ElfFile::Table::kDynsym}) {
     // A damaged table has what it has.
@@ -120,6 +122,7 @@ Fingerprint CallFrames::FingerprintWith(const FingerprintKey& key) const {
     fingerprinter.AddValue(code.address.value).Add(std::as_bytes(std::span(code.bytes)));
   }
   fingerprinter.Add(std::as_bytes(std::span(functions_)));
+  if (!code_.empty()) fingerprinter.AddValue(entry_);
   return fingerprinter.Finish();
 }
 
@@ -136,7 +139,7 @@ absl::StatusOr<UnwindTable> CallFrames::Build() const {
   }
   const std::vector<CodeRange> described = builder.Described();
   for (const ElfFile::Section& code : code_) {
-    builder.AddFrames(FramesOfCode(code.bytes, code.address.value, described, functions_));
+    builder.AddFrames(FramesOfCode(code.bytes, code.address.value, described, functions_, entry_));
   }
   return builder.Build();
 }

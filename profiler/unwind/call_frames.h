@@ -63,6 +63,7 @@ class CallFrames {
   // What code_frames.h looks through: segments of code, and where functions are known to begin.
   std::vector<ElfFile::Section> code_;
   std::vector<CodeRange> functions_;
+  uint64_t entry_ = 0;  // where the program starts; 0: it does not
 };
 
 }  // namespace jprof

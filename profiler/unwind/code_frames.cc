@@ -18,6 +18,7 @@ constexpr uint8_t kRsp = 4;
 constexpr uint8_t kRbp = 5;
 constexpr int64_t kMaxDepth = 1 << 24;
 constexpr size_t kMaxInstructions = 1 << 16;  // of one function
+constexpr int kMaxEntryInstructions = 32;
 // Of instructions followed, those of functions that fail included.
 constexpr uint64_t kFirstSteps = 1 << 16;
 constexpr uint64_t kStepsPerByte = 3;
@@ -208,7 +209,7 @@ Flow Step(const X86Instruction& i, State& s) {
 class Analysis {
  public:
   Analysis(std::span<const uint8_t> code, uint64_t address, std::span<const CodeRange> described,
-           std::span<const CodeRange> functions)
+           std::span<const CodeRange> functions, uint64_t entry)
       : code_(code),
         address_(address),
         described_(code.size()),
@@ -222,6 +223,7 @@ class Analysis {
     }
     done_ = described_;
     for (const CodeRange& range : described) LookThrough(range);
+    if (entry != 0) LookAtEntry(entry);
     for (const CodeRange& function : functions) {
       Found(function.begin, strong_);
       if (Has(function.begin) && Has(function.end - 1)) ends_[function.begin] = function.end;
@@ -284,6 +286,8 @@ class Analysis {
       Found(next + static_cast<uint64_t>(int64_t{i.displacement}), weak_);
     } else if (i.map == 0 && !i.is_vex && i.opcode >= 0xb8 && i.opcode <= 0xbf && !i.wide) {
       Found(static_cast<uint32_t>(i.immediate), weak_);
+    } else if (IsOpcode(i, 0xc7) && i.wide && i.mod == 3) {
+      Found(static_cast<uint64_t>(i.immediate), weak_);
     }
   }
 
@@ -294,6 +298,19 @@ class Analysis {
       at += i->size;
       Note(*i, at);
       if (IsOpcode(*i, 0xe9)) Found(at + static_cast<uint64_t>(i->immediate), weak_);
+    }
+  }
+
+  // Where the program starts, up to the first call, which need not return.
+  void LookAtEntry(uint64_t at) {
+    for (int left = kMaxEntryInstructions; left > 0 && Has(at); --left) {
+      const std::optional<X86Instruction> i = Decode(at);
+      if (!i) return;
+      at += i->size;
+      Note(*i, at);
+      for (uint8_t away : {0xe8, 0xe9, 0xeb, 0xff, 0xc3}) {
+        if (IsOpcode(*i, away)) return;
+      }
     }
   }
 
@@ -513,8 +530,8 @@ class Analysis {
 
 std::vector<CodeFrame> FramesOfCode(std::span<const uint8_t> code, uint64_t address,
                                     std::span<const CodeRange> described,
-                                    std::span<const CodeRange> functions) {
-  return Analysis(code, address, described, functions).Run();
+                                    std::span<const CodeRange> functions, uint64_t entry) {
+  return Analysis(code, address, described, functions, entry).Run();
 }
 
 }  // namespace jprof

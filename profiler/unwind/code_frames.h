@@ -11,7 +11,8 @@
 // Where a jump's target is not seen (switch tables), the code between that no other way leads to is
 // taken to begin with the state of the jump; the same checks hold for it.
 //
-// Functions are found by symbols, by calls, and by addresses that code takes.
+// Functions are found by symbols, by calls, those of the program's entry too, and by addresses that
+// code takes.
 //
 // The bytes are hostile: each is read within bounds, the work is linear in their number.
 #pragma once
@@ -37,10 +38,10 @@ struct CodeFrame {
 
 // Of `code`, which lies at `address`. `described`: what needs no frames, sorted, without overlaps;
 // it is looked through for calls. `functions`: that are known; where the end is not, it is the
-// begin. The frames are sorted and do
-// not overlap each other or `described`.
+// begin. `entry`: where the program starts, 0 if it does not; that has no caller and no frames, but
+// calls the first function. The frames are sorted and do not overlap each other or `described`.
 std::vector<CodeFrame> FramesOfCode(std::span<const uint8_t> code, uint64_t address,
                                     std::span<const CodeRange> described,
-                                    std::span<const CodeRange> functions);
+                                    std::span<const CodeRange> functions, uint64_t entry = 0);
 
 }  // namespace jprof

@@ -131,6 +131,19 @@ TEST(CodeFramesTest, DescribedCodeIsLookedThroughForCallsAndGetsNoFrames) {
               ElementsAre("0", "8 7+8", "9 7+16", "a 7+8"));
 }
 
+TEST(CodeFramesTest, TheEntryCallsTheFirstFunction) {
+  const Code code = {0x48, 0x31, 0xed,        // xor %rbp,%rbp: the outermost frame
+                     0x48, 0x83, 0xe4, 0xf0,  // and $-16,%rsp
+                     0xe8, 1, 0, 0, 0,        // call d, which never returns
+                     0x5b,                    // what no way leads to
+                     0x53, 0x5b, 0xc3};
+  const std::vector<CodeFrame> frames = FramesOfCode(code, kBase, {}, {}, kBase);
+  ASSERT_EQ(frames.size(), 3u);
+  EXPECT_EQ(frames.front().begin, kBase + 0xd);
+  EXPECT_EQ(frames.back().end, kBase + code.size());
+  EXPECT_THAT(FramesOfCode(code, kBase, {}, {}, kBase + code.size()), IsEmpty());
+}
+
 TEST(CodeFramesTest, CodeBehindACallThatNeverReturnsIsAnotherFunctions) {
   EXPECT_THAT(Frames({0x53, 0xe8, 0, 1, 0, 0,     // push %rbx; call abort
                       0xc3},                      // ret: the next function
