@@ -33,12 +33,14 @@ int ReportedStatus(const absl::Status& status) {
 }
 
 int ReportedGuarded(absl::FunctionRef<absl::Status()> work) {
+  std::signal(SIGXFSZ, SIG_IGN);  // a file beyond ulimit -f is an error of write
   const absl::StatusOr<int> result = RunGuarded([&] { return ReportedStatus(work()); });
   return result.ok() ? *result : ReportedStatus(result.status());
 }
 
 absl::Status WriteStandardOutput(absl::string_view text) {
-  std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is an error of write, with a message
+  // A closed pipe is an error of write, with a message, and so is a file beyond ulimit -f.
+  for (int number : {SIGPIPE, SIGXFSZ}) std::signal(number, SIG_IGN);
   if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0) {
     return absl::OkStatus();
   }

@@ -21,7 +21,7 @@ CommandText ConvertText() { return TextOf(ConvertSyntax()); }
 
 int ConvertMain(const std::vector<std::string>& arguments, const RuntimeSet& runtimes) {
   static_cast<void>(runtimes);
-  ::signal(SIGPIPE, SIG_IGN);
+  for (int number : {SIGPIPE, SIGXFSZ}) ::signal(number, SIG_IGN);
   return CommandMain(ConvertSyntax(), arguments, [](const ConvertOptions& options) {
     return ReportedStatus(Convert(options));
   });

@@ -64,7 +64,7 @@ CommandText DiffText() { return TextOf(DiffSyntax()); }
 
 int DiffMain(const std::vector<std::string>& arguments, const RuntimeSet& runtimes) {
   static_cast<void>(runtimes);
-  ::signal(SIGPIPE, SIG_IGN);
+  for (int number : {SIGPIPE, SIGXFSZ}) ::signal(number, SIG_IGN);
   return CommandMain(DiffSyntax(), arguments, [](const ConvertOptions& options) {
     const absl::StatusOr<bool> within = Diff(options);
     if (!within.ok()) return ReportedStatus(within.status());

@@ -51,6 +51,10 @@ absl::Status CannotWrite(int err, absl::string_view path) {
     case ENOSPC:
     case EDQUOT:
       return WithHint(status, "make room, or choose another file system: -o FILE");
+    case EFBIG:
+      return WithHint(status, "raise ulimit -f");
+    case ENXIO:
+      return WithHint(status, "nobody reads the pipe: start its reader first");
     case EPIPE:
       return WithHint(status, "the reader of the pipe has gone");
     case EBADF:
@@ -94,7 +98,7 @@ absl::StatusOr<std::string> FollowLinks(std::string path) {
   return CannotWrite(ELOOP, path);
 }
 
-// Whether a file that is there may give way to ours.
+// Whether a file that is there may give way to ours, or be written to.
 absl::Status CheckReplaceable(const std::string& path, const struct stat& file) {
   struct stat folder;
   if (file.st_uid == ::geteuid() || ::stat(DirectoryOf(path).c_str(), &folder) != 0 ||
@@ -129,9 +133,7 @@ absl::StatusOr<std::unique_ptr<OutputFile>> OutputFile::Open(const std::string& 
   if (::stat(path.c_str(), &st) == 0) {
     if (S_ISDIR(st.st_mode)) return CannotWrite(EISDIR, path);
     if (S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode)) {
-      file->owned_ = UniqueFd(::open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY));
-      if (!file->owned_.valid()) return CannotWrite(errno, path);
-      file->fd_ = file->owned_.get();
+      JPROF_RETURN_IF_ERROR(file->OpenInPlace());
       return file;
     }
     if (!S_ISREG(st.st_mode)) {
@@ -143,6 +145,17 @@ absl::StatusOr<std::unique_ptr<OutputFile>> OutputFile::Open(const std::string& 
   }
   JPROF_RETURN_IF_ERROR(file->CreateBeside());
   return file;
+}
+
+// A pipe or a device. Who waits for a reader that never comes cannot be told from one that hangs.
+absl::Status OutputFile::OpenInPlace() {
+  owned_ = UniqueFd(::open(path_.c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
+  struct stat st;
+  if (!owned_.valid() || ::fstat(owned_.get(), &st) != 0) return CannotWrite(errno, path_);
+  JPROF_RETURN_IF_ERROR(CheckReplaceable(path_, st));
+  if (::fcntl(owned_.get(), F_SETFL, 0) != 0) return CannotWrite(errno, path_);
+  fd_ = owned_.get();
+  return absl::OkStatus();
 }
 
 absl::Status OutputFile::CreateBeside() {

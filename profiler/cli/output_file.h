@@ -52,6 +52,7 @@ class OutputFile : public OutputSink {
 
  private:
   OutputFile() = default;
+  absl::Status OpenInPlace();
   absl::Status CreateBeside();
   absl::Status TakeOver(const struct stat& replaced);
   absl::Status Flush();

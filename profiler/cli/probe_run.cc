@@ -28,7 +28,7 @@ void OnStopSignal(int number) {
 
 void InstallSignals() {
   for (int number : {SIGINT, SIGTERM, SIGHUP}) ::signal(number, OnStopSignal);
-  ::signal(SIGPIPE, SIG_IGN);
+  for (int number : {SIGPIPE, SIGXFSZ}) ::signal(number, SIG_IGN);
 }
 
 }  // namespace

@@ -83,6 +83,7 @@ void InstallSignals() {
     ::sigaction(signal, &action, nullptr);
   }
   ::signal(SIGPIPE, SIG_IGN);  // a closed pipe is an error of write, with a message
+  ::signal(SIGXFSZ, SIG_IGN);  // and so is a file beyond ulimit -f
 }
 
 // What it will be called when it has executed.

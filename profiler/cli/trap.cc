@@ -139,7 +139,7 @@ int Execute(const std::vector<std::string>& words, const std::vector<std::string
   // Not what jprof ignores.
   sigset_t as_usual;
   ::sigemptyset(&as_usual);
-  ::sigaddset(&as_usual, SIGPIPE);
+  for (int number : {SIGPIPE, SIGXFSZ}) ::sigaddset(&as_usual, number);
   posix_spawnattr_t attributes;
   ::posix_spawnattr_init(&attributes);
   ::posix_spawnattr_setsigdefault(&attributes, &as_usual);

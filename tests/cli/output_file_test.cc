@@ -264,6 +264,25 @@ TEST_F(OutputFileTest, APipeIsWrittenInPlace) {
   EXPECT_THAT(Names(), ElementsAre("pipe"));
 }
 
+TEST_F(OutputFileTest, APipeWithoutAReaderIsRefusedAtOnce) {
+  ASSERT_EQ(::mkfifo(Path("pipe").c_str(), 0600), 0);
+  const absl::Status status = OutputFile::Open(Path("pipe")).status();
+  EXPECT_THAT(std::string(status.message()), HasSubstr("cannot write " + Path("pipe")));
+  EXPECT_EQ(HintOf(status), "nobody reads the pipe: start its reader first");
+}
+
+TEST_F(OutputFileTest, AnothersPipeInASharedFolderIsRefused) {
+  JPROF_REQUIRE_ROOT();  // to give a pipe away
+  ASSERT_EQ(::chmod(directory_.c_str(), 01777), 0);
+  ASSERT_EQ(::mkfifo(Path("pipe").c_str(), 0666), 0);
+  const UniqueFd reader(::open(Path("pipe").c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  ASSERT_TRUE(OutputFile::Open(Path("pipe")).ok());
+  ASSERT_EQ(::chown(Path("pipe").c_str(), 65534, 65534), 0);
+  EXPECT_EQ(OutputFile::Open(Path("pipe")).status().message(),
+            "cannot write " + Path("pipe") +
+                ": it belongs to user 65534, in a folder that all may write to");
+}
+
 TEST_F(OutputFileTest, AClosedPipeIsAnErrorNotASignal) {
   ::signal(SIGPIPE, SIG_IGN);  // as the command does
   ASSERT_EQ(::mkfifo(Path("pipe").c_str(), 0600), 0);
