@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -29,8 +30,8 @@ std::optional<uint32_t> DebugLinkChecksum(const ElfFile& file, WorkBudget& budge
 absl::StatusOr<ElfFile> UnpackDebugData(const ElfFile& file, WorkBudget& budget);
 
 // Opens what may be the separate debug file of image `image` (by its number among the queries).
-// Several threads ask at once.
-class DebugFileFinder {
+// Several threads ask at once. One that is owned by a shared_ptr may be kept by who asks.
+class DebugFileFinder : public std::enable_shared_from_this<DebugFileFinder> {
  public:
   struct Request {
     std::string build_id;          // lower-case hex of 1 to 64 bytes, or ""

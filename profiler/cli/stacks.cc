@@ -16,6 +16,7 @@
 #include "profiler/core/status.h"
 #include "profiler/corefile/core_file.h"
 #include "profiler/corefile/mapped_files.h"
+#include "profiler/pipeline/naming_deadline.h"
 #include "profiler/process/live_memory.h"
 #include "symbolize/symbolizer_process.h"
 
@@ -33,16 +34,30 @@ struct StacksOptions {
   StackNaming naming;
 };
 
+// Within a time, whatever the target's file systems do.
+SymbolizeFunction Names(const std::shared_ptr<SymbolizerProcess>& symbolizer) {
+  SymbolizeFunction in_time = WithDeadline(
+      [symbolizer](std::vector<ImageQuery>& queries, int threads, DebugFileFinder* finder) {
+        symbolizer->Symbolize(queries, threads, finder);
+      },
+      [symbolizer] { return symbolizer->progress(); });
+  return [in_time = std::move(in_time)](std::vector<ImageQuery>& queries, int threads,
+                                        DebugFileFinder* finder) {
+    in_time(queries, threads, finder);
+    const bool late = std::any_of(queries.begin(), queries.end(), [](const ImageQuery& query) {
+      return absl::IsDeadlineExceeded(query.status);
+    });
+    if (late) PrintWarning("mapped files did not answer in time: native frames have no names");
+  };
+}
+
 absl::Status Run(const StacksOptions& options, const RuntimeSet& runtimes) {
   StackReport report;
   Profile profile;
   // Before there are threads.
-  JPROF_ASSIGN_OR_RETURN(const std::unique_ptr<SymbolizerProcess> symbolizer,
+  JPROF_ASSIGN_OR_RETURN(const std::shared_ptr<SymbolizerProcess> symbolizer,
                          SymbolizerProcess::Start());
-  auto symbolize = [&symbolizer](std::vector<ImageQuery>& queries, int threads,
-                                 DebugFileFinder* finder) {
-    symbolizer->Symbolize(queries, threads, finder);
-  };
+  const SymbolizeFunction symbolize = Names(symbolizer);
   auto read_maps = [&symbolizer](std::vector<SourceMapQuery>& queries) {
     symbolizer->ReadSourceMaps(queries);
   };

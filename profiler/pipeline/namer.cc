@@ -86,6 +86,27 @@ absl::string_view WhyTruncated(WalkEnd end) {
          "-fno-omit-frame-pointer";
 }
 
+// Debug files of some images, with all that it takes to find them: whoever asks for them may still do
+// so when the images are gone (naming_deadline.h).
+class Finder : public DebugFileFinder {
+ public:
+  Finder(std::vector<DebugFiles::Place> places, std::vector<std::shared_ptr<const UniqueFd>> roots,
+         std::unique_ptr<Debuginfod> debuginfod)
+      : roots_(std::move(roots)),
+        debuginfod_(std::move(debuginfod)),
+        files_(std::move(places), debuginfod_.get()) {}
+
+  std::vector<UniqueFd> Find(size_t image, const Request& request) override {
+    return files_.Find(image, request);
+  }
+  std::string Trouble() const { return debuginfod_ == nullptr ? "" : debuginfod_->Trouble(); }
+
+ private:
+  const std::vector<std::shared_ptr<const UniqueFd>> roots_;  // that the places are in
+  const std::unique_ptr<Debuginfod> debuginfod_;
+  DebugFiles files_;
+};
+
 }  // namespace
 
 Namer::Namer(const FrameTable& frames, const PinnedImages& images, const BuiltinCodes& builtins,
@@ -120,13 +141,12 @@ void Namer::Symbolize(std::vector<ImageQuery>& asked, const std::vector<uint32_t
                       .root = in_root ? images_.roots[image.root].get() : nullptr,
                       .on_host = image.root == 0});
   }
-  const std::unique_ptr<Debuginfod> debuginfod =
-      options.goes_on ? nullptr : Debuginfod::FromEnvironment();
-  DebugFiles finder(std::move(places), debuginfod.get());
+  const auto finder = std::make_shared<Finder>(
+      std::move(places), images_.roots, options.goes_on ? nullptr : Debuginfod::FromEnvironment());
   if (options.symbolize) {
-    options.symbolize(asked, options.threads, &finder);
+    options.symbolize(asked, options.threads, finder.get());
   } else {
-    SymbolizeImages(asked, options.threads, &finder);
+    SymbolizeImages(asked, options.threads, finder.get());
   }
   const auto exhausted = std::count_if(asked.begin(), asked.end(),
                                        [](const ImageQuery& query) { return query.exhausted; });
@@ -149,8 +169,8 @@ void Namer::Symbolize(std::vector<ImageQuery>& asked, const std::vector<uint32_t
     troubles_.push_back(absl::StrCat(unread, " mapped files have no names: ", status.message(),
                                      hint.empty() ? "" : "; ", hint));
   }
-  if (debuginfod != nullptr && !debuginfod->Trouble().empty()) {
-    troubles_.push_back(debuginfod->Trouble());
+  if (std::string trouble = finder->Trouble(); !trouble.empty()) {
+    troubles_.push_back(std::move(trouble));
   }
 }
 

@@ -1,0 +1,60 @@
+#include "profiler/pipeline/naming_deadline.h"
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "profiler/core/status.h"
+#include "profiler/pipeline/target_task.h"
+
+namespace jprof {
+namespace {
+
+constexpr int64_t kOneStepNs = 1'000'000;  // more than two readings of a clock differ by
+
+void LeaveUnread(std::vector<ImageQuery>& queries) {
+  for (ImageQuery& query : queries) {
+    query.names.assign(query.offsets.size(), SymbolName());
+    query.unread = true;
+    query.status = WithHint(absl::DeadlineExceededError("their names were not found in time"),
+                            "look for a network or FUSE file system that hangs among the process's "
+                            "files: /proc/PID/maps");
+  }
+}
+
+}  // namespace
+
+SymbolizeFunction WithDeadline(SymbolizeFunction symbolize, std::function<uint64_t()> progress,
+                               const NamingLimits& limits) {
+  return [symbolize = std::move(symbolize), progress = std::move(progress), limits](
+             std::vector<ImageQuery>& queries, int threads,
+             DebugFileFinder* finder) {
+    std::vector<ImageQuery> unread;
+    for (const ImageQuery& query : queries) {
+      ImageQuery& copy = unread.emplace_back();
+      copy.path = query.path;
+      copy.offsets = query.offsets;
+    }
+    // The task's own, since it may go on when nobody waits for it any more.
+    const auto work = std::make_shared<std::vector<ImageQuery>>(std::move(queries));
+    std::shared_ptr<DebugFileFinder> asked;
+    if (finder != nullptr) asked = finder->weak_from_this().lock();
+    if (asked == nullptr) asked = {std::shared_ptr<void>(), finder};
+    TargetTask task([work, symbolize, threads, asked] { symbolize(*work, threads, asked.get()); });
+    const absl::Time until = absl::Now() + limits.altogether;
+    int64_t worked_ns = 0;
+    const bool done = task.WaitWhileItWorks(limits.without_progress, [&] {
+      if (absl::Now() < until) {
+        worked_ns = CpuTimeOfOthersNs() + static_cast<int64_t>(progress()) * kOneStepNs;
+      }
+      return worked_ns;
+    });
+    queries = done ? std::move(*work) : std::move(unread);
+    if (!done) LeaveUnread(queries);
+  };
+}
+
+}  // namespace jprof

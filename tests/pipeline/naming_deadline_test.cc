@@ -1,0 +1,71 @@
+#include "profiler/pipeline/naming_deadline.h"
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/synchronization/notification.h"
+#include "gtest/gtest.h"
+
+namespace jprof {
+namespace {
+
+std::vector<ImageQuery> TwoQueries() {
+  std::vector<ImageQuery> queries(2);
+  queries[0].path = "/lib/a.so";
+  queries[0].offsets = {{1}, {2}};
+  queries[1].path = "/lib/b.so";
+  queries[1].offsets = {{3}};
+  return queries;
+}
+
+TEST(NamingDeadlineTest, AnswersInTimeAreTheCallers) {
+  auto queries = TwoQueries();
+  WithDeadline(
+      [](std::vector<ImageQuery>& asked, int threads, DebugFileFinder*) {
+        for (ImageQuery& query : asked) query.names.assign(query.offsets.size(), {"f", "f", 0});
+        asked[1].build_id = std::to_string(threads);
+      },
+      [] { return 0; })(queries, 3, nullptr);
+  EXPECT_EQ(queries[0].names[1].name, "f");
+  EXPECT_EQ(queries[1].build_id, "3");
+  EXPECT_FALSE(queries[0].unread);
+}
+
+TEST(NamingDeadlineTest, WhatNeverAnswersIsLeftBehind) {
+  const auto answered = std::make_shared<absl::Notification>();
+  const auto ended = std::make_shared<absl::Notification>();
+  auto queries = TwoQueries();
+  WithDeadline(
+      [answered, ended](std::vector<ImageQuery>& asked, int, DebugFileFinder*) {
+        answered->WaitForNotification();
+        asked[0].names.assign(2, {"too late", "", 0});
+        ended->Notify();
+      },
+      [] { return 0; }, {.without_progress = absl::Milliseconds(20)})(queries, 1, nullptr);
+  for (const ImageQuery& query : queries) {
+    EXPECT_TRUE(query.unread);
+    EXPECT_EQ(query.status.code(), absl::StatusCode::kDeadlineExceeded);
+    EXPECT_EQ(query.names.size(), query.offsets.size());
+  }
+  answered->Notify();
+  ended->WaitForNotification();
+  EXPECT_EQ(queries[0].names[0].name, "");
+}
+
+TEST(NamingDeadlineTest, ProgressIsNoReasonToGoOnForEver) {
+  const auto answered = std::make_shared<absl::Notification>();
+  const auto steps = std::make_shared<std::atomic<uint64_t>>(0);
+  auto queries = TwoQueries();
+  WithDeadline([answered](auto&, int, DebugFileFinder*) { answered->WaitForNotification(); },
+               [steps] { return ++*steps; },
+               {.without_progress = absl::Milliseconds(20), .altogether = absl::Milliseconds(100)})(
+      queries, 1, nullptr);
+  EXPECT_TRUE(queries[0].unread);
+  EXPECT_GT(steps->load(), 5u);
+  answered->Notify();
+}
+
+}  // namespace
+}  // namespace jprof
