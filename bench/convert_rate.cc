@@ -2,7 +2,7 @@
 //
 //   convert_rate make-folded FILE STACKS     so many distinct stacks, 140 bytes each
 //   convert_rate make-perf FILE BYTES        text as of perf script, 15 to 45 frames a stack
-//   convert_rate run COMMAND...              runs it, its output goes nowhere; CPU time, peak memory
+//   convert_rate run COMMAND...              runs it, its output goes nowhere; seconds, CPU seconds, peak MB
 //   convert_rate IN OUT                      reads IN, writes OUT, prints seconds and peak memory
 #include <fcntl.h>
 #include <sys/resource.h>
@@ -157,6 +157,7 @@ int Convert(const char* from, const char* to) {
 }
 
 int Run(char** command) {
+  const double begin = Seconds();
   const pid_t pid = ::fork();
   if (pid == 0) {
     const int nowhere = ::open("/dev/null", O_WRONLY);
@@ -167,7 +168,7 @@ int Run(char** command) {
   rusage usage;
   int status = 0;
   if (pid < 0 || ::wait4(pid, &status, 0, &usage) != pid || status != 0) return 1;
-  std::printf("CPU %.2f s, peak %.0f MB\n",
+  std::printf("%.2f %.2f %.0f\n", Seconds() - begin,
               static_cast<double>(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
                   static_cast<double>(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1e-6,
               static_cast<double>(usage.ru_maxrss) / 1000);

@@ -70,6 +70,8 @@ class CallTree {
   const std::vector<uint32_t>& sample_nodes() const { return sample_nodes_; }
 
  private:
+  friend class GrowingTree;
+
   std::vector<Node> nodes_;
   std::vector<FrameLabel> labels_;
   std::vector<uint32_t> sample_nodes_;

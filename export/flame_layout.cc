@@ -15,7 +15,17 @@ namespace {
 constexpr int64_t kMinUnits = FlameLayout::kUnitsPerPixel / 10;  // 0.1 px
 constexpr int64_t kMarkupBytes = 240;                            // of one frame, numbers included
 
+int64_t RoundedTo2Digits(int64_t n) {
+  int64_t step = 1;
+  while (n / step >= 100) step *= 10;
+  return (n + step / 2) / step * step;
+}
+
 }  // namespace
+
+bool FlameLayout::IsThin(int64_t width, int64_t whole) {
+  return static_cast<__int128>(width) * kUnits < static_cast<__int128>(whole) * kMinUnits;
+}
 
 FlameLayout::FlameLayout(const PictureTree& picture, int64_t room) : picture_(picture) {
   for (const CallTree::Node& node : picture.nodes()) widths_.push_back(picture.Width(node));
@@ -27,11 +37,11 @@ FlameLayout::FlameLayout(const PictureTree& picture, int64_t room) : picture_(pi
 void FlameLayout::Choose(int64_t room, std::vector<bool>& drawn) {
   const std::vector<CallTree::Node>& nodes = picture_.nodes();
   drawn[0] = true;
+  if (picture_.hidden()) thin_ = picture_.hidden()->nodes;
   // All that is wide enough, in preorder.
   std::vector<uint32_t> chosen;
   for (uint32_t i = 1; i < nodes.size();) {
-    const bool thin = static_cast<__int128>(widths_[i]) * kUnits <
-                      static_cast<__int128>(widths_[0]) * kMinUnits;
+    const bool thin = IsThin(widths_[i], widths_[0]);
     if (thin || nodes[i].depth > kMaxSvgDepth) {
       (thin ? thin_ : deep_) += nodes[i].end - i;
       i = nodes[i].end;
@@ -79,7 +89,12 @@ void FlameLayout::Place(const std::vector<bool>& drawn) {
 
 std::string FlameLayout::LeftOut() const {
   std::vector<std::string> parts;
-  if (thin_ > 0) parts.push_back(absl::StrCat(Grouped(thin_), " frames thinner than 0.1 px"));
+  if (thin_ > 0) {
+    const std::string count = picture_.hidden()
+                                  ? absl::StrCat("about ", Grouped(RoundedTo2Digits(thin_)))
+                                  : Grouped(thin_);
+    parts.push_back(absl::StrCat(count, " frames thinner than 0.1 px"));
+  }
   if (deep_ > 0) {
     parts.push_back(absl::StrCat(Grouped(deep_), " frames above level ", kMaxSvgDepth));
   }

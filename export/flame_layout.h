@@ -18,6 +18,9 @@ class FlameLayout {
   static constexpr int kPixels = 1180;  // all samples
   static constexpr int64_t kUnits = int64_t{kPixels} * kUnitsPerPixel;
 
+  // Whether what is so wide is too thin to be drawn, where all is `whole` wide.
+  static bool IsThin(int64_t width, int64_t whole);
+
   // `room`: for the frames, in bytes of SVG.
   FlameLayout(const PictureTree& picture, int64_t room);
 

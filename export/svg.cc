@@ -52,6 +52,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -136,18 +137,16 @@ struct PackageNumbers {
 
 PackageNumbers NumberPackages(const std::vector<std::string>& package_of_label) {
   PackageNumbers packages;
+  const absl::btree_set<absl::string_view> sorted(package_of_label.begin(), package_of_label.end());
   absl::flat_hash_map<absl::string_view, int> numbers;
+  for (absl::string_view name : sorted) {
+    if (name.empty() || packages.names.size() == kMaxPackages) continue;
+    numbers.emplace(name, static_cast<int>(packages.names.size()));
+    packages.names.emplace_back(name);
+  }
   for (const std::string& name : package_of_label) {
-    int number = -1;
-    auto known = numbers.find(name);
-    if (known != numbers.end()) {
-      number = known->second;
-    } else if (!name.empty() && packages.names.size() < kMaxPackages) {
-      number = static_cast<int>(packages.names.size());
-      numbers.emplace(name, number);
-      packages.names.push_back(name);
-    }
-    packages.of_label.push_back(number);
+    const auto known = numbers.find(name);
+    packages.of_label.push_back(known == numbers.end() ? -1 : known->second);
   }
   return packages;
 }
@@ -160,6 +159,7 @@ class FlameGraph {
         packages_(packages),
         layout_(picture, Room(packages)),
         kinds_(picture.NodeKinds()),
+        executing_(picture.Sums(kinds_)),
         total_(picture.nodes()[0].total),
         unit_(SummedUnit(profile)) {
     for (const CallTree::Node& node : picture.nodes()) {
@@ -251,11 +251,7 @@ class FlameGraph {
   std::string Description() const {
     constexpr size_t kHottest = 5;
     const std::vector<FrameLabel>& labels = picture_.tree().labels();
-    std::vector<int64_t> self(labels.size());
-    for (size_t i = 1; i < picture_.nodes().size(); ++i) {
-      int64_t& sum = self[picture_.nodes()[i].label];
-      sum = SaturatingAdd(sum, picture_.nodes()[i].self);
-    }
+    const std::vector<int64_t>& self = executing_.of_label;
     std::vector<uint32_t> hottest(self.size());
     std::iota(hottest.begin(), hottest.end(), 0);
     const size_t count = std::min(kHottest, hottest.size());
@@ -388,18 +384,6 @@ class FlameGraph {
 
   // What kinds of code there are, and the share of samples that each was executing.
   void Legend(Svg& svg) {
-    std::array<int64_t, kCodeKinds> self = {};
-    std::array<bool, kCodeKinds> present = {};
-    std::array<int64_t, kCodeKinds> inlined = {};
-    const std::vector<CallTree::Node>& nodes = picture_.nodes();
-    for (size_t i = 1; i < nodes.size(); ++i) {
-      const size_t kind = static_cast<size_t>(kinds_[i]);
-      self[kind] = SaturatingAdd(self[kind], nodes[i].self);
-      present[kind] = present[kind] || kinds_[i] != CodeKind::kBase || nodes[i].self > 0;
-      if (PictureTree::IsInlined(label(nodes[i]))) {
-        inlined[kind] = SaturatingAdd(inlined[kind], nodes[i].self);
-      }
-    }
     svg.Markup(
         "<g id=\"legend\" font-size=\"11\">"
         "<title>share of the samples in which this kind of code was executing</title>\n");
@@ -432,22 +416,27 @@ class FlameGraph {
     for (size_t i = 0; i < kCodeKinds && !picture_.compares(); ++i) {
       // "no stack" goes last.
       const size_t kind = (i + 1) % kCodeKinds;
-      if (!present[kind]) continue;
+      const PictureTree::Executing::Kind& sums = executing_.of_kind[kind];
+      if (!sums.present) continue;
       std::string text(kKindStyles[kind].legend);
       // Who awaits is not executing.
       if (static_cast<CodeKind>(kind) != CodeKind::kAwaiting) {
-        absl::StrAppend(&text, " ", ShortPercent(self[kind], total_));
+        absl::StrAppend(&text, " ", ShortPercent(sums.self, total_));
       }
       item(ColourOf(static_cast<CodeKind>(kind), false, 7), text);
+    }
+    int64_t inlined = 0;
+    size_t most_inlined = 0;
+    for (size_t i = 0; i < kCodeKinds; ++i) {
+      inlined = SaturatingAdd(inlined, executing_.of_kind[i].inlined);
+      if (executing_.of_kind[i].inlined > executing_.of_kind[most_inlined].inlined) most_inlined = i;
     }
     if (picture_.compares()) {
       item(ColourOfChange(most_changed_), absl::StrCat("more, up to ", SignedPercent(most_changed_)));
       item(ColourOfChange(-most_changed_), absl::StrCat("less, down to ", SignedPercent(-most_changed_)));
-    } else if (int64_t all = std::accumulate(inlined.begin(), inlined.end(), int64_t{0}, SaturatingAdd);
-               all > 0) {
-      const auto most = std::max_element(inlined.begin(), inlined.end());
-      item(ColourOf(static_cast<CodeKind>(most - inlined.begin()), true, 7),
-           absl::StrCat("paler: inlined ", ShortPercent(all, total_)));
+    } else if (inlined > 0) {
+      item(ColourOf(static_cast<CodeKind>(most_inlined), true, 7),
+           absl::StrCat("paler: inlined ", ShortPercent(inlined, total_)));
     }
     svg.Markup("</g>\n");
   }
@@ -473,6 +462,7 @@ class FlameGraph {
   const PackageNumbers& packages_;
   const FlameLayout layout_;
   const std::vector<CodeKind> kinds_;  // by node
+  const PictureTree::Executing executing_;
   const int64_t total_;
   const std::string unit_;  // of it: "samples"
   int64_t most_changed_ = 0;
@@ -487,13 +477,16 @@ class FlameGraph {
 class SvgExporter : public Exporter {
  public:
   absl::Status Write(const Profile& profile, OutputSink& sink) const override {
-    const PictureTree picture(profile, /*by_line=*/false);
-    const PackageNumbers packages = NumberPackages(picture.packages());
-    return FlameGraph(profile, picture, packages).Write(sink);
+    return WriteSvg(profile, PictureTree(profile, /*by_line=*/false), sink);
   }
 };
 
 }  // namespace
+
+absl::Status WriteSvg(const Profile& profile, const PictureTree& picture, OutputSink& sink) {
+  const PackageNumbers packages = NumberPackages(picture.packages());
+  return FlameGraph(profile, picture, packages).Write(sink);
+}
 
 std::unique_ptr<Exporter> MakeSvgExporter() { return std::make_unique<SvgExporter>(); }
 

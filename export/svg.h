@@ -4,7 +4,9 @@
 #include <cstdint>
 #include <memory>
 
+#include "absl/status/status.h"
 #include "export/exporter.h"
+#include "export/picture_tree.h"
 
 namespace jprof {
 
@@ -18,5 +20,8 @@ inline constexpr uint32_t kMaxSvgDepth = 512;
 // for less, and so does the title: "; +1.23%". The width is the mean of both shares, so that what
 // vanished can be seen; the samples and the share of the title are those of the profile itself.
 std::unique_ptr<Exporter> MakeSvgExporter();
+
+// The same of a tree that was made otherwise; of `profile` come title, comments and the unit.
+absl::Status WriteSvg(const Profile& profile, const PictureTree& picture, OutputSink& sink);
 
 }  // namespace jprof

@@ -34,6 +34,9 @@ struct ImportFormat {
 
 std::span<const ImportFormat> ImportFormats();
 
+// The format of a file that begins like this, or nullptr.
+const ImportFormat* FindImportFormat(absl::string_view head);
+
 // InvalidArgument: of no known format, or nothing in it; DataLoss: damaged; ResourceExhausted:
 // larger than what a reader keeps in memory.
 absl::StatusOr<Imported> ReadProfile(Input& input, CodeNames* names = nullptr);

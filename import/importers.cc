@@ -30,21 +30,30 @@ constexpr ImportFormat kFormats[] = {
 
 std::span<const ImportFormat> ImportFormats() { return kFormats; }
 
+const ImportFormat* FindImportFormat(absl::string_view head) {
+  for (const ImportFormat& format : kFormats) {
+    if (format.recognises(head)) return &format;
+  }
+  return nullptr;
+}
+
 absl::StatusOr<Imported> ReadProfile(Input& input, CodeNames* names) {
   JPROF_ASSIGN_OR_RETURN(const absl::string_view head, input.Head());
   if (head.empty()) return absl::InvalidArgumentError("it is empty");
-  for (const ImportFormat& format : kFormats) {
-    if (!format.recognises(head)) continue;
-    absl::StatusOr<Imported> read = format.read(input, names);
-    if (!read.ok()) return Annotate(read.status(), format.name);
-    if (read->profile.empty()) {
-      return absl::InvalidArgumentError(absl::StrCat(format.name, ": there is no sample in it"));
+  const ImportFormat* format = FindImportFormat(head);
+  if (format == nullptr) {
+    std::string known;
+    for (const ImportFormat& f : kFormats) {
+      absl::StrAppend(&known, known.empty() ? "" : ", ", f.name);
     }
-    return read;
+    return absl::InvalidArgumentError(absl::StrCat("it is of none of the formats ", known));
   }
-  std::string known;
-  for (const ImportFormat& f : kFormats) absl::StrAppend(&known, known.empty() ? "" : ", ", f.name);
-  return absl::InvalidArgumentError(absl::StrCat("it is of none of the formats ", known));
+  absl::StatusOr<Imported> read = format->read(input, names);
+  if (!read.ok()) return Annotate(read.status(), format->name);
+  if (read->profile.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(format->name, ": there is no sample in it"));
+  }
+  return read;
 }
 
 }  // namespace jprof

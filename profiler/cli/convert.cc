@@ -11,6 +11,11 @@ namespace jprof {
 namespace {
 
 absl::Status Convert(const ConvertOptions& options) {
+  if (options.transform == Transform()) {
+    JPROF_ASSIGN_OR_RETURN(const bool drawn,
+                           DrawLargeFolded(options.inputs[0], options.output, options.format));
+    if (drawn) return absl::OkStatus();
+  }
   JPROF_ASSIGN_OR_RETURN(const Profile profile, LoadProfile(options.inputs[0], options.transform));
   return SaveProfile(profile, options.output, options.format);
 }

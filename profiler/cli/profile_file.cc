@@ -4,13 +4,20 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <thread>
 #include <utility>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "export/pruned_tree.h"
+#include "export/svg.h"
+#include "import/folded_stacks.h"
+#include "import/folded_text.h"
 #include "import/importer.h"
 #include "profiler/cli/code_finder.h"
 #include "profiler/cli/command_main.h"
@@ -33,6 +40,18 @@ absl::StatusOr<UniqueFd> OpenInput(const std::string& path) {
   if (::fstat(fd.get(), &st) != 0) return ErrnoStatus(errno, what);
   if (S_ISDIR(st.st_mode)) return ErrnoStatus(EISDIR, what);
   return fd;
+}
+
+void PrintNotes(absl::string_view name, const std::vector<std::string>& notes) {
+  for (const std::string& note : notes) PrintWarning(absl::StrCat(name, ": ", note));
+}
+
+absl::Status Save(const std::string& output, const std::string& format,
+                  absl::FunctionRef<absl::Status(const ExportFormat&, OutputSink&)> write) {
+  JPROF_ASSIGN_OR_RETURN(std::unique_ptr<OutputFile> file, OutputFile::Open(output));
+  JPROF_RETURN_IF_ERROR(CheckTerminal(output, format, *file));
+  JPROF_RETURN_IF_ERROR(write(ChooseFormat(output, format), *file));
+  return file->Commit();
 }
 
 }  // namespace
@@ -90,19 +109,45 @@ absl::StatusOr<Profile> LoadProfile(const std::string& path, const Transform& tr
   absl::StatusOr<Imported> imported = ReadProfile(input, &names);
   const std::string name = path == "-" ? "standard input" : path;
   if (!imported.ok()) return Annotate(imported.status(), absl::StrCat("cannot read ", name));
-  for (const std::string& note : imported->notes) PrintWarning(absl::StrCat(name, ": ", note));
+  PrintNotes(name, imported->notes);
   if (transform == Transform()) return std::move(imported->profile);
   absl::StatusOr<Profile> transformed = Transformed(imported->profile, transform);
   if (!transformed.ok()) return Annotate(transformed.status(), name);
   return transformed;
 }
 
+absl::StatusOr<bool> DrawLargeFolded(const std::string& path, const std::string& output,
+                                     const std::string& format) {
+  constexpr off_t kLargeBytes = 8 << 20;  // a smaller one takes little, and is read once
+  struct stat st;
+  if (ChooseFormat(output, format).name != "svg" || ::stat(path.c_str(), &st) != 0 ||
+      !S_ISREG(st.st_mode) || st.st_size < kLargeBytes) {
+    return false;
+  }
+  const size_t threads = std::clamp(std::thread::hardware_concurrency(), 1u, 2u);
+  absl::StatusOr<std::vector<FoldedStacks>> parts = FoldedStacks::Open(path, threads);
+  // Whatever else it is, the reader that keeps all reads it or says why not.
+  if (!parts.ok()) return false;
+  std::vector<StackSource*> sources;
+  for (FoldedStacks& part : *parts) sources.push_back(&part);
+  const absl::StatusOr<PictureTree> picture = PruneStacks(sources);
+  if (!picture.ok()) return false;
+  uint64_t skipped = 0;
+  for (const FoldedStacks& part : *parts) skipped += part.skipped();
+  std::vector<std::string> notes;
+  NoteSkippedFolded(skipped, notes);
+  PrintNotes(path, notes);
+  JPROF_RETURN_IF_ERROR(Save(output, format, [&](const ExportFormat&, OutputSink& sink) {
+    return WriteSvg(sources[0]->tables(), *picture, sink);
+  }));
+  return true;
+}
+
 absl::Status SaveProfile(const Profile& profile, const std::string& output,
                          const std::string& format) {
-  JPROF_ASSIGN_OR_RETURN(std::unique_ptr<OutputFile> file, OutputFile::Open(output));
-  JPROF_RETURN_IF_ERROR(CheckTerminal(output, format, *file));
-  JPROF_RETURN_IF_ERROR(ChooseFormat(output, format).create()->Write(profile, *file));
-  return file->Commit();
+  return Save(output, format, [&](const ExportFormat& chosen, OutputSink& sink) {
+    return chosen.create()->Write(profile, sink);
+  });
 }
 
 }  // namespace jprof

@@ -29,6 +29,11 @@ absl::Status CheckTerminal(absl::string_view output, absl::string_view format,
 // as a warning.
 absl::StatusOr<Profile> LoadProfile(const std::string& path, const Transform& transform);
 
+// Folded stacks, too many to keep, into a flame graph. False: these two files are none of that, and
+// nothing was done; LoadProfile and SaveProfile do it.
+absl::StatusOr<bool> DrawLargeFolded(const std::string& path, const std::string& output,
+                                     const std::string& format);
+
 // Writes and commits.
 absl::Status SaveProfile(const Profile& profile, const std::string& output,
                          const std::string& format);

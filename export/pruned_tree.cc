@@ -1,0 +1,259 @@
+// A flame graph draws some ten thousand frames; a profile of a million distinct stacks has millions.
+// Nearly all are thinner than a tenth of a pixel, and a tree of them all would be built to be thrown
+// away. What is thin is known only at the end. Hence two readings:
+//
+// 1. The sum of each node is added to a cell that the hash of its path chooses among two million
+//    (the sketch). Nodes that share a cell make its sum too large, never too small: it is an upper
+//    bound of each. What the picture says of all frames, executing functions and kinds, is summed as
+//    well.
+// 2. A tree takes the nodes whose bound is wide enough. At the first that is not, a stack ends: what
+//    lies behind is no wider. That thin node is taken as well, for its room between its neighbours,
+//    and carries the weight of all that is behind it.
+//
+// So widths and places are exact; a bound that is too large costs a node that is not drawn. Memory is
+// the sketch, the names, the wide nodes and their children. How many nodes are not in the tree is
+// estimated from the share of the cells that are empty (linear counting, to a percent or better).
+//
+// Sources are read side by side, each into its own sketch, names and tree, which are merged.
+#include "export/pruned_tree.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "export/call_tree.h"
+#include "export/code_kind.h"
+#include "export/flame_layout.h"
+#include "export/growing_tree.h"
+#include "export/svg.h"
+#include "profiler/core/status.h"
+
+namespace jprof {
+namespace {
+
+// A limit of width stays below the largest sum that a cell holds.
+constexpr int64_t kMaxTotal = int64_t{1} << 45;
+
+class Sketch {
+ public:
+  Sketch() : sums_(size_t{1} << kBits) {}
+  void Expect(uint64_t hash) const { __builtin_prefetch(&sums_[hash >> (64 - kBits)], 1); }
+  void Add(uint64_t hash, int64_t weight) { Raise(sums_[hash >> (64 - kBits)], weight); }
+  void Add(const Sketch& other) {
+    for (size_t i = 0; i < sums_.size(); ++i) Raise(sums_[i], other.sums_[i]);
+  }
+  // No node with this hash weighs more.
+  int64_t Bound(uint64_t hash) const {
+    const uint32_t sum = sums_[hash >> (64 - kBits)];
+    return sum == kMany ? kMaxTotal : sum;
+  }
+  // Nearly how many hashes there were. Unimplemented: too many to tell.
+  absl::StatusOr<int64_t> Hashes() const {
+    constexpr double kMinEmpty = 100;
+    const double all = static_cast<double>(sums_.size());
+    const double empty = static_cast<double>(std::count(sums_.begin(), sums_.end(), 0));
+    if (empty < kMinEmpty) return absl::UnimplementedError("too many nodes for the sketch");
+    return std::llround(all * std::log(all / empty));
+  }
+
+ private:
+  static constexpr int kBits = 21;
+  static constexpr uint32_t kMany = UINT32_MAX;  // or more
+  static void Raise(uint32_t& sum, int64_t weight) {
+    sum = weight < kMany - sum ? sum + static_cast<uint32_t>(weight) : kMany;
+  }
+
+  std::vector<uint32_t> sums_;
+};
+
+// Neither is seeded: equal profiles give equal bytes.
+uint64_t HashOf(const FrameLabel& label) {
+  uint64_t hash = 14695981039346656037u ^ label.category;  // FNV-1a
+  for (char c : label.text) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211u;
+  return hash;
+}
+uint64_t HashOf(uint64_t caller, uint64_t label) {
+  const uint64_t mixed = (std::rotl(caller, 23) ^ label) * 0x9e3779b97f4a7c15u;
+  return mixed ^ mixed >> 32;
+}
+
+// What one source gives.
+class Part {
+ public:
+  explicit Part(StackSource& source) : source_(source) {}
+
+  absl::Status Sum() {
+    source_.Rewind();
+    std::vector<Summed> path;
+    for (;;) {
+      JPROF_ASSIGN_OR_RETURN(const bool more, source_.Next());
+      Close(path, more ? source_.kept() : 0);
+      if (!more) return absl::OkStatus();
+      while (const std::optional<uint32_t> number = source_.TakeFrame()) Open(path, *number);
+      const int64_t weight = source_.weight();
+      if (weight > kMaxTotal - total_) return absl::UnimplementedError("weights that are too large");
+      total_ += weight;
+      Summed& leaf = path.back();
+      leaf.sum += weight;
+      executing_.Add(leaf.frame.label, leaf.frame.inlined, leaf.kind, weight);
+    }
+  }
+
+  Sketch TakeSketch() { return std::move(sketch_); }
+
+  // `sketch`, `total`: of all parts.
+  absl::Status Grow(const Sketch& sketch, int64_t total) {
+    source_.Rewind();
+    std::vector<Grown> path;
+    for (;;) {
+      JPROF_ASSIGN_OR_RETURN(const bool more, source_.Next());
+      if (!more) return absl::OkStatus();
+      path.resize(source_.kept());
+      while (path.empty() || !path.back().thin) {
+        const std::optional<uint32_t> number = source_.TakeFrame();
+        if (!number) break;
+        if (*number >= frames_.size()) return absl::AbortedError("changed while it was read");
+        const Frame& frame = frames_[*number];
+        const uint32_t caller = path.empty() ? 0 : path.back().node;
+        const uint64_t hash = HashOf(path.empty() ? 0 : path.back().hash, frame.hash);
+        // Above the deepest level nothing is left out: there all is counted, thin or not.
+        const bool thin = path.size() <= kMaxSvgDepth &&
+                          FlameLayout::IsThin(sketch.Bound(hash), total);
+        path.push_back({tree_.Child(caller, frame.label), hash, thin});
+      }
+      tree_.AddSelf(path.back().node, source_.weight());
+    }
+  }
+
+  int64_t total() const { return total_; }
+
+  // Adds what another part has grown.
+  void Merge(const Part& other) {
+    const std::vector<uint32_t> labels = tree_.Add(other.tree_);
+    executing_.Add(other.executing_, labels);
+  }
+
+  void Tell(LabelFacts& facts) const {
+    const Profile& tables = source_.tables();
+    const Packages packages(tables);
+    for (uint32_t i = 0; i < frames_.size(); ++i) {
+      const FunctionId function = source_.frame(i).function;
+      if (!function.valid()) continue;
+      facts.Add(tree_.labels()[frames_[i].label], tables, tables.functions[function.value], packages);
+    }
+  }
+
+  // `nodes`: of the tree of all, nearly.
+  PictureTree Finish(int64_t nodes, const LabelFacts& facts) && {
+    const int64_t hidden = std::max<int64_t>(nodes - static_cast<int64_t>(tree_.size()), 0);
+    return PictureTree(std::move(tree_).Finish({}), facts,
+                       PictureTree::Hidden{hidden, std::move(executing_)});
+  }
+
+ private:
+  struct Frame {
+    uint64_t hash;  // of the label
+    uint32_t label;
+    CodeKind kind;
+    bool inlined;
+  };
+  // Nodes on the way to the leaf.
+  struct Summed {
+    Frame frame;
+    CodeKind kind;
+    uint64_t hash;
+    int64_t sum;
+  };
+  struct Grown {
+    uint32_t node;
+    uint64_t hash;
+    bool thin;
+  };
+
+  void Open(std::vector<Summed>& path, uint32_t number) {
+    if (number == frames_.size()) AddFrame(number);
+    const Frame& frame = frames_[number];
+    const bool outermost = path.empty();
+    const CodeKind kind =
+        PictureTree::KindBelow(outermost ? CodeKind::kBase : path.back().kind, frame.kind);
+    const uint64_t hash = HashOf(outermost ? 0 : path.back().hash, frame.hash);
+    sketch_.Expect(hash);
+    executing_.Meet(kind);
+    path.push_back({frame, kind, hash, 0});
+  }
+
+  void AddFrame(uint32_t number) {
+    const StackSource::Frame frame = source_.frame(number);
+    const Profile& tables = source_.tables();
+    FrameLabel label =
+        frame.function.valid()
+            ? PictureTree::LabelOf(tables, tables.functions[frame.function.value], 0, frame.inlined)
+            : PictureTree::LabelOfProcess(tables.String(frame.process));
+    frames_.push_back({HashOf(label), 0, PictureTree::KindOf(label), frame.inlined});
+    frames_.back().label = tree_.Intern(std::move(label));
+  }
+
+  void Close(std::vector<Summed>& path, size_t kept) {
+    while (path.size() > kept) {
+      const Summed& closed = path.back();
+      sketch_.Add(closed.hash, closed.sum);
+      if (path.size() > 1) path[path.size() - 2].sum += closed.sum;
+      path.pop_back();
+    }
+  }
+
+  StackSource& source_;
+  Sketch sketch_;
+  std::vector<Frame> frames_;  // by number
+  GrowingTree tree_;
+  int64_t total_ = 0;
+  PictureTree::Executing executing_;
+};
+
+// Runs `step` for each part, in threads. The first error there is.
+template <typename Step>
+absl::Status InThreads(std::vector<Part>& parts, const Step& step) {
+  std::vector<absl::Status> results(parts.size());
+  std::vector<std::thread> threads;
+  for (size_t i = 1; i < parts.size(); ++i) {
+    threads.emplace_back([&, i] { results[i] = step(parts[i]); });
+  }
+  results[0] = step(parts[0]);
+  for (std::thread& thread : threads) thread.join();
+  for (const absl::Status& result : results) JPROF_RETURN_IF_ERROR(result);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<PictureTree> PruneStacks(std::span<StackSource* const> sources) {
+  std::vector<Part> parts;
+  for (StackSource* source : sources) parts.emplace_back(*source);
+  JPROF_RETURN_IF_ERROR(InThreads(parts, [](Part& part) { return part.Sum(); }));
+  int64_t total = 0;
+  Sketch sketch = parts[0].TakeSketch();
+  for (size_t i = 0; i < parts.size(); ++i) {
+    total += parts[i].total();
+    if (i > 0) sketch.Add(parts[i].TakeSketch());
+  }
+  if (total == 0 || total > kMaxTotal) return absl::UnimplementedError("no sum for a sketch");
+  JPROF_RETURN_IF_ERROR(InThreads(parts, [&](Part& part) { return part.Grow(sketch, total); }));
+  JPROF_ASSIGN_OR_RETURN(const int64_t nodes, sketch.Hashes());
+
+  LabelFacts facts;
+  parts[0].Tell(facts);
+  for (; parts.size() > 1; parts.pop_back()) {
+    parts.back().Tell(facts);
+    parts[0].Merge(parts.back());
+  }
+  return std::move(parts[0]).Finish(nodes, facts);
+}
+
+}  // namespace jprof

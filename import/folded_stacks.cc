@@ -1,0 +1,146 @@
+#include "import/folded_stacks.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "absl/hash/hash.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "import/folded_text.h"
+#include "import/importer.h"
+#include "profiler/core/status.h"
+
+namespace jprof {
+namespace {
+
+// Bytes of a file that somebody else owns.
+class FileSlice : public ByteSource {
+ public:
+  FileSlice(int fd, uint64_t begin, uint64_t end) : fd_(fd), at_(begin), end_(end) {}
+  absl::StatusOr<size_t> Read(char* to, size_t size) override {
+    size = static_cast<size_t>(std::min<uint64_t>(size, end_ - at_));
+    ssize_t n;
+    while ((n = ::pread(fd_, to, size, static_cast<off_t>(at_))) < 0 && errno == EINTR) {
+    }
+    if (n < 0) return ErrnoStatus(errno, "read");
+    at_ += static_cast<uint64_t>(n);
+    return static_cast<size_t>(n);
+  }
+
+ private:
+  const int fd_;
+  uint64_t at_;
+  const uint64_t end_;
+};
+
+// Where the first line begins that does not begin before `at`.
+absl::StatusOr<uint64_t> LineFrom(int fd, uint64_t at, uint64_t size) {
+  if (at == 0) return at;
+  Input input(std::make_unique<FileSlice>(fd, at - 1, size));
+  absl::string_view line;
+  JPROF_RETURN_IF_ERROR(input.NextLine(line).status());
+  return std::min(size, at + line.size());
+}
+
+}  // namespace
+
+FoldedStacks::FoldedStacks(UniqueFd fd, uint64_t begin, uint64_t end)
+    : fd_(std::move(fd)),
+      begin_(begin),
+      end_(end),
+      builder_(FoldedTypes(/*is_comparison=*/false), FoldedTypes(false)[0], 1) {}
+
+absl::StatusOr<std::vector<FoldedStacks>> FoldedStacks::Open(const std::string& path,
+                                                             size_t parts) {
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY));
+  struct stat st;
+  if (!fd.valid() || ::fstat(fd.get(), &st) != 0 || !S_ISREG(st.st_mode)) {
+    return absl::UnimplementedError("not a file");
+  }
+  const uint64_t size = static_cast<uint64_t>(st.st_size);
+  Input input(std::make_unique<FileSlice>(fd.get(), 0, size));
+  JPROF_ASSIGN_OR_RETURN(const absl::string_view head, input.Head());
+  const ImportFormat* format = FindImportFormat(head);
+  if (format == nullptr || format->recognises != LooksFolded || HasTwoWeights(head)) {
+    return absl::UnimplementedError("not plain folded stacks");
+  }
+  std::vector<FoldedStacks> out;
+  uint64_t begin = 0;
+  for (size_t i = 0; i < parts; ++i) {
+    JPROF_ASSIGN_OR_RETURN(const uint64_t end, LineFrom(fd.get(), size / parts * (i + 1), size));
+    UniqueFd own(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0));
+    if (!own.valid()) return ErrnoStatus(errno, "cannot read");
+    out.push_back(FoldedStacks(std::move(own), begin, i + 1 < parts ? end : size));
+    begin = end;
+  }
+  return out;
+}
+
+void FoldedStacks::Rewind() {
+  input_ = std::make_unique<Input>(std::make_unique<FileSlice>(fd_.get(), begin_, end_));
+  stack_.clear();
+  ends_.clear();
+  skipped_ = 0;
+}
+
+absl::StatusOr<bool> FoldedStacks::Next() {
+  JPROF_RETURN_IF_ERROR(budget_.status());
+  if (ends_.size() > kMaxStackDepth) return absl::UnimplementedError("a deep stack");
+  absl::string_view line;
+  for (;;) {
+    JPROF_ASSIGN_OR_RETURN(const bool more, input_->NextLine(line));
+    if (!more) return false;
+    if (line.empty() || line[0] == '#') continue;
+    if (TakeFoldedWeight(line, weight_)) break;
+    ++skipped_;
+  }
+  if (weight_ == 0) return absl::UnimplementedError("a weight of 0");
+  const size_t same = CommonBytes(line, stack_);
+  kept_ = ends_.size();
+  while (kept_ > 0 && ends_[kept_ - 1] > same) --kept_;
+  // One that ends where the difference begins: the new line's may be longer.
+  if (kept_ > 0 && ends_[kept_ - 1] == same && same < line.size() && line[same] != ';') --kept_;
+  ends_.resize(kept_);
+  stack_.assign(line.data(), line.size());
+  return true;
+}
+
+std::optional<uint32_t> FoldedStacks::TakeFrame() {
+  const size_t begin = ends_.empty() ? 0 : ends_.back() + 1;
+  if (begin > stack_.size()) return std::nullopt;
+  const absl::string_view text = FoldedFrame(stack_, begin);
+  const bool inlined = ends_.size() > 1 && absl::EndsWith(text, kInlinedSuffix);
+  const Level level = ends_.empty() ? kProcess : inlined ? kInlined : kPhysical;
+  ends_.push_back(begin + text.size());
+  return NumberOf(text, level);
+}
+
+uint32_t FoldedStacks::NumberOf(absl::string_view text, Level level) {
+  const auto [number, added] =
+      numbers_.FindOrAdd(absl::HashOf(text, level), frames_.size(), [&](uint32_t i) {
+        const Text& known = frame_texts_[i];
+        return known.level == level &&
+               absl::string_view(texts_).substr(known.begin, known.size) == text;
+      });
+  if (!added) return number;
+  frame_texts_.push_back({texts_.size(), static_cast<uint32_t>(text.size()), level});
+  absl::StrAppend(&texts_, text);
+  budget_.Take(text.size() + 64);
+  Frame frame;
+  if (level == kProcess) {
+    frame.process = builder_.Intern(UnescapedFolded(text));
+  } else {
+    frame.inlined = level == kInlined;
+    if (frame.inlined) text.remove_suffix(kInlinedSuffix.size());
+    frame.function = AddFoldedFunction(builder_, text);
+  }
+  frames_.push_back(frame);
+  return number;
+}
+
+}  // namespace jprof
