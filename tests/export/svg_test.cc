@@ -212,8 +212,8 @@ TEST(SvgTest, EachFrameSaysItsPackage) {
       "/n/node_modules/q/node_modules/p/i.js:2_[j];read node:fs:1_[j];ArrayMap_[b];k_[k];n "
       "(/usr/lib/libz.so.1+0x10) 1");
   EXPECT_EQ(XmlLint(svg, "string(//*[@id='packages'])"),
-            "app/\n@a/b\np\nnode\nV8 builtins\nkernel\nlibz.so.1\n");
-  EXPECT_EQ(XmlLint(svg, "string(//*[@id='frames']/*[9]/@class)"), "w k7 p6");
+            "@a/b\nV8 builtins\napp/\nkernel\nlibz.so.1\nnode\np\n");
+  EXPECT_EQ(XmlLint(svg, "string(//*[@id='frames']/*[9]/@class)"), "w k7 p4");
 }
 
 TEST(SvgTest, TheDescriptionNamesTheHottest) {

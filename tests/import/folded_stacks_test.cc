@@ -35,7 +35,8 @@ Picture Split(std::string svg) {
   if (end == std::string::npos) return {std::move(svg), 0};
   const std::string kBegin = "not drawn: ";
   const size_t begin = svg.rfind(kBegin, end) + kBegin.size();
-  const std::string number = absl::StrReplaceAll(svg.substr(begin, end - begin), {{"about ", ""}, {",", ""}});
+  const std::string number =
+      absl::StrReplaceAll(svg.substr(begin, end - begin), {{"about ", ""}, {",", ""}});
   Picture picture;
   EXPECT_TRUE(absl::SimpleAtoi(number, &picture.thin_frames)) << number;
   picture.text = svg.erase(begin, end - begin);
@@ -57,7 +58,8 @@ absl::StatusOr<std::string> DrawnFromParts(const std::string& folded, size_t cou
   return sink.text();
 }
 
-void ExpectTheSamePicture(const std::string& folded, const std::vector<size_t>& counts = {1, 2, 5}) {
+void ExpectTheSamePicture(const std::string& folded,
+                          const std::vector<size_t>& counts = {1, 3}) {
   const Picture whole = Split(Write(Read(folded), "svg"));
   for (size_t parts : counts) {
     const absl::StatusOr<std::string> drawn = DrawnFromParts(folded, parts);
@@ -109,7 +111,8 @@ TEST(FoldedStacksTest, ThinFramesKeepTheirPlaces) {
     for (int depth = static_cast<int>(random() % 12); depth >= 0; --depth) {
       // A few functions take most.
       const double share = static_cast<double>(random() % 1000) / 1000;
-      absl::StrAppend(&line, ";f", static_cast<int>(50 * share * share * share * share), random() % 5 == 0 ? "_[i]" : "");
+      absl::StrAppend(&line, ";f", static_cast<int>(50 * share * share * share * share),
+                      random() % 5 == 0 ? "_[i]" : "");
     }
     lines.push_back(absl::StrCat(line, " ", 1 + random() % (random() % 50 == 0 ? 1000 : 3), "\n"));
   }
@@ -122,7 +125,8 @@ TEST(FoldedStacksTest, DeepStacksAreCountedAlike) {
   std::string folded, path = "p";
   for (int depth = 0; depth < 1500; ++depth) {
     absl::StrAppend(&path, ";r");
-    if (depth % 100 == 50) absl::StrAppend(&folded, path, " 100000\n", path, ";x;y 3\n", path, ";x;z 1\n");
+    if (depth % 100 != 50) continue;
+    absl::StrAppend(&folded, path, " 100000\n", path, ";x;y 3\n", path, ";x;z 1\n");
   }
   ExpectTheSamePicture(folded);
 }
@@ -132,7 +136,8 @@ TEST(FoldedStacksTest, WhatIsNotPlainIsLeftToTheReaderOfAll) {
   for (const std::string& text :
        {std::string("a;b 1 2\na;c 3 4\n"), std::string("{\"a\": 1}"), std::string(""),
         std::string("\x1f\x8b"), std::string("a;b 1\na;c 0\n"), absl::StrCat("a", deep, " 1\n"),
-        std::string("a;b 9000000000000000000\n"), absl::StrCat("a;b 1\n", std::string(17 << 20, 'x'))}) {
+        std::string("a;b 9000000000000000000\n"),
+        absl::StrCat("a;b 1\n", std::string(17 << 20, 'x'))}) {
     EXPECT_FALSE(DrawnFromParts(text, 2).ok()) << text.substr(0, 100);
   }
 }
@@ -140,7 +145,7 @@ TEST(FoldedStacksTest, WhatIsNotPlainIsLeftToTheReaderOfAll) {
 TEST(FoldedStacksTest, AnyBytesAreDrawnAlike) {
   std::mt19937 random(7);
   const std::string alphabet = "aab;;; 12\n\n\t#._[i]k\\-\xff\r";
-  for (int i = 0; i < 20; ++i) {
+  for (int i = 0; i < 8; ++i) {
     std::string folded = "p;a;b 5\n";
     for (size_t n = 3000; n > 0; --n) folded += alphabet[random() % alphabet.size()];
     ExpectTheSamePicture(folded, {3});
