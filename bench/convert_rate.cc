@@ -2,8 +2,7 @@
 //
 //   convert_rate make-folded FILE STACKS     so many distinct stacks, 140 bytes each
 //   convert_rate make-perf FILE BYTES        text as of perf script, 15 to 45 frames a stack
-//   convert_rate run COMMAND...              runs it, its output goes nowhere: seconds, CPU seconds,
-//                                            peak MB
+//   convert_rate run COMMAND...              its output goes nowhere: seconds, CPU seconds, MB
 //   convert_rate IN OUT                      reads IN, writes OUT, prints seconds and peak memory
 #include <fcntl.h>
 #include <sys/resource.h>

@@ -56,8 +56,8 @@ class SampleTree {
     const uint32_t number = profile_.show_lines ? line.line : 0;
     auto [it, added] = label_of_.try_emplace(std::tuple(line.function, number, inlined), 0);
     if (added) {
-      it->second =
-          tree_.Intern(options_.frame_label(profile_.functions[line.function.value], number, inlined));
+      const Function& function = profile_.functions[line.function.value];
+      it->second = tree_.Intern(options_.frame_label(function, number, inlined));
     }
     return it->second;
   }

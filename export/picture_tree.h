@@ -54,8 +54,8 @@ class PictureTree {
     // `labels`: what its labels are here.
     void Add(const Executing& other, const std::vector<uint32_t>& labels);
   };
-  // Of a tree without callees of nodes that are too thin to be drawn. The own weights of these nodes
-  // are then those of all that is left out.
+  // Of a tree without callees of nodes that are too thin to be drawn. The own weights of these
+  // nodes are then those of all that is left out.
   struct Hidden {
     int64_t nodes = 0;  // nearly
     Executing executing = {};  // all, not only the hidden ones

@@ -1,18 +1,18 @@
-// A flame graph draws some ten thousand frames; a profile of a million distinct stacks has millions.
-// Nearly all are thinner than a tenth of a pixel, and a tree of them all would be built to be thrown
-// away. What is thin is known only at the end. Hence two readings:
+// A flame graph draws some ten thousand frames; a profile of a million distinct stacks has
+// millions. Nearly all are thinner than a tenth of a pixel, and a tree of them all would be built
+// to be thrown away. What is thin is known only at the end. Hence two readings:
 //
 // 1. The sum of each node is added to a cell that the hash of its path chooses among two million
 //    (the sketch). Nodes that share a cell make its sum too large, never too small: it is an upper
-//    bound of each. What the picture says of all frames, executing functions and kinds, is summed as
-//    well.
-// 2. A tree takes the nodes whose bound is wide enough. At the first that is not, a stack ends: what
-//    lies behind is no wider. That thin node is taken as well, for its room between its neighbours,
-//    and carries the weight of all that is behind it.
+//    bound of each. What the picture says of all frames, executing functions and kinds, is summed
+//    as well.
+// 2. A tree takes the nodes whose bound is wide enough. At the first that is not, a stack ends:
+//    what lies behind is no wider. That thin node is taken as well, for its room between its
+//    neighbours, and carries the weight of all that is behind it.
 //
-// So widths and places are exact; a bound that is too large costs a node that is not drawn. Memory is
-// the sketch, the names, the wide nodes and their children. How many nodes are not in the tree is
-// estimated from the share of the cells that are empty (linear counting, to a percent or better).
+// So widths and places are exact; a bound that is too large costs a node that is not drawn. Memory
+// is the sketch, the names, the wide nodes and their children. How many nodes are not in the tree
+// is estimated from the share of the cells that are empty (linear counting; a percent or better).
 //
 // Sources are read side by side, each into its own sketch, names and tree, which are merged.
 #include "export/pruned_tree.h"
@@ -98,7 +98,7 @@ class Part {
       if (!more) return absl::OkStatus();
       while (const std::optional<uint32_t> number = source_.TakeFrame()) Open(path, *number);
       const int64_t weight = source_.weight();
-      if (weight > kMaxTotal - total_) return absl::UnimplementedError("weights that are too large");
+      if (weight > kMaxTotal - total_) return absl::UnimplementedError("too large a weight");
       total_ += weight;
       Summed& leaf = path.back();
       leaf.sum += weight;
@@ -146,7 +146,8 @@ class Part {
     for (uint32_t i = 0; i < frames_.size(); ++i) {
       const FunctionId function = source_.frame(i).function;
       if (!function.valid()) continue;
-      facts.Add(tree_.labels()[frames_[i].label], tables, tables.functions[function.value], packages);
+      const FrameLabel& label = tree_.labels()[frames_[i].label];
+      facts.Add(label, tables, tables.functions[function.value], packages);
     }
   }
 

@@ -9,9 +9,10 @@
 
 namespace jprof {
 
-// The tree without most of what is too thin for a flame graph to draw, of the stacks of all sources;
-// what is left out is counted nearly, all else is as of the whole tree. Reads each source twice, in a
-// thread of its own. There is at least one. Unimplemented: not for these stacks. Other errors: those of reading.
+// The tree without most of what is too thin for a flame graph to draw, of the stacks of all sources
+// (one or more); what is left out is counted nearly, all else is as of the whole tree. Reads each
+// source twice, in a thread of its own. Unimplemented: not for these stacks. Other errors: those of
+// reading.
 absl::StatusOr<PictureTree> PruneStacks(std::span<StackSource* const> sources);
 
 }  // namespace jprof
