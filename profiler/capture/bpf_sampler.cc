@@ -272,6 +272,12 @@ absl::StatusOr<jp_counters> BpfSampler::ReadCounters() const {
 
 int BpfSampler::program_fd() const { return program_fd_; }
 
+uint64_t BpfSampler::RunTimeNs() const {
+  bpf_prog_info info = {};
+  uint32_t size = sizeof(info);
+  return bpf_obj_get_info_by_fd(program_fd_, &info, &size) == 0 ? info.run_time_ns : 0;
+}
+
 bool BpfSampler::SetLayout(uint32_t index, std::span<const std::byte> layout) {
   std::byte value[JP_LAYOUT_BYTES] = {};
   std::memcpy(value, layout.data(), std::min(layout.size(), sizeof(value)));

@@ -64,6 +64,8 @@ class BpfSampler : public Sampler {
 
   // Descriptor of the loaded program: for benchmarks that ask the kernel for its run time.
   int program_fd() const;
+  // CPU time of the program; 0 where the kernel does not count it (kernel.bpf_stats_enabled).
+  uint64_t RunTimeNs() const;
 
   // LayoutSink. Thread-safe.
   bool SetLayout(uint32_t index, std::span<const std::byte> layout) override;

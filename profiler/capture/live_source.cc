@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
+#include <future>
 #include <iterator>
 #include <utility>
 #include <variant>
@@ -23,13 +24,6 @@ namespace {
 
 // At the least between two wake-ups by samples.
 constexpr int kWishIntervalMs = 10;
-// Enough for a storm of mappings within one drain; for one process, whose own events are few, as
-// well, since the rings carry those of all processes.
-constexpr size_t kSidebandPages = 32;
-// A quarter of that, some 300 mappings: the rest is for those that come until the reader runs. What
-// is less waits for the next drain, so that a busy machine does not wake us at each of its execs.
-constexpr uint32_t kSidebandWakeupBytes = kSidebandPages * 4096 / 4;
-
 // For five seconds in which the reader does not run, of samples and some new stacks among them.
 constexpr uint64_t kRingBytesPerHz = 512;  // and CPU
 constexpr uint64_t kLeastRingBytes = 4 << 20;
@@ -61,39 +55,20 @@ void AskForPromptness() {
   ::syscall(SYS_sched_setattr, 0, &attr, 0);
 }
 
-absl::Status OpenSamplingEvents(const std::vector<int>& cpus, uint64_t hz, SamplingSource source,
-                                std::vector<SamplingEvent>& events) {
-  events.clear();
-  for (int cpu : cpus) {
-    auto event = OpenSamplingEvent(cpu, hz, source);
-    if (!event.ok()) return event.status();
-    events.push_back(*std::move(event));
-  }
-  return absl::OkStatus();
-}
-
 }  // namespace
 
 absl::Status LiveSource::OpenKernelLevel(const Options& options, const RuntimeSet& runtimes) {
-  JPROF_ASSIGN_OR_RETURN(std::vector<int> cpus, OnlineCpus());
+  cpus_ = std::make_unique<CpuEvents>(CpuEvents::Options{.frequency_hz = frequency_hz_,
+                                                         .sampling = options.probe == nullptr,
+                                                         .online = options.online_cpus});
+  JPROF_RETURN_IF_ERROR(cpus_->Open());
+  // Beside the loading, which takes longer.
+  std::future<bool> fires;
   if (options.probe == nullptr) {
-    JPROF_RETURN_IF_ERROR(
-        OpenSamplingEvents(cpus, frequency_hz_, SamplingSource::kBest, events_));
+    fires = std::async(std::launch::async, options.event_fires, cpus_->source(), cpus_->hardware());
   }
-  // Samples of two kinds have no common weight: where not every CPU has cycles, all take the clock.
-  bool all_hardware = true, any_hardware = false;
-  for (const SamplingEvent& event : events_) {
-    all_hardware &= event.hardware;
-    any_hardware |= event.hardware;
-  }
-  if (any_hardware && !all_hardware) {
-    JPROF_RETURN_IF_ERROR(
-        OpenSamplingEvents(cpus, frequency_hz_, SamplingSource::kCpuClock, events_));
-  }
-  hardware_ = all_hardware && any_hardware;
-
   const uint32_t ring_bytes =
-      options.ring_bytes != 0 ? options.ring_bytes : RingBytes(frequency_hz_, cpus.size());
+      options.ring_bytes != 0 ? options.ring_bytes : RingBytes(frequency_hz_, cpus_->count());
   JPROF_ASSIGN_OR_RETURN(std::unique_ptr<BpfSampler> sampler,
                          BpfSampler::Load(runtimes.bpf_object, {.only_pid = options.pid,
                                                                 .only_tid = options.tid,
@@ -103,19 +78,30 @@ absl::Status LiveSource::OpenKernelLevel(const Options& options, const RuntimeSe
                                                                 .ring_bytes = ring_bytes,
                                                                 .mappings = options.mappings,
                                                                 .probe = options.probe}));
-  for (const SamplingEvent& event : events_) {
-    JPROF_RETURN_IF_ERROR(sampler->Attach(event.fd.get()));
-  }
-  for (size_t i = 0; i < cpus.size(); ++i) {
-    JPROF_ASSIGN_OR_RETURN(UniqueFd event, OpenSidebandEvent(cpus[i], kSidebandWakeupBytes));
-    JPROF_ASSIGN_OR_RETURN(PerfRing ring, PerfRing::Map(event.get(), kSidebandPages));
-    if (!events_.empty()) JPROF_RETURN_IF_ERROR(RedirectEvent(events_[i].fd, event));
-    JPROF_RETURN_IF_ERROR(EnableEvent(event));
-    sideband_.push_back({std::move(event), std::move(ring), {}});
-  }
+  JPROF_RETURN_IF_ERROR(ReplaceSilentEvents(options, !fires.valid() || fires.get()));
+  JPROF_RETURN_IF_ERROR(
+      cpus_->Begin([s = sampler.get()](int event_fd) { return s->Attach(event_fd); }));
   bpf_ = sampler.get();
   sampler_ = std::move(sampler);
   return absl::OkStatus();
+}
+
+absl::Status LiveSource::ReplaceSilentEvents(const Options& options, bool fires) {
+  while (!fires) {
+    silent_events_.emplace_back(event_name());
+    JPROF_ASSIGN_OR_RETURN(const bool has_next, cpus_->OpenNext());
+    if (!has_next) {
+      return absl::FailedPreconditionError(
+          "no sampling event of this kernel takes samples, on a busy thread of jprof's own");
+    }
+    fires = options.event_fires(cpus_->source(), cpus_->hardware());
+  }
+  return absl::OkStatus();
+}
+
+absl::string_view LiveSource::event_name() const {
+  if (cpus_->hardware()) return "cycles";
+  return cpus_->source() == SamplingSource::kTaskClock ? "task-clock" : "cpu-clock";
 }
 
 absl::Status LiveSource::OpenRingLevel(const Options& options, const RuntimeSet& runtimes) {
@@ -151,8 +137,8 @@ absl::StatusOr<std::unique_ptr<LiveSource>> LiveSource::Open(const Options& opti
     const bool of_some = (options.pid != 0 || options.selected) && options.cgroup_fd < 0 &&
                          options.comm.empty();
     if (options.level == CaptureLevel::kKernel || !of_some || options.probe != nullptr) return kernel;
-    source->events_.clear();
-    source->sideband_.clear();
+    source->cpus_.reset();
+    source->silent_events_.clear();
   }
   JPROF_RETURN_IF_ERROR(source->OpenRingLevel(options, runtimes));
   return source;
@@ -174,25 +160,57 @@ absl::Status LiveSource::Select(const std::vector<Pid>& pids, const std::vector<
 absl::Status LiveSource::Start() {
   if (ring_ != nullptr) return ring_->events().Start();
   if (probe() != nullptr) return probe()->Attach();
-  for (const SamplingEvent& event : events_) JPROF_RETURN_IF_ERROR(EnableEvent(event.fd));
-  return absl::OkStatus();
+  return cpus_->Start();
 }
 
 absl::Status LiveSource::Stop() {
   if (ring_ != nullptr) return ring_->events().Stop();
   if (probe() != nullptr) probe()->Detach();
-  for (const SamplingEvent& event : events_) JPROF_RETURN_IF_ERROR(DisableEvent(event.fd));
-  return absl::OkStatus();
+  return cpus_->Stop();
+}
+
+absl::StatusOr<bool> LiveSource::HalveRate() {
+  absl::MutexLock lock(&mutex_);
+  const uint64_t hz = frequency_hz_ >> (rates_.size() + 1);
+  if (hz == 0 || probe() != nullptr) return false;
+  uint32_t period_ns = static_cast<uint32_t>(1'000'000'000 / hz);
+  if (ring_ != nullptr) {
+    // Threads that started meanwhile have events of their own, which nobody can set.
+    ring_->SetKeepOneOf(uint32_t{2} << rates_.size());
+    period_ns = static_cast<uint32_t>((1'000'000'000 / frequency_hz_) << (rates_.size() + 1));
+  } else {
+    JPROF_RETURN_IF_ERROR(cpus_->SetFrequency(hz));
+  }
+  rates_.push_back({MonotonicNow(), period_ns});
+  return true;
+}
+
+std::vector<LiveSource::Rate> LiveSource::rates() const {
+  absl::MutexLock lock(&mutex_);
+  return rates_;
+}
+
+uint32_t LiveSource::PeriodNs(uint64_t time_ns) const {
+  absl::MutexLock lock(&mutex_);
+  uint32_t period_ns = static_cast<uint32_t>(1'000'000'000 / frequency_hz_);
+  for (const Rate& rate : rates_) {
+    if (time_ns >= rate.since_ns) period_ns = rate.period_ns;
+  }
+  return period_ns;
+}
+
+std::vector<CpuEvents::Change> LiveSource::cpu_changes() const {
+  return cpus_ == nullptr ? std::vector<CpuEvents::Change>() : cpus_->changes();
 }
 
 bool LiveSource::Wait(int timeout_ms) {
   std::vector<pollfd> fds;
   fds.push_back({wake_.get(), POLLIN, 0});
-  for (const Sideband& s : sideband_) fds.push_back({s.event.get(), POLLIN, 0});
   if (ring_ != nullptr) {
     WaitAtRing(timeout_ms, std::move(fds));
     return false;
   }
+  for (const CpuEvents::Ring& r : cpus_->rings()) fds.push_back({r.sideband.get(), POLLIN, 0});
   const int least_ms = std::min(timeout_ms, kWishIntervalMs);
   if (::poll(fds.data(), fds.size(), least_ms) != 0) return false;
   fds.push_back({bpf_->wish_fd(), POLLIN, 0});
@@ -272,29 +290,28 @@ void LiveSource::TakeSideband(PerfRing& ring, Throttling* throttling) {
 }
 
 uint64_t LiveSource::LostAtEnd() {
-  uint64_t lost = ring_ == nullptr ? 0 : ring_->events().LostSideband();
-  for (const Sideband& s : sideband_) lost += LostRecords(s.event).value_or(0);
+  const uint64_t lost =
+      ring_ == nullptr ? cpus_->LostSideband() : ring_->events().LostSideband();
   return lost - std::min(lost, sideband_lost_told_);
 }
 
 uint64_t LiveSource::throttled_times() const {
-  uint64_t sum = ring_ == nullptr ? 0 : ring_->throttled_times();
-  for (const Sideband& s : sideband_) sum += s.throttling.times();
-  return sum;
+  return ring_ == nullptr ? cpus_->throttled_times() : ring_->throttled_times();
 }
 
 uint64_t LiveSource::throttled_ns() const {
-  uint64_t sum = ring_ == nullptr ? 0 : ring_->throttled_ns();
-  for (const Sideband& s : sideband_) sum += s.throttling.ns();
-  return sum;
+  return ring_ == nullptr ? cpus_->throttled_ns() : ring_->throttled_ns();
 }
 
 absl::Status LiveSource::Drain(std::vector<Event>& out, bool last) {
   const uint64_t began_ns = MonotonicNow();
   JPROF_RETURN_IF_ERROR(samples_status_);
   JPROF_RETURN_IF_ERROR(TakeSamples());
-  for (Sideband& s : sideband_) TakeSideband(s.ring, &s.throttling);
-  if (ring_ != nullptr) {
+  if (cpus_ != nullptr) {
+    auto take = [this](CpuEvents::Ring& r) { TakeSideband(r.ring, &r.throttling); };
+    cpus_->Update(began_ns, take);
+    for (CpuEvents::Ring& r : cpus_->rings()) take(r);
+  } else {
     for (TaskEvents::Ring& r : ring_->events().sideband_rings()) TakeSideband(r.ring, nullptr);
   }
   std::move(timeless_.begin(), timeless_.end(), std::back_inserter(out));

@@ -3,26 +3,29 @@
 // at the level "ring" the kernel copies stacks of single processes, and they are resolved right
 // after it (ring_sampler.h).
 //
-// Threads: Open, Start, Stop and Wake on the main thread; Wait and Drain on the reader's, which
+// Threads: Open, Start, Stop, HalveRate and Wake on the main thread; Wait and Drain on the reader's, which
 // nobody else calls meanwhile.
 #pragma once
 
 #include <poll.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
 #include "helpers/runtime.h"
 #include "profiler/capture/bpf_sampler.h"
+#include "profiler/capture/cpu_events.h"
 #include "profiler/capture/event_sorter.h"
 #include "profiler/capture/monotonic_clock.h"
-#include "profiler/capture/perf_event.h"
 #include "profiler/capture/perf_ring.h"
 #include "profiler/capture/process_filter.h"
 #include "profiler/capture/ring_sampler.h"
@@ -49,6 +52,8 @@ class LiveSource {
     uint32_t ring_bytes = 0;  // a power of two; 0: as the rate and the number of CPUs ask for
     uint32_t mappings = 1 << 14;
     const Probe* probe = nullptr;  // samples are its hits; of the level kernel alone
+    std::function<absl::StatusOr<std::vector<int>>()> online_cpus = OnlineCpus;
+    std::function<bool(SamplingSource, bool hardware)> event_fires = EventFires;
   };
 
   static constexpr uint64_t kSortMarginNs = 20'000'000;
@@ -60,7 +65,10 @@ class LiveSource {
 
   LayoutSink& layouts() { return *sampler_; }
   UnwindSink& tables() { return *sampler_; }
-  bool hardware() const { return hardware_; }
+  // What samples, at the level kernel: "cycles", "cpu-clock".
+  absl::string_view event_name() const;
+  // Those that were tried before and did not fire.
+  const std::vector<std::string>& silent_events() const { return silent_events_; }
   // nullptr: there is none.
   BpfProbe* probe() { return bpf_ == nullptr ? nullptr : bpf_->probe(); }
   // nullptr: the level is the kernel's.
@@ -87,8 +95,23 @@ class LiveSource {
 
   absl::StatusOr<jp_counters> ReadCounters() const { return sampler_->ReadCounters(); }
   uint64_t damaged_records() const { return damaged_records_; }
-  // The rate that is sampled at: what was asked for, or the kernel's maximum if that is less.
+  // The rate that is sampled at first: what was asked for, or the kernel's maximum if that is less.
   uint64_t frequency_hz() const { return frequency_hz_; }
+  // Halves it, down to 1 Hz. False: it cannot be lower.
+  absl::StatusOr<bool> HalveRate();
+  // Rates that it was halved to; thread-safe, as PeriodNs().
+  struct Rate {
+    uint64_t since_ns = 0;
+    uint32_t period_ns = 0;  // CPU time between two samples
+    double hz() const { return 1e9 / period_ns; }
+  };
+  std::vector<Rate> rates() const;
+  // What a sample of that time stands for.
+  uint32_t PeriodNs(uint64_t time_ns) const;
+  // CPU time that samples took in the kernel, where it counts that.
+  uint64_t ProgramTimeNs() const { return bpf_ == nullptr ? 0 : bpf_->RunTimeNs(); }
+  // CPUs that went and came; of the level kernel alone: elsewhere events stay with their threads.
+  std::vector<CpuEvents::Change> cpu_changes() const;
   // How often and how long the kernel stopped the sampling of a CPU, summed over the CPUs.
   uint64_t throttled_times() const;
   uint64_t throttled_ns() const;
@@ -96,13 +119,9 @@ class LiveSource {
   uint64_t foreign_samples() const { return foreign_samples_; }
 
  private:
-  struct Sideband {
-    UniqueFd event;
-    PerfRing ring;
-    Throttling throttling;  // of the CPU's sampling event, which tells of it in this ring
-  };
-
   LiveSource() = default;
+  // Opens the next kind of event until one fires.
+  absl::Status ReplaceSilentEvents(const Options& options, bool fires);
   absl::Status OpenKernelLevel(const Options& options, const RuntimeSet& runtimes);
   absl::Status OpenRingLevel(const Options& options, const RuntimeSet& runtimes);
   absl::Status TakeSamples();
@@ -118,19 +137,20 @@ class LiveSource {
   RingSampler* ring_ = nullptr;  // or at the other
   absl::Status samples_status_;  // of those taken while waiting
   absl::Status kernel_level_;
-  std::vector<SamplingEvent> events_;
-  std::vector<Sideband> sideband_;
+  std::unique_ptr<CpuEvents> cpus_;  // of the level kernel
   UniqueFd wake_;  // eventfd
   EventSorter sorter_;
   std::vector<Event> timeless_;  // that wait for the next drain
   Pid only_pid_ = 0;
   std::optional<ProcessFilter> filter_;
   uint64_t foreign_samples_ = 0;
-  bool hardware_ = false;
+  std::vector<std::string> silent_events_;
   bool asked_for_promptness_ = false;
   uint64_t damaged_records_ = 0;
   uint64_t sideband_lost_told_ = 0;
   uint64_t frequency_hz_ = 0;
+  mutable absl::Mutex mutex_;
+  std::vector<Rate> rates_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace jprof

@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "profiler/capture/perf_ring.h"
 #include "profiler/capture/record_parser.h"
 #include "profiler/core/status.h"
 #include "profiler/process/proc_status.h"
@@ -101,6 +102,16 @@ absl::Status TaskStatus(int err, absl::string_view what) {
   return PerfOpenStatus(err, what, PerfScope::kOwnThread);
 }
 
+uint64_t ClockOf(SamplingSource source) {
+  return source == SamplingSource::kTaskClock ? PERF_COUNT_SW_TASK_CLOCK : PERF_COUNT_SW_CPU_CLOCK;
+}
+
+uint64_t ThreadCpuNs() {
+  timespec t;
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return static_cast<uint64_t>(t.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(t.tv_nsec);
+}
+
 // Not for want of hardware, so another kind of event would fare no better.
 bool IsFinal(int err) {
   return err == EACCES || err == EPERM || err == EMFILE || err == ENFILE || err == ENOMEM;
@@ -153,12 +164,32 @@ absl::StatusOr<SamplingEvent> OpenSamplingEvent(int cpu, uint64_t frequency_hz,
     if (fd.valid()) return SamplingEvent{std::move(fd), true};
     if (IsFinal(errno)) return PerfOpenStatus(errno, what);
   }
-  perf_event_attr attr = SamplingAttr(PERF_TYPE_SOFTWARE, PERF_COUNT_SW_CPU_CLOCK, frequency_hz);
+  perf_event_attr attr = SamplingAttr(PERF_TYPE_SOFTWARE, ClockOf(source), frequency_hz);
   UniqueFd fd = OpenOnCpu(attr, cpu);
   if (fd.valid()) return SamplingEvent{std::move(fd), false};
   const int err = errno;
   if (err == EINVAL) JPROF_RETURN_IF_ERROR(FrequencyStatus(what, frequency_hz));
   return PerfOpenStatus(err, what);
+}
+
+bool EventFires(SamplingSource source, bool hardware) {
+  constexpr uint64_t kPeriod = 100'000;  // nanoseconds or cycles
+  constexpr uint64_t kPatienceNs = 50'000'000;
+  perf_event_attr attr =
+      hardware ? BaseAttr(PERF_TYPE_HARDWARE, PERF_COUNT_HW_CPU_CYCLES)
+               : BaseAttr(PERF_TYPE_SOFTWARE, ClockOf(source));
+  attr.sample_period = kPeriod;
+  attr.sample_type = PERF_SAMPLE_TID;
+  const UniqueFd fd = OpenEvent(attr, /*tid=*/0, /*cpu=*/-1);
+  if (!fd.valid()) return true;
+  absl::StatusOr<PerfRing> ring = PerfRing::Map(fd.get(), 1);
+  if (!ring.ok() || !EnableEvent(fd).ok()) return true;
+  const uint64_t until_ns = ThreadCpuNs() + kPatienceNs;
+  uint64_t records = 0;
+  while (records == 0 && ThreadCpuNs() < until_ns) {
+    records = ring->Drain([](std::span<const std::byte>) {}).records;
+  }
+  return records != 0;
 }
 
 absl::StatusOr<UniqueFd> OpenSidebandEvent(int cpu, uint32_t wakeup_bytes) {
@@ -245,6 +276,15 @@ absl::StatusOr<uint64_t> MaxSampleRate() {
     return absl::NotFoundError(absl::StrCat(kMaxSampleRate, ": ", text));
   }
   return rate;
+}
+
+absl::Status SetEventFrequency(const UniqueFd& event, bool hardware, uint64_t frequency_hz) {
+  // The clock's timer has a period once it is open, whatever it was opened with.
+  uint64_t value = hardware ? frequency_hz : 1'000'000'000 / frequency_hz;
+  if (::ioctl(event.get(), PERF_EVENT_IOC_PERIOD, &value) != 0) {
+    return ErrnoStatus(errno, "setting a perf event's period");
+  }
+  return absl::OkStatus();
 }
 
 absl::Status EnableEvent(const UniqueFd& event) {

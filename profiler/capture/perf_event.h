@@ -19,9 +19,14 @@ struct SamplingEvent {
 };
 
 enum class SamplingSource {
-  kBest,      // hardware cycles where the CPU has them, else the clock
-  kCpuClock,  // the clock, for when the cycles turn out not to count, or not on every CPU
+  kBest,       // hardware cycles where the CPU has them, else the clock
+  kCpuClock,   // the clock, for when the cycles turn out not to count, or not on every CPU
+  kTaskClock,  // the kernel's other clock, for when that one does not fire
 };
+
+// Whether an event of the kind takes samples: it counts the calling thread, which is busy until the first one
+// or for 50 ms of CPU time. True as well where that cannot be tried. `hardware`: cycles.
+bool EventFires(SamplingSource source, bool hardware);
 
 // A disabled sampling event for everything that runs on `cpu`, idle excluded. It is meant to run a
 // program on each hit, and to have no samples in a ring; in that of a side-band event of the CPU
@@ -67,6 +72,9 @@ absl::StatusOr<uint64_t> LostRecords(const UniqueFd& event);
 // The rate above which the kernel refuses events, and throttles them: it lowers it itself when
 // they take too long.
 absl::StatusOr<uint64_t> MaxSampleRate();
+
+// Samples so often from now on, at once; `hardware` as SamplingEvent has it.
+absl::Status SetEventFrequency(const UniqueFd& event, bool hardware, uint64_t frequency_hz);
 
 absl::Status EnableEvent(const UniqueFd& event);
 absl::Status DisableEvent(const UniqueFd& event);

@@ -41,7 +41,8 @@ RingSampler::RingSampler(const RuntimeSet& set, TaskEvents events, uint32_t mapp
       mapping_count_(mappings),
       mappings_(Reserve<jp_mapping>(mappings)),
       runner_(set, memory_, {}),
-      throttling_(events_.sample_rings().size()) {
+      throttling_(events_.sample_rings().size()),
+      passed_over_(events_.sample_rings().size()) {
   runner_.SetFrameObserver([this](uint64_t stack_from) ABSL_NO_THREAD_SAFETY_ANALYSIS {
     memory_.AtFrame(stack_from);
   });
@@ -73,12 +74,19 @@ absl::Status RingSampler::Drain(absl::FunctionRef<void(Event)> sink) {
                          counters_.samples_lost += record->lost;
                          lost_told_ += record->lost;
                          if (!record->sample || events_.IsDuplicate(*record->sample)) return;
+                         if (++passed_over_[i] < keep_one_of_) return;
+                         passed_over_[i] = 0;
                          Take(*record->sample, sink);
                        })
                        .corrupt();
     if (damaged) return absl::DataLossError("the ring of samples is damaged");
   }
   return absl::OkStatus();
+}
+
+void RingSampler::SetKeepOneOf(uint32_t count) {
+  absl::MutexLock lock(&mutex_);
+  keep_one_of_ = count;
 }
 
 void RingSampler::CountLostAtEnd() {

@@ -46,6 +46,8 @@ class RingSampler : public Sampler {
   bool kernel_too() const { return events_.kernel(); }
   uint32_t stack_bytes() const { return events_.stack_bytes(); }  // of a copy, at most
   Quality quality() const;
+  // Of the samples of each CPU, from now on; the others never were.
+  void SetKeepOneOf(uint32_t count);
   // What the kernel counted as lost and no record told of; at the end.
   void CountLostAtEnd();
   uint64_t throttled_times() const;
@@ -107,6 +109,8 @@ class RingSampler : public Sampler {
   std::vector<Throttling> throttling_ ABSL_GUARDED_BY(mutex_);  // by ring
   Quality quality_ ABSL_GUARDED_BY(mutex_);
   uint64_t walks_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint32_t keep_one_of_ ABSL_GUARDED_BY(mutex_) = 1;
+  std::vector<uint32_t> passed_over_ ABSL_GUARDED_BY(mutex_);  // since one was kept, by ring
 };
 
 }  // namespace jprof

@@ -15,6 +15,11 @@
 namespace jprof {
 namespace {
 
+constexpr int kMaxCpuPercent = 10000;
+// Recordings that may last for months: without an end, or with one that is further away than this.
+constexpr int64_t kLongNs = 600'000'000'000;
+constexpr double kMaxCpuOfLong = 2;
+
 absl::Status Usage(std::string message) { return absl::InvalidArgumentError(std::move(message)); }
 
 absl::Status TakeOutput(absl::string_view value, RecordOptions& out) {
@@ -37,6 +42,15 @@ absl::Status TakeQuality(absl::string_view value, RecordOptions& out) {
       absl::StrCat("--min-quality takes a percentage above 0, up to 100, not '", value, "'"));
 }
 
+absl::Status TakeMaxCpu(absl::string_view value, RecordOptions& out) {
+  if (absl::SimpleAtod(absl::StripSuffix(value, "%"), &out.max_cpu_percent) &&
+      out.max_cpu_percent >= 0 && out.max_cpu_percent <= kMaxCpuPercent) {
+    return absl::OkStatus();
+  }
+  return Usage(absl::StrCat("--max-cpu takes a percentage of one CPU, from 0 (no limit) to ",
+                            kMaxCpuPercent, ", not '", value, "'"));
+}
+
 absl::Status Check(const Arguments& arguments, RecordOptions& out) {
   if (!arguments.words.empty()) {
     const std::string& word = arguments.words[0];
@@ -47,6 +61,8 @@ absl::Status Check(const Arguments& arguments, RecordOptions& out) {
   }
   if (out.version) return absl::OkStatus();
   out.command = arguments.command;
+  const bool is_long = out.duration_ns == 0 || out.duration_ns > kLongNs;
+  if (is_long && !arguments.given.contains("--max-cpu")) out.max_cpu_percent = kMaxCpuOfLong;
   JPROF_RETURN_IF_ERROR(CheckTargetOptions(arguments, out, /*commands=*/true));
   JPROF_RETURN_IF_ERROR(CheckFormat(out.output, out.format));
   // Standard output is the command's own.
@@ -94,6 +110,9 @@ std::vector<Option<RecordOptions>> Options() {
   });
   add(CaptureRows<O>());
   add({
+      {{"", "--max-cpu", "PCT",
+        "halve the rate when jprof takes more of one CPU; 0: never (default 2, or 0 up to -d 10m)"},
+       TakeMaxCpu},
       {{"", "--explain", "", "say behind the verdict why frames have no name"}, &O::explain},
       {{"", "--min-quality", "PCT", "exit with 3 when fewer samples are rooted, or frames named"},
        TakeQuality},

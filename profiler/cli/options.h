@@ -24,6 +24,7 @@ struct RecordOptions : TargetOptions {
   bool async = false;  // those who await asynchronous functions, as frames below them
   bool explain = false;
   double min_quality = 0;  // percent; 0: any
+  double max_cpu_percent = 0;  // of one CPU, by jprof; 0: any
   std::string command_line;  // as typed, for the profile's comment
 };
 

@@ -128,6 +128,7 @@ RecordingOptions ToRecordingOptions(const RecordOptions& options, const Command*
           .command_name = command == nullptr ? "" : NameOf(options),
           .level = options.level,
           .frequency_hz = static_cast<uint64_t>(options.frequency),
+          .max_cpu_percent = options.max_cpu_percent,
           .duration_ns = options.duration_ns,
           .use_helpers = options.use_helpers,
           .tiers = options.tiers,
@@ -148,6 +149,10 @@ absl::StatusOr<Runner::Ended> RunRecording(const RecordOptions& options, Runner&
     if (absl::Status trouble = checkpoints.TakeTrouble(); !trouble.ok()) {
       progress.Clear();
       PrintWarning(absl::StrCat("not written while it is recorded: ", trouble.message()));
+    }
+    if (!now.news.empty()) {
+      progress.Clear();
+      PrintNote(now.news);
     }
     if (command != nullptr) {
       if (!command->started()) started = command->Start();

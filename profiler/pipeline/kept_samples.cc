@@ -18,7 +18,8 @@ constexpr uint64_t kShortStepNs = 60'000'000'000;
 
 // All but the CPU and the count.
 auto KeyOf(const KeptSamples::Sample& s) {
-  return std::tuple(s.time_ns, s.stack, s.pid, s.tid, s.process_name, s.thread_name, s.cgroup);
+  return std::tuple(s.time_ns, s.stack, s.pid, s.tid, s.process_name, s.thread_name, s.cgroup,
+                    s.period_ns);
 }
 
 }  // namespace
@@ -123,7 +124,11 @@ void KeptSamples::LeaveOutRareStacks(size_t limit) {
   std::nth_element(by_count.begin(), middle, by_count.end());
   for (Sample& s : samples_) {
     if (counts[s.stack] > *middle) continue;
-    s = {.time_ns = s.time_ns, .count = s.count, .cpu = kManyCpus, .stack = kLeftOut};
+    s = {.time_ns = s.time_ns,
+         .count = s.count,
+         .cpu = kManyCpus,
+         .stack = kLeftOut,
+         .period_ns = s.period_ns};
   }
 }
 

@@ -33,6 +33,7 @@ class KeptSamples {
     uint32_t cgroup = 0;
     uint32_t cpu = 0;    // kManyCpus: on several
     uint32_t stack = 0;  // kLeftOut: it was lost, and the names are 0
+    uint32_t period_ns = 0;  // CPU time that one stands for
   };
 
   // `max`: of entries.

@@ -715,7 +715,9 @@ void Pipeline::OnSample(const SampleEvent& sample) {
                     InternComm(process == nullptr ? unknown : process->ThreadComm(sample.tid)),
                 .cgroup = CgroupOf(sample.pid, process),
                 .cpu = sample.cpu,
-                .stack = node});
+                .stack = node,
+                .period_ns = world_.period_ns ? world_.period_ns(sample.time_ns)
+                                              : static_cast<uint32_t>(options_.period_ns)});
 }
 
 void Pipeline::NameDumped(FrameTable& frames, std::span<KeptSamples::Sample> samples) {

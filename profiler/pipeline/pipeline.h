@@ -73,6 +73,8 @@ struct PipelineWorld {
   SourceMaps::Opener open_source_map = nullptr;
   ReadMapsFunction read_source_maps = nullptr;  // empty: in this process
   std::function<uint64_t()> now;  // the clock of the events' times
+  // CPU time that a sample of that time stands for; empty: PipelineOptions::period_ns.
+  std::function<uint32_t(uint64_t time_ns)> period_ns = nullptr;
   std::string kallsyms = "/proc/kallsyms";
   std::string modules = "/proc/modules";
 };

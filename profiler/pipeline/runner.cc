@@ -29,6 +29,7 @@
 #include "profiler/pipeline/pipeline.h"
 #include "profiler/pipeline/target_task.h"
 #include "profiler/pipeline/verdict.h"
+#include "profiler/process/cpu_time.h"
 #include "profiler/process/live_memory.h"
 #include "profiler/process/proc_maps.h"
 #include "profiler/process/proc_status.h"
@@ -245,6 +246,9 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Attach(const RecordingOptions& o
                            symbolizer->Symbolize(queries, threads, finder);
                          },
       .now = MonotonicNow,
+      .period_ns = [source = runner->work_->source.get()](uint64_t time_ns) {
+        return source->PeriodNs(time_ns);
+      },
   };
   JPROF_ASSIGN_OR_RETURN(std::optional<SourceMaps::Options> source_maps,
                          OpenSourceMaps(options.source_maps, world));
@@ -254,6 +258,8 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Attach(const RecordingOptions& o
       symbolizer->ReadSourceMaps(queries);
     };
   }
+  // The level ring meets no mapping that it was not told of.
+  const uint64_t settle_ns = one || runner->work_->source->ring() != nullptr ? 0 : kSettleNs;
   runner->work_->pipeline = std::make_unique<Pipeline>(
       PipelineOptions{
           .only_pid = of.only_pid(),
@@ -267,7 +273,7 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Attach(const RecordingOptions& o
           .max_pinned_files = MaxPinnedFiles(),
           .live = options.snapshot_ns != 0 || options.on_checkpoint,
           .unwind_sink = &runner->work_->source->tables(),
-          .unwind_limits = {.mappings = mappings, .settle_ns = one ? 0 : kSettleNs},
+          .unwind_limits = {.mappings = mappings, .settle_ns = settle_ns},
           .unwind_cache = cache.ok() ? &*runner->work_->cache : nullptr,
       },
       runtimes, runner->work_->source->layouts(), std::move(world));
@@ -338,6 +344,8 @@ absl::StatusOr<Runner::Ended> Runner::Record(
     work.HandleEvents(niceness, periodic);
   });
 
+  Governor governor(options_.max_cpu_percent);
+  absl::Status governed;
   Ended ended = Ended::kTime;
   for (;;) {
     const uint64_t now = MonotonicNow();
@@ -349,7 +357,10 @@ absl::StatusOr<Runner::Ended> Runner::Record(
     }
     // One that exits cannot be asked at the end.
     if (targets_.pids().size() == 1) target_cpu_after_ns_ = CpuTimeOfTargets();
-    if (!go_on({elapsed, work.samples})) {
+    absl::StatusOr<std::string> news = Govern(governor, now);
+    if (!news.ok()) governed = news.status();
+    if (!governed.ok()) break;
+    if (!go_on({elapsed, work.samples, *std::move(news)})) {
       ended = Ended::kStopped;
       break;
     }
@@ -370,7 +381,21 @@ absl::StatusOr<Runner::Ended> Runner::Record(
   JPROF_RETURN_IF_ERROR(work.queue.status());
   JPROF_RETURN_IF_ERROR(work.periodic_status);
   JPROF_RETURN_IF_ERROR(stopped);
+  JPROF_RETURN_IF_ERROR(governed);
   return ended;
+}
+
+absl::StatusOr<std::string> Runner::Govern(Governor& governor, uint64_t now_ns) {
+  LiveSource& source = *work_->source;
+  const bool too_much = governor.TakesTooMuch(now_ns, [&] {
+    const Pid reader = options_.symbolizer == nullptr ? 0 : options_.symbolizer->pid();
+    return OwnCpuTime(reader) + source.ProgramTimeNs();
+  });
+  if (!too_much) return "";
+  JPROF_ASSIGN_OR_RETURN(const bool halved, source.HalveRate());
+  if (!halved) return "";
+  return absl::StrFormat("own CPU was above %g %% for 10 s: sampled at %.3g Hz from now on",
+                         options_.max_cpu_percent, source.rates().back().hz());
 }
 
 std::optional<uint64_t> Runner::CpuTimeOfTargets() const {
@@ -417,6 +442,9 @@ absl::StatusOr<Profile> Runner::Finish() {
   profile.comments = {
       Verdict(profile),
       SamplesText(a), RateText(a), options_.command_line};
+  for (std::string& change : ChangesText(*work_->source, started_ns_)) {
+    profile.comments.push_back(std::move(change));
+  }
   if (const RingSampler* ring = work_->source->ring()) {
     profile.comments.insert(profile.comments.begin() + 1, RingQualityText(*ring));
   }
@@ -530,7 +558,7 @@ std::string Runner::Verdict(const Profile& profile) const {
 std::vector<std::string> Runner::Warnings() const {
   if (given_up_) return {};  // all that could be told is still being worked on
   std::vector<std::string> warnings =
-      WarningsOf(*work_->source, *work_->pipeline, options_.probe == nullptr);
+      WarningsOf(*work_->source, *work_->pipeline, started_ns_, options_.probe == nullptr);
   if (!access_warning_.empty()) warnings.insert(warnings.begin(), access_warning_);
   return warnings;
 }

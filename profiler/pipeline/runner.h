@@ -23,6 +23,7 @@
 #include "profiler/capture/live_source.h"
 #include "profiler/core/profile.h"
 #include "profiler/pipeline/checkpoints.h"
+#include "profiler/pipeline/governor.h"
 #include "profiler/pipeline/targets.h"
 #include "symbolize/symbolizer_process.h"
 
@@ -38,6 +39,9 @@ struct RecordingOptions {
   std::string command_name;  // what the process will be called that is about to execute it; else ""
   CaptureLevel level = CaptureLevel::kBest;
   uint64_t frequency_hz = 99;
+  // Of one CPU, by our own threads, the processes that read files for us and, where the kernel counts it, the
+  // sampling: when it takes more for ten seconds, the rate is halved. 0: it is not.
+  double max_cpu_percent = 0;
   int64_t duration_ns = 0;  // 0: until stopped or the target exits
   // Live: so often what was sampled is named, handed to `on_snapshot` and forgotten, and there is nothing
   // to Finish(). It is called on the pipeline's thread, which may be left behind: what it uses must be its
@@ -67,6 +71,7 @@ struct RecordingOptions {
 struct RecordingProgress {
   int64_t elapsed_ns = 0;
   uint64_t samples = 0;
+  std::string news;  // that the user is to be told now; "": none
 };
 
 class Runner {
@@ -118,6 +123,8 @@ class Runner {
   absl::Status NoSamples(int64_t duration_ns) const;
   // As far as it can be told, and samples can be compared with it.
   std::optional<uint64_t> CpuTimeOfTargets() const;
+  // News, if it was time to halve the rate.
+  absl::StatusOr<std::string> Govern(Governor& governor, uint64_t now_ns);
   SamplingRate Rate() const;
 
   const RecordingOptions options_;

@@ -29,7 +29,8 @@ std::string ShortRate(const Accounting& a) {
   return text;
 }
 
-void WarnOfRate(const Accounting& a, std::vector<std::string>& warnings) {
+// `is_steady`: the rate was the same all the time.
+void WarnOfRate(const Accounting& a, bool is_steady, std::vector<std::string>& warnings) {
   const SamplingRate& rate = a.rate;
   if (rate.granted_hz < rate.asked_hz) {
     warnings.push_back(absl::StrFormat(
@@ -48,7 +49,7 @@ void WarnOfRate(const Accounting& a, std::vector<std::string>& warnings) {
         rate.throttled_times, rate.throttled_ns * 1e-9));
   }
   const double expected = ExpectedSamples(rate);
-  if (expected >= 10 * kFewSamples && static_cast<double>(a.taken) < kMuchLess * expected) {
+  if (is_steady && expected >= 10 * kFewSamples && static_cast<double>(a.taken) < kMuchLess * expected) {
     warnings.push_back(absl::StrFormat(
         "%d samples where the targets' CPU time of %.1f s at %g Hz makes %.0f: the others did not "
         "happen (the sampling was throttled, the virtual machine stood still, or another BPF program "
@@ -94,7 +95,7 @@ std::string RateText(const Accounting& a) {
 
 std::string LevelText(const LiveSource& source) {
   if (source.ring() == nullptr) {
-    return absl::StrCat("level kernel (", source.hardware() ? "cycles" : "cpu-clock", ")");
+    return absl::StrCat("level kernel (", source.event_name(), ")");
   }
   return source.ring()->kernel_too() ? "level ring (cpu-clock)"
                                      : "level ring (cpu-clock of user code, nothing of the kernel)";
@@ -139,12 +140,37 @@ std::string VerdictText(const Profile& profile, const std::string& level,
   return absl::StrJoin(parts, ", ");
 }
 
-std::vector<std::string> WarningsOf(const LiveSource& source, const Pipeline& pipeline, bool has_rate) {
+std::vector<std::string> ChangesText(const LiveSource& source, uint64_t started_ns) {
+  auto seconds = [started_ns](uint64_t ns) {
+    return ns < started_ns ? 0.0 : static_cast<double>(ns - started_ns) * 1e-9;
+  };
+  std::vector<std::string> lines;
+  for (const LiveSource::Rate& rate : source.rates()) {
+    lines.push_back(absl::StrFormat("sampled at %.3g Hz since %.0f s, to take less CPU time itself",
+                                    rate.hz(), seconds(rate.since_ns)));
+  }
+  for (const CpuEvents::Change& change : source.cpu_changes()) {
+    lines.push_back(absl::StrFormat("CPU %d %s at %.0f s%s", change.cpu,
+                                    change.online ? "came online" : "went offline",
+                                    seconds(change.time_ns),
+                                    change.trouble.empty()
+                                        ? ""
+                                        : absl::StrCat(" and is not sampled: ", change.trouble)));
+  }
+  return lines;
+}
+
+std::vector<std::string> WarningsOf(const LiveSource& source, const Pipeline& pipeline,
+                                    uint64_t started_ns, bool has_rate) {
   std::vector<std::string> warnings;
   if (const absl::Status& kernel = source.kernel_level(); !kernel.ok()) {
     warnings.push_back(absl::StrCat(
         "level ring, ", source.ring()->kernel_too() ? "" : "without the kernel's part, ",
         "since ", kernel.message(), HintOf(kernel).empty() ? "" : "; ", HintOf(kernel)));
+  }
+  for (const std::string& silent : source.silent_events()) {
+    warnings.push_back(absl::StrCat("the kernel's event ", silent, " takes no samples; sampled by ",
+                                    source.event_name()));
   }
   const RuntimeTable& runtimes = pipeline.runtimes();
   for (const std::string& rejected : runtimes.rejected()) {
@@ -170,7 +196,10 @@ std::vector<std::string> WarningsOf(const LiveSource& source, const Pipeline& pi
   const Accounting& a = pipeline.accounting();
   if (const std::string loss = LossText(a, has_rate ? "a lower -F loses none" : "");
       !loss.empty()) warnings.push_back(loss);
-  WarnOfRate(a, warnings);
+  WarnOfRate(a, source.rates().empty(), warnings);
+  for (std::string& change : ChangesText(source, started_ns)) {
+    warnings.push_back(std::move(change));
+  }
   warn(a.sideband_lost,
        "records of mappings, execs and exits lost: frames mapped meanwhile may be unnamed");
   warn(source.damaged_records(), "records of mappings, execs and exits damaged");

@@ -20,10 +20,13 @@ std::string VerdictText(const Profile& profile, const std::string& level,
 std::string SamplesText(const Accounting& a);
 std::string RateText(const Accounting& a);
 std::string LevelText(const LiveSource& source);
+// How the rate was lowered, and which CPUs went and came; one line each, none if nothing changed.
+std::vector<std::string> ChangesText(const LiveSource& source, uint64_t started_ns);
 // What the level ring cost in exactness.
 std::string RingQualityText(const RingSampler& ring);
 
 // What will be missing and why, one line each. `has_rate`: samples were not hits of a probe.
-std::vector<std::string> WarningsOf(const LiveSource& source, const Pipeline& pipeline, bool has_rate);
+std::vector<std::string> WarningsOf(const LiveSource& source, const Pipeline& pipeline,
+                                    uint64_t started_ns, bool has_rate);
 
 }  // namespace jprof

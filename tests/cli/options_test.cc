@@ -236,6 +236,19 @@ TEST(OptionsTest, TheProfileOfACommandIsAFileUnlessTheOutputIsNamed) {
   EXPECT_FALSE(Parse("-o x.svg -- true")->output_is_default);
 }
 
+TEST(OptionsTest, ARecordingThatMayLastLongTakesTwoPercentUnlessOneSaysMore) {
+  EXPECT_EQ(Parse("-a")->max_cpu_percent, 2);
+  EXPECT_EQ(Parse("-a -d 11m")->max_cpu_percent, 2);
+  EXPECT_EQ(Parse("-a -d 10m")->max_cpu_percent, 0);
+  EXPECT_EQ(Parse("-a --max-cpu 0")->max_cpu_percent, 0);
+  EXPECT_EQ(Parse("-a -d 10 --max-cpu 0.5%")->max_cpu_percent, 0.5);
+  for (absl::string_view text : {"", "-1", "x", "nan"}) {
+    EXPECT_EQ(Complaint({"-a", absl::StrCat("--max-cpu=", text)}),
+              absl::StrCat("--max-cpu takes a percentage of one CPU, from 0 (no limit) to 10000, not '",
+                           text, "'"));
+  }
+}
+
 TEST(OptionsTest, AQualityIsAPercentage) {
   EXPECT_EQ(Parse("-a")->min_quality, 0);
   EXPECT_EQ(Parse("-a --min-quality 99.5")->min_quality, 99.5);

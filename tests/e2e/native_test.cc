@@ -462,6 +462,20 @@ TEST_F(NativeTest, ARecordingThatIsKilledLeavesWhatItHad) {
   EXPECT_THAT(folder.Names(), ElementsAre("out.svg"));
 }
 
+TEST_F(NativeTest, ARecordingThatTakesTooMuchIsSampledLess) {
+  Child spin = StartProgram({"spin"});
+  TemporaryFolder folder;
+  auto jprof = Jprof::Start({"-p", absl::StrCat(spin.pid()), "-F", "999", "--max-cpu", "0.001",
+                             "-o", folder / "out.svg"});
+  ASSERT_TRUE(jprof.ok()) << jprof.status();
+  ASSERT_TRUE(jprof->WaitForText("own CPU was above 0.001 % for 10 s: sampled at 499 Hz"));
+  jprof->Signal(SIGINT);
+  const JprofResult result = jprof->Wait();
+  EXPECT_EQ(result.exit_code(), 0) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("sampled at 499 Hz since 1"));
+  EXPECT_THAT(ReadWholeFile(folder / "out.svg"), HasSubstr("sampled at 499 Hz since 1"));
+}
+
 TEST_F(NativeTest, TheVerdictIsOneLineAndAllThatIsSaidWithoutATerminal) {
   Child spin = StartProgram({"spin"});
   const JprofResult result =
