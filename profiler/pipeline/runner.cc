@@ -546,8 +546,7 @@ absl::Status Runner::NoSamples(int64_t duration_ns) const {
   return WithHint(absl::NotFoundError(message),
                   targets_.AreGone() ? "it exited; profile it while it runs"
                   : too_short    ? "profile longer (-d), or at a higher rate (-F)"
-                                 : "it sleeps or is stopped; profile longer (-d) or at a higher "
-                                   "rate (-F)");
+                                 : targets_.WhyIdle());
 }
 
 std::string Runner::Verdict(const Profile& profile) const {

@@ -1,6 +1,7 @@
 #include "profiler/pipeline/targets.h"
 
 #include <poll.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -21,6 +22,12 @@ namespace {
 
 constexpr size_t kTargetsNamed = 3;
 
+bool InFirstPidNamespace() {
+  constexpr ino_t kFirst = 0xeffffffc;  // PROC_PID_INIT_INO
+  struct stat st;
+  return ::stat("/proc/self/ns/pid", &st) == 0 && st.st_ino == kFirst;
+}
+
 }  // namespace
 
 absl::StatusOr<Targets> Targets::Open(const Options& options) {
@@ -30,6 +37,7 @@ absl::StatusOr<Targets> Targets::Open(const Options& options) {
 }
 
 absl::Status Targets::FindAll() {
+  JPROF_RETURN_IF_ERROR(CheckProcFileSystem());
   std::vector<Pid> ids = options_.pids;
   if (options_.tid != 0) ids = {options_.tid};
   if (ids.empty()) name_ = "all processes";
@@ -61,10 +69,6 @@ absl::Status Targets::Find(Pid id) {
   absl::StatusOr<ProcStatus> status = ReadProcStatus(id);
   absl::StatusOr<ProcStat> stat = ReadProcStat(id);
   if (!status.ok() || !stat.ok()) {
-    if (!ReadProcStat(::getpid()).ok()) {
-      return WithHint(absl::FailedPreconditionError("/proc does not show even jprof's own process"),
-                      "mount -t proc proc /proc");
-    }
     return WithHint(absl::NotFoundError(absl::StrCat("there is no ", what, " ", id)),
                     is_process ? "pgrep -a NAME lists the processes of a name"
                                       : "ls /proc/PID/task lists the threads of a process");
@@ -143,6 +147,16 @@ bool Targets::AreGone() const {
   });
 }
 
+std::string Targets::WhyIdle() const {
+  const absl::StatusOr<ProcStat> one =
+      pids_.size() == 1 ? ReadProcStat(pids_[0]) : absl::NotFoundError("several");
+  if (one.ok() && one->state == 'T') return absl::StrCat("it is stopped: kill -CONT ", pids_[0]);
+  if (one.ok() && one->kernel_thread) {
+    return "the kernel has no work for it; profile longer (-d), or who gives it work";
+  }
+  return "it sleeps or is stopped; profile longer (-d) or at a higher rate (-F)";
+}
+
 std::optional<uint64_t> Targets::CpuTimeNs() const {
   auto known = [](const absl::StatusOr<uint64_t>& ns) {
     return ns.ok() ? std::optional(*ns) : std::nullopt;
@@ -151,7 +165,8 @@ std::optional<uint64_t> Targets::CpuTimeNs() const {
   if (options_.children || !options_.comm.empty()) return std::nullopt;
   if (options_.tid != 0) return known(CpuTimeOfThread(pids_[0], options_.tid));
   if (cgroup_) return pids_.empty() ? known(CpuTimeOfCgroup(*cgroup_)) : std::nullopt;
-  if (pids_.empty()) return known(CpuTimeOfHost());
+  // The host's is that of processes in other pid namespaces too.
+  if (pids_.empty()) return InFirstPidNamespace() ? known(CpuTimeOfHost()) : std::nullopt;
   uint64_t sum = 0;
   for (Pid pid : pids_) {
     const absl::StatusOr<uint64_t> ns = CpuTimeOfProcess(pid);

@@ -51,6 +51,8 @@ class Targets {
 
   // All that were named are gone.
   bool AreGone() const;
+  // Why they were met by no sample, as far as it can be told, and what to do.
+  std::string WhyIdle() const;
   // CPU time that they have used so far, as far as it can be told; else nothing.
   std::optional<uint64_t> CpuTimeNs() const;
 

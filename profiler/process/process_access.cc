@@ -10,6 +10,7 @@
 #include <string>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "profiler/core/status.h"
 #include "profiler/core/unique_fd.h"
@@ -42,6 +43,21 @@ bool MemoryDenied(Pid pid) {
 }
 
 }  // namespace
+
+absl::Status CheckProcFileSystem() {
+  char text[32] = {};
+  Pid self = 0;
+  if (::readlink("/proc/self", text, sizeof(text) - 1) < 0 || !absl::SimpleAtoi(text, &self)) {
+    return WithHint(absl::FailedPreconditionError("/proc does not show even jprof's own process"),
+                    "mount -t proc proc /proc");
+  }
+  if (self == ::getpid()) return absl::OkStatus();
+  return WithHint(
+      absl::FailedPreconditionError(absl::StrCat(
+          "/proc is that of another pid namespace: jprof is ", self, " there and ", ::getpid(),
+          " here")),
+      "mount the namespace's own (unshare --mount-proc), or run jprof outside of it");
+}
 
 absl::Status CheckAccess(Pid pid, bool memory_too) {
   const bool files_denied = FilesDenied(pid);

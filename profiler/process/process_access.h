@@ -8,6 +8,10 @@
 
 namespace jprof {
 
+// Whether /proc tells of the processes that jprof's calls mean. FailedPrecondition, with a hint: it
+// is not mounted, or is that of another pid namespace, where the same number is another process.
+absl::Status CheckProcFileSystem();
+
 // OK: its files can be opened and, if that is asked for, its memory read; or it is gone, or it has
 // neither (a kernel thread). PermissionDenied, with a hint: what forbids it.
 absl::Status CheckAccess(Pid pid, bool memory_too);
