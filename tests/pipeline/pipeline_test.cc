@@ -18,6 +18,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::UnorderedElementsAre;
 using Kind = RawFrame::Kind;
 
 // --- Native frames -------------------------------------------------------------------------------
