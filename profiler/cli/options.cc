@@ -111,7 +111,7 @@ std::vector<Option<RecordOptions>> Options() {
   add(CaptureRows<O>());
   add({
       {{"", "--max-cpu", "PCT",
-        "halve the rate when jprof takes more of one CPU; 0: never (default 2, or 0 up to -d 10m)"},
+        "own CPU use that halves the rate; 0: off (default 2; 0 if -d <= 10m)"},
        TakeMaxCpu},
       {{"", "--explain", "", "say behind the verdict why frames have no name"}, &O::explain},
       {{"", "--min-quality", "PCT", "exit with 3 when fewer samples are rooted, or frames named"},
