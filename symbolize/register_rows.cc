@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -102,24 +103,40 @@ class Reader {
   }
 
  private:
-  // What follows the entry; 0: nothing that can be read.
-  uint64_t ReadEntry(uint64_t at) {
+  // The head of a CIE or an FDE.
+  struct Entry {
+    uint64_t begin = 0;  // behind the length
+    uint64_t body = 0;   // behind the id
+    uint64_t end = 0;
+    uint64_t id = 0;  // of an FDE: where its CIE is
+    bool is_cie = false;
+  };
+
+  std::optional<Entry> EntryAt(uint64_t at) const {
     ByteCursor c(bytes_);
     c.Seek(at);
     uint64_t length = c.U32();
     const bool wide = length == UINT32_MAX;
     if (wide) length = c.U64();
-    const uint64_t begin = c.position();
-    if (!c.ok() || length > bytes_.size() - begin) return 0;
-    const uint64_t end = begin + length;
-    if (length == 0) return is_eh_frame_ ? 0 : end;
-    const uint64_t id = wide ? c.U64() : c.U32();
-    const bool is_cie = is_eh_frame_ ? id == 0 : id == (wide ? UINT64_MAX : UINT32_MAX);
-    if (is_cie) return end;
-    const uint64_t cie_at = is_eh_frame_ ? begin - id : id;
-    const Cie& cie = CieAt(cie_at);
-    if (cie.valid) ReadFde(cie, ByteCursor(bytes_.subspan(0, end)), c.position());
-    return end;
+    Entry entry = {.begin = c.position()};
+    if (!c.ok() || length > bytes_.size() - entry.begin) return std::nullopt;
+    entry.body = entry.end = entry.begin + length;
+    if (length == 0) return entry;
+    entry.id = wide ? c.U64() : c.U32();
+    entry.body = c.position();
+    entry.is_cie = is_eh_frame_ ? entry.id == 0 : entry.id == (wide ? UINT64_MAX : UINT32_MAX);
+    return entry;
+  }
+
+  // What follows the entry; 0: nothing that can be read.
+  uint64_t ReadEntry(uint64_t at) {
+    const std::optional<Entry> entry = EntryAt(at);
+    if (!entry) return 0;
+    if (entry->begin == entry->end) return is_eh_frame_ ? 0 : entry->end;
+    if (entry->is_cie) return entry->end;
+    const Cie& cie = CieAt(is_eh_frame_ ? entry->begin - entry->id : entry->id);
+    if (cie.valid) ReadFde(cie, ByteCursor(bytes_.subspan(0, entry->end)), entry->body);
+    return entry->end;
   }
 
   const Cie& CieAt(uint64_t at) {
@@ -130,18 +147,11 @@ class Reader {
   }
 
   Cie ReadCie(uint64_t at) {
-    ByteCursor c(bytes_);
-    c.Seek(at);
-    uint64_t length = c.U32();
-    const bool wide = length == UINT32_MAX;
-    if (wide) length = c.U64();
-    const uint64_t begin = c.position();
-    if (!c.ok() || length > bytes_.size() - begin) return {};
-    c = ByteCursor(bytes_.subspan(0, begin + length));
-    c.Seek(begin);
+    const std::optional<Entry> entry = EntryAt(at);
+    if (!entry || !entry->is_cie) return {};
+    ByteCursor c(bytes_.subspan(0, entry->end));
+    c.Seek(entry->body);
     Cie cie;
-    const uint64_t id = wide ? c.U64() : c.U32();
-    if (is_eh_frame_ ? id != 0 : id != (wide ? UINT64_MAX : UINT32_MAX)) return {};
     const uint8_t version = c.U8();
     const absl::string_view augmentation = c.String();
     if (version >= 4) c.Skip(2);  // sizes of addresses and segments

@@ -42,7 +42,7 @@ absl::StatusOr<ProbeRunResult> RunProbe(const ProbeRunOptions& options, const Ru
   std::vector<Pid> pids;
   if (options.pid != 0) pids.push_back(options.pid);
   JPROF_ASSIGN_OR_RETURN(std::unique_ptr<Runner> runner,
-                         Runner::Attach({.pids = std::move(pids),
+                         Runner::Attach({.targets = {.pids = std::move(pids)},
                                          .level = CaptureLevel::kKernel,
                                          .duration_ns = options.duration_ns,
                                          .probe = options.probe,

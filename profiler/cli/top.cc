@@ -263,17 +263,17 @@ absl::StatusOr<std::unique_ptr<Runner>> Attach(const TopOptions& options, const 
                                                int niceness, const std::shared_ptr<Shared>& shared) {
   ProgressLine progress;
   progress.Show("looking at what runs");
-  return Runner::Attach({.pids = options.pids,
-                         .tid = options.tid,
-                         .children = options.children,
-                         .cgroup = options.cgroup,
-                         .comm = options.comm,
+  return Runner::Attach({.targets = {.pids = options.pids,
+                                     .tid = options.tid,
+                                     .children = options.children,
+                                     .cgroup = options.cgroup,
+                                     .comm = options.comm,
+                                     .use_helpers = options.use_helpers},
                          .level = options.level,
                          .frequency_hz = static_cast<uint64_t>(options.frequency),
                          .duration_ns = options.duration_ns,
                          .snapshot_ns = options.interval_ns,
                          .on_snapshot = [shared](const Profile& snapshot) { shared->Add(snapshot); },
-                         .use_helpers = options.use_helpers,
                          .tiers = options.tiers,
                          .niceness = niceness,
                          .symbolizer = std::move(symbolizer)},

@@ -174,7 +174,7 @@ absl::Status Watcher::TakeFirstStacks() {
 }
 
 absl::Status Watcher::TakeSamples() {
-  auto runner = Runner::Attach({.pids = {facts_.pid},
+  auto runner = Runner::Attach({.targets = {.pids = {facts_.pid}},
                                 .frequency_hz = kHz,
                                 .duration_ns = kWatchNs,
                                 .source_maps = source_maps_,

@@ -198,13 +198,7 @@ int64_t Runner::CpuTimeOfWorkNs() {
 absl::StatusOr<std::unique_ptr<Runner>> Runner::Attach(const RecordingOptions& options,
                                                        const RuntimeSet& runtimes) {
   const double cpu_before_s = CpuSeconds();
-  JPROF_ASSIGN_OR_RETURN(Targets targets, Targets::Open({.pids = options.pids,
-                                                         .tid = options.tid,
-                                                         .children = options.children,
-                                                         .cgroup = options.cgroup,
-                                                         .comm = options.comm,
-                                                         .command_name = options.command_name,
-                                                         .use_helpers = options.use_helpers}));
+  JPROF_ASSIGN_OR_RETURN(Targets targets, Targets::Open(options.targets));
   auto runner = std::unique_ptr<Runner>(new Runner(options, std::move(targets)));
   runner->cpu_before_s_ = cpu_before_s;
   const Targets& of = runner->targets_;
@@ -213,11 +207,11 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Attach(const RecordingOptions& o
   auto source = LiveSource::Open(
       {.level = options.level,
        .pid = of.only_pid(),
-       .tid = options.tid,
+       .tid = options.targets.tid,
        .selected = of.OfSome(),
-       .children = options.children,
+       .children = options.targets.children,
        .cgroup_fd = of.cgroup() ? of.cgroup()->directory.get() : -1,
-       .comm = options.comm,
+       .comm = options.targets.comm,
        .frequency_hz = options.frequency_hz,
        .mappings = mappings,
        .probe = options.probe},
@@ -226,7 +220,9 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Attach(const RecordingOptions& o
     return Annotate(source.status(), absl::StrCat("cannot sample ", of.name()));
   }
   runner->work_->source = *std::move(source);
-  if (!options.command_name.empty()) runner->work_->drain_interval_ms = kDrainIntervalOfCommandMs;
+  if (!options.targets.command_name.empty()) {
+    runner->work_->drain_interval_ms = kDrainIntervalOfCommandMs;
+  }
   absl::StatusOr<UnwindCache> cache = UnwindCache::Open(UnwindCache::DefaultDirectory());
   if (cache.ok()) runner->work_->cache = *std::move(cache);
   PipelineWorld world = {
@@ -263,7 +259,7 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Attach(const RecordingOptions& o
   runner->work_->pipeline = std::make_unique<Pipeline>(
       PipelineOptions{
           .only_pid = of.only_pid(),
-          .use_helpers = options.use_helpers,
+          .use_helpers = options.targets.use_helpers,
           .tiers = options.tiers,
           .async = options.async,
           .inlines = options.inlines,
@@ -322,7 +318,7 @@ absl::Status Runner::Seed() {
   JPROF_ASSIGN_OR_RETURN(std::vector<Pid> pids, targets_.List());
   const bool one = targets_.pids().size() == 1;
   JPROF_RETURN_IF_ERROR(Await(
-      [seeded, pids = std::move(pids), one, use_helpers = options_.use_helpers](Work& work) {
+      [seeded, pids = std::move(pids), one, use_helpers = options_.targets.use_helpers](Work& work) {
         *seeded = SeedPipeline(*work.pipeline, pids, one, use_helpers);
       }));
   access_warning_ = std::move(seeded->warning);

@@ -30,13 +30,7 @@
 namespace jprof {
 
 struct RecordingOptions {
-  // Neither: every process, as far as `cgroup` and `comm` do not say which.
-  std::vector<Pid> pids;
-  Tid tid = 0;
-  bool children = false;     // of `pids`: those that they have and start, and theirs
-  std::string cgroup;        // a group of cgroup v2 or a container's id; "": any
-  std::string comm;          // command name of a thread or its process; "": any
-  std::string command_name;  // what the process will be called that is about to execute it; else ""
+  Targets::Options targets;
   CaptureLevel level = CaptureLevel::kBest;
   uint64_t frequency_hz = 99;
   // Of one CPU, by our own threads, the processes that read files for us and, where the kernel counts it, the
@@ -50,7 +44,6 @@ struct RecordingOptions {
   std::function<void(Profile)> on_snapshot;
   // Not live: gets the profile so far, now and then; it says so in its comments. Empty: it is not made.
   Checkpoints::Sink on_checkpoint;
-  bool use_helpers = true;
   bool tiers = false;
   bool inlines = false;
   bool lines = false;

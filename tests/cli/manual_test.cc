@@ -157,8 +157,9 @@ std::string OfferedByZsh(const std::string& line) {
 zmodload zsh/zpty
 zpty shell "PS1='%% ' TERM=dumb zsh -f -i"
 zpty -w shell 'autoload -Uz compinit; compinit -D -u; source )sh", script.path(), R"sh(
-compdef _jprof jprof; LISTMAX=1000; bindkey ^X list-choices; stty cols 200 rows 100; print -n RE; print ADY'
-zpty -r shell out '*READY*'
+compdef _jprof jprof; LISTMAX=1000; bindkey ^X list-choices; stty cols 200 rows 100; PS1=rea"dy> "'
+# A prompt is drawn when the line editor has the terminal: what is written before is echoed, not edited.
+zpty -r shell out '*ready> *'
 zpty -n -w shell "$1"$'\x18'
 # The list, and below it the line again.
 zpty -r shell out "*$1*$1*"
