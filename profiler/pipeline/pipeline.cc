@@ -6,7 +6,6 @@
 #include <cerrno>
 #include <variant>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "profiler/core/status.h"
 #include "profiler/process/target_file.h"
@@ -17,18 +16,6 @@ namespace {
 // A stack whose addresses lie in no mapping that we know of makes us read the process's maps, at
 // most this often for one process.
 constexpr uint64_t kRereadMapsAfterNs = 200'000'000;
-constexpr size_t kMaxPerfMaps = 256;
-// What a runtime says of a frame is believed for so long: its code may be thrown away and another
-// function's come to lie where it was.
-constexpr uint64_t kLocatedForNs = 1'000'000'000;
-constexpr size_t kMaxLocated = 1 << 17;
-constexpr size_t kMaxPerfMapTroubles = 256;
-constexpr uint64_t kRetryPerfMapAfterNs = 1'000'000'000;
-constexpr uint64_t kUpdatePerfMapAfterNs = 50'000'000;
-constexpr uint32_t kMinCorruptToReject = 64;
-// As V8's stack traces have it: "at async render".
-constexpr char kAsyncPrefix[] = "async ";
-
 constexpr size_t kMaxProcessesNoted = 1 << 16;
 // The first of the names of threads, processes and control groups.
 constexpr char kLeftOutComm[] = "[left out]";
@@ -47,13 +34,6 @@ size_t BytesOf(const StackEvent& stack) {
 }
 size_t BytesOf(const std::vector<uint64_t>& addresses) {
   return 64 + addresses.size() * sizeof(addresses[0]);
-}
-
-// Memory that a runtime shares with itself, to write its code at another address than it executes it
-// at, or with its children. It holds code of no file, as a rule.
-bool IsSharedMemory(absl::string_view path) {
-  return absl::StartsWith(path, "/memfd:") || absl::StartsWith(path, "/dev/zero") ||
-         absl::StartsWith(path, "/SYSV") || absl::StartsWith(path, "/dev/shm/");
 }
 
 MapEvent ToMapEvent(Pid pid, uint64_t time_ns, const ProcMapping& m) {
@@ -101,6 +81,16 @@ Pipeline::Pipeline(PipelineOptions options, const RuntimeSet& runtimes, LayoutSi
             return world_.open_jit_dump(map.pid, *std::move(file), name);
           },
           {.tiers = options.tiers, .max_bytes = options.max_perf_map_bytes}),
+      perf_maps_(world_.open_perf_map, options.max_perf_map_bytes),
+      resolver_({.use_helpers = options.use_helpers, .tiers = options.tiers},
+                {.processes = processes_,
+                 .find_mapping = [this](Pid pid, Address at) { return FindMapping(pid, at); },
+                 .runtimes = runtimes_,
+                 .images = images_,
+                 .jit_dumps = jit_dumps_,
+                 .perf_maps = perf_maps_,
+                 .source_maps = source_maps_,
+                 .frames = frames_}),
       kernel_names_(world_.kallsyms, world_.modules, options.live ? kReloadKernelAfterNs : 0),
       forget_interned_at_(options_.max_frame_bytes / kForgetInternedPart),
       samples_(options_.max_samples) {
@@ -199,9 +189,9 @@ void Pipeline::Forget(Pid pid) {
   if (unwind_) unwind_->OnGone(pid);
   runtimes_.OnGone(pid);
   if (source_maps_) source_maps_->Forget(pid);
-  ForgetPerfMap(pid);
+  perf_maps_.Forget(pid);
   jit_dumps_.OnGone(pid);
-  helper_answers_.erase(pid);
+  resolver_.Forget(pid);
   maps_reread_at_.erase(pid);
   cgroups_.erase(pid);
 }
@@ -266,81 +256,8 @@ void Pipeline::OnSymbol(const SymbolEvent& symbol) {
     return;
   }
   runtimes_.Confirm(symbol.pid, symbol.runtime);
-  symbol_names_[symbol.number] = InternRuntimeName(*std::move(described), symbol.pid, symbol.runtime);
-}
-
-uint32_t Pipeline::InternRuntimeName(FrameName name, Pid pid, uint8_t runtime) {
-  PendingName pending = {std::move(name.name), std::move(name.file), name.start_line, name.kind,
-                         absl::StrCat("[", runtimes_.RuntimeByNumber(runtime)->name(), "]")};
-  RuntimeInstance* instance = runtimes_.Instance(pid, runtime);
-  if (source_maps_ && instance != nullptr && name.place.script != 0) {
-    pending.map = source_maps_->Find(pid, name.place.script, pending.file, [&] {
-      return instance->SourceMapUrl(name.place.script);
-    });
-    // Without a map, functions are told apart by what is shown of them.
-    if (pending.map != SourceMaps::kNone) pending.place = name.place;
-    pending.place.script = 0;
-  }
-  return frames_.InternName(std::move(pending));
-}
-
-uint32_t Pipeline::RuntimeFrame(const RawFrame& frame, Pid pid, uint32_t name) {
-  const std::tuple key(frame.symbol, frame.address, frame.detail, frame.is_return_address,
-                       frame.is_async);
-  auto known = located_.find(key);
-  if (known != located_.end() && last_time_ns_ < known->second.located_ns + kLocatedForNs) {
-    return known->second.frame;
-  }
-  const uint32_t located = Locate(frame, pid, name);
-  if (located_.size() >= kMaxLocated) located_.clear();
-  located_.insert_or_assign(key, Located{located, last_time_ns_});
-  return located;
-}
-
-uint32_t Pipeline::Locate(const RawFrame& frame, Pid pid, uint32_t name) {
-  if (frame.is_async) {
-    PendingName awaiting = frames_.names()[name];
-    awaiting.Prefix(kAsyncPrefix);
-    awaiting.kind = FrameKind::kAsync;
-    name = frames_.InternName(std::move(awaiting));
-  }
-  std::vector<PendingLine> lines;
-  if (RuntimeInstance* instance = runtimes_.Instance(pid, frame.runtime)) {
-    const bool has_tier = !frame.is_async && !frames_.names()[name].name.empty();
-    const char tier = options_.tiers && has_tier ? instance->Tier(frame) : '\0';
-    if (tier != 0) {
-      PendingName marked = frames_.names()[name];
-      marked.Prefix({&tier, 1});
-      name = frames_.InternName(std::move(marked));
-    }
-    for (FrameLine& line : instance->Locate(frame)) {
-      uint32_t inlined = InternRuntimeName(std::move(line.function), pid, frame.runtime);
-      if (tier != 0) {
-        PendingName marked = frames_.names()[inlined];
-        marked.Prefix({&tier, 1});
-        inlined = frames_.InternName(std::move(marked));
-      }
-      lines.push_back({inlined, line.line, line.column});
-    }
-  }
-  const bool named = frames_.names()[name].kind != FrameKind::kUnknown;
-  if (lines.empty() && !named) {
-    PendingName unknown = frames_.names()[name];
-    unknown.why = "the code it runs is of no function that the runtime knows now";
-    return NamedFrame(std::move(unknown), PendingFrame::Kind::kUnknown);
-  }
-  if (lines.empty()) {
-    return frames_.InternFrame({.kind = PendingFrame::Kind::kNamed, .index = name});
-  }
-  // What the helper read at the instant of the sample is the name; the line was looked up later.
-  if (named) lines.back().name = name;
-  return frames_.InternFrame(
-      {.kind = PendingFrame::Kind::kLocated, .index = frames_.InternLines(std::move(lines))});
-}
-
-uint32_t Pipeline::NamedFrame(PendingName name, PendingFrame::Kind kind) {
-  const uint32_t index = frames_.InternName(std::move(name));
-  return frames_.InternFrame({.kind = kind, .index = index});
+  symbol_names_[symbol.number] =
+      resolver_.InternRuntimeName(*std::move(described), symbol.pid, symbol.runtime);
 }
 
 const Mapping* Pipeline::FindMapping(Pid pid, Address address) {
@@ -366,226 +283,20 @@ const Mapping* Pipeline::FindMapping(Pid pid, Address address) {
   return process == nullptr ? nullptr : process->maps.Find(address);
 }
 
-PerfMap* Pipeline::FindPerfMap(Pid pid) {
-  auto it = perf_maps_.find(pid);
-  if (it == perf_maps_.end()) {
-    if (perf_maps_.size() >= kMaxPerfMaps) return nullptr;
-    it = perf_maps_.try_emplace(pid).first;
-  }
-  PerfMapState& state = it->second;
-  const uint64_t now = std::max<uint64_t>(last_time_ns_, 1);
-  if (!state.map && !state.given_up &&
-      (state.tried_at_ns == 0 || now >= state.tried_at_ns + kRetryPerfMapAfterNs)) {
-    state.tried_at_ns = now;
-    absl::StatusOr<PerfMap> map = world_.open_perf_map(pid);
-    if (map.ok()) state.map = *std::move(map);
-    // It may come later, so that there is none is no trouble.
-    state.trouble = map.ok() || absl::IsNotFound(map.status())
-                        ? ""
-                        : absl::StrCat(map.status().message(), "; its names are not used");
-  }
-  if (!state.map) return nullptr;
-  if (state.updated_at_ns == 0 || now >= state.updated_at_ns + kUpdatePerfMapAfterNs) {
-    state.updated_at_ns = now;
-    absl::Status updated = state.map->Update();
-    if (!updated.ok()) {
-      state.trouble = absl::StrCat(updated.message(), "; its newer names are not used");
-    } else if (state.map->exhausted()) {
-      state.trouble = absl::StrCat(state.map->name(), ": too large; only the first ",
-                                   state.map->size(), " pieces of code have names");
-    } else {
-      state.trouble.clear();
-    }
-    perf_map_bytes_ -= state.bytes;
-    state.bytes = state.map->memory_bytes();
-    perf_map_bytes_ += state.bytes;
-    if (perf_map_bytes_ > options_.max_perf_map_bytes) {
-      // Not read any further it would name new code by what lay there before.
-      perf_map_bytes_ -= std::exchange(state.bytes, 0);
-      state.trouble =
-          absl::StrCat(state.map->name(), ": all perf maps together exceed ",
-                       options_.max_perf_map_bytes >> 20, " MB; its names are not used");
-      state.map.reset();
-      state.given_up = true;
-      return nullptr;
-    }
-  }
-  return &*state.map;
-}
-
-void Pipeline::ForgetPerfMap(Pid pid) {
-  auto it = perf_maps_.find(pid);
-  if (it == perf_maps_.end()) return;
-  if (!it->second.trouble.empty() && perf_map_troubles_.size() < kMaxPerfMapTroubles) {
-    perf_map_troubles_.push_back(std::move(it->second.trouble));
-  }
-  perf_map_bytes_ -= it->second.bytes;
-  perf_maps_.erase(it);
-}
-
-std::vector<std::string> Pipeline::PerfMapTroubles() const {
-  std::vector<std::string> troubles = perf_map_troubles_;
-  for (const auto& [pid, state] : perf_maps_) {
-    if (!state.trouble.empty()) troubles.push_back(state.trouble);
-  }
-  std::sort(troubles.begin(), troubles.end());
-  return troubles;
-}
-
-std::string Pipeline::WhyNoJitName(Pid pid, bool asked_map) const {
-  std::string map = asked_map ? "its perf map does not name it" : "there is no /tmp/perf-PID.map";
-  if (auto it = perf_maps_.find(pid); it == perf_maps_.end()) {
-    map = absl::StrCat("perf maps are read of ", kMaxPerfMaps, " processes only");
-  } else if (!it->second.trouble.empty()) {
-    map = absl::StrCat("perf map of ", it->second.trouble);
-  }
-  if (!options_.use_helpers) return absl::StrCat("--no-helpers, and ", map);
-  const std::string refusal = runtimes_.Refusal(pid);
-  if (!refusal.empty()) return absl::StrCat("refused: ", refusal, "; ", map);
-  return absl::StrCat(runtimes_.HasRuntime(pid) ? "JIT code that no helper was asked about, and "
-                                                : "JIT code of no runtime that jprof knows, and ",
-                      map);
-}
-
-uint32_t Pipeline::NativeFrame(const RawFrame& frame, Pid pid, UserStack& stack, bool& plausible) {
-  const Address lookup{frame.address - (frame.is_return_address ? 1 : 0)};
-  const Mapping* mapping = FindMapping(pid, lookup);
-  if (mapping == nullptr) {
-    plausible = false;
-    stack.incomplete = true;
-    return NamedFrame({.name = "[unknown]",
-                       .why = processes_.Find(pid) == nullptr
-                                  ? "the process was gone before its mappings could be read"
-                                  : "its address lay in no executable mapping that jprof saw"},
-                      PendingFrame::Kind::kUnknown);
-  }
-  const bool has_file = mapping->file.valid() || mapping->path == "[vdso]";
-  if (has_file && !IsSharedMemory(mapping->path)) return ImageFrame(pid, *mapping, lookup);
-  if (auto name = runtimes_.NameCode(pid, lookup)) {
-    return NamedFrame({.name = std::move(name->name),
-                       .file = std::move(name->file),
-                       .kind = name->kind,
-                       .image = "[jit]"});
-  }
-  // Both may change or end with what the perf map is asked for.
-  const Mapping place = *mapping;
-  const uint32_t otherwise = PerfMapFrame(pid, place, lookup, stack);
-  const uint32_t dump = jit_dumps_.Of(pid);
-  if (dump == JitDumps::kNone) return otherwise;
-  return frames_.InternDumped({dump, lookup.value, otherwise});
-}
-
-uint32_t Pipeline::ImageFrame(Pid pid, const Mapping& mapping, Address lookup) {
-  uint32_t image = images_.Find(mapping.file, mapping.path);
-  if (image == ImageTable::kNone) {
-    image =
-        images_.Add(MapEvent{0, pid, mapping.range, mapping.offset, mapping.file, mapping.path});
-    if (image == ImageTable::kNone) {
-      return NamedFrame({.name = "[unknown]", .why = "more mapped files than jprof keeps"},
-                        PendingFrame::Kind::kUnknown);
-    }
-  }
-  return frames_.InternFrame({.kind = PendingFrame::Kind::kImage,
-                              .index = image,
-                              .value = mapping.ToFileOffset(lookup).value});
-}
-
-uint32_t Pipeline::PerfMapFrame(Pid pid, const Mapping& mapping, Address lookup,
-                                UserStack& stack) {
-  stack.uses_perf_map = true;
-  PerfMap* map = FindPerfMap(pid);
-  if (map != nullptr) {
-    stack.perf_map_generation = map->generation();
-    if (auto name = map->Find(lookup)) return NamedFrame(NameOfJitCode(*name, options_.tiers));
-  }
-  if (mapping.file.valid()) return ImageFrame(pid, mapping, lookup);
-  return NamedFrame({.name = "[unknown] [jit]",
-                     .image = "[jit]",
-                     .why = WhyNoJitName(pid, map != nullptr)},
-                    PendingFrame::Kind::kUnknown);
-}
-
-uint32_t Pipeline::ResolveFrame(const RawFrame& frame, Pid pid, UserStack& stack, bool& plausible) {
-  plausible = true;
-  const Runtime* runtime = runtimes_.RuntimeByNumber(frame.runtime);
-  switch (frame.kind) {
-    case RawFrame::Kind::kRuntime: {
-      auto it = symbol_names_.find(frame.symbol);
-      if (it != symbol_names_.end()) {
-        if (helper_answers_.size() >= kMaxProcessesNoted) helper_answers_.clear();
-        ++helper_answers_[pid].named;
-        return RuntimeFrame(frame, pid, it->second);
-      }
-      break;
-    }
-    case RawFrame::Kind::kBuiltin: {
-      const uint32_t id = NativeFrame(frame, pid, stack, plausible);
-      PendingFrame builtin = frames_.frames()[id];
-      if (builtin.kind != PendingFrame::Kind::kImage || runtime == nullptr) return id;
-      builtin.kind = PendingFrame::Kind::kBuiltin;
-      builtin.runtime = frame.runtime;
-      return frames_.InternFrame(builtin);
-    }
-    case RawFrame::Kind::kUnresolved:
-      if (frame.detail == JP_SKIPPED) {
-        return NamedFrame({.name = "[native frames skipped]",
-                           .why = "native code without call-frame information and frame pointers "
-                                  "lies between; build it with -fasynchronous-unwind-tables"},
-                          PendingFrame::Kind::kUnknown);
-      }
-      OnUnresolved(frame, pid);
-      break;
-    case RawFrame::Kind::kNative:
-      return NativeFrame(frame, pid, stack, plausible);
-  }
-  const absl::string_view who = runtime == nullptr ? "jit" : runtime->name();
-  absl::string_view what = "not understood";
-  absl::string_view why =
-      "what lies in its frame reads as no function: the frame was being made, or the layout does "
-      "not fit";
-  if (frame.kind == RawFrame::Kind::kRuntime) {
-    what = "name lost";
-    why = "the record of its name was lost or damaged; a lower -F leaves more room";
-  } else if (frame.detail == JP_LATE) {
-    what = "read too late";
-    why = "jprof found no CPU within milliseconds of the sample; with the right to load BPF names are "
-          "read at its instant";
-  } else if (frame.detail == JP_UNREADABLE) {
-    what = "unreadable";
-    why = "its objects were not in memory at that instant, and an interrupt cannot wait for them";
-  }
-  return NamedFrame({.name = absl::StrCat("[", who, ": ", what, "]"),
-                     .image = absl::StrCat("[", who, "]"),
-                     .why = std::string(why)},
-                    PendingFrame::Kind::kUnknown);
-}
-
-// A layout that does not fit the process names nothing, since the helper believes no object whose
-// type it has not seen; but it says so frame by frame, in each sample. When that is all it says, it
-// is not asked any more, and perf maps have the word.
-void Pipeline::OnUnresolved(const RawFrame& frame, Pid pid) {
-  if (frame.detail != JP_CORRUPT) return;
-  HelperAnswers& answers = helper_answers_[pid];
-  if (++answers.corrupt >= kMinCorruptToReject && answers.corrupt > 4 * answers.named) {
-    runtimes_.Reject(pid, frame.runtime);
-    answers = {};
-  }
-}
-
 void Pipeline::Resolve(UserStack& stack) {
   const Pid pid = stack.event.pid;
   std::vector<uint32_t> resolved;
   resolved.reserve(stack.event.frames.size() + 1);
-  stack.uses_perf_map = false;
-  stack.perf_map_generation = 0;
-  stack.incomplete = false;
+  stack.grounds = {};
   WalkEnd end = stack.event.end;
   const std::vector<RawFrame>& frames = stack.event.frames;
   bool below_async = false;
   std::vector<size_t> of_frame;  // in `resolved`
   for (auto it = frames.begin(); it != frames.end(); ++it) {
-    bool plausible;
-    const uint32_t id = ResolveFrame(*it, pid, stack, plausible);
+    auto name = symbol_names_.find(it->symbol);
+    const auto [id, plausible] = resolver_.Resolve(
+        *it, name == symbol_names_.end() ? std::nullopt : std::optional(name->second), pid,
+        last_time_ns_, stack.grounds);
     // An address that lies in no code is not a return address: what the walk followed there was not
     // a frame pointer, and what it found behind is no stack.
     if (!plausible && it->is_return_address) {
@@ -601,7 +312,8 @@ void Pipeline::Resolve(UserStack& stack) {
       break;
     }
     if (it->is_async && !below_async) {
-      resolved.push_back(NamedFrame({.name = kAsyncSeparator, .kind = FrameKind::kMarker}));
+      resolved.push_back(
+          resolver_.NamedFrame({.name = kAsyncSeparator, .kind = FrameKind::kMarker}));
     }
     below_async = it->is_async;
     of_frame.resize(static_cast<size_t>(it - frames.begin()), SIZE_MAX);
@@ -631,7 +343,7 @@ void Pipeline::Resolve(UserStack& stack) {
 }
 
 bool Pipeline::MayBeCompleted(const UserStack& stack) const {
-  return stack.incomplete && (stack.mappings_seen != mappings_seen_ ||
+  return stack.grounds.incomplete && (stack.mappings_seen != mappings_seen_ ||
                               last_time_ns_ >= stack.resolved_ns + kRereadMapsAfterNs);
 }
 
@@ -675,13 +387,11 @@ void Pipeline::OnSample(const SampleEvent& sample) {
     bool stale = !stack.resolved || MayBeCompleted(stack) ||
                  (process != nullptr && (process->life != stack.process_life ||
                                          process->maps.generation() != stack.maps_generation));
-    if (!stale && stack.uses_perf_map) {
-      if (PerfMap* map = FindPerfMap(sample.pid)) {
-        stale = map->generation() != stack.perf_map_generation;
+    if (!stale && stack.grounds.uses_perf_map) {
+      if (PerfMap* map = perf_maps_.Find(sample.pid, last_time_ns_)) {
+        stale = map->generation() != stack.grounds.perf_map_generation;
       } else {
-        auto found = perf_maps_.find(sample.pid);
-        stale = found != perf_maps_.end() && found->second.given_up &&
-                stack.perf_map_generation != 0;
+        stale = stack.grounds.perf_map_generation != 0 && perf_maps_.GivenUp(sample.pid);
       }
     }
     if (stale) Resolve(stack);
@@ -801,7 +511,7 @@ void Pipeline::ForgetInterned() {
   frames_ = std::move(frames);
   // Names that the kernel half refers to stay.
   forget_interned_at_ = std::max(forget_interned_at_, 2 * frames_.bytes());
-  located_.clear();
+  resolver_.ForgetInterned();
   for (auto& [number, stack] : user_stacks_) stack.resolved = false;
   comms_.clear();
   comm_ids_.clear();

@@ -25,7 +25,6 @@
 #include <optional>
 #include <span>
 #include <string>
-#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -39,6 +38,7 @@
 #include "profiler/core/accounting.h"
 #include "profiler/core/event.h"
 #include "profiler/core/profile.h"
+#include "profiler/pipeline/frame_resolver.h"
 #include "profiler/pipeline/frame_table.h"
 #include "profiler/pipeline/image_table.h"
 #include "profiler/pipeline/jit_dumps.h"
@@ -46,6 +46,7 @@
 #include "profiler/pipeline/kernel_names.h"
 #include "profiler/pipeline/namer.h"
 #include "profiler/pipeline/original_names.h"
+#include "profiler/pipeline/perf_maps.h"
 #include "profiler/pipeline/profile_draft.h"
 #include "profiler/pipeline/source_maps.h"
 #include "profiler/process/process_table.h"
@@ -64,7 +65,7 @@ struct PipelineWorld {
   std::function<absl::StatusOr<std::vector<Event>>(Pid, uint64_t time_ns)> describe = nullptr;
   std::function<absl::StatusOr<std::string>(Pid)> read_cgroup = nullptr;
   std::function<std::unique_ptr<MemoryReader>(Pid)> open_memory;
-  std::function<absl::StatusOr<PerfMap>(Pid)> open_perf_map;
+  PerfMaps::Opener open_perf_map;
   // Of a file that the process maps; the text is for messages. Empty: jitdumps are not used.
   std::function<absl::StatusOr<JitDump>(Pid, UniqueFd, absl::string_view)> open_jit_dump = nullptr;
   std::function<absl::StatusOr<UniqueFd>(Pid)> open_root;  // empty: all paths are jprof's own
@@ -155,7 +156,7 @@ class Pipeline {
   uint64_t symbols_dropped() const { return symbols_dropped_; }
 
   // Perf maps that were there and did not name all that they should, with the reason.
-  std::vector<std::string> PerfMapTroubles() const;
+  std::vector<std::string> PerfMapTroubles() const { return perf_maps_.Troubles(); }
   // The same of jitdumps.
   std::vector<std::string> JitDumpTroubles() const { return jit_dumps_.Troubles(); }
 
@@ -198,29 +199,10 @@ class Pipeline {
     std::vector<uint32_t> nodes;  // with PipelineOptions::places: of each frame of the event
     uint64_t process_life = 0;
     uint64_t maps_generation = 0;
-    uint64_t perf_map_generation = 0;
-    bool uses_perf_map = false;
-    bool incomplete = false;  // an address lay in no mapping
+    FrameResolver::Grounds grounds;
     uint64_t mappings_seen = 0;
     uint64_t resolved_ns = 0;
     bool resolved = false;
-  };
-  struct Located {
-    uint32_t frame;  // in FrameTable
-    uint64_t located_ns;
-  };
-  // What a process's helper said, in frames of distinct stacks.
-  struct HelperAnswers {
-    uint32_t named = 0;
-    uint32_t corrupt = 0;
-  };
-  struct PerfMapState {
-    std::optional<PerfMap> map;
-    uint64_t tried_at_ns = 0;    // 0: never
-    uint64_t updated_at_ns = 0;  // 0: never
-    size_t bytes = 0;            // of map, as counted in perf_map_bytes_
-    bool given_up = false;
-    std::string trouble;         // "" for none
   };
   // What is kept by number can be forgotten in these steps.
   enum class Forgetting { kNo, kDecided, kSymbolsForgotten, kStacksForgotten };
@@ -240,25 +222,10 @@ class Pipeline {
   // Gives these samples' stacks the names of jitdumps.
   void NameDumped(FrameTable& frames, std::span<KeptSamples::Sample> samples);
   void OnSymbol(const SymbolEvent& symbol);
-  void OnUnresolved(const RawFrame& frame, Pid pid);
-  uint32_t InternRuntimeName(FrameName name, Pid pid, uint8_t runtime);
-  uint32_t RuntimeFrame(const RawFrame& frame, Pid pid, uint32_t name);
-  // The same, asking the runtime.
-  uint32_t Locate(const RawFrame& frame, Pid pid, uint32_t name);
   void Resolve(UserStack& stack);
   // Whether what was not found when the stack was resolved might be found now.
   bool MayBeCompleted(const UserStack& stack) const;
-  uint32_t ResolveFrame(const RawFrame& frame, Pid pid, UserStack& stack, bool& plausible);
-  uint32_t NativeFrame(const RawFrame& frame, Pid pid, UserStack& stack, bool& plausible);
-  uint32_t ImageFrame(Pid pid, const Mapping& mapping, Address lookup);
-  // By its perf map, else by what it lies in.
-  uint32_t PerfMapFrame(Pid pid, const Mapping& mapping, Address lookup, UserStack& stack);
-  uint32_t NamedFrame(PendingName name, PendingFrame::Kind kind = PendingFrame::Kind::kNamed);
   const Mapping* FindMapping(Pid pid, Address address);
-  PerfMap* FindPerfMap(Pid pid);
-  // Why the code in anonymous memory of a process has no name.
-  std::string WhyNoJitName(Pid pid, bool asked_map) const;
-  void ForgetPerfMap(Pid pid);
 
   // The file of a mapping, by any way; and again, once it is pinned.
   absl::StatusOr<UniqueFd> OpenFirst(const MapEvent& map);
@@ -274,7 +241,9 @@ class Pipeline {
   std::optional<UnwindTables> unwind_;
   FrameTable frames_;
   JitDumps jit_dumps_;
+  PerfMaps perf_maps_;
   std::optional<SourceMaps> source_maps_;
+  FrameResolver resolver_;
   KernelNames kernel_names_;
   SymbolCache symbol_cache_;
   bool drafted_ = false;
@@ -288,10 +257,6 @@ class Pipeline {
   Forgetting forgetting_ = Forgetting::kNo;
   uint32_t forget_up_to_ = 0;
   uint64_t forget_next_ns_ = 0;  // the next step may be taken when samples are that late
-  absl::flat_hash_map<Pid, PerfMapState> perf_maps_;
-  size_t perf_map_bytes_ = 0;
-  std::vector<std::string> perf_map_troubles_;  // of processes that are gone
-  absl::flat_hash_map<Pid, HelperAnswers> helper_answers_;
   absl::flat_hash_map<Pid, uint64_t> maps_reread_at_;
   absl::flat_hash_map<Pid, uint32_t> cgroups_;  // in comms_; as at the first sample
   uint32_t InternComm(absl::string_view comm);
@@ -301,8 +266,6 @@ class Pipeline {
   size_t comm_bytes_ = 0;
   size_t forget_interned_at_;  // bytes of frames_, in a live recording
   KeptSamples samples_;
-  // By symbol, address, detail, is_return_address, is_async. No number of a symbol is given twice.
-  absl::flat_hash_map<std::tuple<uint32_t, uint64_t, uint8_t, bool, bool>, Located> located_;
   uint64_t last_time_ns_ = 0;
   uint64_t symbols_dropped_ = 0;
   uint64_t mappings_seen_ = 0;  // map events, of all processes
