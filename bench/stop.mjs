@@ -1,7 +1,7 @@
 // How long a process stands still: for `jprof stacks` and for gdb's backtraces, and, of a process with
 // much memory, for `jprof core` and for gcore.
 //
-//   node bench/stop.mjs [--jprof build/release/jprof] [--runs 100] [--gib 4] [--cores 5]
+//   node bench/stop.mjs [--jprof build/release/jprof] [--runs 100] [--gib 4] [--cores 5]     (0: not that part)
 import { spawn, spawnSync } from 'node:child_process';
 import { rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -16,12 +16,19 @@ const runs = Number(option('runs', 100));
 const gib = Number(option('gib', 4));
 const cores = Number(option('cores', 5));
 
+// It writes when it could not run for a while, and how long.
 const busy = `
-  const { Worker } = require('worker_threads');
-  for (let i = 0; i < 3; i++) new Worker('setInterval(() => {}, 1000)', { eval: true });
-  require('fs').stat('/', () => {});
-  function leaf(n) { let x = n; for (let i = 0; i < 1e5; i++) x = (x * 31 + i) | 0; return x; }
-  function middle(n) { return n > 20 ? leaf(n) : middle(n + 1); }
+  const fs = require('fs');
+  fs.stat('/', () => {});
+  const now = () => { const [s, ns] = process.hrtime(); return s * 1e3 + ns / 1e6; };
+  function leaf() {
+    for (let i = 0, last = now(); i < 1e4; i++) {
+      const t = now();
+      if (t - last > 0.1) fs.writeSync(1, t + ' ' + (t - last) + '\\n');
+      last = t;
+    }
+  }
+  function middle(n) { return n > 20 ? leaf() : middle(n + 1); }
   setTimeout(() => { console.log('ready'); for (;;) middle(0); }, 500);`;
 const large = `
   const keep = [];
@@ -42,25 +49,50 @@ function seconds(command, ...args) {
 }
 const sorted = (values) => values.sort((a, b) => a - b);
 const show = (ms) => `${ms.toFixed(2)} ms`;
+const medianAndWorst = (values) => {
+  sorted(values);
+  return `median ${show(values[values.length >> 1])}, worst ${show(values[values.length - 1])}`;
+};
+const now = () => Number(process.hrtime.bigint()) / 1e6;
 
-let child = await start(busy);
-const longest = [];
-const together = [];
-let threads = 0;
-for (let i = 0; i < runs; i++) {
-  const all = JSON.parse(seconds(jprof, 'stacks', `${child.pid}`, '--json').out).threads;
-  threads = all.length;
-  const pauses = all.map((t) => t.pause_ns / 1e6);
-  longest.push(Math.max(...pauses));
-  together.push(pauses.reduce((a, b) => a + b, 0));
+let child;
+if (runs > 0) {
+  child = await start(busy);
+  const gaps = []; // of the process: end, length
+  let rest = '';
+  child.stdout.on('data', (data) => {
+    const lines = (rest + data).split('\n');
+    rest = lines.pop();
+    for (const line of lines) gaps.push(line.split(' ').map(Number));
+  });
+  const longest = [];
+  const spans = { 'jprof stacks': [], 'jprof stacks --no-stop': [], 'no jprof': [] };
+  const timed = async (what, work) => {
+    const begin = now();
+    const result = await work();
+    spans[what].push([begin, now()]);
+    return result;
+  };
+  let threads = 0;
+  for (let i = 0; i < runs; i++) {
+    const out = await timed('jprof stacks', () => seconds(jprof, 'stacks', `${child.pid}`, '--json').out);
+    const all = JSON.parse(out).threads;
+    threads = all.length;
+    longest.push(Math.max(...all.map((t) => t.pause_ns / 1e6)));
+    await timed('jprof stacks --no-stop', () => seconds(jprof, 'stacks', `${child.pid}`, '--json', '--no-stop'));
+    await timed('no jprof', () => new Promise((done) => setTimeout(done, 200)));
+  }
+  console.log(`stacks of ${threads} threads, ${runs} runs: longest pause of a thread ${medianAndWorst(longest)}`);
+  for (const [what, times] of Object.entries(spans)) {
+    const worst = times.map(([begin, end]) =>
+      Math.max(0, ...gaps.filter(([at]) => at > begin && at < end).map(([, length]) => length)));
+    console.log(`  longest time that the thread itself did not run, with ${what}: ${medianAndWorst(worst)}`);
+  }
+  console.log(`gdb -batch -ex 'thread apply all bt': ` +
+    show(1e3 * seconds('gdb', '-batch', '-ex', 'thread apply all bt', '-p', `${child.pid}`).s));
+  child.kill('SIGKILL');
 }
-sorted(longest), sorted(together);
-console.log(`stacks of ${threads} threads, ${runs} runs: longest pause of a thread median ` +
-  `${show(longest[runs >> 1])}, worst ${show(longest[runs - 1])}; all pauses together median ` +
-  `${show(together[runs >> 1])}, worst ${show(together[runs - 1])}`);
-console.log(`gdb -batch -ex 'thread apply all bt': ` +
-  show(1e3 * seconds('gdb', '-batch', '-ex', 'thread apply all bt', '-p', `${child.pid}`).s));
-child.kill('SIGKILL');
+if (cores === 0) process.exit();
 
 child = await start(large);
 const file = join(tmpdir(), `jprof-bench-core-${process.pid}`);
@@ -71,9 +103,8 @@ for (const form of [[], ['--mini'], ['--mini', '--bundle']]) {
     last = seconds(jprof, 'core', `${child.pid}`, '-o', file, ...form);
     pauses.push(Number(/([\d.]+) ms/.exec(last.err)[1]));
   }
-  sorted(pauses);
-  console.log(`core ${form.join(' ')} of ${gib} GiB, ${cores} runs: pause median ${show(pauses[cores >> 1])}, worst ` +
-    `${show(pauses[cores - 1])}; ${(statSync(file).blocks / 2048).toFixed(1)} MiB on disk, in ${last.s.toFixed(1)} s`);
+  console.log(`core ${form.join(' ')} of ${gib} GiB, ${cores} runs: pause ${medianAndWorst(pauses)}; ` +
+    `${(statSync(file).blocks / 2048).toFixed(1)} MiB on disk, in ${last.s.toFixed(1)} s`);
   rmSync(file, { force: true });
 }
 console.log(`gcore: ${seconds('gcore', '-o', file, `${child.pid}`).s.toFixed(1)} s, all of it a pause`);

@@ -51,6 +51,7 @@ absl::StatusOr<StoppedThread> StoppedThread::Seize(Tid tid) {
 }
 
 absl::Status StoppedThread::Interrupt() {
+  stands_since_ns_ = NowNs();
   if (::ptrace(PTRACE_INTERRUPT, tid_, 0, 0) == 0) return absl::OkStatus();
   return ErrnoStatus(errno, absl::StrCat("thread ", tid_));
 }
@@ -58,6 +59,7 @@ absl::Status StoppedThread::Interrupt() {
 absl::Status StoppedThread::AwaitStop(absl::Duration patience) {
   const uint64_t until = NowNs() + static_cast<uint64_t>(absl::ToInt64Nanoseconds(patience));
   while (true) {
+    const uint64_t now = NowNs();
     int status = 0;
     const pid_t found = ::waitpid(tid_, &status, __WALL | WNOHANG);
     if (found < 0 && errno != EINTR) return ErrnoStatus(errno, absl::StrCat("thread ", tid_));
@@ -81,7 +83,8 @@ absl::Status StoppedThread::AwaitStop(absl::Duration patience) {
       RestartSystemCall();
       return absl::OkStatus();
     }
-    if (NowNs() >= until) {
+    if (found == 0) stands_since_ns_ = now;
+    if (now >= until) {
       return absl::DeadlineExceededError("it did not stop in time: it sleeps uninterruptibly, or gets no CPU");
     }
     const timespec pause = {0, kPollNs};

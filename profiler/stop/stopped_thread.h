@@ -33,10 +33,12 @@ class StoppedThread {
   StoppedThread(StoppedThread&& other) noexcept
       : tid_(std::exchange(other.tid_, 0)),
         stopped_(std::exchange(other.stopped_, false)),
+        stands_since_ns_(other.stands_since_ns_),
         registers_(other.registers_) {}
   StoppedThread& operator=(StoppedThread&& other) noexcept {
     std::swap(tid_, other.tid_);
     std::swap(stopped_, other.stopped_);
+    std::swap(stands_since_ns_, other.stands_since_ns_);
     std::swap(registers_, other.registers_);
     return *this;
   }
@@ -44,6 +46,8 @@ class StoppedThread {
 
   Tid tid() const { return tid_; }  // 0: it has exited
   const user_regs_struct& registers() const { return registers_; }
+  // It stood no longer than since then (CLOCK_MONOTONIC): it was seen to run.
+  uint64_t stands_since_ns() const { return stands_since_ns_; }
   bool is_32_bit() const { return registers_.cs == 0x23; }
 
  private:
@@ -54,6 +58,7 @@ class StoppedThread {
 
   Tid tid_;  // 0: moved from
   bool stopped_ = false;
+  uint64_t stands_since_ns_ = 0;
   user_regs_struct registers_ = {};
 };
 

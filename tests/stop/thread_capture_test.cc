@@ -1,19 +1,24 @@
 #include "profiler/stop/thread_capture.h"
 
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdlib>
+#include <ctime>
 #include <fstream>
 #include <map>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "profiler/process/proc_status.h"
+#include "profiler/stop/stopped_thread.h"
 #include "tests/testing/spawn.h"
 
 namespace jprof {
@@ -95,25 +100,93 @@ Pid TracerOf(Tid tid) {
   return tracer;
 }
 
-TEST(ThreadCaptureTest, AThreadThatDoesNotStopIsLetGoAtOnce) {
-  int to_child[2];
-  ASSERT_EQ(::pipe(to_child), 0);
-  const pid_t child = ::fork();
-  if (child == 0) {
-    // No signal but a deadly one, and no stop, gets through to it until its own child is gone.
-    if (::vfork() == 0) {
-      char byte;
-      while (::read(to_child[0], &byte, 1) < 0) continue;
-      ::_exit(0);
+char StateOf(Tid tid) {
+  auto stat = ReadProcStat(tid);
+  return stat.ok() ? stat->state : '?';
+}
+
+// A process that sleeps uninterruptibly until it is woken, and then in pause().
+class Unstoppable {
+ public:
+  Unstoppable() {
+    EXPECT_EQ(::pipe(to_child_), 0);
+    pid_ = ::fork();
+    if (pid_ == 0) {
+      // No signal but a deadly one, and no stop, gets through to it until its own child is gone.
+      if (::vfork() == 0) {
+        char byte;
+        while (::read(to_child_[0], &byte, 1) < 0) continue;
+        ::_exit(0);
+      }
+      while (true) ::pause();
     }
-    ::pause();
-    ::_exit(0);
+    while (StateOf(pid_) != 'D') ::usleep(1000);
   }
-  auto state = [&] {
-    auto stat = ReadProcStat(child);
-    return stat.ok() ? stat->state : '?';
+  ~Unstoppable() {
+    ::kill(pid_, SIGKILL);
+    Wake();
+    ::waitpid(pid_, nullptr, 0);
+    for (int fd : to_child_) ::close(fd);
+  }
+  Unstoppable(const Unstoppable&) = delete;
+  Unstoppable& operator=(const Unstoppable&) = delete;
+
+  Pid pid() const { return pid_; }
+  void Wake() { EXPECT_EQ(::write(to_child_[1], "x", 1), 1); }
+
+ private:
+  int to_child_[2] = {-1, -1};
+  pid_t pid_ = 0;
+};
+
+uint64_t NowNs() {
+  timespec now;
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
+}
+
+TEST(ThreadCaptureTest, WhoStopsAThreadGoesFirst) {
+  Child waits = SpawnWaits();
+  const int before = ::getpriority(PRIO_PROCESS, 0);
+  int walks = 0, first = 0;
+  auto looks = [&](const Registers& registers) {
+    if (registers.all_known) {
+      ++walks;
+      first += ::sched_getscheduler(0) == SCHED_FIFO || ::getpriority(PRIO_PROCESS, 0) == -20;
+    }
+    return OneFrame(registers);
   };
-  while (state() != 'D') ::usleep(1000);
+  CaptureThreads(waits.pid(), looks, {});
+  EXPECT_GT(walks, 0);
+  EXPECT_EQ(first, walks);
+  EXPECT_EQ(::sched_getscheduler(0), SCHED_OTHER);
+  EXPECT_EQ(::getpriority(PRIO_PROCESS, 0), before);
+}
+
+TEST(ThreadCaptureTest, AThreadThatIsYetToStopDoesNotStand) {
+  // The one that looks may itself be late, so more often than once.
+  bool later = false;
+  for (int round = 0; round < 20 && !later; ++round) {
+    Unstoppable sleeper;
+    auto thread = StoppedThread::Seize(sleeper.pid());
+    ASSERT_TRUE(thread.ok()) << thread.status();
+    ASSERT_TRUE(thread->Interrupt().ok());
+    const uint64_t interrupted = NowNs();
+    std::thread waker([&] {
+      ::usleep(50'000);
+      sleeper.Wake();
+    });
+    const absl::Status stopped = thread->AwaitStop(absl::Seconds(20));
+    waker.join();
+    ASSERT_TRUE(stopped.ok()) << stopped;
+    later = thread->stands_since_ns() > interrupted + 25'000'000;
+  }
+  EXPECT_TRUE(later);
+}
+
+TEST(ThreadCaptureTest, AThreadThatDoesNotStopIsLetGoAtOnce) {
+  Unstoppable sleeper;
+  const Pid child = sleeper.pid();
   auto never_whole = [](const Registers&) {
     NativeRunner::Result result;
     result.stack.end = WalkEnd::kUnreadable;
@@ -123,13 +196,10 @@ TEST(ThreadCaptureTest, AThreadThatDoesNotStopIsLetGoAtOnce) {
   ASSERT_EQ(threads.size(), 1u);
   EXPECT_TRUE(absl::IsDeadlineExceeded(threads[0].status)) << threads[0].status;
   EXPECT_EQ(TracerOf(child), 0);
-  ASSERT_EQ(::write(to_child[1], "x", 1), 1);
-  while (state() == 'D') ::usleep(1000);
-  for (int i = 0; i < 10'000 && state() != 'S'; ++i) ::usleep(1000);
-  EXPECT_EQ(state(), 'S');  // it runs on, to its pause()
-  ::kill(child, SIGKILL);
-  ::waitpid(child, nullptr, 0);
-  for (int fd : to_child) ::close(fd);
+  sleeper.Wake();
+  while (StateOf(child) == 'D') ::usleep(1000);
+  for (int i = 0; i < 10'000 && StateOf(child) != 'S'; ++i) ::usleep(1000);
+  EXPECT_EQ(StateOf(child), 'S');  // it runs on, to its pause()
 }
 
 TEST(ThreadCaptureTest, WhatCannotBeReadIsSaid) {
