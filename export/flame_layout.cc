@@ -57,9 +57,10 @@ void FlameLayout::Choose(int64_t room, std::vector<bool>& drawn) {
   for (; taken < chosen.size(); ++taken) {
     const uint32_t i = chosen[taken];
     const int64_t name = EscapedBytes(picture_.tree().label(nodes[i]).text);
+    const int64_t generated = 1 + EscapedBytes(picture_.generated()[nodes[i].label]);
     // The label is a part of the name and two dots; a character of 7 px has 6 bytes at most.
     const int64_t pixels = Scale(widths_[i], widths_[0], kPixels);
-    room -= kMarkupBytes + name + std::min(name, pixels + 3);
+    room -= kMarkupBytes + name + generated + std::min(name, pixels + 3);
     if (room < 0) break;
     drawn[i] = true;
     deepest_ = std::max(deepest_, static_cast<int>(nodes[i].depth));

@@ -354,6 +354,27 @@ TEST(SvgTest, ManyWideFramesWithLongNamesStayBelow10MBAndTheWidestAreDrawn) {
   ExpectWellFormed(svg);
 }
 
+TEST(SvgTest, AnOriginalsGeneratedPlaceIsTheSecondLineOfItsTitle) {
+  const std::string svg = Svg(
+      "# generated: handle = h<i> /srv/dist/app.js:1:4711\nnode;handle /srv/app.js:3_[j];f 2");
+  ExpectWellFormed(svg);
+  EXPECT_THAT(svg, HasSubstr("<title>handle /srv/app.js:3 (2 samples, 100.00%)\n"
+                             "h&lt;i&gt; /srv/dist/app.js:1:4711</title>"));
+  EXPECT_THAT(svg, HasSubstr("<title>f (2 samples, 100.00%)</title>"));
+}
+
+TEST(SvgTest, LongGeneratedNamesStayBelow10MB) {
+  std::string text;
+  for (int i = 0; i < 1000; ++i) {
+    absl::StrAppend(&text, "# generated: f", i, " = ", std::string(4000, '&'), "\n");
+  }
+  for (int i = 0; i < 1000; ++i) absl::StrAppend(&text, "node;f", i, " /a.js:1_[j] 1\n");
+  const std::string svg = Svg(text);
+  EXPECT_LT(svg.size(), 10'000'000u);
+  EXPECT_GT(svg.size(), 9'000'000u);
+  EXPECT_THAT(svg, HasSubstr("thin frames for the file&#39;s size"));
+}
+
 TEST(SvgTest, ADepthOfTenThousandIsCutAndSaid) {
   std::string stack = "node";
   for (int i = 0; i < 10'000; ++i) absl::StrAppend(&stack, ";deep", i);
