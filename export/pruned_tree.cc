@@ -11,8 +11,10 @@
 //    neighbours, and carries the weight of all that is behind it.
 //
 // So widths and places are exact; a bound that is too large costs a node that is not drawn. Memory
-// is the sketch, the names, the wide nodes and their children. How many nodes are not in the tree
-// is estimated from the share of the cells that are empty (linear counting; a percent or better).
+// is the sketch, the names, the wide nodes and their children, and what lies beyond the deepest
+// level that is drawn. Of most profiles that is little; those of which it is not, made on purpose or
+// not, are given up at a limit. How many nodes are not in the tree is estimated from the share of
+// the cells that are empty (linear counting; a percent or better).
 //
 // Sources are read side by side, each into its own sketch, names and tree, which are merged.
 #include "export/pruned_tree.h"
@@ -23,6 +25,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -84,6 +87,10 @@ uint64_t HashOf(uint64_t caller, uint64_t label) {
   return mixed ^ mixed >> 32;
 }
 
+absl::Status CheckNodes(const GrowingTree& tree, size_t max_nodes) {
+  return tree.size() <= max_nodes ? absl::OkStatus() : absl::UnimplementedError("too many nodes");
+}
+
 // What one source gives.
 class Part {
  public:
@@ -109,7 +116,7 @@ class Part {
   Sketch TakeSketch() { return std::move(sketch_); }
 
   // `sketch`, `total`: of all parts.
-  absl::Status Grow(const Sketch& sketch, int64_t total) {
+  absl::Status Grow(const Sketch& sketch, int64_t total, size_t max_nodes) {
     source_.Rewind();
     std::vector<Grown> path;
     for (;;) {
@@ -127,6 +134,7 @@ class Part {
         const bool thin = path.size() <= kMaxSvgDepth &&
                           FlameLayout::IsThin(sketch.Bound(hash), total);
         path.push_back({tree_.Child(caller, frame.label), hash, thin});
+        JPROF_RETURN_IF_ERROR(CheckNodes(tree_, max_nodes));
       }
       tree_.AddSelf(path.back().node, source_.weight());
     }
@@ -135,9 +143,10 @@ class Part {
   int64_t total() const { return total_; }
 
   // Adds what another part has grown.
-  void Merge(const Part& other) {
+  absl::Status Merge(const Part& other, size_t max_nodes) {
     const std::vector<uint32_t> labels = tree_.Add(other.tree_);
     executing_.Add(other.executing_, labels);
+    return CheckNodes(tree_, max_nodes);
   }
 
   void Tell(LabelFacts& facts) const {
@@ -218,15 +227,21 @@ class Part {
   PictureTree::Executing executing_;
 };
 
-// Runs `step` for each part, in threads. The first error there is.
+// Runs `step` for each part, in threads as far as there are any. The first error there is.
 template <typename Step>
 absl::Status InThreads(std::vector<Part>& parts, const Step& step) {
   std::vector<absl::Status> results(parts.size());
   std::vector<std::thread> threads;
-  for (size_t i = 1; i < parts.size(); ++i) {
-    threads.emplace_back([&, i] { results[i] = step(parts[i]); });
+  size_t here = 1;  // parts of this thread: the first, and those that get none of their own
+  for (size_t i = parts.size(); i-- > 1;) {
+    try {
+      threads.emplace_back([&, i] { results[i] = step(parts[i]); });
+    } catch (const std::system_error&) {
+      here = i + 1;
+      break;
+    }
   }
-  results[0] = step(parts[0]);
+  for (size_t i = 0; i < here; ++i) results[i] = step(parts[i]);
   for (std::thread& thread : threads) thread.join();
   for (const absl::Status& result : results) JPROF_RETURN_IF_ERROR(result);
   return absl::OkStatus();
@@ -234,7 +249,8 @@ absl::Status InThreads(std::vector<Part>& parts, const Step& step) {
 
 }  // namespace
 
-absl::StatusOr<PictureTree> PruneStacks(std::span<StackSource* const> sources) {
+absl::StatusOr<PictureTree> PruneStacks(std::span<StackSource* const> sources,
+                                        size_t max_nodes) {
   std::vector<Part> parts;
   for (StackSource* source : sources) parts.emplace_back(*source);
   JPROF_RETURN_IF_ERROR(InThreads(parts, [](Part& part) { return part.Sum(); }));
@@ -245,14 +261,15 @@ absl::StatusOr<PictureTree> PruneStacks(std::span<StackSource* const> sources) {
     if (i > 0) sketch.Add(parts[i].TakeSketch());
   }
   if (total == 0 || total > kMaxTotal) return absl::UnimplementedError("no sum for a sketch");
-  JPROF_RETURN_IF_ERROR(InThreads(parts, [&](Part& part) { return part.Grow(sketch, total); }));
   JPROF_ASSIGN_OR_RETURN(const int64_t nodes, sketch.Hashes());
+  JPROF_RETURN_IF_ERROR(
+      InThreads(parts, [&](Part& part) { return part.Grow(sketch, total, max_nodes); }));
 
   LabelFacts facts;
   parts[0].Tell(facts);
   for (; parts.size() > 1; parts.pop_back()) {
     parts.back().Tell(facts);
-    parts[0].Merge(parts.back());
+    JPROF_RETURN_IF_ERROR(parts[0].Merge(parts.back(), max_nodes));
   }
   return std::move(parts[0]).Finish(nodes, facts);
 }

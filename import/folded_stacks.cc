@@ -63,6 +63,11 @@ absl::StatusOr<std::vector<FoldedStacks>> FoldedStacks::Open(const std::string& 
     return absl::UnimplementedError("not a file");
   }
   const uint64_t size = static_cast<uint64_t>(st.st_size);
+  // An Input would inflate it; the parts are cut out of the file as it is.
+  char magic[2] = {};
+  if (::pread(fd.get(), magic, sizeof(magic), 0) == 2 && magic[0] == '\x1f' && magic[1] == '\x8b') {
+    return absl::UnimplementedError("gzip");
+  }
   Input input(std::make_unique<FileSlice>(fd.get(), 0, size));
   JPROF_ASSIGN_OR_RETURN(const absl::string_view head, input.Head());
   const ImportFormat* format = FindImportFormat(head);
@@ -112,7 +117,7 @@ absl::StatusOr<bool> FoldedStacks::Next() {
 
 std::optional<uint32_t> FoldedStacks::TakeFrame() {
   const size_t begin = ends_.empty() ? 0 : ends_.back() + 1;
-  if (begin > stack_.size()) return std::nullopt;
+  if (begin > stack_.size() || ends_.size() > kMaxStackDepth) return std::nullopt;
   const absl::string_view text = FoldedFrame(stack_, begin);
   const bool inlined = ends_.size() > 1 && absl::EndsWith(text, kInlinedSuffix);
   const Level level = ends_.empty() ? kProcess : inlined ? kInlined : kPhysical;

@@ -3,7 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <pthread.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include <algorithm>
 #include <fstream>
@@ -43,15 +45,24 @@ Picture Split(std::string svg) {
   return picture;
 }
 
-absl::StatusOr<std::string> DrawnFromParts(const std::string& folded, size_t count) {
-  const std::string path = absl::StrCat(testing::TempDir(), "/folded_stacks_test.", ::getpid());
-  std::ofstream(path, std::ios::binary) << folded;
-  absl::StatusOr<std::vector<FoldedStacks>> parts = FoldedStacks::Open(path, count);
-  ::unlink(path.c_str());
+std::string ScratchPath() {
+  return absl::StrCat(testing::TempDir(), "/folded_stacks_test.", ::getpid());
+}
+
+absl::StatusOr<std::vector<FoldedStacks>> PartsOf(const std::string& folded, size_t count) {
+  std::ofstream(ScratchPath(), std::ios::binary) << folded;
+  absl::StatusOr<std::vector<FoldedStacks>> parts = FoldedStacks::Open(ScratchPath(), count);
+  ::unlink(ScratchPath().c_str());
+  return parts;
+}
+
+absl::StatusOr<std::string> DrawnFromParts(const std::string& folded, size_t count,
+                                           size_t max_nodes = kMaxPrunedNodes) {
+  absl::StatusOr<std::vector<FoldedStacks>> parts = PartsOf(folded, count);
   if (!parts.ok()) return parts.status();
   std::vector<StackSource*> sources;
   for (FoldedStacks& part : *parts) sources.push_back(&part);
-  const absl::StatusOr<PictureTree> tree = PruneStacks(sources);
+  const absl::StatusOr<PictureTree> tree = PruneStacks(sources, max_nodes);
   if (!tree.ok()) return tree.status();
   StringSink sink;
   EXPECT_TRUE(WriteSvg(sources[0]->tables(), *tree, sink).ok());
@@ -140,6 +151,51 @@ TEST(FoldedStacksTest, WhatIsNotPlainIsLeftToTheReaderOfAll) {
         absl::StrCat("a;b 1\n", std::string(17 << 20, 'x'))}) {
     EXPECT_FALSE(DrawnFromParts(text, 2).ok()) << text.substr(0, 100);
   }
+}
+
+TEST(FoldedStacksTest, OfADeepStackNoMoreIsTakenThanShowsThatItIsDeep) {
+  absl::StatusOr<std::vector<FoldedStacks>> parts =
+      PartsOf(absl::StrCat("a", std::string(100'000, ';'), " 1\n"), 1);
+  ASSERT_TRUE(parts.ok()) << parts.status();
+  FoldedStacks& stacks = parts->front();
+  stacks.Rewind();
+  ASSERT_TRUE(stacks.Next().value());
+  size_t frames = 0;
+  while (stacks.TakeFrame()) ++frames;
+  EXPECT_EQ(frames, kMaxStackDepth + 1);
+  EXPECT_EQ(stacks.Next().status().code(), absl::StatusCode::kUnimplemented);
+}
+
+TEST(FoldedStacksTest, GzipIsLeftToTheReaderOfAll) {
+  const std::string path = ScratchPath();
+  gzFile file = ::gzopen(path.c_str(), "wb");
+  ASSERT_NE(file, nullptr);
+  ASSERT_GT(::gzputs(file, "app;main;run 3\napp;main 2\n"), 0);
+  ASSERT_EQ(::gzclose(file), Z_OK);
+  EXPECT_EQ(FoldedStacks::Open(path, 1).status().code(), absl::StatusCode::kUnimplemented);
+  ::unlink(path.c_str());
+}
+
+TEST(FoldedStacksTest, ATreeOfMoreNodesThanAllowedIsLeftToTheReaderOfAll) {
+  std::string folded;
+  for (int i = 0; i < 100; ++i) absl::StrAppend(&folded, "app;f", i, ";g 1\n");
+  EXPECT_TRUE(DrawnFromParts(folded, 1, 201).ok());
+  EXPECT_EQ(DrawnFromParts(folded, 1, 200).status().code(), absl::StatusCode::kUnimplemented);
+  // Two that fit make one that does not.
+  EXPECT_EQ(DrawnFromParts(folded, 2, 200).status().code(), absl::StatusCode::kUnimplemented);
+}
+
+TEST(FoldedStacksTest, WithoutThreadsThePartsAreReadOneAfterAnother) {
+  // The stack of a thread that is larger than the address space.
+  pthread_attr_t before, huge;
+  ASSERT_EQ(::pthread_getattr_default_np(&before), 0);
+  ASSERT_EQ(::pthread_attr_init(&huge), 0);
+  ASSERT_EQ(::pthread_attr_setstacksize(&huge, size_t{1} << 47), 0);
+  ASSERT_EQ(::pthread_setattr_default_np(&huge), 0);
+  ExpectTheSamePicture("app;main;run 3\napp;main 2\napp;other 4\n");
+  EXPECT_EQ(::pthread_setattr_default_np(&before), 0);
+  ::pthread_attr_destroy(&huge);
+  ::pthread_attr_destroy(&before);
 }
 
 TEST(FoldedStacksTest, AnyBytesAreDrawnAlike) {
