@@ -23,7 +23,7 @@ constexpr size_t kMaxExpressionBytes = 1024;
 // Pointer encodings, LSB 10.5.1.
 constexpr uint8_t kOmit = 0xff;
 constexpr uint8_t kPcRelative = 0x10;
-constexpr uint8_t kIndirect = 0x80;
+constexpr uint8_t kApplication = 0xf0;  // the part that says how the number is to be taken
 
 enum Instruction : uint8_t {
   kNop = 0x00,
@@ -122,7 +122,8 @@ class Reader {
     if (!c.ok() || length > bytes_.size() - entry.begin) return std::nullopt;
     entry.body = entry.end = entry.begin + length;
     if (length == 0) return entry;
-    entry.id = wide ? c.U64() : c.U32();
+    // In .eh_frame it has four bytes whatever the length has.
+    entry.id = wide && !is_eh_frame_ ? c.U64() : c.U32();
     entry.body = c.position();
     entry.is_cie = is_eh_frame_ ? entry.id == 0 : entry.id == (wide ? UINT64_MAX : UINT32_MAX);
     return entry;
@@ -154,7 +155,8 @@ class Reader {
     Cie cie;
     const uint8_t version = c.U8();
     const absl::string_view augmentation = c.String();
-    if (version >= 4) c.Skip(2);  // sizes of addresses and segments
+    if (version != 1 && version != 3 && version != 4) return {};
+    if (version == 4 && (c.U8() != 8 || c.U8() != 0)) return {};  // bytes of addresses, segments
     cie.code_align = c.Uleb();
     cie.data_align = c.Sleb();
     const uint64_t return_column = version == 1 ? c.U8() : c.Uleb();
@@ -176,7 +178,7 @@ class Reader {
     return cie;
   }
 
-  // The address at the cursor; what is not encoded plainly makes the cursor fail.
+  // The number at the cursor; what is not encoded plainly makes the cursor fail.
   uint64_t Pointer(ByteCursor& c, uint8_t encoding) const {
     if (encoding == kOmit) return 0;
     const uint64_t place = address_ + c.position();
@@ -208,16 +210,19 @@ class Reader {
       default:
         c.Skip(UINT64_MAX);
     }
-    if ((encoding & 0x70) == kPcRelative) value += place;
+    if ((encoding & kApplication) == kPcRelative) value += place;
     return value;
   }
 
   void ReadFde(const Cie& cie, ByteCursor c, uint64_t position) {
     c.Seek(position);
-    if (cie.encoding & kIndirect) return;
+    // Absolute or relative to itself; and not the address of a pointer.
+    const uint8_t application = cie.encoding & kApplication;
+    if (application != 0 && application != kPcRelative) return;
     const uint64_t begin = Pointer(c, cie.encoding);
     const uint64_t size = Pointer(c, cie.encoding & 0x0f);
-    if (!c.ok()) return;
+    // Functions that the linker dropped are at 0.
+    if (!c.ok() || begin == 0) return;
     const auto first = std::lower_bound(addresses_.begin(), addresses_.end(), begin,
                                         [](ElfAddress a, uint64_t b) { return a.value < b; });
     if (first == addresses_.end() || first->value - begin >= size) return;
