@@ -1,7 +1,7 @@
 // Call-frame tables of a host's libraries: what they take in the kernel, and how long one takes to make, or
 // to be read from the cache.
 //
-//   unwind_bench [FILE...]      else the 300 largest in /usr/lib
+//   unwind_bench [FILE...]      else the largest in /usr/lib, until they have 300 tables
 #include <fcntl.h>
 #include <stdlib.h>
 #include <time.h>
@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,7 +21,7 @@
 namespace jprof {
 namespace {
 
-constexpr size_t kLibraries = 300;
+constexpr size_t kTables = 300;
 
 double CpuMs() {
   timespec t;
@@ -28,7 +29,7 @@ double CpuMs() {
   return static_cast<double>(t.tv_sec) * 1e3 + static_cast<double>(t.tv_nsec) * 1e-6;
 }
 
-std::vector<std::string> LargestLibraries() {
+std::vector<std::string> LibrariesBySize() {
   namespace fs = std::filesystem;
   std::vector<std::pair<uint64_t, std::string>> found;
   std::error_code error;
@@ -40,14 +41,13 @@ std::vector<std::string> LargestLibraries() {
     }
   }
   std::sort(found.rbegin(), found.rend());
-  if (found.size() > kLibraries) found.resize(kLibraries);
   std::vector<std::string> paths;
   for (auto& [bytes, path] : found) paths.push_back(std::move(path));
   return paths;
 }
 
 struct Sum {
-  size_t files = 0;
+  std::set<Fingerprint> tables;  // files that say the same share one
   uint64_t frame_bytes = 0;  // of .eh_frame
   uint64_t table_bytes = 0;
   size_t refused = 0;
@@ -61,9 +61,9 @@ void Measure(const std::string& path, UnwindCache& cache, Sum& sum) {
   if (frames.empty()) return;
   const Fingerprint fingerprint = frames.FingerprintWith(cache.key());
   const double read = CpuMs();
+  if (!sum.tables.insert(fingerprint).second) return;
   absl::StatusOr<UnwindTable> table = frames.Build();
   const double built = CpuMs();
-  ++sum.files;
   if (!table.ok()) {
     ++sum.refused;
     std::printf("%-60s refused: %s\n", path.c_str(), std::string(table.status().message()).c_str());
@@ -90,16 +90,19 @@ void Measure(const std::string& path, UnwindCache& cache, Sum& sum) {
 int main(int argc, char** argv) {
   using namespace jprof;
   std::vector<std::string> paths(argv + 1, argv + argc);
-  if (paths.empty()) paths = LargestLibraries();
+  if (paths.empty()) paths = LibrariesBySize();
   char directory[] = "/tmp/unwind_bench.XXXXXX";
   if (::mkdtemp(directory) == nullptr) return 1;
   auto cache = UnwindCache::Open(directory, uint64_t{1} << 30);
   Sum sum;
   if (cache.ok()) {
-    for (const std::string& path : paths) Measure(path, *cache, sum);
+    for (const std::string& path : paths) {
+      Measure(path, *cache, sum);
+      if (sum.tables.size() == kTables) break;
+    }
   }
-  std::printf("%zu files, %zu refused: %.1f MB of .eh_frame, %.1f MB in the kernel, a ratio of %.2f\n",
-              sum.files, sum.refused, static_cast<double>(sum.frame_bytes) * 1e-6,
+  std::printf("%zu tables, %zu refused: %.1f MB of .eh_frame, %.1f MB in the kernel, a ratio of %.2f\n",
+              sum.tables.size(), sum.refused, static_cast<double>(sum.frame_bytes) * 1e-6,
               static_cast<double>(sum.table_bytes) * 1e-6,
               static_cast<double>(sum.table_bytes) / static_cast<double>(sum.frame_bytes));
   std::filesystem::remove_all(directory);

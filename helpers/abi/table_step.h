@@ -6,7 +6,6 @@
 
 #define JP_MAPPING_STEPS 18 /* of a binary search: up to 2^17 mappings */
 #define JP_KERNEL_ASKED 12 /* mappings that the kernel is asked for in one walk, at most */
-#define JP_ROW_STEPS (JP_BUCKET_SHIFT + 1)
 
 /* What the kernel saved for a signal handler's return, from rsp + JP_SIGNAL_REGISTERS on. */
 #define JP_SIGNAL_REGISTERS 40
@@ -101,38 +100,47 @@ static __always_inline int jp_is_new_code(struct jp_walk *w, __u64 pc)
 	return 1;
 }
 
+/* Of the halves of words from `run` on, the one at `index`. */
+static __always_inline int jp_pool_half(struct jp_walk *w, __u32 run, __u32 index, __u32 *half)
+{
+	const __u64 *word = jp_pool_word(w, run + index / 2);
+
+	if (!word)
+		return -1;
+	*half = *word >> index % 2 * 32;
+	return 0;
+}
+
 /* The rule for `pc`, which w->mapping holds. Not 0: its table has none. */
 static __always_inline int jp_find_rule(struct jp_walk *w, __u64 pc, struct jp_rule *rule)
 {
 	__u64 offset = pc - w->mapping.base;
 	const __u64 *word;
 	__u64 found;
-	__u32 low, high, i;
+	__u32 within = offset & (JP_BUCKET_BYTES - 1);
+	__u32 low, high, half, i;
 
 	if (offset >= w->mapping.size)
 		return -1;
-	word = jp_pool_word(w, w->mapping.buckets + (__u32)(offset >> JP_BUCKET_SHIFT));
-	if (!word)
+	if (jp_pool_half(w, w->mapping.buckets, offset >> JP_BUCKET_SHIFT, &half))
 		return -1;
-	low = (__u32)*word;
-	high = *word >> 32;
-	for (i = 0; i < JP_ROW_STEPS; i++) {
+	low = half >> JP_BUCKET_SHIFT;
+	high = low + (half & (JP_BUCKET_BYTES - 1));
+	for (i = 0; i < JP_BUCKET_SHIFT; i++) {
 		__u32 middle = low + (high - low + 1) / 2;
 
 		if (low >= high)
 			break;
-		word = jp_pool_word(w, w->mapping.rows + middle);
-		if (!word)
+		if (jp_pool_half(w, w->mapping.rows, middle, &half))
 			return -1;
-		if ((__u32)*word <= offset)
+		if ((half & (JP_BUCKET_BYTES - 1)) <= within)
 			low = middle;
 		else
 			high = middle - 1;
 	}
-	word = jp_pool_word(w, w->mapping.rows + low);
-	if (!word)
+	if (jp_pool_half(w, w->mapping.rows, low, &half))
 		return -1;
-	low = w->mapping.rules + JP_RULE_WORDS * (*word >> 32);
+	low = w->mapping.rules + JP_RULE_WORDS * (half >> JP_BUCKET_SHIFT);
 	word = jp_pool_word(w, low);
 	if (!word)
 		return -1;

@@ -3,14 +3,17 @@
  *
  * All tables lie in one pool of 64-bit words. A table is three runs of words in it:
  *
- *   buckets  one for each JP_BUCKET_BYTES of code: the first row that can hold an address of it in
- *            the lower half, the last in the upper half; rows are counted from the table's first
- *   rows     sorted by address: the offset from the table's begin in the lower half, the number of
- *            its rule in the upper half; a row holds until the next one begins
+ *   buckets  half a word for each JP_BUCKET_BYTES of code: in the upper bits the number of the row that
+ *            holds at the first address of it, in the lower JP_BUCKET_SHIFT bits how many more begin
+ *            within; rows are counted from the table's first
+ *   rows     half a word each, sorted by address: in the upper bits the number of its rule, in the
+ *            lower ones where in its bucket it begins; a row holds until the next one begins
  *   rules    two words each, struct jp_rule; few are distinct
  *
- * So a search touches a bucket, a handful of rows side by side, and a rule. A process has a sorted
- * array of its mappings of files that have a table, all processes' in one array.
+ * A word's first half is its lower one. So a search touches a bucket, a handful of rows side by side,
+ * and a rule, and does not look where the row begins that came into the bucket from before it: that
+ * is why the lower bits are enough. A process has a sorted array of its mappings of files that have a
+ * table, all processes' in one array.
  */
 #pragma once
 

@@ -14,7 +14,7 @@ namespace jprof {
 namespace {
 
 // Another one when the same input gives another table: cached ones are not used then.
-constexpr uint64_t kBuilderVersion = 3;
+constexpr uint64_t kBuilderVersion = 4;
 
 // mov $15 (rt_sigreturn), %rax; syscall. Where the kernel lets signal handlers return to.
 constexpr uint8_t kSignalReturn[] = {0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05};

@@ -25,7 +25,10 @@ class UnwindTable {
   static constexpr size_t kMaxRules = 1 << 16;
   static constexpr uint64_t kMaxCode = uint64_t{1} << 29;
   static constexpr size_t kMaxWords =
-      (kMaxCode >> JP_BUCKET_SHIFT) + kMaxRows + JP_RULE_WORDS * kMaxRules;
+      (kMaxCode >> JP_BUCKET_SHIFT) / 2 + kMaxRows / 2 + JP_RULE_WORDS * kMaxRules;
+  // Their numbers share half a word with a number of bytes in a bucket.
+  static_assert(kMaxRows - 1 <= UINT32_MAX >> JP_BUCKET_SHIFT);
+  static_assert(kMaxRules - 1 <= UINT32_MAX >> JP_BUCKET_SHIFT);
 
   UnwindTable() = default;
   // `rows` are sorted by their begins, which are distinct; the table ends where the last one
@@ -40,12 +43,16 @@ class UnwindTable {
   bool empty() const { return words_.empty(); }
   ElfAddress begin() const { return begin_; }
   uint32_t size() const { return size_; }  // bytes of code
-  uint32_t bucket_count() const { return static_cast<uint32_t>(words_.size()) - rows_ - JP_RULE_WORDS * rules_; }
   uint32_t row_count() const { return rows_; }
   uint32_t rule_count() const { return rules_; }
 
   // Buckets, rows, rules.
   const std::vector<uint64_t>& words() const { return words_; }
+  // Where in the words the rows and the rules begin.
+  uint32_t rows_at() const { return rules_at() - (rows_ + 1) / 2; }
+  uint32_t rules_at() const {
+    return static_cast<uint32_t>(words_.size()) - JP_RULE_WORDS * rules_;
+  }
 
   // What the walk would find. nullopt: outside the table.
   std::optional<jp_rule> Find(ElfAddress address) const;

@@ -111,8 +111,8 @@ UnwindTables::Table UnwindTables::MakeTable(const CallFrames& frames,
   result.words = words;
   result.begin = table->begin().value;
   result.mapping.buckets = *first;
-  result.mapping.rows = *first + table->bucket_count();
-  result.mapping.rules = result.mapping.rows + table->row_count();
+  result.mapping.rows = *first + table->rows_at();
+  result.mapping.rules = *first + table->rules_at();
   result.mapping.size = table->size();
   return result;
 }

@@ -230,13 +230,43 @@ TEST(UnwindTableTest, WordsThatPointOutsideMakeNone) {
   EXPECT_FALSE(make(table.words(), table.row_count() + 1, table.rule_count()));
   EXPECT_FALSE(make(table.words(), table.row_count(), table.rule_count() - 1));
   EXPECT_FALSE(make({}, 0, 0));
-  for (size_t i = 0; i < table.bucket_count() + table.row_count(); ++i) {
+  for (uint32_t i = 0; i < table.rules_at() * 2; ++i) {
     std::vector<uint64_t> words = table.words();
-    words[i] |= uint64_t{0xffff} << 40;  // a row's rule, a bucket's last row
-    EXPECT_FALSE(make(words, table.row_count(), table.rule_count())) << i;
-    words[i] = table.words()[i] | 0xffff0000;  // a row's offset, a bucket's first row
-    EXPECT_FALSE(make(words, table.row_count(), table.rule_count())) << i;
+    const uint64_t half = words[i / 2] >> i % 2 * 32 & UINT32_MAX;
+    auto with = [&](uint64_t other) {
+      words[i / 2] = table.words()[i / 2] ^ (half ^ other) << i % 2 * 32;
+      return make(words, table.row_count(), table.rule_count());
+    };
+    if (i == 5 || i == 9) continue;  // padding
+    EXPECT_TRUE(with(half)) << i;
+    EXPECT_FALSE(with(half | ~uint64_t{0} << 31)) << i;  // a bucket's first row, a row's rule
+    EXPECT_FALSE(with(half | 0xfffffc00)) << i;
+    if (i >= table.rows_at() * 2) continue;
+    EXPECT_FALSE(with(half + JP_BUCKET_BYTES)) << i;  // another row
+    EXPECT_FALSE(with(half + 1)) << i;                // another count of rows
+    EXPECT_FALSE(with((half - 1) & UINT32_MAX)) << i;
   }
+}
+
+TEST(UnwindTableTest, WordsWhoseRowsAreOutOfOrderMakeNone) {
+  const UnwindTable table =
+      Build(CfiBuilder().Cie().Fde(0x1000, 32, {0x48, kDefCfaOffset, 16, 0x48, kDefCfaOffset, 24}));
+  ASSERT_EQ(table.row_count(), 3u);
+  std::vector<uint64_t> words = table.words();
+  auto make = [&] {
+    return UnwindTable::FromWords(table.begin(), table.size(), table.row_count(),
+                                  table.rule_count(), words)
+        .has_value();
+  };
+  uint64_t& rows = words[table.rows_at()];
+  ASSERT_TRUE(make());
+  rows += 1;  // the first one begins behind the table's begin
+  EXPECT_FALSE(make());
+  rows -= 1;
+  rows += uint64_t{8} << 32;  // the second where the third does
+  EXPECT_FALSE(make());
+  rows -= uint64_t{16} << 32;  // where the first does
+  EXPECT_FALSE(make());
 }
 
 }  // namespace

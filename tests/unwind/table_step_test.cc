@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <ucontext.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <utility>
 #include <vector>
@@ -25,7 +26,7 @@ constexpr uint64_t F(uint64_t function) { return kCode + function * 0x100 + 0x10
 
 class TableStepTest : public testing::Test {
  protected:
-  TableStepTest() { memory_.Zero({{kStack - 0x1000}, {kStack + 0x2000}}); }
+  TableStepTest() { memory_.Zero({{kStack - 0x1000}, {kStack + 0x5000}}); }
 
   // The next function: rule number i is of F(i).
   void Rule(jp_rule rule) { rules_.push_back(rule); }
@@ -38,13 +39,15 @@ class TableStepTest : public testing::Test {
     std::vector<UnwindRow> rows;
     for (uint32_t i = 0; i <= rules_.size(); ++i) rows.push_back({0x1000 + i * 0x100ull, i});
     rows.back().rule = 0;
-    const UnwindTable table(rows, rules_);
+    return WalkWith(UnwindTable(rows, rules_), registers, base);
+  }
+  NativeRunner::Result WalkWith(const UnwindTable& table, Registers registers, uint64_t base) {
     mappings_.push_back({.begin = base,
                          .end = base + table.size(),
                          .base = base,
                          .buckets = 0,
-                         .rows = table.bucket_count(),
-                         .rules = table.bucket_count() + table.row_count(),
+                         .rows = table.rows_at(),
+                         .rules = table.rules_at(),
                          .size = table.size()});
     NativeRunner runner(BuiltinRuntimes(), memory_, {});
     runner.SetTables(table.words(), mappings_);
@@ -72,6 +75,40 @@ TEST_F(TableStepTest, ACalleeIsLeftByTheStackPointerUntilTheRoot) {
   EXPECT_EQ(result.stack.end, WalkEnd::kRoot);
   EXPECT_FALSE(result.stack.frames[0].is_return_address);
   EXPECT_TRUE(result.stack.frames[1].is_return_address);
+}
+
+TEST_F(TableStepTest, EachAddressHasTheRuleOfTheRowThatHoldsThere) {
+  constexpr uint64_t kBegin = 0x1000;
+  constexpr uint64_t kB = JP_BUCKET_BYTES;
+  std::vector<uint64_t> dense;  // as many rows as a bucket can have
+  for (uint64_t i = 0; i <= kB + 3; ++i) dense.push_back(i);
+  for (const std::vector<uint64_t>& begins : std::vector<std::vector<uint64_t>>{
+           {0, 1, kB - 1, kB, kB + 1, 2 * kB, 5 * kB - 1, 5 * kB + 7, 5 * kB + 8},
+           {0, 3 * kB, 3 * kB + 1},
+           {0, kB - 1, kB + 1},
+           {0, 10},
+           dense}) {
+    std::vector<UnwindRow> rows;
+    rules_.clear();
+    for (uint32_t i = 0; i < begins.size(); ++i) {
+      rows.push_back({kBegin + begins[i], i});
+      Offset(JP_REGISTER_RSP, static_cast<int32_t>(8 * (i + 1)));
+      Word(kStack + 8 * i, kOther + i);
+    }
+    const UnwindTable table(rows, rules_);
+    std::vector<uint64_t> offsets;
+    for (uint64_t begin : begins) offsets.insert(offsets.end(), {begin, begin + 1, begin + kB - 1});
+    for (uint64_t at = 0; at < begins.back(); at += kB) offsets.insert(offsets.end(), {at, at + 1});
+    for (uint64_t offset : offsets) {
+      if (offset >= begins.back()) continue;
+      const auto row = std::upper_bound(begins.begin(), begins.end(), offset) - begins.begin() - 1;
+      mappings_.clear();
+      const auto result = WalkWith(table, {.pc = kCode + offset, .sp = kStack}, kCode);
+      ASSERT_THAT(Addresses(result), ElementsAre(kCode + offset, kOther + row)) << offset;
+      ASSERT_EQ(table.Find({kBegin + offset})->cfa_offset, 8 * (row + 1)) << offset;
+    }
+    EXPECT_FALSE(table.Find({kBegin + begins.back()}));
+  }
 }
 
 TEST_F(TableStepTest, AReturnAddressBehindAFunctionBelongsToIt) {
@@ -223,7 +260,7 @@ TEST_F(TableStepTest, TheMappingIsFoundAmongThousands) {
   for (uint64_t i = 0; i < 10'000; ++i) {
     const uint64_t at = 0x1'0000'0000 + i * 0x10000;
     mappings_.push_back({.begin = at, .end = at + 0x200, .base = at, .buckets = 0, .rows = 1,
-                         .rules = 3, .size = 0x200});
+                         .rules = 2, .size = 0x200});
   }
   const std::vector<jp_mapping> all = mappings_;
   for (size_t i = 0; i < all.size(); i += 97) {

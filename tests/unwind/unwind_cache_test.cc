@@ -133,7 +133,7 @@ TEST_F(UnwindCacheTest, WhatIsUnusedForLongestGoesWhenThereIsTooMuch) {
   constexpr uint64_t kMax = 200'000;
   UnwindCache cache = Open(kMax);
   for (uint64_t i = 0; i < 40; ++i) {
-    cache.Put(SourceOf(cache, i), TableOf(0x1000, 1000));
+    cache.Put(SourceOf(cache, i), TableOf(0x1000, 2000));
     for (const std::string& file : Files()) {
       // Each is older than those that come after it.
       struct stat st;

@@ -64,14 +64,17 @@ class UnwindTablesTest : public testing::Test {
   int CfaOffset(Pid pid, uint64_t address) {
     for (const jp_mapping& m : sink_.MappingsOf(pid)) {
       if (address < m.begin || address >= m.end || address - m.base >= m.size) continue;
+      auto half = [this](uint32_t run, uint64_t index) {
+        return static_cast<uint32_t>(sink_.pool.at(run + index / 2) >> index % 2 * 32);
+      };
       const uint64_t offset = address - m.base;
-      const uint64_t bucket = sink_.pool.at(m.buckets + (offset >> JP_BUCKET_SHIFT));
-      uint32_t row = static_cast<uint32_t>(bucket);
-      while (row < bucket >> 32 &&
-             static_cast<uint32_t>(sink_.pool.at(m.rows + row + 1)) <= offset) {
+      const uint32_t bucket = half(m.buckets, offset >> JP_BUCKET_SHIFT);
+      uint32_t row = bucket >> JP_BUCKET_SHIFT;
+      const uint32_t last = row + bucket % JP_BUCKET_BYTES;
+      while (row < last && half(m.rows, row + 1) % JP_BUCKET_BYTES <= offset % JP_BUCKET_BYTES) {
         ++row;
       }
-      const uint64_t rule = sink_.pool.at(m.rules + 2 * (sink_.pool.at(m.rows + row) >> 32));
+      const uint64_t rule = sink_.pool.at(m.rules + 2 * (half(m.rows, row) >> JP_BUCKET_SHIFT));
       return static_cast<int>(rule & 0xffffffff);
     }
     return -1;
