@@ -49,6 +49,7 @@ constexpr absl::Duration kPausePerGib = absl::Milliseconds(60);  // at most: pag
 constexpr uint64_t kMinFreeShare = 20;  // one of so many parts of the host's memory stays free
 constexpr size_t kMaxNotForked = 256;
 constexpr int kReapAttempts = 100;
+constexpr uint64_t kMaxReapNs = 5'000'000'000;
 constexpr int kMaxAttempts = 10;
 constexpr int kLastNiceness = 19;
 // Of /proc/PID/stat, as in proc(5).
@@ -193,7 +194,7 @@ absl::Status CheckAdvice(const Injection& injection, const InjectedResult& resul
   return absl::OkStatus();
 }
 
-// The same of a process that runs.
+// Reap() of a process that runs. Aborted: try again, it stopped too late; DeadlineExceeded: it does not.
 absl::Status ReapStopped(Pid pid, const std::vector<ProcMapping>& maps, const CodePlaces& places,
                          Pid child) {
   JPROF_ASSIGN_OR_RETURN(StoppedThread main, StoppedThread::Seize(pid));
@@ -206,7 +207,7 @@ absl::Status ReapStopped(Pid pid, const std::vector<ProcMapping>& maps, const Co
   }
   std::vector<StoppedThread> late;
   late.push_back(std::move(main));
-  LetGo(std::move(late));
+  if (LetGo(std::move(late))) return absl::AbortedError("its main thread was late");
   return absl::DeadlineExceededError("its main thread did not stop in time");
 }
 
@@ -217,10 +218,11 @@ absl::Status EndCopy(Pid pid, const CodePlaces& places, Pid copy) {
   while (::waitpid(copy, &status, __WALL) < 0 && errno == EINTR) {
   }
   absl::Status reaped = absl::OkStatus();
-  for (int attempt = 0; attempt < kReapAttempts; ++attempt) {
+  const uint64_t until = NowNs() + kMaxReapNs;
+  for (int attempt = 0; attempt < kReapAttempts && NowNs() < until; ++attempt) {
     JPROF_ASSIGN_OR_RETURN(const std::vector<ProcMapping> maps, ReadProcMaps(pid));
     reaped = ReapStopped(pid, maps, places, copy);
-    if (!absl::IsFailedPrecondition(reaped) && !absl::IsDeadlineExceeded(reaped)) break;
+    if (!absl::IsFailedPrecondition(reaped) && !absl::IsAborted(reaped)) break;
     const timespec pause = {0, 10'000'000};
     ::nanosleep(&pause, nullptr);
   }
@@ -275,7 +277,8 @@ absl::StatusOr<Pid> MakeCopy(Pid pid, const CodePlaces& places, std::vector<Core
   return made->child;
 }
 
-// One attempt of WhileStopped(). DeadlineExceeded: a thread did not come to its stop, for want of a CPU.
+// One attempt of WhileStopped(). Aborted: a thread came to its stop too late, for want of a CPU;
+// DeadlineExceeded: it does not, and stays traced.
 absl::StatusOr<uint64_t> TryWhileStopped(Pid pid, std::optional<absl::Duration> limit,
                                          CoreProcess& process,
                                          absl::FunctionRef<absl::Status()> work) {
@@ -289,7 +292,10 @@ absl::StatusOr<uint64_t> TryWhileStopped(Pid pid, std::optional<absl::Duration> 
   absl::StatusOr<StoppedProcess> stopped = StoppedProcess::Stop(pid, kPatience, late);
   if (!stopped.ok()) {
     timer.reset();
-    LetGo(std::move(late));
+    if (!LetGo(std::move(late))) return stopped.status();
+    if (absl::IsDeadlineExceeded(stopped.status())) {
+      return absl::AbortedError(stopped.status().message());
+    }
     return ExplainStop(pid, stopped.status());
   }
   process.threads = stopped->ReadRegisters();
@@ -305,7 +311,7 @@ absl::StatusOr<uint64_t> WhileStopped(Pid pid, std::optional<absl::Duration> lim
   const int niceness = Niceness();
   SetNiceness(kFirstNiceness);
   absl::StatusOr<uint64_t> pause_ns = TryWhileStopped(pid, limit, process, work);
-  for (int i = 1; i < kMaxAttempts && absl::IsDeadlineExceeded(pause_ns.status()); ++i) {
+  for (int i = 1; i < kMaxAttempts && absl::IsAborted(pause_ns.status()); ++i) {
     pause_ns = TryWhileStopped(pid, limit, process, work);
   }
   SetNiceness(niceness);
@@ -400,8 +406,10 @@ int WriteCoreFile(const CoreOptions& options, const RuntimeSet& runtimes) {
   if (page == MAP_FAILED) return ReportedStatus(ErrnoStatus(errno, "mmap"));
   Shared& shared = *new (page) Shared;
   const int exit_status = ReportedGuarded([&] { return AsUsageError(Run(options, runtimes, shared)); });
-  // If it was killed: the kernel has ended the copy with its tracer; the process is still to forget it.
-  for (int attempt = 0; shared.copy != 0 && attempt < kMaxAttempts; ++attempt) {
+  // The copy is not there any more: if the guarded process was killed, the kernel has ended it with its
+  // tracer. The process is still to forget it.
+  const uint64_t until = NowNs() + kMaxReapNs;
+  for (int i = 0; shared.copy != 0 && i < kMaxAttempts && NowNs() < until; ++i) {
     static_cast<void>(RunGuarded([&] {
       auto stat = ReadProcStat(shared.copy);
       const bool is_there = stat.ok() && stat->parent == options.pid;

@@ -10,6 +10,7 @@
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "profiler/core/status.h"
 #include "profiler/process/proc_status.h"
 
@@ -17,7 +18,7 @@ namespace jprof {
 namespace {
 
 constexpr size_t kMaxStateBytes = 64 << 10;
-constexpr absl::Duration kMaxLate = absl::Seconds(5);  // it sleeps uninterruptibly, perhaps for ever
+constexpr absl::Duration kLookAgain = absl::Microseconds(100);
 
 // `buffer`: of kMaxStateBytes, for all threads one after the other.
 std::vector<std::byte> ReadSet(Tid tid, unsigned set, std::vector<std::byte>& buffer) {
@@ -70,10 +71,16 @@ absl::StatusOr<StoppedProcess> StoppedProcess::Stop(Pid pid, absl::Duration pati
   return process;
 }
 
-void LetGo(std::vector<StoppedThread> late) {
-  while (!late.empty()) {
-    static_cast<void>(late.back().AwaitStop(kMaxLate));
-    late.pop_back();
+bool LetGo(std::vector<StoppedThread> late, absl::Duration limit) {
+  const absl::Time until = absl::Now() + limit;
+  while (true) {
+    for (size_t i = late.size(); i-- > 0;) {
+      if (absl::IsDeadlineExceeded(late[i].AwaitStop(absl::ZeroDuration()))) continue;
+      std::swap(late[i], late.back());
+      late.pop_back();
+    }
+    if (late.empty() || absl::Now() >= until) return late.empty();
+    absl::SleepFor(kLookAgain);
   }
 }
 

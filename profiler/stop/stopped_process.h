@@ -35,8 +35,12 @@ class StoppedProcess {
   std::vector<StoppedThread> threads_;
 };
 
-// Waits for threads that were told to stop, and lets each go at once. One whose tracer ended before that
-// would find that its system call was interrupted.
-void LetGo(std::vector<StoppedThread> late);
+// How long threads that sleep uninterruptibly are waited for.
+inline constexpr absl::Duration kMaxLate = absl::Seconds(5);
+
+// Waits for threads that were told to stop, and lets each go as soon as it has. One whose tracer ended
+// before that would find that its system call was interrupted. False: some have not stopped within the
+// limit, and stay traced until the calling thread ends.
+bool LetGo(std::vector<StoppedThread> late, absl::Duration limit = kMaxLate);
 
 }  // namespace jprof
