@@ -36,6 +36,11 @@ const diff = join(scratch, "diff.svg");
 execFileSync(writeProfile, ["svg", diff, join(scratch, "before.txt")], { input: PROFILE });
 const diffUrl = pathToFileURL(diff).href;
 
+const mapped = join(scratch, "mapped.svg");
+execFileSync(writeProfile, ["svg", mapped], { input:
+  "# generated: handle = h /srv/dist/app.js:1:4711\nnode;handle /srv/app.js:3_[j];write 5\n" });
+const mappedUrl = pathToFileURL(mapped).href;
+
 const THIN = 2000;
 const many = join(scratch, "thin.svg");
 execFileSync(writeProfile, ["svg", many], { input: Array.from({ length: THIN }, (_, i) =>
@@ -258,6 +263,25 @@ try {
     assert.match(await page.evaluate("text('details')"), /^click zooms/);
   });
 
+  await test("the generated place of an original is told", async (page) => {
+    assert.match(readFileSync(mapped, "utf8"), /<title>handle [^<]*\nh \/srv\/dist\/app\.js:1:4711<\/title>/);
+    await page.hover("rect('handle')");
+    assert.match(await page.evaluate("text('details')"),
+                 /^handle \/srv\/app\.js:3 \(5 samples.* \u00b7 from h \/srv\/dist\/app\.js:1:4711$/);
+    await page.hover("rect('write')");
+    assert.doesNotMatch(await page.evaluate("text('details')"), /from/);
+  }, "", mappedUrl);
+
+  await test("callers of what is zoomed stay so when the arrows reach them", async (page) => {
+    const isParent = () => page.evaluate("frame('main').classList.contains('parent')");
+    await page.evaluate("focusOn('handle')");
+    await page.press("Enter");
+    assert.equal(await isParent(), true);
+    await page.press("ArrowDown");
+    assert.match(await page.evaluate("document.activeElement.getAttribute('aria-label')"), /^main /);
+    assert.equal(await isParent(), true);
+  });
+
   await test("arrows walk, Enter zooms, Escape goes back step by step", async (page) => {
     const focused = () => page.evaluate("document.activeElement.querySelector('title').textContent");
     const widthOf = (name) => page.evaluate(`rect('${name}').getAttribute('width')`);
@@ -424,6 +448,11 @@ try {
     assert.ok(await page.evaluate("document.querySelectorAll('#frames > g').length") < 10);
     await press(page, "inverted");
     assert.deepEqual(await page.evaluate("params()"), { s: "thin0[0-4]" });
+    // A finger that rests there has not moved there before.
+    await press(page, "merged");
+    await page.evaluate(`document.documentElement.dispatchEvent(new MouseEvent("contextmenu",
+      { clientX: ${at.x}, clientY: ${at.y}, bubbles: true, cancelable: true }))`);
+    assert.ok(await page.evaluate("document.getElementById('menu') !== null"));
   }, "", manyUrl);
 
   await test("colours by package, and back", async (page) => {

@@ -104,6 +104,7 @@ svg.addEventListener("contextmenu", (event) => {
   const cell = cellUnder(event);
   if (!cell) return;
   event.preventDefault();
+  reveal(cell);  // a finger that rests has not moved there
   const box = cell.g.getBoundingClientRect();
   const byKey = event.clientX === 0 && event.clientY === 0;
   openMenu(cell, byKey ? box.left + 20 : event.clientX, byKey ? box.top + 8 : event.clientY);

@@ -110,7 +110,7 @@ const cellUnder = (event) =>
 // A thin cell that is pointed at has elements until the next paint(): its title, its edge.
 function reveal(cell) {
   attach(cell);
-  place(cell, false);
+  place(cell, (cell.state & STATE.parent) !== 0);
 }
 
 function setCurrent(index) {
