@@ -63,8 +63,20 @@ struct thread_struct {
 	unsigned long fsbase;
 } JP_KERNEL;
 
+typedef struct {
+	int counter;
+} JP_KERNEL atomic_t;
+
+struct signal_struct {
+	atomic_t live;
+	unsigned int flags;
+	int group_exit_code;
+} JP_KERNEL;
+
 struct task_struct {
 	struct mm_struct *mm;
+	struct signal_struct *signal;
+	int exit_code;
 	struct task_struct *group_leader;
 	struct task_struct *real_parent;
 	char comm[16];

@@ -87,20 +87,6 @@ static __always_inline int jp_comm_is(const volatile struct jp_probe_term *t)
 	return !bpf_probe_read_kernel(text, bytes, task->group_leader->comm) && jp_equal_text(text, t);
 }
 
-static __always_inline int jp_memory_is(const volatile struct jp_probe_term *t, __u64 address)
-{
-	__u64 text[JP_PROBE_TEXT / 8] = {};
-	__u32 bytes = t->bytes;
-
-	if (bytes > JP_PROBE_TEXT)
-		return 0;
-	if (bpf_probe_read_user(text, bytes, (const void *)address)) {
-		__sync_fetch_and_add(&jp_probe_state.unreadable, 1);
-		return 0;
-	}
-	return jp_equal_text(text, t);
-}
-
 static __always_inline __s64 jp_field(const volatile struct jp_probe_term *t,
 				      const struct jp_probe_hit *hit)
 {
@@ -144,15 +130,116 @@ static __always_inline __u64 jp_argument(const struct jp_probe_hit *hit, __u32 n
 	}
 }
 
+#define JP_MAX_VECTORS 8
+#define JP_MESSAGE_VECTORS 16 /* where a msghdr has its iovecs and their number */
+#define JP_ADDRESS_PATH 2
+#define JP_FAMILY_UNIX 1
+
+struct jp_vector {
+	__u64 address;
+	__u64 length;
+};
+
+static __always_inline __u64 jp_length(const volatile struct jp_probe_term *t,
+				       const struct jp_probe_hit *hit)
+{
+	if (t->length == JP_PROBE_LENGTH_OWN)
+		return JP_PROBE_TEXT;
+	if (t->length == JP_PROBE_LENGTH_RET)
+		return hit->ret > 0 ? hit->ret : 0;
+	return jp_argument(hit, t->length);
+}
+
+/* The first of iovecs that is not empty, in `memory`, which says where they are. 0: found. */
+static __always_inline int jp_first_vector(struct jp_vector *memory, __u64 count)
+{
+	struct jp_vector vector = {};
+	int i;
+
+#pragma unroll
+	for (i = 0; i < JP_MAX_VECTORS; i++) {
+		if (i >= count ||
+		    bpf_probe_read_user(&vector, sizeof(vector),
+					(const void *)(memory->address + i * sizeof(vector))))
+			return -1;
+		if (vector.length)
+			break;
+	}
+	if (memory->length > vector.length)
+		memory->length = vector.length;
+	memory->address = vector.address;
+	return 0;
+}
+
+/* Where the bytes of a term are. 0: found. */
+static __always_inline int jp_find_memory(const volatile struct jp_probe_term *t,
+					  const struct jp_probe_hit *hit, __u32 argument, struct jp_vector *memory)
+{
+	struct jp_vector vectors = {};
+	__u16 family = 0;
+
+	memory->address = jp_argument(hit, argument);
+	memory->length = jp_length(t, hit);
+	switch (t->layout) {
+	case JP_PROBE_VECTOR:
+		return jp_first_vector(memory, jp_argument(hit, argument + 1));
+	case JP_PROBE_MESSAGE:
+		if (bpf_probe_read_user(&vectors, sizeof(vectors),
+					(const void *)(memory->address + JP_MESSAGE_VECTORS)))
+			return -1;
+		memory->address = vectors.address;
+		return jp_first_vector(memory, vectors.length);
+	case JP_PROBE_ADDRESS:
+		memory->length = (__u32)memory->length;
+		if (memory->length <= JP_ADDRESS_PATH ||
+		    bpf_probe_read_user(&family, sizeof(family), (const void *)memory->address) ||
+		    family != JP_FAMILY_UNIX)
+			return -1;
+		memory->address += JP_ADDRESS_PATH;
+		memory->length -= JP_ADDRESS_PATH;
+		return 0;
+	default:
+		return 0;
+	}
+}
+
+/* -1: there is none. */
+static __noinline int jp_memory_is(const volatile struct jp_probe_term *t,
+				   const struct jp_probe_hit *hit, __u32 argument)
+{
+	__u64 text[JP_PROBE_TEXT / 8] = {};
+	struct jp_vector memory = {};
+	__u64 bytes = t->bytes;
+
+	if (jp_find_memory(t, hit, argument, &memory) || !memory.length)
+		return -1;
+	if (bytes > memory.length)
+		bytes = memory.length;
+	if (bytes > JP_PROBE_TEXT)
+		return 0;
+	if (bpf_probe_read_user(text, bytes, (const void *)memory.address)) {
+		__sync_fetch_and_add(&jp_probe_state.unreadable, 1);
+		return 0;
+	}
+	if (t->layout == JP_PROBE_ADDRESS && !(text[0] & 255))
+		text[0] |= '@';
+	return jp_equal_text(text, t);
+}
+
 static __always_inline int jp_holds(const volatile struct jp_probe_term *t,
 				    const struct jp_probe_hit *hit)
 {
 	__s64 value;
+	int is;
 
 	if (t->field == JP_PROBE_COMM)
 		return jp_comm_is(t) == (t->op == JP_PROBE_EQ);
-	if (t->field == JP_PROBE_MEMORY)
-		return jp_memory_is(t, jp_argument(hit, t->argument)) == (t->op == JP_PROBE_EQ);
+	if (t->field == JP_PROBE_MEMORY) {
+		is = jp_memory_is(t, hit, t->argument);
+		if (is != 1 && t->second != t->argument)
+			is = jp_memory_is(t, hit, t->second);
+		return is == (t->op == JP_PROBE_EQ);
+	}
 	value = t->field == JP_PROBE_ARGUMENT ? (__s64)jp_argument(hit, t->argument) : jp_field(t, hit);
 	if (t->narrow)
 		value = (__s32)value;
@@ -426,6 +513,19 @@ static __always_inline __u64 jp_end(__u32 kind, __u64 sp)
 #define JP_CALL_EXIT 60
 #define JP_CALL_EXIT_GROUP 231
 
+/* Whether the thread that makes this call to exit leaves its process alive, or with a status of 0. */
+static __always_inline int jp_ends_well(const struct jp_probe_hit *hit)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	if (hit->number == JP_CALL_EXIT_GROUP)
+		return !(hit->arguments[0] & 255);
+	if (task->signal->live.counter != 1)
+		return 1;
+	/* The main thread's status is the process's. */
+	return hit->tid == hit->tgid ? !(hit->arguments[0] & 255) : !task->group_leader->exit_code;
+}
+
 SEC("?tp_btf/sys_enter")
 int BPF_PROG(jp_probe_enter, struct pt_regs *regs, long number)
 {
@@ -440,7 +540,7 @@ int BPF_PROG(jp_probe_enter, struct pt_regs *regs, long number)
 		return 0;
 	}
 	jp_fill_call(&hit, regs);
-	if (jp_probe.only_failing && !(hit.arguments[0] & 255))
+	if (jp_probe.only_failing && jp_ends_well(&hit))
 		return 0;
 	jp_at_point(&hit);
 	return 0;
@@ -466,28 +566,56 @@ int BPF_PROG(jp_probe_exit, struct pt_regs *regs, long ret)
 	return 0;
 }
 
-/* Signals that do not end a process by default. (SIGKILL is also how a process's threads learn that one of
- * them has ended it, so it is one of these.) */
+#define JP_SIGNAL_KILL 9
+#define JP_GROUP_EXIT 4 /* of signal_struct's flags */
+
+/* Signals that do not end a process by default. */
 #define JP_SIGNAL_BIT(number) (1ULL << ((number) - 1))
 #define JP_NOT_DEADLY                                                                            \
-	(JP_SIGNAL_BIT(9) /* KILL */ | JP_SIGNAL_BIT(17) /* CHLD */ | JP_SIGNAL_BIT(18) /* CONT */ | \
+	(JP_SIGNAL_BIT(17) /* CHLD */ | JP_SIGNAL_BIT(18) /* CONT */ |                           \
 	 JP_SIGNAL_BIT(19) /* STOP */ | JP_SIGNAL_BIT(20) /* TSTP */ | JP_SIGNAL_BIT(21) /* TTIN */ | \
 	 JP_SIGNAL_BIT(22) /* TTOU */ | JP_SIGNAL_BIT(23) /* URG */ | JP_SIGNAL_BIT(28) /* WINCH */)
+
+/* SIGKILL is how all threads learn that their process ends. The signal that ends it, as a rule
+ * delivered in no other way; 0: none does. */
+static __always_inline int jp_ending_signal(void)
+{
+	struct signal_struct *signal = bpf_get_current_task_btf()->signal;
+
+	return signal->flags & JP_GROUP_EXIT ? signal->group_exit_code & 127 : 0;
+}
+
+/* The first of a process's threads that asks. */
+static __always_inline int jp_is_first_to_end(void)
+{
+	struct jp_probe_thread *main = bpf_task_storage_get(
+		&jp_probe_threads, bpf_get_current_task_btf()->group_leader, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+
+	if (!main)
+		__sync_fetch_and_add(&jp_probe_state.lost, 1);
+	return main && !__sync_val_compare_and_swap(&main->has_ended, 0, 1);
+}
 
 SEC("?tp_btf/signal_deliver")
 int BPF_PROG(jp_probe_signal, int number, void *info, void *action)
 {
 	struct jp_probe_hit hit = {.point = JP_PROBE_AT_SIGNAL};
 	void *handler = 0;
+	int ends;
 
 	if (jp_disarmed() || jp_fill_ids(&hit))
 		return 0;
-	hit.number = number;
-	if (jp_probe.only_failing) {
-		if (bpf_probe_read_kernel(&handler, sizeof(handler), action) /* its first word */ || handler ||
-		    number < 1 || number > 64 || (JP_NOT_DEADLY >> (number - 1) & 1))
-			return 0;
-	}
+	hit.number = number == JP_SIGNAL_KILL ? jp_ending_signal() : number;
+	if (!hit.number)
+		return 0;
+	ends = number == JP_SIGNAL_KILL ||
+	       (!bpf_probe_read_kernel(&handler, sizeof(handler), action) /* its first word */ && !handler &&
+		number >= 1 && number <= 64 && !(JP_NOT_DEADLY >> (number - 1) & 1));
+	if (!ends && jp_probe.only_failing)
+		return 0;
+	/* Of an end all threads are told: it is met once, by one that the condition is true of. */
+	if (ends && (!jp_all_hold(&hit) || !jp_is_first_to_end()))
+		return 0;
 	jp_at_point(&hit);
 	return 0;
 }

@@ -36,6 +36,19 @@ enum jp_probe_field {
 	JP_PROBE_MEMORY = 11, /* that an argument points to begins with a text */
 };
 
+/* What it points to. */
+enum jp_probe_layout {
+	JP_PROBE_STRING = 0,  /* text up to a zero */
+	JP_PROBE_BYTES = 1,
+	JP_PROBE_VECTOR = 2,  /* iovecs, their number in the next argument: the first that is not empty */
+	JP_PROBE_MESSAGE = 3, /* a msghdr with iovecs */
+	JP_PROBE_ADDRESS = 4, /* a sockaddr_un: its path; of an abstract name an @ and the name */
+};
+
+/* How much of it there is: as an argument says, or */
+#define JP_PROBE_LENGTH_RET 6  /* the result of the call */
+#define JP_PROBE_LENGTH_OWN 7  /* it does itself */
+
 enum jp_probe_op {
 	JP_PROBE_EQ = 0,
 	JP_PROBE_NE = 1,
@@ -51,7 +64,12 @@ struct jp_probe_term {
 	__u8 op;       /* of texts EQ and NE alone */
 	__u8 argument; /* number of it, from 0 */
 	__u8 narrow;   /* compare the low 32 bits, with a sign */
+	__u8 second;   /* of memory: another argument that it may be true of; or the same one */
+	__u8 layout;   /* of memory: enum jp_probe_layout */
+	__u8 length;   /* of memory: number of an argument, or JP_PROBE_LENGTH_... */
+	__u8 reserved;
 	__u32 bytes;   /* of text */
+	__u32 reserved2;
 	__s64 value;
 	char text[JP_PROBE_TEXT]; /* the rest is zero */
 };
@@ -67,7 +85,7 @@ struct jp_probe_config {
 	__u8 stays_stopped_for_us; /* the signal is SIGSTOP, and jprof will let the process go on */
 	__u8 histogram;   /* measure: hits are those that take longer than all before */
 	__u8 times;       /* the time of the beginning is needed */
-	__u8 only_failing; /* AT_ENTER of exit_group, AT_SIGNAL: only what ends the process badly */
+	__u8 only_failing; /* AT_ENTER of exit and exit_group, AT_SIGNAL: only what ends the process badly */
 	struct jp_probe_term terms[JP_PROBE_TERMS];
 };
 
@@ -76,6 +94,7 @@ struct jp_probe_thread {
 	__u64 begun_ns[JP_PROBE_KINDS]; /* the call that is being measured; 0: none */
 	__u64 sp[JP_PROBE_KINDS];       /* of a function: where the stack will be when it has returned */
 	__u64 is_jprof;                 /* jprof itself: what descends from it is left out */
+	__u64 has_ended;                /* of a main thread: the signal that ends its process has been met */
 };
 
 /* Shared memory. */

@@ -14,6 +14,7 @@
 #include "profiler/cli/stack_report.h"
 #include "profiler/core/status.h"
 #include "profiler/pipeline/runner.h"
+#include "profiler/stop/thread_capture.h"
 #include "symbolize/symbolizer_process.h"
 
 namespace jprof {
@@ -36,6 +37,7 @@ void InstallSignals() {
 bool ProbeRunInterrupted() { return g_stop_asked.load(); }
 
 absl::StatusOr<ProbeRunResult> RunProbe(const ProbeRunOptions& options, const RuntimeSet& runtimes) {
+  if (options.pid != 0) JPROF_RETURN_IF_ERROR(CheckTarget(options.pid));
   // Before there are threads.
   JPROF_ASSIGN_OR_RETURN(std::shared_ptr<SymbolizerProcess> symbolizer, SymbolizerProcess::Start());
   InstallSignals();

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 #include <iterator>
+#include <optional>
 #include <vector>
 
 #include "absl/strings/ascii.h"
@@ -33,45 +34,63 @@ constexpr size_t kMaxPlaces = 64;
 constexpr size_t kMaxNamed = 8;  // of functions that are listed
 constexpr int kNever = -1;
 
-// The arguments of a system call that point to a path, and to data.
-struct Pointers {
+// The arguments of a system call that point to a path, or to two.
+struct PathArguments {
   int64_t number;
-  int path;
-  int data;
+  int first;
+  int second = kNever;
 };
-constexpr Pointers kPointers[] = {
-    {SYS_open, 0, kNever},       {SYS_openat, 1, kNever},     {SYS_openat2, 1, kNever},
-    {SYS_creat, 0, kNever},      {SYS_stat, 0, kNever},       {SYS_lstat, 0, kNever},
-    {SYS_newfstatat, 1, kNever}, {SYS_statx, 1, kNever},      {SYS_access, 0, kNever},
-    {SYS_faccessat, 1, kNever},  {SYS_faccessat2, 1, kNever}, {SYS_unlink, 0, kNever},
-    {SYS_unlinkat, 1, kNever},   {SYS_rename, 0, kNever},     {SYS_renameat, 1, kNever},
-    {SYS_renameat2, 1, kNever},  {SYS_mkdir, 0, kNever},      {SYS_mkdirat, 1, kNever},
-    {SYS_rmdir, 0, kNever},      {SYS_link, 0, kNever},       {SYS_symlink, 0, kNever},
-    {SYS_readlink, 0, kNever},   {SYS_readlinkat, 1, kNever}, {SYS_chmod, 0, kNever},
-    {SYS_fchmodat, 1, kNever},   {SYS_chown, 0, kNever},      {SYS_lchown, 0, kNever},
-    {SYS_fchownat, 1, kNever},   {SYS_truncate, 0, kNever},   {SYS_chdir, 0, kNever},
-    {SYS_chroot, 0, kNever},     {SYS_execve, 0, kNever},     {SYS_execveat, 1, kNever},
-    {SYS_statfs, 0, kNever},     {SYS_mount, 1, kNever},      {SYS_umount2, 0, kNever},
-    {SYS_inotify_add_watch, 1, kNever},                       {SYS_fanotify_mark, 4, kNever},
-    {SYS_mknod, 0, kNever},      {SYS_mknodat, 1, kNever},    {SYS_linkat, 1, kNever},
-    {SYS_symlinkat, 0, kNever},  {SYS_utime, 0, kNever},      {SYS_utimes, 0, kNever},
-    {SYS_utimensat, 1, kNever},  {SYS_futimesat, 1, kNever},  {SYS_setxattr, 0, kNever},
-    {SYS_lsetxattr, 0, kNever},  {SYS_getxattr, 0, kNever},   {SYS_lgetxattr, 0, kNever},
-    {SYS_listxattr, 0, kNever},  {SYS_llistxattr, 0, kNever}, {SYS_removexattr, 0, kNever},
-    {SYS_lremovexattr, 0, kNever},                            {SYS_name_to_handle_at, 1, kNever},
-    {SYS_pivot_root, 0, kNever}, {SYS_swapon, 0, kNever},     {SYS_swapoff, 0, kNever},
-    {SYS_acct, 0, kNever},       {SYS_open_tree, 1, kNever},
-    {SYS_read, kNever, 1},       {SYS_write, kNever, 1},      {SYS_pread64, kNever, 1},
-    {SYS_pwrite64, kNever, 1},   {SYS_sendto, kNever, 1},     {SYS_recvfrom, kNever, 1},
+constexpr PathArguments kPaths[] = {
+    {SYS_open, 0}, {SYS_openat, 1}, {SYS_openat2, 1}, {SYS_creat, 0}, {SYS_stat, 0},
+    {SYS_lstat, 0}, {SYS_newfstatat, 1}, {SYS_statx, 1}, {SYS_access, 0}, {SYS_faccessat, 1},
+    {SYS_faccessat2, 1}, {SYS_unlink, 0}, {SYS_unlinkat, 1}, {SYS_rename, 0, 1},
+    {SYS_renameat, 1, 3}, {SYS_renameat2, 1, 3}, {SYS_mkdir, 0}, {SYS_mkdirat, 1}, {SYS_rmdir, 0},
+    {SYS_link, 0, 1}, {SYS_symlink, 0, 1}, {SYS_readlink, 0}, {SYS_readlinkat, 1}, {SYS_chmod, 0},
+    {SYS_fchmodat, 1}, {SYS_chown, 0}, {SYS_lchown, 0}, {SYS_fchownat, 1}, {SYS_truncate, 0},
+    {SYS_chdir, 0}, {SYS_chroot, 0}, {SYS_execve, 0}, {SYS_execveat, 1}, {SYS_statfs, 0},
+    {SYS_mount, 0, 1}, {SYS_umount2, 0}, {SYS_inotify_add_watch, 1}, {SYS_fanotify_mark, 4},
+    {SYS_mknod, 0}, {SYS_mknodat, 1}, {SYS_linkat, 1, 3}, {SYS_symlinkat, 0, 2}, {SYS_utime, 0},
+    {SYS_utimes, 0}, {SYS_utimensat, 1}, {SYS_futimesat, 1}, {SYS_setxattr, 0},
+    {SYS_lsetxattr, 0}, {SYS_getxattr, 0}, {SYS_lgetxattr, 0}, {SYS_listxattr, 0},
+    {SYS_llistxattr, 0}, {SYS_removexattr, 0}, {SYS_lremovexattr, 0}, {SYS_name_to_handle_at, 1},
+    {SYS_pivot_root, 0, 1}, {SYS_swapon, 0}, {SYS_swapoff, 0}, {SYS_acct, 0}, {SYS_open_tree, 1},
+    {SYS_uselib, 0}, {SYS_quotactl, 1}, {SYS_move_mount, 1, 3}, {SYS_fspick, 1},
+    {SYS_mount_setattr, 1},
+};
+
+// Those that point to a local socket's address; the next one has its length.
+constexpr PathArguments kAddresses[] = {{SYS_bind, 1}, {SYS_connect, 1}, {SYS_sendto, 4}};
+
+// That points to data; of BYTES the next one has their length.
+struct DataArgument {
+  int64_t number;
+  bool gets;  // it is there when the call returns; that of others, when it begins
+  jp_probe_layout layout = JP_PROBE_BYTES;
+};
+constexpr int kDataArgument = 1;
+constexpr DataArgument kData[] = {
+    {SYS_read, true},
+    {SYS_pread64, true},
+    {SYS_recvfrom, true},
+    {SYS_readv, true, JP_PROBE_VECTOR},
+    {SYS_preadv, true, JP_PROBE_VECTOR},
+    {SYS_preadv2, true, JP_PROBE_VECTOR},
+    {SYS_recvmsg, true, JP_PROBE_MESSAGE},
+    {SYS_write, false},
+    {SYS_pwrite64, false},
+    {SYS_sendto, false},
+    {SYS_writev, false, JP_PROBE_VECTOR},
+    {SYS_pwritev, false, JP_PROBE_VECTOR},
+    {SYS_pwritev2, false, JP_PROBE_VECTOR},
+    {SYS_vmsplice, false, JP_PROBE_VECTOR},
+    {SYS_sendmsg, false, JP_PROBE_MESSAGE},
+    {SYS_sendmmsg, false, JP_PROBE_MESSAGE},  // of several the first
 };
 
 // Do not return, or not to who called them: what can be known of them is known when they begin.
 constexpr int kNoReturn[] = {SYS_exit, SYS_exit_group, SYS_rt_sigreturn};
 // Return when they have failed.
 constexpr int kReturnsFailed[] = {SYS_execve, SYS_execveat};
-
-// The data that they get is there when they return; that of others, when they begin.
-constexpr int kGetsData[] = {SYS_read, SYS_pread64, SYS_recvfrom};
 
 template <size_t size>
 size_t CountIn(const int (&numbers)[size], const std::vector<int>& calls) {
@@ -155,7 +174,7 @@ class Parser {
   absl::Status ParseCalls(absl::string_view names);
   absl::Status ParseTerm(absl::string_view word);
   absl::Status ParseText(const Word& word, jp_probe_term& term);
-  absl::StatusOr<int> PointerOf(absl::string_view key) const;
+  absl::StatusOr<jp_probe_term> MemoryOf(absl::string_view key) const;
   absl::Status SetHitPoint();
   jp_probe_config& config() { return spec_.probe.config; }
 
@@ -205,7 +224,9 @@ absl::Status Parser::ParseOn(absl::string_view on) {
     config().points = JP_PROBE_AT_SIGNAL | JP_PROBE_AT_ENTER;
     config().hit_point = JP_PROBE_AT_ENTER;
     config().only_failing = 1;
-    config().calls[SYS_exit_group / 64] |= uint64_t{1} << (SYS_exit_group % 64);
+    for (int call : {SYS_exit, SYS_exit_group}) {
+      config().calls[call / 64] |= uint64_t{1} << (call % 64);
+    }
     return absl::OkStatus();
   }
   return Usage(absl::StrCat("--on takes signal=NAME, exit=nonzero or uprobe:BINARY:SYMBOL, not '", on,
@@ -230,26 +251,59 @@ absl::Status Parser::ParseCalls(absl::string_view names) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<int> Parser::PointerOf(absl::string_view key) const {
-  int argument = kNever;
+// What a path or the data of a system call is; nullopt: it has none.
+std::optional<jp_probe_term> MemoryOfCall(int call, absl::string_view key) {
+  auto find = [call](const auto& table) {
+    const auto* found = std::find_if(std::begin(table), std::end(table),
+                                     [call](const auto& row) { return row.number == call; });
+    return found == std::end(table) ? nullptr : found;
+  };
+  jp_probe_term term = {};
+  term.field = JP_PROBE_MEMORY;
+  term.length = JP_PROBE_LENGTH_OWN;
+  if (key == "buf") {
+    const DataArgument* data = find(kData);
+    if (data == nullptr) return std::nullopt;
+    term.argument = term.second = kDataArgument;
+    term.layout = static_cast<uint8_t>(data->layout);
+    if (data->layout == JP_PROBE_BYTES) term.length = kDataArgument + 1;
+    if (data->gets) term.length = JP_PROBE_LENGTH_RET;
+  } else if (const PathArguments* path = find(kPaths); path != nullptr) {
+    term.argument = static_cast<uint8_t>(path->first);
+    term.second = path->second == kNever ? term.argument : static_cast<uint8_t>(path->second);
+  } else if (const PathArguments* address = find(kAddresses); address != nullptr) {
+    term.argument = term.second = static_cast<uint8_t>(address->first);
+    term.length = static_cast<uint8_t>(address->first + 1);
+    term.layout = JP_PROBE_ADDRESS;
+  } else {
+    return std::nullopt;
+  }
+  return term;
+}
+
+bool IsSamePlace(const jp_probe_term& a, const jp_probe_term& b) {
+  return a.argument == b.argument && a.second == b.second && a.layout == b.layout;
+}
+
+absl::StatusOr<jp_probe_term> Parser::MemoryOf(absl::string_view key) const {
+  std::optional<jp_probe_term> result;
   for (int call : calls_) {
-    const auto* found = std::find_if(std::begin(kPointers), std::end(kPointers),
-                                     [call](const Pointers& p) { return p.number == call; });
-    const int own = found == std::end(kPointers) ? kNever
-                    : key == "path"              ? found->path
-                                                 : found->data;
-    if (own == kNever) {
+    const std::optional<jp_probe_term> own = MemoryOfCall(call, key);
+    if (!own) {
       return Usage(absl::StrCat("the system call ", kSystemCallNames[call], " has no ", key,
                                 " that jprof knows"));
     }
-    if (argument != kNever && argument != own) {
+    if (!result) result = own;
+    if (!IsSamePlace(*result, *own)) {
       return Usage(absl::StrCat("these system calls have their ", key,
-                                " in different arguments: a trap takes those that have it in the same"));
+                                " in different places: a trap takes those that have it in the same"));
     }
-    argument = own;
+    if (result->length != own->length) {
+      return Usage("some of these system calls get data, others give it: take two traps");
+    }
   }
-  if (argument == kNever) return Usage(absl::StrCat(key, " goes with the name of a system call"));
-  return argument;
+  if (!result) return Usage(absl::StrCat(key, " goes with the name of a system call"));
+  return *result;
 }
 
 absl::Status Parser::ParseText(const Word& word, jp_probe_term& term) {
@@ -269,26 +323,13 @@ absl::Status Parser::ParseText(const Word& word, jp_probe_term& term) {
     term.field = JP_PROBE_COMM;
     return absl::OkStatus();
   }
-  JPROF_ASSIGN_OR_RETURN(const int argument, PointerOf(word.key));
-  term.field = JP_PROBE_MEMORY;
-  term.argument = static_cast<uint8_t>(argument);
-  if (word.key != "buf") return absl::OkStatus();
-  // What is compared must have been written, or read.
-  jp_probe_term enough = {};
-  enough.op = JP_PROBE_GE;
-  enough.value = term.bytes;
-  const size_t getting = CountIn(kGetsData, calls_);
-  if (getting != 0 && getting != calls_.size()) {
-    return Usage("some of these system calls get data, others give it: take two traps");
-  }
-  if (getting != 0) {
-    enough.field = JP_PROBE_RET;
-    result_ = true;
-  } else {
-    enough.field = JP_PROBE_ARGUMENT;
-    enough.argument = 2;
-  }
-  terms_.push_back(enough);
+  JPROF_ASSIGN_OR_RETURN(const jp_probe_term memory, MemoryOf(word.key));
+  term.field = memory.field;
+  term.argument = memory.argument;
+  term.second = memory.second;
+  term.layout = memory.layout;
+  term.length = memory.length;
+  if (term.length == JP_PROBE_LENGTH_RET) result_ = true;
   return absl::OkStatus();
 }
 

@@ -1,4 +1,5 @@
 // jprof trap on a program that makes the system calls it is told to.
+#include <elf.h>
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -9,6 +10,7 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <cstring>
 #include <optional>
 #include <string>
 #include <vector>
@@ -58,6 +60,36 @@ class ControlGroup {
   const Pid pid_;
   Cgroup root_;
 };
+
+// A program of i386 that waits: pause() by int 0x80.
+std::string ProgramOf32Bits() {
+  constexpr uint32_t kBase = 0x08048000, kCode = sizeof(Elf32_Ehdr) + sizeof(Elf32_Phdr);
+  constexpr absl::string_view kPauses("\xb8\x1d\x00\x00\x00\xcd\x80\xeb\xf7", 9);
+  Elf32_Ehdr header = {};
+  std::memcpy(header.e_ident, ELFMAG, SELFMAG);
+  header.e_ident[EI_CLASS] = ELFCLASS32;
+  header.e_ident[EI_DATA] = ELFDATA2LSB;
+  header.e_ident[EI_VERSION] = EV_CURRENT;
+  header.e_type = ET_EXEC;
+  header.e_machine = EM_386;
+  header.e_version = EV_CURRENT;
+  header.e_entry = kBase + kCode;
+  header.e_phoff = sizeof(header);
+  header.e_ehsize = sizeof(header);
+  header.e_phentsize = sizeof(Elf32_Phdr);
+  header.e_phnum = 1;
+  const Elf32_Phdr segment = {.p_type = PT_LOAD,
+                              .p_offset = 0,
+                              .p_vaddr = kBase,
+                              .p_paddr = kBase,
+                              .p_filesz = kCode + kPauses.size(),
+                              .p_memsz = kCode + kPauses.size(),
+                              .p_flags = PF_R | PF_X,
+                              .p_align = 0x1000};
+  std::string file(reinterpret_cast<const char*>(&header), sizeof(header));
+  file.append(reinterpret_cast<const char*>(&segment), sizeof(segment));
+  return absl::StrCat(file, kPauses);
+}
 
 class TrapTest : public testing::Test {
  protected:
@@ -135,6 +167,23 @@ TEST_F(TrapTest, EachKindOfTermIsTrueOfTheCallThatItIsAbout) {
   ExpectDone("s");
 }
 
+TEST_F(TrapTest, DataInPiecesAndEveryPathAreCompared) {
+  const struct {
+    const char *condition, *told;
+  } kRows[] = {{"writev buf=ERROR", "writev("},
+               {"readv buf=ERROR", "= 8"},
+               {"sendmsg buf=ERROR", "ENOTCONN"},
+               {"rename path=/jprof-test/from", "ENOENT"},
+               {"rename path=/jprof-test/t*", "ENOENT"},
+               {"connect path=/jprof-test/socket", "ENOENT"},
+               {"connect path=/jprof-test/*", "ENOENT"},
+               {"connect path=@jprof-test", "ECONNREFUSED"}};
+  for (const auto& row : kRows) {
+    EXPECT_THAT(HitBy("i", {Of(row.condition)}), HasSubstr(row.told)) << row.condition;
+    ExpectDone("i");
+  }
+}
+
 // JPROF_TRAPS: so many times.
 TEST_F(TrapTest, AStoppedThreadExecutesNothingAfterTheCall) {
   const char* times = std::getenv("JPROF_TRAPS");
@@ -207,6 +256,25 @@ TEST_F(TrapTest, OnlyAnEndThatIsNoSuccessIsMet) {
   const JprofResult result = jprof.Wait();
   EXPECT_EQ(result.exit_code(), 0) << result.err;
   EXPECT_THAT(result.out, AllOf(HasSubstr("exit_group(0x3"), HasSubstr("main"), Not(HasSubstr("close"))));
+}
+
+TEST_F(TrapTest, AnEndBySigkillIsMetOnce) {
+  Jprof jprof = Arm({"--on", "exit=nonzero", Of(""), "--count", "5"});
+  trapped_->Signal(SIGKILL);
+  const JprofResult result = jprof.Wait();  // it ends with the process
+  EXPECT_THAT(result.out, AllOf(HasSubstr("signal SIGKILL"), HasSubstr("main")));
+  EXPECT_EQ(result.out.find("signal"), result.out.rfind("signal")) << result.out;
+}
+
+TEST_F(TrapTest, ASignalThatEndsAProcessUnhandledIsMet) {
+  Jprof jprof = Arm({"--on", "signal=TERM", Of("")});
+  trapped_->Signal(SIGTERM);
+  EXPECT_THAT(jprof.Wait().out, HasSubstr("signal SIGTERM"));
+}
+
+TEST_F(TrapTest, AnEndOfTheLastThreadIsMet) {
+  EXPECT_THAT(HitBy("b", {"--on", "exit=nonzero", Of("")}),
+              AllOf(HasSubstr(": exit(0x5"), HasSubstr("main")));
 }
 
 // Whatever it was about to do: nothing of it stays.
@@ -353,6 +421,23 @@ TEST_F(TrapTest, CollectionsAreMeasuredByKind) {
   }
   EXPECT_THAT(RunJprof({"hist", "gc", "-p", absl::StrCat(pid())}).err,
               HasSubstr("none of V8's collector's symbols"));
+}
+
+TEST_F(TrapTest, A32BitProgramIsRefused) {
+  const std::string path = folder_ / "program";
+  {
+    const UniqueFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0700));
+    const std::string bytes = ProgramOf32Bits();
+    ASSERT_EQ(::write(file.get(), bytes.data(), bytes.size()), static_cast<ssize_t>(bytes.size()));
+  }
+  auto program = Child::Spawn({path});
+  ASSERT_TRUE(program.ok()) << program.status();
+  const std::string pid = absl::StrCat(program->pid());
+  for (const JprofResult& refused :
+       {RunJprof({"trap", "close pid=" + pid}), RunJprof({"stacks", pid})}) {
+    EXPECT_EQ(refused.exit_code(), 1);
+    EXPECT_THAT(refused.err, HasSubstr("runs a 32-bit program"));
+  }
 }
 
 TEST_F(TrapTest, WhatIsNoTrapIsSaid) {

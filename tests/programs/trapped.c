@@ -6,7 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -40,6 +43,23 @@ NOINLINE int left_function(int leave) {
 
 /* Its calls are further down on the stack than those of its caller. */
 NOINLINE int stay_in_function(void) { return left_function(0) + 1; }
+
+/* Data in pieces, and paths of all kinds. */
+static int other_places(void) {
+  char got[8];
+  struct iovec pieces[] = {{0, 0}, {"ERROR: 3", 8}}, into = {got, sizeof(got)};
+  struct msghdr message = {.msg_iov = pieces, .msg_iovlen = 2};
+  struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "/jprof-test/socket"};
+  struct sockaddr_un abstract = {.sun_family = AF_UNIX, .sun_path = "\0jprof-test"};
+  const socklen_t family = sizeof(address.sun_family);
+  const int to = socket(AF_UNIX, SOCK_DGRAM, 0);
+  int ends[2];
+
+  if (pipe(ends) != 0 || writev(ends[1], pieces, 2) != 8 || readv(ends[0], &into, 1) != 8) return 1;
+  if (sendmsg(to, &message, 0) >= 0 || rename("/jprof-test/from", "/jprof-test/to") == 0) return 1;
+  return connect(to, (struct sockaddr*)&address, family + 18) == 0 ||
+         connect(to, (struct sockaddr*)&abstract, family + 11) == 0;
+}
 
 static void on_signal(int number) {
   (void)number;
@@ -82,8 +102,14 @@ int main(int argc, char** argv) {
         if (setjmp(place) == 0) left_function(1);
         for (int i = 0; i < 3; i++) count[2] += stay_in_function();
         break;
+      case 'i':
+        if (other_places()) return 1;
+        break;
       case 'v':
         raise(SIGSEGV);
+        break;
+      case 'b':
+        syscall(SYS_exit, 5);
         break;
       case 'x':
         exit(3);

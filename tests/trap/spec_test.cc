@@ -64,12 +64,33 @@ TEST(TrapSpecTest, ATextIsWholeUnlessAnAsteriskEndsIt) {
 
 TEST(TrapSpecTest, DataIsComparedAsFarAsItWasMovedOnly) {
   const jp_probe_config write = Parsed("write buf=GET").probe.config;
-  ASSERT_EQ(write.term_count, 2u);
-  EXPECT_EQ(write.terms[0].field, JP_PROBE_ARGUMENT);
-  EXPECT_EQ(write.terms[0].value, 3);
-  EXPECT_EQ(write.terms[1].field, JP_PROBE_MEMORY);
-  EXPECT_EQ(Parsed("read,pread64 buf=GET").probe.config.terms[0].field, JP_PROBE_RET);
+  ASSERT_EQ(write.term_count, 1u);
+  EXPECT_EQ(write.terms[0].field, JP_PROBE_MEMORY);
+  EXPECT_EQ(write.terms[0].length, 2);
+  EXPECT_EQ(Parsed("read,pread64 buf=GET").probe.config.terms[0].length, JP_PROBE_LENGTH_RET);
+  const jp_probe_term pieces = Parsed("writev buf=GET").probe.config.terms[0];
+  EXPECT_EQ(pieces.layout, JP_PROBE_VECTOR);
+  EXPECT_EQ(pieces.length, JP_PROBE_LENGTH_OWN);
+  EXPECT_EQ(Parsed("recvmsg buf=GET").probe.config.terms[0].layout, JP_PROBE_MESSAGE);
   EXPECT_THAT(Wrong("read,write buf=GET"), HasSubstr("take two traps"));
+  EXPECT_THAT(Wrong("write,writev buf=GET"), HasSubstr("different"));
+}
+
+TEST(TrapSpecTest, APathIsEitherOfTwo) {
+  const jp_probe_term one = Parsed("openat path=/x").probe.config.terms[0];
+  EXPECT_EQ(one.argument, 1);
+  EXPECT_EQ(one.second, 1);
+  const jp_probe_term two = Parsed("renameat2,linkat path=/x").probe.config.terms[0];
+  EXPECT_EQ(two.argument, 1);
+  EXPECT_EQ(two.second, 3);
+  EXPECT_THAT(Wrong("openat,renameat path=/x"), HasSubstr("different"));
+}
+
+TEST(TrapSpecTest, ALocalSocketsAddressIsAPath) {
+  const jp_probe_term address = Parsed("connect,bind path=/run/x").probe.config.terms[0];
+  EXPECT_EQ(address.layout, JP_PROBE_ADDRESS);
+  EXPECT_EQ(address.argument, 1);
+  EXPECT_EQ(address.length, 2);
 }
 
 TEST(TrapSpecTest, ADurationTakesTheBeginningToo) {
@@ -155,7 +176,7 @@ TEST(TrapSpecTest, WhatIsWrongIsSaid) {
   EXPECT_THAT(Wrong("close errno=EBADFF"), HasSubstr("no error 'EBADFF'"));
   EXPECT_THAT(Wrong("close path=/x"), HasSubstr("close has no path"));
   EXPECT_THAT(Wrong("any path=/x"), HasSubstr("goes with the name of a system call"));
-  EXPECT_THAT(Wrong("open,openat path=/x"), HasSubstr("different arguments"));
+  EXPECT_THAT(Wrong("open,openat path=/x"), HasSubstr("different places"));
   EXPECT_THAT(Wrong("openat path>/x"), HasSubstr("takes = or !="));
   EXPECT_THAT(Wrong("openat path=" + std::string(64, 'x')), HasSubstr("1 to 63 characters"));
   EXPECT_THAT(Wrong("close duration>10"), HasSubstr("takes a time"));
