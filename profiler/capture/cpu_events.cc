@@ -18,6 +18,13 @@ constexpr uint32_t kSidebandWakeupBytes = kSidebandPages * 4096 / 4;
 constexpr uint64_t kLookEveryNs = 1'000'000'000;
 constexpr size_t kMaxChanges = 64;
 
+void AddTimes(const UniqueFd& sampling, EventTimes& sum) {
+  if (!sampling.valid()) return;
+  const EventTimes times = ReadEventTimes(sampling).value_or(EventTimes());
+  sum.enabled_ns += times.enabled_ns;
+  sum.running_ns += times.running_ns;
+}
+
 }  // namespace
 
 absl::Status CpuEvents::OpenSampling(const std::vector<int>& cpus, SamplingSource source) {
@@ -132,6 +139,7 @@ void CpuEvents::Update(uint64_t now_ns, absl::FunctionRef<void(Ring&)> last) {
       last(r);
       gone_throttled_times_ += r.throttling.times();
       gone_throttled_ns_ += r.throttling.ns();
+      AddTimes(r.sampling, gone_times_);
       gone_lost_ += LostRecords(r.sideband).value_or(0);
       return true;
     });
@@ -164,6 +172,14 @@ uint64_t CpuEvents::throttled_ns() const {
   uint64_t sum = gone_throttled_ns_;
   for (const Ring& r : rings_) sum += r.throttling.ns();
   return sum;
+}
+
+double CpuEvents::CountedShare() const {
+  absl::MutexLock lock(&mutex_);
+  EventTimes sum = gone_times_;
+  for (const Ring& r : rings_) AddTimes(r.sampling, sum);
+  if (sum.running_ns == 0 || sum.running_ns >= sum.enabled_ns) return 1;
+  return static_cast<double>(sum.running_ns) / static_cast<double>(sum.enabled_ns);
 }
 
 uint64_t CpuEvents::LostSideband() const {

@@ -78,6 +78,8 @@ class CpuEvents {
   std::vector<Change> changes() const;
   uint64_t throttled_times() const;
   uint64_t throttled_ns() const;
+  // Of all sampling events; 1 before they begin.
+  double CountedShare() const;
   // Side-band records that found no room, told there or not.
   uint64_t LostSideband() const;
 
@@ -101,6 +103,7 @@ class CpuEvents {
   // Of CPUs that are gone.
   uint64_t gone_throttled_times_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t gone_throttled_ns_ ABSL_GUARDED_BY(mutex_) = 0;
+  EventTimes gone_times_ ABSL_GUARDED_BY(mutex_);
   uint64_t gone_lost_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 

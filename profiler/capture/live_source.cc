@@ -295,6 +295,10 @@ uint64_t LiveSource::LostAtEnd() {
   return lost - std::min(lost, sideband_lost_told_);
 }
 
+double LiveSource::CountedShare() const {
+  return cpus_ == nullptr ? 1 : cpus_->CountedShare();
+}
+
 uint64_t LiveSource::throttled_times() const {
   return ring_ == nullptr ? cpus_->throttled_times() : ring_->throttled_times();
 }

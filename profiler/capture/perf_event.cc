@@ -66,6 +66,7 @@ perf_event_attr SamplingAttr(uint32_t type, uint64_t config, uint64_t frequency_
   attr.freq = 1;
   attr.sample_freq = frequency_hz;
   attr.exclude_idle = 1;
+  attr.read_format = PERF_FORMAT_TOTAL_TIME_ENABLED | PERF_FORMAT_TOTAL_TIME_RUNNING;
   return attr;
 }
 
@@ -267,6 +268,14 @@ absl::StatusOr<uint64_t> LostRecords(const UniqueFd& event) {
   if (size < 0) return ErrnoStatus(errno, "reading a perf event");
   if (size != sizeof(value_and_lost)) return absl::NotFoundError("lost records are not counted");
   return value_and_lost[1];
+}
+
+absl::StatusOr<EventTimes> ReadEventTimes(const UniqueFd& event) {
+  uint64_t value_and_times[3] = {};
+  const ssize_t size = ::read(event.get(), value_and_times, sizeof(value_and_times));
+  if (size < 0) return ErrnoStatus(errno, "reading a perf event");
+  if (size != sizeof(value_and_times)) return absl::NotFoundError("its times are not told");
+  return EventTimes{value_and_times[1], value_and_times[2]};
 }
 
 absl::StatusOr<uint64_t> MaxSampleRate() {

@@ -69,6 +69,13 @@ absl::StatusOr<uint64_t> EventNumber(const UniqueFd& event);
 // no room in its ring, told there or not. NotFound: a kernel before 6.0 does not count them.
 absl::StatusOr<uint64_t> LostRecords(const UniqueFd& event);
 
+// Of a CPU's sampling event: how long it was enabled, and for how much of that it had a counter.
+struct EventTimes {
+  uint64_t enabled_ns = 0;
+  uint64_t running_ns = 0;
+};
+absl::StatusOr<EventTimes> ReadEventTimes(const UniqueFd& event);
+
 // The rate above which the kernel refuses events, and throttles them: it lowers it itself when
 // they take too long.
 absl::StatusOr<uint64_t> MaxSampleRate();

@@ -405,6 +405,7 @@ SamplingRate Runner::Rate() const {
   const LiveSource& source = *work_->source;
   SamplingRate rate = {.asked_hz = static_cast<double>(options_.frequency_hz),
                        .granted_hz = static_cast<double>(source.frequency_hz()),
+                       .counted_share = source.CountedShare(),
                        .throttled_times = source.throttled_times(),
                        .throttled_ns = source.throttled_ns()};
   if (max_rate_hz_ != 0 && max_rate_hz_ < source.frequency_hz()) {

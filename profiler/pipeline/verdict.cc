@@ -13,6 +13,7 @@ namespace {
 // Fewer samples say nothing of the rate.
 constexpr double kFewSamples = 30;
 constexpr double kMuchLess = 0.9;
+constexpr double kAlmostAll = 0.99;
 
 double ExpectedSamples(const SamplingRate& rate) {
   return rate.granted_hz * static_cast<double>(rate.target_cpu_ns) * 1e-9;
@@ -48,7 +49,13 @@ void WarnOfRate(const Accounting& a, bool is_steady, std::vector<std::string>& w
         "the kernel stopped the sampling %d times, for %.3f s of all CPUs together",
         rate.throttled_times, rate.throttled_ns * 1e-9));
   }
-  const double expected = ExpectedSamples(rate);
+  if (rate.counted_share < kAlmostAll) {
+    warnings.push_back(absl::StrFormat(
+        "others use the CPU's counters too, so that cycles were counted %.0f %% of the time: the CPU "
+        "times of samples are scaled by that",
+        rate.counted_share * 100));
+  }
+  const double expected = ExpectedSamples(rate) * rate.counted_share;
   if (is_steady && expected >= 10 * kFewSamples && static_cast<double>(a.taken) < kMuchLess * expected) {
     warnings.push_back(absl::StrFormat(
         "%d samples where the targets' CPU time of %.1f s at %g Hz makes %.0f: the others did not "

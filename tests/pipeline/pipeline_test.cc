@@ -36,6 +36,15 @@ TEST_F(PipelineTest, FramesAreNamedByTheFileBehindTheirMapping) {
   EXPECT_EQ(profile.Value(0, 1), kPeriodNs);
 }
 
+TEST_F(PipelineTest, TimesOfAnEventThatHadToTakeTurnsAreScaled) {
+  Map(kApp, 1, "/bin/app");
+  Stack(1, {kApp + 0x210});
+  Sample(1);
+  const Profile profile = Finish({.rate = {.counted_share = 0.25}});
+  EXPECT_EQ(profile.Value(0, 0), 1);
+  EXPECT_EQ(profile.Value(0, 1), 4 * kPeriodNs);
+}
+
 TEST_F(PipelineTest, ReturnAddressBelongsToTheCallBeforeIt) {
   Map(kApp, 1, "/bin/app");
   // Right behind "work" begins "idle": the call was the last instruction of "work".
