@@ -18,9 +18,9 @@ constexpr uint32_t kSidebandWakeupBytes = kSidebandPages * 4096 / 4;
 constexpr uint64_t kLookEveryNs = 1'000'000'000;
 constexpr size_t kMaxChanges = 64;
 
-void AddTimes(const UniqueFd& sampling, EventTimes& sum) {
+void AddTimes(const UniqueFd& sampling, EventReading& sum) {
   if (!sampling.valid()) return;
-  const EventTimes times = ReadEventTimes(sampling).value_or(EventTimes());
+  const EventReading times = ReadEvent(sampling).value_or(EventReading());
   sum.enabled_ns += times.enabled_ns;
   sum.running_ns += times.running_ns;
 }
@@ -77,7 +77,7 @@ absl::Status CpuEvents::Add(int cpu, UniqueFd sampling) {
   if (sampling.valid()) JPROF_RETURN_IF_ERROR(RedirectEvent(sampling, sideband));
   JPROF_RETURN_IF_ERROR(EnableEvent(sideband));
   if (started_ && sampling.valid()) JPROF_RETURN_IF_ERROR(EnableEvent(sampling));
-  rings_.push_back({cpu, std::move(sampling), std::move(sideband), std::move(ring), {}});
+  rings_.push_back({cpu, std::move(sampling), std::move(sideband), std::move(ring), {}, 0});
   return absl::OkStatus();
 }
 
@@ -123,7 +123,18 @@ absl::Status CpuEvents::SetFrequency(uint64_t frequency_hz) {
 }
 
 void CpuEvents::Note(Change change) {
-  if (changes_.size() < kMaxChanges) changes_.push_back(std::move(change));
+  auto last = std::find_if(changes_.rbegin(), changes_.rend(),
+                           [&](const Change& c) { return c.cpu == change.cpu; });
+  // What is tried each second fails each second.
+  const bool said = last != changes_.rend() && change.online && last->online &&
+                    !change.trouble.empty() && last->trouble == change.trouble;
+  if (!said && changes_.size() < kMaxChanges) changes_.push_back(std::move(change));
+}
+
+bool CpuEvents::WasAway(Ring& ring) {
+  const uint64_t before_ns = ring.enabled_ns;
+  ring.enabled_ns = ReadEvent(ring.sideband).value_or(EventReading()).enabled_ns;
+  return before_ns != 0 && ring.enabled_ns <= before_ns;
 }
 
 void CpuEvents::Update(uint64_t now_ns, absl::FunctionRef<void(Ring&)> last) {
@@ -131,26 +142,23 @@ void CpuEvents::Update(uint64_t now_ns, absl::FunctionRef<void(Ring&)> last) {
   next_look_ns_ = now_ns + kLookEveryNs;
   absl::StatusOr<std::vector<int>> online = options_.online();
   if (!online.ok()) return;  // asked again
-  std::erase_if(cpus_, [&](int cpu) {
-    if (std::binary_search(online->begin(), online->end(), cpu)) return false;
-    absl::MutexLock lock(&mutex_);
-    std::erase_if(rings_, [&](Ring& r) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-      if (r.cpu != cpu) return false;
-      last(r);
-      gone_throttled_times_ += r.throttling.times();
-      gone_throttled_ns_ += r.throttling.ns();
-      AddTimes(r.sampling, gone_times_);
-      gone_lost_ += LostRecords(r.sideband).value_or(0);
-      return true;
-    });
-    Note({cpu, false, now_ns, ""});
+  absl::MutexLock lock(&mutex_);
+  std::erase_if(rings_, [&](Ring& r) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    const bool stays = std::binary_search(online->begin(), online->end(), r.cpu) && !WasAway(r);
+    if (stays) return false;
+    last(r);
+    gone_throttled_times_ += r.throttling.times();
+    gone_throttled_ns_ += r.throttling.ns();
+    AddTimes(r.sampling, gone_times_);
+    gone_lost_ += LostRecords(r.sideband);
+    std::erase(cpus_, r.cpu);
+    Note({r.cpu, false, now_ns, ""});
     return true;
   });
   for (int cpu : *online) {
     if (std::find(cpus_.begin(), cpus_.end(), cpu) != cpus_.end()) continue;
-    cpus_.push_back(cpu);
-    absl::MutexLock lock(&mutex_);
     const absl::Status reopened = Reopen(cpu);
+    if (reopened.ok()) cpus_.push_back(cpu);
     Note({cpu, true, now_ns, std::string(reopened.message())});
   }
 }
@@ -176,7 +184,7 @@ uint64_t CpuEvents::throttled_ns() const {
 
 double CpuEvents::CountedShare() const {
   absl::MutexLock lock(&mutex_);
-  EventTimes sum = gone_times_;
+  EventReading sum = gone_times_;
   for (const Ring& r : rings_) AddTimes(r.sampling, sum);
   if (sum.running_ns == 0 || sum.running_ns >= sum.enabled_ns) return 1;
   return static_cast<double>(sum.running_ns) / static_cast<double>(sum.enabled_ns);
@@ -185,7 +193,7 @@ double CpuEvents::CountedShare() const {
 uint64_t CpuEvents::LostSideband() const {
   absl::MutexLock lock(&mutex_);
   uint64_t lost = gone_lost_;
-  for (const Ring& r : rings_) lost += LostRecords(r.sideband).value_or(0);
+  for (const Ring& r : rings_) lost += LostRecords(r.sideband);
   return lost;
 }
 

@@ -1,15 +1,16 @@
-// Perf events of whole CPUs: on each that is online one that samples everything, idle excluded, and one that
-// tells of mappings, names, forks and exits.
+// Perf events of whole CPUs: on each that is online one that samples everything, idle excluded, and one
+// that tells of mappings, names, forks and exits.
 //
-// When a CPU goes offline, the kernel takes its events away, and they do not come back with it. So the list of CPUs
-// is looked at now and then, and those that are new get events of their own.
+// When a CPU goes offline, the kernel takes its events away, and they do not come back with it. So now
+// and then the list of CPUs is looked at, and for how long the events were enabled, since all CPUs but
+// one go and come back while a suspended machine's programs sleep. Those that are new get events.
 //
-// Threads: Update and rings() on the reader's, all else on any.
+// Threads: Update and rings(), with what is in them, on the reader's; throttled_*() when that has ended;
+// all else on any.
 #pragma once
 
 #include <cstdint>
 #include <functional>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -40,6 +41,7 @@ class CpuEvents {
     UniqueFd sideband;
     PerfRing ring;
     Throttling throttling;  // of the sampling event, which tells of it in this ring
+    uint64_t enabled_ns = 0;  // of `sideband`, at the last look
   };
   // That a CPU went or came while there were events.
   struct Change {
@@ -87,6 +89,8 @@ class CpuEvents {
   absl::Status OpenSampling(const std::vector<int>& cpus, SamplingSource source);
   absl::Status Add(int cpu, UniqueFd sampling) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status Reopen(int cpu) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Whether its CPU was offline since the last look.
+  static bool WasAway(Ring& ring);
   void Note(Change change) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   Options options_;
@@ -103,7 +107,7 @@ class CpuEvents {
   // Of CPUs that are gone.
   uint64_t gone_throttled_times_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t gone_throttled_ns_ ABSL_GUARDED_BY(mutex_) = 0;
-  EventTimes gone_times_ ABSL_GUARDED_BY(mutex_);
+  EventReading gone_times_ ABSL_GUARDED_BY(mutex_);
   uint64_t gone_lost_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 

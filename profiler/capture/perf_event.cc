@@ -41,6 +41,8 @@ perf_event_attr BaseAttr(uint32_t type, uint64_t config) {
   attr.disabled = 1;
   attr.use_clockid = 1;
   attr.clockid = CLOCK_MONOTONIC;
+  attr.read_format =
+      PERF_FORMAT_TOTAL_TIME_ENABLED | PERF_FORMAT_TOTAL_TIME_RUNNING | PERF_FORMAT_LOST;
   return attr;
 }
 
@@ -51,8 +53,8 @@ UniqueFd OpenEvent(perf_event_attr& attr, Tid tid, int cpu) {
                                                /*group_fd=*/-1, PERF_FLAG_FD_CLOEXEC)));
   };
   UniqueFd fd = open();
-  if (!fd.valid() && errno == EINVAL && attr.read_format != 0) {
-    attr.read_format = 0;  // a kernel before 6.0
+  if (!fd.valid() && errno == EINVAL) {
+    attr.read_format &= ~uint64_t{PERF_FORMAT_LOST};  // a kernel before 6.0
     fd = open();
   }
   return fd;
@@ -66,14 +68,12 @@ perf_event_attr SamplingAttr(uint32_t type, uint64_t config, uint64_t frequency_
   attr.freq = 1;
   attr.sample_freq = frequency_hz;
   attr.exclude_idle = 1;
-  attr.read_format = PERF_FORMAT_TOTAL_TIME_ENABLED | PERF_FORMAT_TOTAL_TIME_RUNNING;
   return attr;
 }
 
 void SetSideband(perf_event_attr& attr) {
   attr.sample_type = PERF_SAMPLE_TID | PERF_SAMPLE_TIME | PERF_SAMPLE_CPU;
   attr.sample_id_all = 1;
-  attr.read_format = PERF_FORMAT_LOST;
   attr.mmap = 1;
   attr.mmap2 = 1;
   attr.comm = 1;
@@ -214,7 +214,6 @@ absl::StatusOr<UniqueFd> OpenTaskSamplingEvent(Tid tid, int cpu, const TaskEvent
   attr.exclude_kernel = !options.kernel;
   attr.exclude_callchain_user = 1;
   attr.wakeup_events = 1;
-  attr.read_format = PERF_FORMAT_LOST;
   SetInherit(attr, options);
   UniqueFd fd = OpenEvent(attr, tid, cpu);
   if (fd.valid()) return fd;
@@ -262,20 +261,19 @@ absl::StatusOr<uint64_t> EventNumber(const UniqueFd& event) {
   return number;
 }
 
-absl::StatusOr<uint64_t> LostRecords(const UniqueFd& event) {
-  uint64_t value_and_lost[2] = {};
-  const ssize_t size = ::read(event.get(), value_and_lost, sizeof(value_and_lost));
+absl::StatusOr<EventReading> ReadEvent(const UniqueFd& event) {
+  struct {
+    uint64_t value, enabled_ns, running_ns, lost;
+  } read = {};
+  const ssize_t size = ::read(event.get(), &read, sizeof(read));
   if (size < 0) return ErrnoStatus(errno, "reading a perf event");
-  if (size != sizeof(value_and_lost)) return absl::NotFoundError("lost records are not counted");
-  return value_and_lost[1];
+  EventReading reading = {read.value, read.enabled_ns, read.running_ns, std::nullopt};
+  if (size == sizeof(read)) reading.lost = read.lost;
+  return reading;
 }
 
-absl::StatusOr<EventTimes> ReadEventTimes(const UniqueFd& event) {
-  uint64_t value_and_times[3] = {};
-  const ssize_t size = ::read(event.get(), value_and_times, sizeof(value_and_times));
-  if (size < 0) return ErrnoStatus(errno, "reading a perf event");
-  if (size != sizeof(value_and_times)) return absl::NotFoundError("its times are not told");
-  return EventTimes{value_and_times[1], value_and_times[2]};
+uint64_t LostRecords(const UniqueFd& event) {
+  return ReadEvent(event).value_or(EventReading()).lost.value_or(0);
 }
 
 absl::StatusOr<uint64_t> MaxSampleRate() {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -65,16 +66,18 @@ absl::Status RedirectEvent(const UniqueFd& event, const UniqueFd& ring_event);
 // The number that samples name the event by.
 absl::StatusOr<uint64_t> EventNumber(const UniqueFd& event);
 
-// Of a side-band event or one of a thread: the records of it, and of those that inherited it, that found
-// no room in its ring, told there or not. NotFound: a kernel before 6.0 does not count them.
-absl::StatusOr<uint64_t> LostRecords(const UniqueFd& event);
-
-// Of a CPU's sampling event: how long it was enabled, and for how much of that it had a counter.
-struct EventTimes {
+struct EventReading {
+  uint64_t value = 0;
+  // How long it was enabled, while its CPU was online, and for how much of that it had a counter.
   uint64_t enabled_ns = 0;
   uint64_t running_ns = 0;
+  // Its records, and those of events that inherited it, that found no room in its ring, told there or
+  // not; nullopt: a kernel before 6.0 does not count them.
+  std::optional<uint64_t> lost;
 };
-absl::StatusOr<EventTimes> ReadEventTimes(const UniqueFd& event);
+absl::StatusOr<EventReading> ReadEvent(const UniqueFd& event);
+// EventReading::lost, and 0 where nobody counts.
+uint64_t LostRecords(const UniqueFd& event);
 
 // The rate above which the kernel refuses events, and throttles them: it lowers it itself when
 // they take too long.

@@ -30,7 +30,7 @@ size_t SamplesWanted(uint64_t frequency_hz) {
 
 uint64_t SumOfLost(const std::vector<UniqueFd>& events) {
   uint64_t sum = 0;
-  for (const UniqueFd& event : events) sum += LostRecords(event).value_or(0);
+  for (const UniqueFd& event : events) sum += LostRecords(event);
   return sum;
 }
 

@@ -83,21 +83,17 @@ TEST(SamplingEventTest, ItCountsWhatRunsOnItsCpu) {
     ASSERT_TRUE(event.ok()) << event.status();
     EXPECT_FALSE(event->hardware && source == SamplingSource::kCpuClock);
     ASSERT_EQ(::sched_setaffinity(0, sizeof(only), &only), 0);
-    uint64_t count_and_times[3] = {1};
-    auto read_all = [&] {
-      return ::read(event->fd.get(), count_and_times, sizeof(count_and_times));
-    };
-    ASSERT_EQ(read_all(), ssize_t{sizeof(count_and_times)});
-    EXPECT_EQ(count_and_times[0], 0u) << "it is opened disabled";
+    auto reading = ReadEvent(event->fd);
+    ASSERT_TRUE(reading.ok()) << reading.status();
+    EXPECT_EQ(reading->value, 0u) << "it is opened disabled";
+    EXPECT_EQ(reading->enabled_ns, 0u);
     ASSERT_TRUE(EnableEvent(event->fd).ok());
     do {  // ends with the test's time limit if it never counts
-      ASSERT_EQ(read_all(), ssize_t{sizeof(count_and_times)});
-    } while (count_and_times[0] == 0);
-    const auto times = ReadEventTimes(event->fd);
-    ASSERT_TRUE(times.ok()) << times.status();
-    EXPECT_GE(times->enabled_ns, count_and_times[1]);
-    EXPECT_GT(times->running_ns, 0u);
-    EXPECT_LE(times->running_ns, times->enabled_ns);
+      reading = ReadEvent(event->fd);
+      ASSERT_TRUE(reading.ok()) << reading.status();
+    } while (reading->value == 0);
+    EXPECT_GT(reading->running_ns, 0u);
+    EXPECT_LE(reading->running_ns, reading->enabled_ns);
     EXPECT_TRUE(DisableEvent(event->fd).ok());
     ::sched_setaffinity(0, sizeof(before), &before);
   }
