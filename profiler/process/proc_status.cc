@@ -168,6 +168,13 @@ absl::StatusOr<ProcStatus> ParseProcStatus(absl::string_view text) {
     } else if (key == "Uid:") {
       NextWord(line);  // real
       ok = ParseNumber(NextWord(line), status.effective_uid);
+    } else if (key == "Gid:") {
+      NextWord(line);  // real
+      ok = ParseNumber(NextWord(line), status.groups.emplace_back());
+    } else if (key == "Groups:") {
+      for (absl::string_view word = NextWord(line); ok && !word.empty(); word = NextWord(line)) {
+        ok = ParseNumber(word, status.groups.emplace_back());
+      }
     } else if (key == "NStgid:") {  // one number per nested pid namespace, ours first
       for (absl::string_view word = NextWord(line); ok && !word.empty(); word = NextWord(line)) {
         ok = ParseNumber(word, status.innermost_pid);

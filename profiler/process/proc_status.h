@@ -31,6 +31,7 @@ struct ProcStat {
 struct ProcStatus {
   Pid thread_group = 0;     // the process; differs from ID when ID is that of a thread
   uid_t effective_uid = 0;  // in jprof's user namespace
+  std::vector<gid_t> groups;  // the effective one, and the supplementary ones
   Pid innermost_pid = 0;    // the process's number in its own pid namespace: what perf-PID.map uses
 };
 

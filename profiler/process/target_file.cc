@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <vector>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
@@ -160,9 +161,11 @@ absl::StatusOr<UniqueFd> OpenNamedByProcess(Pid pid, const std::string& path) {
                          OpenInProcessRoot(process, path, LinkPolicy::kFollowInRoot, path));
   struct stat st;
   if (::fstat(file.get(), &st) != 0) return ErrnoStatus(errno, path);
-  if (status.effective_uid != 0 && st.st_uid != status.effective_uid && (st.st_mode & S_IROTH) == 0) {
-    return absl::PermissionDeniedError(
-        absl::StrCat(path, ": not readable to user ", status.effective_uid, ", whose process names it"));
+  const bool in_group = absl::c_linear_search(status.groups, st.st_gid);
+  if (status.effective_uid != 0 && st.st_uid != status.effective_uid &&
+      (st.st_mode & (in_group ? S_IRGRP : S_IROTH)) == 0) {
+    return absl::PermissionDeniedError(absl::StrCat(
+        path, ": not readable to user ", status.effective_uid, ", whose process names it"));
   }
   return file;
 }

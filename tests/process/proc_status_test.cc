@@ -17,6 +17,7 @@ namespace jprof {
 namespace {
 
 using ::testing::Contains;
+using ::testing::ElementsAre;
 
 std::string StatText(absl::string_view comm) {
   return absl::StrCat("4711 (", comm,
@@ -62,10 +63,12 @@ TEST(ProcStatTest, CutTextIsDataLoss) {
 TEST(ProcStatusTest, TheInnermostNumberIsThatOfItsOwnNamespace) {
   auto status = ParseProcStatus(
       "Name:\tnode\nTgid:\t500\nPid:\t501\nTracerPid:\t9\nUid:\t1000\t1001\t1002\t1003\n"
+      "Gid:\t100\t101\t102\t103\nGroups:\t4 27 \n"
       "NStgid:\t500\t40\t7\nNSpid:\t501\t41\t8\nThreads:\t11\n");
   ASSERT_TRUE(status.ok()) << status.status();
   EXPECT_EQ(status->thread_group, 500);
   EXPECT_EQ(status->effective_uid, 1001u);
+  EXPECT_THAT(status->groups, ElementsAre(101, 4, 27));
   EXPECT_EQ(status->innermost_pid, 7);
 }
 

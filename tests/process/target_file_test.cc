@@ -230,6 +230,37 @@ TEST_F(TargetFileTest, LinksInAPrivateRootDoNotLeadOutOfIt) {
   EXPECT_EQ(ReadAll(*inside), "the target's");
 }
 
+TEST_F(TargetFileTest, WhatAProcessNamesIsOpenedIfItMayReadItItself) {
+  JPROF_REQUIRE_ROOT();
+  constexpr uid_t kUser = 54321;
+  constexpr gid_t kGroup = 54322;
+  auto child = Child::Spawn({"/usr/bin/setpriv", "--reuid=54321", "--regid=54321",
+                             "--groups=54322", "sleep", "60"});
+  ASSERT_TRUE(child.ok()) << child.status();
+  for (;;) {  // ends with the test's time limit if it never is that user's
+    auto status = ReadProcStatus(child->pid());
+    ASSERT_TRUE(status.ok()) << status.status();
+    if (status->effective_uid == kUser) break;
+  }
+  struct {
+    uid_t owner;
+    gid_t group;
+    mode_t mode;
+    bool opened;
+  } cases[] = {
+      {0, 0, 0644, true},       {0, 0, 0640, false},      {0, kGroup, 0640, true},
+      {0, kUser, 0640, true},   {0, kGroup, 0604, false}, {kUser, 0, 0600, true},
+  };
+  const std::string path = dir_ / "file";
+  WriteAll(path, "x");
+  for (const auto& c : cases) {
+    ASSERT_EQ(::chown(path.c_str(), c.owner, c.group), 0);
+    ASSERT_EQ(::chmod(path.c_str(), c.mode), 0);
+    EXPECT_EQ(OpenNamedByProcess(child->pid(), path).ok(), c.opened)
+        << c.owner << ":" << c.group << " " << std::oct << c.mode;
+  }
+}
+
 TEST_F(TargetFileTest, AProcessThatIsGoneIsNotFound) {
   auto child = Child::SpawnReady({TestProgram("spin")});
   ASSERT_TRUE(child.ok()) << child.status();
