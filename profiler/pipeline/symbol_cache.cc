@@ -16,14 +16,17 @@ std::vector<FileOffset> SymbolCache::Missing(uint32_t image,
 
 void SymbolCache::Add(uint32_t image, const ImageQuery& answered) {
   Image& known = images_[image];
+  known.status = answered.status;
+  // What was in the way of the reader may be gone the next time: a limit, a machine that was too busy.
+  // Until then nothing is known of these offsets.
+  if (answered.unread || answered.lost) {
+    known.losses += answered.lost;
+    known.given_up = known.losses >= kMaxLosses;
+    return;
+  }
   known.build_id = answered.build_id;
   known.is_stripped = answered.is_stripped;
-  // What was in the way of the reader may be gone the next time: a limit, a machine that was too busy.
-  if (answered.lost) ++known.losses;
-  const bool in_its_way = answered.unread || answered.lost;
-  known.given_up = answered.exhausted || known.losses == kMaxLosses ||
-                   (!answered.status.ok() && !in_its_way);
-  known.status = answered.status;
+  known.given_up = answered.exhausted || !answered.status.ok();
   for (size_t i = 0; i < answered.offsets.size() && i < answered.names.size(); ++i) {
     names_ += known.names.insert_or_assign(answered.offsets[i].value, answered.names[i]).second;
   }
