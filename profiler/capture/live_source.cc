@@ -171,8 +171,10 @@ absl::Status LiveSource::Stop() {
 
 absl::StatusOr<bool> LiveSource::HalveRate() {
   absl::MutexLock lock(&mutex_);
-  const uint64_t hz = frequency_hz_ >> (rates_.size() + 1);
+  uint64_t hz = frequency_hz_ >> (rates_.size() + 1);
   if (hz == 0 || probe() != nullptr) return false;
+  // The kernel may have lowered its maximum meanwhile, and refuses what is above it.
+  hz = std::min(hz, MaxSampleRate().value_or(hz));
   uint32_t period_ns = static_cast<uint32_t>(1'000'000'000 / hz);
   if (ring_ != nullptr) {
     // Threads that started meanwhile have events of their own, which nobody can set.

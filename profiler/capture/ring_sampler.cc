@@ -66,12 +66,10 @@ absl::Status RingSampler::Drain(absl::FunctionRef<void(Event)> sink) {
                          auto record = ParseTaskRecord(bytes, events_.kernel());
                          absl::MutexLock lock(&mutex_);
                          if (!record.ok()) {
-                           ++counters_.samples;
-                           ++counters_.samples_lost;
+                           CountLost(1);
                            return;
                          }
-                         counters_.samples += record->lost;
-                         counters_.samples_lost += record->lost;
+                         CountLost(record->lost);
                          lost_told_ += record->lost;
                          if (!record->sample || events_.IsDuplicate(*record->sample)) return;
                          if (++passed_over_[i] < keep_one_of_) return;
@@ -93,9 +91,15 @@ void RingSampler::CountLostAtEnd() {
   const uint64_t lost = events_.LostSamples();
   absl::MutexLock lock(&mutex_);
   if (lost <= lost_told_) return;
-  counters_.samples += lost - lost_told_;
-  counters_.samples_lost += lost - lost_told_;
+  CountLost(lost - lost_told_);
   lost_told_ = lost;
+}
+
+void RingSampler::CountLost(uint64_t hits) {
+  lost_hits_ += hits;
+  counters_.samples += lost_hits_ / keep_one_of_;
+  counters_.samples_lost += lost_hits_ / keep_one_of_;
+  lost_hits_ %= keep_one_of_;
 }
 
 uint64_t RingSampler::throttled_times() const {

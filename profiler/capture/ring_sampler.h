@@ -72,6 +72,8 @@ class RingSampler : public Sampler {
   void RemoveMappings(Pid pid) override;
 
  private:
+  // Hits of the event; samples are so many of them as are kept.
+  void CountLost(uint64_t hits) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   struct Process {
     jp_process runtimes = {};
     jp_mapping_slice mappings = {};
@@ -110,6 +112,7 @@ class RingSampler : public Sampler {
   Quality quality_ ABSL_GUARDED_BY(mutex_);
   uint64_t walks_ ABSL_GUARDED_BY(mutex_) = 0;
   uint32_t keep_one_of_ ABSL_GUARDED_BY(mutex_) = 1;
+  uint64_t lost_hits_ ABSL_GUARDED_BY(mutex_) = 0;  // too few yet for a sample
   std::vector<uint32_t> passed_over_ ABSL_GUARDED_BY(mutex_);  // since one was kept, by ring
 };
 

@@ -1,5 +1,7 @@
 #include "profiler/pipeline/governor.h"
 
+#include <algorithm>
+
 namespace jprof {
 namespace {
 
@@ -14,7 +16,9 @@ bool Governor::TakesTooMuch(uint64_t now_ns, absl::FunctionRef<uint64_t()> cpu_n
   if (second_ns_ != 0 && now_ns < second_ns_ + kSecondNs) return false;
   const uint64_t used_ns = cpu_ns();
   if (second_ns_ != 0) {
-    const double percent = 100.0 * static_cast<double>(used_ns - cpu_ns_) /
+    // Less than before: a helper process ended.
+    const uint64_t since_ns = used_ns - std::min(used_ns, cpu_ns_);
+    const double percent = 100.0 * static_cast<double>(since_ns) /
                            static_cast<double>(now_ns - second_ns_);
     above_ = percent > max_percent_ ? above_ + 1 : 0;
   }

@@ -165,6 +165,8 @@ void Pipeline::Handle(Event event) {
     } else if (auto* fork = std::get_if<ForkEvent>(&event);
                fork != nullptr && fork->pid != fork->parent_pid && options_.use_helpers) {
       if (options_.only_pid == 0) runtimes_.OnFork(fork->parent_pid, fork->pid);
+      // The end of an earlier process with this number may have gone by unheard.
+      if (source_maps_) source_maps_->Forget(fork->pid);
     }
     processes_.Apply(event);
     if (auto* fork = std::get_if<ForkEvent>(&event);

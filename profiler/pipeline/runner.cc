@@ -248,6 +248,11 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Attach(const RecordingOptions& o
   };
   JPROF_ASSIGN_OR_RETURN(std::optional<SourceMaps::Options> source_maps,
                          OpenSourceMaps(options.source_maps, world));
+  size_t max_pinned_files = MaxPinnedFiles();
+  if (source_maps) {
+    source_maps->max_open = std::min(source_maps->max_open, max_pinned_files / 4);
+    max_pinned_files -= source_maps->max_open;
+  }
   if (options.symbolizer != nullptr) {
     world.read_source_maps = [symbolizer = options.symbolizer](
                                  std::vector<SourceMapQuery>& queries) {
@@ -266,7 +271,7 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Attach(const RecordingOptions& o
           .lines = options.lines,
           .source_maps = source_maps,
           .period_ns = static_cast<int64_t>(1'000'000'000 / runner->work_->source->frequency_hz()),
-          .max_pinned_files = MaxPinnedFiles(),
+          .max_pinned_files = max_pinned_files,
           .live = options.snapshot_ns != 0 || options.on_checkpoint,
           .unwind_sink = &runner->work_->source->tables(),
           .unwind_limits = {.mappings = mappings, .settle_ns = settle_ns},
@@ -341,7 +346,6 @@ absl::StatusOr<Runner::Ended> Runner::Record(
   });
 
   Governor governor(options_.max_cpu_percent);
-  absl::Status governed;
   Ended ended = Ended::kTime;
   for (;;) {
     const uint64_t now = MonotonicNow();
@@ -353,10 +357,7 @@ absl::StatusOr<Runner::Ended> Runner::Record(
     }
     // One that exits cannot be asked at the end.
     if (targets_.pids().size() == 1) target_cpu_after_ns_ = CpuTimeOfTargets();
-    absl::StatusOr<std::string> news = Govern(governor, now);
-    if (!news.ok()) governed = news.status();
-    if (!governed.ok()) break;
-    if (!go_on({elapsed, work.samples, *std::move(news)})) {
+    if (!go_on({elapsed, work.samples, Govern(governor, now)})) {
       ended = Ended::kStopped;
       break;
     }
@@ -377,21 +378,23 @@ absl::StatusOr<Runner::Ended> Runner::Record(
   JPROF_RETURN_IF_ERROR(work.queue.status());
   JPROF_RETURN_IF_ERROR(work.periodic_status);
   JPROF_RETURN_IF_ERROR(stopped);
-  JPROF_RETURN_IF_ERROR(governed);
   return ended;
 }
 
-absl::StatusOr<std::string> Runner::Govern(Governor& governor, uint64_t now_ns) {
+std::string Runner::Govern(Governor& governor, uint64_t now_ns) {
   LiveSource& source = *work_->source;
   const bool too_much = governor.TakesTooMuch(now_ns, [&] {
     const Pid reader = options_.symbolizer == nullptr ? 0 : options_.symbolizer->pid();
     return OwnCpuTime(reader) + source.ProgramTimeNs();
   });
   if (!too_much) return "";
-  JPROF_ASSIGN_OR_RETURN(const bool halved, source.HalveRate());
-  if (!halved) return "";
-  return absl::StrFormat("own CPU was above %g %% for 10 s: sampled at %.3g Hz from now on",
-                         options_.max_cpu_percent, source.rates().back().hz());
+  const absl::StatusOr<bool> halved = source.HalveRate();
+  const std::string why = absl::StrFormat("own CPU was above %g %% for 10 s", options_.max_cpu_percent);
+  if (!halved.ok()) {
+    return absl::StrCat(why, ", and the rate cannot be lowered: ", halved.status().message());
+  }
+  if (!*halved) return "";
+  return absl::StrFormat("%s: sampled at %.3g Hz from now on", why, source.rates().back().hz());
 }
 
 std::optional<uint64_t> Runner::CpuTimeOfTargets() const {
@@ -485,6 +488,7 @@ Runner::Periodic Runner::Snapshots() const {
 // What is said of the profile so far.
 struct Runner::SoFar {
   std::string title, level, command_line;
+  std::vector<std::string> changes;
   std::vector<std::string> runtimes;
   double cpu_s = 0;
 
@@ -495,6 +499,7 @@ struct Runner::SoFar {
                         profile.duration_ns * 1e-9),
         VerdictText(profile, level, runtimes, cpu_s), SamplesText(profile.accounting),
         RateText(profile.accounting), command_line};
+    profile.comments.insert(profile.comments.end(), changes.begin(), changes.end());
   }
 };
 
@@ -521,6 +526,7 @@ Runner::Periodic Runner::CheckpointsOf() const {
     work.checkpoints->Begin(
         [&] { return work.pipeline->Draft(end); },
         [so_far = SoFar{title, LevelText(*work.source), command_line,
+                        ChangesText(*work.source, started_ns),
                         work.pipeline->runtimes().recognised(), CpuSeconds() - cpu_before_s}](
             Profile& profile) { so_far.Describe(profile); },
         now_ns);

@@ -117,7 +117,7 @@ class Runner {
   // As far as it can be told, and samples can be compared with it.
   std::optional<uint64_t> CpuTimeOfTargets() const;
   // News, if it was time to halve the rate.
-  absl::StatusOr<std::string> Govern(Governor& governor, uint64_t now_ns);
+  std::string Govern(Governor& governor, uint64_t now_ns);
   SamplingRate Rate() const;
 
   const RecordingOptions options_;

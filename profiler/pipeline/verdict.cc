@@ -95,8 +95,10 @@ std::string RateText(const Accounting& a) {
     absl::StrAppendFormat(&text, ", %.1f achieved: %d samples taken in %.3f s of the targets' CPU time",
                           rate.AchievedHz(a.taken), a.taken, rate.target_cpu_ns * 1e-9);
   }
-  absl::StrAppendFormat(&text, "; throttled %d times, for %.3f s of all CPUs", rate.throttled_times,
-                        rate.throttled_ns * 1e-9);
+  if (rate.throttled_times != 0) {
+    absl::StrAppendFormat(&text, "; throttled %d times, for %.3f s of all CPUs",
+                          rate.throttled_times, rate.throttled_ns * 1e-9);
+  }
   return text;
 }
 

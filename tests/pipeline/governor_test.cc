@@ -40,6 +40,12 @@ TEST_F(GovernorTest, ABurstDoesNot) {
   EXPECT_EQ(Pass(9, 90), 0);
 }
 
+TEST_F(GovernorTest, TimeThatGoesWithAProcessIsNotMuch) {
+  EXPECT_EQ(Pass(9, 50), 0);
+  cpu_ns_ -= kSecondNs;
+  EXPECT_EQ(Pass(9, 50), 0);
+}
+
 TEST_F(GovernorTest, TenMoreHalveAgain) { EXPECT_EQ(Pass(41, 50), 4); }
 
 TEST_F(GovernorTest, WithoutALimitNothingDoes) {
