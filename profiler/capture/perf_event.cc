@@ -17,6 +17,7 @@
 #include "profiler/capture/perf_ring.h"
 #include "profiler/capture/record_parser.h"
 #include "profiler/core/status.h"
+#include "profiler/process/cpu_time.h"
 #include "profiler/process/proc_status.h"
 
 namespace jprof {
@@ -107,12 +108,6 @@ uint64_t ClockOf(SamplingSource source) {
   return source == SamplingSource::kTaskClock ? PERF_COUNT_SW_TASK_CLOCK : PERF_COUNT_SW_CPU_CLOCK;
 }
 
-uint64_t ThreadCpuNs() {
-  timespec t;
-  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-  return static_cast<uint64_t>(t.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(t.tv_nsec);
-}
-
 // Not for want of hardware, so another kind of event would fare no better.
 bool IsFinal(int err) {
   return err == EACCES || err == EPERM || err == EMFILE || err == ENFILE || err == ENOMEM;
@@ -185,9 +180,9 @@ bool EventFires(SamplingSource source, bool hardware) {
   if (!fd.valid()) return true;
   absl::StatusOr<PerfRing> ring = PerfRing::Map(fd.get(), 1);
   if (!ring.ok() || !EnableEvent(fd).ok()) return true;
-  const uint64_t until_ns = ThreadCpuNs() + kPatienceNs;
+  const uint64_t until_ns = CpuTimeOfThisThread() + kPatienceNs;
   uint64_t records = 0;
-  while (records == 0 && ThreadCpuNs() < until_ns) {
+  while (records == 0 && CpuTimeOfThisThread() < until_ns) {
     records = ring->Drain([](std::span<const std::byte>) {}).records;
   }
   return records != 0;

@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <cstring>
-#include <ctime>
 #include <iterator>
 #include <optional>
 #include <utility>
 
 #include "helpers/abi/records.h"
+#include "profiler/process/cpu_time.h"
 
 namespace jprof {
 namespace {
@@ -17,20 +17,14 @@ namespace {
 constexpr int kMaxReads = 4096;
 constexpr uint64_t kMaxCpuNs = 20'000'000;
 
-uint64_t CpuNs() {
-  timespec now;
-  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
-}
-
 // Nothing is readable beyond the budget.
 class BudgetedMemory : public MemoryReader {
  public:
   explicit BudgetedMemory(const MemoryReader& memory)
-      : memory_(memory), until_ns_(CpuNs() + kMaxCpuNs) {}
+      : memory_(memory), until_ns_(CpuTimeOfThisThread() + kMaxCpuNs) {}
 
   size_t Read(Address address, std::span<std::byte> out) const override {
-    if (reads_ >= kMaxReads || CpuNs() > until_ns_) return 0;
+    if (reads_ >= kMaxReads || CpuTimeOfThisThread() > until_ns_) return 0;
     ++reads_;
     return memory_.Read(address, out);
   }

@@ -1,21 +1,16 @@
 #include "profiler/pipeline/checkpoints.h"
 
-#include <time.h>
 
 #include <algorithm>
 #include <utility>
+
+#include "profiler/process/cpu_time.h"
 
 namespace jprof {
 namespace {
 
 constexpr uint64_t kIntervalNs = 5'000'000'000;
 constexpr uint64_t kTimesCost = 100;
-
-uint64_t ThreadCpuNs() {
-  timespec t;
-  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-  return static_cast<uint64_t>(t.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(t.tv_nsec);
-}
 
 }  // namespace
 
@@ -25,16 +20,16 @@ Checkpoints::Checkpoints(Sink sink, int niceness, uint64_t started_ns)
 void Checkpoints::Begin(const std::function<ProfileDraft()>& draft,
                         std::function<void(Profile&)> describe, uint64_t now_ns) {
   if (thread_.joinable()) thread_.join();  // it is done
-  const uint64_t before_ns = ThreadCpuNs();
+  const uint64_t before_ns = CpuTimeOfThisThread();
   ProfileDraft drafted = draft();
-  const uint64_t copying_ns = ThreadCpuNs() - before_ns;
+  const uint64_t copying_ns = CpuTimeOfThisThread() - before_ns;
   busy_ = true;
   thread_ = std::thread([this, now_ns, copying_ns, drafted = std::move(drafted),
                          describe = std::move(describe)]() mutable {
     awaited_.Begin();
     SetNiceness(niceness_);
     Make(std::move(drafted), describe);
-    due_ns_ = now_ns + std::max(kIntervalNs, kTimesCost * (copying_ns + ThreadCpuNs()));
+    due_ns_ = now_ns + std::max(kIntervalNs, kTimesCost * (copying_ns + CpuTimeOfThisThread()));
     awaited_.End();
     busy_ = false;
   });

@@ -1,10 +1,9 @@
-// The profile so far, handed out every few seconds while it is recorded, so that a recording that is killed
-// leaves what it had.
+// The profile so far, handed out every few seconds while it is recorded, so that a recording that is
+// killed leaves what it had.
 //
 // The pipeline makes a copy of what was sampled; names are asked for, and the profile is built and
-// written, on a thread of its own. Files are asked for new offsets alone, each time and in the end. A
-// recording may last for months: when this takes more than a hundredth of the time, it is done less
-// often.
+// written, on a thread of its own. Files are asked for new offsets alone. A recording may last for
+// months: when copying and that thread take more than a hundredth of the time, it is done less often.
 //
 // Used by the pipeline's thread.
 #pragma once

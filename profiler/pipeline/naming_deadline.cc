@@ -13,8 +13,6 @@
 namespace jprof {
 namespace {
 
-constexpr int64_t kOneStepNs = 1'000'000;  // more than two readings of a clock differ by
-
 void LeaveUnread(std::vector<ImageQuery>& queries) {
   for (ImageQuery& query : queries) {
     query.names.assign(query.offsets.size(), SymbolName());
@@ -47,9 +45,7 @@ SymbolizeFunction WithDeadline(SymbolizeFunction symbolize, std::function<uint64
     const absl::Time until = absl::Now() + limits.altogether;
     int64_t worked_ns = 0;
     const bool done = task.WaitWhileItWorks(limits.without_progress, [&] {
-      if (absl::Now() < until) {
-        worked_ns = CpuTimeOfOthersNs() + static_cast<int64_t>(progress()) * kOneStepNs;
-      }
+      if (absl::Now() < until) worked_ns = WorkOfOthersNs(progress());
       return worked_ns;
     });
     queries = done ? std::move(*work) : std::move(unread);

@@ -187,7 +187,7 @@ class Pipeline {
   absl::StatusOr<Profile> TakeSnapshot(const RecordingEnd& end);
 
   // A copy of all that was sampled so far, of which a profile can be built on another thread while the
-  // recording goes on; one at a time, and before Finish(), which then asks files for new offsets alone.
+  // recording goes on; one at a time, and before Finish(), which then asks files for new offsets alone, unless it shows inlines or lines.
   // Without inlined functions, lines and originals of scripts: those are for the end.
   ProfileDraft Draft(const RecordingEnd& end);
 

@@ -1,26 +1,20 @@
 #include "profiler/pipeline/runner.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <pthread.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
-#include <csignal>
 #include <optional>
 #include <thread>
 #include <utility>
 
-#include "absl/container/flat_hash_map.h"
-#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/str_join.h"
 #include "absl/time/time.h"
 #include "helpers/perfmap/perf_map.h"
 #include "profiler/capture/priority.h"
@@ -160,7 +154,8 @@ absl::Status Runner::GiveUp() {
   given_up_ = true;
   return WithHint(
       absl::DeadlineExceededError(absl::StrCat(
-          targets_.name(), ": its files or memory do not answer; given up after 10 s without any")),
+          targets_.name(), ": its files or memory, or the output's file system, do not answer; given "
+                           "up after 10 s without any")),
       "look for a network or FUSE file system that hangs, or a userfaultfd: /proc/PID/maps");
 }
 
@@ -189,10 +184,8 @@ int64_t Runner::CpuTimeOfWorkNs() {
       ::clock_gettime(clock, &t) == 0) {
     reader_ns = int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec;
   }
-  // Files are read for their names in other processes, whose time we do not see, but their messages.
-  constexpr int64_t kOneStepNs = 1'000'000;
   const uint64_t steps = options_.symbolizer == nullptr ? 0 : options_.symbolizer->progress();
-  return CpuTimeOfOthersNs() - reader_ns + static_cast<int64_t>(steps) * kOneStepNs;
+  return WorkOfOthersNs(steps) - reader_ns;
 }
 
 absl::StatusOr<std::unique_ptr<Runner>> Runner::Attach(const RecordingOptions& options,

@@ -26,6 +26,11 @@ int64_t CpuTimeOfOthersNs() {
   return ClockNs(CLOCK_PROCESS_CPUTIME_ID) - ClockNs(CLOCK_THREAD_CPUTIME_ID);
 }
 
+int64_t WorkOfOthersNs(uint64_t steps) {
+  constexpr int64_t kOneStepNs = 1'000'000;  // more than two readings of a clock differ by
+  return CpuTimeOfOthersNs() + static_cast<int64_t>(steps) * kOneStepNs;
+}
+
 struct TargetTask::Shared {
   std::function<void()> work;
   absl::Notification done;

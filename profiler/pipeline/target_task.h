@@ -18,6 +18,9 @@ namespace jprof {
 
 // Of the process without the calling thread.
 int64_t CpuTimeOfOthersNs();
+// The same with what is done in other processes, whose time is not seen, but their steps are
+// (SymbolizerProcess::progress()).
+int64_t WorkOfOthersNs(uint64_t steps);
 
 class TargetTask {
  public:

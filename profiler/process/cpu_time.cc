@@ -80,6 +80,12 @@ absl::StatusOr<uint64_t> CpuTimeWithChildren(Pid pid) {
   return ns;
 }
 
+uint64_t CpuTimeOfThisThread() {
+  timespec t;
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return static_cast<uint64_t>(t.tv_sec) * kNsPerSecond + static_cast<uint64_t>(t.tv_nsec);
+}
+
 uint64_t OwnCpuTime(Pid reader) {
   const uint64_t own_ns = CpuTimeOfProcess(::getpid()).value_or(0);
   return reader == 0 ? own_ns : own_ns + CpuTimeWithChildren(reader).value_or(0);

@@ -19,6 +19,8 @@ absl::StatusOr<uint64_t> CpuTimeWithChildren(Pid pid);
 // jprof's own: this process's, and CpuTimeWithChildren() of the one that has foreign files read
 // (SymbolizerProcess::pid()), 0 for none. What cannot be had counts as nothing.
 uint64_t OwnCpuTime(Pid reader);
+// Of the calling thread.
+uint64_t CpuTimeOfThisThread();
 // Of all that are or were in the group or below it.
 absl::StatusOr<uint64_t> CpuTimeOfCgroup(const Cgroup& cgroup);
 // Of all processes on all CPUs, idle time and interrupts' own left out; in steps of a clock tick.
