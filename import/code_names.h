@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "profiler/core/ids.h"
+
 namespace jprof {
 
 class CodeNames {
@@ -39,9 +41,20 @@ class CodeNames {
     std::string why;
   };
 
+  // Code of a process that is in no file: what the process itself told of it.
+  struct Jit {
+    Pid pid = 0;
+    uint64_t age_ns = 0;  // at the end of the recording; 0: it is older than the recording
+    std::vector<uint64_t> addresses;
+
+    std::vector<std::string> names;  // out, by address: as the process wrote them; "": none
+    std::string why;
+  };
+
   virtual ~CodeNames() = default;
   virtual void Name(std::vector<Image>& images) = 0;
   virtual void Name(Kernel& kernel) = 0;
+  virtual void Name(Jit& code) = 0;
 };
 
 }  // namespace jprof

@@ -4,6 +4,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 
 namespace jprof {
 namespace {
@@ -38,6 +39,30 @@ FrameText SplitPlace(absl::string_view text) {
     }
   }
   return whole;
+}
+
+FrameText SplitJitName(absl::string_view text) {
+  constexpr absl::string_view kAnonymous = "(anonymous)";
+  const FrameText whole{.name = text, .kind = FrameKind::kJit};
+  if (!absl::ConsumePrefix(&text, "JS:") && !absl::ConsumePrefix(&text, "LazyCompile:") &&
+      !absl::ConsumePrefix(&text, "Function:") && !absl::ConsumePrefix(&text, "Eval:")) {
+    return whole;
+  }
+  if (!text.empty() && absl::StrContains("~^+*", text.substr(0, 1))) text.remove_prefix(1);
+  // With the character before it: the name may be empty.
+  FrameText split = SplitPlace(whole.name.substr(whole.name.size() - text.size() - 1));
+  if (split.kind != FrameKind::kScript) return whole;
+  split.name.remove_prefix(1);
+  // The last number was the column if there is another one before it.
+  const size_t colon = split.file.rfind(':');
+  uint32_t line = 0;
+  if (colon != absl::string_view::npos && colon > 0 &&
+      absl::SimpleAtoi(split.file.substr(colon + 1), &line) && line > 0) {
+    split.file = split.file.substr(0, colon);
+    split.start_line = line;
+  }
+  if (split.name.empty()) split.name = kAnonymous;
+  return split;
 }
 
 FrameKind KindOfName(absl::string_view name) {

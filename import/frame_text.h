@@ -25,6 +25,10 @@ struct FrameText {
 // line without leading zeros. Else the text is the name. The kind is kScript or kNative.
 FrameText SplitPlace(absl::string_view text);
 
+// As V8 writes its perf map: "JS:*render /srv/app.js:12:3", "LazyCompile:~main file:///app.mjs:1".
+// Else the text is the name, and the kind kJit.
+FrameText SplitJitName(absl::string_view text);
+
 // Of a name that nothing else is known of: "[unknown] ..." is kUnknown, "--" is kMarker.
 FrameKind KindOfName(absl::string_view name);
 

@@ -64,10 +64,10 @@ struct RecordedFile {
 };
 
 struct Code {
-  enum class Kind : uint8_t { kFile, kKernel, kText };
+  enum class Kind : uint8_t { kFile, kKernel, kJit, kText };
   Kind kind = Kind::kText;
-  uint32_t index = 0;  // of a file, or of a text
-  uint64_t value = 0;  // offset in the file, address in the kernel
+  uint32_t index = 0;  // of a file, of a process with code in no file, or of a text
+  uint64_t value = 0;  // offset in the file, address in the kernel or in no file
 
   friend bool operator==(const Code&, const Code&) = default;
   template <typename H>
@@ -85,6 +85,7 @@ class PerfDataReader {
     for (const PerfDataFile::BuildId& b : file.build_ids()) build_ids_.try_emplace(b.path, b.hex);
     for (size_t i = 0; i < file.size(); ++i) {
       const PerfRecord record = file.Record(i);
+      last_ns_ = std::max(last_ns_, record.time_ns);
       if (record.type == PerfRecordType::kSample) {
         JPROF_RETURN_IF_ERROR(OnSample(file, record));
       } else if (!OnSideband(record)) {
@@ -128,6 +129,8 @@ class PerfDataReader {
         const auto pid = static_cast<Pid>(at.U32());
         const auto tid = static_cast<Tid>(at.U32());
         const bool exec = (record.misc & 1 << 13) != 0;
+        budget_.Take(64);
+        if (exec) began_ns_[pid] = record.time_ns;
         processes_.Apply(CommEvent{record.time_ns, pid, tid, exec, std::string(at.Text())});
         break;
       }
@@ -137,6 +140,7 @@ class PerfDataReader {
         const auto tid = static_cast<Tid>(at.U32()), parent_tid = static_cast<Tid>(at.U32());
         if (!at.ok()) return false;
         if (record.type == PerfRecordType::kFork) {
+          if (pid == tid) began_ns_[pid] = record.time_ns;
           processes_.Apply(ForkEvent{record.time_ns, pid, tid, parent, parent_tid});
         } else {
           processes_.Apply(ExitEvent{record.time_ns, pid, tid});
@@ -277,7 +281,7 @@ class PerfDataReader {
                : address == kMarkUser ? Mode::kUser
                                       : Mode::kOther;
         is_first = true;
-      } else if (address != 0) {
+      } else {
         // All but where a part of the chain begins is where a call returns to.
         path_.push_back(CodeAt(mode, is_first ? address : address - 1));
         is_first = false;
@@ -330,9 +334,23 @@ class PerfDataReader {
     const auto file = static_cast<uint32_t>(mapping->file.inode - 1);
     const std::string& path = files_[file].path;
     if (path == kAnonymousPath || absl::StartsWith(path, "[anon") || path == "[heap]") {
-      return TextCode("[unknown] [jit]");
+      return JitCode(*process, address);
     }
     return Intern({Code::Kind::kFile, file, mapping->ToFileOffset({address}).value});
+  }
+
+  uint32_t JitCode(const Process& process, uint64_t address) {
+    const auto [it, added] =
+        jit_numbers_.try_emplace(process.life, static_cast<uint32_t>(jits_.size()));
+    if (added) {
+      jits_.push_back({.pid = process.pid});
+      // perf writes 0 with what it tells of processes that were there before.
+      const auto began = began_ns_.find(process.pid);
+      const bool known = began != began_ns_.end() && began->second != 0;
+      jit_starts_ns_.push_back(known ? began->second : UINT64_MAX);
+      budget_.Take(256);
+    }
+    return Intern({Code::Kind::kJit, it->second, address});
   }
 
   uint32_t TextCode(absl::string_view text) {
@@ -380,17 +398,38 @@ class PerfDataReader {
       names_->Name(images);
       if (!kernel.addresses.empty()) names_->Name(kernel);
     }
+    NameJitCode();
     for (const Code& c : code_) {
       locations_.push_back(c.kind == Code::Kind::kFile     ? FileLocation(c, images[c.index])
                            : c.kind == Code::Kind::kKernel ? KernelLocation(c, kernel)
+                           : c.kind == Code::Kind::kJit    ? JitLocation(c)
                                                            : TextLocation(c));
     }
     if (!kernel.why.empty()) notes.push_back(absl::StrCat("perf.data: ", kernel.why));
+    constexpr size_t kTold = 5;
     size_t told = 0;
     for (const CodeNames::Image& image : images) {
-      constexpr size_t kTold = 5;
       if (image.why.empty() || ++told > kTold) continue;
       notes.push_back(absl::StrCat("perf.data: no names in ", image.path, ": ", image.why));
+    }
+    told = 0;
+    for (const CodeNames::Jit& jit : jits_) {
+      if (jit.why.empty() || ++told > kTold) continue;
+      notes.push_back(
+          absl::StrCat("perf.data: no names in JIT code of process ", jit.pid, ": ", jit.why));
+    }
+  }
+
+  void NameJitCode() {
+    for (const Code& c : code_) {
+      if (c.kind == Code::Kind::kJit) jits_[c.index].addresses.push_back(c.value);
+    }
+    for (size_t i = 0; i < jits_.size(); ++i) {
+      CodeNames::Jit& jit = jits_[i];
+      jit.age_ns = last_ns_ - std::min(last_ns_, jit_starts_ns_[i]);
+      std::sort(jit.addresses.begin(), jit.addresses.end());
+      jit.names.resize(jit.addresses.size());
+      if (names_ != nullptr) names_->Name(jit);
     }
   }
 
@@ -430,6 +469,19 @@ class PerfDataReader {
         kernel.names[at].empty() ? "[unknown] [kernel]" : absl::string_view(kernel.names[at]);
     const Line lines[] = {{builder_->AddFunction(name, name, "", 0, FrameKind::kKernel)}};
     return builder_->AddLocation(image, 0, lines);
+  }
+
+  LocationId JitLocation(const Code& code) {
+    const CodeNames::Jit& jit = jits_[code.index];
+    const auto at = static_cast<size_t>(
+        std::lower_bound(jit.addresses.begin(), jit.addresses.end(), code.value) -
+        jit.addresses.begin());
+    const FrameText frame = jit.names[at].empty()
+                                ? FrameText{.name = "[unknown] [jit]", .kind = FrameKind::kUnknown}
+                                : SplitJitName(jit.names[at]);
+    const Line lines[] = {{builder_->AddFunction(frame.name, frame.name, frame.file,
+                                                 frame.start_line, frame.kind)}};
+    return builder_->AddLocation(ImageId{}, 0, lines);
   }
 
   LocationId TextLocation(const Code& code) {
@@ -494,6 +546,10 @@ class PerfDataReader {
   absl::flat_hash_map<std::tuple<std::string, std::string, uint64_t>, uint32_t> file_numbers_;
   std::string kernel_symbol_;
   uint64_t kernel_symbol_address_ = 0;
+  std::vector<CodeNames::Jit> jits_;
+  std::vector<uint64_t> jit_starts_ns_;  // by number in jits_; UINT64_MAX: before the recording
+  absl::flat_hash_map<Pid, uint64_t> began_ns_;  // by fork or exec; 0: before the recording
+  absl::flat_hash_map<uint64_t, uint32_t> jit_numbers_;  // by life of a process
   std::vector<absl::string_view> texts_;
   std::vector<Code> code_;
   IndexTable code_index_;
@@ -504,6 +560,7 @@ class PerfDataReader {
   std::optional<ProfileBuilder> builder_;
   std::string event_;
   uint64_t first_ns_ = 0;
+  uint64_t last_ns_ = 0;  // of all records
   PerfSample sample_;
   std::vector<uint32_t> path_;  // leaf first
   uint64_t lost_ = 0;

@@ -286,29 +286,9 @@ class PerfScriptReader {
     } else if (is_high) {
       frame.kind = FrameKind::kKernel;
     } else if (absl::StrContains(dso, "/perf-") && absl::EndsWith(dso, ".map")) {
-      frame = JitFrame(name);
+      frame = SplitJitName(name);
     }
     return builder_->AddFunction(frame.name, frame.name, frame.file, frame.start_line, frame.kind);
-  }
-
-  // As V8 writes its perf map: "JS:*render /srv/app.js:12:3", "LazyCompile:~main
-  // file:///app.mjs:1".
-  static FrameText JitFrame(absl::string_view name) {
-    const FrameText whole{.name = name, .kind = FrameKind::kJit};
-    if (!absl::ConsumePrefix(&name, "JS:") && !absl::ConsumePrefix(&name, "LazyCompile:") &&
-        !absl::ConsumePrefix(&name, "Function:") && !absl::ConsumePrefix(&name, "Eval:")) {
-      return whole;
-    }
-    if (!name.empty() && absl::StrContains("~^+*", name.substr(0, 1))) name.remove_prefix(1);
-    const FrameText split = SplitPlace(name);
-    // The last number was the column if there is another one before it.
-    const size_t colon = split.file.rfind(':');
-    uint32_t line = 0;
-    if (split.kind == FrameKind::kScript && colon != absl::string_view::npos && colon > 0 &&
-        absl::SimpleAtoi(split.file.substr(colon + 1), &line) && line > 0) {
-      return {split.name, split.file.substr(0, colon), line, FrameKind::kScript};
-    }
-    return split.kind == FrameKind::kScript ? split : whole;
   }
 
   std::optional<ProfileBuilder> builder_;

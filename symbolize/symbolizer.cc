@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "profiler/core/status.h"
@@ -428,6 +429,16 @@ void SymbolizeImage(size_t image, DebugFileFinder* finder, ImageQuery* query) {
 }
 
 }  // namespace
+
+bool IsBetterName(const SymbolName& symbol, const SourceFunction& function) {
+  if (symbol.name.empty()) return false;
+  const bool is_mangled = absl::StartsWith(symbol.system_name, "_Z");
+  if (function.linkage_name.empty() && (function.name.empty() || is_mangled)) return true;
+  auto underscores = [](absl::string_view name) {
+    return std::min(name.find_first_not_of('_'), name.size());
+  };
+  return !is_mangled && underscores(symbol.name) < underscores(function.name);
+}
 
 void SymbolizeImages(std::vector<ImageQuery>& queries, int max_threads,
                      DebugFileFinder* finder) {

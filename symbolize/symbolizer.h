@@ -30,6 +30,11 @@ struct SymbolName {
   uint64_t address = 0;     // ELF address of the offset that was asked for, 0 if outside segments
 };
 
+// Whether a physical function is better called by its symbol than as DWARF has it. Without a linkage
+// name it is of C, or local to its file, and the symbol knows the scope as well; a library's own
+// name for what others call ("__GI___libc_malloc") gives way to that ("malloc").
+bool IsBetterName(const SymbolName& symbol, const SourceFunction& function);
+
 // One mapped file and what is to be named in it.
 struct ImageQuery {
   // In.

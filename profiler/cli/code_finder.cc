@@ -2,10 +2,12 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <optional>
 #include <utility>
@@ -15,8 +17,10 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "helpers/perfmap/perf_map.h"
 #include "profiler/core/status.h"
 #include "profiler/pipeline/debug_files.h"
+#include "profiler/process/proc_status.h"
 #include "symbolize/debuginfod.h"
 #include "symbolize/elf_file.h"
 #include "symbolize/kernel_symbols.h"
@@ -26,6 +30,14 @@ namespace jprof {
 namespace {
 
 constexpr int kThreads = 2;
+// The recording's file is written to for a while after its last record.
+constexpr int64_t kMapSlackNs = 60'000'000'000;
+
+int64_t NowNs(clockid_t clock) {
+  timespec now;
+  ::clock_gettime(clock, &now);
+  return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+}
 
 // The file of the image, if it can be told that it is the one; else why not.
 absl::StatusOr<UniqueFd> OpenSame(const CodeNames::Image& image) {
@@ -56,9 +68,7 @@ std::vector<std::vector<CodeNames::Frame>> FramesOf(const ImageQuery& query) {
       CodeNames::Frame frame{
           function.name, function.linkage_name, query.source.files[source[f].file],
           function.line, source[f].line,        source[f].column};
-      // As in recordings by jprof: the symbol table knows the scope of what has no linkage name.
-      if (f + 1 == source.size() && function.linkage_name.empty() && !symbol.name.empty() &&
-          (frame.name.empty() || absl::StartsWith(symbol.system_name, "_Z"))) {
+      if (f + 1 == source.size() && IsBetterName(symbol, function)) {
         frame.name = symbol.name;
         frame.system_name = symbol.system_name;
       }
@@ -100,6 +110,44 @@ std::optional<uint64_t> Moved(absl::string_view symbol, uint64_t recorded) {
     }
   }
   return std::nullopt;
+}
+
+// Unix time at which a process that runs was started; nullopt: it does not run.
+std::optional<int64_t> StartedNs(Pid pid) {
+  const absl::StatusOr<ProcStat> stat = ReadProcStat(pid);
+  if (!stat.ok()) return std::nullopt;
+  const int64_t since_boot_ns =
+      static_cast<int64_t>(stat->start_time_ticks) * (1'000'000'000 / ::sysconf(_SC_CLK_TCK));
+  return NowNs(CLOCK_REALTIME) - NowNs(CLOCK_BOOTTIME) + since_boot_ns;
+}
+
+// The map of a process that is gone, most likely: its owner and its times are all that says whose it
+// is. Root's and the user's own are believed, as perf does.
+absl::StatusOr<UniqueFd> OpenMap(const std::string& path, Pid pid, int64_t began_ns,
+                                 int64_t recorded_ns) {
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW));
+  struct stat st;
+  if (!fd.valid() || ::fstat(fd.get(), &st) != 0 || !S_ISREG(st.st_mode)) {
+    return absl::NotFoundError(absl::StrCat("there is no ", path));
+  }
+  const char* sudo_uid = std::getenv("SUDO_UID");
+  uid_t user = ::geteuid();
+  if (user == 0 && sudo_uid != nullptr && !absl::SimpleAtoi(sudo_uid, &user)) user = 0;
+  if (st.st_nlink != 1 || (st.st_mode & (S_IWGRP | S_IWOTH)) != 0 ||
+      (st.st_uid != 0 && st.st_uid != user && st.st_uid != ::geteuid())) {
+    return absl::NotFoundError(absl::StrCat("others may write to ", path));
+  }
+  const int64_t written_ns = int64_t{st.st_mtim.tv_sec} * 1'000'000'000 + st.st_mtim.tv_nsec;
+  if (written_ns < began_ns - kMapSlackNs) {
+    return absl::NotFoundError(absl::StrCat(path, " is older than the process"));
+  }
+  if (written_ns > recorded_ns + kMapSlackNs) {
+    const std::optional<int64_t> started_ns = StartedNs(pid);
+    if (!started_ns || *started_ns > recorded_ns) {
+      return absl::NotFoundError(absl::StrCat(path, " is younger than the recording"));
+    }
+  }
+  return fd;
 }
 
 }  // namespace
@@ -154,6 +202,27 @@ void CodeFinder::Name(Kernel& kernel) {
     if (*moved != 0 && !match.module.empty()) continue;
     kernel.names[i] = std::string(match.name);
     kernel.modules[i] = std::string(match.module);
+  }
+}
+
+void CodeFinder::Name(Jit& code) {
+  if (recorded_ns_ == 0) {
+    code.why = "when it was recorded is not known";
+    return;
+  }
+  const std::string path = absl::StrCat("/tmp/perf-", code.pid, ".map");
+  const int64_t began_ns =
+      code.age_ns == 0 ? 0 : recorded_ns_ - static_cast<int64_t>(code.age_ns);
+  absl::StatusOr<UniqueFd> fd = OpenMap(path, code.pid, began_ns, recorded_ns_);
+  absl::StatusOr<PerfMap> map =
+      fd.ok() ? PerfMap::OpenFile(*std::move(fd), path) : absl::StatusOr<PerfMap>(fd.status());
+  const absl::Status read = map.ok() ? map->Update() : map.status();
+  if (!read.ok()) {
+    code.why = std::string(read.message());
+    return;
+  }
+  for (size_t i = 0; i < code.addresses.size(); ++i) {
+    code.names[i] = std::string(map->Find({code.addresses[i]}).value_or(""));
   }
 }
 

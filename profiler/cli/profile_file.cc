@@ -104,8 +104,11 @@ absl::Status CheckTerminal(absl::string_view output, absl::string_view format,
 
 absl::StatusOr<Profile> LoadProfile(const std::string& path, const Transform& transform) {
   JPROF_ASSIGN_OR_RETURN(UniqueFd fd, OpenInput(path));
+  struct stat st;
+  const bool is_file = ::fstat(fd.get(), &st) == 0 && S_ISREG(st.st_mode);
+  CodeFinder names(
+      is_file ? int64_t{st.st_mtim.tv_sec} * 1'000'000'000 + st.st_mtim.tv_nsec : 0);
   Input input(std::make_unique<FileSource>(std::move(fd)));
-  CodeFinder names;
   absl::StatusOr<Imported> imported = ReadProfile(input, &names);
   const std::string name = path == "-" ? "standard input" : path;
   if (!imported.ok()) return Annotate(imported.status(), absl::StrCat("cannot read ", name));

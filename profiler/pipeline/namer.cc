@@ -219,11 +219,9 @@ std::vector<Line> Namer::SourceLines(const ImageQuery& query, size_t at, bool in
     absl::string_view name = function.name;
     absl::string_view system_name =
         function.linkage_name.empty() ? function.name : function.linkage_name;
-    // Without a linkage name it is a function of C, or one that is local to its file: then the
-    // symbol table has its scope as well. The symbol is that of the physical function.
+    // The symbol is that of the physical function.
     const SymbolName& symbol = query.names[at];
-    if (i + 1 == frames.size() && function.linkage_name.empty() && !symbol.name.empty() &&
-        (name.empty() || absl::StartsWith(symbol.system_name, "_Z"))) {
+    if (i + 1 == frames.size() && IsBetterName(symbol, function)) {
       name = symbol.name;
       system_name = symbol.system_name;
     }

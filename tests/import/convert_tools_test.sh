@@ -100,4 +100,27 @@ for output in live.data -; do
   diff <(mains by_script.folded) <(mains by_file.folded) || fail "perf says something else of $output"
 done
 
+# JIT code, by the map that the process wrote, unless that is of another time than the recording.
+cat > app.js <<'EOF'
+function hot(n) { let sum = 0; for (let i = 0; i < n; ++i) sum = (sum * 31 + i) | 0; return sum; }
+for (let i = 0; i < 300; ++i) hot(1e6);
+EOF
+if perf record -q -e cpu-clock:u -F 499 -g -o node.data \
+    node --perf-basic-prof app.js > pid.txt 2> err.txt; then
+  map=$(perf script -i node.data -F pid 2> err.txt | sort | uniq -c | sort -rn |
+    awk 'NR == 1 {print "/tmp/perf-" $2 ".map"}')
+  perf script -i node.data 2> err.txt | "$jprof" convert - --format folded > by_script.folded
+  "$jprof" convert node.data --format folded > by_file.folded 2> err.txt
+  expect by_script.folded 'hot [^;]*app\.js:1_\[j\]'
+  scripts() { sed 's/ [0-9]*$//' "$1" | tr ';' '\n' | grep '_\[j\]$' | sort -u; }
+  diff <(scripts by_script.folded) <(scripts by_file.folded) || fail "perf names JIT code otherwise"
+  touch -d '+1 hour' "$map"
+  status 0 "$jprof" convert node.data -o late.folded
+  expect err.txt 'perf-[0-9]+\.map is younger than the recording$'
+  touch -d '-1 hour' "$map"
+  status 0 "$jprof" convert node.data -o early.folded
+  expect err.txt 'perf-[0-9]+\.map is older than the process$'
+  rm "$map"
+fi
+
 echo "all passed"

@@ -49,6 +49,14 @@ class FakeNames : public CodeNames {
     }
   }
 
+  void Name(Jit& code) override {
+    asked.push_back(absl::StrCat("process ", code.pid, ", ", code.age_ns, " ns old"));
+    for (size_t i = 0; i < code.addresses.size(); ++i) {
+      if (code.addresses[i] < 0x7000'1000) code.names[i] = "JS:*render /srv/app.js:12:3";
+    }
+    code.why = "some are missing";
+  }
+
   std::vector<std::string> asked;
 };
 
@@ -150,7 +158,7 @@ TEST(PerfDataTest, AddressesBecomeOffsetsInFilesAndThereGetNames) {
   FakeNames names;
   const auto imported = Stream()
                             .Add(Maps(7, "/bin/prog"))
-                            .Sample(50, 7, 7, {kUserMark, 0x10100, 0x10201, 0})
+                            .Sample(50, 7, 7, {kUserMark, 0x10100, 0x10201})
                             .Read(&names);
   // What calls is the instruction before the one that is returned to.
   EXPECT_EQ(Folded(imported), "prog;at_1200;at_1100 1\n");
@@ -174,6 +182,32 @@ TEST(PerfDataTest, WithoutNamesAnAddressIsShownAsWhatIsKnownOfIt) {
   EXPECT_EQ(Folded(imported), "prog;[unknown];[unknown] stripped+0x1100 1\n");
   EXPECT_THAT(imported->notes, ElementsAre("perf.data: no names in /bin/stripped: stripped"));
   EXPECT_EQ(Folded(stream.Read()), "prog;[unknown];[unknown] stripped+0x1100 1\n");
+}
+
+TEST(PerfDataTest, CodeInNoFileIsNamedByWhatTheProcessTold) {
+  FakeNames names;
+  RecordBuilder fork;
+  fork.Time(20).Fork(8, 8, 7, 7);
+  Stream stream;
+  stream.Add(Maps(7, "/bin/prog")).Add(fork);
+  for (const Pid pid : {7, 8}) {
+    RecordBuilder jit;
+    jit.Time(30).Mmap2(pid, pid, {{0x7000'0000}, {0x7001'0000}}, "//anon", {});
+    stream.Add(jit).Sample(50, pid, pid, {kUserMark, 0x7000'0100, 0x7000'2001, 0x10201});
+  }
+  const auto imported = stream.Read(&names);
+  EXPECT_EQ(Folded(imported), "prog;at_1200;[unknown] [jit];render /srv/app.js:12_[j] 2\n");
+  EXPECT_THAT(names.asked, Contains("process 7, 0 ns old"));
+  EXPECT_THAT(names.asked, Contains("process 8, 30 ns old"));
+  EXPECT_THAT(imported->notes,
+              Contains("perf.data: no names in JIT code of process 7: some are missing"));
+}
+
+TEST(PerfDataTest, ACallerThatIsMappedNowhereIsShown) {
+  FakeNames names;
+  const auto imported =
+      Stream().Add(Maps(7, "/bin/prog")).Sample(50, 7, 7, {kUserMark, 0x10100, 0}).Read(&names);
+  EXPECT_EQ(Folded(imported), "prog;[unknown];at_1100 1\n");
 }
 
 TEST(PerfDataTest, TheKernelsPartOfAChainIsTheKernels) {

@@ -376,5 +376,22 @@ TEST_F(BinutilsTest, LinkageStubsAreThoseOfObjdump) {
   EXPECT_EQ(names, expected);
 }
 
+TEST(IsBetterNameTest, ASymbolHasTheScopeThatDwarfLeavesOut) {
+  const SymbolName scoped{.name = "app::Local::Run()", .system_name = "_ZN3app5Local3RunEv"};
+  EXPECT_TRUE(IsBetterName(scoped, {.name = "Run"}));
+  EXPECT_FALSE(IsBetterName(scoped, {.name = "app::Local::Run()",
+                                     .linkage_name = "_ZN3app5Local3RunEv"}));
+  EXPECT_FALSE(IsBetterName({}, {.name = "Run"}));
+}
+
+TEST(IsBetterNameTest, WhatOthersCallItGoesBeforeALibrarysOwnName) {
+  const SymbolName malloc{.name = "malloc", .system_name = "malloc"};
+  EXPECT_TRUE(IsBetterName(malloc, {.name = "__libc_malloc", .linkage_name = "__GI___libc_malloc"}));
+  EXPECT_FALSE(IsBetterName({.name = "__libc_malloc", .system_name = "__libc_malloc"},
+                            {.name = "malloc"}));
+  // A part of a function that gcc has moved is the function.
+  EXPECT_FALSE(IsBetterName({.name = "work.cold", .system_name = "work.cold"}, {.name = "work"}));
+}
+
 }  // namespace
 }  // namespace jprof
