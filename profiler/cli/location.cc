@@ -16,6 +16,7 @@ constexpr int kMaxSteps = 1000;
 constexpr size_t kMaxStack = 64;
 constexpr uint64_t kMaxPieceBytes = 256;
 constexpr uint64_t kWordBits = 64;
+constexpr uint64_t kFirstVector = 17;  // DWARF's number of xmm0
 
 // DW_OP_*, under the standard's names.
 enum Operation : uint8_t {
@@ -131,6 +132,17 @@ class Machine {
     return known ? *context_.registers[number] : 0;
   }
 
+  // The value is in it.
+  void TakeRegister(uint64_t number) {
+    if (context_.vectors != nullptr && number >= kFirstVector &&
+        number < kFirstVector + context_.vectors->size()) {
+      const auto& bytes = (*context_.vectors)[number - kFirstVector];
+      implicit_.emplace(bytes.data(), bytes.size());
+    } else {
+      in_register_ = RegisterAt(number);
+    }
+  }
+
   void Load(uint64_t size) {
     uint64_t value = 0;
     const Address at{Pop()};
@@ -215,7 +227,7 @@ class Machine {
     } else if (op >= kLit0 && op < kReg0) {
       Push(op - kLit0);
     } else if (op >= kReg0 && op < kBreg0) {
-      in_register_ = RegisterAt(op - kReg0);
+      TakeRegister(op - kReg0);
     } else if (op >= kBreg0 && op < kRegx) {
       const uint64_t base = RegisterAt(op - kBreg0);
       Push(base + static_cast<uint64_t>(c_.Sleb()));
@@ -263,7 +275,7 @@ class Machine {
         Jump(Pop() != 0);
         break;
       case kRegx:
-        in_register_ = RegisterAt(c_.Uleb());
+        TakeRegister(c_.Uleb());
         break;
       case kBregx: {
         const uint64_t base = RegisterAt(c_.Uleb());

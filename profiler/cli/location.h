@@ -11,6 +11,7 @@
 
 #include "absl/strings/string_view.h"
 #include "profiler/process/memory_reader.h"
+#include "profiler/stop/stopped_thread.h"
 
 namespace jprof {
 
@@ -24,6 +25,7 @@ struct LocationContext {
   absl::string_view frame_base;  // an expression, "" where there is none
   uint64_t bias = 0;             // of addresses in memory over those in the file
   const MemoryReader& memory;
+  const VectorRegisters* vectors = nullptr;  // not known: calls do not preserve them
   // What a register held when the function was called; empty: not known of any.
   std::function<std::optional<uint64_t>(uint64_t number)> at_entry = nullptr;
 };

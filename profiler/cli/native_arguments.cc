@@ -143,6 +143,7 @@ class Frames {
             .frame_base = ValueOf(frame).frame_base,
             .bias = frame.at.bias,
             .memory = *walk_.memory,
+            .vectors = i == 0 && walk_.vectors ? &*walk_.vectors : nullptr,
             .at_entry = [this, i](uint64_t number) { return AtEntry(i, number); }};
   }
 

@@ -65,6 +65,7 @@ std::vector<CapturedThread> ThreadsOf(const CoreFile& core, const WalkFunction& 
     thread.cpu_ns = t.cpu_ns;
     thread.call = CallOf(t.registers);
     thread.walk = walk(ToRegisters(t.registers, t.tid, 0));
+    thread.walk.vectors = t.vectors;
     threads.push_back(std::move(thread));
   }
   return threads;

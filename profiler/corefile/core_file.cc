@@ -155,6 +155,9 @@ absl::Status CoreFile::ReadNotes(const std::vector<uint8_t>& notes) {
       std::memcpy(&thread.registers, &status.pr_reg, sizeof(thread.registers));
       if (threads_.empty()) signal_ = status.pr_cursig;
       threads_.push_back(std::move(thread));
+    } else if (note.n_type == NT_PRFPREG && !threads_.empty()) {
+      user_fpregs_struct state;  // of the thread before it
+      if (Take(data, size, 0, state)) threads_.back().vectors = VectorsOf(state);
     } else if (note.n_type == kNotePrpsinfo) {
       elf_prpsinfo process;
       if (!Take(data, size, 0, process)) continue;

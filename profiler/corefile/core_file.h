@@ -17,6 +17,7 @@
 #include "profiler/core/unique_fd.h"
 #include "profiler/process/memory_reader.h"
 #include "profiler/process/proc_maps.h"
+#include "profiler/stop/stopped_thread.h"
 
 namespace jprof {
 
@@ -35,6 +36,7 @@ class CoreFile : public MemoryReader {
   struct Thread {
     Tid tid = 0;
     user_regs_struct registers = {};
+    std::optional<VectorRegisters> vectors;
     std::string name;                // "" when not known
     char state = '?';                // as in /proc/TID/stat
     std::optional<uint64_t> cpu_ns;  // on a CPU

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <csignal>
+#include <cstring>
 #include <ctime>
 
 #include "absl/strings/str_cat.h"
@@ -111,6 +112,19 @@ void StoppedThread::RestartSystemCall() {
   // As if it had said so itself: the kernel restarts it, unless a handler of a signal runs first.
   again.rax = static_cast<uint64_t>(-kRestartNoHandler);
   ::ptrace(PTRACE_SETREGS, tid_, 0, &again);
+}
+
+std::optional<VectorRegisters> StoppedThread::ReadVectors() const {
+  user_fpregs_struct state;
+  if (::ptrace(PTRACE_GETFPREGS, tid_, 0, &state) != 0) return std::nullopt;
+  return VectorsOf(state);
+}
+
+VectorRegisters VectorsOf(const user_fpregs_struct& state) {
+  VectorRegisters vectors;
+  static_assert(sizeof(vectors) == sizeof(state.xmm_space));
+  std::memcpy(&vectors, state.xmm_space, sizeof(vectors));
+  return vectors;
 }
 
 Registers ToRegisters(const user_regs_struct& r, Tid tid, uint64_t stack_base) {

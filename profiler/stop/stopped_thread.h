@@ -7,7 +7,9 @@
 
 #include <sys/user.h>
 
+#include <array>
 #include <cstdint>
+#include <optional>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -17,6 +19,9 @@
 #include "profiler/core/ids.h"
 
 namespace jprof {
+
+// xmm0 to xmm15.
+using VectorRegisters = std::array<std::array<char, 16>, 16>;
 
 class StoppedThread {
  public:
@@ -46,6 +51,7 @@ class StoppedThread {
 
   Tid tid() const { return tid_; }  // 0: it has exited
   const user_regs_struct& registers() const { return registers_; }
+  std::optional<VectorRegisters> ReadVectors() const;
   // It stood no longer than since then (CLOCK_MONOTONIC): it was seen to run.
   uint64_t stands_since_ns() const { return stands_since_ns_; }
   bool is_32_bit() const { return registers_.cs == 0x23; }
@@ -61,6 +67,8 @@ class StoppedThread {
   uint64_t stands_since_ns_ = 0;
   user_regs_struct registers_ = {};
 };
+
+VectorRegisters VectorsOf(const user_fpregs_struct& state);
 
 // As the walk wants them.
 Registers ToRegisters(const user_regs_struct& registers, Tid tid, uint64_t stack_base);

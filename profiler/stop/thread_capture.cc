@@ -26,7 +26,6 @@
 #include "profiler/process/proc_status.h"
 #include "profiler/process/process_access.h"
 #include "profiler/stop/guard.h"
-#include "profiler/stop/stopped_thread.h"
 
 namespace jprof {
 namespace {
@@ -173,6 +172,7 @@ void Capturer::Stop(CapturedThread& thread) {
   if (!thread.status.ok()) return;
   const user_regs_struct& registers = seized->registers();
   thread.walk = walk_(ToRegisters(registers, thread.tid, thread.stack_base));
+  if (options_.wants_registers) thread.walk.vectors = seized->ReadVectors();
   thread.call = CallOf(registers);
   const uint64_t begin = seized->stands_since_ns();
   { const StoppedThread released = *std::move(seized); }

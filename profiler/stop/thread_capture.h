@@ -29,6 +29,7 @@
 #include "helpers/native_runner.h"
 #include "profiler/core/frame.h"
 #include "profiler/core/ids.h"
+#include "profiler/stop/stopped_thread.h"
 #include "profiler/stop/system_call.h"
 
 namespace jprof {
@@ -41,6 +42,7 @@ struct CapturedWalk : NativeRunner::Result {
   absl::flat_hash_map<uint32_t, std::vector<FrameArgument>> arguments;
   // Where it began, and memory as it was then; nullptr: not kept.
   Registers registers;
+  std::optional<VectorRegisters> vectors;  // nullopt: not known
   std::shared_ptr<const MemoryReader> memory;
 };
 

@@ -31,7 +31,8 @@ class LocationTest : public testing::Test {
                                      .cfa = cfa_,
                                      .frame_base = frame_base,
                                      .bias = 0x10000,
-                                     .memory = memory_};
+                                     .memory = memory_,
+                                     .vectors = vectors_};
     return Locate(Expression(bytes), context);
   }
   std::optional<uint64_t> ValueOf(std::initializer_list<int> bytes) {
@@ -42,10 +43,26 @@ class LocationTest : public testing::Test {
 
   FrameRegisters registers_;
   std::optional<uint64_t> cfa_ = 0x7010;
+  const VectorRegisters* vectors_ = nullptr;
   FakeMemory memory_;
 };
 
 TEST_F(LocationTest, NoExpressionIsNowhere) { EXPECT_EQ(LocateIn({}).kind, Kind::kNowhere); }
+
+TEST_F(LocationTest, AVectorRegisterHoldsSixteenBytes) {
+  // DW_OP_reg18 is xmm1, DW_OP_regx 32 xmm15.
+  EXPECT_EQ(LocateIn({0x62}).kind, Kind::kUnknown);
+  VectorRegisters vectors = {};
+  vectors[1].fill('b');
+  vectors[15].fill('p');
+  vectors_ = &vectors;
+  EXPECT_EQ(LocateIn({0x62}).kind, Kind::kBytes);
+  EXPECT_EQ(LocateIn({0x62}).bytes, std::string(16, 'b'));
+  EXPECT_EQ(LocateIn({0x90, 32}).bytes, std::string(16, 'p'));
+  EXPECT_EQ(LocateIn({0x90, 33}).kind, Kind::kUnknown);
+  // In pieces, of which it is the second.
+  EXPECT_EQ(LocateIn({0x50, 0x93, 8, 0x62, 0x93, 4}).bytes.substr(8), "bbbb");
+}
 
 TEST_F(LocationTest, AVariableLiesBesideTheFrameBase) {
   // DW_OP_fbreg -32 with the frame base in DW_OP_call_frame_cfa, and in DW_OP_reg6.

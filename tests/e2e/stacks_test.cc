@@ -482,6 +482,21 @@ TEST_F(StacksTest, ArgumentsOfNativeFunctionsAreWhatTheyAre) {
   }
 }
 
+TEST_F(StacksTest, ValuesInVectorRegistersAreThoseOfTheInnermostFunction) {
+  const TemporaryFolder folder;
+  absl::StatusOr<Child> called = Child::SpawnReady({TestProgram("called-O2-5"), "spin"});
+  ASSERT_TRUE(called.ok()) << called.status();
+  const std::string pid = absl::StrCat(called->pid());
+  std::string shown;
+  for (int i = 0; i < 50 && !absl::StrContains(shown, "Spin"); ++i) {
+    shown = RunJprof({"stacks", pid, "--args"}).out;
+  }
+  EXPECT_THAT(shown, HasSubstr("Spin(factor=-2.5, offset=1.25)"));
+  ASSERT_EQ(RunJprof({"core", pid, "-o", folder / "core"}).exit_code(), 0);
+  EXPECT_THAT(RunJprof({"stacks", folder / "core", "--args"}).out,
+              HasSubstr("Spin(factor=-2.5, offset=1.25)"));
+}
+
 TEST_F(StacksTest, AFullDiskIsAFailure) {
   Child waits = SpawnWaits();
   const std::string pid = absl::StrCat(waits.pid());

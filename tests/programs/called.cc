@@ -68,9 +68,18 @@ class Worker {
   int number_ = 42;
 };
 
+// Its parameters stay in vector registers.
+__attribute__((noinline)) void Spin(double factor, float offset) {
+  while (true) {
+    __asm__ volatile("" : : "x"(factor), "x"(offset));
+    sink = sink + 1;
+  }
+}
+
 int main(int argc, char** argv) {
   std::puts("ready");
   std::fflush(stdout);
+  if (argc > 1) Spin(-2.5, 1.25f);
   const Worker worker;
   return worker.Work(21) + argc + argv[0][0];
 }
