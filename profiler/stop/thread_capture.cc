@@ -80,15 +80,33 @@ bool GoesOnUnseen(Pid pid, const SystemCall& call) {
       return true;
     case SYS_read:
     case SYS_readv:
-    case SYS_write:
-    case SYS_writev: {
-      // A socket's may have a limit.
-      const std::string file = DescribeFd(pid, static_cast<int>(call.arguments[0]));
-      return absl::StartsWith(file, "pipe:") || absl::StartsWith(file, "/dev/pts/");
-    }
+      // A socket's may have a limit. A terminal's returns what it has read so far, as any write does.
+      return absl::StartsWith(DescribeFd(pid, static_cast<int>(call.arguments[0])), "pipe:");
     default:
       return false;
   }
+}
+
+// Whether the kernel takes it up again by another call, restart_syscall, for the time that is left.
+bool RestartsByAnotherCall(const SystemCall& call) {
+  switch (call.number) {
+    case SYS_nanosleep:
+    case SYS_clock_nanosleep:
+      return true;
+    case SYS_poll:
+      return static_cast<int32_t>(call.arguments[2]) >= 0;
+    case SYS_futex:
+      return call.arguments[3] != 0;
+    default:
+      return false;
+  }
+}
+
+// Whether a filter of its own looks at its calls, and may end it for one of them.
+bool IsFiltered(absl::string_view status) {
+  constexpr absl::string_view kName = "\nSeccomp:\t";
+  const size_t at = status.find(kName);
+  return at == status.npos || absl::StartsWith(status.substr(at + kName.size()), "2");
 }
 
 bool IsWhole(const NativeRunner::Result& walk) {
@@ -188,12 +206,18 @@ void Capturer::CaptureStopped(CapturedThread& thread) {
 std::optional<CapturedThread> Capturer::Capture(Tid tid) {
   CapturedThread thread;
   thread.tid = tid;
-  const std::string stat = TaskFile(pid_, tid, "stat");
-  absl::StatusOr<ProcStat> parsed = ParseProcStat(stat);
-  if (!parsed.ok() || parsed->dead()) return std::nullopt;
+  const absl::StatusOr<std::string> stat =
+      ReadProcFile(absl::StrCat("/proc/", pid_, "/task/", tid, "/stat"), kMaxProcBytes);
+  if (absl::IsNotFound(stat.status())) return std::nullopt;
+  absl::StatusOr<ProcStat> parsed = stat.ok() ? ParseProcStat(*stat) : stat.status();
+  if (!parsed.ok()) {
+    thread.status = parsed.status();
+    return thread;
+  }
+  if (parsed->dead()) return std::nullopt;
   thread.name = parsed->comm;
   thread.state = parsed->state;
-  if (tid == pid_) thread.stack_base = StatField(stat, kStackField);
+  if (tid == pid_) thread.stack_base = StatField(*stat, kStackField);
   if (thread.state != 'R') {
     // "0" where it does not sleep in the kernel.
     const std::string wchan = TaskFile(pid_, tid, "wchan");
@@ -201,7 +225,8 @@ std::optional<CapturedThread> Capturer::Capture(Tid tid) {
   }
   if (!CaptureAsleep(thread)) {
     if (options_.may_stop) CaptureStopped(thread);
-  } else if (options_.wants_registers && thread.call && GoesOnUnseen(pid_, *thread.call)) {
+  } else if (options_.wants_registers && thread.call && GoesOnUnseen(pid_, *thread.call) &&
+             !(RestartsByAnotherCall(*thread.call) && IsFiltered(TaskFile(pid_, tid, "status")))) {
     CapturedThread stopped = thread;
     CaptureStopped(stopped);
     if (stopped.status.ok()) thread = std::move(stopped);
@@ -244,12 +269,12 @@ std::vector<CapturedThread> CaptureThreads(Pid pid, const WalkFunction& walk,
       options.sample(running, [&](CapturedThread& thread) {
         const bool captured = capturer.CaptureAsleep(thread);
         const absl::StatusOr<ProcStat> stat = ReadProcStat(thread.tid);
-        if (stat.ok() && !stat->dead()) {
-          if (captured) thread.state = stat->state;
-          return captured;
+        if (stat.ok() ? stat->dead() : absl::IsNotFound(stat.status())) {
+          if (!captured) thread.status = absl::NotFoundError("it exited meanwhile");
+          return true;
         }
-        if (!captured) thread.status = absl::NotFoundError("it exited meanwhile");
-        return true;
+        if (captured && stat.ok()) thread.state = stat->state;
+        return captured;
       });
     }
     std::erase_if(result, [](const CapturedThread& t) { return absl::IsNotFound(t.status); });
@@ -260,6 +285,7 @@ std::vector<CapturedThread> CaptureThreads(Pid pid, const WalkFunction& walk,
 }
 
 absl::Status CheckTarget(Pid pid) {
+  JPROF_RETURN_IF_ERROR(CheckProcFileSystem());
   if (pid == ::getpid() || pid == ::getppid()) {
     absl::StatusOr<std::string> own = ReadProcFile("/proc/self/comm", kMaxProcBytes);
     absl::StatusOr<std::string> its = ReadProcFile(absl::StrCat("/proc/", pid, "/comm"), kMaxProcBytes);

@@ -82,8 +82,8 @@ std::vector<CapturedThread> CaptureThreads(Pid pid, const WalkFunction& walk,
                                            const CaptureOptions& options);
 
 // Whether a process is one that stacks can be read of: NotFound: none, or a zombie;
-// FailedPrecondition: a kernel thread, 32 bits; InvalidArgument: this process, or a thread of a
-// process; PermissionDenied.
+// FailedPrecondition: a kernel thread, 32 bits, or as CheckProcFileSystem(); InvalidArgument: this
+// process, or a thread of a process; PermissionDenied.
 absl::Status CheckTarget(Pid pid);
 
 // Why a thread, or the main one, could not be stopped, for people.

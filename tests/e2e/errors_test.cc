@@ -308,6 +308,15 @@ TEST_F(ErrorsTest, WithoutProcItIsProcThatIsMissing) {
               "/proc does not show even jprof's own process", "mount -t proc");
 }
 
+TEST_F(ErrorsTest, AnotherPidNamespacesProcIsNotRead) {
+  for (const char* command : {"-p 1 -d 300ms", "stacks 1", "core 1 -o /dev/null", "why 1"}) {
+    const JprofResult result =
+        RunJprof({"-c", absl::StrCat("unshare -pf sh -c '", JPROF_BINARY, " ", command, "; exit $?'")},
+                 {.binary = "/bin/sh"});
+    ExpectError(result, 1, "/proc is that of another pid namespace", "unshare --mount-proc");
+  }
+}
+
 TEST_F(ErrorsTest, AThreadOfTheKernelIsCalledOne) {
   ExpectError(RunJprof({"-p", "2", "-d", "300ms"}), 1,
               "no samples: kthreadd (a thread of the kernel, pid 2)", "");

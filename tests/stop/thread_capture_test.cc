@@ -1,16 +1,22 @@
 #include "profiler/stop/thread_capture.h"
 
 #include <gtest/gtest.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstddef>
 #include <cstdlib>
 #include <ctime>
 #include <fstream>
+#include <functional>
+#include <iterator>
 #include <map>
 #include <string>
 #include <thread>
@@ -200,6 +206,104 @@ TEST(ThreadCaptureTest, AThreadThatDoesNotStopIsLetGoAtOnce) {
   while (StateOf(child) == 'D') ::usleep(1000);
   for (int i = 0; i < 10'000 && StateOf(child) != 'S'; ++i) ::usleep(1000);
   EXPECT_EQ(StateOf(child), 'S');  // it runs on, to its pause()
+}
+
+// A child that does this; it ends with what `work` returns.
+pid_t Fork(const std::function<int()>& work) {
+  const pid_t child = ::fork();
+  if (child == 0) ::_exit(work());
+  return child;
+}
+
+// Its threads' stacks with their registers, once its only one sleeps in this call.
+std::vector<CapturedThread> CaptureAsleep(pid_t child, int64_t number) {
+  const auto sleeps_in_it = [&] {
+    std::ifstream file(absl::StrCat("/proc/", child, "/syscall"));
+    std::string text;
+    std::getline(file, text);
+    const auto asleep = ParseSyscallFile(text);
+    return asleep && asleep->call && asleep->call->number == number;
+  };
+  while (!sleeps_in_it()) ::usleep(1000);
+  return CaptureThreads(child, OneFrame, {.wants_registers = true});
+}
+
+int EndOf(pid_t child) {
+  int status = -1;
+  ::waitpid(child, &status, 0);
+  return status;
+}
+
+TEST(ThreadCaptureTest, AWriteOfWhichAPartIsMadeIsNotInterrupted) {
+  int pipe[2];
+  ASSERT_EQ(::pipe(pipe), 0);
+  const std::string much(1 << 20, 'x');
+  const pid_t child = Fork([&] {
+    return ::write(pipe[1], much.data(), much.size()) == static_cast<ssize_t>(much.size()) ? 0 : 1;
+  });
+  ::close(pipe[1]);
+  const std::vector<CapturedThread> threads = CaptureAsleep(child, SYS_write);
+  ASSERT_EQ(threads.size(), 1u);
+  EXPECT_EQ(threads[0].pause_ns, 0u);
+  std::vector<char> read(much.size());
+  while (::read(pipe[0], read.data(), read.size()) > 0) continue;
+  ::close(pipe[0]);
+  EXPECT_EQ(EndOf(child), 0);
+}
+
+// A sleep is taken up again by a call of its own, which a filter may have not foreseen.
+TEST(ThreadCaptureTest, ASleepUnderAFilterOfCallsIsNotInterrupted) {
+  const pid_t child = Fork([] {
+    sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_restart_syscall, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    const sock_fprog filter = {std::size(code), code};
+    ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    if (::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) != 0) return 1;
+    const timespec long_time = {1'000'000, 0};
+    return ::syscall(SYS_nanosleep, &long_time, nullptr) == 0 ? 0 : 1;
+  });
+  const std::vector<CapturedThread> threads = CaptureAsleep(child, SYS_nanosleep);
+  ASSERT_EQ(threads.size(), 1u);
+  EXPECT_EQ(threads[0].walk.stack.frames.size(), 1u);
+  EXPECT_EQ(threads[0].pause_ns, 0u);
+  ::kill(child, SIGTERM);
+  EXPECT_EQ(WTERMSIG(EndOf(child)), SIGTERM);
+}
+
+TEST(ThreadCaptureTest, AThreadThatCannotBeReadIsNotTakenForGone) {
+  Child waits = SpawnWaits();
+  auto running = [](const Registers& registers) {
+    NativeRunner::Result result = OneFrame(registers);
+    result.stack.end = WalkEnd::kUnreadable;
+    return result;
+  };
+  CaptureOptions options = {.may_stop = false};
+  rlimit before;
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  options.sample = [&](std::span<CapturedThread* const> threads,
+                       const std::function<bool(CapturedThread&)>& asleep) {
+    const rlimit none = {0, before.rlim_max};
+    ::setrlimit(RLIMIT_NOFILE, &none);
+    for (CapturedThread* thread : threads) EXPECT_FALSE(asleep(*thread)) << thread->name;
+    ::setrlimit(RLIMIT_NOFILE, &before);
+  };
+  EXPECT_EQ(CaptureThreads(waits.pid(), running, options).size(), 5u);
+
+  // The threads behind the first.
+  auto exhausted = [&](const Registers& registers) {
+    const rlimit none = {0, before.rlim_max};
+    ::setrlimit(RLIMIT_NOFILE, &none);
+    return running(registers);
+  };
+  const std::vector<CapturedThread> threads =
+      CaptureThreads(waits.pid(), exhausted, {.may_stop = false});
+  ::setrlimit(RLIMIT_NOFILE, &before);
+  ASSERT_EQ(threads.size(), 5u);
+  EXPECT_TRUE(absl::IsResourceExhausted(threads[1].status)) << threads[1].status;
 }
 
 TEST(ThreadCaptureTest, WhatCannotBeReadIsSaid) {
