@@ -31,36 +31,28 @@ class Finder {
  public:
   // `supplementary` may be nullptr.
   Finder(const ElfFile& elf, DwarfFile& file, DwarfFile* supplementary,
-         std::span<const ElfAddress> addresses, WorkBudget& budget, SourceInfo& info,
-         FrameValues* values)
+         std::span<const ElfAddress> addresses, WorkBudget& budget, SourceInfo& info)
       : elf_(elf),
         file_(file),
+        supplementary_(supplementary),
         budget_(budget),
         addresses_(addresses, budget),
         info_(info),
-        names_(file, supplementary, budget, info),
-        values_(values) {
-    if (values == nullptr) return;
-    values->at.resize(addresses.size());
-    file.OpenLocations();
-    parameters_.emplace(file, supplementary, budget, values->types);
-  }
+        names_(file, supplementary, budget, info) {}
 
-  void Run() {
+  void FindFrames(bool keep_scopes) {
     scopes_.resize(addresses_.size());
     rows_.resize(addresses_.size());
     std::vector<std::vector<SourceFrame>> frames(addresses_.size());
-    for (auto& [number, questions] : UnitsOfQuestions()) {
+    units_ = UnitsOfQuestions();
+    for (auto& [number, questions] : units_) {
       if (budget_.exhausted()) return;
       const Unit& unit = file_.units()[number];
       FindScopes(file_, unit, addresses_, questions, budget_, scopes_);
       LineTable table = FindLines(file_, elf_, unit, addresses_, questions, budget_, rows_);
       for (uint32_t q : questions) {
         frames[q] = FramesOf(unit, q, table);
-        if (parameters_) {
-          parameters_->Read(unit, scopes_[q], addresses_[q].value, values_->at[q]);
-        }
-        scopes_[q] = {};
+        if (!keep_scopes) scopes_[q] = {};
       }
     }
     info_.first.reserve(frames.size() + 1);
@@ -68,6 +60,22 @@ class Finder {
     for (const auto& of_one : frames) {
       info_.frames.insert(info_.frames.end(), of_one.begin(), of_one.end());
       info_.first.push_back(static_cast<uint32_t>(info_.frames.size()));
+    }
+  }
+
+  // Of the frames that were found.
+  void FindParameters(const ParameterSearch& search) {
+    for (DwarfFile* file : {&file_, supplementary_}) {
+      if (file != nullptr) file->SpendFrom(search.budget);
+    }
+    file_.OpenLocations();
+    search.values.at.resize(addresses_.size());
+    ParameterReader reader(file_, supplementary_, search.budget, search.values.types);
+    for (const auto& [number, questions] : units_) {
+      for (uint32_t q : questions) {
+        if (search.budget.exhausted()) return;
+        reader.Read(file_.units()[number], scopes_[q], addresses_[q].value, search.values.at[q]);
+      }
     }
   }
 
@@ -117,13 +125,13 @@ class Finder {
 
   const ElfFile& elf_;
   DwarfFile& file_;
+  DwarfFile* const supplementary_;
   WorkBudget& budget_;
   const AddressList addresses_;
   SourceInfo& info_;
   SourceNames names_;
-  FrameValues* const values_;  // nullptr: not asked for
-  std::optional<ParameterReader> parameters_;
-  std::vector<Scopes> scopes_;  // of each address
+  std::vector<std::pair<size_t, Questions>> units_;  // by number, in which addresses lie
+  std::vector<Scopes> scopes_;                       // of each address
   std::vector<LineRow> rows_;
   size_t frame_count_ = 0;
 };
@@ -167,20 +175,26 @@ SupplementaryLink ReadSupplementaryLink(const ElfFile& file) {
 
 absl::Status FindSource(const ElfFile& file, const ElfFile* supplementary,
                         std::span<const ElfAddress> addresses, WorkBudget& budget,
-                        SourceInfo* info, FrameValues* values) {
+                        SourceInfo* info, const ParameterSearch* parameters) {
+  const auto begin = WorkBudget::Clock::now();
   *info = {};
-  if (values != nullptr) *values = {};
+  if (parameters != nullptr) parameters->values = {};
   if (!HasDwarf(file)) return absl::NotFoundError("no DWARF");
   dwarf::DwarfFile main(file, budget);
   main.ReadUnits();
   std::optional<dwarf::DwarfFile> other;
   if (supplementary != nullptr) other.emplace(*supplementary, budget).ReadUnits();
-  dwarf::Finder(file, main, other ? &*other : nullptr, addresses, budget, *info, values)
-      .Run();
-  if (!budget.exhausted()) return absl::OkStatus();
-  *info = {};
-  if (values != nullptr) *values = {};
-  return absl::ResourceExhaustedError("its DWARF takes more time or memory than it may");
+  dwarf::Finder finder(file, main, other ? &*other : nullptr, addresses, budget, *info);
+  finder.FindFrames(/*keep_scopes=*/parameters != nullptr);
+  if (budget.exhausted()) {
+    *info = {};
+    return absl::ResourceExhaustedError("its DWARF takes more time or memory than it may");
+  }
+  if (parameters == nullptr) return absl::OkStatus();
+  parameters->budget.Extend(WorkBudget::Clock::now() - begin);
+  finder.FindParameters(*parameters);
+  if (parameters->budget.exhausted()) parameters->values = {};
+  return absl::OkStatus();
 }
 
 }  // namespace jprof

@@ -59,12 +59,19 @@ struct SupplementaryLink {
 };
 SupplementaryLink ReadSupplementaryLink(const ElfFile& file);
 
+// The functions' parameters at each address, without rows.
+struct ParameterSearch {
+  // What they may take. The time until all frames are found does not count.
+  WorkBudget& budget;
+  FrameValues& values;  // empty when the budget is used up
+};
+
 // Looks up `addresses`, which are sorted. `supplementary`: see above, or nullptr. NotFound: there is
 // no DWARF. ResourceExhausted: the budget is used up. With an error `info` is empty. What is damaged
-// or not understood costs the frames that lie in it. `values`: the functions' parameters at each
-// address too, without rows; nullptr: not asked for.
+// or not understood costs the frames that lie in it. `parameters`: to be found too, or nullptr; they
+// cost no frames.
 absl::Status FindSource(const ElfFile& file, const ElfFile* supplementary,
                         std::span<const ElfAddress> addresses, WorkBudget& budget,
-                        SourceInfo* info, FrameValues* values = nullptr);
+                        SourceInfo* info, const ParameterSearch* parameters = nullptr);
 
 }  // namespace jprof

@@ -10,26 +10,26 @@ constexpr size_t kMaxCachedAttributes = 4'000'000;
 
 }  // namespace
 
-DwarfFile::DwarfFile(const ElfFile& file, WorkBudget& budget) : elf_(file), budget_(budget) {
+DwarfFile::DwarfFile(const ElfFile& file, WorkBudget& budget) : elf_(file), budget_(&budget) {
   const auto places = file.FindSections(kSectionNames);
   for (int i = 0; i < kLocV4; ++i) {
     if (places[i]) sections_[i] = DebugSection(file, *places[i], budget);
   }
   const uint64_t size = section(kAbbrev).size();
-  if (budget_.Reserve(size)) abbreviations_ = section(kAbbrev).Read(0, size, abbreviation_bytes_);
+  if (budget_->Reserve(size)) abbreviations_ = section(kAbbrev).Read(0, size, abbreviation_bytes_);
 }
 
 void DwarfFile::OpenLocations() {
   for (int i : {kLocV4, kLoclists}) {
     const auto place = elf_.FindSections({&kSectionNames[i], 1})[0];
-    if (place) sections_[i] = DebugSection(elf_, *place, budget_);
+    if (place) sections_[i] = DebugSection(elf_, *place, *budget_);
   }
 }
 
 void DwarfFile::ReadUnits() {
   std::vector<uint8_t> buffer;
   const uint64_t size = section(kInfo).size();
-  for (uint64_t at = 0; at < size && units_.size() < kMaxUnits && budget_.Spend(16);) {
+  for (uint64_t at = 0; at < size && units_.size() < kMaxUnits && budget_->Spend(16);) {
     constexpr size_t kHeaderBytes = 40;
     ByteCursor c(section(kInfo).Read(at, kHeaderBytes, buffer));
     Unit unit;
@@ -87,7 +87,7 @@ Entry DwarfFile::ReadRoot(Unit& unit) {
 
 bool DwarfFile::ReadEntryAt(const Unit& unit, uint64_t offset, Entry* entry) {
   std::vector<uint8_t> buffer;
-  for (uint64_t size = 512; budget_.Spend(size >> 6); size *= 16) {
+  for (uint64_t size = 512; budget_->Spend(size >> 6); size *= 16) {
     const uint64_t whole = unit.end - offset;
     ByteCursor c(section(kInfo).Read(offset, std::min(size, whole), buffer));
     *entry = {};
@@ -227,7 +227,7 @@ std::string DwarfFile::Block(const Value& value) {
     case Class::kBlock: size = c.Uleb(); break;
     default: return "";
   }
-  if (size > kMaxBlockBytes || !budget_.Spend(1 + (size >> 4))) return "";
+  if (size > kMaxBlockBytes || !budget_->Spend(1 + (size >> 4))) return "";
   const std::span<const uint8_t> bytes = c.Bytes(size);
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
@@ -267,7 +267,7 @@ std::span<const uint8_t> DwarfFile::Near(SectionNumber n, Window& window, uint64
     window.of = n;
     window.offset = offset;
     window.bytes = section(n).Read(offset, kWindowBytes, window.buffer);
-    if (!budget_.Spend(kWindowBytes >> 6)) window.bytes = {};
+    if (!budget_->Spend(kWindowBytes >> 6)) window.bytes = {};
   }
   return window.bytes.subspan(std::min<uint64_t>(offset - window.offset, window.bytes.size()));
 }
@@ -276,13 +276,13 @@ bool DwarfFile::NextAbbreviation(ByteCursor& c, Abbreviation* out) {
   out->code = c.Uleb();
   out->tag = c.Uleb();
   out->has_children = c.U8() != 0;
-  return c.ok() && out->code != 0 && budget_.Spend();
+  return c.ok() && out->code != 0 && budget_->Spend();
 }
 bool DwarfFile::NextAttribute(ByteCursor& c, AbbreviatedAttribute* out) {
   out->name = c.Uleb();
   out->form = c.Uleb();
   out->implicit = out->form == kImplicitConst ? c.Sleb() : 0;
-  return c.ok() && (out->name != 0 || out->form != 0) && budget_.Spend();
+  return c.ok() && (out->name != 0 || out->form != 0) && budget_->Spend();
 }
 
 // An entry that is read for itself: its abbreviation is searched, which is mostly the first.
@@ -320,7 +320,7 @@ void DwarfFile::VisitRanges(const Unit& unit, uint64_t offset,
                             absl::FunctionRef<void(uint64_t, uint64_t)> visit) {
   const uint64_t max = unit.address_size == 8 ? UINT64_MAX : UINT32_MAX;
   uint64_t base = unit.low_pc;
-  while (budget_.Spend()) {
+  while (budget_->Spend()) {
     ByteCursor c(Near(kRangesV4, ranges_window_, offset, 2u * unit.address_size));
     const uint64_t begin = c.Unsigned(unit.address_size);
     const uint64_t end = c.Unsigned(unit.address_size);
@@ -346,7 +346,7 @@ void DwarfFile::VisitRnglist(const Unit& unit, const Value& list,
   }
   constexpr uint64_t kMaxEntryBytes = 1 + 2 * 10;
   uint64_t base = unit.low_pc;
-  while (budget_.Spend()) {
+  while (budget_->Spend()) {
     // At the section's end there are fewer.
     std::span<const uint8_t> bytes = Near(kRnglists, ranges_window_, offset, kMaxEntryBytes);
     ByteCursor c(bytes);

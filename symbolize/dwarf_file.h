@@ -30,6 +30,8 @@ class DwarfFile {
  public:
   // Both outlive this.
   DwarfFile(const ElfFile& file, WorkBudget& budget);
+  // What is read from now on is paid from another one.
+  void SpendFrom(WorkBudget& budget) { budget_ = &budget; }
 
   const DebugSection& section(SectionNumber n) const { return sections_[n]; }
   std::vector<Unit>& units() { return units_; }
@@ -83,7 +85,7 @@ class DwarfFile {
                     absl::FunctionRef<void(uint64_t, uint64_t)> visit);
 
   const ElfFile& elf_;
-  WorkBudget& budget_;
+  WorkBudget* budget_;
   DebugSection sections_[kSectionCount];
   std::vector<uint8_t> abbreviation_bytes_;
   std::span<const uint8_t> abbreviations_;

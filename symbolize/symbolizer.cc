@@ -10,6 +10,7 @@
 #include <elf.h>
 
 #include <algorithm>
+#include <chrono>
 #include <optional>
 #include <string>
 #include <tuple>
@@ -29,6 +30,9 @@ namespace jprof {
 namespace {
 
 constexpr size_t kMaxNameBytesPerImage = size_t{64} << 20;
+// Beside those of names and lines, which come first.
+constexpr WorkBudget::Limits kValuesLimits = {.bytes = uint64_t{128} << 20,
+                                              .time = std::chrono::milliseconds(1500)};
 
 struct Question {
   uint64_t address;
@@ -234,7 +238,7 @@ class ImageSymbolizer {
     }
     absl::Status named = Name();
     if (query_.want_source) FindSources();
-    query_.exhausted = budget_.exhausted();
+    query_.exhausted = budget_.exhausted() || (values_budget_ && values_budget_->exhausted());
     if (!named.ok() || any_) return named;
     if (!status_.ok()) return status_;
     return absl::NotFoundError(absl::StrCat(query_.path, ": no function symbols"));
@@ -357,11 +361,18 @@ class ImageSymbolizer {
     }
     std::vector<ElfAddress> addresses;
     for (const Question& q : questions_) addresses.push_back({q.address});
-    if (query_.want_values) FindRows(from, addresses);
     SourceInfo found;
     FrameValues values;
+    std::optional<ParameterSearch> parameters;
+    if (query_.want_values) {
+      const auto begin = WorkBudget::Clock::now();
+      values_budget_.emplace(kValuesLimits);
+      FindRows(from, addresses);
+      budget_.Extend(WorkBudget::Clock::now() - begin);
+      parameters.emplace(ParameterSearch{*values_budget_, values});
+    }
     if (!FindSource(from, supplementary ? &*supplementary : nullptr, addresses, budget_, &found,
-                    query_.want_values ? &values : nullptr)
+                    parameters ? &*parameters : nullptr)
              .ok()) {
       return;
     }
@@ -394,8 +405,8 @@ class ImageSymbolizer {
   // Where registers are saved: code tells by itself, or its debug file does.
   void FindRows(const ElfFile& debug, std::span<const ElfAddress> addresses) {
     std::vector<RegisterRow> rows;
-    FindRegisterRows(file_, addresses, budget_, rows);
-    if (&debug != &file_) FindRegisterRows(debug, addresses, budget_, rows);
+    FindRegisterRows(file_, addresses, *values_budget_, rows);
+    if (&debug != &file_) FindRegisterRows(debug, addresses, *values_budget_, rows);
     query_.values.at.resize(query_.offsets.size());
     for (size_t i = 0; i < rows.size(); ++i) {
       query_.values.at[questions_[i].index].row = std::move(rows[i]);
@@ -407,6 +418,7 @@ class ImageSymbolizer {
   DebugFileFinder* const finder_;
   ImageQuery& query_;
   WorkBudget budget_;
+  std::optional<WorkBudget> values_budget_;  // when they are wanted
   std::vector<Question> questions_;
   std::vector<std::pair<const ElfFile*, ElfFile::Table>> sources_;
   std::vector<Candidate> found_;  // for each question

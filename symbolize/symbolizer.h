@@ -6,7 +6,8 @@
 // one, the checksum of its debug link.
 //
 // One image takes 2 s at most, in steps and bytes that are counted (work_budget.h); what was not
-// found by then has no name, or no lines, and is counted. An image is not named by what was found
+// found by then has no name, or no lines, and is counted. What parameters are read by may take 1.5 s
+// more, and costs no names and lines. An image is not named by what was found
 // for another one of the same build ID: the one who has made that file may have written the ID.
 #pragma once
 
@@ -52,7 +53,7 @@ struct ImageQuery {
   FrameValues values;        // for each offset, if wanted and known
   bool lost = false;         // by symbolizer_process.h: whoever read it died of it
   bool unread = false;       // by the same: there was no process to read it; `status` says why
-  bool exhausted = false;    // names or lines are missing because they would have taken too long
+  bool exhausted = false;    // names, lines or values are missing: they would have taken too long
   // Why names are missing that the file should have given: no ELF file, damaged, no symbols
   // (NotFound), more bytes of names than a file may have (ResourceExhausted). OK also when
   // single offsets are covered by no symbol.

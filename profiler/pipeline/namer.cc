@@ -152,8 +152,8 @@ void Namer::Symbolize(std::vector<ImageQuery>& asked, const std::vector<uint32_t
                                        [](const ImageQuery& query) { return query.exhausted; });
   if (exhausted > 0) {
     troubles_.push_back(absl::StrCat(
-        exhausted, " mapped files would take too long to read: names, inlined functions or lines "
-                   "of theirs are missing"));
+        exhausted, " mapped files would take too long to read: names, inlined functions, lines or "
+                   "parameters of theirs are missing"));
   }
   const auto lost = std::count_if(asked.begin(), asked.end(),
                                   [](const ImageQuery& query) { return query.lost; });

@@ -284,6 +284,30 @@ TEST_F(SplitProgramTest, BudgetLeavesNoLines) {
   }
 }
 
+TEST_F(SplitProgramTest, ParametersThatCostTooMuchCostNoLines) {
+  auto file = ElfFile::Open(FileOf(whole_), "inlines");
+  std::vector<ElfAddress> addresses;
+  for (FileOffset offset : offsets_) addresses.push_back(*file->ToElfAddress(offset));
+  WorkBudget frames_budget({});
+  SourceInfo without;
+  ASSERT_TRUE(FindSource(*file, nullptr, addresses, frames_budget, &without).ok());
+  for (const WorkBudget::Limits& limits :
+       {WorkBudget::Limits{}, WorkBudget::Limits{.steps = 5'000},
+        WorkBudget::Limits{.time = -std::chrono::hours(1)}}) {
+    WorkBudget budget({}), values_budget(limits);
+    SourceInfo info;
+    FrameValues values;
+    const ParameterSearch parameters{values_budget, values};
+    EXPECT_TRUE(FindSource(*file, nullptr, addresses, budget, &info, &parameters).ok());
+    EXPECT_EQ(info.frames, without.frames);
+    EXPECT_EQ(info.functions, without.functions);
+    const bool is_enough = limits.steps == WorkBudget::Limits{}.steps && limits.time.count() > 0;
+    EXPECT_EQ(values_budget.exhausted(), !is_enough);
+    EXPECT_EQ(values.at.size(), is_enough ? addresses.size() : 0);
+    EXPECT_EQ(values.types.empty(), !is_enough);
+  }
+}
+
 TEST_F(SplitProgramTest, DamagedDebugSectionsCostLinesAtMost) {
   auto file = ElfFile::Open(FileOf(whole_), "inlines");
   const std::vector<absl::string_view> sections = {".debug_info",        ".debug_abbrev",
