@@ -2,7 +2,7 @@
 // stacks are drawn sorted, as collapsers write them, and in any order.
 //
 //   node bench/convert.mjs [FOLDED_STACKS [PERF_SCRIPT_MB]]      1,000,000 stacks, 1,000 MB
-//   RUNS=N        of jprof's pictures, the fastest counts (3)
+//   RUNS=N        of each picture, by jprof and by flamegraph.pl; the median counts (3)
 //   FLAMEGRAPH=FOLDER (of flamegraph.pl; else it is looked for in PATH)
 import { execFileSync } from 'node:child_process';
 import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
@@ -30,10 +30,9 @@ const run = (name, ...command) => {
   return { name, wall, cpu, mb };
 };
 const say = ({ name, wall, cpu, mb }) => console.log(`${name}: ${wall} s, CPU ${cpu} s, peak ${mb} MB`);
-const draw = (from) => {
-  const runs = Array.from({ length: Number(process.env.RUNS || 3) },
-    () => run(`${from} -> SVG`, jprof, 'convert', file(from), '-o', file('out.svg')));
-  return runs.sort((a, b) => a.wall - b.wall)[0];
+const median = (name, ...command) => {
+  const runs = Array.from({ length: Number(process.env.RUNS || 3) }, () => run(name, ...command));
+  return runs.sort((a, b) => a.wall - b.wall)[runs.length >> 1];
 };
 // Lines in another order, the same each time.
 const shuffle = (from, to) => {
@@ -55,10 +54,10 @@ try {
   execFileSync(program, ['make-folded', file('sorted.folded'), stacks]);
   shuffle('sorted.folded', 'shuffled.folded');
   for (const from of ['sorted.folded', 'shuffled.folded']) {
-    const ours = draw(from);
+    const ours = median(`${from} -> SVG`, jprof, 'convert', file(from), '-o', file('out.svg'));
     say(ours);
     if (peers.length === 0) continue;
-    const theirs = run(`${from} -> flamegraph.pl`, 'perl', peers[0], file(from));
+    const theirs = median(`${from} -> flamegraph.pl`, 'perl', peers[0], file(from));
     say(theirs);
     console.log(`  ${(theirs.wall / ours.wall).toFixed(0)} times faster, in 1/${(theirs.mb / ours.mb).toFixed(0)} of the memory`);
   }

@@ -123,8 +123,8 @@ absl::StatusOr<bool> DrawLargeFolded(const std::string& path, const std::string&
                                      const std::string& format) {
   constexpr off_t kLargeBytes = 8 << 20;  // a smaller one takes little, and is read once
   struct stat st;
-  if (ChooseFormat(output, format).name != "svg" || ::stat(path.c_str(), &st) != 0 ||
-      !S_ISREG(st.st_mode) || st.st_size < kLargeBytes) {
+  if (path == "-" || ChooseFormat(output, format).name != "svg" ||
+      ::stat(path.c_str(), &st) != 0 || !S_ISREG(st.st_mode) || st.st_size < kLargeBytes) {
     return false;
   }
   const size_t threads = std::clamp(std::thread::hardware_concurrency(), 1u, 2u);

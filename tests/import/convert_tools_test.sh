@@ -33,6 +33,35 @@ status 1 "$jprof" convert /dev/null -o x.svg
 expect err.txt '^jprof: error: cannot read /dev/null: it is empty$'
 status 2 "$jprof" convert a.folded -o x.unknown
 
+# A large file is drawn without being kept, which shows in how what is thin is counted: about.
+awk 'BEGIN {
+  for (i = 0; i < 200; ++i) pad = pad "p"
+  for (i = 0; i < 41000; ++i) printf "app;main;%s;work%d;leaf%d %d\n", pad, i % 50, i, 1 + i % 7
+  print "no weight"
+}' > large.folded
+[ "$(stat -c %s large.folded)" -ge $((8 << 20)) ] || fail "large.folded is not large"
+pictured() { sed -E 's/not drawn: (about )?[0-9,]+ frames thinner/not drawn: frames thinner/' "$1"; }
+about='not drawn: about 41,000 frames thinner than 0.1 px'
+status 0 "$jprof" convert large.folded -o pruned.svg
+expect err.txt '^jprof: warning: large.folded: folded: 1 lines without a stack or a weight$'
+expect pruned.svg "$about"
+cat large.folded | status 0 "$jprof" convert - -o kept.svg
+expect err.txt '^jprof: warning: standard input: folded: 1 lines without a stack or a weight$'
+expect kept.svg 'not drawn: 41,000 frames thinner than 0.1 px'
+cmp <(pictured pruned.svg) <(pictured kept.svg)
+# What is not for it: a weight of 0, a file that is not large, a file by the name of standard input.
+cp large.folded zero.folded
+echo 'app;main;idle 0' >> zero.folded
+status 0 "$jprof" convert zero.folded -o zero.svg
+cmp zero.svg kept.svg
+head -c $(((8 << 20) - 1)) large.folded | sed '$d' > small.folded
+status 0 "$jprof" convert small.folded -o small.svg
+expect small.svg 'not drawn: [0-9,]+ frames thinner than 0.1 px'
+mv large.folded ./-
+"$jprof" convert - -o dash.svg < a.folded
+cmp dash.svg a.svg
+rm ./-
+
 status 0 "$jprof" diff a.folded b.folded -o diff.svg
 expect err.txt '60\.0 % +75\.0 % +\+15\.0 %  work$'
 expect diff.svg '<title>gone \(0 samples, 0\.00%; -20\.00%\)</title>'
