@@ -16,20 +16,6 @@ constexpr int kMaxOrigins = 8;
 constexpr int kMaxEntriesOfOne = 100'000;
 constexpr size_t kMaxPassed = 16;
 
-constexpr uint64_t kFormalParameter = 0x05;
-constexpr uint64_t kCallSite = 0x48;
-constexpr uint64_t kCallSiteParameter = 0x49;
-constexpr uint64_t kGnuCallSite = 0x4109;
-constexpr uint64_t kGnuCallSiteParameter = 0x410a;
-constexpr uint64_t kCallReturnPc = 0x7d;
-constexpr uint64_t kCallValue = 0x7e;
-constexpr uint64_t kCallOrigin = 0x7f;
-constexpr uint64_t kGnuCallSiteValue = 0x2111;
-constexpr uint64_t kLocation = 0x02;
-constexpr uint64_t kConstValue = 0x1c;
-constexpr uint64_t kFrameBase = 0x40;
-constexpr uint64_t kType = 0x49;
-
 Value Either(const Value& first, const Value& second) { return first.present() ? first : second; }
 
 // What a constant is as an expression.

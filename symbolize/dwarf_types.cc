@@ -11,42 +11,10 @@ constexpr size_t kMaxTypes = 20'000;
 constexpr size_t kMaxTextBytes = size_t{4} << 20;  // of names of all types
 constexpr size_t kMaxMembers = 32;
 constexpr size_t kMaxEnumerators = 1024;
+constexpr size_t kMaxParts = 100'000;  // members and enumerators of all types
 constexpr size_t kMaxNameBytes = 128;
 constexpr int kMaxSynonyms = 32;
 constexpr int kMaxNesting = 8;  // more than there is, but for references to references
-
-enum TypeTag : uint64_t {
-  kArrayType = 0x01,
-  kEnumerationType = 0x04,
-  kMember = 0x0d,
-  kPointerType = 0x0f,
-  kReferenceType = 0x10,
-  kTypedef = 0x16,
-  kInheritance = 0x1c,
-  kSubrangeType = 0x21,
-  kBaseType = 0x24,
-  kConstType = 0x26,
-  kEnumerator = 0x28,
-  kVolatileType = 0x35,
-  kRestrictType = 0x37,
-  kRvalueReferenceType = 0x42,
-  kAtomicType = 0x47,
-};
-enum TypeAttribute : uint64_t {
-  kByteSize = 0x0b,
-  kBitOffset = 0x0c,
-  kBitSize = 0x0d,
-  kConstValue = 0x1c,
-  kUpperBound = 0x2f,
-  kArtificial = 0x34,
-  kCount = 0x37,
-  kMemberLocation = 0x38,
-  kDeclaration = 0x3c,
-  kEncoding = 0x3e,
-  kExternal = 0x3f,
-  kType = 0x49,
-  kDataBitOffset = 0x6b,
-};
 
 NativeType::Kind KindOfEncoding(uint64_t encoding, uint64_t size) {
   using Kind = NativeType::Kind;
@@ -193,9 +161,11 @@ void TypeReader::ReadStruct(const Unit& unit, const FullEntry& entry, Depth dept
   entries_.ForEachChild(unit, entry, [&](const FullEntry& child) {
     if (child.tag != kMember && child.tag != kInheritance) return true;
     if (child.Has(kExternal) || child.Has(kDeclaration) || child.Has(kArtificial)) return true;
+    if (parts_ >= kMaxParts) return false;
     const Value place = child.Get(kMemberLocation);
     const Value bit = child.Get(kDataBitOffset);
     if (place.present() && place.kind != Class::kNumber) return true;  // by expressions of old
+    ++parts_;
     NativeType::Member& member = type.members.emplace_back();
     member.name = Name(unit, child);
     member.offset = place.number + bit.number / 8;
@@ -213,8 +183,10 @@ void TypeReader::ReadStruct(const Unit& unit, const FullEntry& entry, Depth dept
 void TypeReader::ReadEnum(const Unit& unit, const FullEntry& entry, NativeType& type) {
   type.kind = NativeType::Kind::kEnum;
   entries_.ForEachChild(unit, entry, [&](const FullEntry& child) {
+    if (parts_ >= kMaxParts) return false;
     const Value value = child.Get(kConstValue);
     if (child.tag == kEnumerator && value.kind == Class::kNumber) {
+      ++parts_;
       type.enumerators.push_back({Name(unit, child), value.number});
     }
     return type.enumerators.size() < kMaxEnumerators;

@@ -49,6 +49,7 @@ class TypeReader {
   WorkBudget& budget_;
   std::vector<NativeType>& types_;
   size_t text_bytes_ = 0;
+  size_t parts_ = 0;
   int nesting_ = 0;
   absl::flat_hash_map<std::pair<uint64_t, Depth>, uint32_t> known_;  // by offset
 };
