@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
@@ -44,6 +45,14 @@ std::string Seccomp() {
     if (line == "Seccomp:\t2") return ", a seccomp filter is on";
   }
   return "";
+}
+
+HostCheck CheckProc() {
+  return {.what = "a /proc of jprof's own pid namespace",
+          .status = CheckProcFileSystem(),
+          .observed = "mounted",
+          .lost = "any profile",
+          .required = HostCheck::Required::kByEachLevel};
 }
 
 HostCheck CheckSamples() {
@@ -109,11 +118,35 @@ HostCheck CheckOwnThreads() {
   return check;
 }
 
+// Tries all of them: a single one, such as the first, may be closed to root as well.
 HostCheck CheckProcesses() {
-  return {.what = "looking into other users' processes",
-          .status = CheckAccess(1, /*memory_too=*/true),
-          .observed = Setting("yama/ptrace_scope"),
-          .lost = "profiles of processes that are not yours"};
+  HostCheck check{.what = "looking into other users' processes",
+                  .lost = "profiles of processes that are not yours"};
+  const absl::StatusOr<std::vector<Pid>> processes = ListProcesses();
+  if (!processes.ok()) {
+    check.status = processes.status();
+    return check;
+  }
+  size_t others = 0, open = 0;
+  absl::Status denied;
+  for (Pid pid : *processes) {
+    const absl::StatusOr<ProcStat> stat = ReadProcStat(pid);
+    const absl::StatusOr<ProcStatus> status = ReadProcStatus(pid);
+    if (!stat.ok() || !status.ok() || stat->kernel_thread || stat->dead() ||
+        status->effective_uid == ::geteuid()) {
+      continue;
+    }
+    ++others;
+    if (absl::Status access = CheckAccess(pid, /*memory_too=*/true); access.ok()) {
+      ++open;
+    } else {
+      denied = std::move(access);
+    }
+  }
+  if (open == 0) check.status = denied;
+  check.observed =
+      absl::StrCat(open, " of ", others, " that are shown; ", Setting("yama/ptrace_scope"));
+  return check;
 }
 
 HostCheck CheckKernelNames() {
@@ -154,8 +187,9 @@ HostCheck CheckOpenFiles() {
 }  // namespace
 
 std::vector<HostCheck> CheckHost(const RuntimeSet& runtimes) {
-  return {CheckSamples(),    CheckSideband(),  CheckTypes(),       CheckBpf(runtimes),
-          CheckOwnThreads(), CheckProcesses(), CheckKernelNames(), CheckOpenFiles()};
+  return {CheckProc(),          CheckSamples(),    CheckSideband(),
+          CheckTypes(),         CheckBpf(runtimes), CheckOwnThreads(),
+          CheckProcesses(),     CheckKernelNames(), CheckOpenFiles()};
 }
 
 std::string HostText(const std::vector<HostCheck>& checks) {
@@ -175,7 +209,9 @@ std::string HostText(const std::vector<HostCheck>& checks) {
 CaptureLevel BestLevel(const std::vector<HostCheck>& checks) {
   auto granted = [&checks](HostCheck::Required level) {
     return std::all_of(checks.begin(), checks.end(), [level](const HostCheck& check) {
-      return check.required != level || check.status.ok();
+      const bool required =
+          check.required == level || check.required == HostCheck::Required::kByEachLevel;
+      return !required || check.status.ok();
     });
   };
   return granted(HostCheck::Required::kByLevelKernel) ? CaptureLevel::kKernel

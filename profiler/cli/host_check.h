@@ -12,7 +12,7 @@
 namespace jprof {
 
 struct HostCheck {
-  enum class Required { kByNothing, kByLevelKernel, kByLevelRing };
+  enum class Required { kByNothing, kByLevelKernel, kByLevelRing, kByEachLevel };
 
   std::string what;      // "samples of every CPU"
   absl::Status status;   // how the attempt ended; the hint is the least that would grant it

@@ -34,6 +34,7 @@ TEST(HostCheckTest, OnlyWhatIsRequiredForbidsALevel) {
   EXPECT_EQ(BestLevel({denied(Required::kByLevelKernel)}), CaptureLevel::kRing);
   EXPECT_EQ(BestLevel({denied(Required::kByLevelKernel), denied(Required::kByLevelRing)}),
             CaptureLevel::kBest);
+  EXPECT_EQ(BestLevel({denied(Required::kByEachLevel)}), CaptureLevel::kBest);
 }
 
 TEST(HostCheckTest, AnObjectThatIsNoBpfObjectIsSaidNotToLoad) {

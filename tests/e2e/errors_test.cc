@@ -306,6 +306,11 @@ TEST_F(ErrorsTest, WithoutTypesOfTheKernelTheNextLevelIsUsed) {
 TEST_F(ErrorsTest, WithoutProcItIsProcThatIsMissing) {
   ExpectError(RunInShell("exec unshare -m sh -c 'mount -t tmpfs x /proc && exec", "-p 1 -d 300ms", "'"), 1,
               "/proc does not show even jprof's own process", "mount -t proc");
+  const JprofResult doctor =
+      RunInShell("exec unshare -m sh -c 'mount -t tmpfs x /proc && exec", "doctor", "'");
+  EXPECT_EQ(doctor.exit_code(), 1);
+  EXPECT_THAT(doctor.out, HasSubstr("no   a /proc of jprof's own pid namespace: /proc does not"));
+  EXPECT_THAT(doctor.out, HasSubstr("nothing can be recorded"));
 }
 
 TEST_F(ErrorsTest, AnotherPidNamespacesProcIsNotRead) {
@@ -345,6 +350,16 @@ TEST_F(ErrorsTest, WithoutPermissionTheCapabilityIsNamed) {
 JprofResult RunWithout(const std::string& capabilities, std::vector<std::string> arguments) {
   arguments.insert(arguments.begin(), {"--bounding-set=-" + capabilities, JPROF_BINARY});
   return RunSampled(arguments, {.binary = "/usr/bin/setpriv"});
+}
+
+TEST_F(ErrorsTest, TheDoctorTriesOtherUsersProcesses) {
+  TemporaryFolder folder;
+  auto other = Child::SpawnReady({"/usr/bin/setpriv", "--reuid=65534", "--regid=65534",
+                                  "--clear-groups", CopyForAll(TestProgram("spin"), folder / "spin")});
+  ASSERT_TRUE(other.ok()) << other.status();
+  EXPECT_THAT(RunSampled({"doctor"}).out, HasSubstr("yes  looking into other users' processes: "));
+  EXPECT_THAT(RunWithout("sys_ptrace", {"doctor"}).out,
+              HasSubstr("no   looking into other users' processes: reading it takes CAP_SYS_PTRACE"));
 }
 
 TEST_F(ErrorsTest, ATargetThatMayNotBeReadIsToldBeforeTheRecording) {
