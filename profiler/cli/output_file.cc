@@ -38,6 +38,12 @@ absl::Status CannotWrite(int err, absl::string_view path) {
                                                      ": the current folder was removed")),
                     "cd to another, or name the file with its whole path: -o FILE");
   }
+  // The folder is there: its file system has files of its own making, and no others.
+  if (err == ENOENT && ::stat(DirectoryOf(path).c_str(), &folder) == 0) {
+    return WithHint(absl::NotFoundError(absl::StrCat(
+                        "cannot write ", path, ": no files can be made in ", DirectoryOf(path))),
+                    "choose another directory: -o FILE");
+  }
   switch (err) {
     case EACCES:
     case EPERM:

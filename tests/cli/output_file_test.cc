@@ -168,6 +168,12 @@ TEST_F(OutputFileTest, AMissingDirectoryIsNamed) {
   EXPECT_EQ(HintOf(status), "make its directory: mkdir -p " + Path("none"));
 }
 
+TEST_F(OutputFileTest, ADirectoryThatTakesNoFilesIsSaidTo) {
+  const absl::Status status = OutputFile::Open("/proc/out.svg").status();
+  EXPECT_EQ(status.message(), "cannot write /proc/out.svg: no files can be made in /proc");
+  EXPECT_EQ(HintOf(status), "choose another directory: -o FILE");
+}
+
 TEST_F(OutputFileTest, AnUnwritableDirectoryIsToldBeforeAnythingIsWritten) {
   ASSERT_EQ(::chmod(directory_.c_str(), 0555), 0);
   const bool root = ::geteuid() == 0;
