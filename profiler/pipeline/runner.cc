@@ -47,11 +47,9 @@ constexpr uint64_t kFirstTablesNs = 1'000'000'000;
 // Of all processes, most of those that start end before.
 constexpr uint64_t kSettleNs = 200'000'000;
 
-double CpuSeconds() {
-  rusage usage;
-  ::getrusage(RUSAGE_SELF, &usage);
-  auto seconds = [](const timeval& t) { return t.tv_sec + t.tv_usec * 1e-6; };
-  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+// Of whoever reads files for their names, too.
+double CpuSeconds(const std::shared_ptr<SymbolizerProcess>& symbolizer) {
+  return static_cast<double>(OwnCpuTime(symbolizer == nullptr ? 0 : symbolizer->pid())) * 1e-9;
 }
 
 int64_t UnixNow() {
@@ -190,7 +188,7 @@ int64_t Runner::CpuTimeOfWorkNs() {
 
 absl::StatusOr<std::unique_ptr<Runner>> Runner::Attach(const RecordingOptions& options,
                                                        const RuntimeSet& runtimes) {
-  const double cpu_before_s = CpuSeconds();
+  const double cpu_before_s = CpuSeconds(options.symbolizer);
   JPROF_ASSIGN_OR_RETURN(Targets targets, Targets::Open(options.targets));
   auto runner = std::unique_ptr<Runner>(new Runner(options, std::move(targets)));
   runner->cpu_before_s_ = cpu_before_s;
@@ -367,7 +365,7 @@ absl::StatusOr<Runner::Ended> Runner::Record(
   if (!handler.WaitWhileItWorks(absl::Seconds(10), [this] { return CpuTimeOfWorkNs(); })) {
     return GiveUp();
   }
-  cpu_recording_s_ = CpuSeconds() - cpu_before_s_;
+  cpu_recording_s_ = CpuSeconds(options_.symbolizer) - cpu_before_s_;
   JPROF_RETURN_IF_ERROR(work.queue.status());
   JPROF_RETURN_IF_ERROR(work.periodic_status);
   JPROF_RETURN_IF_ERROR(stopped);
@@ -500,6 +498,7 @@ Runner::Periodic Runner::CheckpointsOf() const {
   if (!options_.on_checkpoint) return nullptr;
   return [started_ns = started_ns_, started_unix_ns = started_unix_ns_, title = targets_.name(),
           command_line = options_.command_line, cpu_before_s = cpu_before_s_,
+          symbolizer = options_.symbolizer,
           asked_hz = static_cast<double>(options_.frequency_hz)](Work& work,
                                                                  bool is_last) -> absl::Status {
     const uint64_t now_ns = MonotonicNow();
@@ -520,7 +519,8 @@ Runner::Periodic Runner::CheckpointsOf() const {
         [&] { return work.pipeline->Draft(end); },
         [so_far = SoFar{title, LevelText(*work.source), command_line,
                         ChangesText(*work.source, started_ns),
-                        work.pipeline->runtimes().recognised(), CpuSeconds() - cpu_before_s}](
+                        work.pipeline->runtimes().recognised(),
+                        CpuSeconds(symbolizer) - cpu_before_s}](
             Profile& profile) { so_far.Describe(profile); },
         now_ns);
     return absl::OkStatus();
