@@ -7,6 +7,7 @@
 #include <csetjmp>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -144,11 +145,11 @@ std::string Demangle(absl::string_view name, size_t* budget) {
   }
   if (DemangleRust(name, &rust)) return rust;
 
-  char text[kMaxOutputBytes];
-  const size_t size = PrintCxx(mangled.c_str(), text, kMaxOutputBytes);
+  const auto text = std::make_unique_for_overwrite<char[]>(kMaxOutputBytes);
+  const size_t size = PrintCxx(mangled.c_str(), text.get(), kMaxOutputBytes);
   if (budget != nullptr) *budget -= std::min(*budget, size);
   if (size == 0 || size > kMaxOutputBytes) return mangled;
-  return std::string(text, size);
+  return std::string(text.get(), size);
 }
 
 }  // namespace jprof

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -416,6 +417,18 @@ void WaitForWorkers() {
   ::sigprocmask(SIG_UNBLOCK, &child, nullptr);
 }
 
+// Demanglers recurse, whatever ulimit -s jprof was started with. The limit holds for what a stack grows
+// from now on; of who may not raise it beyond its maximum, up to that.
+void RaiseStackLimit() {
+  constexpr rlim_t kStackBytes = rlim_t{8} << 20;
+  rlimit limit;
+  if (::getrlimit(RLIMIT_STACK, &limit) != 0 || limit.rlim_cur >= kStackBytes) return;
+  const rlimit enough = {kStackBytes, std::max(limit.rlim_max, kStackBytes)};
+  if (::setrlimit(RLIMIT_STACK, &enough) == 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_STACK, &limit);
+}
+
 [[noreturn]] void RunForker(int socket, const SymbolizerProcess::Limits& limits) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   ::prctl(PR_SET_NAME, "jprof-symbols");
@@ -424,6 +437,7 @@ void WaitForWorkers() {
     ::signal(number, SIG_IGN);
   }
   WaitForWorkers();
+  RaiseStackLimit();
   for (int number : {SIGPROF, SIGPIPE}) ::signal(number, SIG_DFL);
   KeepOnly(socket);
   Message message;

@@ -257,6 +257,15 @@ TEST_F(ErrorsTest, LittleMemoryIsEnoughAndTooLittleIsAMessage) {
   EXPECT_THAT(result.messages(), ElementsAre(HasSubstr("jprof: error: ")));
 }
 
+TEST_F(ErrorsTest, ASmallStackIsEnoughForNames) {
+  Child spin = StartSpin();
+  const JprofResult result =
+      RunInShell("ulimit -s 64; exec", absl::StrCat("-p ", spin.pid(), " --format folded"));
+  EXPECT_EQ(result.exit_code(), 0);
+  EXPECT_THAT(result.out, HasSubstr(";main;"));
+  EXPECT_THAT(result.err, testing::Not(HasSubstr("have no names")));
+}
+
 TEST_F(ErrorsTest, NothingIsNeededOfTheEnvironment) {
   Child spin = StartSpin();
   const JprofResult result = RunInShell(
