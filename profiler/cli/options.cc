@@ -83,7 +83,7 @@ std::string More() {
   return absl::StrCat(
       text,
       "\nA command is recorded until it ends, Ctrl-C, or -d, which leaves it running; jprof waits for\n"
-      "its end. Its profile is jprof.svg unless -o says otherwise.\n"
+      "its end. If jprof is killed, it runs on. Its profile is jprof.svg unless -o says otherwise.\n"
       "\nExit status: 0 a profile was written, 1 failed, 2 wrong usage, 3 below\n"
       "--min-quality; that of the command (128 + its signal) when this is not 0, 127 and 126 when it\n"
       "cannot be started.\n");

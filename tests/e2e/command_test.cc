@@ -119,6 +119,17 @@ TEST_F(CommandTest, TheEndOfTheRecordingLeavesItRunning) {
   EXPECT_GT(ParseFolded(File("o.folded")).total(), 0u);
 }
 
+TEST_F(CommandTest, ItRunsOnWhenJprofIsKilled) {
+  auto jprof = Jprof::Start(
+      {"--format", "folded", "-o", "-", "--", "/bin/sh", "-c",
+       "echo started >&2; i=0; while [ -e /proc/$PPID/exe ] && [ $i -lt 400 ]; do i=$((i+1)); "
+       "sleep 0.05; done; [ -e /proc/$PPID/exe ] || echo it runs on >&2"});
+  ASSERT_TRUE(jprof.ok()) << jprof.status();
+  ASSERT_TRUE(jprof->WaitForText("started"));
+  jprof->Signal(SIGKILL);
+  EXPECT_THAT(jprof->Wait().err, HasSubstr("it runs on"));
+}
+
 TEST_F(CommandTest, ASignalWritesTheProfileAndIsPassedOn) {
   for (int number : {SIGINT, SIGTERM}) {
     auto jprof = Jprof::Start({"-F", "999", "--format", "folded", "-o", "-", "--", "/bin/sh", "-c",
