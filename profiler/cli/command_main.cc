@@ -32,9 +32,13 @@ int ReportedStatus(const absl::Status& status) {
   return IsUsageError(status) ? 2 : 1;
 }
 
-int ReportedGuarded(absl::FunctionRef<absl::Status()> work) {
+int ReportedGuarded(absl::FunctionRef<absl::Status()> work,
+                    const std::function<absl::Status()>& instead) {
   std::signal(SIGXFSZ, SIG_IGN);  // a file beyond ulimit -f is an error of write
-  const absl::StatusOr<int> result = RunGuarded([&] { return ReportedStatus(work()); });
+  absl::StatusOr<int> result = RunGuarded([&] { return ReportedStatus(work()); });
+  if (instead && absl::IsDeadlineExceeded(result.status())) {
+    result = RunGuarded([&] { return ReportedStatus(instead()); });
+  }
   return result.ok() ? *result : ReportedStatus(result.status());
 }
 

@@ -1,6 +1,7 @@
 // What becomes of a command: text on standard output, or one line of error, and an exit status.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -21,8 +22,10 @@ bool IsUsageError(const absl::Status& status);
 // Exit status 2 for a usage error, 0 for OK, else 1; an error is printed.
 int ReportedStatus(const absl::Status& status);
 
-// The same of work that is done in a child, as RunGuarded() has it (profiler/stop/guard.h).
-int ReportedGuarded(absl::FunctionRef<absl::Status()> work);
+// The same of work that is done in a child, as RunGuarded() has it (profiler/stop/guard.h). `instead`:
+// in another one, where that was killed; may be empty.
+int ReportedGuarded(absl::FunctionRef<absl::Status()> work,
+                    const std::function<absl::Status()>& instead = nullptr);
 
 // All of it, or the reason.
 absl::Status WriteStandardOutput(absl::string_view text);

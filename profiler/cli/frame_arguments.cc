@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "helpers/abi/records.h"
+#include "profiler/capture/monotonic_clock.h"
 #include "profiler/process/cpu_time.h"
 
 namespace jprof {
@@ -16,22 +17,27 @@ namespace {
 // runs what can be read.
 constexpr int kMaxReads = 4096;
 constexpr uint64_t kMaxCpuNs = 20'000'000;
+constexpr uint64_t kMaxNs = 100'000'000;  // of any time: the pause is limited by it
 
 // Nothing is readable beyond the budget.
 class BudgetedMemory : public MemoryReader {
  public:
   explicit BudgetedMemory(const MemoryReader& memory)
-      : memory_(memory), until_ns_(CpuTimeOfThisThread() + kMaxCpuNs) {}
+      : memory_(memory),
+        until_cpu_ns_(CpuTimeOfThisThread() + kMaxCpuNs),
+        until_ns_(MonotonicNow() + kMaxNs) {}
 
   size_t Read(Address address, std::span<std::byte> out) const override {
-    if (reads_ >= kMaxReads || CpuTimeOfThisThread() > until_ns_) return 0;
+    if (reads_ >= kMaxReads || CpuTimeOfThisThread() > until_cpu_ns_ || MonotonicNow() > until_ns_) {
+      return 0;
+    }
     ++reads_;
     return memory_.Read(address, out);
   }
 
  private:
   const MemoryReader& memory_;
-  const uint64_t until_ns_;
+  const uint64_t until_cpu_ns_, until_ns_;
   mutable int reads_ = 0;
 };
 

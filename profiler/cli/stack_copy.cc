@@ -52,7 +52,29 @@ class PageCopy : public MemoryReader {
   absl::flat_hash_map<uint64_t, std::vector<std::byte>> pages_;  // by number
 };
 
+class StackBytes : public MemoryReader {
+ public:
+  StackBytes(uint64_t sp, std::span<const std::byte> stack)
+      : sp_(sp), bytes_(stack.begin(), stack.end()) {}
+
+  size_t Read(Address address, std::span<std::byte> out) const override {
+    if (address.value < sp_ || address.value - sp_ >= bytes_.size()) return 0;
+    const size_t at = address.value - sp_;
+    const size_t size = std::min(out.size(), bytes_.size() - at);
+    std::memcpy(out.data(), bytes_.data() + at, size);
+    return size;
+  }
+
+ private:
+  const uint64_t sp_;
+  const std::vector<std::byte> bytes_;
+};
+
 }  // namespace
+
+std::shared_ptr<const MemoryReader> CopyOfSample(uint64_t sp, std::span<const std::byte> stack) {
+  return std::make_shared<StackBytes>(sp, stack);
+}
 
 ResidentPages::ResidentPages(Pid pid)
     : all_(pid == 0),

@@ -29,6 +29,9 @@ class ResidentPages {
   UniqueFd pagemap_;
 };
 
+// Of a sample: the stack's words alone, from the stack pointer on.
+std::shared_ptr<const MemoryReader> CopyOfSample(uint64_t sp, std::span<const std::byte> stack);
+
 class StackCopier {
  public:
   // `memory` outlives this.

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <functional>
 #include <memory>
 #include <utility>
 
@@ -72,6 +73,11 @@ absl::Status Run(const StacksOptions& options, const RuntimeSet& runtimes) {
     subject.world.symbolize = symbolize;
     subject.world.read_source_maps = read_maps;
     JPROF_RETURN_IF_ERROR(TakeStacks(std::move(subject), options.naming, runtimes, report, profile));
+    if (options.no_stop && options.naming.arguments) {
+      report.notes.push_back(
+          "--no-stop: of threads that run there are only those values that the sample carries, native ones "
+          "in registers and on the stack");
+    }
   } else {
     UniqueFd fd(::open(options.target.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
     if (!fd.valid()) {
@@ -198,7 +204,15 @@ CommandText StacksText() { return TextOf(Syntax()); }
 
 int StacksMain(const std::vector<std::string>& arguments, const RuntimeSet& runtimes) {
   return CommandMain(Syntax(), arguments, [&](const StacksOptions& options) {
-    return ReportedGuarded([&] { return AsUsageError(Run(options, runtimes)); });
+    auto without_values = [&] {
+      PrintWarning("a thread stood for too long while values were read: they are left out");
+      StacksOptions rest = options;
+      rest.naming.arguments = false;
+      return AsUsageError(Run(rest, runtimes));
+    };
+    return ReportedGuarded([&] { return AsUsageError(Run(options, runtimes)); },
+                           options.naming.arguments ? without_values
+                                                    : std::function<absl::Status()>());
   });
 }
 

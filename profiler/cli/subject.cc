@@ -127,7 +127,12 @@ absl::Status TakeStacks(Subject subject, const StackNaming& naming, const Runtim
       },
       [&](const TaskSample& sample) {
         memory.Choose(sampled);
-        return finish(WalkSample(runner, sampled, *subject.memory, process, sample).result, false);
+        CapturedWalk walk =
+            finish(WalkSample(runner, sampled, *subject.memory, process, sample).result, false);
+        if (!naming.arguments) return walk;
+        walk.registers = sample.registers;
+        walk.memory = CopyOfSample(sample.registers.sp, sample.stack);
+        return walk;
       });
   for (SymbolEvent& symbol : symbols) pipeline.Handle(std::move(symbol));
 

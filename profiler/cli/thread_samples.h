@@ -10,7 +10,7 @@
 
 namespace jprof {
 
-using WalkSampleFunction = std::function<NativeRunner::Result(const TaskSample& sample)>;
+using WalkSampleFunction = std::function<CapturedWalk(const TaskSample& sample)>;
 
 // As SampleFunction has it. Takes a second at most; of a thread that was met neither running nor asleep
 // the status says so.

@@ -54,6 +54,7 @@ class Jprof {
   bool WaitForText(absl::string_view text);
   // Until it has filled its stdout, a stuck pipe.
   bool WaitUntilStuck();
+  pid_t pid() const { return pid_; }
   void Signal(int number) const;
   // Again and again until it ends, a minute at most: signals in short succession count as one.
   void SignalUntilEnd(int number);

@@ -31,10 +31,10 @@
 namespace jprof {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::AnyOf;
 using ::testing::Contains;
 using ::testing::HasSubstr;
-using ::testing::Not;
 using ::testing::Not;
 
 char StateOf(Pid pid) {
@@ -495,6 +495,43 @@ TEST_F(StacksTest, ValuesInVectorRegistersAreThoseOfTheInnermostFunction) {
   ASSERT_EQ(RunJprof({"core", pid, "-o", folder / "core"}).exit_code(), 0);
   EXPECT_THAT(RunJprof({"stacks", folder / "core", "--args"}).out,
               HasSubstr("Spin(factor=-2.5, offset=1.25)"));
+}
+
+TEST_F(StacksTest, ValuesOnTheStackAreInASampleToo) {
+  absl::StatusOr<Child> called = Child::SpawnReady({TestProgram("called-O0-5"), "spin"});
+  ASSERT_TRUE(called.ok()) << called.status();
+  const std::string pid = absl::StrCat(called->pid());
+  std::string shown;
+  for (int i = 0; i < 50 && !absl::StrContains(shown, "Spin"); ++i) {
+    shown = RunJprof({"stacks", pid, "--args", "--no-stop"}).out;
+  }
+  // Its own are below the stack pointer, of which a sample has nothing.
+  EXPECT_THAT(shown, AllOf(HasSubstr("Spin(factor=?, offset=?)"), HasSubstr("main(argc=2, argv=0x"),
+                           HasSubstr("--no-stop: of threads that run there are only those values")));
+}
+
+// The first child of a process; 0: none.
+Pid FirstChildOf(Pid pid) {
+  Pid child = 0;
+  std::ifstream(absl::StrCat("/proc/", pid, "/task/", pid, "/children")) >> child;
+  return child;
+}
+
+TEST_F(StacksTest, WithoutTheirValuesStacksArePrintedWhenThosePauseTooLong) {
+  Child waits = SpawnWaits();
+  JprofResult result;
+  // Killed as the kernel does it; unless it was done before.
+  for (int i = 0; i < 50 && !absl::StrContains(result.err, "left out"); ++i) {
+    auto jprof = Jprof::Start({"stacks", absl::StrCat(waits.pid()), "--args"});
+    ASSERT_TRUE(jprof.ok()) << jprof.status();
+    Pid guarded = 0;
+    while (guarded == 0 && StateOf(jprof->pid()) != 'Z') guarded = FirstChildOf(jprof->pid());
+    if (guarded != 0) ::kill(guarded, SIGKILL);
+    result = jprof->Wait();
+    EXPECT_EQ(result.exit_code(), 0) << result.err;
+    EXPECT_THAT(result.out, HasSubstr("epoll_wait"));
+  }
+  EXPECT_THAT(result.err, HasSubstr("values were read: they are left out"));
 }
 
 TEST_F(StacksTest, AFullDiskIsAFailure) {
