@@ -44,6 +44,11 @@ class CpuprofileReader {
         start_us_ = std::clamp<int64_t>(json.Integer(), 0, kMaxUs);
       } else if (key == "endTime") {
         end_us_ = std::clamp<int64_t>(json.Integer(), 0, kMaxUs);
+      } else if (key == "comments") {  // jprof's own
+        json.Array([&] {
+          comments_.push_back(json.String());
+          Account(json, comments_.back().size() + sizeof(std::string));
+        });
       } else {
         json.Skip();
       }
@@ -148,6 +153,7 @@ class CpuprofileReader {
       AddSample(builder, at_us * 1000, thread, 0, stack, std::vector<int64_t>{1, weight_us * 1000});
     }
     JPROF_RETURN_IF_ERROR(CheckRoom(builder));
+    for (const std::string& comment : comments_) builder.AddComment(comment);
     Imported out;
     NoteTruncated("cpuprofile", truncated_, out.notes);
     if (idle > 0)
@@ -220,6 +226,7 @@ class CpuprofileReader {
   std::vector<Node> nodes_;
   std::vector<int64_t> samples_;
   std::vector<int64_t> deltas_;
+  std::vector<std::string> comments_;
   int64_t start_us_ = 0;
   int64_t end_us_ = 0;
   absl::flat_hash_map<int64_t, size_t> index_;

@@ -58,6 +58,11 @@ class SpeedscopeReader {
         json.Array([&] { ReadOne(json); });
       } else if (key == "name") {
         title_ = json.String();
+      } else if (key == "comments") {  // jprof's own
+        json.Array([&] {
+          comments_.push_back(json.String());
+          Account(json, comments_.back().size() + sizeof(std::string));
+        });
       } else {
         json.Skip();
       }
@@ -214,6 +219,7 @@ class SpeedscopeReader {
     }
     builder_.emplace(types, types.back(), 1);
     builder_->SetTitle(title_);
+    for (const std::string& comment : comments_) builder_->AddComment(comment);
     locations_.resize(frames_.size());
     uint64_t other_units = 0, truncated = 0;
     int64_t end = 0;
@@ -289,6 +295,7 @@ class SpeedscopeReader {
   }
 
   std::string title_;
+  std::vector<std::string> comments_;
   std::vector<RawFrame> frames_;
   std::vector<RawProfile> profiles_;
   std::vector<LocationId> locations_;

@@ -10,6 +10,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "profiler/core/profile_builder.h"
@@ -114,6 +115,48 @@ TEST(RoundTripTest, FoldedLosesNoNameAndNoWeight) {
     const std::string folded = Write(RandomProfile(seed).Make(), "folded");
     ASSERT_EQ(Write(Read(folded), "folded"), folded) << seed;
   }
+}
+
+// What speedscope's format and .cpuprofile hold of a profile, neither kinds nor images: how many
+// samples there are of each stack of functions, files and lines. `threads`: the outermost frame is
+// one. A file without a line is taken for an image.
+std::map<std::string, int64_t> Stacks(const Profile& p, bool threads = false) {
+  std::map<std::string, int64_t> stacks;
+  for (size_t i = 0; i < p.samples.size(); ++i) {
+    std::vector<std::string> frames;
+    for (StackId n = p.samples[i].stack; n.valid(); n = p.stacks[n.value].caller) {
+      for (const Line& line : p.Lines(p.locations[p.stacks[n.value].location.value])) {
+        const Function& f = p.functions[line.function.value];
+        const uint32_t number = p.show_lines && line.line != 0 ? line.line : f.start_line;
+        const bool has_place = number != 0 && !p.String(f.file).empty();
+        frames.push_back(absl::StrCat(p.String(f.name), " ",
+                                      has_place ? absl::StrCat(p.String(f.file), ":", number) : ""));
+      }
+    }
+    if (threads && !frames.empty()) frames.pop_back();
+    if (!frames.empty()) stacks[absl::StrJoin(frames, "\n")] += p.Value(i, 0);
+  }
+  return stacks;
+}
+
+TEST(RoundTripTest, JsonFormatsLoseNoFunctionNoSampleAndNoComment) {
+  int compared = 0;
+  for (uint32_t seed = 1; seed <= 100; ++seed) {
+    const Profile profile = RandomProfile(seed).Make();
+    const std::map<std::string, int64_t> stacks = Stacks(profile);
+    if (stacks.empty()) continue;
+    ++compared;
+    const Profile speedscope = Read(Write(profile, "speedscope"));
+    ASSERT_EQ(speedscope.comments, profile.comments) << seed;
+    ASSERT_EQ(Stacks(speedscope), stacks) << seed;
+    const Profile cpuprofile = Read(Write(profile, "cpuprofile"));
+    ASSERT_EQ(cpuprofile.comments, profile.comments) << seed;
+    if (profile.show_lines) continue;  // its lines are counted beside the functions, and not read
+    std::map<std::string, int64_t> back = Stacks(cpuprofile, profile.threads.size() > 1);
+    back.erase("(program) ");  // of samples without a stack
+    ASSERT_EQ(back, stacks) << seed;
+  }
+  EXPECT_GT(compared, 50);
 }
 
 // "name (1,234 samples, 5.67%)" of each frame of a picture: how often each is there.
