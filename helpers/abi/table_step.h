@@ -107,7 +107,7 @@ static __always_inline int jp_pool_half(struct jp_walk *w, __u32 run, __u32 inde
 
 	if (!word)
 		return -1;
-	*half = *word >> index % 2 * 32;
+	__builtin_memcpy(half, (const char *)word + index % 2 * sizeof(*half), sizeof(*half));
 	return 0;
 }
 
@@ -118,7 +118,8 @@ static __always_inline int jp_find_rule(struct jp_walk *w, __u64 pc, struct jp_r
 	const __u64 *word;
 	__u64 found;
 	__u32 within = offset & (JP_BUCKET_BYTES - 1);
-	__u32 low, high, half, i;
+	__u32 low, high, half, row = 0, i;
+	int have_row = 0;
 
 	if (offset >= w->mapping.size)
 		return -1;
@@ -133,14 +134,17 @@ static __always_inline int jp_find_rule(struct jp_walk *w, __u64 pc, struct jp_r
 			break;
 		if (jp_pool_half(w, w->mapping.rows, middle, &half))
 			return -1;
-		if ((half & (JP_BUCKET_BYTES - 1)) <= within)
+		if ((half & (JP_BUCKET_BYTES - 1)) <= within) {
 			low = middle;
-		else
+			row = half;
+			have_row = 1;
+		} else {
 			high = middle - 1;
+		}
 	}
-	if (jp_pool_half(w, w->mapping.rows, low, &half))
+	if (!have_row && jp_pool_half(w, w->mapping.rows, low, &row))
 		return -1;
-	low = w->mapping.rules + JP_RULE_WORDS * (half >> JP_BUCKET_SHIFT);
+	low = w->mapping.rules + JP_RULE_WORDS * (row >> JP_BUCKET_SHIFT);
 	word = jp_pool_word(w, low);
 	if (!word)
 		return -1;
