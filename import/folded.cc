@@ -15,7 +15,6 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
-#include "absl/strings/strip.h"
 #include "import/folded_text.h"
 #include "import/frame_text.h"
 #include "import/importer.h"
@@ -170,7 +169,8 @@ bool LooksFolded(absl::string_view head) {
     int64_t weight = 0;
     return static_cast<unsigned char>(line[0]) > ' ' &&
            line.find('\0') == absl::string_view::npos &&
-           (is_whole ? TakeFoldedWeight(line, weight) : line[0] != '{' && absl::StrContains(line, ";"));
+           (is_whole ? TakeFoldedWeight(line, weight)
+                     : line[0] != '{' && absl::StrContains(line, ";"));
   }
   return false;
 }

@@ -66,10 +66,10 @@ struct ParameterSearch {
   FrameValues& values;  // empty when the budget is used up
 };
 
-// Looks up `addresses`, which are sorted. `supplementary`: see above, or nullptr. NotFound: there is
-// no DWARF. ResourceExhausted: the budget is used up. With an error `info` is empty. What is damaged
-// or not understood costs the frames that lie in it. `parameters`: to be found too, or nullptr; they
-// cost no frames.
+// Looks up `addresses`, which are sorted. `supplementary`: see above, or nullptr. NotFound: there
+// is no DWARF. ResourceExhausted: the budget is used up. With an error `info` is empty. What is
+// damaged or not understood costs the frames that lie in it. `parameters`: to be found too, or
+// nullptr; they cost no frames.
 absl::Status FindSource(const ElfFile& file, const ElfFile* supplementary,
                         std::span<const ElfAddress> addresses, WorkBudget& budget,
                         SourceInfo* info, const ParameterSearch* parameters = nullptr);

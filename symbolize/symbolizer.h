@@ -6,9 +6,9 @@
 // one, the checksum of its debug link.
 //
 // One image takes 2 s at most, in steps and bytes that are counted (work_budget.h); what was not
-// found by then has no name, or no lines, and is counted. What parameters are read by may take 1.5 s
-// more, and costs no names and lines. An image is not named by what was found
-// for another one of the same build ID: the one who has made that file may have written the ID.
+// found by then has no name, or no lines, and is counted. Values may take 1.5 s more, and cost no
+// names and lines. An image is not named by what was found for another one of the same build ID:
+// the one who has made that file may have written the ID.
 #pragma once
 
 #include <cstdint>
