@@ -1,6 +1,9 @@
 /* Says ready; at each byte on stdin forks a child that executes argv[1] (with the other arguments),
-   waits for its end and prints its pid. Without arguments the child only exits. Ends with its input. */
+   waits for its end and prints its pid. Without arguments the child only exits. Ends with its input;
+   the child does not outlive it. */
+#include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include "common.h"
@@ -11,6 +14,7 @@ int main(int argc, char** argv) {
     pid_t pid = fork();
     if (pid < 0) return 1;
     if (pid == 0) {
+      prctl(PR_SET_PDEATHSIG, SIGKILL);
       if (argc > 1) execv(argv[1], argv + 1);
       _exit(argc > 1 ? 127 : 0);
     }
