@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "gtest/gtest.h"
 
 namespace jprof {
@@ -58,12 +60,14 @@ TEST(NamingDeadlineTest, ProgressIsNoReasonToGoOnForEver) {
   const auto answered = std::make_shared<absl::Notification>();
   const auto steps = std::make_shared<std::atomic<uint64_t>>(0);
   auto queries = TwoQueries();
+  const absl::Time begin = absl::Now();
   WithDeadline([answered](auto&, int, DebugFileFinder*) { answered->WaitForNotification(); },
                [steps] { return ++*steps; },
                {.without_progress = absl::Milliseconds(20), .altogether = absl::Milliseconds(100)})(
       queries, 1, nullptr);
   EXPECT_TRUE(queries[0].unread);
-  EXPECT_GT(steps->load(), 5u);
+  EXPECT_GE(absl::Now() - begin, absl::Milliseconds(99));
+  EXPECT_GT(steps->load(), 0u);
   answered->Notify();
 }
 
