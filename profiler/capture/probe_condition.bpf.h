@@ -1,0 +1,237 @@
+/* Whether a probe's condition holds: its terms (probe.h), asked in the thread that they are about. Included
+ * once, by probe.bpf.h, which has the constants and maps. */
+#pragma once
+
+#include "profiler/capture/probe.h"
+
+static __always_inline int jp_compares(int op, __s64 a, __s64 b)
+{
+	switch (op) {
+	case JP_PROBE_EQ:
+		return a == b;
+	case JP_PROBE_NE:
+		return a != b;
+	case JP_PROBE_GT:
+		return a > b;
+	case JP_PROBE_GE:
+		return a >= b;
+	case JP_PROBE_LT:
+		return a < b;
+	default:
+		return a <= b;
+	}
+}
+
+/* Whether two texts are equal, of which the second one is a term's. */
+static __always_inline int jp_equal_text(const __u64 *a, const volatile struct jp_probe_term *t)
+{
+	const volatile __u64 *b = (const volatile __u64 *)t->text;
+	int i;
+
+#pragma unroll
+	for (i = 0; i < JP_PROBE_TEXT / 8; i++) {
+		if (a[i] != b[i])
+			return 0;
+	}
+	return 1;
+}
+
+static __always_inline int jp_comm_is(const volatile struct jp_probe_term *t)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	__u64 text[JP_PROBE_TEXT / 8] = {};
+	__u32 bytes = t->bytes;
+
+	if (bytes > 16)
+		return 0;
+	if (!bpf_probe_read_kernel(text, bytes, task->comm) && jp_equal_text(text, t))
+		return 1;
+	return !bpf_probe_read_kernel(text, bytes, task->group_leader->comm) && jp_equal_text(text, t);
+}
+
+static __always_inline __s64 jp_field(const volatile struct jp_probe_term *t,
+				      const struct jp_probe_hit *hit)
+{
+	switch (t->field) {
+	case JP_PROBE_RET:
+		return hit->ret;
+	case JP_PROBE_ERRNO:
+		return hit->ret < 0 && hit->ret >= -4095 ? -hit->ret : 0;
+	case JP_PROBE_PID:
+		return hit->tgid;
+	case JP_PROBE_TID:
+		return hit->tid;
+	case JP_PROBE_UID:
+		return (__u32)bpf_get_current_uid_gid();
+	case JP_PROBE_CGROUP:
+		return bpf_current_task_under_cgroup(&jp_probe_cgroups, t->argument) == 1;
+	case JP_PROBE_DURATION:
+		return hit->duration_ns;
+	case JP_PROBE_SIGNAL:
+		return hit->number;
+	default:
+		return 0;
+	}
+}
+
+static __always_inline __u64 jp_argument(const struct jp_probe_hit *hit, __u32 number)
+{
+	switch (number) {
+	case 0:
+		return hit->arguments[0];
+	case 1:
+		return hit->arguments[1];
+	case 2:
+		return hit->arguments[2];
+	case 3:
+		return hit->arguments[3];
+	case 4:
+		return hit->arguments[4];
+	default:
+		return hit->arguments[5];
+	}
+}
+
+#define JP_MAX_VECTORS 8
+#define JP_MESSAGE_VECTORS 16 /* where a msghdr has its iovecs and their number */
+#define JP_ADDRESS_PATH 2
+#define JP_FAMILY_UNIX 1
+
+struct jp_vector {
+	__u64 address;
+	__u64 length;
+};
+
+static __always_inline __u64 jp_length(const volatile struct jp_probe_term *t,
+				       const struct jp_probe_hit *hit)
+{
+	if (t->length == JP_PROBE_LENGTH_OWN)
+		return JP_PROBE_TEXT;
+	if (t->length == JP_PROBE_LENGTH_RET)
+		return hit->ret > 0 ? hit->ret : 0;
+	return jp_argument(hit, t->length);
+}
+
+/* The first of iovecs that is not empty, in `memory`, which says where they are. 0: found. */
+static __always_inline int jp_first_vector(struct jp_vector *memory, __u64 count)
+{
+	struct jp_vector vector = {};
+	int i;
+
+#pragma unroll
+	for (i = 0; i < JP_MAX_VECTORS; i++) {
+		if (i >= count ||
+		    bpf_probe_read_user(&vector, sizeof(vector),
+					(const void *)(memory->address + i * sizeof(vector))))
+			return -1;
+		if (vector.length)
+			break;
+	}
+	if (memory->length > vector.length)
+		memory->length = vector.length;
+	memory->address = vector.address;
+	return 0;
+}
+
+/* Where the bytes of a term are. 0: found. */
+static __always_inline int jp_find_memory(const volatile struct jp_probe_term *t,
+					  const struct jp_probe_hit *hit, __u32 argument, struct jp_vector *memory)
+{
+	struct jp_vector vectors = {};
+	__u16 family = 0;
+
+	memory->address = jp_argument(hit, argument);
+	memory->length = jp_length(t, hit);
+	switch (t->layout) {
+	case JP_PROBE_VECTOR:
+		return jp_first_vector(memory, jp_argument(hit, argument + 1));
+	case JP_PROBE_MESSAGE:
+		if (bpf_probe_read_user(&vectors, sizeof(vectors),
+					(const void *)(memory->address + JP_MESSAGE_VECTORS)))
+			return -1;
+		memory->address = vectors.address;
+		return jp_first_vector(memory, vectors.length);
+	case JP_PROBE_ADDRESS:
+		memory->length = (__u32)memory->length;
+		if (memory->length <= JP_ADDRESS_PATH ||
+		    bpf_probe_read_user(&family, sizeof(family), (const void *)memory->address) ||
+		    family != JP_FAMILY_UNIX)
+			return -1;
+		memory->address += JP_ADDRESS_PATH;
+		memory->length -= JP_ADDRESS_PATH;
+		return 0;
+	default:
+		return 0;
+	}
+}
+
+/* -1: there is none. */
+static __noinline int jp_memory_is(const volatile struct jp_probe_term *t,
+				   const struct jp_probe_hit *hit, __u32 argument)
+{
+	__u64 text[JP_PROBE_TEXT / 8] = {};
+	struct jp_vector memory = {};
+	__u64 bytes = t->bytes;
+
+	if (jp_find_memory(t, hit, argument, &memory) || !memory.length)
+		return -1;
+	if (bytes > memory.length)
+		bytes = memory.length;
+	if (bytes > JP_PROBE_TEXT)
+		return 0;
+	if (bpf_probe_read_user(text, bytes, (const void *)memory.address)) {
+		__sync_fetch_and_add(&jp_probe_state.unreadable, 1);
+		return 0;
+	}
+	if (t->layout == JP_PROBE_ADDRESS && !(text[0] & 255))
+		text[0] |= '@';
+	return jp_equal_text(text, t);
+}
+
+static __always_inline int jp_holds(const volatile struct jp_probe_term *t,
+				    const struct jp_probe_hit *hit)
+{
+	__s64 value;
+	int is;
+
+	if (t->field == JP_PROBE_COMM)
+		return jp_comm_is(t) == (t->op == JP_PROBE_EQ);
+	if (t->field == JP_PROBE_MEMORY) {
+		is = jp_memory_is(t, hit, t->argument);
+		if (is != 1 && t->second != t->argument)
+			is = jp_memory_is(t, hit, t->second);
+		return is == (t->op == JP_PROBE_EQ);
+	}
+	value = t->field == JP_PROBE_ARGUMENT ? (__s64)jp_argument(hit, t->argument) : jp_field(t, hit);
+	if (t->narrow)
+		value = (__s32)value;
+	return jp_compares(t->op, value, t->value);
+}
+
+static __always_inline int jp_all_hold(const struct jp_probe_hit *hit)
+{
+	int i;
+
+#pragma unroll
+	for (i = 0; i < JP_PROBE_TERMS; i++) {
+		if (i < jp_probe.term_count && !jp_holds(&jp_probe.terms[i], hit))
+			return 0;
+	}
+	return 1;
+}
+
+/* What of the condition is about the duration. */
+static __always_inline int jp_lasted(__s64 duration_ns)
+{
+	int i;
+
+#pragma unroll
+	for (i = 0; i < JP_PROBE_TERMS; i++) {
+		const volatile struct jp_probe_term *t = &jp_probe.terms[i];
+
+		if (i < jp_probe.term_count && t->field == JP_PROBE_DURATION &&
+		    !jp_compares(t->op, duration_ns, t->value))
+			return 0;
+	}
+	return 1;
+}
