@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -112,6 +113,28 @@ TEST_P(SourceMapsE2eTest, StacksTellTheGeneratedPlaceToo) {
   const JprofResult json = RunJprof({"stacks", pid, "--json", "--source-maps", "auto"});
   ASSERT_EQ(json.exit_code(), 0) << json.err;
   EXPECT_THAT(json.out, HasSubstr("\"generated\":\""));
+}
+
+// A map in the script itself, read by node too.
+TEST_P(SourceMapsE2eTest, NodeItselfHasTheSamePlaces) {
+  TemporaryFolder folder;
+  const std::string told = folder / "stack";
+  const absl::StatusOr<Child> node = Child::SpawnReady(
+      {absl::StrCat(JPROF_SOURCE_DIR, "/build/nodes/", GetParam(), "/bin/node"),
+       "--enable-source-maps", kFolder + "/parked.js", told});
+  ASSERT_TRUE(node.ok()) << node.status();
+  const JprofResult result =
+      RunJprof({"stacks", absl::StrCat(node->pid()), "--source-maps", "auto"});
+  ASSERT_EQ(result.exit_code(), 0) << result.err;
+  // "    at launch (FILE:LINE:COLUMN)"; the first one is where the text was made.
+  int callers = -1;
+  for (absl::string_view line : absl::StrSplit(ReadWholeFile(told), '\n')) {
+    const size_t place = line.find(kFolder + "/src/parked.ts:");
+    if (place == absl::string_view::npos || ++callers == 0) continue;
+    const size_t end = std::min(line.find(')', place), line.size());
+    EXPECT_THAT(result.out, HasSubstr(absl::StrCat("  ", line.substr(place, end - place), "\n")));
+  }
+  EXPECT_EQ(callers, 3) << ReadWholeFile(told);
 }
 
 TEST_P(SourceMapsE2eTest, WhyNamesTheOriginalsToo) {
