@@ -167,13 +167,12 @@ std::vector<InjectedCall> AdviceCalls(const std::vector<AddressRange>& ranges, i
 
 // How the process is copied. It stays so whoever dies: what is changed in it is changed back by calls of
 // its own.
-Injection CopyInjection(Pid pid, const std::vector<AddressRange>& not_forked) {
+Injection CopyInjection(Pid pid, int niceness, const std::vector<AddressRange>& not_forked) {
   Injection injection;
   injection.calls = AdviceCalls(not_forked, MADV_DOFORK);
   injection.calls.push_back({SYS_clone, {CLONE_FILES}, true});
   injection.undo = AdviceCalls(not_forked, MADV_DONTFORK);
   // All wait for the thread that is copied, so it goes first meanwhile.
-  const int niceness = ::getpriority(PRIO_PROCESS, static_cast<id_t>(pid));
   injection.undo.push_back({SYS_setpriority, {PRIO_PROCESS, 0, static_cast<uint64_t>(niceness)}});
   injection.before = [pid] {
     ::setpriority(PRIO_PROCESS, static_cast<id_t>(pid), kFirstNiceness);
@@ -262,8 +261,13 @@ absl::StatusOr<Pid> MakeCopy(Pid pid, const CodePlaces& places, std::vector<Core
   if (not_forked.size() > kMaxNotForked) {
     return CannotCopy("it keeps too many pieces of memory from its children");
   }
-  const Injection injection = CopyInjection(pid, not_forked);
+  const int niceness = ::getpriority(PRIO_PROCESS, static_cast<id_t>(pid));
+  const Injection injection = CopyInjection(pid, niceness, not_forked);
   const absl::StatusOr<InjectedResult> made = Inject(pid, maps, places, injection);
+  // A security module may have forbidden the process its own setpriority().
+  if (!made.ok() || made->values.empty() || made->values.back() != 0) {
+    ::setpriority(PRIO_PROCESS, static_cast<id_t>(pid), niceness);
+  }
   if (!made.ok()) return WithHint(made.status(), "try again, or --stopped");
   shared.copy = made->child;
   if (made->child == 0) {

@@ -436,7 +436,7 @@ ValuePlace Locate(absl::string_view expression, const LocationContext& context) 
 std::optional<uint64_t> Compute(absl::string_view expression, const LocationContext& context,
                                 std::optional<uint64_t> begin) {
   if (expression.empty()) return std::nullopt;
-  Machine machine(expression, context, true);
+  Machine machine(expression, context, /*is_frame_base=*/false);
   if (begin) machine.Push(*begin);
   return machine.Compute();
 }

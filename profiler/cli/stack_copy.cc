@@ -5,8 +5,10 @@
 
 #include <algorithm>
 #include <cstring>
+#include <span>
 #include <utility>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 
@@ -26,6 +28,11 @@ constexpr size_t kWordsFollowed = 2;    // of what a word of the stack points at
 
 class PageCopy : public MemoryReader {
  public:
+  explicit PageCopy(std::shared_ptr<size_t> all_pages) : all_pages_(std::move(all_pages)) {}
+  ~PageCopy() override { *all_pages_ -= pages_.size(); }
+  PageCopy(const PageCopy&) = delete;
+  PageCopy& operator=(const PageCopy&) = delete;
+
   size_t Read(Address address, std::span<std::byte> out) const override {
     size_t done = 0;
     while (done < out.size()) {
@@ -45,10 +52,11 @@ class PageCopy : public MemoryReader {
   void Add(uint64_t page, const MemoryReader& memory) {
     std::vector<std::byte> bytes(kPageBytes);
     bytes.resize(memory.Read(Address{page * kPageBytes}, bytes));
-    pages_.emplace(page, std::move(bytes));
+    *all_pages_ += pages_.emplace(page, std::move(bytes)).second;
   }
 
  private:
+  const std::shared_ptr<size_t> all_pages_;  // of all copies
   absl::flat_hash_map<uint64_t, std::vector<std::byte>> pages_;  // by number
 };
 
@@ -76,14 +84,15 @@ std::shared_ptr<const MemoryReader> CopyOfSample(uint64_t sp, std::span<const st
   return std::make_shared<StackBytes>(sp, stack);
 }
 
-ResidentPages::ResidentPages(Pid pid)
-    : all_(pid == 0),
+StackCopier::StackCopier(const MemoryReader& memory, Pid pid)
+    : memory_(memory),
+      all_resident_(pid == 0),
       pagemap_(pid == 0 ? -1
                         : ::open(absl::StrCat("/proc/", pid, "/pagemap").c_str(),
                                  O_RDONLY | O_CLOEXEC)) {}
 
-bool ResidentPages::Contains(uint64_t page) const {
-  if (all_) return true;
+bool StackCopier::IsResident(uint64_t page) const {
+  if (all_resident_) return true;
   constexpr uint64_t kPresent = uint64_t{1} << 63;
   uint64_t entry = 0;
   const auto offset = static_cast<off_t>(page * sizeof(entry));
@@ -93,11 +102,11 @@ bool ResidentPages::Contains(uint64_t page) const {
 
 std::shared_ptr<const MemoryReader> StackCopier::Copy(const Registers& registers,
                                                       const std::vector<FramePlace>& places) {
-  auto copy = std::make_shared<PageCopy>();
-  const size_t limit = std::min(kMaxPages, kMaxAllPages - pages_);
+  auto copy = std::make_shared<PageCopy>(pages_);
+  const size_t limit = std::min(kMaxPages, kMaxAllPages - *pages_);
   absl::flat_hash_set<uint64_t> asked;
   auto add = [&](uint64_t page) {
-    if (copy->size() < limit && asked.insert(page).second && resident_.Contains(page)) {
+    if (copy->size() < limit && asked.insert(page).second && IsResident(page)) {
       copy->Add(page, memory_);
     }
   };
@@ -122,7 +131,6 @@ std::shared_ptr<const MemoryReader> StackCopier::Copy(const Registers& registers
       if (auto next = copy->ReadValue<uint64_t>(Address{word + i * sizeof(word)})) follow(*next);
     }
   }
-  pages_ += copy->size();
   return copy;
 }
 

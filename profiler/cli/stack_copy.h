@@ -9,7 +9,6 @@
 #include <span>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "helpers/native_runner.h"
 #include "profiler/core/ids.h"
 #include "profiler/core/unique_fd.h"
@@ -17,35 +16,26 @@
 
 namespace jprof {
 
-// Tells which of a live process's pages are in memory.
-class ResidentPages {
- public:
-  // Of a core (pid 0) all are.
-  explicit ResidentPages(Pid pid);
-  bool Contains(uint64_t page) const;
-
- private:
-  const bool all_;
-  UniqueFd pagemap_;
-};
-
 // Of a sample: the stack's words alone, from the stack pointer on.
 std::shared_ptr<const MemoryReader> CopyOfSample(uint64_t sp, std::span<const std::byte> stack);
 
 class StackCopier {
  public:
-  // `memory` outlives this.
-  StackCopier(const MemoryReader& memory, Pid pid) : memory_(memory), resident_(pid) {}
+  // `memory` outlives this. Of a core (pid 0) all pages are in memory.
+  StackCopier(const MemoryReader& memory, Pid pid);
 
-  // The copy of the stack that was walked just now. Bounded, and so are all copies together: then
-  // there is less in them.
+  // The copy of the stack that was walked just now. Bounded, and so are all copies together that are
+  // there at a time: then there is less in them.
   std::shared_ptr<const MemoryReader> Copy(const Registers& registers,
                                            const std::vector<FramePlace>& places);
 
  private:
+  bool IsResident(uint64_t page) const;
+
   const MemoryReader& memory_;
-  const ResidentPages resident_;
-  size_t pages_ = 0;  // of all copies
+  const bool all_resident_;
+  const UniqueFd pagemap_;
+  const std::shared_ptr<size_t> pages_ = std::make_shared<size_t>(0);  // of all copies
 };
 
 }  // namespace jprof

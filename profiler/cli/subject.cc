@@ -14,6 +14,7 @@
 #include "profiler/cli/native_arguments.h"
 #include "profiler/cli/stack_copy.h"
 #include "profiler/core/status.h"
+#include "profiler/pipeline/naming_deadline.h"
 #include "profiler/process/proc_maps.h"
 #include "profiler/process/proc_status.h"
 #include "profiler/process/process_table.h"
@@ -80,6 +81,9 @@ absl::Status TakeStacks(Subject subject, const StackNaming& naming, const Runtim
   const Pid pid = subject.pid;
   JPROF_ASSIGN_OR_RETURN(const std::optional<SourceMaps::Options> source_maps,
                          OpenSourceMaps(naming.source_maps, subject.world));
+  if (source_maps) {
+    subject.world.open_source_map = WithDeadline(std::move(subject.world.open_source_map));
+  }
   Pipeline pipeline(PipelineOptions{.only_pid = pid,
                                     .tiers = naming.tiers,
                                     .async = naming.async,

@@ -316,7 +316,7 @@ std::string JsonOf(const Facts& facts, const Verdict& verdict,
 }
 
 absl::Status Run(const WhyOptions& options, const RuntimeSet& runtimes) {
-  SetNiceness(kFirstNiceness);
+  if (Niceness() == 0) SetNiceness(kFirstNiceness);
   // Before there are threads.
   JPROF_ASSIGN_OR_RETURN(std::shared_ptr<SymbolizerProcess> symbolizer, SymbolizerProcess::Start());
   auto watch = [&](Pid pid) {

@@ -53,4 +53,19 @@ SymbolizeFunction WithDeadline(SymbolizeFunction symbolize, std::function<uint64
   };
 }
 
+SourceMaps::Opener WithDeadline(SourceMaps::Opener open, absl::Duration without_progress) {
+  return [open = std::move(open), without_progress, is_late = std::make_shared<bool>(false)](
+             Pid pid, const std::string& path) -> absl::StatusOr<UniqueFd> {
+    const absl::Status late =
+        absl::DeadlineExceededError(absl::StrCat(path, ": not opened in time"));
+    if (*is_late) return late;
+    // The task's own, as above.
+    const auto opened = std::make_shared<absl::StatusOr<UniqueFd>>(late);
+    TargetTask task([open, opened, pid, path] { *opened = open(pid, path); });
+    *is_late = !task.WaitWhileItWorks(without_progress);
+    if (*is_late) return late;
+    return std::move(*opened);
+  };
+}
+
 }  // namespace jprof

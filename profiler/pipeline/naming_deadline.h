@@ -8,6 +8,7 @@
 
 #include "absl/time/time.h"
 #include "profiler/pipeline/namer.h"
+#include "profiler/pipeline/source_maps.h"
 
 namespace jprof {
 
@@ -21,5 +22,10 @@ struct NamingLimits {
 // every query is ImageQuery::unread.
 SymbolizeFunction WithDeadline(SymbolizeFunction symbolize, std::function<uint64_t()> progress,
                                const NamingLimits& limits = {});
+
+// Opens within a time, on a thread of its own. After one file that was not opened in time
+// (DeadlineExceeded) it opens none.
+SourceMaps::Opener WithDeadline(SourceMaps::Opener open,
+                                absl::Duration without_progress = absl::Seconds(10));
 
 }  // namespace jprof

@@ -35,9 +35,13 @@ class LocationTest : public testing::Test {
                                      .vectors = vectors_};
     return Locate(Expression(bytes), context);
   }
-  std::optional<uint64_t> ValueOf(std::initializer_list<int> bytes) {
-    const LocationContext context = {
-        .registers = registers_, .cfa = cfa_, .frame_base = "", .bias = 0x10000, .memory = memory_};
+  std::optional<uint64_t> ValueOf(std::initializer_list<int> bytes,
+                                  const std::string& frame_base = "") {
+    const LocationContext context = {.registers = registers_,
+                                     .cfa = cfa_,
+                                     .frame_base = frame_base,
+                                     .bias = 0x10000,
+                                     .memory = memory_};
     return Compute(Expression(bytes), context, uint64_t{5});
   }
 
@@ -122,6 +126,12 @@ TEST_F(LocationTest, WhatWasPassedMayBeTold) {
   EXPECT_EQ(at.kind, Kind::kBytes);
   EXPECT_EQ(at.bytes, std::string("\x08\0\0\0\0\0\0\0", 8));
   EXPECT_EQ(Locate(Expression({0xa3, 1, 0x54, 0x9f}), context).kind, Kind::kNowhere);
+}
+
+// f(&local) of an optimizing compiler.
+TEST_F(LocationTest, WhatWasPassedMayLieBesideTheFrameBase) {
+  EXPECT_EQ(ValueOf({0x91, 0x60}, Expression({0x9c})), 0x6ff0u);
+  EXPECT_EQ(ValueOf({0x91, 0x60}, Expression({0x91, 0})), std::nullopt);
 }
 
 TEST_F(LocationTest, PiecesArePutTogether) {

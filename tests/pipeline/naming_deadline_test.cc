@@ -71,5 +71,23 @@ TEST(NamingDeadlineTest, ProgressIsNoReasonToGoOnForEver) {
   answered->Notify();
 }
 
+TEST(NamingDeadlineTest, AfterAFileThatIsNotOpenedNoneIs) {
+  const auto answered = std::make_shared<absl::Notification>();
+  const auto ended = std::make_shared<absl::Notification>();
+  const SourceMaps::Opener open = WithDeadline(
+      [answered, ended](Pid, const std::string& path) -> absl::StatusOr<UniqueFd> {
+        if (path != "/hung.map") return UniqueFd();
+        answered->WaitForNotification();
+        ended->Notify();
+        return UniqueFd();
+      },
+      absl::Milliseconds(20));
+  EXPECT_TRUE(open(1, "/a.map").ok());
+  EXPECT_TRUE(absl::IsDeadlineExceeded(open(1, "/hung.map").status()));
+  EXPECT_TRUE(absl::IsDeadlineExceeded(open(1, "/b.map").status()));
+  answered->Notify();
+  ended->WaitForNotification();
+}
+
 }  // namespace
 }  // namespace jprof
