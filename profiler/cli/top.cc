@@ -48,6 +48,7 @@ struct TopOptions : TargetOptions {
   bool since_start = false;
   bool by_total = false;
   bool no_kernel = false;
+  std::string source_maps;  // as RecordingOptions has it
   std::string filter;
   int batch = 0;  // refreshes; 0: not asked for
   int rows = 20;  // of text
@@ -275,6 +276,7 @@ absl::StatusOr<std::unique_ptr<Runner>> Attach(const TopOptions& options, const 
                          .snapshot_ns = options.interval_ns,
                          .on_snapshot = [shared](const Profile& snapshot) { shared->Add(snapshot); },
                          .tiers = options.tiers,
+                         .source_maps = options.source_maps,
                          .niceness = niceness,
                          .symbolizer = std::move(symbolizer)},
                         runtimes);
@@ -351,6 +353,8 @@ std::vector<Option<TopOptions>> Options() {
       {{"", "--since-start", "", "count all samples since the start"}, &O::since_start},
       {{"", "--sort", "self|total", "sort by time without or with what a function calls"}, TakeSort},
       {{"", "--filter", "REGEX", "only functions whose name or file matches"}, &O::filter},
+      {{"", "--source-maps", "auto|FOLDER", "functions of scripts by their originals"},
+       &O::source_maps},
       {{"", "--no-kernel", "", "give the kernel's time to who called it"}, &O::no_kernel},
       {{"-b", "--batch", "N", "print N refreshes as plain text and end"},
        [](absl::string_view value, O& out) -> absl::Status {

@@ -1,5 +1,7 @@
 #include "profiler/pipeline/original_names.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
@@ -7,6 +9,8 @@
 
 namespace jprof {
 namespace {
+
+constexpr size_t kMaxKnown = 1 << 18;
 
 GeneratedPosition StartOf(const PendingName& name) { return {name.start_line, name.place.column}; }
 // Where a function has its name from, which the map may know under another.
@@ -17,7 +21,7 @@ GeneratedPosition NameOf(const PendingName& name) {
 }  // namespace
 
 OriginalNames::OriginalNames(const FrameTable& frames, SourceMaps& maps,
-                             const ReadMapsFunction& read)
+                             const ReadMapsFunction& read, Known* known)
     : frames_(frames) {
   for (const PendingName& name : frames.names()) {
     if (name.map == SourceMaps::kNone) continue;
@@ -35,25 +39,43 @@ OriginalNames::OriginalNames(const FrameTable& frames, SourceMaps& maps,
   }
   std::sort(wanted_.begin(), wanted_.end());
   wanted_.erase(std::unique(wanted_.begin(), wanted_.end()), wanted_.end());
-  places_.resize(wanted_.size());
-  Ask(maps, read);
+  if (known != nullptr) {
+    Recall(maps, read, *known);
+  } else {
+    places_ = Ask(wanted_, maps, read, /*keep_open=*/false);
+  }
   for (uint32_t i = 0; i < frames.names().size(); ++i) {
     if (frames.names()[i].map != SourceMaps::kNone) NameFunction(i);
   }
 }
 
-void OriginalNames::Ask(SourceMaps& maps, const ReadMapsFunction& read) {
+void OriginalNames::Recall(SourceMaps& maps, const ReadMapsFunction& read, Known& known) {
+  if (known.size() > kMaxKnown) known.clear();
+  std::vector<Key> unknown;
+  for (const Key& key : wanted_) {
+    if (!known.contains(key)) unknown.push_back(key);
+  }
+  std::vector<Place> asked = Ask(unknown, maps, read, /*keep_open=*/true);
+  for (size_t i = 0; i < unknown.size(); ++i) known[unknown[i]] = std::move(asked[i]);
+  for (const Key& key : wanted_) places_.push_back(known.at(key));
+}
+
+std::vector<OriginalNames::Place> OriginalNames::Ask(const std::vector<Key>& keys, SourceMaps& maps,
+                                                     const ReadMapsFunction& read, bool keep_open) {
+  std::vector<Place> places(keys.size());
   std::vector<SourceMapQuery> queries;
-  std::vector<size_t> first;  // into wanted_, of each query
-  for (size_t i = 0; i < wanted_.size(); ++i) {
-    if (i == 0 || wanted_[i].first != wanted_[i - 1].first) {
-      SourceMaps::Map& map = maps.maps()[wanted_[i].first];
+  std::vector<size_t> first;  // into keys, of each query
+  for (size_t i = 0; i < keys.size(); ++i) {
+    if (i == 0 || keys[i].first != keys[i - 1].first) {
+      SourceMaps::Map& map = maps.maps()[keys[i].first];
       first.push_back(i);
       queries.emplace_back();
-      queries.back().file = std::move(map.file);
+      queries.back().file = keep_open && map.file.valid()
+                                ? UniqueFd(::fcntl(map.file.get(), F_DUPFD_CLOEXEC, 0))
+                                : std::move(map.file);
       queries.back().path = map.path;
     }
-    queries.back().positions.push_back(wanted_[i].second);
+    queries.back().positions.push_back(keys[i].second);
   }
   if (read) {
     read(queries);
@@ -65,13 +87,13 @@ void OriginalNames::Ask(SourceMaps& maps, const ReadMapsFunction& read) {
   for (size_t q = 0; q < queries.size(); ++q) {
     const SourceMapQuery& query = queries[q];
     if (!query.status.ok() && failed++ == 0) why = std::string(query.status.message());
-    const std::string& base = maps.maps()[wanted_[first[q]].first].base;
+    const std::string& base = maps.maps()[keys[first[q]].first].base;
     std::vector<std::string> files;
     for (const std::string& source : query.sources) files.push_back(ResolveSource(base, source));
     for (size_t i = 0; i < query.originals.size(); ++i) {
       const OriginalPosition& original = query.originals[i];
       if (original.source == OriginalPosition::kNone) continue;
-      places_[first[q] + i] = {
+      places[first[q] + i] = {
           .file = files[original.source],
           .position = original,
           .name = original.name == OriginalPosition::kNone ? "" : query.names[original.name]};
@@ -81,6 +103,7 @@ void OriginalNames::Ask(SourceMaps& maps, const ReadMapsFunction& read) {
     troubles_.push_back(absl::StrCat(failed, failed == 1 ? " source map is" : " source maps are",
                                      " not used (", why, ")"));
   }
+  return places;
 }
 
 const OriginalNames::Place* OriginalNames::Find(uint32_t map, GeneratedPosition position) const {

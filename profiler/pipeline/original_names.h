@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -30,8 +31,20 @@ class OriginalNames {
     uint32_t column = 0;
   };
 
-  // Reads the maps that `frames` need, and closes them. `frames` outlives the result.
-  OriginalNames(const FrameTable& frames, SourceMaps& maps, const ReadMapsFunction& read);
+  using Key = std::pair<uint32_t, GeneratedPosition>;  // map and position
+  struct Place {
+    std::string file;
+    OriginalPosition position;
+    std::string name;
+  };
+  // What maps said, for a recording that names its frames again and again: they are read for new
+  // positions alone.
+  using Known = std::map<Key, Place>;
+
+  // Reads the maps that `frames` need, and closes them, unless there is a `known`. `frames` outlives
+  // the result.
+  OriginalNames(const FrameTable& frames, SourceMaps& maps, const ReadMapsFunction& read,
+                Known* known = nullptr);
 
   // Of a name in the frame table; nullptr: it has no original.
   const Function* Of(uint32_t name) const;
@@ -42,15 +55,12 @@ class OriginalNames {
   const std::vector<std::string>& troubles() const { return troubles_; }
 
  private:
-  using Key = std::pair<uint32_t, GeneratedPosition>;  // map and position
-  struct Place {
-    std::string file;
-    OriginalPosition position;
-    std::string name;
-  };
   // nullptr: it has no original.
   const Place* Find(uint32_t map, GeneratedPosition position) const;
-  void Ask(SourceMaps& maps, const ReadMapsFunction& read);
+  // Of the keys, which are sorted; a place for each.
+  std::vector<Place> Ask(const std::vector<Key>& keys, SourceMaps& maps,
+                         const ReadMapsFunction& read, bool keep_open);
+  void Recall(SourceMaps& maps, const ReadMapsFunction& read, Known& known);
   void NameFunction(uint32_t number);
 
   const FrameTable& frames_;

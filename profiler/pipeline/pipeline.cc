@@ -544,7 +544,10 @@ absl::StatusOr<Profile> Pipeline::Build(const RecordingEnd& end, bool goes_on) {
   std::vector<uint32_t> used;
   for (const KeptSamples::Sample& sample : samples) used.push_back(sample.stack);
   std::optional<OriginalNames> originals;
-  if (source_maps_) originals.emplace(frames_, *source_maps_, world_.read_source_maps);
+  if (source_maps_) {
+    originals.emplace(frames_, *source_maps_, world_.read_source_maps,
+                      goes_on ? &known_originals_ : nullptr);
+  }
   const bool has_cache = goes_on || (drafted_ && !options_.inlines && !options_.lines);
   const BuiltinCodes builtins = FindBuiltins();
   absl::StatusOr<NamedProfile> named = BuildProfile(
@@ -564,13 +567,13 @@ absl::StatusOr<Profile> Pipeline::Build(const RecordingEnd& end, bool goes_on) {
   if (!named.ok()) return named.status();
   accounting_ = named->profile.accounting;
   node_places_ = std::move(named->places);
-  if (!named->troubles.empty()) symbol_troubles_ = std::move(named->troubles);
+  if (!named->troubles.empty()) name_troubles_ = std::move(named->troubles);
+  symbol_troubles_ = name_troubles_;
   if (source_maps_) {
-    for (std::string& trouble : source_maps_->Troubles()) {
-      symbol_troubles_.push_back(std::move(trouble));
+    if (!originals->troubles().empty()) map_troubles_ = originals->troubles();
+    for (const std::vector<std::string>& of : {source_maps_->Troubles(), map_troubles_}) {
+      symbol_troubles_.insert(symbol_troubles_.end(), of.begin(), of.end());
     }
-    symbol_troubles_.insert(symbol_troubles_.end(), originals->troubles().begin(),
-                            originals->troubles().end());
   }
   return std::move(named->profile);
 }

@@ -243,6 +243,7 @@ class Pipeline {
   JitDumps jit_dumps_;
   PerfMaps perf_maps_;
   std::optional<SourceMaps> source_maps_;
+  OriginalNames::Known known_originals_;  // for snapshots
   FrameResolver resolver_;
   KernelNames kernel_names_;
   SymbolCache symbol_cache_;
@@ -270,7 +271,7 @@ class Pipeline {
   uint64_t symbols_dropped_ = 0;
   uint64_t mappings_seen_ = 0;  // map events, of all processes
   Accounting accounting_;
-  std::vector<std::string> symbol_troubles_;
+  std::vector<std::string> name_troubles_, map_troubles_, symbol_troubles_;
 };
 
 }  // namespace jprof

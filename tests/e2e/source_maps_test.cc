@@ -145,6 +145,16 @@ TEST_P(SourceMapsE2eTest, WhyNamesTheOriginalsToo) {
   EXPECT_THAT(result.out, Not(HasSubstr("bundle.js")));
 }
 
+TEST_P(SourceMapsE2eTest, TopNamesTheOriginalsEachTime) {
+  const Child node = StartBundle(GetParam(), kFolder + "/bundle.js");
+  const JprofResult result = RunJprof({"top", "-p", absl::StrCat(node.pid()), "--batch", "3",
+                                       "--sort", "total", "--rows", "40", "--source-maps", "auto"});
+  ASSERT_EQ(result.exit_code(), 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("burnArea"));
+  EXPECT_THAT(result.out, HasSubstr("shapes.ts:"));
+  EXPECT_THAT(result.out, Not(HasSubstr("bundle.js")));
+}
+
 INSTANTIATE_TEST_SUITE_P(Versions, SourceMapsE2eTest, testing::Values("20.20.2", "24.21.0"),
                          [](const auto& instance) {
                            return absl::StrCat("Node", std::string(instance.param).substr(0, 2));

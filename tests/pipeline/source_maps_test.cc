@@ -213,6 +213,34 @@ TEST_F(OriginalNamesTest, LinesAreThoseOfTheFunctionsFile) {
   EXPECT_EQ(names.Of(lines[3]).line, 0u);
 }
 
+TEST_F(OriginalNamesTest, MapsAreReadForNewPositionsAlone) {
+  SourceMaps maps = Make();
+  File("/srv/dist/app.js.map", kMap);
+  FrameTable frames;
+  const uint32_t map = Find(maps, "/srv/dist/app.js", "app.js.map");
+  const uint32_t a = frames.InternName(Name("a", map, 11, 10));
+  OriginalNames::Known known;
+  std::vector<size_t> asked;  // positions, by reading
+  auto read = [&](std::vector<SourceMapQuery>& queries) {
+    for (SourceMapQuery& query : queries) {
+      asked.push_back(query.positions.size());
+      ReadSourceMap(query);
+    }
+  };
+  for (int times = 0; times < 2; ++times) {
+    const OriginalNames names(frames, maps, read, &known);
+    ASSERT_NE(names.Of(a), nullptr);
+    EXPECT_EQ(names.Of(a)->name, "makeShape");
+  }
+  EXPECT_THAT(asked, ElementsAre(2));
+  const std::vector<PendingLine> lines = {{a, 1, 30}};
+  frames.InternLines(lines);
+  const OriginalNames names(frames, maps, read, &known);
+  EXPECT_EQ(names.Of(lines[0]).line, 10u) << "the map is open still";
+  EXPECT_EQ(names.Of(a)->name, "makeShape");
+  EXPECT_THAT(asked, ElementsAre(2, 1));
+}
+
 TEST_F(OriginalNamesTest, DamagedMapIsToldAndNamesStayGenerated) {
   SourceMaps maps = Make();
   File("/srv/dist/app.js.map", "not a map");
