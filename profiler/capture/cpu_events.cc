@@ -114,12 +114,21 @@ absl::Status CpuEvents::Stop() {
 
 absl::Status CpuEvents::SetFrequency(uint64_t frequency_hz) {
   absl::MutexLock lock(&mutex_);
-  options_.frequency_hz = frequency_hz;
-  for (const Ring& r : rings_) {
-    if (!r.sampling.valid()) continue;
-    JPROF_RETURN_IF_ERROR(SetEventFrequency(r.sampling, hardware_, frequency_hz));
+  auto set = [&](uint64_t hz) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    absl::Status status;
+    for (const Ring& r : rings_) {
+      if (r.sampling.valid()) status.Update(SetEventFrequency(r.sampling, hardware_, hz));
+    }
+    return status;
+  };
+  absl::Status status = set(frequency_hz);
+  if (status.ok()) {
+    options_.frequency_hz = frequency_hz;
+  } else {
+    // Samples of two rates would be weighed alike.
+    set(options_.frequency_hz).IgnoreError();
   }
-  return absl::OkStatus();
+  return status;
 }
 
 void CpuEvents::Note(Change change) {

@@ -171,7 +171,9 @@ absl::Status LiveSource::Stop() {
 
 absl::StatusOr<bool> LiveSource::HalveRate() {
   absl::MutexLock lock(&mutex_);
-  uint64_t hz = frequency_hz_ >> (rates_.size() + 1);
+  const uint64_t before_hz =
+      rates_.empty() ? frequency_hz_ : 1'000'000'000 / rates_.back().period_ns;
+  uint64_t hz = before_hz / 2;
   if (hz == 0 || probe() != nullptr) return false;
   // The kernel may have lowered its maximum meanwhile, and refuses what is above it.
   hz = std::min(hz, MaxSampleRate().value_or(hz));

@@ -112,9 +112,9 @@ class LiveSource {
   uint64_t ProgramTimeNs() const { return bpf_ == nullptr ? 0 : bpf_->RunTimeNs(); }
   // CPUs that went and came; of the level kernel alone: elsewhere events stay with their threads.
   std::vector<CpuEvents::Change> cpu_changes() const;
-  // How often and how long the kernel stopped the sampling of a CPU, summed over the CPUs.
   // As SamplingRate has it.
   double CountedShare() const;
+  // How often and how long the kernel stopped the sampling of a CPU, summed over the CPUs.
   uint64_t throttled_times() const;
   uint64_t throttled_ns() const;
   // Samples that the kernel half counted and that were of no selected process.

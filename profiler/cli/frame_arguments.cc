@@ -13,8 +13,7 @@
 namespace jprof {
 namespace {
 
-// For one stack, whose thread may stand still meanwhile. CPU time, so that it does not depend on who else
-// runs what can be read.
+// For one stack. CPU time, so that it does not depend on who else runs what can be read.
 constexpr int kMaxReads = 4096;
 constexpr uint64_t kMaxCpuNs = 20'000'000;
 constexpr uint64_t kMaxNs = 100'000'000;  // of any time: the pause is limited by it
@@ -22,10 +21,10 @@ constexpr uint64_t kMaxNs = 100'000'000;  // of any time: the pause is limited b
 // Nothing is readable beyond the budget.
 class BudgetedMemory : public MemoryReader {
  public:
-  explicit BudgetedMemory(const MemoryReader& memory)
+  BudgetedMemory(const MemoryReader& memory, bool stands)
       : memory_(memory),
         until_cpu_ns_(CpuTimeOfThisThread() + kMaxCpuNs),
-        until_ns_(MonotonicNow() + kMaxNs) {}
+        until_ns_(stands ? MonotonicNow() + kMaxNs : UINT64_MAX) {}
 
   size_t Read(Address address, std::span<std::byte> out) const override {
     if (reads_ >= kMaxReads || CpuTimeOfThisThread() > until_cpu_ns_ || MonotonicNow() > until_ns_) {
@@ -52,9 +51,10 @@ void ArgumentReader::Learn(const NativeRunner::Result& walk) {
   }
 }
 
-StackArguments ArgumentReader::Read(const NativeRunner::Result& walk, const MemoryReader& memory) {
+StackArguments ArgumentReader::Read(const NativeRunner::Result& walk, const MemoryReader& memory,
+                                    bool stands) {
   StackArguments result;
-  const BudgetedMemory budgeted(memory);
+  const BudgetedMemory budgeted(memory, stands);
   const std::vector<FramePlace>& places = walk.places;
   for (uint32_t i = 0; i < walk.stack.frames.size(); ++i) {
     const RawFrame& frame = walk.stack.frames[i];

@@ -210,9 +210,10 @@ int StacksMain(const std::vector<std::string>& arguments, const RuntimeSet& runt
       rest.naming.arguments = false;
       return AsUsageError(Run(rest, runtimes));
     };
+    const bool stops = options.pid != 0 && !options.no_stop;
     return ReportedGuarded([&] { return AsUsageError(Run(options, runtimes)); },
-                           options.naming.arguments ? without_values
-                                                    : std::function<absl::Status()>());
+                           stops && options.naming.arguments ? without_values
+                                                             : std::function<absl::Status()>());
   });
 }
 

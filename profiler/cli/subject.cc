@@ -112,7 +112,7 @@ absl::Status TakeStacks(Subject subject, const StackNaming& naming, const Runtim
   auto finish = [&](CapturedWalk walk, bool stands_still) {
     if (naming.arguments) {
       arguments.Learn(walk);
-      if (stands_still) walk.arguments = arguments.Read(walk, memory);
+      if (stands_still) walk.arguments = arguments.Read(walk, memory, /*stands=*/!subject.is_core);
     }
     std::move(walk.symbols.begin(), walk.symbols.end(), std::back_inserter(symbols));
     walk.symbols.clear();

@@ -19,12 +19,15 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "export/text.h"
 #include "profiler/cli/command_main.h"
 #include "profiler/cli/probe_run.h"
 #include "profiler/cli/stack_report.h"
 #include "profiler/core/status.h"
 #include "profiler/core/unique_fd.h"
+#include "profiler/process/proc_status.h"
 #include "profiler/trap/spec.h"
 
 extern char** environ;
@@ -154,10 +157,24 @@ int Execute(const std::vector<std::string>& words, const std::vector<std::string
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
+// Whether SIGSTOP took effect, in a moment: one that is ending does not stop any more.
+bool IsStopped(Pid pid) {
+  for (int tries = 0; tries < 50; ++tries) {
+    const absl::StatusOr<ProcStat> stat = ReadProcStat(pid);
+    if (!stat.ok() || stat->state == 'Z' || stat->state == 'X') return false;
+    if (stat->state == 'T') return true;
+    absl::SleepFor(absl::Milliseconds(10));
+  }
+  return false;
+}
+
 // `cores`: how many were written to each file's name.
 void ActOn(const TrapOptions& options, const jp_probe_hit& hit, std::map<std::string, int>& cores) {
   const auto pid = static_cast<Pid>(hit.tgid);
-  if (options.core) {
+  const bool stops = options.core || options.signal == SIGSTOP;
+  if (stops && !IsStopped(pid)) {
+    PrintWarning(absl::StrCat("process ", pid, " did not stop: it was ending, or somebody let it go on"));
+  } else if (options.core) {
     std::string file = options.output.empty() ? absl::StrCat("core.", pid) : options.output;
     if (const int number = ++cores[file]; number > 1) absl::StrAppend(&file, ".", number);
     const int failed =

@@ -1,6 +1,5 @@
 #include "profiler/pipeline/checkpoints.h"
 
-
 #include <algorithm>
 #include <utility>
 

@@ -11,6 +11,7 @@ namespace jprof {
 namespace {
 
 constexpr size_t kMaxKnown = 1 << 18;
+constexpr int kMaxFailures = 3;
 
 GeneratedPosition StartOf(const PendingName& name) { return {name.start_line, name.place.column}; }
 // Where a function has its name from, which the map may know under another.
@@ -42,7 +43,8 @@ OriginalNames::OriginalNames(const FrameTable& frames, SourceMaps& maps,
   if (known != nullptr) {
     Recall(maps, read, *known);
   } else {
-    places_ = Ask(wanted_, maps, read, /*keep_open=*/false);
+    std::vector<uint32_t> failed;
+    places_ = Ask(wanted_, maps, read, /*keep_open=*/false, failed);
   }
   for (uint32_t i = 0; i < frames.names().size(); ++i) {
     if (frames.names()[i].map != SourceMaps::kNone) NameFunction(i);
@@ -50,18 +52,29 @@ OriginalNames::OriginalNames(const FrameTable& frames, SourceMaps& maps,
 }
 
 void OriginalNames::Recall(SourceMaps& maps, const ReadMapsFunction& read, Known& known) {
-  if (known.size() > kMaxKnown) known.clear();
+  if (known.places.size() > kMaxKnown) known.places.clear();
   std::vector<Key> unknown;
   for (const Key& key : wanted_) {
-    if (!known.contains(key)) unknown.push_back(key);
+    const auto failures = known.failures.find(key.first);
+    const bool given_up = failures != known.failures.end() && failures->second >= kMaxFailures;
+    if (!given_up && !known.places.contains(key)) unknown.push_back(key);
   }
-  std::vector<Place> asked = Ask(unknown, maps, read, /*keep_open=*/true);
-  for (size_t i = 0; i < unknown.size(); ++i) known[unknown[i]] = std::move(asked[i]);
-  for (const Key& key : wanted_) places_.push_back(known.at(key));
+  std::vector<uint32_t> failed;
+  std::vector<Place> asked = Ask(unknown, maps, read, /*keep_open=*/true, failed);
+  for (uint32_t map : failed) ++known.failures[map];
+  for (size_t i = 0; i < unknown.size(); ++i) {
+    const bool was_read = !std::binary_search(failed.begin(), failed.end(), unknown[i].first);
+    if (was_read) known.places[unknown[i]] = std::move(asked[i]);
+  }
+  for (const Key& key : wanted_) {
+    const auto place = known.places.find(key);
+    places_.push_back(place == known.places.end() ? Place() : place->second);
+  }
 }
 
 std::vector<OriginalNames::Place> OriginalNames::Ask(const std::vector<Key>& keys, SourceMaps& maps,
-                                                     const ReadMapsFunction& read, bool keep_open) {
+                                                     const ReadMapsFunction& read, bool keep_open,
+                                                     std::vector<uint32_t>& failed) {
   std::vector<Place> places(keys.size());
   std::vector<SourceMapQuery> queries;
   std::vector<size_t> first;  // into keys, of each query
@@ -82,11 +95,13 @@ std::vector<OriginalNames::Place> OriginalNames::Ask(const std::vector<Key>& key
   } else {
     for (SourceMapQuery& query : queries) ReadSourceMap(query);
   }
-  uint64_t failed = 0;
   std::string why;
   for (size_t q = 0; q < queries.size(); ++q) {
     const SourceMapQuery& query = queries[q];
-    if (!query.status.ok() && failed++ == 0) why = std::string(query.status.message());
+    if (!query.status.ok()) {
+      if (failed.empty()) why = std::string(query.status.message());
+      failed.push_back(keys[first[q]].first);
+    }
     const std::string& base = maps.maps()[keys[first[q]].first].base;
     std::vector<std::string> files;
     for (const std::string& source : query.sources) files.push_back(ResolveSource(base, source));
@@ -99,8 +114,8 @@ std::vector<OriginalNames::Place> OriginalNames::Ask(const std::vector<Key>& key
           .name = original.name == OriginalPosition::kNone ? "" : query.names[original.name]};
     }
   }
-  if (failed != 0) {
-    troubles_.push_back(absl::StrCat(failed, failed == 1 ? " source map is" : " source maps are",
+  if (!failed.empty()) {
+    troubles_.push_back(absl::StrCat(failed.size(), failed.size() == 1 ? " source map is" : " source maps are",
                                      " not used (", why, ")"));
   }
   return places;

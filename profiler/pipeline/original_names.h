@@ -38,8 +38,11 @@ class OriginalNames {
     std::string name;
   };
   // What maps said, for a recording that names its frames again and again: they are read for new
-  // positions alone.
-  using Known = std::map<Key, Place>;
+  // positions alone. One that could not be read is tried again some times.
+  struct Known {
+    std::map<Key, Place> places;
+    std::map<uint32_t, int> failures;  // by map
+  };
 
   // Reads the maps that `frames` need, and closes them, unless there is a `known`. `frames` outlives
   // the result.
@@ -57,9 +60,9 @@ class OriginalNames {
  private:
   // nullptr: it has no original.
   const Place* Find(uint32_t map, GeneratedPosition position) const;
-  // Of the keys, which are sorted; a place for each.
+  // Of the keys, which are sorted; a place for each. `failed`: the maps that could not be read.
   std::vector<Place> Ask(const std::vector<Key>& keys, SourceMaps& maps,
-                         const ReadMapsFunction& read, bool keep_open);
+                         const ReadMapsFunction& read, bool keep_open, std::vector<uint32_t>& failed);
   void Recall(SourceMaps& maps, const ReadMapsFunction& read, Known& known);
   void NameFunction(uint32_t number);
 

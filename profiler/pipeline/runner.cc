@@ -514,7 +514,8 @@ Runner::Periodic Runner::CheckpointsOf() const {
         .start_monotonic_ns = started_ns,
         .duration_ns = static_cast<int64_t>(now_ns - started_ns),
         .rate = {.asked_hz = asked_hz,
-                 .granted_hz = static_cast<double>(work.source->frequency_hz())}};
+                 .granted_hz = static_cast<double>(work.source->frequency_hz()),
+                 .counted_share = work.source->CountedShare()}};
     work.checkpoints->Begin(
         [&] { return work.pipeline->Draft(end); },
         [so_far = SoFar{title, LevelText(*work.source), command_line,

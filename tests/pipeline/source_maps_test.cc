@@ -241,6 +241,30 @@ TEST_F(OriginalNamesTest, MapsAreReadForNewPositionsAlone) {
   EXPECT_THAT(asked, ElementsAre(2, 1));
 }
 
+TEST_F(OriginalNamesTest, MapThatWasNotReadIsTriedAgainSomeTimes) {
+  SourceMaps maps = Make();
+  File("/srv/dist/app.js.map", kMap);
+  FrameTable frames;
+  const uint32_t a =
+      frames.InternName(Name("a", Find(maps, "/srv/dist/app.js", "app.js.map"), 11, 10));
+  int asked = 0, late = 2;
+  auto read = [&](std::vector<SourceMapQuery>& queries) {
+    for (SourceMapQuery& query : queries) {
+      ++asked;
+      if (asked <= late) query.status = absl::DeadlineExceededError("late");
+      if (asked > late) ReadSourceMap(query);
+    }
+  };
+  OriginalNames::Known known;
+  EXPECT_EQ(OriginalNames(frames, maps, read, &known).Of(a), nullptr);
+  EXPECT_EQ(OriginalNames(frames, maps, read, &known).Of(a), nullptr);
+  EXPECT_NE(OriginalNames(frames, maps, read, &known).Of(a), nullptr);
+  late = 1000;
+  OriginalNames::Known never;
+  for (int times = 0; times < 9; ++times) OriginalNames(frames, maps, read, &never);
+  EXPECT_EQ(asked, 6);
+}
+
 TEST_F(OriginalNamesTest, DamagedMapIsToldAndNamesStayGenerated) {
   SourceMaps maps = Make();
   File("/srv/dist/app.js.map", "not a map");

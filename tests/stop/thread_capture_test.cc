@@ -25,6 +25,7 @@
 #include "absl/strings/str_cat.h"
 #include "profiler/process/proc_status.h"
 #include "profiler/stop/stopped_thread.h"
+#include "tests/testing/require.h"
 #include "tests/testing/spawn.h"
 
 namespace jprof {
@@ -152,6 +153,7 @@ uint64_t NowNs() {
 }
 
 TEST(ThreadCaptureTest, WhoStopsAThreadGoesFirst) {
+  JPROF_REQUIRE_ROOT();
   Child waits = SpawnWaits();
   const int before = ::getpriority(PRIO_PROCESS, 0);
   int walks = 0, first = 0;
