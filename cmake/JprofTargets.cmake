@@ -1,11 +1,11 @@
-# Warnings, sanitizers and include paths that every target of the project shares, and the three
-# kinds of target there are: a library of one folder, a unit test, a fuzz target.
+# Warnings, sanitizers, include paths and precompiled headers that the targets of the project share, and
+# the three kinds of target there are: a library of one folder, a unit test, a fuzz target.
 
 find_program(JPROF_CCACHE ccache)
 if(JPROF_CCACHE)
   # One cache for all clones and build directories.
   set(launcher ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} CCACHE_NOHASHDIR=1
-      ${JPROF_CCACHE})
+      CCACHE_SLOPPINESS=pch_defines,time_macros ${JPROF_CCACHE})
   set(CMAKE_C_COMPILER_LAUNCHER ${launcher})
   set(CMAKE_CXX_COMPILER_LAUNCHER ${launcher})
 endif()
@@ -21,15 +21,33 @@ if(JPROF_SANITIZE)
     -fsanitize=${JPROF_SANITIZE} -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
   target_link_options(jprof_flags INTERFACE -fsanitize=${JPROF_SANITIZE})
 endif()
+# Whose coverage the fuzzers are guided by: what is under test, not the tests.
+add_library(jprof_coverage INTERFACE)
 if(JPROF_FUZZ)
-  target_compile_options(jprof_flags INTERFACE -fsanitize=fuzzer-no-link)
+  target_compile_options(jprof_coverage INTERFACE -fsanitize=fuzzer-no-link)
 endif()
+
+# Half of the time to compile most files goes into the same headers. They are precompiled, once for
+# libraries and once for tests, whose flags differ.
+if(CMAKE_CXX_COMPILER_ID STREQUAL Clang)
+  add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:SHELL:-Xclang -fno-pch-timestamp>")
+endif()
+file(WRITE ${PROJECT_BINARY_DIR}/precompiled.cc "")
+add_library(jprof_headers OBJECT EXCLUDE_FROM_ALL ${PROJECT_BINARY_DIR}/precompiled.cc)
+target_link_libraries(jprof_headers PRIVATE jprof_flags jprof_coverage absl::flat_hash_map)
+target_precompile_headers(jprof_headers PRIVATE ${PROJECT_SOURCE_DIR}/cmake/precompiled.h)
+add_executable(jprof_test_headers EXCLUDE_FROM_ALL ${PROJECT_BINARY_DIR}/precompiled.cc)
+target_link_libraries(jprof_test_headers PRIVATE jprof_flags GTest::gmock GTest::gtest_main)
+target_compile_options(jprof_test_headers PRIVATE -O0)
+target_precompile_headers(jprof_test_headers PRIVATE
+  ${PROJECT_SOURCE_DIR}/cmake/precompiled.h <gmock/gmock.h> <gtest/gtest.h>)
 
 # jprof_library(NAME SOURCES file... DEPS target...)
 function(jprof_library name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
   add_library(${name} STATIC ${ARG_SOURCES})
-  target_link_libraries(${name} PUBLIC jprof_flags ${ARG_DEPS})
+  target_link_libraries(${name} PUBLIC jprof_flags ${ARG_DEPS} PRIVATE jprof_coverage)
+  target_precompile_headers(${name} REUSE_FROM jprof_headers)
 endfunction()
 
 # jprof_test(NAME SOURCES file... DEPS target... [LABELS label...])
@@ -38,10 +56,9 @@ function(jprof_test name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;LABELS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE jprof_flags ${ARG_DEPS} GTest::gmock GTest::gtest_main)
-  target_compile_definitions(${name} PRIVATE
-    JPROF_SOURCE_DIR="${PROJECT_SOURCE_DIR}" JPROF_BINARY_DIR="${PROJECT_BINARY_DIR}")
   # The tests' own code need not be fast, but there is much of it to compile.
   target_compile_options(${name} PRIVATE -O0)
+  target_precompile_headers(${name} REUSE_FROM jprof_test_headers)
   if(JPROF_SANITIZE AND "live" IN_LIST ARG_LABELS)
     set_target_properties(${name} PROPERTIES EXCLUDE_FROM_ALL ON)
   endif()
@@ -57,7 +74,7 @@ function(jprof_fuzzer name)
     return()
   endif()
   add_executable(${name} ${ARG_SOURCES})
-  target_link_libraries(${name} PRIVATE jprof_flags ${ARG_DEPS})
+  target_link_libraries(${name} PRIVATE jprof_flags jprof_coverage ${ARG_DEPS})
   target_link_options(${name} PRIVATE -fsanitize=fuzzer)
   set(corpus ${PROJECT_SOURCE_DIR}/tests/fuzz/corpus/${name})
   file(GLOB seeds ${corpus}/*)

@@ -13,6 +13,7 @@
 #include "profiler/core/unique_fd.h"
 #include "profiler/process/proc_status.h"
 #include "tests/e2e/run_jprof.h"
+#include "tests/testing/paths.h"
 #include "tests/testing/require.h"
 #include "tests/testing/spawn.h"
 

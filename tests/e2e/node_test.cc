@@ -17,6 +17,7 @@
 #include "absl/strings/str_split.h"
 #include "helpers/perfmap/jit_name.h"
 #include "tests/e2e/run_jprof.h"
+#include "tests/testing/paths.h"
 #include "tests/testing/require.h"
 #include "tests/testing/spawn.h"
 

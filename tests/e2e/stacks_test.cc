@@ -25,6 +25,7 @@
 #include "profiler/process/proc_maps.h"
 #include "profiler/process/proc_status.h"
 #include "tests/e2e/run_jprof.h"
+#include "tests/testing/paths.h"
 #include "tests/testing/require.h"
 #include "tests/testing/spawn.h"
 

@@ -21,6 +21,7 @@
 #include "absl/time/time.h"
 #include "profiler/core/unique_fd.h"
 #include "tests/e2e/run_jprof.h"
+#include "tests/testing/paths.h"
 #include "tests/testing/spawn.h"
 
 namespace jprof {

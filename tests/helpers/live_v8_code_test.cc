@@ -34,6 +34,7 @@
 #include "profiler/process/proc_maps.h"
 #include "tests/helpers/stopped_process.h"
 #include "tests/helpers/test_nodes.h"
+#include "tests/testing/paths.h"
 #include "tests/testing/spawn.h"
 
 namespace jprof::v8 {

@@ -17,6 +17,7 @@
 #include "tests/helpers/folded_text.h"
 #include "tests/helpers/stopped_process.h"
 #include "tests/helpers/test_nodes.h"
+#include "tests/testing/paths.h"
 #include "tests/testing/spawn.h"
 
 namespace jprof {

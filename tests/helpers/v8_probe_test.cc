@@ -23,6 +23,7 @@
 #include "tests/helpers/v8_blob_files.h"
 #include "tests/helpers/v8_heap.h"
 #include "tests/symbolize/elf_builder.h"
+#include "tests/testing/paths.h"
 
 namespace jprof {
 namespace {

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "tests/testing/paths.h"
 
 namespace jprof {
 

@@ -12,6 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "profiler/core/status.h"
+#include "tests/testing/paths.h"
 
 namespace jprof {
 namespace {

@@ -14,6 +14,7 @@
 #include "profiler/process/proc_status.h"
 #include "tests/helpers/stopped_process.h"
 #include "tests/helpers/test_nodes.h"
+#include "tests/testing/paths.h"
 #include "tests/testing/require.h"
 #include "tests/testing/spawn.h"
 
