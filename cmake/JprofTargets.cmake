@@ -12,8 +12,9 @@ endif()
 
 add_library(jprof_flags INTERFACE)
 target_include_directories(jprof_flags INTERFACE ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR})
+# -pthread: some dependencies ask for it, and a precompiled header is good for one set of flags.
 target_compile_options(jprof_flags INTERFACE
-  -Wall -Wextra -Wshadow -Wno-missing-field-initializers
+  -pthread -Wall -Wextra -Wshadow -Wno-missing-field-initializers
   $<$<COMPILE_LANGUAGE:CXX>:-Wnon-virtual-dtor -Woverloaded-virtual>
   $<$<BOOL:${JPROF_WERROR}>:-Werror>)
 if(JPROF_SANITIZE)
