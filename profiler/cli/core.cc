@@ -44,7 +44,6 @@ namespace jprof {
 namespace {
 
 constexpr size_t kMaxProcBytes = 1 << 20;
-constexpr absl::Duration kPatience = absl::Milliseconds(100);
 constexpr absl::Duration kPausePerGib = absl::Milliseconds(60);  // at most: page tables are copied
 constexpr uint64_t kMinFreeShare = 20;  // one of so many parts of the host's memory stays free
 constexpr size_t kMaxNotForked = 256;
@@ -65,12 +64,6 @@ struct CoreOptions {
   bool bundle = false;
   bool help = false;
 };
-
-uint64_t NowNs() {
-  timespec now;
-  ::clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
-}
 
 // The number behind `name` in a /proc file of lines; nullopt when it is not there.
 std::optional<uint64_t> NumberIn(const std::string& path, absl::string_view name) {
@@ -198,9 +191,9 @@ absl::Status ReapStopped(Pid pid, const std::vector<ProcMapping>& maps, const Co
                          Pid child) {
   JPROF_ASSIGN_OR_RETURN(StoppedThread main, StoppedThread::Seize(pid));
   {
-    const PauseLimit limit;
+    PauseLimit limit;
     absl::Status stopped = main.Interrupt();
-    if (stopped.ok()) stopped = main.AwaitStop(kPatience);
+    if (stopped.ok()) stopped = main.AwaitStop({}, &limit);
     if (stopped.ok()) return Reap(pid, maps, places, child);
     if (!absl::IsDeadlineExceeded(stopped)) return stopped;
   }
@@ -291,9 +284,9 @@ absl::StatusOr<uint64_t> TryWhileStopped(Pid pid, std::optional<absl::Duration> 
   if (timer && !timer->armed()) {
     return absl::UnavailableError("not stopped: no timer that would let it go on is to be had");
   }
-  const uint64_t begin = NowNs();
   std::vector<StoppedThread> late;
-  absl::StatusOr<StoppedProcess> stopped = StoppedProcess::Stop(pid, kPatience, late);
+  absl::StatusOr<StoppedProcess> stopped =
+      StoppedProcess::Stop(pid, {}, timer ? &*timer : nullptr, late);
   if (!stopped.ok()) {
     timer.reset();
     if (!LetGo(std::move(late))) return stopped.status();
@@ -304,8 +297,9 @@ absl::StatusOr<uint64_t> TryWhileStopped(Pid pid, std::optional<absl::Duration> 
   }
   process.threads = stopped->ReadRegisters();
   JPROF_RETURN_IF_ERROR(work());
+  const uint64_t since_ns = stopped->stands_since_ns();
   { const StoppedProcess released = *std::move(stopped); }
-  return NowNs() - begin;
+  return NowNs() - since_ns;
 }
 
 // Does `work` while the process stands still, after its registers have been read; how long that was.

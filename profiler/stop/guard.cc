@@ -42,7 +42,13 @@ absl::StatusOr<int> RunGuarded(absl::FunctionRef<int()> work) {
                                              WTERMSIG(status), "; the target runs on"));
 }
 
-PauseLimit::PauseLimit(absl::Duration longest) {
+uint64_t NowNs() {
+  timespec now;
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
+}
+
+PauseLimit::PauseLimit(absl::Duration longest) : longest_(longest) {
   sigevent event = {};
   event.sigev_notify = SIGEV_SIGNAL;
   event.sigev_signo = SIGKILL;
@@ -51,6 +57,14 @@ PauseLimit::PauseLimit(absl::Duration longest) {
   const itimerspec once = {.it_interval = {}, .it_value = limit};
   armed_ = ::timer_settime(timer_, 0, &once, nullptr) == 0;
   if (!armed_) ::timer_delete(timer_);
+}
+
+void PauseLimit::CountFrom(uint64_t ns) {
+  if (!armed_) return;
+  // Of a time, not of a span: whoever is stopped just here may have been for long.
+  const timespec end = absl::ToTimespec(absl::Nanoseconds(ns) + longest_);
+  const itimerspec once = {.it_interval = {}, .it_value = end};
+  ::timer_settime(timer_, TIMER_ABSTIME, &once, nullptr);
 }
 
 PauseLimit::~PauseLimit() {

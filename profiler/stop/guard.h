@@ -3,6 +3,7 @@
 // parent, and which the kernel kills when a pause becomes too long.
 #pragma once
 
+#include <cstdint>
 #include <ctime>
 
 #include "absl/functional/function_ref.h"
@@ -10,6 +11,9 @@
 #include "absl/time/time.h"
 
 namespace jprof {
+
+// CLOCK_MONOTONIC.
+uint64_t NowNs();
 
 // No pause is longer, unless its PauseLimit says so: then the process that makes it is killed.
 inline constexpr absl::Duration kMaxPause = absl::Milliseconds(250);
@@ -23,14 +27,17 @@ absl::StatusOr<int> RunGuarded(absl::FunctionRef<int()> work);
 // the limit.
 class PauseLimit {
  public:
-  explicit PauseLimit(absl::Duration limit = kMaxPause);
+  explicit PauseLimit(absl::Duration longest = kMaxPause);
   ~PauseLimit();
   PauseLimit(const PauseLimit&) = delete;
   PauseLimit& operator=(const PauseLimit&) = delete;
 
   bool armed() const { return armed_; }
+  // It lives from then on (NowNs()): nothing stood before.
+  void CountFrom(uint64_t ns);
 
  private:
+  const absl::Duration longest_;
   timer_t timer_ = {};
   bool armed_ = false;
 };

@@ -5,12 +5,10 @@
 #include <sys/uio.h>
 
 #include <algorithm>
-#include <iterator>
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "profiler/core/status.h"
 #include "profiler/process/proc_status.h"
 
@@ -18,7 +16,6 @@ namespace jprof {
 namespace {
 
 constexpr size_t kMaxStateBytes = 64 << 10;
-constexpr absl::Duration kLookAgain = absl::Microseconds(100);
 
 // `buffer`: of kMaxStateBytes, for all threads one after the other.
 std::vector<std::byte> ReadSet(Tid tid, unsigned set, std::vector<std::byte>& buffer) {
@@ -29,7 +26,37 @@ std::vector<std::byte> ReadSet(Tid tid, unsigned set, std::vector<std::byte>& bu
 
 }  // namespace
 
-absl::StatusOr<StoppedProcess> StoppedProcess::Stop(Pid pid, absl::Duration patience,
+absl::Status StoppedProcess::Await(std::vector<StoppedThread>& pending, const Patience& patience,
+                                   PauseLimit* limit) {
+  const uint64_t since_ns = NowNs();
+  while (true) {
+    const uint64_t now = NowNs();
+    for (size_t i = pending.size(); i-- > 0;) {
+      const absl::StatusOr<bool> stopped = pending[i].HasStopped();
+      if (!stopped.ok() && !absl::IsNotFound(stopped.status())) return stopped.status();
+      if (stopped.ok() && !*stopped) continue;
+      std::swap(pending[i], pending.back());
+      if (stopped.ok()) {
+        stands_since_ns_ = std::min(stands_since_ns_, pending.back().stands_since_ns());
+        threads_.push_back(std::move(pending.back()));
+      }
+      pending.pop_back();
+    }
+    if (pending.empty()) return absl::OkStatus();
+    if (threads_.empty() && limit != nullptr) limit->CountFrom(now);
+    for (const StoppedThread& thread : pending) {
+      absl::Status status = thread.CheckPatience(since_ns, patience);
+      if (status.ok() && !threads_.empty()) {
+        status = thread.CheckPatience(stands_since_ns_, {patience.shortest, patience.shortest});
+      }
+      JPROF_RETURN_IF_ERROR(Annotate(status, absl::StrCat("thread ", thread.tid())));
+    }
+    SleepTillNextLook(since_ns);
+  }
+}
+
+absl::StatusOr<StoppedProcess> StoppedProcess::Stop(Pid pid, const Patience& patience,
+                                                    PauseLimit* limit,
                                                     std::vector<StoppedThread>& late) {
   StoppedProcess process;
   absl::flat_hash_set<Tid> seen;
@@ -38,33 +65,29 @@ absl::StatusOr<StoppedProcess> StoppedProcess::Stop(Pid pid, absl::Duration pati
   for (bool any = true; any;) {
     any = false;
     JPROF_ASSIGN_OR_RETURN(const std::vector<Tid> threads, ListThreads(pid));
-    const size_t first = process.threads_.size();
+    std::vector<StoppedThread> pending;
     for (Tid tid : threads) {
       if (!seen.insert(tid).second) continue;
       absl::StatusOr<StoppedThread> thread = StoppedThread::Seize(tid);
       if (!thread.ok() && absl::IsNotFound(thread.status())) continue;  // has exited
       JPROF_RETURN_IF_ERROR(thread.status());
-      process.threads_.push_back(*std::move(thread));
+      pending.push_back(*std::move(thread));
       any = true;
     }
     // All are told to stop before the first is waited for.
-    for (size_t i = first; i < process.threads_.size(); ++i) {
-      absl::Status status = process.threads_[i].Interrupt();
+    for (StoppedThread& thread : pending) {
+      absl::Status status = thread.Interrupt();
       if (!status.ok() && !absl::IsNotFound(status)) return status;
     }
-    for (size_t i = first; i < process.threads_.size(); ++i) {
-      absl::Status status = process.threads_[i].AwaitStop(patience);
-      if (!status.ok() && !absl::IsNotFound(status)) {
-        const Tid tid = process.threads_[i].tid();
-        std::move(process.threads_.begin() + static_cast<ptrdiff_t>(i), process.threads_.end(),
-                  std::back_inserter(late));
-        return Annotate(status, absl::StrCat("thread ", tid));
-      }
+    if (absl::Status status = process.Await(pending, patience, limit); !status.ok()) {
+      late = std::move(pending);
+      return status;
     }
   }
-  std::erase_if(process.threads_, [](const StoppedThread& thread) { return thread.tid() == 0; });
-  std::stable_partition(process.threads_.begin(), process.threads_.end(),
-                        [pid](const StoppedThread& thread) { return thread.tid() == pid; });
+  std::sort(process.threads_.begin(), process.threads_.end(),
+            [pid](const StoppedThread& a, const StoppedThread& b) {
+              return std::pair(a.tid() != pid, a.tid()) < std::pair(b.tid() != pid, b.tid());
+            });
   if (process.threads_.empty() || process.threads_[0].tid() != pid) {
     return absl::NotFoundError(absl::StrCat("process ", pid, " exited meanwhile"));
   }
@@ -72,15 +95,19 @@ absl::StatusOr<StoppedProcess> StoppedProcess::Stop(Pid pid, absl::Duration pati
 }
 
 bool LetGo(std::vector<StoppedThread> late, absl::Duration limit) {
-  const absl::Time until = absl::Now() + limit;
+  PauseLimit pause;
+  const uint64_t since_ns = NowNs();
   while (true) {
+    const uint64_t now = NowNs();
     for (size_t i = late.size(); i-- > 0;) {
-      if (absl::IsDeadlineExceeded(late[i].AwaitStop(absl::ZeroDuration()))) continue;
+      const absl::StatusOr<bool> stopped = late[i].HasStopped();
+      if (stopped.ok() && !*stopped) continue;
       std::swap(late[i], late.back());
       late.pop_back();
     }
-    if (late.empty() || absl::Now() >= until) return late.empty();
-    absl::SleepFor(kLookAgain);
+    if (late.empty() || absl::Nanoseconds(now - since_ns) >= limit) return late.empty();
+    pause.CountFrom(now);
+    SleepTillNextLook(since_ns);
   }
 }
 

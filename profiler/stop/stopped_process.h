@@ -23,16 +23,22 @@ struct ThreadRegisters {
 class StoppedProcess {
  public:
   // Those born meanwhile too. Fails as StoppedThread::Stop does, then all run on but for `late`: those
-  // that have not come to their stop yet.
-  static absl::StatusOr<StoppedProcess> Stop(Pid pid, absl::Duration patience,
+  // that have not come to their stop yet. `limit`, if not nullptr, counts from when none had.
+  static absl::StatusOr<StoppedProcess> Stop(Pid pid, const Patience& patience, PauseLimit* limit,
                                              std::vector<StoppedThread>& late);
 
   // The main thread first.
   const std::vector<StoppedThread>& threads() const { return threads_; }
   std::vector<ThreadRegisters> ReadRegisters() const;
+  // None stood before (NowNs()).
+  uint64_t stands_since_ns() const { return stands_since_ns_; }
 
  private:
+  // Takes those that have stopped out of `pending`, until there are none left.
+  absl::Status Await(std::vector<StoppedThread>& pending, const Patience& patience, PauseLimit* limit);
+
   std::vector<StoppedThread> threads_;
+  uint64_t stands_since_ns_ = UINT64_MAX;
 };
 
 // How long threads that sleep uninterruptibly are waited for.

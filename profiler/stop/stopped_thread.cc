@@ -4,6 +4,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
@@ -11,18 +12,14 @@
 
 #include "absl/strings/str_cat.h"
 #include "profiler/core/status.h"
+#include "profiler/process/proc_status.h"
 
 namespace jprof {
 namespace {
 
-constexpr long kPollNs = 5'000;
+// Between two looks: a hundredth of the time waited.
+constexpr uint64_t kMinPollNs = 5'000, kMaxPollNs = 500'000, kPollShare = 100;
 constexpr int64_t kRestartNoHandler = 514;  // ERESTARTNOHAND
-
-uint64_t NowNs() {
-  timespec now;
-  ::clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
-}
 
 // Whether the system call waits without a limit and fails with EINTR after a stop. (With a limit,
 // a second call would wait for all of it again.)
@@ -57,46 +54,64 @@ absl::Status StoppedThread::Interrupt() {
   return ErrnoStatus(errno, absl::StrCat("thread ", tid_));
 }
 
-absl::Status StoppedThread::AwaitStop(absl::Duration patience) {
-  const uint64_t until = NowNs() + static_cast<uint64_t>(absl::ToInt64Nanoseconds(patience));
+absl::StatusOr<bool> StoppedThread::HasStopped() {
+  const uint64_t now = NowNs();
   while (true) {
-    const uint64_t now = NowNs();
     int status = 0;
     const pid_t found = ::waitpid(tid_, &status, __WALL | WNOHANG);
-    if (found < 0 && errno != EINTR) return ErrnoStatus(errno, absl::StrCat("thread ", tid_));
-    if (found == tid_) {
-      if (!WIFSTOPPED(status)) {
-        tid_ = 0;
-        return absl::NotFoundError("it exited meanwhile");
-      }
-      // A signal that arrives first is its own stop: it is handed on, and the next one awaited.
-      if (status >> 16 != PTRACE_EVENT_STOP) {
-        const int signal = status >> 16 == 0 ? WSTOPSIG(status) : 0;
-        if (::ptrace(PTRACE_CONT, tid_, 0, signal) != 0) {
-          return ErrnoStatus(errno, absl::StrCat("thread ", tid_));
-        }
-        continue;
-      }
-      stopped_ = true;
-      if (::ptrace(PTRACE_GETREGS, tid_, 0, &registers_) != 0) {
-        return ErrnoStatus(errno, absl::StrCat("registers of thread ", tid_));
-      }
-      RestartSystemCall();
-      return absl::OkStatus();
+    if (found < 0) {
+      if (errno == EINTR) continue;
+      return ErrnoStatus(errno, absl::StrCat("thread ", tid_));
     }
-    if (found == 0) stands_since_ns_ = now;
-    if (now >= until) {
-      return absl::DeadlineExceededError("it did not stop in time: it sleeps uninterruptibly, or gets no CPU");
+    if (found == 0) {
+      stands_since_ns_ = now;
+      return false;
     }
-    const timespec pause = {0, kPollNs};
-    ::nanosleep(&pause, nullptr);
+    if (!WIFSTOPPED(status)) {
+      tid_ = 0;
+      return absl::NotFoundError("it exited meanwhile");
+    }
+    if (status >> 16 == PTRACE_EVENT_STOP) break;
+    // A signal that arrives first is its own stop: it is handed on, and the next one awaited.
+    const int signal = status >> 16 == 0 ? WSTOPSIG(status) : 0;
+    if (::ptrace(PTRACE_CONT, tid_, 0, signal) != 0) {
+      return ErrnoStatus(errno, absl::StrCat("thread ", tid_));
+    }
+  }
+  stopped_ = true;
+  if (::ptrace(PTRACE_GETREGS, tid_, 0, &registers_) != 0) {
+    return ErrnoStatus(errno, absl::StrCat("registers of thread ", tid_));
+  }
+  RestartSystemCall();
+  return true;
+}
+
+absl::Status StoppedThread::CheckPatience(uint64_t since_ns, const Patience& patience) const {
+  const absl::Duration waited = absl::Nanoseconds(NowNs() - since_ns);
+  if (waited < std::min(patience.shortest, patience.longest)) return absl::OkStatus();
+  const absl::StatusOr<ProcStat> stat = ReadProcStat(tid_);
+  if (stat.ok() && stat->state == 'D') {
+    return absl::DeadlineExceededError("it did not stop in time: it sleeps uninterruptibly");
+  }
+  if (waited < patience.longest) return absl::OkStatus();
+  return absl::DeadlineExceededError("it did not stop in time: it gets no CPU");
+}
+
+absl::Status StoppedThread::AwaitStop(const Patience& patience, PauseLimit* limit) {
+  const uint64_t since_ns = NowNs();
+  while (true) {
+    JPROF_ASSIGN_OR_RETURN(const bool stopped, HasStopped());
+    if (stopped) return absl::OkStatus();
+    if (limit != nullptr) limit->CountFrom(stands_since_ns_);
+    JPROF_RETURN_IF_ERROR(CheckPatience(since_ns, patience));
+    SleepTillNextLook(since_ns);
   }
 }
 
-absl::StatusOr<StoppedThread> StoppedThread::Stop(Tid tid, absl::Duration patience) {
+absl::StatusOr<StoppedThread> StoppedThread::Stop(Tid tid, const Patience& patience) {
   JPROF_ASSIGN_OR_RETURN(StoppedThread thread, Seize(tid));
   JPROF_RETURN_IF_ERROR(thread.Interrupt());
-  JPROF_RETURN_IF_ERROR(thread.AwaitStop(patience));
+  JPROF_RETURN_IF_ERROR(thread.AwaitStop(patience, nullptr));
   return thread;
 }
 
@@ -118,6 +133,12 @@ std::optional<VectorRegisters> StoppedThread::ReadVectors() const {
   user_fpregs_struct state;
   if (::ptrace(PTRACE_GETFPREGS, tid_, 0, &state) != 0) return std::nullopt;
   return VectorsOf(state);
+}
+
+void SleepTillNextLook(uint64_t since_ns) {
+  const uint64_t span = std::clamp((NowNs() - since_ns) / kPollShare, kMinPollNs, kMaxPollNs);
+  const timespec pause = {0, static_cast<long>(span)};
+  ::nanosleep(&pause, nullptr);
 }
 
 VectorRegisters VectorsOf(const user_fpregs_struct& state) {

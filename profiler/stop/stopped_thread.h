@@ -17,8 +17,17 @@
 #include "absl/time/time.h"
 #include "helpers/native_runner.h"
 #include "profiler/core/ids.h"
+#include "profiler/stop/guard.h"
 
 namespace jprof {
+
+// How long a thread that was told to stop is waited for. Nothing stands for as long as it has not, and a
+// system call that it was woken up from fails if the wait ends before: so one that waits for a CPU has time.
+struct Patience {
+  absl::Duration longest = absl::Seconds(2);
+  // When it sleeps uninterruptibly, maybe for ever; or when other threads stand meanwhile.
+  absl::Duration shortest = absl::Milliseconds(100);
+};
 
 // xmm0 to xmm15.
 using VectorRegisters = std::array<std::array<char, 16>, 16>;
@@ -29,11 +38,16 @@ class StoppedThread {
   // or is traced already; DeadlineExceeded: it did not stop in `patience`, as one in uninterruptible
   // sleep does not, or one that gets no CPU: it will be let go when the calling thread ends, and not
   // before.
-  static absl::StatusOr<StoppedThread> Stop(Tid tid, absl::Duration patience);
-  // The same in two steps, so that many threads stop at once.
+  static absl::StatusOr<StoppedThread> Stop(Tid tid, const Patience& patience = {});
+  // The same in steps, so that many threads stop at once. `limit`, if not nullptr, counts from when it was
+  // last seen to run.
   static absl::StatusOr<StoppedThread> Seize(Tid tid);
   absl::Status Interrupt();
-  absl::Status AwaitStop(absl::Duration patience);
+  absl::Status AwaitStop(const Patience& patience, PauseLimit* limit);
+  // One look.
+  absl::StatusOr<bool> HasStopped();
+  // DeadlineExceeded: it has been waited for, since then, for as long as `patience` lasts.
+  absl::Status CheckPatience(uint64_t since_ns, const Patience& patience) const;
 
   StoppedThread(StoppedThread&& other) noexcept
       : tid_(std::exchange(other.tid_, 0)),
@@ -52,7 +66,7 @@ class StoppedThread {
   Tid tid() const { return tid_; }  // 0: it has exited
   const user_regs_struct& registers() const { return registers_; }
   std::optional<VectorRegisters> ReadVectors() const;
-  // It stood no longer than since then (CLOCK_MONOTONIC): it was seen to run.
+  // It stood no longer than since then (NowNs()): it was seen to run.
   uint64_t stands_since_ns() const { return stands_since_ns_; }
   bool is_32_bit() const { return registers_.cs == 0x23; }
 
@@ -67,6 +81,10 @@ class StoppedThread {
   uint64_t stands_since_ns_ = 0;
   user_regs_struct registers_ = {};
 };
+
+// Until it is time for another look at who has been told to stop, and has not since then. On a busy CPU,
+// who looks all the time keeps it from whom it waits for: the spans grow with the time waited.
+void SleepTillNextLook(uint64_t since_ns);
 
 VectorRegisters VectorsOf(const user_fpregs_struct& state);
 

@@ -9,7 +9,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <ctime>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -34,17 +33,12 @@ constexpr size_t kMaxProcBytes = 64 << 10;
 constexpr int kMaxRounds = 8;
 constexpr size_t kWarmedBytes = 64 << 10;
 constexpr int kFirstNiceness = -20;
-constexpr absl::Duration kPatience = absl::Milliseconds(100);
+// With all of a process's threads that do not stop.
+constexpr Patience kPatienceWithAll = {.longest = absl::Seconds(10), .shortest = absl::Seconds(2)};
 // No multiple of 8 and in no mapping: whoever follows it ends at once.
 constexpr uint64_t kNotKnown = 1;
 constexpr uint64_t kKernelThread = 0x00200000;  // PF_KTHREAD
 constexpr int kFlagsField = 9, kStackField = 28;  // of /proc/PID/stat, as in proc(5)
-
-uint64_t NowNs() {
-  timespec now;
-  ::clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
-}
 
 std::string TaskFile(Pid pid, Tid tid, absl::string_view name) {
   absl::StatusOr<std::string> text =
@@ -140,10 +134,14 @@ class Capturer {
   // On a thread of its own.
   void CaptureStopped(CapturedThread& thread);
   void Stop(CapturedThread& thread);
+  absl::Status AwaitStop(StoppedThread& thread, PauseLimit& limit);
+  // DeadlineExceeded: others took too long to stop for this one to be told to.
+  absl::Status CheckPatience(const CapturedThread& thread) const;
 
   const Pid pid_;
   const WalkFunction& walk_;
   const CaptureOptions& options_;
+  Patience left_ = kPatienceWithAll;
 };
 
 bool Capturer::CaptureAsleep(CapturedThread& thread) {
@@ -171,6 +169,31 @@ bool Capturer::CaptureAsleep(CapturedThread& thread) {
   return thread.is_whole;
 }
 
+absl::Status Capturer::CheckPatience(const CapturedThread& thread) const {
+  if (left_.longest <= absl::ZeroDuration()) {
+    return absl::DeadlineExceededError("not stopped: other threads got no CPU to stop in time");
+  }
+  if (thread.state == 'D' && left_.shortest <= absl::ZeroDuration()) {
+    return absl::DeadlineExceededError(
+        "not stopped: it sleeps uninterruptibly, as others that did not stop in time");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Capturer::AwaitStop(StoppedThread& thread, PauseLimit& limit) {
+  Patience patience;
+  patience.longest = std::min(patience.longest, left_.longest);
+  patience.shortest = std::min(patience.shortest, left_.shortest);
+  const uint64_t since_ns = NowNs();
+  absl::Status status = thread.AwaitStop(patience, &limit);
+  if (absl::IsDeadlineExceeded(status)) {
+    const absl::Duration waited = absl::Nanoseconds(NowNs() - since_ns);
+    left_.longest -= waited;
+    left_.shortest -= waited;
+  }
+  return status;
+}
+
 void Capturer::Stop(CapturedThread& thread) {
   // So that a new thread's first allocations are not made while the target stands.
   { const std::vector<std::byte> warmed(kWarmedBytes); }
@@ -179,14 +202,14 @@ void Capturer::Stop(CapturedThread& thread) {
     thread.status = ExplainStop(pid_, seized.status(), thread.tid);
     return;
   }
-  const PauseLimit limit;
+  PauseLimit limit;
   if (!limit.armed()) {
     thread.status = absl::UnavailableError("not stopped: no timer that would let it go on is to be had");
     return;
   }
   GoFirst();
   thread.status = seized->Interrupt();
-  if (thread.status.ok()) thread.status = seized->AwaitStop(kPatience);
+  if (thread.status.ok()) thread.status = AwaitStop(*seized, limit);
   if (!thread.status.ok()) return;
   const user_regs_struct& registers = seized->registers();
   thread.walk = walk_(ToRegisters(registers, thread.tid, thread.stack_base));
@@ -198,6 +221,8 @@ void Capturer::Stop(CapturedThread& thread) {
 }
 
 void Capturer::CaptureStopped(CapturedThread& thread) {
+  thread.status = CheckPatience(thread);
+  if (!thread.status.ok()) return;
   // The kernel lets go what a thread traces when that ends, also one that was told to stop and
   // has not come to it yet: for want of a CPU, or since it waits for a device.
   std::thread([&] { Stop(thread); }).join();

@@ -62,7 +62,7 @@ class InjectTest : public testing::Test {
   }
 
   absl::StatusOr<InjectedResult> InjectInto(const Injection& injection) const {
-    auto main = StoppedThread::Stop(pid(), absl::Seconds(10));
+    auto main = StoppedThread::Stop(pid());
     if (!main.ok()) return main.status();
     return Inject(pid(), maps_, places_, injection);
   }

@@ -79,8 +79,14 @@ class LetGoTest : public testing::Test {
 
 TEST_F(LetGoTest, AThreadThatHasStoppedWaitsForNoOther) {
   std::vector<StoppedThread> late;
-  EXPECT_TRUE(absl::IsDeadlineExceeded(
-      StoppedProcess::Stop(child_, absl::Milliseconds(1), late).status()));
+  auto threads = ListThreads(child_);
+  ASSERT_TRUE(threads.ok());
+  for (Tid tid : *threads) {
+    auto thread = StoppedThread::Seize(tid);
+    ASSERT_TRUE(thread.ok()) << thread.status();
+    EXPECT_TRUE(thread->Interrupt().ok());
+    late.push_back(*std::move(thread));
+  }
   ASSERT_EQ(late.size(), 3u);
   std::thread wakes([this] {
     AwaitCount();
@@ -92,8 +98,9 @@ TEST_F(LetGoTest, AThreadThatHasStoppedWaitsForNoOther) {
 
 TEST_F(LetGoTest, OneThatDoesNotStopIsTold) {
   std::vector<StoppedThread> late;
-  EXPECT_TRUE(absl::IsDeadlineExceeded(
-      StoppedProcess::Stop(child_, absl::Milliseconds(1), late).status()));
+  EXPECT_TRUE(absl::IsDeadlineExceeded(StoppedProcess::Stop(child_, {}, nullptr, late).status()));
+  EXPECT_EQ(late.size(), 2u);
+  AwaitCount();  // the one between them stands no more
   EXPECT_FALSE(LetGo(std::move(late), absl::Milliseconds(1)));
 }
 

@@ -24,7 +24,7 @@ TEST(StoppedThreadTest, StandsStillAndRunsOn) {
   auto spin = Child::SpawnReady({TestProgram("spin")});
   ASSERT_TRUE(spin.ok()) << spin.status();
   {
-    auto thread = StoppedThread::Stop(spin->pid(), absl::Seconds(5));
+    auto thread = StoppedThread::Stop(spin->pid());
     ASSERT_TRUE(thread.ok()) << thread.status();
     EXPECT_EQ(StateOf(spin->pid()), 't');
     EXPECT_NE(thread->registers().rip, 0u);
@@ -38,7 +38,7 @@ TEST(StoppedThreadTest, WhatItsOwnerStoppedStaysStopped) {
   spin->Signal(SIGSTOP);
   while (StateOf(spin->pid()) != 'T') {
   }
-  { ASSERT_TRUE(StoppedThread::Stop(spin->pid(), absl::Seconds(5)).ok()); }
+  { ASSERT_TRUE(StoppedThread::Stop(spin->pid()).ok()); }
   // It wakes up to stop again, within the kernel.
   for (int i = 0; i < 20'000 && StateOf(spin->pid()) != 'T'; ++i) ::usleep(1000);
   EXPECT_EQ(StateOf(spin->pid()), 'T');
@@ -55,7 +55,7 @@ TEST(StoppedThreadTest, AWaitWithoutALimitGoesOnUnseen) {
   ASSERT_EQ(threads->size(), 5u);
   for (int round = 0; round < 20; ++round) {
     for (Tid tid : *threads) {
-      auto thread = StoppedThread::Stop(tid, absl::Seconds(5));
+      auto thread = StoppedThread::Stop(tid);
       ASSERT_TRUE(thread.ok()) << thread.status();
     }
   }
@@ -66,7 +66,7 @@ TEST(StoppedThreadTest, AWaitWithoutALimitGoesOnUnseen) {
 }
 
 TEST(StoppedThreadTest, OneThatIsGoneIsNotFound) {
-  EXPECT_TRUE(absl::IsNotFound(StoppedThread::Stop(0x3ffffff, absl::Seconds(1)).status()));
+  EXPECT_TRUE(absl::IsNotFound(StoppedThread::Stop(0x3ffffff).status()));
 }
 
 TEST(GuardTest, ReturnsWhatTheWorkReturns) {
@@ -84,12 +84,30 @@ TEST(GuardTest, APauseThatIsTooLongEndsTheWork) {
   EXPECT_TRUE(absl::IsDeadlineExceeded(result.status())) << result.status();
 }
 
+TEST(GuardTest, ThePauseCountsFromWhenTheThreadMayStand) {
+  int counted[2];
+  ASSERT_EQ(::pipe(counted), 0);
+  auto result = RunGuarded([&] {
+    PauseLimit limit(absl::Seconds(1));
+    const uint64_t until = NowNs() + 1'500'000'000;
+    while (NowNs() < until) limit.CountFrom(NowNs());
+    if (::write(counted[1], "x", 1) != 1) return 1;
+    for (;;) ::pause();
+    return 0;
+  });
+  EXPECT_TRUE(absl::IsDeadlineExceeded(result.status())) << result.status();
+  ::close(counted[1]);
+  char byte;
+  EXPECT_EQ(::read(counted[0], &byte, 1), 1);  // it lived to here
+  ::close(counted[0]);
+}
+
 TEST(GuardTest, APauseThatIsTooLongEndsTheWorkEvenIfItIsStopped) {
   auto spin = Child::SpawnReady({TestProgram("spin")});
   ASSERT_TRUE(spin.ok()) << spin.status();
   auto result = RunGuarded([&] {
     const PauseLimit limit;
-    auto thread = StoppedThread::Stop(spin->pid(), absl::Seconds(5));
+    auto thread = StoppedThread::Stop(spin->pid());
     ::raise(SIGSTOP);
     return 0;
   });

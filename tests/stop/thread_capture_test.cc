@@ -22,6 +22,7 @@
 #include <thread>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "profiler/process/proc_status.h"
 #include "profiler/stop/stopped_thread.h"
@@ -36,6 +37,13 @@ NativeRunner::Result OneFrame(const Registers& registers) {
   NativeRunner::Result result;
   result.stack.end = WalkEnd::kRoot;
   result.stack.frames.push_back({.address = registers.pc});
+  return result;
+}
+
+// So that each thread is stopped.
+NativeRunner::Result NeverWhole(const Registers&) {
+  NativeRunner::Result result;
+  result.stack.end = WalkEnd::kUnreadable;
   return result;
 }
 
@@ -146,12 +154,6 @@ class Unstoppable {
   pid_t pid_ = 0;
 };
 
-uint64_t NowNs() {
-  timespec now;
-  ::clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
-}
-
 TEST(ThreadCaptureTest, WhoStopsAThreadGoesFirst) {
   JPROF_REQUIRE_ROOT();
   Child waits = SpawnWaits();
@@ -184,7 +186,8 @@ TEST(ThreadCaptureTest, AThreadThatIsYetToStopDoesNotStand) {
       ::usleep(50'000);
       sleeper.Wake();
     });
-    const absl::Status stopped = thread->AwaitStop(absl::Seconds(20));
+    const Patience patience = {.longest = absl::Seconds(20), .shortest = absl::Seconds(20)};
+    const absl::Status stopped = thread->AwaitStop(patience, nullptr);
     waker.join();
     ASSERT_TRUE(stopped.ok()) << stopped;
     later = thread->stands_since_ns() > interrupted + 25'000'000;
@@ -195,12 +198,7 @@ TEST(ThreadCaptureTest, AThreadThatIsYetToStopDoesNotStand) {
 TEST(ThreadCaptureTest, AThreadThatDoesNotStopIsLetGoAtOnce) {
   Unstoppable sleeper;
   const Pid child = sleeper.pid();
-  auto never_whole = [](const Registers&) {
-    NativeRunner::Result result;
-    result.stack.end = WalkEnd::kUnreadable;
-    return result;
-  };
-  const std::vector<CapturedThread> threads = CaptureThreads(child, never_whole, {});
+  const std::vector<CapturedThread> threads = CaptureThreads(child, NeverWhole, {});
   ASSERT_EQ(threads.size(), 1u);
   EXPECT_TRUE(absl::IsDeadlineExceeded(threads[0].status)) << threads[0].status;
   EXPECT_EQ(TracerOf(child), 0);
@@ -208,6 +206,68 @@ TEST(ThreadCaptureTest, AThreadThatDoesNotStopIsLetGoAtOnce) {
   while (StateOf(child) == 'D') ::usleep(1000);
   for (int i = 0; i < 10'000 && StateOf(child) != 'S'; ++i) ::usleep(1000);
   EXPECT_EQ(StateOf(child), 'S');  // it runs on, to its pause()
+}
+
+// Takes a CPU from all that are no real-time threads, for less than the kernel lets it.
+class Hog {
+ public:
+  explicit Hog(int cpu) {
+    int ready[2];
+    EXPECT_EQ(::pipe(ready), 0);
+    pid_ = ::fork();
+    if (pid_ == 0) {
+      Pin(0, cpu);
+      sched_param priority = {};
+      priority.sched_priority = 1;
+      if (::sched_setscheduler(0, SCHED_FIFO, &priority) != 0) ::_exit(1);
+      if (::write(ready[1], "x", 1) != 1) ::_exit(1);
+      const uint64_t until = NowNs() + 600'000'000;
+      while (NowNs() < until) continue;
+      ::_exit(0);
+    }
+    char byte;
+    EXPECT_EQ(::read(ready[0], &byte, 1), 1);
+    for (int fd : ready) ::close(fd);
+  }
+  ~Hog() {
+    int status = -1;
+    ::waitpid(pid_, &status, 0);
+    EXPECT_EQ(status, 0);
+  }
+  Hog(const Hog&) = delete;
+  Hog& operator=(const Hog&) = delete;
+
+  static void Pin(Tid tid, int cpu) {
+    cpu_set_t cpus;
+    CPU_ZERO(&cpus);
+    CPU_SET(cpu, &cpus);
+    EXPECT_EQ(::sched_setaffinity(tid, sizeof(cpus), &cpus), 0);
+  }
+
+ private:
+  pid_t pid_ = 0;
+};
+
+// Of epoll_wait, for one: it fails when its thread was woken up, and nobody is there any more when that stops.
+TEST(ThreadCaptureTest, AThreadThatGetsNoCpuIsWaitedFor) {
+  JPROF_REQUIRE_ROOT();
+  Child waits = SpawnWaits();
+  auto tids = ListThreads(waits.pid());
+  ASSERT_TRUE(tids.ok());
+  for (Tid tid : *tids) Hog::Pin(tid, 0);
+  std::vector<CapturedThread> threads;
+  {
+    const Hog hog(0);
+    threads = CaptureThreads(waits.pid(), NeverWhole, {});
+  }
+  EXPECT_EQ(threads.size(), 5u);
+  for (const CapturedThread& thread : threads) {
+    EXPECT_TRUE(thread.status.ok()) << thread.name << ": " << thread.status;
+  }
+  ASSERT_TRUE(waits.Write("x").ok());
+  auto line = waits.ReadLine();
+  ASSERT_TRUE(line.ok());
+  EXPECT_EQ(line->substr(0, 6), "whole ");
 }
 
 // A child that does this; it ends with what `work` returns.
@@ -274,6 +334,49 @@ TEST(ThreadCaptureTest, ASleepUnderAFilterOfCallsIsNotInterrupted) {
   EXPECT_EQ(threads[0].pause_ns, 0u);
   ::kill(child, SIGTERM);
   EXPECT_EQ(WTERMSIG(EndOf(child)), SIGTERM);
+}
+
+TEST(ThreadCaptureTest, ManyThreadsThatDoNotStopAreNotAllWaitedFor) {
+  constexpr int kThreads = 40;
+  int pipe[2];
+  ASSERT_EQ(::pipe(pipe), 0);
+  const pid_t child = Fork([&] {
+    for (int i = 0; i < kThreads; ++i) {
+      std::thread([&] {
+        if (::vfork() == 0) {
+          char byte;
+          ::close(pipe[1]);
+          while (::read(pipe[0], &byte, 1) < 0) continue;
+          ::_exit(0);
+        }
+      }).detach();
+    }
+    std::thread([] {
+      for (;;) continue;
+    }).join();
+    return 0;
+  });
+  ::close(pipe[0]);
+  const auto asleep = [&] {
+    int count = 0;
+    for (Tid tid : ListThreads(child).value_or(std::vector<Tid>())) count += StateOf(tid) == 'D';
+    return count;
+  };
+  while (asleep() < kThreads) ::usleep(1000);
+  const std::vector<CapturedThread> threads = CaptureThreads(child, NeverWhole, {});
+  ASSERT_EQ(threads.size(), kThreads + 2u);
+  int waited_for = 0, not_told = 0;
+  for (const CapturedThread& thread : threads) {
+    EXPECT_EQ(thread.status.ok(), thread.state != 'D') << thread.status;
+    waited_for += absl::StartsWith(thread.status.message(), "it did not stop in time: ");
+    not_told += absl::StartsWith(thread.status.message(), "not stopped: ");
+  }
+  EXPECT_GT(waited_for, 0);
+  EXPECT_GT(not_told, 0);
+  EXPECT_EQ(waited_for + not_told, kThreads);
+  ::kill(child, SIGKILL);
+  ::close(pipe[1]);
+  ::waitpid(child, nullptr, 0);
 }
 
 TEST(ThreadCaptureTest, AThreadThatCannotBeReadIsNotTakenForGone) {
