@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "export/call_tree.h"
+#include "export/figures.h"
 #include "export/json.h"
 #include "export/text.h"
 #include "export/tracks.h"
@@ -21,7 +23,8 @@ constexpr uint32_t kRoot = 0;
 
 class Cpuprofile {
  public:
-  Cpuprofile(const Profile& profile, OutputSink& sink) : profile_(profile), json_(sink) {}
+  Cpuprofile(const Profile& profile, OutputSink& sink)
+      : profile_(profile), json_(sink), counted_(CountedType(profile, ShownType(profile))) {}
 
   absl::Status Write() {
     const std::vector<Track> tracks = TracksOf(profile_);
@@ -84,6 +87,20 @@ class Cpuprofile {
                                                                             : weight;
   }
 
+  // DevTools gives a node the share of the time that its hits are of all. So where samples weigh
+  // differently, they are what it weighs.
+  int64_t Hits(const Span& span) const {
+    if (counted_) return profile_.Value(span.sample, *counted_);
+    return std::max<int64_t>(Us(span.weight), 1);
+  }
+  // Of a gap before `span`.
+  int64_t IdleHits(const Span& span, int64_t gap) const {
+    if (!counted_) return Us(gap);
+    return std::max<int64_t>(Scale(gap, profile_.Value(span.sample, ShownType(profile_)), Hits(span)), 1);
+  }
+
+  void Hit(uint32_t node, int64_t hits) { nodes_[node].hits = SaturatingAdd(nodes_[node].hits, hits); }
+
   void Collect(const std::vector<Track>& tracks) {
     nodes_.push_back({.text = "(root)"});
     for (const Track& track : tracks) {
@@ -93,17 +110,25 @@ class Cpuprofile {
       stack_nodes_.clear();
       for (const Span& span : track.spans) {
         if (alone && HasTime(profile_)) {
-          if (span.start > end_) rows_.push_back({end_, Named(kRoot, "(idle)")});
+          if (span.start > end_) {
+            const uint32_t idle = Named(kRoot, "(idle)");
+            rows_.push_back({end_, idle});
+            Hit(idle, IdleHits(span, span.start - end_));
+          }
           end_ = span.start;
         }
         const uint32_t node =
             span.stack.valid() ? NodeOf(root, span.stack) : Named(root, "(program)");
-        ++nodes_[node].hits;
+        const int64_t hits = Hits(span);
+        Hit(node, hits);
         if (span.stack.valid()) {
           const Location& leaf =
               profile_.locations[profile_.stacks[span.stack.value].location.value];
           const uint32_t line = profile_.Lines(leaf)[0].line;
-          if (line != 0) ++nodes_[node].ticks[line];
+          if (line != 0) {
+            int64_t& ticks = nodes_[node].ticks[line];
+            ticks = SaturatingAdd(ticks, hits);
+          }
         }
         rows_.push_back({end_, node});
         end_ = SaturatingAdd(end_, span.weight);
@@ -161,6 +186,7 @@ class Cpuprofile {
 
   const Profile& profile_;
   JsonWriter json_;
+  const std::optional<size_t> counted_;
   std::vector<Node> nodes_;
   std::vector<Row> rows_;
   int64_t end_ = 0;

@@ -21,10 +21,8 @@ size_t ShownType(const Profile& profile) {
 }
 
 size_t SummedType(const Profile& profile) {
-  for (size_t i = 0; i < profile.sample_types.size() && !BaseType(profile); ++i) {
-    if (profile.sample_types[i].type == "samples") return i;
-  }
-  return ShownType(profile);
+  if (BaseType(profile)) return 0;
+  return CountedType(profile, ShownType(profile)).value_or(ShownType(profile));
 }
 
 std::string SummedUnit(const Profile& profile) {

@@ -15,7 +15,8 @@ namespace jprof {
 // The sample type that such formats show: the last one, as in pprof; of a comparison, the first.
 size_t ShownType(const Profile& profile);
 
-// The one that pictures and folded stacks sum up: samples if they are counted, else ShownType().
+// The one that pictures and folded stacks sum up: samples if all of them weigh alike, else
+// ShownType().
 size_t SummedType(const Profile& profile);
 // What its values are: "samples", "alloc_objects", "bytes".
 std::string SummedUnit(const Profile& profile);

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <iterator>
+#include <optional>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
@@ -28,9 +30,9 @@ std::string Text(const std::vector<ValueType>& types) {
   return text;
 }
 
+// The one to show first.
 std::vector<Pair> CommonTypes(const Profile& before, const Profile& after) {
   std::vector<Pair> pairs;
-  size_t first = 0;
   for (size_t a = 0; a < after.sample_types.size(); ++a) {
     for (size_t b = 0; b < before.sample_types.size(); ++b) {
       if (Text(before.sample_types[b]) != Text(after.sample_types[a])) continue;
@@ -38,13 +40,13 @@ std::vector<Pair> CommonTypes(const Profile& before, const Profile& after) {
       break;
     }
   }
-  if (!pairs.empty()) first = pairs.size() - 1;
-  for (size_t i = 0; i < pairs.size(); ++i) {
-    if (after.sample_types[pairs[i].after].type == "samples") first = i;
+  if (pairs.empty()) return pairs;
+  auto first = std::prev(pairs.end());
+  const std::optional<size_t> counted = CountedType(after, first->after);
+  if (counted && CountedType(before, first->before)) {
+    first = std::find_if(pairs.begin(), first, [&](const Pair& p) { return p.after == *counted; });
   }
-  if (!pairs.empty())
-    std::rotate(pairs.begin(), pairs.begin() + static_cast<ptrdiff_t>(first),
-                pairs.begin() + static_cast<ptrdiff_t>(first) + 1);
+  std::rotate(pairs.begin(), first, std::next(first));
   return pairs;
 }
 

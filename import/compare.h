@@ -9,9 +9,9 @@
 
 namespace jprof {
 
-// A comparison (profiler/core/profile.h) of all sample types that both have; "samples" comes first,
-// else the one that `after` has last, which is the one to show. InvalidArgument: they have none in
-// common.
+// A comparison (profiler/core/profile.h) of all sample types that both have. First comes the one that
+// `after` has last, which is the one to show; "samples" if in each of the two all weigh alike.
+// InvalidArgument: they have none in common.
 absl::StatusOr<Profile> Compare(const Profile& before, const Profile& after);
 
 // Of one function, by the text that pictures show; shares of all samples, 0 to 1.

@@ -1,5 +1,7 @@
 #include "profiler/core/profile.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 
@@ -10,6 +12,25 @@ std::optional<size_t> BaseType(const Profile& profile) {
   if (profile.sample_types.size() % 2 != 0 || half == 0) return std::nullopt;
   if (profile.sample_types[half].type != kBaseType) return std::nullopt;
   return half;
+}
+
+std::optional<size_t> CountedType(const Profile& profile, size_t type) {
+  const auto samples = std::find_if(profile.sample_types.begin(), profile.sample_types.end(),
+                                    [](const ValueType& t) { return t.type == "samples"; });
+  if (samples == profile.sample_types.end()) return std::nullopt;
+  const auto counted = static_cast<size_t>(samples - profile.sample_types.begin());
+  std::optional<size_t> first;  // that has a value
+  for (size_t i = 0; i < profile.samples.size(); ++i) {
+    const __int128 count = profile.Value(i, counted), value = profile.Value(i, type);
+    if (!first && (count != 0 || value != 0)) {
+      if (count == 0) return std::nullopt;
+      first = i;
+    }
+    if (first && count * profile.Value(*first, type) != value * profile.Value(*first, counted)) {
+      return std::nullopt;
+    }
+  }
+  return counted;
 }
 
 std::string FunctionText(const Profile& profile, const Function& function, uint32_t line) {

@@ -128,6 +128,11 @@ inline constexpr char kBaseType[] = "base";
 // The first type of the second half; nullopt: not a comparison.
 std::optional<size_t> BaseType(const Profile& profile);
 
+// The type "samples", if in all samples the values of `type` are in one proportion to it: their shares
+// are then the same, and a number of samples says how sure they are. nullopt: it is not there, or
+// samples weigh differently.
+std::optional<size_t> CountedType(const Profile& profile, size_t type);
+
 // Name of the kMarker frame between what runs (above it) and those who await it (kAsync, below it).
 inline constexpr char kAsyncSeparator[] = "--";
 

@@ -122,7 +122,7 @@ TEST(FoldedTest, LinesStayBelow64KiBAndKeepBothEnds) {
   EXPECT_THAT(folded, Not(HasSubstr("function_number_5000")));
 }
 
-TEST(FoldedTest, WeightsAreTheFirstSampleTypeAndSaturate) {
+TEST(FoldedTest, WeightsSaturate) {
   ProfileBuilder builder({{"samples", "count"}, {"cpu", "nanoseconds"}}, {"cpu", "nanoseconds"}, 1);
   FunctionId f = builder.AddFunction("f", "f", "", 0, FrameKind::kNative);
   Line line{f, 0, 0};

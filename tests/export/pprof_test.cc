@@ -248,6 +248,19 @@ TEST(PprofTest, SampleTypesHaveNoDash) {
   EXPECT_EQ(message.string_table(static_cast<int>(message.sample_type(0).type())), "cpu_cycles");
 }
 
+TEST(PprofTest, TheDefaultTypeOfAComparisonIsTheOneThatIsCompared) {
+  auto default_type = [](const std::vector<std::string>& names) {
+    std::vector<ValueType> types;
+    for (const std::string& name : names) types.push_back({name, "nanoseconds"});
+    ProfileBuilder builder(types, {"cpu", "nanoseconds"}, 1);
+    const Profile profile = std::move(builder).Build().value();
+    const pb::Profile message = Read(profile);
+    return message.string_table(static_cast<int>(message.default_sample_type()));
+  };
+  EXPECT_EQ(default_type({"wall", "samples", "base", "base_samples"}), "wall");
+  EXPECT_EQ(default_type({"samples", "cpu", "base", "base_cpu"}), "cpu");
+}
+
 TEST(PprofTest, ValuesSaturate) {
   ProfileBuilder builder({{"samples", "count"}}, {"cpu", "nanoseconds"}, 1);
   FunctionId f = builder.AddFunction("f", "f", "", 0, FrameKind::kNative);

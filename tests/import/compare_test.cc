@@ -42,6 +42,30 @@ TEST(CompareTest, WhatCameAndWhatVanishedIsThere) {
               ElementsAre("came 0>50 in all 0>50", "a 50>50 in all 100>100", "gone 50>0 in all 50>0"));
 }
 
+// Samples of p;a and p;b, of a period each.
+std::string Script(int64_t a, int64_t b) {
+  return absl::StrFormat("p 1/1 [000] 1.0: %d cycles:\n\t7f21 a+0x3 (/x)\n\n"
+                         "p 1/1 [000] 1.1: %d cycles:\n\t7f21 b+0x3 (/x)\n\n",
+                         a, b);
+}
+
+TEST(CompareTest, SamplesThatWeighDifferentlyAreNotCounted) {
+  const Profile p = Compared(Script(40, 60), Script(1, 99));
+  EXPECT_THAT(Changes(p), ElementsAre("b 60>99 in all 60>99", "a 40>1 in all 40>1"));
+  EXPECT_EQ(Write(p, "folded"), "p;a 40 1\np;b 60 99\n");
+  EXPECT_EQ(Write(Read(Write(p, "pprof")), "folded"), Write(p, "folded"));
+  // On one side is enough.
+  EXPECT_THAT(Changes(Compared(Script(50, 50), Script(1, 99))),
+              ElementsAre("b 50>99 in all 50>99", "a 50>1 in all 50>1"));
+  EXPECT_THAT(Changes(Compared(Script(1, 99), Script(50, 50))),
+              ElementsAre("a 1>50 in all 1>50", "b 99>50 in all 99>50"));
+}
+
+TEST(CompareTest, SamplesThatWeighAlikeAreCountedWhateverTheirPeriod) {
+  const Profile p = Compared(Script(20, 20), Script(10, 10));
+  EXPECT_EQ(Write(p, "folded"), "p;a 1 1\np;b 1 1\n");
+}
+
 TEST(CompareTest, GrowthThatIsEqualButForRoundingIsEqual) {
   // 0.07 - 0.05 > 0.02; 0.3 - 0.1 < 0.2
   const auto changes = FunctionChanges(

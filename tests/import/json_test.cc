@@ -5,9 +5,11 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "profiler/core/profile_builder.h"
 #include "tests/export/sample_profiles.h"
 #include "tests/import/read.h"
@@ -108,6 +110,41 @@ TEST(CpuprofileReaderTest, WhatWasWrittenComesBack) {
   EXPECT_NEAR(static_cast<double>(sum), 60 * 10'101'010, 1000);
 }
 
+// Of each node, as they come.
+std::vector<std::string> Hits(const Profile& profile) {
+  std::vector<std::string> hits;
+  for (absl::string_view node : absl::StrSplit(Write(profile, "cpuprofile"), "\"functionName\":\"")) {
+    constexpr absl::string_view kKey = "\"hitCount\":";
+    const size_t at = node.find(kKey);
+    if (at == absl::string_view::npos) continue;
+    const absl::string_view rest = node.substr(at + kKey.size());
+    hits.push_back(absl::StrCat(node.substr(0, node.find('"')), " ", rest.substr(0, rest.find(','))));
+  }
+  return hits;
+}
+
+TEST(CpuprofileWriterTest, HitsAreWhatSamplesCountFor) {
+  EXPECT_THAT(Hits(Read("p;a 60\np;b 20\np;b;c 20\n")),
+              ElementsAre("(root) 0", "a 60", "b 20", "c 20"));
+}
+
+TEST(CpuprofileWriterTest, HitsAreTheTimeWhereSamplesWeighDifferently) {
+  const Profile p = Read(R"J({"$schema":"https://www.speedscope.app/file-format-schema.json",
+    "shared":{"frames":[{"name":"a"},{"name":"b"}]},"profiles":[{"type":"sampled","unit":"microseconds",
+    "startValue":0,"endValue":500,"samples":[[0],[1]],"weights":[490,10]}]})J");
+  EXPECT_THAT(Hits(p), ElementsAre("(root) 0", "a 490", "b 10"));
+}
+
+TEST(CpuprofileWriterTest, IdleTimeHasItsHits) {
+  ProfileBuilder builder({{"samples", "count"}, {"cpu", "nanoseconds"}}, {"cpu", "nanoseconds"}, 1000);
+  const ThreadId thread = builder.AddThread(1, 1, "a", "a");
+  builder.AddSample(0, thread, 0, StackId{}, std::vector<int64_t>{1, 1000});
+  builder.AddSample(6000, thread, 0, StackId{}, std::vector<int64_t>{2, 2000});
+  builder.accounting().taken = builder.accounting().kept = 2;
+  EXPECT_THAT(Hits(std::move(builder).Build().value()),
+              ElementsAre("(root) 0", "(program) 3", "(idle) 5"));
+}
+
 TEST(CpuprofileReaderTest, AsNodeWritesIt) {
   const auto imported = Import(R"J({"nodes":[
     {"id":1,"callFrame":{"functionName":"(root)","scriptId":"0","url":"","lineNumber":-1,"columnNumber":-1},"hitCount":0,"children":[2,3,4]},
@@ -118,9 +155,9 @@ TEST(CpuprofileReaderTest, AsNodeWritesIt) {
     "startTime":1000,"endTime":9000,"samples":[3,3,2,4,5],"timeDeltas":[100,1000,-5,1000,1000]})J");
   ASSERT_TRUE(imported.ok()) << imported.status();
   EXPECT_EQ(Write(imported->profile, "folded"),
-            "[unknown];(anonymous) file:///srv/a.mjs:1_[j] 2\n"
-            "[unknown];(anonymous) file:///srv/a.mjs:1_[j];push_[j] 1\n"
-            "[unknown];(garbage collector) 1\n");
+            "[unknown];(anonymous) file:///srv/a.mjs:1_[j] 1000000\n"
+            "[unknown];(anonymous) file:///srv/a.mjs:1_[j];push_[j] 4900000\n"
+            "[unknown];(garbage collector) 1000000\n");
   EXPECT_THAT(imported->notes, ElementsAre("cpuprofile: 1 samples of (idle) are left out"));
   EXPECT_EQ(imported->profile.samples[0].time_ns, 100'000);
   EXPECT_EQ(imported->profile.Value(0, 1), 1'000'000);

@@ -11,6 +11,7 @@ namespace jprof {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 constexpr char kText[] = R"(# ========
 # captured on: Sat Nov 21 2026
@@ -54,6 +55,13 @@ TEST(PerfScriptReaderTest, StacksOfAllKinds) {
   EXPECT_EQ(p.samples[0].cpu, 1u);
   EXPECT_EQ(p.threads[p.samples[1].thread.value].tid, 4712);
   EXPECT_EQ(std::string(p.String(p.images[4].path)), "/opt/a b/x (deleted)");
+}
+
+TEST(PerfScriptReaderTest, AShareIsThatOfThePeriods) {
+  const Profile p = Read("p 1/1 [000] 1.0: 1000000 cycles:\n\t7f21 a+0x3 (/x)\n\n"
+                         "p 1/1 [000] 1.1: 99000000 cycles:\n\t7f21 b+0x3 (/x)\n\n");
+  EXPECT_EQ(Write(p, "folded"), "p;a 1000000\np;b 99000000\n");
+  EXPECT_THAT(Write(p, "svg"), HasSubstr("<title>b (99,000,000 cycles, 99.00%)</title>"));
 }
 
 TEST(PerfScriptReaderTest, WithoutCallChainsAFrameIsOnTheLine) {

@@ -72,6 +72,37 @@ TEST(PprofReaderTest, TheTypeThatTheFileNamesIsTheOneToShow) {
   EXPECT_THAT(Write(profile, "svg"), testing::HasSubstr("<title>all (4,096 bytes, 100%)</title>"));
 }
 
+TEST(PprofReaderTest, TheDefaultTypeIsShownWhereSamplesWeighDifferently) {
+  pb::Profile p;
+  for (const char* text : {"", "wall", "nanoseconds", "samples", "count", "f", "g"}) p.add_string_table(text);
+  for (int64_t type : {1, 3}) {
+    pb::ValueType& t = *p.add_sample_type();
+    t.set_type(type);
+    t.set_unit(type + 1);
+  }
+  p.set_default_sample_type(1);
+  auto add = [&](uint64_t id, int64_t name, int64_t wall, int64_t count) {
+    pb::Function& function = *p.add_function();
+    function.set_id(id);
+    function.set_name(name);
+    pb::Location& location = *p.add_location();
+    location.set_id(id);
+    location.add_line()->set_function_id(id);
+    pb::Sample& sample = *p.add_sample();
+    sample.add_location_id(id);
+    sample.add_value(wall);
+    sample.add_value(count);
+  };
+  add(1, 5, 490, 1);
+  add(2, 6, 10, 1);
+  const Profile profile = Read(p.SerializeAsString());
+  EXPECT_EQ(Write(profile, "folded"), "[unknown];f 490\n[unknown];g 10\n");
+  EXPECT_THAT(Write(profile, "svg"), testing::HasSubstr("<title>f (490 nanoseconds, 98.00%)</title>"));
+  p.mutable_sample(1)->set_value(0, 980);
+  p.mutable_sample(1)->set_value(1, 2);
+  EXPECT_EQ(Write(Read(p.SerializeAsString()), "folded"), "[unknown];f 1\n[unknown];g 2\n");
+}
+
 TEST(PprofReaderTest, ASecondTripChangesNoByte) {
   const std::string once = Write(Read(Write(ParseProfile(kNodeProfile), "pprof")), "pprof");
   EXPECT_EQ(Write(Read(once), "pprof"), once);
