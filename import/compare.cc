@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <iterator>
 #include <optional>
+#include <tuple>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
@@ -50,6 +51,54 @@ std::vector<Pair> CommonTypes(const Profile& before, const Profile& after) {
   return pairs;
 }
 
+// Where the functions of a name in a file begin.
+using FunctionKey = std::tuple<absl::string_view, absl::string_view, FrameKind>;
+struct Beginning {
+  const Function* function;
+  bool is_one = true;  // line
+};
+
+FunctionKey KeyOf(const Profile& p, const Function& f) {
+  return {p.String(f.name), p.String(f.file), f.kind};
+}
+
+absl::flat_hash_map<FunctionKey, Beginning> Beginnings(const Profile& p) {
+  absl::flat_hash_map<FunctionKey, Beginning> beginnings;
+  for (const Function& f : p.functions) {
+    const auto [it, added] = beginnings.try_emplace(KeyOf(p, f), Beginning{&f});
+    it->second.is_one = it->second.is_one && it->second.function->start_line == f.start_line;
+  }
+  return beginnings;
+}
+
+// A function that only begins in another line than before is the one that it was. Where a file has
+// several of one name, the line tells which.
+void FindMoved(const Profile& before, const Profile& after, ProfileBuilder& builder,
+               ProfileCopy& copy) {
+  const auto old = Beginnings(before), now = Beginnings(after);
+  for (uint32_t i = 0; i < before.functions.size(); ++i) {
+    const FunctionKey key = KeyOf(before, before.functions[i]);
+    const auto it = now.find(key);
+    if (it == now.end() || !it->second.is_one || !old.find(key)->second.is_one) continue;
+    const Function& f = *it->second.function;
+    if (f.start_line == before.functions[i].start_line) continue;
+    copy.Replace(FunctionId{i},
+                 builder.AddFunction(after.String(f.name), after.String(f.system_name),
+                                     after.String(f.file), f.start_line, f.kind));
+  }
+}
+
+// The process that all samples are of.
+std::optional<absl::string_view> OnlyProcess(const Profile& p) {
+  std::optional<absl::string_view> only;
+  for (const ProfileSample& s : p.samples) {
+    const absl::string_view name = p.String(p.threads[s.thread.value].process_name);
+    if (only && *only != name) return std::nullopt;
+    only = name;
+  }
+  return only;
+}
+
 }  // namespace
 
 absl::StatusOr<Profile> Compare(const Profile& before, const Profile& after) {
@@ -79,8 +128,20 @@ absl::StatusOr<Profile> Compare(const Profile& before, const Profile& after) {
     builder.AddComment(absl::StrCat("before: ", comment));
   }
   std::vector<int64_t> values(pairs.size() * 2);
-  auto add = [&](const Profile& from, bool is_base) {
-    ProfileCopy copy(from, builder);
+  ProfileCopy after_copy(after, builder), before_copy(before, builder);
+  if (!builder.profile().show_lines) FindMoved(before, after, builder, before_copy);
+  // Programs rename their main thread from version to version, and some formats have no names. What
+  // is one process on both sides is not what changed.
+  const auto process = OnlyProcess(after), old_process = OnlyProcess(before);
+  if (process && old_process && *process != *old_process) {
+    const absl::string_view shown = process->empty() ? *old_process : *process;
+    after_copy.SetProcess(shown);
+    before_copy.SetProcess(shown);
+    if (!process->empty() && !old_process->empty()) {
+      builder.AddComment(absl::StrCat("before: process ", *old_process, " is shown as ", shown));
+    }
+  }
+  auto add = [&](const Profile& from, ProfileCopy& copy, bool is_base) {
     for (size_t i = 0; i < from.samples.size(); ++i) {
       const ProfileSample& s = from.samples[i];
       std::fill(values.begin(), values.end(), 0);
@@ -91,8 +152,8 @@ absl::StatusOr<Profile> Compare(const Profile& before, const Profile& after) {
       AddSample(builder, s.time_ns, copy.Thread(s.thread), s.cpu, copy.Stack(s.stack), values);
     }
   };
-  add(after, false);
-  add(before, true);
+  add(after, after_copy, false);
+  add(before, before_copy, true);
   return std::move(builder).Build();
 }
 

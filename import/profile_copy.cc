@@ -62,8 +62,8 @@ ThreadId ProfileCopy::Thread(ThreadId id) {
   ThreadId& copy = threads_[id.value];
   if (!copy.valid()) {
     const struct Thread& t = from_.threads[id.value];
-    copy = to_.AddThread(t.pid, t.tid, from_.String(t.process_name), from_.String(t.name),
-                         from_.String(t.cgroup), from_.String(t.labels));
+    copy = to_.AddThread(t.pid, t.tid, process_.value_or(from_.String(t.process_name)),
+                         from_.String(t.name), from_.String(t.cgroup), from_.String(t.labels));
   }
   return copy;
 }

@@ -2,8 +2,10 @@
 // and regroups profiles is made of it.
 #pragma once
 
+#include <optional>
 #include <vector>
 
+#include "absl/strings/string_view.h"
 #include "profiler/core/profile_builder.h"
 
 namespace jprof {
@@ -18,6 +20,11 @@ class ProfileCopy {
         locations_(from.locations.size()),
         stacks_(from.stacks.size()),
         threads_(from.threads.size()) {}
+
+  // Instead of what they are: `copy` is a function of the other profile; all threads are of one
+  // process.
+  void Replace(FunctionId id, FunctionId copy) { functions_[id.value] = copy; }
+  void SetProcess(absl::string_view name) { process_ = name; }
 
   FunctionId Function(FunctionId id);
   ImageId Image(ImageId id);
@@ -37,6 +44,7 @@ class ProfileCopy {
   std::vector<StackId> stacks_;
   std::vector<ThreadId> threads_;
   std::vector<StackId> walk_;
+  std::optional<absl::string_view> process_;
 };
 
 }  // namespace jprof

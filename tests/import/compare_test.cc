@@ -66,6 +66,51 @@ TEST(CompareTest, SamplesThatWeighAlikeAreCountedWhateverTheirPeriod) {
   EXPECT_EQ(Write(p, "folded"), "p;a 1 1\np;b 1 1\n");
 }
 
+TEST(CompareTest, AFunctionThatMovedIsTheSame) {
+  EXPECT_THAT(
+      Changes(Compared("p;render /srv/app.js:12_[j] 3\np;b 1\n", "p;render /srv/app.js:13_[j] 3\np;b 1\n")),
+      ElementsAre("b 25>25 in all 25>25", "render /srv/app.js:13 75>75 in all 75>75"));
+  EXPECT_THAT(Changes(Compared("p;render /srv/a.js:12_[j] 1\n", "p;render /srv/b.js:12_[j] 1\n")),
+              ElementsAre("render /srv/b.js:12 0>100 in all 0>100",
+                          "render /srv/a.js:12 100>0 in all 100>0"));
+}
+
+TEST(CompareTest, WhereAFileHasSeveralOfOneNameTheLineTellsWhich) {
+  const std::string one = "p;f /srv/app.js:12_[j] 1\n", two = "p;f /srv/app.js:12_[j] 1\np;f /srv/app.js:20_[j] 1\n";
+  EXPECT_THAT(Changes(Compared(one, two)), ElementsAre("f /srv/app.js:20 0>50 in all 0>50",
+                                                       "f /srv/app.js:12 100>50 in all 100>50"));
+  EXPECT_THAT(Changes(Compared("p;f /srv/app.js:11_[j] 1\n", two)),
+              ElementsAre("f /srv/app.js:12 0>50 in all 0>50", "f /srv/app.js:20 0>50 in all 0>50",
+                          "f /srv/app.js:11 100>0 in all 100>0"));
+  EXPECT_THAT(Changes(Compared(two, "p;f /srv/app.js:11_[j] 1\n")),
+              ElementsAre("f /srv/app.js:11 0>100 in all 0>100", "f /srv/app.js:12 50>0 in all 50>0",
+                          "f /srv/app.js:20 50>0 in all 50>0"));
+}
+
+TEST(CompareTest, ByLineALineIsALine) {
+  Profile before = Read("p;render /srv/app.js:12_[j] 1\n"), after = Read("p;render /srv/app.js:13_[j] 1\n");
+  before.show_lines = after.show_lines = true;
+  EXPECT_THAT(Changes(Compare(before, after).value()),
+              ElementsAre("render /srv/app.js:13 0>100 in all 0>100",
+                          "render /srv/app.js:12 100>0 in all 100>0"));
+}
+
+TEST(CompareTest, TheOneProcessOfEachSideIsTheSame) {
+  const Profile p = Compared("node;a 1\n", "MainThread;a 3\n");
+  EXPECT_EQ(Write(p, "folded"), "MainThread;a 3 3\n");
+  EXPECT_THAT(p.comments, ElementsAre("before: process node is shown as MainThread"));
+  EXPECT_EQ(Write(Compared("node;a 1\n", "[unknown];a 3\n"), "folded"), "[unknown];a 3 3\n");
+  // Which of several it was cannot be told.
+  EXPECT_EQ(Write(Compared("node;a 1\n", "MainThread;a 3\nsh;b 1\n"), "folded"),
+            "MainThread;a 0 3\nnode;a 4 0\nsh;b 0 1\n");
+}
+
+TEST(CompareTest, AProcessWithoutANameHasThatOfTheOther) {
+  const std::string unnamed = Write(Read("p;a /srv/a.js:1_[j] 1\n"), "cpuprofile");
+  EXPECT_EQ(Write(Compared("node;a /srv/a.js:1_[j] 1\n", unnamed), "folded"),
+            "node;a /srv/a.js:1_[j] 1 1\n");
+}
+
 TEST(CompareTest, GrowthThatIsEqualButForRoundingIsEqual) {
   // 0.07 - 0.05 > 0.02; 0.3 - 0.1 < 0.2
   const auto changes = FunctionChanges(
