@@ -101,7 +101,7 @@ struct jp_probe_thread {
 struct jp_probe_state {
 	__u32 hits;       /* that matched; those beyond max_hits were let be */
 	__u32 lost;       /* no room in a ring, or a probe was at work on that CPU */
-	__u32 unreadable; /* memory of a term was not in memory, or none: taken as not equal */
+	__u32 unreadable; /* memory of a term could not be read: taken as not equal */
 	__u32 reserved;
 	__u32 stopped[JP_PROBE_STOPPED]; /* processes that wait for jprof, by a hit's slot; it clears them */
 	__u64 buckets[JP_PROBE_KINDS][JP_PROBE_BUCKETS]; /* by the binary logarithm of the ns */

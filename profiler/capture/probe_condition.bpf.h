@@ -97,6 +97,13 @@ static __always_inline __u64 jp_argument(const struct jp_probe_hit *hit, __u32 n
 #define JP_ADDRESS_PATH 2
 #define JP_FAMILY_UNIX 1
 
+/* Where a term's memory is. */
+enum jp_found {
+	JP_FOUND = 0,
+	JP_FOUND_NONE = 1,	 /* the call has none */
+	JP_FOUND_UNREADABLE = 2, /* what says so is not in memory, or the iovecs are too many */
+};
+
 struct jp_vector {
 	__u64 address;
 	__u64 length;
@@ -112,29 +119,32 @@ static __always_inline __u64 jp_length(const volatile struct jp_probe_term *t,
 	return jp_argument(hit, t->length);
 }
 
-/* The first of iovecs that is not empty, in `memory`, which says where they are. 0: found. */
-static __always_inline int jp_first_vector(struct jp_vector *memory, __u64 count)
+/* The first of iovecs that is not empty, in `memory`, which says where they are. */
+static __always_inline enum jp_found jp_first_vector(struct jp_vector *memory, __u64 count)
 {
 	struct jp_vector vector = {};
 	int i;
 
 #pragma unroll
 	for (i = 0; i < JP_MAX_VECTORS; i++) {
-		if (i >= count ||
-		    bpf_probe_read_user(&vector, sizeof(vector),
+		if (i >= count)
+			return JP_FOUND_NONE;
+		if (bpf_probe_read_user(&vector, sizeof(vector),
 					(const void *)(memory->address + i * sizeof(vector))))
-			return -1;
+			return JP_FOUND_UNREADABLE;
 		if (vector.length)
 			break;
 	}
+	if (!vector.length)
+		return count > JP_MAX_VECTORS ? JP_FOUND_UNREADABLE : JP_FOUND_NONE;
 	if (memory->length > vector.length)
 		memory->length = vector.length;
 	memory->address = vector.address;
-	return 0;
+	return memory->length ? JP_FOUND : JP_FOUND_NONE;
 }
 
-/* Where the bytes of a term are. 0: found. */
-static __always_inline int jp_find_memory(const volatile struct jp_probe_term *t,
+/* Where the bytes of a term are. */
+static __always_inline enum jp_found jp_find_memory(const volatile struct jp_probe_term *t,
 					  const struct jp_probe_hit *hit, __u32 argument, struct jp_vector *memory)
 {
 	struct jp_vector vectors = {};
@@ -148,20 +158,22 @@ static __always_inline int jp_find_memory(const volatile struct jp_probe_term *t
 	case JP_PROBE_MESSAGE:
 		if (bpf_probe_read_user(&vectors, sizeof(vectors),
 					(const void *)(memory->address + JP_MESSAGE_VECTORS)))
-			return -1;
+			return JP_FOUND_UNREADABLE;
 		memory->address = vectors.address;
 		return jp_first_vector(memory, vectors.length);
 	case JP_PROBE_ADDRESS:
 		memory->length = (__u32)memory->length;
-		if (memory->length <= JP_ADDRESS_PATH ||
-		    bpf_probe_read_user(&family, sizeof(family), (const void *)memory->address) ||
-		    family != JP_FAMILY_UNIX)
-			return -1;
+		if (memory->length <= JP_ADDRESS_PATH)
+			return JP_FOUND_NONE;
+		if (bpf_probe_read_user(&family, sizeof(family), (const void *)memory->address))
+			return JP_FOUND_UNREADABLE;
+		if (family != JP_FAMILY_UNIX)
+			return JP_FOUND_NONE;
 		memory->address += JP_ADDRESS_PATH;
 		memory->length -= JP_ADDRESS_PATH;
-		return 0;
+		return JP_FOUND;
 	default:
-		return 0;
+		return memory->length ? JP_FOUND : JP_FOUND_NONE;
 	}
 }
 
@@ -172,14 +184,16 @@ static __noinline int jp_memory_is(const volatile struct jp_probe_term *t,
 	__u64 text[JP_PROBE_TEXT / 8] = {};
 	struct jp_vector memory = {};
 	__u64 bytes = t->bytes;
+	enum jp_found found;
 
-	if (jp_find_memory(t, hit, argument, &memory) || !memory.length)
+	found = jp_find_memory(t, hit, argument, &memory);
+	if (found == JP_FOUND_NONE)
 		return -1;
 	if (bytes > memory.length)
 		bytes = memory.length;
 	if (bytes > JP_PROBE_TEXT)
 		return 0;
-	if (bpf_probe_read_user(text, bytes, (const void *)memory.address)) {
+	if (found == JP_FOUND_UNREADABLE || bpf_probe_read_user(text, bytes, (const void *)memory.address)) {
 		__sync_fetch_and_add(&jp_probe_state.unreadable, 1);
 		return 0;
 	}

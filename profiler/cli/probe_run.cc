@@ -119,7 +119,7 @@ std::vector<std::string> ProbeWarnings(const ProbeRunResult& result) {
   auto warn = [&](uint64_t count, absl::string_view what) {
     if (count != 0) warnings.push_back(absl::StrCat(count, " ", what));
   };
-  warn(result.state.unreadable, "times a path or data was not in memory, and taken as not equal");
+  warn(result.state.unreadable, "times a path or data could not be read, and was taken as not equal");
   warn(result.state.lost, "hits found no room, or the probe in use on their CPU");
   warn(result.misses, "calls were not looked at, since the probe was in use on their CPU");
   return warnings;

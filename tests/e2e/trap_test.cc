@@ -29,6 +29,7 @@ namespace jprof {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -91,6 +92,12 @@ std::string ProgramOf32Bits() {
   std::string file(reinterpret_cast<const char*>(&header), sizeof(header));
   file.append(reinterpret_cast<const char*>(&segment), sizeof(segment));
   return absl::StrCat(file, kPauses);
+}
+
+size_t HitsIn(const JprofResult& result) {
+  size_t hits = 0;
+  for (size_t at = 0; (at = result.out.find("trapped (pid ", at)) != std::string::npos; ++at) ++hits;
+  return hits;
 }
 
 class TrapTest : public testing::Test {
@@ -186,6 +193,23 @@ TEST_F(TrapTest, DataInPiecesAndEveryPathAreCompared) {
   }
 }
 
+TEST_F(TrapTest, WhatCannotBeComparedIsCounted) {
+  const std::string told = "warning: 1 times a path or data could not be read, and was taken as not equal";
+  for (const char* condition : {"writev buf!=ERROR", "sendmsg buf!=ERROR", "connect path!=/jprof-test/socket"}) {
+    Jprof jprof = Arm({Of(condition)});
+    Tell("u");
+    const JprofResult result = jprof.Wait();
+    EXPECT_THAT(result.out, HasSubstr("EFAULT")) << condition;
+    EXPECT_THAT(result.err, HasSubstr(told)) << condition;
+    ExpectDone("u");
+  }
+  Jprof jprof = Arm({Of("writev buf=ERROR")});
+  Tell("ui");
+  const JprofResult result = jprof.Wait();
+  EXPECT_THAT(result.out, Not(HasSubstr("EFAULT")));
+  EXPECT_THAT(result.err, HasSubstr(told));
+}
+
 // JPROF_TRAPS: so many times.
 TEST_F(TrapTest, AStoppedThreadExecutesNothingAfterTheCall) {
   const char* times = std::getenv("JPROF_TRAPS");
@@ -237,9 +261,7 @@ TEST_F(TrapTest, OfAMillionCallsItTakesWhatItWasTold) {
   const JprofResult result =
       RunJprof({"trap", Of("close errno=EBADF"), "--do", "signal=USR2", "--allow-signal", "--count", "3"});
   EXPECT_EQ(result.exit_code(), 0) << result.err;
-  size_t hits = 0;
-  for (size_t at = 0; (at = result.out.find("EBADF", at)) != std::string::npos; ++at) ++hits;
-  EXPECT_EQ(hits, 3u);
+  EXPECT_EQ(HitsIn(result), 3u);
   EXPECT_EQ(count_[1], 3);
 }
 
@@ -265,7 +287,27 @@ TEST_F(TrapTest, AnEndBySigkillIsMetOnce) {
   trapped_->Signal(SIGKILL);
   const JprofResult result = jprof.Wait();  // it ends with the process
   EXPECT_THAT(result.out, AllOf(HasSubstr("signal SIGKILL"), HasSubstr("main")));
-  EXPECT_EQ(result.out.find("signal"), result.out.rfind("signal")) << result.out;
+  EXPECT_EQ(HitsIn(result), 1u) << result.out;
+}
+
+TEST_F(TrapTest, AnEndOfSeveralThreadsBySigkillIsMetOnce) {
+  Tell("t");
+  ExpectDone("t");
+  Jprof jprof = Arm({"--on", "exit=nonzero", Of(""), "--count", "9"});
+  trapped_->Signal(SIGKILL);
+  const JprofResult result = jprof.Wait();
+  EXPECT_THAT(result.out, HasSubstr("signal SIGKILL"));
+  EXPECT_EQ(HitsIn(result), 1u) << result.out;
+}
+
+TEST_F(TrapTest, AnExitOfSeveralThreadsIsMetOnce) {
+  Tell("t");
+  ExpectDone("t");
+  Jprof jprof = Arm({"--on", "exit=nonzero", Of(""), "--count", "9"});
+  Tell("x");
+  const JprofResult result = jprof.Wait();
+  EXPECT_THAT(result.out, AllOf(HasSubstr(": exit_group(0x3"), HasSubstr("main")));
+  EXPECT_EQ(HitsIn(result), 1u) << result.out;
 }
 
 TEST_F(TrapTest, ASignalThatEndsAProcessUnhandledIsMet) {
@@ -439,10 +481,13 @@ TEST_F(TrapTest, A32BitProgramIsRefused) {
     if (std::filesystem::read_symlink("/proc/" + pid + "/exe", error) == path) break;
   }
   for (const JprofResult& refused :
-       {RunJprof({"trap", "close pid=" + pid}), RunJprof({"stacks", pid})}) {
+       {RunJprof({"trap", "close pid=" + pid}), RunJprof({"stacks", pid}), RunJprof({"-p", pid, "-d", "300ms"})}) {
     EXPECT_EQ(refused.exit_code(), 1);
-    EXPECT_THAT(refused.err, HasSubstr("runs a 32-bit program"));
+    EXPECT_THAT(refused.messages(), ElementsAre("jprof: error: process " + pid +
+                                                " runs a 32-bit program: jprof reads 64-bit ones"));
   }
+  Tell("l");
+  EXPECT_EQ(RunJprof({"-a", "-d", "300ms", "--format", "folded"}).exit_code(), 0);
 }
 
 TEST_F(TrapTest, WhatIsNoTrapIsSaid) {

@@ -1,6 +1,7 @@
 /* Makes the system calls that it is told to on stdin, a letter each. What follows the one that is to be
    trapped is a single instruction, which counts in the file that the first argument names. */
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
@@ -61,6 +62,23 @@ static int other_places(void) {
          connect(to, (struct sockaddr*)&abstract, family + 11) == 0;
 }
 
+/* Data and a path of which not even where they are can be read. */
+static int unreadable_places(void) {
+  const int to = socket(AF_UNIX, SOCK_DGRAM, 0);
+  return syscall(SYS_writev, to, 8L, 1L) >= 0 || syscall(SYS_sendmsg, to, 8L, 0L) >= 0 ||
+         syscall(SYS_connect, to, 8L, 20L) >= 0;
+}
+
+static void* sleeper(void* unused) {
+  for (;;) pause();
+  return unused;
+}
+
+static void start_threads(void) {
+  pthread_t thread;
+  for (int i = 0; i < 3; i++) pthread_create(&thread, 0, sleeper, 0);
+}
+
 static void on_signal(int number) {
   (void)number;
   count[1]++;
@@ -104,6 +122,12 @@ int main(int argc, char** argv) {
         break;
       case 'i':
         if (other_places()) return 1;
+        break;
+      case 'u':
+        if (unreadable_places()) return 1;
+        break;
+      case 't':
+        start_threads();
         break;
       case 'v':
         raise(SIGSEGV);
