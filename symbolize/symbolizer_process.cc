@@ -325,17 +325,36 @@ absl::StatusOr<UniqueFd> SymbolizerProcess::StartWorker() {
   const int descriptor = theirs.get();
   if (::fcntl(ours.get(), F_SETFL, O_NONBLOCK) != 0) return ErrnoStatus(errno, kCannotStart);
   absl::MutexLock lock(&mutex_);
+  JPROF_RETURN_IF_ERROR(AskForker(descriptor));
+  return ours;
+}
+
+bool SymbolizerProcess::HasAnswered() {
+  Message late;
+  if (awaits_answer_ && Await(forker_.get(), POLLIN, Clock::now())) {
+    awaits_answer_ = !Receive(forker_.get(), &late, Clock::now() + limits_.patience);
+  }
+  return !awaits_answer_;
+}
+
+absl::Status SymbolizerProcess::AskForker(int workers_socket) {
+  if (!HasAnswered()) {
+    return absl::UnavailableError(
+        absl::StrCat(kCannotStart, ": the one that starts them has ended, or does not answer any more"));
+  }
   const auto deadline = Clock::now() + limits_.patience;
   Message answer;
-  if (!Send(forker_.get(), MessageType::kNewWorker, "", {&descriptor, 1}, deadline) ||
+  awaits_answer_ = true;
+  if (!Send(forker_.get(), MessageType::kNewWorker, "", {&workers_socket, 1}, deadline) ||
       !Receive(forker_.get(), &answer, deadline)) {
     return absl::UnavailableError(
         absl::StrCat(kCannotStart, ": the one that starts them ended, or did not answer"));
   }
+  awaits_answer_ = false;
   ByteCursor c = CursorOf(answer.bytes);
   const auto error = static_cast<int>(c.U32());
   if (error != 0) return ErrnoStatus(error, absl::StrCat(kCannotStart, ": fork"));
-  return ours;
+  return absl::OkStatus();
 }
 
 bool SymbolizerProcess::Ask(const UniqueFd& worker, size_t image, ImageQuery& query,

@@ -23,6 +23,8 @@
 #include <memory>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "profiler/core/unique_fd.h"
@@ -62,8 +64,11 @@ class SymbolizerProcess {
   SymbolizerProcess(const Limits& limits, UniqueFd forker, pid_t pid)
       : limits_(limits), forker_(std::move(forker)), pid_(pid) {}
 
-  // The socket of a new worker.
+  // The socket of a new worker. When the forker has not answered once, it is not waited for any more.
   absl::StatusOr<UniqueFd> StartWorker();
+  absl::Status AskForker(int workers_socket) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Takes its late answers, if it has come to give them.
+  bool HasAnswered() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // False: the worker is of no use any more.
   bool Ask(const UniqueFd& worker, size_t image, ImageQuery& query, DebugFileFinder* finder);
   bool AskMap(const UniqueFd& worker, SourceMapQuery& query);
@@ -71,6 +76,7 @@ class SymbolizerProcess {
   const Limits limits_;
   absl::Mutex mutex_;
   UniqueFd forker_;
+  bool awaits_answer_ ABSL_GUARDED_BY(mutex_) = false;
   const pid_t pid_;
   std::atomic<uint64_t> progress_{0};
 };

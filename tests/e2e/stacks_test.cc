@@ -535,6 +535,26 @@ TEST_F(StacksTest, WithoutTheirValuesStacksArePrintedWhenThosePauseTooLong) {
   EXPECT_THAT(result.err, HasSubstr("values were read: they are left out"));
 }
 
+TEST_F(StacksTest, StacksArePrintedWhenNobodyStartsReadersOfFiles) {
+  Child waits = SpawnWaits();
+  JprofResult result;
+  // Stopped before it has started one; unless it was done before.
+  for (int i = 0; i < 50 && !absl::StrContains(result.out, "have no names"); ++i) {
+    auto jprof = Jprof::Start({"stacks", absl::StrCat(waits.pid())});
+    ASSERT_TRUE(jprof.ok()) << jprof.status();
+    for (bool stopped = false; !stopped && StateOf(jprof->pid()) != 'Z';) {
+      const Pid starter = FirstChildOf(FirstChildOf(jprof->pid()));
+      auto stat = ReadProcStat(starter);
+      stopped = stat.ok() && stat->comm == "jprof-symbols" && ::kill(starter, SIGSTOP) == 0;
+    }
+    result = jprof->Wait();
+    EXPECT_EQ(result.exit_code(), 0) << result.err;
+    EXPECT_THAT(result.out, HasSubstr("epoll_wait"));
+  }
+  EXPECT_THAT(result.out, HasSubstr("have no names: cannot start a process that reads files"));
+  EXPECT_THAT(result.out, HasSubstr("[unknown] waits+0x"));
+}
+
 TEST_F(StacksTest, AFullDiskIsAFailure) {
   Child waits = SpawnWaits();
   const std::string pid = absl::StrCat(waits.pid());
