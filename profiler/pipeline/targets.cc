@@ -99,8 +99,10 @@ absl::Status Targets::Find(Pid id) {
   if (!processes_.back().valid()) {
     return ErrnoStatus(errno, absl::StrCat("cannot watch process ", pid));
   }
-  return Annotate(CheckAccess(pid, options_.use_helpers),
-                  absl::StrCat("cannot look into ", name));
+  JPROF_RETURN_IF_ERROR(
+      Annotate(CheckAccess(pid, options_.use_helpers), absl::StrCat("cannot look into ", name)));
+  // One that starts others may be what it likes.
+  return options_.children ? absl::OkStatus() : CheckProgram(pid);
 }
 
 // Forks are told of since the source was opened, so whoever comes during this is met twice at most.

@@ -1,5 +1,6 @@
 #include "profiler/process/process_access.h"
 
+#include <elf.h>
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <sys/syscall.h>
@@ -7,6 +8,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstring>
 #include <string>
 
 #include "absl/strings/ascii.h"
@@ -19,6 +21,7 @@
 namespace jprof {
 namespace {
 
+constexpr size_t kMaxAuxiliaryBytes = 4096;
 constexpr char kPtraceScope[] = "/proc/sys/kernel/yama/ptrace_scope";
 
 bool HaveCapability(int capability) {
@@ -65,6 +68,23 @@ absl::Status CheckAccess(Pid pid, bool memory_too) {
   absl::StatusOr<std::string> scope = ReadProcFile(kPtraceScope, 64);
   return AccessDenied(HaveCapability(CAP_SYS_PTRACE), !files_denied,
                       absl::StripAsciiWhitespace(scope.ok() ? *scope : ""));
+}
+
+// By what the kernel told it at its start, since its file may lie where reading takes for ever.
+absl::Status CheckProgram(Pid pid) {
+  const absl::StatusOr<std::string> text =
+      ReadProcFile(absl::StrCat("/proc/", pid, "/auxv"), kMaxAuxiliaryBytes);
+  Elf32_auxv_t entry;
+  for (size_t at = 0; text.ok() && at + sizeof(entry) <= text->size(); at += sizeof(entry)) {
+    std::memcpy(&entry, text->data() + at, sizeof(entry));
+    if (entry.a_type == AT_NULL) break;
+    // The upper halves of 64-bit types are 0.
+    if (entry.a_type == AT_PHENT && entry.a_un.a_val == sizeof(Elf32_Phdr)) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("process ", pid, " runs a 32-bit program: jprof reads 64-bit ones"));
+    }
+  }
+  return absl::OkStatus();
 }
 
 absl::Status AccessDenied(bool have_cap_sys_ptrace, bool only_memory,

@@ -16,6 +16,9 @@ absl::Status CheckProcFileSystem();
 // neither (a kernel thread). PermissionDenied, with a hint: what forbids it.
 absl::Status CheckAccess(Pid pid, bool memory_too);
 
+// FailedPrecondition: it runs a 32-bit program, of which nothing can be read.
+absl::Status CheckProgram(Pid pid);
+
 // What forbids it, in words. `ptrace_scope` is the setting of Yama, "" where there is none.
 absl::Status AccessDenied(bool have_cap_sys_ptrace, bool only_memory,
                           absl::string_view ptrace_scope);

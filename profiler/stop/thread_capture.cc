@@ -1,7 +1,5 @@
 #include "profiler/stop/thread_capture.h"
 
-#include <elf.h>
-#include <fcntl.h>
 #include <sched.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -21,7 +19,6 @@
 #include "absl/strings/str_split.h"
 #include "helpers/abi/records.h"
 #include "profiler/core/status.h"
-#include "profiler/core/unique_fd.h"
 #include "profiler/process/proc_status.h"
 #include "profiler/process/process_access.h"
 #include "profiler/stop/guard.h"
@@ -340,14 +337,7 @@ absl::Status CheckTarget(Pid pid) {
   }
   JPROF_RETURN_IF_ERROR(
       Annotate(CheckAccess(pid, true), absl::StrCat("cannot look into process ", pid)));
-  const UniqueFd program(::open(absl::StrCat("/proc/", pid, "/exe").c_str(), O_RDONLY | O_CLOEXEC));
-  unsigned char ident[EI_NIDENT] = {};
-  if (program.valid() && ::pread(program.get(), ident, sizeof(ident), 0) == sizeof(ident) &&
-      ident[EI_CLASS] == ELFCLASS32) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("process ", pid, " runs a 32-bit program: jprof reads 64-bit ones"));
-  }
-  return absl::OkStatus();
+  return CheckProgram(pid);
 }
 
 absl::Status ExplainStop(Pid pid, const absl::Status& status, Tid tid) {
