@@ -74,7 +74,7 @@ absl::Status Run(const StacksOptions& options, const RuntimeSet& runtimes) {
     subject.world.read_source_maps = read_maps;
     JPROF_RETURN_IF_ERROR(TakeStacks(std::move(subject), options.naming, runtimes, report, profile));
     if (options.no_stop && options.naming.arguments) {
-      report.notes.push_back(
+      report.notes.emplace_back(
           "--no-stop: of threads that run there are only those values that the sample carries, native ones "
           "in registers and on the stack");
     }
