@@ -51,7 +51,7 @@ struct Accounting {
   uint64_t script_frames = 0;          // frames that belong to a runtime's functions
   uint64_t script_frames_unnamed = 0;  // of these, not resolved at the instant of the sample
 
-  uint64_t sideband_lost = 0;  // mapping, exec, exit records lost
+  uint64_t sideband_lost = 0;  // mapping, exec, exit, symbol records lost
 
   SamplingRate rate;
 };

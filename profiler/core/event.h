@@ -84,9 +84,9 @@ struct ExitEvent {
   Tid tid = 0;
 };
 
-// Records that the source could not deliver.
+// Records that could not be delivered. Later events may refer to the stacks and symbols that were lost.
 struct LostEvent {
-  enum class What : uint8_t { kSamples, kSideband };
+  enum class What : uint8_t { kSamples, kSideband, kStacks, kSymbols };
   What what = What::kSamples;
   uint64_t count = 0;
 };

@@ -20,28 +20,35 @@ size_t BytesOf(const Event& event) {
   return bytes;
 }
 
-bool IsSampleOrStack(const Event& event) {
-  return std::holds_alternative<SampleEvent>(event) || std::holds_alternative<StackEvent>(event) ||
-         std::holds_alternative<KernelStackEvent>(event);
+LostEvent::What WhatIsLostWith(const Event& event) {
+  if (std::holds_alternative<SampleEvent>(event)) return LostEvent::What::kSamples;
+  if (std::holds_alternative<SymbolEvent>(event)) return LostEvent::What::kSymbols;
+  if (std::holds_alternative<StackEvent>(event) || std::holds_alternative<KernelStackEvent>(event)) {
+    return LostEvent::What::kStacks;
+  }
+  return LostEvent::What::kSideband;
 }
 
 }  // namespace
 
 void EventQueue::Push(std::vector<Event> batch) {
   size_t bytes = 0;
-  uint64_t samples = 0;
-  for (const Event& e : batch) {
-    bytes += BytesOf(e);
-    samples += std::holds_alternative<SampleEvent>(e);
-  }
+  for (const Event& e : batch) bytes += BytesOf(e);
   absl::MutexLock lock(&mutex_);
+  auto drop = [this](const Event& event) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    ++lost_[static_cast<size_t>(WhatIsLostWith(event))];
+  };
   if (bytes_ + bytes > max_bytes_) {
-    samples_lost_ += samples;
-    std::erase_if(batch, IsSampleOrStack);
+    std::erase_if(batch, [&](const Event& e) {
+      const LostEvent::What what = WhatIsLostWith(e);
+      if (what != LostEvent::What::kSamples && what != LostEvent::What::kStacks) return false;
+      drop(e);
+      return true;
+    });
     bytes = 0;
     for (const Event& e : batch) bytes += BytesOf(e);
     if (bytes_ + bytes > 2 * max_bytes_) {
-      sideband_lost_ += batch.size();
+      for (const Event& e : batch) drop(e);
       return;
     }
   }
@@ -67,11 +74,10 @@ EventQueue::Popped EventQueue::Pop(std::vector<Event>& batch, absl::Duration tim
     bytes_ -= batches_.front().bytes;
     batches_.pop_front();
   }
-  if (const uint64_t lost = std::exchange(samples_lost_, 0)) {
-    batch.push_back(LostEvent{LostEvent::What::kSamples, lost});
-  }
-  if (const uint64_t lost = std::exchange(sideband_lost_, 0)) {
-    batch.push_back(LostEvent{LostEvent::What::kSideband, lost});
+  for (size_t what = 0; what < lost_.size(); ++what) {
+    if (const uint64_t lost = std::exchange(lost_[what], 0)) {
+      batch.push_back(LostEvent{static_cast<LostEvent::What>(what), lost});
+    }
   }
   if (!batch.empty()) return Popped::kBatch;
   return closed_ ? Popped::kClosed : Popped::kTimeout;

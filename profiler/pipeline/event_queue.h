@@ -3,6 +3,7 @@
 // else too; what was dropped is counted and told as LostEvents. Thread-safe.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -21,7 +22,8 @@ class EventQueue {
   // Samples and stacks are dropped beyond `max_bytes` of events, all beyond twice that.
   explicit EventQueue(size_t max_bytes = size_t{64} << 20) : max_bytes_(max_bytes) {}
 
-  // Stacks go with the samples: what refers to one later is counted as without a stack.
+  // Stacks go with the samples: a sample that refers to one later is counted as without a stack, until
+  // the source, told of the loss, has given the stack a new number.
   void Push(std::vector<Event> batch);
   // Nothing comes any more.
   void Close(absl::Status status);
@@ -46,8 +48,8 @@ class EventQueue {
   mutable absl::Mutex mutex_;
   std::deque<Batch> batches_ ABSL_GUARDED_BY(mutex_);
   size_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;
-  uint64_t samples_lost_ ABSL_GUARDED_BY(mutex_) = 0;  // told with the next batch
-  uint64_t sideband_lost_ ABSL_GUARDED_BY(mutex_) = 0;
+  // By LostEvent::What; told with the next batch.
+  std::array<uint64_t, 4> lost_ ABSL_GUARDED_BY(mutex_) = {};
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Status status_ ABSL_GUARDED_BY(mutex_);
 };

@@ -151,12 +151,7 @@ void Pipeline::Handle(Event event) {
   } else if (auto* symbol = std::get_if<SymbolEvent>(&event)) {
     OnSymbol(*symbol);
   } else if (auto* lost = std::get_if<LostEvent>(&event)) {
-    if (lost->what == LostEvent::What::kSideband) {
-      accounting_.sideband_lost += lost->count;
-    } else {
-      accounting_.taken += lost->count;
-      accounting_.dropped_queue_full += lost->count;
-    }
+    OnLost(*lost);
   } else if (auto* map = std::get_if<MapEvent>(&event)) {
     OnMap(*map);
   } else {
@@ -178,6 +173,26 @@ void Pipeline::Handle(Event event) {
       const Process* process = processes_.Find(exit->pid);
       if (process == nullptr || process->exited) Forget(exit->pid);
     }
+  }
+}
+
+void Pipeline::OnLost(const LostEvent& lost) {
+  switch (lost.what) {
+    case LostEvent::What::kSamples:
+      accounting_.taken += lost.count;
+      accounting_.dropped_queue_full += lost.count;
+      return;
+    case LostEvent::What::kSideband:
+      accounting_.sideband_lost += lost.count;
+      return;
+    // The kernel half takes them for told, and would refer to them for as long as it records.
+    case LostEvent::What::kSymbols:
+      accounting_.sideband_lost += lost.count;
+      sink_.ForgetSymbols();
+      [[fallthrough]];  // stacks refer to symbols
+    case LostEvent::What::kStacks:
+      sink_.ForgetStacks();
+      return;
   }
 }
 

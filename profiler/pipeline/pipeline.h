@@ -208,6 +208,7 @@ class Pipeline {
   enum class Forgetting { kNo, kDecided, kSymbolsForgotten, kStacksForgotten };
   void OnNumber(uint32_t number);
   void ForgetNumbered();
+  void OnLost(const LostEvent& lost);
   void OnSample(const SampleEvent& sample);
   void OnMap(const MapEvent& map);
   // That of the process, in comms_; of one that is gone already, its parent's.

@@ -63,7 +63,8 @@ TEST(EventQueueTest, AFullQueueDropsSamplesAndCountsThem) {
   const std::vector<Event> out = PopAll(queue);
   EXPECT_EQ(Lost(out, LostEvent::What::kSamples), 5u);
   EXPECT_EQ(Lost(out, LostEvent::What::kSideband), 0u);
-  EXPECT_EQ(out.size(), 8u + 1 + 1);  // the samples, the exit, the loss
+  EXPECT_EQ(Lost(out, LostEvent::What::kStacks), 2u);
+  EXPECT_EQ(out.size(), 8u + 1 + 2);  // the samples, the exit, the losses
 }
 
 TEST(EventQueueTest, AQueueThatNobodyEmptiesDropsAllAndCountsIt) {
@@ -85,7 +86,7 @@ TEST(EventQueueTest, RoomThatWasEmptiedIsUsedAgain) {
 TEST(EventQueueTest, BytesBehindAnEventCount) {
   EventQueue queue(kBytes);
   queue.Push({Event(SymbolEvent{.record = std::vector<uint8_t>(3 * kBytes)})});
-  EXPECT_EQ(Lost(PopAll(queue), LostEvent::What::kSideband), 1u);
+  EXPECT_EQ(Lost(PopAll(queue), LostEvent::What::kSymbols), 1u);
 }
 
 }  // namespace

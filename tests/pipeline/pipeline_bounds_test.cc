@@ -48,6 +48,20 @@ TEST_F(PipelineBoundsTest, NumberedStacksAreDroppedWhenTheKernelHasForgottenThem
   EXPECT_THAT(Stacks(profile), testing::Each("_start;main;work"));
 }
 
+TEST_F(PipelineBoundsTest, StacksThatWereLostOnTheWayAreAskedForAgain) {
+  Map(kApp, 1, "/bin/app");
+  pipeline().Handle(LostEvent{LostEvent::What::kSamples, 1});
+  EXPECT_EQ(world_.forgotten, "");
+  pipeline().Handle(LostEvent{LostEvent::What::kStacks, 1});
+  EXPECT_EQ(world_.forgotten, "stacks ");
+}
+
+TEST_F(PipelineBoundsTest, SymbolsThatWereLostOnTheWayAreAskedForAgain) {
+  pipeline().Handle(LostEvent{LostEvent::What::kSymbols, 2});
+  EXPECT_EQ(world_.forgotten, "symbols stacks ");
+  EXPECT_EQ(Finish().accounting.sideband_lost, 2u);
+}
+
 TEST_F(PipelineBoundsTest, SamplesOfBeforeTheKernelForgotFindTheirStacks) {
   options_.max_stack_bytes = 1;
   Map(kApp, 1, "/bin/app");
