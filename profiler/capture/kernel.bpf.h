@@ -7,6 +7,7 @@
 
 struct super_block {
 	__u32 s_dev;
+	unsigned long s_magic;
 } JP_KERNEL;
 
 struct inode {
@@ -14,8 +15,21 @@ struct inode {
 	unsigned long i_ino;
 } JP_KERNEL;
 
+struct dentry {
+	struct inode *d_inode;
+} JP_KERNEL;
+
+struct path {
+	struct dentry *dentry;
+} JP_KERNEL;
+
 struct file {
 	struct inode *f_inode;
+} JP_KERNEL;
+
+/* A file, and more behind it: since Linux 6.8 what /proc says of a mapping of an overlay's file. */
+struct backing_file {
+	struct path user_path;
 } JP_KERNEL;
 
 struct vm_area_struct {

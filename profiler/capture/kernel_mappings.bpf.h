@@ -24,6 +24,7 @@
 #define JP_TREE_DEPTH 8 /* 65,530 mappings are 5 levels */
 #define JP_VM_EXEC 4
 #define JP_PAGE_SHIFT 12
+#define JP_OVERLAY_MAGIC 0x794c7630
 
 /* A node: its parent, pivots (the last address of each slot), slots. */
 struct jp_maple_node {
@@ -101,17 +102,47 @@ static __always_inline struct vm_area_struct *jp_find_area(struct task_struct *t
 	return 0;
 }
 
+/* 0: of the vDSO. */
+static __always_inline struct jp_file_table *jp_find_file(struct inode *inode)
+{
+	struct jp_file_key key = {};
+	__u64 device;
+
+	if (inode) {
+		device = BPF_CORE_READ(inode, i_sb, s_dev);
+		key.inode = BPF_CORE_READ(inode, i_ino);
+		key.device_major = device >> 20;
+		key.device_minor = device & 0xfffff;
+	}
+	return bpf_map_lookup_elem(&jp_files, &key);
+}
+
+/* User space may know an overlay's file as /proc has it, or as mapping events do: from Linux 6.8 to 6.17
+ * these have the file behind it. The flag that tells such a file from another has changed its number; what is
+ * read behind another file leads to no overlay. */
+static __always_inline struct jp_file_table *jp_find_mapped_file(struct file *file)
+{
+	struct jp_file_table *table = jp_find_file(BPF_CORE_READ(file, f_inode));
+	struct backing_file *backing = (void *)file;
+	struct inode *inode;
+
+	if (table || !bpf_core_field_exists(backing->user_path))
+		return table;
+	inode = BPF_CORE_READ(backing, user_path.dentry, d_inode);
+	if (BPF_CORE_READ(inode, i_sb, s_magic) != JP_OVERLAY_MAGIC)
+		return 0;
+	return jp_find_file(inode);
+}
+
 __attribute__((noinline)) int jp_ask_kernel_for(__u64 pc)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct jp_walk *w = jp_scratch();
-	struct jp_file_key key = {};
 	struct jp_file_table *table;
 	struct vm_area_struct *area;
-	struct inode *inode;
 	struct file *file;
 	__u64 begin, end, offset;
-	__u32 i, device;
+	__u32 i;
 
 	if (!w)
 		return 0;
@@ -129,17 +160,11 @@ __attribute__((noinline)) int jp_ask_kernel_for(__u64 pc)
 	w->area.begin = begin;
 	w->area.end = end;
 	w->area.is_anonymous_code = 0;
-	if (file) {
-		inode = BPF_CORE_READ(file, f_inode);
-		device = BPF_CORE_READ(inode, i_sb, s_dev);
-		key.inode = BPF_CORE_READ(inode, i_ino);
-		key.device_major = device >> 20;
-		key.device_minor = device & 0xfffff;
-	} else if (begin != (__u64)task->mm->context.vdso) {
+	if (!file && begin != (__u64)task->mm->context.vdso) {
 		w->area.is_anonymous_code = !!(BPF_CORE_READ(area, vm_flags) & JP_VM_EXEC);
 		return 0;
 	}
-	table = bpf_map_lookup_elem(&jp_files, &key);
+	table = file ? jp_find_mapped_file(file) : jp_find_file(0);
 	if (!table) {
 		w->wants_reader = 1;
 		return 0;

@@ -1,11 +1,13 @@
 #include "profiler/process/target_file.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -78,20 +80,41 @@ int64_t Now(clockid_t clock) {
   return int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec;
 }
 
-// The range of the kernel's own mapping of that file which covers `mapping` where it begins: ours
-// may have been cut or put together since. NotFound: there is none any more.
-absl::StatusOr<AddressRange> CurrentRange(Pid pid, const Mapping& mapping) {
+absl::string_view NameIn(absl::string_view path) { return path.substr(path.rfind('/') + 1); }
+
+// From Linux 6.8 to 6.17 mapping events tell of an overlay's file the one behind it, by that one's device and
+// path; /proc does not.
+bool MayBeInFrontOf(const ProcMapping& m, const Mapping& behind) {
+  const FileIdentity &front = m.file, &back = behind.file;
+  return front.valid() &&
+         (front.device_major != back.device_major || front.device_minor != back.device_minor) &&
+         m.range.begin.value - m.offset.value ==
+             behind.range.begin.value - behind.offset.value &&
+         NameIn(m.path) == NameIn(behind.path);
+}
+
+bool IsOnOverlay(const UniqueFd& fd) {
+  struct statfs system;
+  return ::fstatfs(fd.get(), &system) == 0 && system.f_type == OVERLAYFS_SUPER_MAGIC;
+}
+
+// The kernel's own mapping of that file which covers `mapping` where it begins: ours may have been cut
+// or put together since. NotFound: there is none any more.
+absl::StatusOr<ProcMapping> CurrentMapping(Pid pid, const Mapping& mapping) {
   JPROF_ASSIGN_OR_RETURN(std::vector<ProcMapping> maps, ReadProcMaps(pid));
-  for (const ProcMapping& m : maps) {
-    if (m.file == mapping.file && m.range.Overlaps(mapping.range)) return m.range;
+  for (ProcMapping& m : maps) {
+    if (m.range.Overlaps(mapping.range) &&
+        (m.file == mapping.file || MayBeInFrontOf(m, mapping))) {
+      return std::move(m);
+    }
   }
   return absl::NotFoundError(absl::StrCat(mapping.path, ": no longer mapped by pid ", pid));
 }
 
 absl::StatusOr<UniqueFd> OpenThroughMapFiles(Pid pid, const Mapping& mapping) {
-  JPROF_ASSIGN_OR_RETURN(AddressRange range, CurrentRange(pid, mapping));
-  std::string link = absl::StrCat("/proc/", pid, "/map_files/", absl::Hex(range.begin.value), "-",
-                                  absl::Hex(range.end.value));
+  JPROF_ASSIGN_OR_RETURN(const ProcMapping now, CurrentMapping(pid, mapping));
+  std::string link = absl::StrCat("/proc/", pid, "/map_files/", absl::Hex(now.range.begin.value),
+                                  "-", absl::Hex(now.range.end.value));
   UniqueFd path_only(::open(link.c_str(), O_PATH | O_CLOEXEC));
   if (!path_only.valid()) {
     int err = errno;
@@ -104,9 +127,12 @@ absl::StatusOr<UniqueFd> OpenThroughMapFiles(Pid pid, const Mapping& mapping) {
   JPROF_ASSIGN_OR_RETURN(UniqueFd fd, Reopen(path_only, mapping.path));
   // By stat its device need not be that of the mapping, so it is the mapping that is looked at
   // again: the same range still has the same file, so the link led to that one.
-  JPROF_ASSIGN_OR_RETURN(AddressRange after, CurrentRange(pid, mapping));
-  if (after != range) {
+  JPROF_ASSIGN_OR_RETURN(const ProcMapping after, CurrentMapping(pid, mapping));
+  if (after.range != now.range || after.file != now.file) {
     return absl::NotFoundError(absl::StrCat(mapping.path, ": mapping changed while being opened"));
+  }
+  if (now.file != mapping.file && !IsOnOverlay(fd)) {
+    return absl::NotFoundError(absl::StrCat(mapping.path, ": another file is mapped there now"));
   }
   return fd;
 }

@@ -93,22 +93,40 @@ TEST_F(CommandTest, WhatItStartsIsRecordedAndNothingElse) {
   EXPECT_EQ(profile.With("spin"), 0u) << File("o.folded");
 }
 
-TEST_F(CommandTest, ChildrenOfSomeMillisecondsHaveTheirCallersWithoutFramePointers) {
-  ASSERT_EQ(Run(absl::StrCat("-F 4999 -o o.folded -- sh -c 'i=0; while [ $i -lt 150 ]; do ",
-                             TestProgram("early_exit_by_table"),
-                             " 2; i=$((i+1)); done; true' </dev/null >out 2>err")),
-            0)
-      << File("err");
-  const FoldedProfile profile = ParseFolded(File("o.folded"));
+// Runs a program of `burn` without frame pointers 150 times, for some milliseconds each.
+std::string ManyShort(const std::string& program) {
+  return absl::StrCat("-F 4999 -o o.folded -- sh -c 'i=0; while [ $i -lt 150 ]; do ", program,
+                      " 2; i=$((i+1)); done; true' </dev/null >out 2>err");
+}
+
+void ExpectCallersOfBurn(const std::string& folded) {
   uint64_t burning = 0, cut = 0;
-  for (const FoldedStack& stack : profile.stacks) {
+  for (const FoldedStack& stack : ParseFolded(folded).stacks) {
     if (!stack.Has("burn")) continue;
     burning += stack.count;
     cut += stack.Has("main") ? 0 : stack.count;
   }
   EXPECT_GT(burning, 300u);
   // Those of the first children, of whose file nothing is known.
-  EXPECT_LT(cut, burning / 5) << File("o.folded");
+  EXPECT_LT(cut, burning / 5) << folded;
+}
+
+TEST_F(CommandTest, ChildrenOfSomeMillisecondsHaveTheirCallersWithoutFramePointers) {
+  ASSERT_EQ(Run(ManyShort(TestProgram("early_exit_by_table"))), 0) << File("err");
+  ExpectCallersOfBurn(File("o.folded"));
+}
+
+// Behind a mapping of an overlay's file the kernel has another one, of another device.
+TEST_F(CommandTest, SoHaveThoseInAContainer) {
+  const std::string script = absl::StrCat(
+      "cd ", folder_.path(), "; mkdir inner; mount -t tmpfs inner inner; cd inner; "
+      "mkdir lower upper work all; cp ", TestProgram("early_exit_by_table"), " lower/program; "
+      "mount -t overlay -o lowerdir=lower,upperdir=upper,workdir=work all all; cd ..; exec ",
+      JPROF_BINARY, " ", ManyShort("./inner/all/program"));
+  std::ofstream(folder_ / "script") << script;
+  ASSERT_EQ(std::system(absl::StrCat("unshare -m sh -e ", folder_ / "script").c_str()), 0)
+      << File("err");
+  ExpectCallersOfBurn(File("o.folded"));
 }
 
 TEST_F(CommandTest, TheEndOfTheRecordingLeavesItRunning) {

@@ -108,6 +108,39 @@ TEST_F(TargetFileTest, AReplacedFileIsTheOneThatIsMapped) {
   EXPECT_EQ(ReadAll(*fd), ReadAll(TestProgram("spin")));
 }
 
+// Some kernels tell in events of the file behind an overlay's, which nobody can open by that name.
+TEST_F(TargetFileTest, AFileOfAnOverlayIsOpenedWhenTheOneBehindItWasTold) {
+  JPROF_REQUIRE_ROOT();  // mounts
+  auto child = Child::SpawnReady(
+      {"/usr/bin/unshare", "--mount", "/bin/sh", "-ec",
+       "mount -t tmpfs inner \"$2\"; cd \"$2\"; mkdir lower upper work all; cp \"$1\" lower/spin; "
+       "mount -t overlay -o lowerdir=lower,upperdir=upper,workdir=work all all; exec all/spin",
+       "sh", TestProgram("spin"), dir_.string()});
+  ASSERT_TRUE(child.ok()) << child.status();
+  Mapping mapping = ExecutableMapping(child->pid(), (dir_ / "all").string());
+  const std::string program = ReadAll(TestProgram("spin"));
+  auto opened = [&](const std::string& path, uint32_t minor, uint64_t inode) {
+    Mapping told = mapping;
+    told.path = path;
+    told.file = {mapping.file.device_major, minor, inode};
+    auto fd = OpenMappedFile(child->pid(), told);
+    return fd.ok() && ReadAll(*fd) == program;
+  };
+  const uint32_t minor = mapping.file.device_minor;
+  EXPECT_TRUE(opened("/spin", minor + 1, 77));
+  EXPECT_FALSE(opened("/spin", minor, 77)) << "replaced";
+  EXPECT_FALSE(opened("/other", minor + 1, 77));
+}
+
+// The same where there is no overlay: another file was mapped there meanwhile.
+TEST_F(TargetFileTest, AFileOfAnotherDeviceIsNotOpened) {
+  auto child = Child::SpawnReady({TestProgram("spin")});
+  ASSERT_TRUE(child.ok()) << child.status();
+  Mapping mapping = ExecutableMapping(child->pid(), TestProgram("spin"));
+  ++mapping.file.device_minor;
+  EXPECT_TRUE(absl::IsNotFound(OpenMappedFile(child->pid(), mapping).status()));
+}
+
 TEST_F(TargetFileTest, ADeletedFileIsOpenedThroughTheMapping) {
   JPROF_REQUIRE_ROOT();  // map_files
   const fs::path program = dir_ / "program";
