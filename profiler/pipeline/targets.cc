@@ -79,7 +79,7 @@ absl::Status Targets::Find(Pid id) {
                     absl::StrCat("use -t ", id, " for the thread, -p ", status->thread_group,
                                  " for the process"));
   }
-  if (stat->dead()) {
+  if (stat->dead() && !(is_process && LivingThread(id).ok())) {
     return absl::NotFoundError(
         absl::StrCat(what, " ", id, " has exited already and waits for its parent (zombie)"));
   }

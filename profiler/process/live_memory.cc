@@ -3,7 +3,10 @@
 #include <sys/uio.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdint>
+
+#include "profiler/process/proc_status.h"
 
 namespace jprof {
 namespace {
@@ -17,6 +20,12 @@ size_t ReadVector(Pid pid, uint64_t address, std::span<std::byte> out) {
   iovec local = {out.data(), out.size()};
   iovec remote = {reinterpret_cast<void*>(address), out.size()};
   ssize_t n = process_vm_readv(pid, &local, 1, &remote, 1, 0);
+  if (n < 0 && errno == ESRCH) {
+    const absl::StatusOr<Tid> living = LivingThread(pid);
+    if (living.ok() && *living != pid) {
+      n = process_vm_readv(*living, &local, 1, &remote, 1, 0);
+    }
+  }
   return n > 0 ? static_cast<size_t>(n) : 0;
 }
 

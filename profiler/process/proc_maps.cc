@@ -90,6 +90,13 @@ absl::StatusOr<std::vector<ProcMapping>> ParseProcMaps(absl::string_view text) {
 absl::StatusOr<std::vector<ProcMapping>> ReadProcMaps(Pid pid) {
   std::string path = absl::StrCat("/proc/", pid, "/maps");
   JPROF_ASSIGN_OR_RETURN(std::string text, ReadProcFile(path, kMaxMapsBytes));
+  if (text.empty()) {
+    const absl::StatusOr<Tid> living = LivingThread(pid);
+    if (living.ok() && *living != pid) {
+      path = absl::StrCat("/proc/", *living, "/maps");
+      JPROF_ASSIGN_OR_RETURN(text, ReadProcFile(path, kMaxMapsBytes));
+    }
+  }
   absl::StatusOr<std::vector<ProcMapping>> mappings = ParseProcMaps(text);
   if (!mappings.ok()) return Annotate(mappings.status(), path);
   return mappings;

@@ -39,12 +39,15 @@ absl::string_view NextWord(absl::string_view& text) {
 }
 
 // Entries of a /proc folder whose names are numbers, ascending.
-absl::StatusOr<std::vector<int32_t>> ListNumbers(const std::string& path) {
+absl::StatusOr<std::vector<int32_t>> ListNumbers(int folder, const std::string& path) {
   struct Closer {
     void operator()(DIR* dir) const { ::closedir(dir); }
   };
-  std::unique_ptr<DIR, Closer> dir(::opendir(path.c_str()));
+  UniqueFd fd(::openat(folder, path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd.valid()) return ErrnoStatus(errno, path);
+  std::unique_ptr<DIR, Closer> dir(::fdopendir(fd.get()));
   if (dir == nullptr) return ErrnoStatus(errno, path);
+  fd.Release();
   std::vector<int32_t> numbers;
   while (true) {
     errno = 0;
@@ -165,6 +168,8 @@ absl::StatusOr<ProcStatus> ParseProcStatus(absl::string_view text) {
     bool ok = true;
     if (key == "Tgid:") {
       have_group = ok = ParseNumber(NextWord(line), status.thread_group);
+    } else if (key == "TracerPid:") {
+      ok = ParseNumber(NextWord(line), status.tracer);
     } else if (key == "Uid:") {
       NextWord(line);  // real
       ok = ParseNumber(NextWord(line), status.effective_uid);
@@ -212,10 +217,27 @@ absl::StatusOr<std::string> ReadThreadComm(Pid pid, Tid tid) {
   return comm;
 }
 
-absl::StatusOr<std::vector<Pid>> ListProcesses() { return ListNumbers("/proc"); }
+absl::StatusOr<Tid> LivingThread(Pid pid) {
+  auto lives = [](Tid tid) {
+    const absl::StatusOr<ProcStat> stat = ReadProcStat(tid);
+    return stat.ok() && !stat->dead();
+  };
+  if (lives(pid)) return pid;
+  JPROF_ASSIGN_OR_RETURN(std::vector<Tid> threads, ListThreads(pid));
+  for (Tid tid : threads) {
+    if (tid != pid && lives(tid)) return tid;
+  }
+  return absl::NotFoundError(absl::StrCat("pid ", pid, " has exited"));
+}
+
+absl::StatusOr<std::vector<Pid>> ListProcesses() { return ListNumbers(AT_FDCWD, "/proc"); }
 
 absl::StatusOr<std::vector<Tid>> ListThreads(Pid pid) {
-  return ListNumbers(absl::StrCat("/proc/", pid, "/task"));
+  return ListNumbers(AT_FDCWD, absl::StrCat("/proc/", pid, "/task"));
+}
+
+absl::StatusOr<std::vector<Tid>> ListThreads(const UniqueFd& process) {
+  return ListNumbers(process.get(), "task");
 }
 
 }  // namespace jprof

@@ -33,6 +33,7 @@ struct ProcStatus {
   uid_t effective_uid = 0;  // in jprof's user namespace
   std::vector<gid_t> groups;  // the effective one, and the supplementary ones
   Pid innermost_pid = 0;    // the process's number in its own pid namespace: what perf-PID.map uses
+  Pid tracer = 0;           // that may stop it, by ptrace; 0: none
 };
 
 // DataLoss: not the text of such a file.
@@ -52,9 +53,14 @@ absl::StatusOr<ProcStatus> ReadProcStatus(const UniqueFd& process);
 // The command name of one thread: /proc/PID/task/TID/comm without its newline.
 absl::StatusOr<std::string> ReadThreadComm(Pid pid, Tid tid);
 
+// The process's number; or, if its main thread has ended before the others, that of one which lives. Maps, root
+// and memory are to be had of a thread that lives alone. NotFound: all have ended.
+absl::StatusOr<Tid> LivingThread(Pid pid);
+
 // All processes / all threads of a process that exist now, ascending.
 absl::StatusOr<std::vector<Pid>> ListProcesses();
 absl::StatusOr<std::vector<Tid>> ListThreads(Pid pid);
+absl::StatusOr<std::vector<Tid>> ListThreads(const UniqueFd& process);
 
 // Reads a whole /proc file, by its path or by its name in a process's folder. ResourceExhausted
 // beyond `max_bytes`.

@@ -63,8 +63,9 @@ absl::Status CheckProcFileSystem() {
 }
 
 absl::Status CheckAccess(Pid pid, bool memory_too) {
-  const bool files_denied = FilesDenied(pid);
-  if (!files_denied && !(memory_too && MemoryDenied(pid))) return absl::OkStatus();
+  const Tid living = LivingThread(pid).value_or(pid);
+  const bool files_denied = FilesDenied(living);
+  if (!files_denied && !(memory_too && MemoryDenied(living))) return absl::OkStatus();
   absl::StatusOr<std::string> scope = ReadProcFile(kPtraceScope, 64);
   return AccessDenied(HaveCapability(CAP_SYS_PTRACE), !files_denied,
                       absl::StripAsciiWhitespace(scope.ok() ? *scope : ""));

@@ -191,7 +191,7 @@ void ProcessTable::Apply(const Event& event) {
 
 absl::StatusOr<std::vector<Event>> SynthesizeProcessEvents(Pid pid, uint64_t time_ns) {
   JPROF_ASSIGN_OR_RETURN(ProcStat stat, ReadProcStat(pid));
-  if (stat.dead()) {
+  if (stat.dead() && !LivingThread(pid).ok()) {
     return absl::NotFoundError(absl::StrCat("pid ", pid, " has exited and waits for its parent"));
   }
   JPROF_ASSIGN_OR_RETURN(std::vector<Tid> threads, ListThreads(pid));
@@ -205,6 +205,7 @@ absl::StatusOr<std::vector<Event>> SynthesizeProcessEvents(Pid pid, uint64_t tim
   for (Tid tid : threads) {
     if (tid != pid) add_comm(tid);
   }
+  if (stat.dead()) events.push_back(ExitEvent{time_ns, pid, pid});  // the main thread alone
   JPROF_ASSIGN_OR_RETURN(std::vector<ProcMapping> mappings, ReadProcMaps(pid));
   for (ProcMapping& m : mappings) {
     if (!m.executable) continue;

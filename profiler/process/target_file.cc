@@ -71,6 +71,22 @@ bool IsFile(const UniqueFd& fd, const FileIdentity& file) {
          minor(st.st_dev) == file.device_minor && st.st_ino == file.inode;
 }
 
+// Invalid with errno set. A main thread that has ended before the others has no root.
+UniqueFd OpenRoot(const UniqueFd& process) {
+  constexpr int kFlags = O_PATH | O_DIRECTORY | O_CLOEXEC;
+  UniqueFd root(::openat(process.get(), "root", kFlags));
+  if (root.valid() || errno != ENOENT) return root;
+  const absl::StatusOr<std::vector<Tid>> threads = ListThreads(process);
+  if (threads.ok()) {
+    for (size_t i = 0; i < threads->size() && !root.valid(); ++i) {
+      const std::string path = absl::StrCat("task/", (*threads)[i], "/root");
+      root = UniqueFd(::openat(process.get(), path.c_str(), kFlags));
+    }
+  }
+  if (!root.valid()) errno = ENOENT;
+  return root;
+}
+
 // Time stamps of files are of the last tick.
 constexpr int64_t kTimeStampNs = 20'000'000;
 
@@ -113,7 +129,8 @@ absl::StatusOr<ProcMapping> CurrentMapping(Pid pid, const Mapping& mapping) {
 
 absl::StatusOr<UniqueFd> OpenThroughMapFiles(Pid pid, const Mapping& mapping) {
   JPROF_ASSIGN_OR_RETURN(const ProcMapping now, CurrentMapping(pid, mapping));
-  std::string link = absl::StrCat("/proc/", pid, "/map_files/", absl::Hex(now.range.begin.value),
+  JPROF_ASSIGN_OR_RETURN(const Tid living, LivingThread(pid));
+  std::string link = absl::StrCat("/proc/", living, "/map_files/", absl::Hex(now.range.begin.value),
                                   "-", absl::Hex(now.range.end.value));
   UniqueFd path_only(::open(link.c_str(), O_PATH | O_CLOEXEC));
   if (!path_only.valid()) {
@@ -168,14 +185,14 @@ absl::StatusOr<UniqueFd> OpenInRoot(const UniqueFd& root, const std::string& pat
 
 absl::StatusOr<UniqueFd> OpenRootOf(Pid pid) {
   JPROF_ASSIGN_OR_RETURN(UniqueFd process, OpenProcess(pid));
-  UniqueFd root(::openat(process.get(), "root", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  UniqueFd root = OpenRoot(process);
   if (!root.valid()) return ErrnoStatus(errno, absl::StrCat("root of ", pid));
   return root;
 }
 
 absl::StatusOr<UniqueFd> OpenInProcessRoot(const UniqueFd& process, const std::string& path,
                                            LinkPolicy links, absl::string_view name) {
-  UniqueFd root(::openat(process.get(), "root", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  UniqueFd root = OpenRoot(process);
   if (!root.valid()) return ErrnoStatus(errno, name);
   return OpenInRoot(root, path, links, name);
 }

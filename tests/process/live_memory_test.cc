@@ -8,6 +8,7 @@
 #include <cstring>
 #include <vector>
 
+#include "profiler/process/proc_maps.h"
 #include "tests/testing/spawn.h"
 
 namespace jprof {
@@ -33,6 +34,18 @@ class GuardedPages {
   size_t size_;
   std::byte* base_;
 };
+
+TEST(LiveMemoryTest, TheMainThreadNeedNotLive) {
+  auto child = Child::SpawnReady({TestProgram("threads"), "leave"});
+  ASSERT_TRUE(child.ok()) << child.status();
+  const auto maps = ReadProcMaps(child->pid());
+  ASSERT_TRUE(maps.ok()) << maps.status();
+  ASSERT_TRUE(EndMainThread(*child).ok());
+  LiveMemory memory(child->pid());
+  std::vector<std::byte> out(4);
+  ASSERT_EQ(memory.Read(maps->at(0).range.begin, out), out.size());
+  EXPECT_EQ(out[1], std::byte{'E'});
+}
 
 TEST(LiveMemoryTest, ReadsWhatIsThere) {
   GuardedPages pages(2);

@@ -78,6 +78,11 @@ TEST(ProcStatusTest, WithoutNamespacesItIsTheProcessItself) {
   EXPECT_EQ(status->innermost_pid, 500);
 }
 
+TEST(ProcStatusTest, ATracerIsTold) {
+  EXPECT_EQ(ParseProcStatus("Tgid:\t500\nTracerPid:\t0\n")->tracer, 0);
+  EXPECT_EQ(ParseProcStatus("Tgid:\t500\nTracerPid:\t77\n")->tracer, 77);
+}
+
 TEST(ProcStatusTest, OtherTextIsDataLoss) {
   for (absl::string_view text : {"", "Name:\tx\n", "Tgid:\tx\n", "Tgid:\t1\nUid:\t0\t-1\n"}) {
     EXPECT_EQ(ParseProcStatus(text).status().code(), absl::StatusCode::kDataLoss) << text;

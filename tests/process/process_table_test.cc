@@ -245,6 +245,29 @@ TEST(SynthesizeTest, AnonymousCodeLooksAsTheKernelsEventsHaveIt) {
   EXPECT_EQ(mapping->offset.value, 0u);
 }
 
+// What /proc has under its number is a zombie's, without maps.
+TEST(SynthesizeTest, AProcessOutlivesItsMainThread) {
+  auto child = Child::SpawnReady({TestProgram("threads"), "leave"});
+  ASSERT_TRUE(child.ok()) << child.status();
+  ASSERT_TRUE(EndMainThread(*child).ok());
+  auto events = SynthesizeProcessEvents(child->pid(), 1);
+  ASSERT_TRUE(events.ok()) << events.status();
+  ProcessTable table;
+  for (const Event& event : *events) table.Apply(event);
+  const Process* process = table.Find(child->pid());
+  ASSERT_NE(process, nullptr);
+  EXPECT_EQ(process->comm, "threads");
+  EXPECT_FALSE(process->exited);
+  auto mappings = process->maps.Mappings();
+  EXPECT_EQ(std::count_if(mappings.begin(), mappings.end(),
+                          [](const Mapping& m) { return m.path == TestProgram("threads"); }),
+            1);
+  for (const auto& [tid, thread] : process->threads) {
+    if (tid != child->pid()) table.Apply(ExitEvent{2, child->pid(), tid});
+  }
+  EXPECT_TRUE(process->exited);
+}
+
 TEST(SynthesizeTest, AZombieIsNotFound) {
   auto child = Child::SpawnReady({TestProgram("spin")});
   ASSERT_TRUE(child.ok()) << child.status();

@@ -108,6 +108,24 @@ TEST_F(TargetFileTest, AReplacedFileIsTheOneThatIsMapped) {
   EXPECT_EQ(ReadAll(*fd), ReadAll(TestProgram("spin")));
 }
 
+TEST_F(TargetFileTest, TheMainThreadNeedNotLive) {
+  const fs::path program = dir_ / "threads";
+  fs::copy_file(TestProgram("threads"), program);
+  auto child = Child::SpawnReady({program.string(), "leave"});
+  ASSERT_TRUE(child.ok()) << child.status();
+  const Mapping mapping = ExecutableMapping(child->pid(), program.string());
+  ASSERT_TRUE(EndMainThread(*child).ok());
+  const std::string content = ReadAll(program);
+  auto by_path = OpenMappedFile(child->pid(), mapping);
+  ASSERT_TRUE(by_path.ok()) << by_path.status();
+  EXPECT_EQ(ReadAll(*by_path), content);
+  fs::remove(program);
+  auto by_mapping = OpenMappedFile(child->pid(), mapping);
+  ASSERT_TRUE(by_mapping.ok()) << by_mapping.status();
+  EXPECT_EQ(ReadAll(*by_mapping), content);
+  EXPECT_TRUE(OpenRootOf(child->pid()).ok());
+}
+
 // Some kernels tell in events of the file behind an overlay's, which nobody can open by that name.
 TEST_F(TargetFileTest, AFileOfAnOverlayIsOpenedWhenTheOneBehindItWasTold) {
   JPROF_REQUIRE_ROOT();  // mounts

@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <fstream>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -144,6 +146,18 @@ int Child::Wait() {
 
 void DefaultSignals() {
   for (int number : {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGPIPE}) ::signal(number, SIG_DFL);
+}
+
+absl::Status EndMainThread(Child& threads) {
+  JPROF_RETURN_IF_ERROR(threads.Write("x"));
+  JPROF_RETURN_IF_ERROR(threads.ReadLine().status());
+  for (int waited_ms = 0; waited_ms < kPatienceMs; ++waited_ms) {
+    std::ifstream file(absl::StrCat("/proc/", threads.pid(), "/stat"));
+    const std::string stat(std::istreambuf_iterator<char>(file), {});
+    if (stat.find(") Z ") != std::string::npos) return absl::OkStatus();
+    ::poll(nullptr, 0, 1);
+  }
+  return absl::UnavailableError("the main thread lives on");
 }
 
 std::string TestProgram(absl::string_view name) {

@@ -50,6 +50,9 @@ class Child {
 // (nohup, a shell's background jobs) mean to the program what they mean to a user's.
 void DefaultSignals();
 
+// Has `threads` (tests/programs), started with an argument, go on without its main thread.
+absl::Status EndMainThread(Child& threads);
+
 // The path of a program of tests/programs.
 std::string TestProgram(absl::string_view name);
 
