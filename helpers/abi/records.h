@@ -54,6 +54,7 @@ enum jp_walk_end {
 	JP_END_DEPTH = 6,
 	JP_END_NEAR_BASE = 7,
 	JP_END_NO_RULE = 8,
+	JP_END_NOT_64_BIT = 9,
 };
 
 /* Values of RawFrame::Kind. */

@@ -254,7 +254,8 @@ absl::StatusOr<TaskRecord> ParseTaskRecord(std::span<const std::byte> record, bo
     sample.whole_stack = filled < room.size();
   }
   if (!body.ok()) return Damaged("sample", record.size());
-  sample.has_user = abi == PERF_SAMPLE_REGS_ABI_64;
+  sample.has_user = abi != PERF_SAMPLE_REGS_ABI_NONE;
+  sample.is_64_bit = abi == PERF_SAMPLE_REGS_ABI_64;
   if (!Visible(sample.pid, sample.tid)) return TaskRecord{};
   return TaskRecord{.sample = std::move(sample)};
 }

@@ -42,7 +42,8 @@ struct TaskSample {
   uint64_t event = 0;  // number of the event that was opened, whichever thread inherited it
   uint32_t cpu = 0;
   std::vector<uint64_t> kernel_chain;  // leaf first
-  bool has_user = false;               // of 64-bit code; else there are no registers and no stack
+  bool has_user = false;               // else there are no registers and no stack
+  bool is_64_bit = false;              // the user's code at hand
   Registers registers;                 // tid and stack_base are not filled
   std::span<const std::byte> stack;    // from the stack pointer on
   bool whole_stack = false;            // the memory ends there

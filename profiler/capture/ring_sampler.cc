@@ -147,6 +147,12 @@ uint32_t RingSampler::TakeKernelStack(const TaskSample& sample,
 
 uint32_t RingSampler::TakeUserStack(const TaskSample& sample,
                                     absl::FunctionRef<void(Event)> sink) {
+  if (!sample.is_64_bit) {
+    return Tell({.pid = sample.pid,
+                 .end = WalkEnd::kNot64Bit,
+                 .frames = {{.address = sample.registers.pc}}},
+                sink);
+  }
   const LiveMemory live(sample.pid);
   auto found = processes_.find(sample.pid);
   const Process process = found == processes_.end() ? Process() : found->second;
@@ -169,13 +175,15 @@ uint32_t RingSampler::TakeUserStack(const TaskSample& sample,
     quality_.delays_us[walks_ % kDelays] = delay_us;
   }
   ++walks_;
+  return Tell(std::move(result.stack), sink);
+}
 
+uint32_t RingSampler::Tell(StackEvent stack, absl::FunctionRef<void(Event)> sink) {
   const auto [number, is_new] =
-      NumberOf({HashOf(result.stack), static_cast<uint64_t>(sample.pid) << 32 |
-                                          result.stack.frames.size()});
+      NumberOf({HashOf(stack), static_cast<uint64_t>(stack.pid) << 32 | stack.frames.size()});
   if (is_new) {
-    result.stack.number = number;
-    sink(std::move(result.stack));
+    stack.number = number;
+    sink(std::move(stack));
   }
   return number;
 }

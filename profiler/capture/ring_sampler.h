@@ -90,6 +90,8 @@ class RingSampler : public Sampler {
   // The stack's number.
   uint32_t TakeUserStack(const TaskSample& sample, absl::FunctionRef<void(Event)> sink)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  uint32_t Tell(StackEvent stack, absl::FunctionRef<void(Event)> sink)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   uint32_t TakeKernelStack(const TaskSample& sample, absl::FunctionRef<void(Event)> sink)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // The number, and whether it is new.

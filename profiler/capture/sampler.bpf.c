@@ -33,6 +33,7 @@ char LICENSE[] SEC("license") = "Dual MIT/GPL";
 const volatile struct jp_config jp_config SEC(".rodata.jp_config") = {};
 
 #define JP_USER_CODE_SEGMENT 0x33 /* 64-bit user mode; 32-bit code has other frames */
+#define JP_USER_MODE 3
 
 /* Processes that user space knows not to be of the selection. It decides about all others when their
  * samples arrive, so that what is missing here costs time alone. */
@@ -176,6 +177,7 @@ static __always_inline int jp_take_user_stack(__u32 tgid, __u32 tid, __u32 *numb
 	struct jp_registers *r;
 	__u64 sp, base;
 	__u32 near_base = JP_NEAR_THREAD_BLOCK;
+	__u16 cs;
 
 	*number = 0;
 	if (!w || !task->mm)
@@ -184,7 +186,8 @@ static __always_inline int jp_take_user_stack(__u32 tgid, __u32 tid, __u32 *numb
 	if (bpf_probe_read_kernel(r, sizeof(*r), (void *)bpf_task_pt_regs(task)))
 		return 0;
 	sp = r->sp;
-	if ((__u16)r->cs != JP_USER_CODE_SEGMENT) /* above it are other things, on some processors */
+	cs = (__u16)r->cs; /* above it are other things, on some processors */
+	if ((cs & JP_USER_MODE) != JP_USER_MODE)
 		return 0;
 	jp_find_process(w, tgid, (__u64)task->mm);
 	/* The thread control block lies above a thread's stack, behind its thread-local storage. The
@@ -196,7 +199,12 @@ static __always_inline int jp_take_user_stack(__u32 tgid, __u32 tid, __u32 *numb
 	}
 	w->by_table = 1;
 	jp_walk_begin(w, tgid, tid, base, near_base);
-	jp_walk_all(w);
+	if (cs == JP_USER_CODE_SEGMENT) {
+		jp_walk_all(w);
+	} else {
+		jp_emit(w, JP_FRAME_NATIVE, w->pc, 0, 0);
+		w->end = JP_END_NOT_64_BIT;
+	}
 	if (w->wants_reader)
 		jp_wake_reader();
 	return jp_send_user_stack(w, number);

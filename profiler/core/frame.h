@@ -40,8 +40,9 @@ enum class WalkEnd : uint8_t {
   kDepthLimit = 6,      // more frames than a record holds
   kNearBase = 7,        // no further link, but hardly any stack is left above: see Namer
   kNoRule = 8,          // call-frame information that the walk cannot follow
+  kNot64Bit = 9,        // 32-bit code, which has other frames: nothing but the leaf's pc is told
 };
-inline constexpr int kWalkEndCount = 9;
+inline constexpr int kWalkEndCount = 10;
 
 // One frame as the walk wrote it, leaf first. Mirrors struct jp_frame.
 struct RawFrame {

@@ -74,6 +74,8 @@ absl::string_view WhyTruncated(WalkEnd end) {
       return "the frame pointer led to memory that could not be read: not resident, or not mapped";
     case WalkEnd::kNoRule:
       return "its call-frame information says what jprof's walk cannot follow";
+    case WalkEnd::kNot64Bit:
+      return "it is 32-bit code, whose frames jprof does not know";
     case WalkEnd::kNotAscending:
     case WalkEnd::kUnaligned:
     case WalkEnd::kNotUserAddress:

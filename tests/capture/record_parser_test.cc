@@ -215,7 +215,7 @@ TEST(TaskRecordTest, ASampleHasItsThreadRegistersAndStack) {
   EXPECT_EQ(sample.tid, 12);
   EXPECT_EQ(sample.event, 77u);
   EXPECT_EQ(sample.cpu, 3u);
-  EXPECT_TRUE(sample.has_user);
+  EXPECT_TRUE(sample.has_user && sample.is_64_bit);
   EXPECT_EQ(sample.registers.pc, 100u + PERF_REG_X86_IP);
   EXPECT_EQ(sample.registers.sp, 100u + PERF_REG_X86_SP);
   EXPECT_EQ(sample.registers.fp, 100u + PERF_REG_X86_BP);
@@ -249,11 +249,11 @@ TEST(TaskRecordTest, AKernelChainIsItsAddressesWithoutTheMarkers) {
   EXPECT_EQ(record.sample->stack.size(), 32u);
 }
 
-TEST(TaskRecordTest, WithoutRegistersOrOf32BitsThereIsNoUserStack) {
+TEST(TaskRecordTest, WithoutRegistersThereIsNoUserStackAnd32BitCodeIsToldApart) {
   RecordBuilder::SampleFields fields = AnySample();
   fields.abi = PERF_SAMPLE_REGS_ABI_32;
   const RecordBuilder of_32_bits = RecordBuilder().Sample(1, 1, fields);
-  EXPECT_FALSE(ParseTask(of_32_bits).sample.value().has_user);
+  EXPECT_FALSE(ParseTask(of_32_bits).sample.value().is_64_bit);
   fields = {.event = 1, .abi = PERF_SAMPLE_REGS_ABI_NONE};
   const RecordBuilder none = RecordBuilder().Sample(1, 1, fields);
   EXPECT_FALSE(ParseTask(none).sample.value().has_user);

@@ -267,6 +267,28 @@ TEST_F(NativeTest, OneThreadIsSampledAlone) {
   EXPECT_THAT(main_thread.err, HasSubstr("no samples"));
 }
 
+// Other code of the process could have been walked, so it is recorded all the same.
+TEST_F(NativeTest, CodeOf32BitsIsSaidToBeCut) {
+  Child narrow = StartProgram({"narrow"});
+  std::vector<std::string> command = Folded("-p", narrow.pid());
+  command.push_back("--explain");
+  const JprofResult result = RunJprofFor(100, command);
+  ASSERT_EQ(result.exit_code(), 0) << result.err;
+  const FoldedProfile profile = ParseFolded(result.out);
+  EXPECT_EQ(profile.With("[truncated]"), profile.total()) << result.out;
+  EXPECT_THAT(result.err, HasSubstr(", 0.0 % rooted"));
+  EXPECT_THAT(result.err, HasSubstr("it is 32-bit code, whose frames jprof does not know"));
+}
+
+TEST_F(NativeTest, AProcessOutlivesItsMainThread) {
+  Child threads = StartProgram({"threads", "leave"});
+  ASSERT_TRUE(EndMainThread(threads).ok());
+  const JprofResult result = RunJprofFor(100, Folded("-p", threads.pid()));
+  ASSERT_EQ(result.exit_code(), 0) << result.err;
+  const FoldedProfile profile = ParseFolded(result.out);
+  EXPECT_GE(profile.With("worker_loop"), profile.total() * 9 / 10) << result.out;
+}
+
 TEST_F(NativeTest, AProcessThatExitsEarlyIsWrittenAsFarAsItWent) {
   Child program = StartProgram({"early_exit"});
   std::vector<std::string> command = Folded("-p", program.pid());
