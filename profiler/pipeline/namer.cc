@@ -463,7 +463,7 @@ void Namer::BuildStacks() {
             (frame.in_c_library && result.truncation->end == WalkEnd::kNearBase)) {
           result.stack.rooted = true;
         } else {
-          result.stack.id = builder_.AddStack(StackId{}, result.truncation->location);
+          result.stack.id = builder_.AddStack(result.stack.id, result.truncation->location);
         }
         result.truncation = nullptr;
       }

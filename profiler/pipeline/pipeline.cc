@@ -16,7 +16,10 @@ namespace {
 // A stack whose addresses lie in no mapping that we know of makes us read the process's maps, at
 // most this often for one process.
 constexpr uint64_t kRereadMapsAfterNs = 200'000'000;
+constexpr uint64_t kRereadMapsShare = 50;  // at most one of so many parts of the time goes into one process's
 constexpr size_t kMaxProcessesNoted = 1 << 16;
+// Stands below the stacks of samples that may be in mappings of which the record was lost.
+constexpr char kInGap[] = "[mapping records lost]";
 // The first of the names of threads, processes and control groups.
 constexpr char kLeftOutComm[] = "[left out]";
 
@@ -157,6 +160,7 @@ void Pipeline::Handle(Event event) {
   } else {
     if (auto* comm = std::get_if<CommEvent>(&event); comm != nullptr && comm->exec) {
       Forget(comm->pid);
+      if (mapping_losses_ != 0) MapsReadOf(comm->pid).losses = mapping_losses_;
     } else if (auto* fork = std::get_if<ForkEvent>(&event);
                fork != nullptr && fork->pid != fork->parent_pid && options_.use_helpers) {
       if (options_.only_pid == 0) runtimes_.OnFork(fork->parent_pid, fork->pid);
@@ -164,6 +168,11 @@ void Pipeline::Handle(Event event) {
       if (source_maps_) source_maps_->Forget(fork->pid);
     }
     processes_.Apply(event);
+    if (auto* fork = std::get_if<ForkEvent>(&event);
+        mapping_losses_ != 0 && fork != nullptr && fork->pid != fork->parent_pid) {
+      const MapsRead parents = MapsReadOf(fork->parent_pid);
+      MapsReadOf(fork->pid) = parents;
+    }
     if (auto* fork = std::get_if<ForkEvent>(&event);
         unwind_ && fork != nullptr && fork->pid != fork->parent_pid) {
       unwind_->OnChange(fork->pid);
@@ -184,6 +193,7 @@ void Pipeline::OnLost(const LostEvent& lost) {
       return;
     case LostEvent::What::kSideband:
       accounting_.sideband_lost += lost.count;
+      ++mapping_losses_;
       return;
     // The kernel half takes them for told, and would refer to them for as long as it records.
     case LostEvent::What::kSymbols:
@@ -209,7 +219,7 @@ void Pipeline::Forget(Pid pid) {
   perf_maps_.Forget(pid);
   jit_dumps_.OnGone(pid);
   resolver_.Forget(pid);
-  maps_reread_at_.erase(pid);
+  maps_read_.erase(pid);
   cgroups_.erase(pid);
 }
 
@@ -277,30 +287,80 @@ void Pipeline::OnSymbol(const SymbolEvent& symbol) {
       resolver_.InternRuntimeName(*std::move(described), symbol.pid, symbol.runtime);
 }
 
+bool Pipeline::MayReadMaps(Pid pid) const {
+  auto known = maps_read_.find(pid);
+  return known == maps_read_.end() || last_time_ns_ >= known->second.again_at_ns;
+}
+
+Pipeline::MapsRead& Pipeline::MapsReadOf(Pid pid) {
+  if (maps_read_.size() >= kMaxProcessesNoted) maps_read_.clear();
+  return maps_read_[pid];
+}
+
+void Pipeline::OnMapsRead(Pid pid, uint64_t began_ns) {
+  const uint64_t took_ns = world_.now() - began_ns;
+  MapsReadOf(pid).again_at_ns =
+      last_time_ns_ + std::max(kRereadMapsAfterNs, kRereadMapsShare * took_ns);
+}
+
+bool Pipeline::IsKnown(const MapEvent& map) const {
+  const Process* process = processes_.Find(map.pid);
+  const Mapping* known = process == nullptr ? nullptr : process->maps.Find(map.range.begin);
+  return known != nullptr && known->range == map.range && known->file == map.file;
+}
+
+bool Pipeline::IsInGap(const SampleEvent& sample) {
+  if (mapping_losses_ == 0 || !world_.describe) return false;
+  if (MapsReadOf(sample.pid).losses != mapping_losses_) MakeUpForLosses(sample.pid);
+  const MapsRead& read = MapsReadOf(sample.pid);
+  return read.losses != mapping_losses_ || sample.time_ns < read.right_since_ns;
+}
+
+void Pipeline::MakeUpForLosses(Pid pid) {
+  const Process* process = processes_.Find(pid);
+  if (process == nullptr || process->exited || !MayReadMaps(pid)) return;
+  const uint64_t began_ns = world_.now();
+  absl::StatusOr<std::vector<Event>> events = world_.describe(pid, last_time_ns_);
+  if (events.ok()) {
+    // If nothing is where it was, an exec may have been lost, or an end and a start.
+    const bool is_same = std::any_of(events->begin(), events->end(), [&](const Event& event) {
+      auto* map = std::get_if<MapEvent>(&event);
+      return map != nullptr && map->file.valid() && IsKnown(*map);
+    });
+    if (!is_same) Handle(CommEvent{last_time_ns_, pid, pid, /*exec=*/true, process->comm});
+    for (Event& event : *events) {
+      if (auto* map = std::get_if<MapEvent>(&event); map != nullptr && IsKnown(*map)) continue;
+      Handle(std::move(event));
+    }
+  }
+  OnMapsRead(pid, began_ns);
+  if (!events.ok()) return;
+  MapsRead& read = MapsReadOf(pid);
+  read.losses = mapping_losses_;
+  read.right_since_ns = began_ns;
+}
+
 const Mapping* Pipeline::FindMapping(Pid pid, Address address) {
   const Process* process = processes_.Find(pid);
   if (process == nullptr) return nullptr;
   const Mapping* mapping = process->maps.Find(address);
   if (mapping != nullptr) return mapping;
   // Mapped before we looked, or the event was lost: ask once more.
-  if (maps_reread_at_.size() >= kMaxProcessesNoted) maps_reread_at_.clear();
-  uint64_t& reread_at = maps_reread_at_[pid];
-  if (reread_at != 0 && last_time_ns_ < reread_at + kRereadMapsAfterNs) return nullptr;
-  reread_at = std::max<uint64_t>(last_time_ns_, 1);
+  if (!MayReadMaps(pid)) return nullptr;
+  const uint64_t began_ns = world_.now();
   absl::StatusOr<std::vector<ProcMapping>> maps = world_.read_maps(pid);
-  if (!maps.ok()) return nullptr;
-  for (const ProcMapping& m : *maps) {
-    if (!m.executable) continue;
-    const Mapping* known = processes_.Find(pid)->maps.Find(m.range.begin);
-    if (known == nullptr || known->range != m.range || known->file != m.file) {
-      OnMap(ToMapEvent(pid, last_time_ns_, m));
+  if (maps.ok()) {
+    for (const ProcMapping& m : *maps) {
+      const MapEvent map = ToMapEvent(pid, last_time_ns_, m);
+      if (m.executable && !IsKnown(map)) OnMap(map);
     }
   }
+  OnMapsRead(pid, began_ns);
   process = processes_.Find(pid);
   return process == nullptr ? nullptr : process->maps.Find(address);
 }
 
-void Pipeline::Resolve(UserStack& stack) {
+void Pipeline::Resolve(UserStack& stack, bool in_gap) {
   const Pid pid = stack.event.pid;
   std::vector<uint32_t> resolved;
   resolved.reserve(stack.event.frames.size() + 1);
@@ -341,6 +401,7 @@ void Pipeline::Resolve(UserStack& stack) {
     resolved.push_back(frames_.InternFrame(
         {.kind = PendingFrame::Kind::kTruncation, .value = static_cast<uint64_t>(end)}));
   }
+  if (in_gap) resolved.push_back(resolver_.NamedFrame({.name = kInGap, .kind = FrameKind::kMarker}));
   std::vector<uint32_t> nodes(resolved.size());
   uint32_t node = FrameTable::kNoStack;
   for (size_t i = resolved.size(); i-- > 0;) {
@@ -352,6 +413,7 @@ void Pipeline::Resolve(UserStack& stack) {
   }
   stack.stack = node;
   stack.resolved = true;
+  stack.in_gap = in_gap;
   stack.resolved_ns = last_time_ns_;
   stack.mappings_seen = mappings_seen_;
   const Process* process = processes_.Find(pid);  // with what resolving made known of it
@@ -377,13 +439,13 @@ uint32_t Pipeline::CgroupOf(Pid pid, const Process* process) {
 
 void Pipeline::Adopt(Pid pid) {
   if (!world_.describe) return;
-  if (maps_reread_at_.size() >= kMaxProcessesNoted) maps_reread_at_.clear();
-  uint64_t& tried_at = maps_reread_at_[pid];
-  if (tried_at != 0 && last_time_ns_ < tried_at + kRereadMapsAfterNs) return;
-  tried_at = std::max<uint64_t>(last_time_ns_, 1);
+  if (!MayReadMaps(pid)) return;
+  const uint64_t began_ns = world_.now();
   absl::StatusOr<std::vector<Event>> events = world_.describe(pid, last_time_ns_);
-  if (!events.ok()) return;
-  for (Event& event : *events) Handle(std::move(event));
+  if (events.ok()) {
+    for (Event& event : *events) Handle(std::move(event));
+  }
+  OnMapsRead(pid, began_ns);
 }
 
 void Pipeline::OnSample(const SampleEvent& sample) {
@@ -400,8 +462,9 @@ void Pipeline::OnSample(const SampleEvent& sample) {
       return;
     }
     UserStack& stack = it->second;
+    const bool in_gap = IsInGap(sample);
     const Process* process = processes_.Find(sample.pid);
-    bool stale = !stack.resolved || MayBeCompleted(stack) ||
+    bool stale = !stack.resolved || stack.in_gap != in_gap || MayBeCompleted(stack) ||
                  (process != nullptr && (process->life != stack.process_life ||
                                          process->maps.generation() != stack.maps_generation));
     if (!stale && stack.grounds.uses_perf_map) {
@@ -411,7 +474,7 @@ void Pipeline::OnSample(const SampleEvent& sample) {
         stale = stack.grounds.perf_map_generation != 0 && perf_maps_.GivenUp(sample.pid);
       }
     }
-    if (stale) Resolve(stack);
+    if (stale) Resolve(stack, in_gap);
     node = stack.stack;
     end = stack.event.end;
   }

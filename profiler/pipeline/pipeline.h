@@ -203,7 +203,22 @@ class Pipeline {
     uint64_t mappings_seen = 0;
     uint64_t resolved_ns = 0;
     bool resolved = false;
+    bool in_gap = false;
   };
+  // Of a process's maps, or of all that /proc says of it.
+  struct MapsRead {
+    uint64_t again_at_ns = 0;  // they may be read, by the time of the samples
+    uint64_t losses = 0;       // of mapping records, that it made up for
+    uint64_t right_since_ns = 0;  // for these
+  };
+  MapsRead& MapsReadOf(Pid pid);
+  bool MayReadMaps(Pid pid) const;
+  void OnMapsRead(Pid pid, uint64_t began_ns);
+  bool IsKnown(const MapEvent& map) const;
+  // Whether mapping records that were lost may have told of what the sample is in.
+  bool IsInGap(const SampleEvent& sample);
+  // Learns anew from /proc what records were lost of.
+  void MakeUpForLosses(Pid pid);
   // What is kept by number can be forgotten in these steps.
   enum class Forgetting { kNo, kDecided, kSymbolsForgotten, kStacksForgotten };
   void OnNumber(uint32_t number);
@@ -223,7 +238,7 @@ class Pipeline {
   // Gives these samples' stacks the names of jitdumps.
   void NameDumped(FrameTable& frames, std::span<KeptSamples::Sample> samples);
   void OnSymbol(const SymbolEvent& symbol);
-  void Resolve(UserStack& stack);
+  void Resolve(UserStack& stack, bool in_gap);
   // Whether what was not found when the stack was resolved might be found now.
   bool MayBeCompleted(const UserStack& stack) const;
   const Mapping* FindMapping(Pid pid, Address address);
@@ -259,7 +274,7 @@ class Pipeline {
   Forgetting forgetting_ = Forgetting::kNo;
   uint32_t forget_up_to_ = 0;
   uint64_t forget_next_ns_ = 0;  // the next step may be taken when samples are that late
-  absl::flat_hash_map<Pid, uint64_t> maps_reread_at_;
+  absl::flat_hash_map<Pid, MapsRead> maps_read_;
   absl::flat_hash_map<Pid, uint32_t> cgroups_;  // in comms_; as at the first sample
   uint32_t InternComm(absl::string_view comm);
 
@@ -271,6 +286,7 @@ class Pipeline {
   uint64_t last_time_ns_ = 0;
   uint64_t symbols_dropped_ = 0;
   uint64_t mappings_seen_ = 0;  // map events, of all processes
+  uint64_t mapping_losses_ = 0;  // times that mapping records were lost
   Accounting accounting_;
   std::vector<std::string> name_troubles_, map_troubles_, symbol_troubles_;
 };

@@ -210,7 +210,8 @@ std::vector<std::string> WarningsOf(const LiveSource& source, const Pipeline& pi
     warnings.push_back(std::move(change));
   }
   warn(a.sideband_lost,
-       "records of mappings, execs and exits lost: frames mapped meanwhile may be unnamed");
+       "records of mappings, execs, exits and functions lost: stacks below [mapping records lost] are of "
+       "meanwhile, and named by what was mapped later");
   warn(source.damaged_records(), "records of mappings, execs and exits damaged");
   warn(pipeline.unopened_images(),
        "mapped files could not be opened: their frames are unnamed");

@@ -164,6 +164,104 @@ TEST_F(PipelineTest, UnknownAddressesDoNotMakeUsReadMapsAllTheTime) {
   EXPECT_EQ(world_.maps_reads, 2);
 }
 
+// With 60,000 mappings it takes a twentieth of a second.
+TEST_F(PipelineTest, MapsThatTakeLongAreReadSeldom) {
+  world_.maps_take_ns = 50'000'000;
+  Map(kApp, 1, "/bin/app");
+  Stack(1, {kLib + 0x10, kApp + 0x10});
+  for (int i = 0; i < 2000; ++i) Sample(1);  // 1 ms apart
+  EXPECT_EQ(world_.maps_reads, 1);
+  for (int i = 0; i < 1000; ++i) Sample(1);
+  EXPECT_EQ(world_.maps_reads, 2);
+}
+
+// --- Records that were lost ----------------------------------------------------------------------
+
+class PipelineLossTest : public PipelineTest {
+ protected:
+  PipelineLossTest() {
+    PipelineWorld world = world_.World();
+    world.describe = [this](Pid, uint64_t) -> absl::StatusOr<std::vector<Event>> {
+      ++descriptions_;
+      if (described_.empty()) return absl::NotFoundError("gone");
+      return described_;
+    };
+    pipeline_ = std::make_unique<Pipeline>(options_, set_, world_, std::move(world));
+    Comm("app");
+    Map(kApp, 1, "/bin/app");
+    Stack(1, WorkStack());
+  }
+  // At the time of the last event.
+  void LoseMapping() {
+    world_.now_ns = time_ns_ + 1'500'000;
+    pipeline().Handle(LostEvent{LostEvent::What::kSideband, 1});
+  }
+  static MapEvent MapNow(uint64_t begin, uint64_t inode, std::string path) {
+    return {1, kPid, {{begin}, {begin + 0x2000}}, {0x1000}, FileNumber(inode), std::move(path)};
+  }
+
+  std::vector<Event> described_;
+  int descriptions_ = 0;
+};
+
+TEST_F(PipelineLossTest, WhatIsMappedIsReadAnewAndStacksOfMeanwhileAreMarked) {
+  Sample(1);
+  described_ = {MapNow(kApp, 1, "/bin/app"), MapNow(kLib, 2, "/lib/libx.so")};
+  Stack(2, {kLib + 0x10, kApp + 0x110, kApp + 0x10});
+  LoseMapping();
+  Sample(2);
+  Sample(2);
+  Sample(1);
+  EXPECT_EQ(descriptions_, 1);
+  EXPECT_THAT(FinishedStacks(),
+              ElementsAre("_start;main;work", "[mapping records lost];_start;main;lib_a",
+                          "_start;main;lib_a", "_start;main;work"));
+}
+
+TEST_F(PipelineLossTest, AnExecThatWasLostIsFound) {
+  described_ = {CommEvent{1, kPid, kPid, false, "other"}, MapNow(kApp, 4, "/bin/other")};
+  LoseMapping();
+  Sample(1);
+  Sample(1);
+  const Profile profile = Finish();
+  EXPECT_THAT(Stacks(profile), ElementsAre("[mapping records lost];other_start;other_main;other_work",
+                                           "other_start;other_main;other_work"));
+  EXPECT_EQ(profile.String(profile.threads[0].process_name), "other");
+}
+
+TEST_F(PipelineLossTest, AProcessOfWhichNothingCanBeLearnedStaysMarked) {
+  LoseMapping();
+  for (int i = 0; i < 150; ++i) Sample(1);  // 1 ms apart
+  EXPECT_EQ(descriptions_, 1);
+  EXPECT_THAT(FinishedStacks(), testing::Each("[mapping records lost];_start;main;work"));
+}
+
+TEST_F(PipelineLossTest, AProgramThatBeganLaterIsKnownWhole) {
+  LoseMapping();
+  Comm("other", /*exec=*/true);
+  Map(kApp, 4, "/bin/other");
+  Sample(1);
+  EXPECT_EQ(descriptions_, 0);
+  EXPECT_THAT(FinishedStacks(), ElementsAre("other_start;other_main;other_work"));
+}
+
+TEST_F(PipelineLossTest, AChildIsKnownAsWellAsItsParent) {
+  described_ = {MapNow(kApp, 1, "/bin/app")};
+  LoseMapping();
+  Sample(1);
+  pipeline().Handle(ForkEvent{Tick(), 101, 101, kPid, kPid});
+  Stack(2, WorkStack(), WalkEnd::kRoot, 101);
+  Sample(2, 0, 101);
+  EXPECT_EQ(descriptions_, 1);
+}
+
+TEST_F(PipelineLossTest, AStackThatIsCutIsMarkedToo) {
+  Stack(2, {kApp + 0x210, kApp + 0x110}, WalkEnd::kNotAscending);
+  LoseMapping();
+  Sample(2);
+  EXPECT_THAT(FinishedStacks(), ElementsAre("[mapping records lost];[truncated];main;work"));
+}
+
 // --- The end of a walk ---------------------------------------------------------------------------
 
 TEST_F(PipelineTest, WalkThatBrokeIsShownAsTruncated) {

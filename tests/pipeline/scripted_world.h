@@ -89,6 +89,7 @@ class ScriptedWorld : public LayoutSink {
   std::map<Pid, std::string> perf_maps;
   std::map<Pid, absl::Status> perf_map_errors;
   int maps_reads = 0;
+  uint64_t maps_take_ns = 0;  // to be read
   uint64_t now_ns = 0;
 
   PipelineWorld World() {
@@ -100,6 +101,7 @@ class ScriptedWorld : public LayoutSink {
         },
         .read_maps = [this](Pid pid) -> absl::StatusOr<std::vector<ProcMapping>> {
           ++maps_reads;
+          now_ns += maps_take_ns;
           auto it = maps.find(pid);
           if (it == maps.end()) return absl::NotFoundError("no such process");
           return it->second;
