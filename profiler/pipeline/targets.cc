@@ -153,6 +153,12 @@ std::string Targets::WhyIdle() const {
   const absl::StatusOr<ProcStat> one =
       pids_.size() == 1 ? ReadProcStat(pids_[0]) : absl::NotFoundError("several");
   if (one.ok() && one->state == 'T') return absl::StrCat("it is stopped: kill -CONT ", pids_[0]);
+  if (one.ok() && one->state == 't') {
+    const absl::StatusOr<ProcStatus> status = ReadProcStatus(pids_[0]);
+    const Pid tracer = status.ok() ? status->tracer : 0;
+    const absl::StatusOr<ProcStat> holder = ReadProcStat(tracer);
+    if (holder.ok()) return absl::StrCat("it is held by ", holder->comm, " (pid ", tracer, ")");
+  }
   if (one.ok() && one->kernel_thread) {
     return "the kernel has no work for it; profile longer (-d), or who gives it work";
   }

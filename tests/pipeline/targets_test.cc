@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -27,6 +28,18 @@ TEST(TargetsTest, AStoppedProcessIsSaidToBe) {
   siginfo_t info;
   ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(child->pid()), &info, WSTOPPED | WNOWAIT), 0);
   EXPECT_EQ(targets->WhyIdle(), absl::StrCat("it is stopped: kill -CONT ", child->pid()));
+}
+
+TEST(TargetsTest, AProcessThatADebuggerHoldsIsSaidToBe) {
+  auto child = Child::SpawnReady({TestProgram("threads")});
+  ASSERT_TRUE(child.ok()) << child.status();
+  auto targets = Targets::Open({.pids = {child->pid()}});
+  ASSERT_TRUE(targets.ok()) << targets.status();
+  ASSERT_EQ(::ptrace(PTRACE_SEIZE, child->pid(), 0, 0), 0);
+  ASSERT_EQ(::ptrace(PTRACE_INTERRUPT, child->pid(), 0, 0), 0);
+  int status = 0;
+  ASSERT_EQ(::waitpid(child->pid(), &status, 0), child->pid());
+  EXPECT_EQ(targets->WhyIdle(), absl::StrCat("it is held by pipeline_test (pid ", ::getpid(), ")"));
 }
 
 // Calls `test` in a pid namespace of its own that sees the host's /proc; its result is an exit status.
