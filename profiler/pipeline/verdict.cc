@@ -12,6 +12,7 @@ namespace {
 
 // Fewer samples say nothing of the rate.
 constexpr double kFewSamples = 30;
+constexpr uint64_t kFewOfSamples = 20;  // one of so many
 constexpr double kMuchLess = 0.9;
 constexpr double kAlmostAll = 0.99;
 
@@ -138,9 +139,13 @@ std::string VerdictText(const Profile& profile, const std::string& level,
       absl::StrFormat("%d lost", a.taken - a.kept),
       absl::StrFormat("%.1f %% rooted", percent(a.rooted, a.kept)),
       absl::StrFormat("%.1f %% of frames unnamed", percent(a.frames_unnamed, a.frames)),
-      ShortRate(a),
-      level,
   };
+  if (a.script_frames != 0) {
+    parts.push_back(absl::StrFormat("%.1f %% of script frames not resolved",
+                                    percent(a.script_frames_unnamed, a.script_frames)));
+  }
+  parts.push_back(ShortRate(a));
+  parts.push_back(level);
   for (const std::string& version : runtimes) {
     parts.push_back(version);
   }
@@ -243,6 +248,10 @@ std::vector<std::string> WarningsOf(const LiveSource& source, const Pipeline& pi
        "samples are of more functions and stacks than are kept: shown as [left out]");
   if (absl::StatusOr<jp_counters> counters = source.ReadCounters(); counters.ok()) {
     warn(counters->symbols_lost, "function names found no room in the ring");
+    if (counters->no_rule > a.kept / kFewOfSamples) {
+      warn(counters->no_rule,
+           "stacks are cut where call-frame information says what the walk cannot follow");
+    }
   }
   return warnings;
 }
