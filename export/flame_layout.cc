@@ -13,7 +13,7 @@ namespace jprof {
 namespace {
 
 constexpr int64_t kMinUnits = FlameLayout::kUnitsPerPixel / 10;  // 0.1 px
-constexpr int64_t kMarkupBytes = 240;                            // of one frame, numbers included
+constexpr int64_t kMarkupBytes = 275;                            // of one frame, numbers included
 
 int64_t RoundedTo2Digits(int64_t n) {
   int64_t step = 1;

@@ -30,7 +30,8 @@
 // colour-blind eyes by their lightness as well; the shade within the hue is a hash of the name, so
 // a function looks the same in two pictures, and an inlined one is paler. Native code that the
 // garbage collector calls counts to it. For the script a frame has its kind and its package in its
-// class: "k7 p2 i" is native, of package 2, inlined. Children are sorted by name and nothing is
+// class: "k7 p2 i" is native, of package 2, inlined; and in data-self what it has itself, where that
+// is not all that its drawn callees leave. Children are sorted by name and nothing is
 // random: equal profiles give equal bytes.
 //
 // The verdict is part of the picture: all comments of the profile stand below the title.
@@ -176,6 +177,13 @@ class FlameGraph {
       notes_.push_back(absl::StrCat(profile.comments.size() - kMaxComments, " more comments"));
     }
     left_out_ = layout_.LeftOut();
+    drawn_below_.assign(picture.nodes().size(), 0);
+    for (const FlameLayout::Frame& frame : layout_.frames()) {
+      const CallTree::Node& node = picture.nodes()[frame.node];
+      if (node.depth == 0) continue;
+      int64_t& callers = drawn_below_[node.parent];
+      callers = SaturatingAdd(callers, node.total);
+    }
     const int lines = static_cast<int>(notes_.size()) + (left_out_.empty() ? 0 : 1);
     legend_y_ = 49 + std::max(1, lines) * kNoteLine;
     header_ = legend_y_ + 13;
@@ -308,6 +316,9 @@ class FlameGraph {
     svg.Number(static_cast<int64_t>(kinds_[frame.node]));
     if (package >= 0) svg.Markup(" p").Number(package);
     if (inlined) svg.Markup(" i");
+    // The script takes it for what the drawn callees leave.
+    const int64_t left = node.total - drawn_below_[frame.node];
+    if (!picture_.hidden() && left != node.self) svg.Markup("\" data-self=\"").Number(node.self);
     svg.Markup("\"><title>");
     svg.Text(XmlText::EscapeShown(title))
         .Markup("</title><rect x=\"")
@@ -375,8 +386,13 @@ class FlameGraph {
     }
     svg.Markup("</text>\n");
     if (left_out_.empty()) return;
-    svg.Markup("<text id=\"leftout\" x=\"10\" y=\"")
-        .Number(44 + static_cast<int>(notes_.size()) * kNoteLine)
+    // Where some of the tree is gone already, nobody knows what the others have themselves.
+    if (picture_.hidden()) {
+      svg.Markup("<text id=\"leftout\" class=\"about\" x=\"10\" y=\"");
+    } else {
+      svg.Markup("<text id=\"leftout\" x=\"10\" y=\"");
+    }
+    svg.Number(44 + static_cast<int>(notes_.size()) * kNoteLine)
         .Markup("\" font-size=\"11\" fill=\"#9a3412\">")
         .Text(XmlText::EscapeShown(left_out_))
         .Markup("</text>\n");
@@ -466,6 +482,7 @@ class FlameGraph {
   const int64_t total_;
   const std::string unit_;  // of it: "samples"
   int64_t most_changed_ = 0;
+  std::vector<int64_t> drawn_below_;  // by node: weight of the callees that are drawn
   std::vector<std::string> comments_;  // shown
   std::vector<std::string> notes_;     // the same in lines
   std::string left_out_;

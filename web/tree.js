@@ -302,8 +302,9 @@ const Trees = (() => {
   //                   node of its own
   //   least           what weighs less is left out
   // `place`, if given, is filled: for each node of source the node of the result, -1 for none.
-  function derive(source, rank, { groups, least = 0, place, ...spec } = {}) {
+  function derive(source, rank, { groups, least = 0, place, focus, ignored, ...spec } = {}) {
     const growing = new Growing(source.count, Boolean(source.before));
+    spec.counts = counting(source, { focus, ignored });
     const to = new Int32Array(source.count).fill(-1);
     if (!groups) addTo(growing, 0, source, rank, to, spec);
     for (const [label, { self, before }] of groups || []) {
@@ -315,9 +316,40 @@ const Trees = (() => {
     return tree;
   }
 
-  function addTo(growing, root, source, rank, to, { hidden, focus, ignored, once, from }) {
+  // By node, whether stacks that end there have a function in focus and no ignored one; null: all.
+  function counting({ count, parent, label }, { focus, ignored }) {
+    if (!focus && !ignored) return null;
+    const state = new Uint8Array(count);  // 1: in focus, 2: ignored
+    for (let i = 1; i < count; i += 1) {
+      const l = label[i];
+      state[i] = state[parent[i]] | (focus && focus[l] ? 1 : 0) | (ignored && ignored[l] ? 2 : 0);
+    }
+    return state.map((s) => (s === (focus ? 1 : 0) ? 1 : 0));
+  }
+
+  // `source` with the weights of the samples that derive() keeps, at the nodes where they show.
+  function filtered(source, { hidden, focus, ignored }) {
+    const counts = counting(source, { focus, ignored });
+    if (!counts && !hidden) return source;
+    const { count, parent, label } = source;
+    const shown = new Int32Array(count);
+    for (let i = 1; i < count; i += 1) shown[i] = hidden && hidden[label[i]] ? shown[parent[i]] : i;
+    const moved = (weights) => {
+      const sums = new Float64Array(count);
+      for (let i = 0; i < count; i += 1) if (!counts || counts[i]) sums[shown[i]] += weights[i];
+      return sums;
+    };
+    const sums = { self: moved(source.self) };
+    sums.total = summed(sums.self.slice(), parent);
+    if (source.before) {
+      sums.before = moved(source.before);
+      sums.beforeTotal = summed(sums.before.slice(), parent);
+    }
+    return { ...source, ...sums };
+  }
+
+  function addTo(growing, root, source, rank, to, { hidden, counts, once, from }) {
     const { count, parent, end, label, self, total, before } = source;
-    const state = focus || ignored ? new Uint8Array(count) : null;  // 1: in focus, 2: ignored
     const within = once || from !== undefined ? new Int32Array(rank.length) : null;
     const path = [];
     to[0] = from === undefined ? root : -1;
@@ -325,16 +357,13 @@ const Trees = (() => {
       growing.self[node] += self[i];
       if (before) growing.before[node] += before[i];
     };
-    if (from === undefined && !focus) add(root, 0);
+    if (from === undefined && (!counts || counts[0])) add(root, 0);
     for (let i = 1; i < count; ) {
       if (total[i] === 0) {
         i = end[i];
         continue;
       }
       const l = label[i], p = parent[i];
-      if (state) {
-        state[i] = state[p] | (focus && focus[l] ? 1 : 0) | (ignored && ignored[l] ? 2 : 0);
-      }
       let again = false;
       if (within) {
         while (path.length && path[path.length - 1] !== p) within[label[path.pop()]] -= 1;
@@ -345,9 +374,7 @@ const Trees = (() => {
       if (from !== undefined && to[p] < 0) to[i] = l === from ? growing.child(root, l) : -1;
       else if ((hidden && hidden[l]) || (once && again)) to[i] = to[p];
       else to[i] = growing.child(to[p], l);
-      if (self[i] > 0 && to[i] >= 0 && (!state || state[i] === (focus ? 1 : 0))) {
-        add(to[i], i);
-      }
+      if (self[i] > 0 && to[i] >= 0 && (!counts || counts[i])) add(to[i], i);
       i += 1;
     }
   }
@@ -442,5 +469,5 @@ const Trees = (() => {
   }
 
   return { labelOf, partsOf, fit, summed, escapeRegExp, compile, patternOf, typedOf, exactly, grouped, percent,
-           packageColour, changeColour, derive, invert, byFunction, matched };
+           packageColour, changeColour, counting, filtered, derive, invert, byFunction, matched };
 })();

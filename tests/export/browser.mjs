@@ -9,6 +9,7 @@ import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { inflateSync } from "node:zlib";
 
 const DEADLINE_MS = 60_000;
 
@@ -151,6 +152,37 @@ class Page {
     const at = { x, y, button: "left", clickCount: 1 };
     await this.send("Input.dispatchMouseEvent", { type: "mousePressed", ...at });
     await this.send("Input.dispatchMouseEvent", { type: "mouseReleased", ...at });
+  }
+
+  // The button of the menu of what the expression gives that begins with `item`.
+  async chooseFromMenu(expression, item) {
+    const at = await this.middleOf(expression);
+    for (const type of ["mousePressed", "mouseReleased"]) {
+      await this.send("Input.dispatchMouseEvent", { type, ...at, button: "right", clickCount: 1 });
+    }
+    await this.until("document.getElementById('menu') !== null");
+    await this.click(`[...document.querySelectorAll('#menu button')].find((b) => b.textContent.startsWith('${item}'))`);
+  }
+
+  // On paper: {pages, fills, images}, colours [r, g, b] from 0 to 1 that fill what is no text, and of
+  // images {width, height}. Backgrounds are left out, as browsers do unless asked.
+  async printed() {
+    const { data } = await this.send("Page.printToPDF", { printBackground: false });
+    const pdf = Buffer.from(data, "base64"), text = pdf.toString("latin1");
+    const fills = [], images = [];
+    for (const { 0: whole, 1: dictionary, index } of text.matchAll(/<<([^<>]*)>>\s*stream\r?\n/g)) {
+      const number = (key) => Number(new RegExp(`/${key} (\\d+)`).exec(dictionary)?.[1]);
+      if (/\/Subtype \/Image/.test(dictionary)) {
+        if (!/DeviceGray/.test(dictionary)) images.push({ width: number("Width"), height: number("Height") });
+      } else if (/\/FlateDecode/.test(dictionary)) {
+        const begin = index + whole.length;
+        const drawn = inflateSync(pdf.subarray(begin, begin + number("Length"))).toString("latin1");
+        for (const [, r, g, b] of drawn.matchAll(/([\d.]+) ([\d.]+) ([\d.]+) rg\b(?:(?!\bBT\b|\brg\b)[^])*?\bf\b/g)) {
+          fills.push([r, g, b].map(Number));
+        }
+      }
+    }
+    return { pages: text.match(/\/Type \/Page\b(?!s)/g).length, fills, images };
   }
 
   async hover(expression) {

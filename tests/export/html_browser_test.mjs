@@ -47,6 +47,14 @@ const url = write("report.html", PROFILE);
 writeFileSync(join(scratch, "before.txt"), BEFORE);
 const diffUrl = write("diff.html", PROFILE, join(scratch, "before.txt"));
 const untimedUrl = write("untimed.html", "node;main 1\n");
+// Lines of `f`: at 5 below `a`, at 6 below `b`, at 7 it calls what is hidden.
+const linesUrl = write("lines.html", String.raw`
+node;a;f /srv/app.js:3,5_[j] 10
+node;b;f /srv/app.js:3,6_[j] 20
+node;b;f /srv/app.js:3,7_[j];deep 30
+`);
+// As of formats that know no processes.
+const namedUrl = write("named.html", "node@0;main 10\npython@0;main 20\n");
 const browser = await Browser.start(chromium);
 let failures = 0;
 
@@ -226,6 +234,158 @@ try {
     assert.ok(up.includes("handle app.js:3") && up.includes("start"), up.join());
     assert.ok(down.includes("ArrayMap"), down.join());
     assert.equal(await page.evaluate("document.querySelector('[aria-sort=descending], [aria-sort=ascending]') !== null"), true);
+  });
+
+  await test("the lines of a function are of what is in focus, not ignored, with what is hidden", async (page) => {
+    const lines = () => page.evaluate(`[...document.querySelectorAll("#lines tbody tr")]
+      .map((row) => [row.lastChild.textContent, row.children[0].textContent, row.children[2].textContent])`);
+    const show = async (query) => {
+      await page.goto(linesUrl + "?tab=functions&fn=" + await numberOf("f") + query);
+      await page.until("document.documentElement.dataset.ready === '1'");
+      return lines();
+    };
+    await press(page, "tab-functions");
+    const numberOf = async (name) => {
+      await page.evaluate(`[...document.querySelectorAll("#rows tr")].find((row) => row.lastChild.textContent.startsWith("${name}")).click()`);
+      return new URLSearchParams(await page.evaluate("location.search")).get("fn");
+    };
+    assert.deepEqual(await show(""), [["line 7", "0", "30"], ["line 6", "20", "20"], ["line 5", "10", "10"]]);
+    assert.deepEqual(await show("&f=%5Ea%24"), [["line 5", "10", "10"]]);
+    assert.deepEqual(await show("&i=%5Ea%24"), [["line 7", "0", "30"], ["line 6", "20", "20"]]);
+    assert.deepEqual(await show("&h=deep"), [["line 7", "30", "30"], ["line 6", "20", "20"], ["line 5", "10", "10"]]);
+  }, linesUrl);
+
+  await test("processes without a number are told apart by their names", async (page) => {
+    await page.evaluate("document.getElementById('split').value = 'process'; document.getElementById('split').dispatchEvent(new Event('change'))");
+    const shown = await labels(page);
+    assert.ok(shown.includes("node") && shown.includes("python"), shown.join());
+    assert.ok(!shown.some((label) => /process|thread/.test(label)), shown.join());
+    const options = await page.evaluate("[...document.querySelectorAll('#thread option')].map((o) => [o.value, o.textContent])");
+    assert.deepEqual(options.map(([, text]) => text), ["all threads (2)", "python 66.7%", "node 33.3%", "python 66.7%", "node 33.3%"]);
+    const [value] = options[2];
+    await page.goto(namedUrl + "?r=" + encodeURIComponent(value));
+    await page.until("document.documentElement.dataset.ready === '1'");
+    assert.equal((await labels(page)).includes("python"), false);
+    assert.ok((await labels(page)).includes("node"));
+  }, namedUrl);
+
+  await test("time order leaves out what is ignored or not in focus", async (page) => {
+    await press(page, "tab-time");
+    assert.ok((await labels(page, 1)).includes("handle app.js:3"), String(await labels(page, 1)));
+    assert.equal((await labels(page, 1)).includes("memmove"), false);
+    await page.goto(url + "?tab=time&f=memmove");
+    await page.until("document.documentElement.dataset.ready === '1'");
+    await page.evaluate(HELPERS);
+    const shown = await labels(page, 1);
+    assert.ok(shown.includes("memmove") && !shown.includes("handle app.js:3"), shown.join());
+    // 40 samples of main that are in focus stand alone: 2.02 s to 2.42 s.
+    await page.hover("spot('node', 1)");
+    assert.match(await page.evaluate("text('details')"), /^node .* 2\.02\d s to 2\.42\d s/);
+  }, url + "?i=CollectGarbage");
+
+  await test("time order is walked by keys", async (page) => {
+    const at = () => page.evaluate("text('details')");
+    await page.evaluate("document.querySelectorAll('.graph canvas')[1].focus()");
+    await page.press("ArrowDown");
+    assert.match(await at(), /^node \u00b7 0\.000 s to 3\.030 s/);
+    for (const name of ["main", "handle", "walk", "walk", "ArrayMap"]) {
+      await page.press("ArrowDown");
+      assert.ok((await at()).startsWith(name), `${await at()} is not ${name}`);
+    }
+    for (let i = 0; i < 3; i += 1) await page.press("ArrowUp");
+    assert.match(await at(), /^handle/);
+    await page.press("ArrowRight");
+    assert.match(await at(), /^v8::internal::Heap::CollectGarbage/);
+    assert.match(await page.evaluate("document.activeElement.getAttribute('aria-label')"), /CollectGarbage/);
+    await page.press("ArrowLeft");
+    assert.match(await at(), /^handle/);
+    await page.press("ArrowRight");
+    await page.press("Enter");
+    assert.match((await page.evaluate("params()")).t, /^20\d+-24\d+$/);
+    await page.press("Escape");
+    await page.press("ArrowDown");
+    await page.press("ArrowDown");
+    await page.press("x");
+    assert.deepEqual(await page.evaluate("params()"), { tab: "time", i: "^main$" });
+  }, url + "?tab=time");
+
+  await test("the address remembers case and order", async (page) => {
+    assert.equal((await page.evaluate("rows()"))[0][4], "walk app.js:12");
+    assert.equal(await page.evaluate("rows().length"), 1);
+    assert.equal(await page.evaluate("document.getElementById('ignorecase').getAttribute('aria-pressed')"), "true");
+    await press(page, "ignorecase");
+    assert.equal(await page.evaluate("rows().length"), 0);
+    await page.evaluate("location.search = '?tab=functions&sort=-total'");
+    await page.until("document.documentElement.dataset.ready === '1' && location.search.includes('sort')");
+    await page.evaluate(HELPERS);
+    const totals = (await page.evaluate("rows()")).map((row) => Number(row[2]));
+    assert.deepEqual(totals, [...totals].sort((a, b) => a - b));
+    assert.equal(await page.evaluate("document.querySelector('[aria-sort=ascending]').textContent"), "total");
+    await page.click("document.querySelectorAll('#list th button')[4]");
+    assert.equal((await page.evaluate("params()")).sort, "name");
+  }, url + "?tab=functions&s=WALK&c=1");
+
+  await test("an address with another picture's order is read", async (page) => {
+    assert.equal((await page.evaluate("rows()"))[0][4], "ArrayMap");
+  }, url + "?tab=functions&sort=total-before");
+
+  await test("hide, focus and ignore by menu", async (page) => {
+    await page.chooseFromMenu("spot('handle')", "Hide");
+    assert.equal((await labels(page)).includes("handle app.js:3"), false);
+    assert.ok((await labels(page)).includes("walk app.js:12"));
+    await page.chooseFromMenu("spot('memmove')", "Ignore");
+    assert.equal((await labels(page)).includes("memmove"), false);
+    await page.chooseFromMenu("spot('start')", "Focus");
+    assert.equal((await labels(page)).includes("main"), false);
+    assert.deepEqual(Object.keys(await page.evaluate("params()")).sort(), ["f", "h", "i"]);
+    await press(page, "unfilter");
+    assert.deepEqual(await page.evaluate("params()"), {});
+    assert.ok((await labels(page)).includes("main"));
+  });
+
+  await test("on paper the report is light, as wide as the page, and whole", async (page) => {
+    await page.send("Emulation.setDeviceMetricsOverride", { width: 1400, height: 320, deviceScaleFactor: 1, mobile: false });
+    await page.until("innerWidth === 1400");
+    await page.evaluate(`addEventListener("beforeprint", () => {
+      const blank = (canvas, x, y) => [...canvas.getContext("2d").getImageData(x, y, 1, 1).data];
+      window.paper = { labels: labels(), heat: blank(heat(), heat().width - 4, 2) };
+    }); true`);
+    const { pages, fills } = await page.printed();
+    assert.equal(pages, 1);
+    const [red, green, blue, alpha] = (await page.evaluate("paper")).heat;
+    assert.ok(alpha === 0 || red + green + blue > 600, `${red} ${green} ${blue} is dark`);
+    assert.ok((await page.evaluate("paper")).labels.includes("ArrayMap"));
+    // The legend's colours.
+    assert.ok(new Set(fills.map(String)).size >= 3, JSON.stringify(fills));
+    assert.equal(await page.evaluate("document.querySelector('.graph canvas').width"), 1380);
+    assert.match(String(await page.evaluate("[...heat().getContext('2d').getImageData(heat().width - 4, 2, 1, 1).data]")), /^28,32,38,/);
+  }, url, [{ name: "prefers-color-scheme", value: "dark" }]);
+
+  for (const address of [url, diffUrl]) {
+    await test("a narrow window cuts nothing off", async (page) => {
+      await page.send("Emulation.setDeviceMetricsOverride", { width: 400, height: 800, deviceScaleFactor: 1, mobile: false });
+      await page.until("document.querySelector('.graph canvas').clientWidth === 380");
+      const right = await page.evaluate("Math.max(...[...document.querySelectorAll('header *, nav *, #legend *, canvas')].map((e) => e.getBoundingClientRect().right))");
+      assert.ok(right <= 400, `it ends at ${right}`);
+      await press(page, "tab-functions");
+      const [left, width, list] = await page.evaluate(`(() => {
+        const box = document.querySelector("#rows td:last-child").getBoundingClientRect();
+        return [box.left, box.width, document.getElementById("list").getBoundingClientRect().right];
+      })()`);
+      assert.ok(width >= 150 && left + width <= list && list <= 400, `names are from ${left}, ${width} wide, in a list to ${list}`);
+      assert.match(await page.evaluate("document.querySelector('#rows td:last-child').textContent"), /ArrayMap/);
+    }, address);
+  }
+
+  await test("without scripts the report has its title, its verdict and what to do", async (page) => {
+    await page.send("Emulation.setScriptExecutionDisabled", { value: true });
+    await page.goto(url);
+    const { nodes } = await page.send("Accessibility.getFullAXTree");
+    const said = nodes.filter((node) => node.role?.value === "StaticText").map((node) => node.name.value).join("\n");
+    for (const text of ["node app.js (pid 4711)", "400 samples, 0 lost", "jprof -p 4711", "an SVG (-o out.svg) does not"]) {
+      assert.ok(said.includes(text), `${text} is not in ${said}`);
+    }
+    await page.send("Emulation.setScriptExecutionDisabled", { value: false });
   });
 
   await test("time order shows one thread, a click goes in", async (page) => {

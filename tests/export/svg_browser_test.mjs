@@ -47,6 +47,12 @@ execFileSync(writeProfile, ["svg", many], { input: Array.from({ length: THIN }, 
   `node;main;thin${String(i).padStart(4, "0")} 1\n`).join("") });
 const manyUrl = pathToFileURL(many).href;
 
+// `main` itself is never executing; 300 of its callees are too thin to be drawn.
+const thinner = join(scratch, "thinner.svg");
+execFileSync(writeProfile, ["svg", thinner], { input: "node;main;wide 1000000\n" + Array.from({ length: 300 },
+  (_, i) => `node;main;thin${i} 1\n`).join("") });
+const thinnerUrl = pathToFileURL(thinner).href;
+
 const browser = await Browser.start(chromium);
 let failures = 0;
 
@@ -371,14 +377,7 @@ try {
     assert.deepEqual(await page.evaluate("params()"), { f: "^Write Log \\/srv\\/app\\.js:50$" });
     await page.press("Escape");
     assert.equal(await page.evaluate("geometry()"), before);
-    const menu = async (name, item) => {
-      const at = await page.middleOf(`rect('${name}')`);
-      for (const type of ["mousePressed", "mouseReleased"]) {
-        await page.send("Input.dispatchMouseEvent", { type, ...at, button: "right", clickCount: 1 });
-      }
-      await page.until("document.getElementById('menu') !== null");
-      await page.click(`[...document.querySelectorAll('#menu button')].find((b) => b.textContent.startsWith('${item}'))`);
-    };
+    const menu = (name, item) => page.chooseFromMenu(`rect('${name}')`, item);
     await menu("walk", "Ignore");
     assert.equal((await shown(page))[0][2], 500);
     assert.equal((await shown(page)).some(([, name]) => /^walk|^Array/.test(name)), false);
@@ -486,6 +485,41 @@ try {
     assert.equal(await page.evaluate(background), "rgb(255, 255, 255)");
     assert.equal(await page.evaluate("getComputedStyle(document.getElementById('search')).display"), "none");
   });
+
+  await test("a printed picture is light, and has all its colours", async (page) => {
+    await page.send("Emulation.setEmulatedMedia", { features: [{ name: "prefers-color-scheme", value: "dark" }] });
+    const { pages, fills } = await page.printed();
+    assert.equal(pages, 1);
+    for (const [r, g, b] of fills) assert.ok(r + g + b > 1.2, `${r} ${g} ${b} is dark`);
+    const drawn = new Set(fills.map(String));
+    const rounded = (hex) => String(hex.match(/[0-9a-f]{2}/g).map((part) => parseInt(part, 16) / 255).map((n) => Number(n.toFixed(4))));
+    for (const [, fill] of picture.matchAll(/<g class="w.*? fill="#([0-9a-f]{6})"/g)) {
+      assert.ok(drawn.has(rounded(fill)), `nothing is #${fill} in ${[...drawn].join(" ")}`);
+    }
+  });
+
+  await test("what a frame has itself does not include what is not drawn", async (page) => {
+    assert.match(await page.evaluate("text('leftout')"), /^not drawn: 300 frames/);
+    await page.hover("rect('main')");
+    assert.match(await page.evaluate("text('details')"), /^main \(1,000,300 samples, 100\.00%\) \u00b7 itself 0\.00%/);
+    await press(page, "merged");
+    await page.hover("rect('main')");
+    assert.match(await page.evaluate("text('details')"), /^main .* \u00b7 itself at most 0\.03%/);
+    assert.match(await page.evaluate("text('leftout')"), /part of their callers$/);
+    await press(page, "merged");
+    await press(page, "bypackage");
+    assert.match(await page.evaluate("text('leftout')"), /part of their callers$/);
+  }, "", thinnerUrl);
+
+  await test("the address remembers that case is ignored", async (page) => {
+    assert.equal(await page.evaluate("text('matched')"), "Matched: 50.0%");
+    assert.equal(await page.evaluate("document.getElementById('ignorecase').classList.contains('show')"), true);
+    await press(page, "ignorecase");
+    assert.equal(await page.evaluate("text('matched')"), "Matched: 0.0%");
+    assert.deepEqual(await page.evaluate("params()"), { s: "WALK" });
+    await press(page, "ignorecase");
+    assert.deepEqual(await page.evaluate("params()"), { s: "WALK", c: "1" });
+  }, "?s=WALK&c=1");
 
   await test("a screen reader is told what the frame is", async (page) => {
     await page.evaluate("focusOn('ArrayMap')");

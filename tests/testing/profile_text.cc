@@ -161,7 +161,10 @@ class Parser {
       if (colon == absl::string_view::npos || blank == absl::string_view::npos || colon < blank) {
         Malformed("not 'name file:line'", text);
       }
-      start_line = Number<uint32_t>(text.substr(colon + 1));
+      std::pair<absl::string_view, absl::string_view> lines =
+          absl::StrSplit(text.substr(colon + 1), absl::MaxSplits(',', 1));
+      start_line = Number<uint32_t>(lines.first);
+      if (!lines.second.empty()) frame.line.line = Number<uint32_t>(lines.second);
       file = Unescape(text.substr(blank + 1, colon - blank - 1));
       text = text.substr(0, blank);
     }

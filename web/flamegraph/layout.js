@@ -149,7 +149,7 @@ function layoutVerdict(y) {
 
 const fileLeftOut = leftOut ? leftOut.textContent : "";
 function leftOutText() {
-  return view === file ? fileLeftOut : fileLeftOut + "; here they are part of their callers";
+  return view === file && !wish.byPackage ? fileLeftOut : fileLeftOut + "; here they are part of their callers";
 }
 
 // Header and footer stay in sight when the picture is higher than the window.

@@ -47,12 +47,13 @@ const VIEWS = ["icicle", "inverted", "merged", "byPackage"];
 function saveState() {
   try {
     const params = new URLSearchParams(window.location.search);
-    for (const key of ["s", "x", "y", "v", "f", "i", "h"]) params.delete(key);
+    for (const key of ["s", "c", "x", "y", "v", "f", "i", "h"]) params.delete(key);
     if (zoomed !== 0) {
       params.set("x", view.cells[zoomed].xText);
       params.set("y", view.cells[zoomed].yText);
     }
     if (pattern) params.set("s", pattern);
+    if (ignoreCase) params.set("c", "1");
     const on = VIEWS.filter((key) => wish[key]);
     if (on.length) params.set("v", on.join(" ").toLowerCase());
     for (const [key, value] of [["f", wish.focus], ["i", wish.ignored], ["h", wish.hidden]]) {
@@ -80,6 +81,7 @@ function restoreState() {
   wish.hidden = params.get("h") || "";
   const x = params.get("x"), y = params.get("y");
   pattern = params.get("s") || "";
+  ignoreCase = params.get("c") === "1";
   const wanted = makeView();
   if (wanted !== file) for (const cell of file.cells) if (cell.attached) detach(cell);
   view = wanted;

@@ -71,8 +71,7 @@ function tellOf(cell) {
   const [shown, generated] = cell.title;
   const parts = [shown];
   if (!wish.inverted && cell.index > 0) {
-    readTitles();
-    parts.push("itself " + Trees.percent(ownSamplesOf(tree, cell.index), samplesOf(tree, 0)));
+    parts.push("itself " + tellOwn(cell));
   }
   const kind = KINDS[cell.kind] + (cell.inlined ? ", inlined" : "");
   if (kind) parts.push(kind);
@@ -80,6 +79,16 @@ function tellOf(cell) {
   if (own && cell.kind !== 9 && cell.kind !== 4) parts.push(own);
   if (generated) parts.push("from " + generated);
   return parts;
+}
+
+// What is not drawn is part of its callers, if the file does not tell what they have themselves.
+function tellOwn(cell) {
+  readTitles();
+  const { tree } = view;
+  const known = view === file ? cell.g.getAttribute("data-self") : null;
+  const isMost = leftOut && known === null && (view !== file || leftOut.classList.contains("about"));
+  const own = known === null ? ownSamplesOf(tree, cell.index) : Number(known);
+  return (isMost && own > 0 ? "at most " : "") + Trees.percent(own, samplesOf(tree, 0));
 }
 
 function describe(cell) {

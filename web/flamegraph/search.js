@@ -24,6 +24,8 @@ function match() {
   }
   toggle(group, "searching", regexp !== null);
   toggle(thinGroup, "searching", regexp !== null);
+  toggle(byId("ignorecase"), "show", ignoreCase);
+  byId("ignorecase").setAttribute("aria-pressed", String(ignoreCase));
   const button = byId("search");
   toggle(button, "show", regexp !== null);
   button.textContent = regexp ? "Reset Search" : "Search";
@@ -45,9 +47,7 @@ function matchedText() {
 
 function setIgnoreCase(on) {
   ignoreCase = on;
-  toggle(byId("ignorecase"), "show", on);
-  byId("ignorecase").setAttribute("aria-pressed", String(on));
-  if (pattern) search(pattern);
+  search(pattern);
 }
 
 // ---- the search field ----------------------------------------------------------------------------

@@ -36,6 +36,7 @@ function act(key, label) {
 function setPattern(source) {
   pattern = source;
   const regexp = source ? anyRegExp(source) : null;
+  byId("ignorecase").setAttribute("aria-pressed", String(ignoreCase));
   hits = regexp ? Uint8Array.from(names, (name, l) => (l !== ALL && regexp.test(name) ? 1 : 0)) : null;
 }
 

@@ -1,30 +1,35 @@
 // A thread in time order: the flame chart.
 
+const AXIS = 18;
+
 // One thread in time order, callers at the top.
 class Chart extends Surface {
   constructor() {
-    super("flame chart in time order", {
+    super("flame chart in time order: arrow keys walk, Enter shows that time, f focuses, x ignores, h hides", {
       hover: (x, y) => this.point(this.find(x, y)),
       click: (x, y) => {
         const s = this.find(x, y);
-        if (s) change({ from: Math.floor(s.from), to: Math.ceil(s.to) });
+        if (s) this.zoom(s);
       },
       menu: (x, y, clientX, clientY) => {
         const s = this.find(x, y);
         if (s) openMenu(this.tree.label[s.node], null, clientX, clientY);
       },
-      key: () => {},
+      key: (event) => this.key(event),
     });
-    this.spans = [];
-    this.hovered = null;
+    this.rows = [];
+    this.hovered = this.cursor = null;
   }
 
   show(thread) {
     this.thread = thread;
+    const { hidden, ...which } = spec();
     const place = new Int32Array(paths.count);
-    this.tree = withKinds(Trees.derive(paths, rank, { hidden: flags(wish.hidden), once: wish.merged, place }));
-    this.place = place;
-    this.hovered = null;
+    this.tree = withKinds(Trees.derive(paths, rank, { hidden, once: wish.merged, place }));
+    const counts = Trees.counting(paths, which);
+    // Where the samples of a path are drawn; what is not in focus leaves a gap.
+    this.place = counts ? place.map((node, i) => (counts[i] ? node : 0)) : place;
+    this.hovered = this.cursor = null;
     this.make();
     this.draw();
   }
@@ -36,7 +41,7 @@ class Chart extends Surface {
     const [from, to] = this.range = [wish.to > 0 ? wish.from : 0, wish.to > 0 ? wish.to : duration];
     const pixel = (to - from) / 2000;
     const gap = Math.max(2.5 * period, pixel);
-    this.spans = [];
+    this.rows = Array.from({ length: tree.levels }, () => []);  // by depth, spans in time order
     this.levels = 1;
     let open = 0, last = -Infinity;
     const starts = new Float64Array(tree.levels + 1);
@@ -48,7 +53,7 @@ class Chart extends Surface {
           if (start - thin[depth] < pixel) continue;
           thin[depth] = start;
         }
-        this.spans.push({ node: open, depth, from: start, to: end });
+        this.rows[depth].push({ node: open, depth, from: start, to: end });
       }
     };
     const stop = firstAt(to);
@@ -72,21 +77,24 @@ class Chart extends Surface {
 
   draw() {
     if (!this.tree || this.box.clientWidth === 0) return;
-    const AXIS = 18;
     const [context, width, top, bottom] = this.begin(this.levels * ROW + AXIS);
     const [from, to] = this.range;
     const scale = width / (to - from);
-    for (const span of this.spans) {
-      const y = AXIS + (span.depth - 1) * ROW;
-      if (y + ROW < top || y > bottom) continue;
-      this.frame(context, (span.from - from) * scale, y, (span.to - span.from) * scale, this.tree.label[span.node], colourOf(this.tree.label[span.node], this.tree.kinds[span.node]));
+    for (const row of this.rows) {
+      for (const span of row) {
+        const y = this.yOf(span);
+        if (y + ROW < top || y > bottom) break;
+        const label = this.tree.label[span.node];
+        this.frame(context, (span.from - from) * scale, y, Math.max(1, (span.to - span.from) * scale), label, colourOf(label, this.tree.kinds[span.node]));
+      }
     }
-    if (this.hovered) {
-      this.outline(context, (this.hovered.from - from) * scale, AXIS + (this.hovered.depth - 1) * ROW, (this.hovered.to - this.hovered.from) * scale);
+    const edge = document.activeElement === this.canvas ? this.cursor : null;
+    for (const span of new Set([this.hovered, edge])) {
+      if (span) this.outline(context, (span.from - from) * scale, this.yOf(span), (span.to - span.from) * scale, span === edge);
     }
-    context.fillStyle = dark.matches ? "#16191d" : "#ffffff";
+    context.fillStyle = isDark() ? "#16191d" : "#ffffff";
     context.fillRect(0, top, width, AXIS - 1);
-    context.fillStyle = dark.matches ? "#a5adb6" : "#57606a";
+    context.fillStyle = isDark() ? "#a5adb6" : "#57606a";
     const step = niceStep((to - from) / (width / 90));
     for (let t = Math.ceil(from / step) * step; t < to; t += step) {
       context.fillRect((t - from) * scale, top + AXIS - 5, 1, 4);
@@ -94,21 +102,73 @@ class Chart extends Surface {
     }
   }
 
+  yOf(span) {
+    return AXIS + (span.depth - 1) * ROW;
+  }
+
   find(x, y) {
     if (!this.tree || x < 0) return null;
     const [from, to] = this.range;
     const time = from + x * (to - from) / this.box.clientWidth;
-    const depth = Math.floor((y - 18) / ROW) + 1;
-    let found = null;
-    for (const s of this.spans) if (s.depth === depth && s.from <= time && s.to > time) found = s;
-    return found;
+    const span = this.spanAt(Math.floor((y - AXIS) / ROW) + 1, time);
+    return span && span.to > time ? span : null;
+  }
+
+  // The last that began by then.
+  spanAt(depth, time) {
+    const row = this.rows[depth] || [];
+    let low = 0;
+    for (let high = row.length; low < high; ) {
+      const middle = (low + high) >> 1;
+      if (row[middle].from <= time) low = middle + 1;
+      else high = middle;
+    }
+    return low > 0 ? row[low - 1] : null;
   }
 
   point(span) {
     if (span === this.hovered) return;
     this.hovered = span;
-    describe(span && `${names[this.tree.label[span.node]]} \u00b7 ${seconds(span.from, 1000)} to ${seconds(span.to, 1000)}, seen for ${((span.to - span.from) / 1000).toFixed(1)} ms`);
+    describe(span && this.tell(span));
     this.ask();
+  }
+
+  tell(span) {
+    return `${names[this.tree.label[span.node]]} \u00b7 ${seconds(span.from, 1000)} to ${seconds(span.to, 1000)}, seen for ${((span.to - span.from) / 1000).toFixed(1)} ms`;
+  }
+
+  zoom(span) {
+    change({ from: Math.floor(span.from), to: Math.ceil(span.to) });
+  }
+
+  // Up is the caller, down the callee that was seen longest, left and right what was before and after.
+  key(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey || !this.tree) return;
+    const { cursor } = this;
+    let to = null;
+    if (/^Arrow(Up|Down|Left|Right)$/.test(event.key)) {
+      if (!cursor) {
+        [to = null] = this.rows[1] || [];
+      } else if (event.key === "ArrowUp") {
+        if (cursor.depth > 1) to = this.spanAt(cursor.depth - 1, cursor.from);
+      } else if (event.key === "ArrowDown") {
+        for (const span of this.rows[cursor.depth + 1] || []) {
+          const isBelow = span.from >= cursor.from && span.from < cursor.to;
+          if (isBelow && (!to || span.to - span.from > to.to - to.from)) to = span;
+        }
+      } else {
+        const row = this.rows[cursor.depth];
+        to = row[row.indexOf(cursor) + (event.key === "ArrowLeft" ? -1 : 1)];
+      }
+    } else if (event.key === "Enter" && cursor) {
+      this.zoom(cursor);
+    } else if (!this.acts(event, cursor ? this.tree.label[cursor.node] : ALL)) {
+      return;
+    }
+    event.preventDefault();
+    if (!to) return;
+    this.cursor = to;
+    this.arrive(this.yOf(to), this.tell(to));
   }
 }
 

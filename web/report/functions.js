@@ -112,6 +112,7 @@ function showHeads(columns) {
 
 // The lines of a function: where it was itself executing, and where it called.
 function showLines(fn) {
+  const kept = Trees.filtered(paths, spec());
   const self = new Map(), total = new Map(), open = new Map();  // by line; [weight, that of before]
   const add = (map, line, weight, before) => {
     const sum = map.get(line) || [0, 0];
@@ -119,15 +120,15 @@ function showLines(fn) {
   };
   const path = [];
   for (let i = 1; i < paths.count; ) {
-    if (paths.total[i] === 0) {
+    if (kept.total[i] === 0) {
       i = paths.end[i];
       continue;
     }
     while (path.length && paths.end[path[path.length - 1]] <= i) add(open, paths.line[path.pop()], -1, 0);
     if (paths.label[i] === fn) {
       const line = paths.line[i];
-      add(self, line, paths.self[i], compares ? paths.before[i] : 0);
-      if (!(open.get(line) || [0])[0]) add(total, line, paths.total[i], compares ? paths.beforeTotal[i] : 0);
+      add(self, line, kept.self[i], compares ? kept.before[i] : 0);
+      if (!(open.get(line) || [0])[0]) add(total, line, kept.total[i], compares ? kept.beforeTotal[i] : 0);
       add(open, line, 1, 0);
       path.push(i);
     }

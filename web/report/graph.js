@@ -40,7 +40,7 @@ class Graph extends Surface {
   yOf(depth) {
     const level = depth - this.skip;
     const levels = this.tree.levels - this.skip;
-    const empty = this.down ? 0 : Math.max(0, this.box.clientHeight - levels * ROW);
+    const empty = this.down ? 0 : Math.max(0, this.size(levels * ROW)[1] - levels * ROW);
     return this.down ? level * ROW : empty + (levels - 1 - level) * ROW;
   }
 
@@ -146,24 +146,12 @@ class Graph extends Surface {
       to = before;
     } else if (event.key === "Enter") {
       this.events.zoom(this.cursor);
-      event.preventDefault();
-      return;
-    } else if ("fxhts".includes(event.key) && this.cursor > 0) {
-      act(event.key, tree.label[this.cursor]);
-      event.preventDefault();
-      event.stopPropagation();
-      return;
-    } else {
+    } else if (!this.acts(event, tree.label[this.cursor])) {
       return;
     }
     event.preventDefault();
     if (to < 0) return;
     this.cursor = to;
-    const y = this.yOf(tree.depth[to]);
-    if (y < this.box.scrollTop) this.box.scrollTop = y;
-    if (y + ROW > this.box.scrollTop + this.box.clientHeight) this.box.scrollTop = y + ROW - this.box.clientHeight;
-    this.canvas.setAttribute("aria-label", this.tell(to));
-    describe(this.tell(to));
-    this.ask();
+    this.arrive(this.yOf(tree.depth[to]), this.tell(to));
   }
 }

@@ -1,6 +1,6 @@
 // The heat map: a column is a second, or several; bottom to top its parts.
 
-const ROWS = 25, CELL = 4, MAX_WIDE = 80;
+const ROWS = 25, CELL = 4, MAX_WIDE = 160;
 const heat = {
   canvas: create("canvas", { tabIndex: 0, role: "application", "aria-label": "heat map: a column is a second or several, bottom to top. Arrow keys walk, with Shift they select." }),
   anchor: -1, cursor: -1, dragging: false,
@@ -8,7 +8,7 @@ const heat = {
 
 function layoutHeat() {
   byId("heat").hidden = !hasTime();
-  const width = Math.max(200, byId("heat").clientWidth - 20);
+  const width = onPaper ? PAPER : Math.max(200, byId("heat").clientWidth - 20);
   heat.key = heatKey();
   const all = Math.max(1, Math.ceil(duration / 1e6));
   heat.per = Math.ceil(all / width) * 1e6;  // us in a column
@@ -23,7 +23,7 @@ function layoutHeat() {
   }
   heat.counts = counts;
   heat.most = counts.reduce((a, b) => Math.max(a, b), 1);
-  const scale = window.devicePixelRatio || 1;
+  const scale = pixelRatio();
   heat.canvas.width = heat.columns * heat.wide * scale;
   heat.canvas.height = (ROWS * CELL + 14) * scale;
   heat.canvas.style.width = heat.columns * heat.wide + "px";
@@ -35,10 +35,10 @@ const heatKey = () => wish.thread + "/" + wish.side;
 
 function drawHeat() {
   const context = heat.canvas.getContext("2d");
-  const scale = window.devicePixelRatio || 1;
+  const scale = pixelRatio();
   context.setTransform(scale, 0, 0, scale, 0, 0);
   context.clearRect(0, 0, heat.columns * heat.wide, ROWS * CELL + 14);
-  const night = dark.matches;
+  const night = isDark();
   const gap = heat.wide > 4 ? 1 : 0;
   const [from, to] = rangeNow();
   for (let k = 0; k < heat.counts.length; k += 1) {

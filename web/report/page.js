@@ -34,18 +34,26 @@ function showLegend() {
     return;
   }
   const shares = new Map();
+  const inlined = new Map();  // by kind
   const tree = paths;
   for (let i = 1; i < tree.count; i += 1) {
     if (tree.self[i] === 0) continue;
     const key = wish.bypackage ? packageOf(tree.label[i]) : tree.kinds[i];
     shares.set(key, (shares.get(key) || 0) + tree.self[i]);
+    if (isInlined(tree.label[i])) inlined.set(tree.kinds[i], (inlined.get(tree.kinds[i]) || 0) + tree.self[i]);
   }
   const items = [...shares].filter(([k]) => k !== "").sort((a, b) => b[1] - a[1]).slice(0, 14);
-  byId("legend").replaceChildren("executing:", ...items.map(([k, weight]) => {
+  const item = (colour, text, weight) => {
     const swatch = create("i");
-    swatch.style.background = wish.bypackage ? Trees.packageColour(k, 4) : `rgb(${styles[k].colour.slice(0, 3).map((c, n) => Math.round((c + styles[k].colour[n + 3]) / 2)).join(",")})`;
-    return create("span", {}, swatch, `${wish.bypackage ? k : styles[k].legend} ${Trees.percent(weight, tree.total[0], 1)}`);
-  }));
+    swatch.style.background = colour;
+    return create("span", {}, swatch, `${text} ${Trees.percent(weight, tree.total[0], 1)}`);
+  };
+  byId("legend").replaceChildren("executing:", ...items.map(([k, weight]) => wish.bypackage
+    ? item(Trees.packageColour(k, 4), k, weight) : item(colourOfKind(k, 7), styles[k].legend, weight)));
+  if (wish.bypackage || inlined.size === 0) return;
+  const [[most]] = [...inlined].sort((a, b) => b[1] - a[1]);
+  const all = [...inlined.values()].reduce((a, b) => a + b, 0);
+  byId("legend").append(item(colourOfKind(most, 7 + INLINED), "paler: inlined", all));
 }
 
 function report() {

@@ -42,10 +42,8 @@ function toolbar() {
   });
   const ignore = button("ignorecase", "Aa", "ignore case in search", () => {
     ignoreCase = !ignoreCase;
-    ignore.setAttribute("aria-pressed", String(ignoreCase));
     search(pattern);
   });
-  ignore.setAttribute("aria-pressed", "false");
   return create("nav", { inert: true }, create("span", { role: "tablist" }, ...tabs.flatMap((t) => [t, " "])),
     button("icicle", "Icicle", "root at the top", () => change({ icicle: !wish.icicle })),
     button("inverted", "Inverted", "what was executing, above it who called it", () => change({ inverted: !wish.inverted })),
@@ -83,7 +81,7 @@ function completePage(profile) {
   const select = byId("thread");
   const add = (value, text, weight) => select.append(create("option", { value }, `${text} ${Trees.percent(weight, sum, 1)}`));
   select.options[0].text = `all threads (${byWeight.length})`;
-  if (processes.size > 1) for (const p of busyProcesses().slice(0, MAX_OPTIONS)) add("p " + p.pid, processLabel(p), p.weight);
+  if (processes.size > 1) for (const p of busyProcesses().slice(0, MAX_OPTIONS)) add("p " + p.key, processLabel(p), p.weight);
   for (const i of byWeight.slice(0, MAX_OPTIONS)) add("t " + i, threadLabel(threads[i]), threads[i].weight);
   byId("side").hidden = !compares;
   byId("functions").classList.toggle("compares", compares);
@@ -133,8 +131,14 @@ function wirePage() {
     }
   });
   window.addEventListener("resize", relayout);
+  for (const type of ["beforeprint", "afterprint"]) {
+    window.addEventListener(type, () => {
+      onPaper = type === "beforeprint";
+      relayout();
+    });
+  }
   dark.addEventListener("change", relayout);
-  for (const g of [graph, callers, callees]) for (const type of ["focus", "blur"]) g.canvas.addEventListener(type, () => g.ask());
+  for (const g of [graph, chart, callers, callees]) for (const type of ["focus", "blur"]) g.canvas.addEventListener(type, () => g.ask());
 }
 
 buildPage();

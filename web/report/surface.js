@@ -2,6 +2,11 @@
 
 const ROW = 16;
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
+// Paper is light. The style fits what is drawn to its width, which no script is told.
+const PAPER = 1000, MAX_PAPER = 8000;  // pixels
+let onPaper = false;
+const isDark = () => dark.matches && !onPaper;
+const pixelRatio = () => (onPaper ? 2 : window.devicePixelRatio || 1);
 const FONT = "12px Verdana, 'DejaVu Sans', sans-serif";
 const pen = create("canvas").getContext("2d");
 pen.font = FONT;
@@ -14,6 +19,16 @@ const charWidth = (c) => {
 const fit = (name, room) => Trees.fit(name, room, charWidth);
 const colours = new Map();
 
+// The same as ColourOf in export/code_kind.cc.
+function colourOfKind(kind, shade) {
+  const style = styles[kind].colour;
+  const mix = [0, 1, 2].map((k) => {
+    const part = style[k] + Math.trunc((style[k + 3] - style[k]) * (shade & 15) / 15);
+    return shade >= INLINED ? part + Math.trunc((255 - part) * 9 / 20) : part;
+  });
+  return `rgb(${mix.join(",")})`;
+}
+
 function colourOf(label, kind) {
   const key = wish.bypackage ? packageOf(label) + "/" + shades[label] % 8 : kind * names.length + label;
   let colour = colours.get(key);
@@ -22,13 +37,7 @@ function colourOf(label, kind) {
     const own = packageOf(label);
     colour = own ? Trees.packageColour(own, shades[label] % 8) : "#c9cdd3";
   } else {
-    const style = styles[kind].colour;
-    const shade = label < labelCount ? shades[label] : 7;
-    const mix = [0, 1, 2].map((k) => {
-      const part = style[k] + Math.trunc((style[k + 3] - style[k]) * (shade & 15) / 15);
-      return shade >= 16 ? part + Math.trunc((255 - part) * 9 / 20) : part;
-    });
-    colour = `rgb(${mix.join(",")})`;
+    colour = colourOfKind(kind, label < labelCount ? shades[label] : 7);
   }
   if (colours.size > 100000) colours.clear();
   colours.set(key, colour);
@@ -72,10 +81,32 @@ class Surface {
     });
   }
 
+  // [width, height] of the canvas for a picture that is `height` high: on paper all of it.
+  size(height) {
+    return onPaper ? [PAPER, Math.min(height, MAX_PAPER)] : [this.box.clientWidth, this.box.clientHeight];
+  }
+
+  // Does what the key does with a function. Whether it does anything.
+  acts(event, label) {
+    if (!"fxhts".includes(event.key) || label === ALL) return false;
+    act(event.key, label);
+    event.stopPropagation();
+    return true;
+  }
+
+  // Tells what the keys have come to, and scrolls its row into sight.
+  arrive(y, text) {
+    if (y < this.box.scrollTop) this.box.scrollTop = y;
+    if (y + ROW > this.box.scrollTop + this.box.clientHeight) this.box.scrollTop = y + ROW - this.box.clientHeight;
+    this.canvas.setAttribute("aria-label", text);
+    describe(text);
+    this.ask();
+  }
+
   // Clears and returns [context, width, top, bottom] of what is in sight.
   begin(height) {
-    const width = this.box.clientWidth, sight = this.box.clientHeight;
-    const scale = window.devicePixelRatio || 1;
+    const [width, sight] = this.size(height);
+    const scale = pixelRatio();
     if (this.canvas.width !== Math.round(width * scale) || this.canvas.height !== Math.round(sight * scale)) {
       this.canvas.width = Math.round(width * scale);
       this.canvas.height = Math.round(sight * scale);
@@ -89,7 +120,7 @@ class Surface {
     context.clearRect(0, 0, width, sight);
     context.font = FONT;
     context.textBaseline = "alphabetic";
-    const top = this.box.scrollTop;
+    const top = onPaper ? 0 : this.box.scrollTop;
     context.translate(0, -top);
     return [context, width, top, top + sight];
   }
@@ -103,12 +134,12 @@ class Surface {
     if (width < 27) return;
     const shown = fit(shortOf(label), width - 6);
     if (shown === "") return;
-    context.fillStyle = isHit ? "#ffffff" : hits && dark.matches ? "#c3c9d0" : "#111111";
+    context.fillStyle = isHit ? "#ffffff" : hits && isDark() ? "#c3c9d0" : "#111111";
     context.fillText(shown, x + 3, y + 11.5);
   }
 
   outline(context, x, y, width, wide) {
-    context.strokeStyle = dark.matches ? "#ffffff" : "#111111";
+    context.strokeStyle = isDark() ? "#ffffff" : "#111111";
     context.lineWidth = wide ? 2 : 1.2;
     context.strokeRect(x, y, Math.max(width, 1), ROW - 1);
   }

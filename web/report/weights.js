@@ -4,6 +4,7 @@
 // its weight is the samples after and, scaled to the same total, those before (`sides`).
 
 const NATIVE = 7, GC = 8;  // as in export/code_kind.h
+const INLINED = 16;        // added to the shade
 const KINDS = ["", "JavaScript", "JavaScript of node_modules", "JavaScript of Node's library", "builtin",
   "WebAssembly", "awaits", "native code", "garbage collector", "kernel", "JIT code", "unnamed"];
 
@@ -17,14 +18,16 @@ let sides = { after: 0, before: 0, factor: 1 };  // what is selected of each, in
 
 const addLabel = (name) => names.push(name) - 1;
 const kindOf = (label) => (label < labelCount ? kinds[label] : 0);
-const isInlined = (label) => label < labelCount && shades[label] >= 16;
+const isInlined = (label) => label < labelCount && shades[label] >= INLINED;
 const packageOf = (label) => (label < labelCount && owners[label] > 0 ? packages[owners[label] - 1] : "");
 const shorts = [];
 // The same in two lines: below the original the generated name and place.
 const titleOf = (label) => names[label] + (generated.has(label) ? "\n" + generated.get(label) : "");
 const shortOf = (label) => shorts[label] === undefined ? shorts[label] = Trees.labelOf(names[label]) : shorts[label];
-const processLabel = (p) => `${p.name} (process ${p.pid})`;
-const threadLabel = (t) => `${t.name} (thread ${t.tid} of ${t.pid})`;
+// Some formats know no process IDs, and a process that executes another program keeps its own.
+const processKey = (t) => `${t.pid} ${t.process}`;
+const processLabel = (p) => (p.pid ? `${p.name} (process ${p.pid})` : p.name);
+const threadLabel = (t) => (t.pid ? `${t.name} (thread ${t.tid} of ${t.pid})` : t.tid ? `${t.name} (thread ${t.tid})` : t.name);
 
 function takeLook(look) {
   ({ styles, packages, kinds, shades, owners, names, generated } = look);
@@ -53,9 +56,10 @@ function takeProfile(profile) {
   const MAX_GROUPS = 64;
   for (const thread of threads) Object.assign(thread, { weight: 0, label: -1 });
   for (let i = 0; i < samples.count; i += 1) threads[samples.thread[i]].weight += samples.weight[i];
-  for (const { pid, process, weight } of threads) {
-    if (!processes.has(pid)) processes.set(pid, { pid, name: process, weight: 0, label: -1 });
-    processes.get(pid).weight += weight;
+  for (const thread of threads) {
+    const key = processKey(thread);
+    if (!processes.has(key)) processes.set(key, { key, pid: thread.pid, name: thread.process, weight: 0, label: -1 });
+    processes.get(key).weight += thread.weight;
   }
   byWeight = [...threads.keys()].filter((i) => threads[i].weight > 0).sort((a, b) => threads[b].weight - threads[a].weight);
   for (const i of byWeight.slice(0, MAX_GROUPS)) threads[i].label = addLabel(threadLabel(threads[i]));
@@ -101,8 +105,8 @@ const signed = (share, digits = 2) => (share < 0 ? "-" : "+") + Math.abs(100 * s
 
 function inThread() {
   if (wish.thread === "") return null;
-  const [kind, number] = wish.thread.split(" ");
-  return Uint8Array.from(threads, (thread, i) => ((kind === "p" ? thread.pid : i) === Number(number) ? 1 : 0));
+  const one = wish.thread.slice(2);
+  return Uint8Array.from(threads, (thread, i) => ((wish.thread[0] === "p" ? processKey(thread) : String(i)) === one ? 1 : 0));
 }
 
 function firstAt(time) {
@@ -128,7 +132,7 @@ function weigh() {
   const all = weights();
   const groups = new Map();
   const groupOf = wish.split === "thread" ? (t) => threads[t].label
-    : wish.split === "process" ? (t) => processes.get(threads[t].pid).label : null;
+    : wish.split === "process" ? (t) => processes.get(processKey(threads[t])).label : null;
   const [from, to] = rangeNow();
   const flag = inThread();
   const sums = [0, 0];

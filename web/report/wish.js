@@ -1,6 +1,6 @@
 // What the reader asked for, and the address that remembers it.
 
-// to: 0 is the end; thread: "", "p PID", "t INDEX"; side: whose times are shown, in a comparison
+// to: 0 is the end; thread: "", "p PID NAME", "t INDEX"; side: whose times are shown, in a comparison
 const EVERYTHING = { tab: "graph", icicle: false, inverted: false, merged: false, bypackage: false, split: "",
   thread: "", from: 0, to: 0, focus: "", ignored: "", hidden: "", fn: -1, zoom: 0, sort: "self", up: false, side: "after" };
 const VIEWS = ["icicle", "inverted", "merged", "bypackage"];
@@ -14,12 +14,14 @@ const rangeNow = () => (wish.to > 0 ? [wish.from, wish.to] : [0, Infinity]);
 const keyOf = (w) => JSON.stringify([w.split, w.thread, w.from, w.to, w.focus, w.ignored, w.hidden, w.inverted, w.merged]);
 const anyRegExp = (source) => Trees.compile(source, ignoreCase) || Trees.compile(Trees.escapeRegExp(source), ignoreCase);
 
-// As in the SVG: s, f, i, h and v; z: node, t: range in us, r: thread, g: split, tab, fn, side.
+// As in the SVG: s, c, f, i, h and v; z: node, t: range in us, r: thread, g: split, tab, fn, side,
+// sort: what the functions are sorted by, "-" before what is turned round.
 function saveState() {
   try {
     const params = new URLSearchParams();
     const put = (key, value, none) => value !== none && params.set(key, value);
     put("s", pattern, "");
+    put("c", ignoreCase ? "1" : "", "");
     put("f", wish.focus, "");
     put("i", wish.ignored, "");
     put("h", wish.hidden, "");
@@ -31,6 +33,7 @@ function saveState() {
     put("tab", wish.tab, "graph");
     put("fn", wish.fn, -1);
     put("side", wish.side, "after");
+    put("sort", (wish.up ? "-" : "") + wish.sort, "self");
     const query = params.toString();
     window.history.replaceState(null, "", window.location.pathname + (query ? "?" + query : "") + window.location.hash);
   } catch (error) {
@@ -47,11 +50,14 @@ function restoreState() {
   wish.hidden = get("h");
   const range = /^(\d+)-(\d+)$/.exec(get("t"));
   if (range && Number(range[1]) < Number(range[2])) [wish.from, wish.to] = [Number(range[1]), Number(range[2])];
-  if (/^[pt] \d+$/.test(get("r"))) wish.thread = get("r");
+  if (/^(t \d+$|p \d+ )/.test(get("r"))) wish.thread = get("r");
   if (["process", "thread"].includes(get("g"))) wish.split = get("g");
   if (["time", "functions"].includes(get("tab"))) wish.tab = get("tab");
   if (get("side") === "before" && compares) wish.side = "before";
   wish.fn = params.has("fn") ? Number(get("fn")) | 0 : -1;
   wish.zoom = Math.max(0, Number(get("z")) | 0);
+  const sort = /^(-?)((?:self|total)(-before|-after)?|name)$/.exec(get("sort"));
+  if (sort && (compares || !sort[3])) [wish.up, wish.sort] = [sort[1] !== "", sort[2]];
   pattern = get("s");
+  ignoreCase = get("c") === "1";
 }
