@@ -32,14 +32,21 @@ int ReportedStatus(const absl::Status& status) {
   return IsUsageError(status) ? 2 : 1;
 }
 
+absl::StatusOr<int> StatusOfGuarded(absl::FunctionRef<absl::Status()> work) {
+  std::signal(SIGXFSZ, SIG_IGN);  // a file beyond ulimit -f is an error of write
+  return RunGuarded([&] { return ReportedStatus(work()); });
+}
+
+int ReportedGuarded(const absl::StatusOr<int>& exit_status) {
+  if (absl::IsCancelled(exit_status.status())) EndBySignal(exit_status.status());
+  return exit_status.ok() ? *exit_status : ReportedStatus(exit_status.status());
+}
+
 int ReportedGuarded(absl::FunctionRef<absl::Status()> work,
                     const std::function<absl::Status()>& instead) {
-  std::signal(SIGXFSZ, SIG_IGN);  // a file beyond ulimit -f is an error of write
-  absl::StatusOr<int> result = RunGuarded([&] { return ReportedStatus(work()); });
-  if (instead && absl::IsDeadlineExceeded(result.status())) {
-    result = RunGuarded([&] { return ReportedStatus(instead()); });
-  }
-  return result.ok() ? *result : ReportedStatus(result.status());
+  absl::StatusOr<int> result = StatusOfGuarded(work);
+  if (instead && absl::IsDeadlineExceeded(result.status())) result = StatusOfGuarded(instead);
+  return ReportedGuarded(result);
 }
 
 absl::Status WriteStandardOutput(absl::string_view text) {

@@ -87,28 +87,6 @@ absl::Status CannotCopy(absl::string_view why) {
                   "--stopped writes the core while the process stands still");
 }
 
-// Whether a child may be made in it at all.
-absl::Status CheckCopyable(Pid pid) {
-  const std::string status = absl::StrCat("/proc/", pid, "/status");
-  if (NumberIn(status, "Seccomp:").value_or(0) != 0) {
-    return CannotCopy("its seccomp filter may end it for making a child");
-  }
-  auto text = ReadProcFile(status, kMaxProcBytes);
-  if (text.ok()) {
-    for (absl::string_view line : absl::StrSplit(*text, '\n')) {
-      if (absl::StartsWith(line, "x86_Thread_features:") && absl::StrContains(line, "shstk")) {
-        return CannotCopy("it has a shadow stack");
-      }
-    }
-  }
-  // What the process writes while it is copied is in memory twice: at worst, all of it.
-  const uint64_t own = NumberIn(status, "RssAnon:").value_or(0);
-  if (FreeKib() < own / 4 + AllKib() / kMinFreeShare) {
-    return CannotCopy("too little memory is free for what it writes meanwhile");
-  }
-  return absl::OkStatus();
-}
-
 // Children that were made for a core by a jprof that was killed: ended, and waited for by nobody. Told
 // by what hardly another child is: it has no signal at its end, never became another program, and
 // touched next to no memory, since all that it may have done is exit.
@@ -145,7 +123,9 @@ struct Shared {
 absl::Status Reap(Tid main, const std::vector<ProcMapping>& maps, const CodePlaces& places,
                   Pid child) {
   const InjectedCall wait = {SYS_wait4, {static_cast<uint64_t>(child), 0, __WALL | WNOHANG, 0}};
-  return Inject(main, maps, places, {.calls = {wait}}).status();
+  JPROF_ASSIGN_OR_RETURN(const InjectedResult result, Inject(main, maps, places, {.calls = {wait}}));
+  const bool forgotten = !result.values.empty() && (result.values[0] == child || result.values[0] == -ECHILD);
+  return forgotten ? absl::OkStatus() : absl::AbortedError("the copy has not ended yet");
 }
 
 // Have the process share memory with its children that it did not, or the other way round.
@@ -255,14 +235,14 @@ absl::StatusOr<Pid> MakeCopy(Pid pid, const CodePlaces& places, std::vector<Core
     return CannotCopy("it keeps too many pieces of memory from its children");
   }
   const int niceness = ::getpriority(PRIO_PROCESS, static_cast<id_t>(pid));
-  const Injection injection = CopyInjection(pid, niceness, not_forked);
+  Injection injection = CopyInjection(pid, niceness, not_forked);
+  injection.made = [&shared](Pid child) { shared.copy = child; };
   const absl::StatusOr<InjectedResult> made = Inject(pid, maps, places, injection);
   // A security module may have forbidden the process its own setpriority().
   if (!made.ok() || made->values.empty() || made->values.back() != 0) {
     ::setpriority(PRIO_PROCESS, static_cast<id_t>(pid), niceness);
   }
   if (!made.ok()) return WithHint(made.status(), "try again, or --stopped");
-  shared.copy = made->child;
   if (made->child == 0) {
     const int64_t cloned = made->values[not_forked.size()];
     return CannotCopy(ErrnoStatus(static_cast<int>(-cloned), "clone").message());
@@ -341,12 +321,15 @@ absl::StatusOr<uint64_t> WriteFromCopy(Pid pid, CoreProcess& process, const Runt
   return pause_ns;
 }
 
-absl::Status Run(const CoreOptions& options, const RuntimeSet& runtimes, Shared& shared) {
+absl::StatusOr<CoreOutput> OpenOutput(const CoreOptions& options) {
+  JPROF_RETURN_IF_ERROR(CheckTarget(options.pid));
+  if (!options.stopped) JPROF_RETURN_IF_ERROR(CheckCopyable(options.pid));
+  return CoreOutput::Open(options.output, {options.mini, options.bundle});
+}
+
+absl::Status Run(const CoreOptions& options, const RuntimeSet& runtimes, CoreOutput& output,
+                 Shared& shared) {
   const Pid pid = options.pid;
-  JPROF_RETURN_IF_ERROR(CheckTarget(pid));
-  if (!options.stopped) JPROF_RETURN_IF_ERROR(CheckCopyable(pid));
-  JPROF_ASSIGN_OR_RETURN(CoreOutput output,
-                         CoreOutput::Open(options.output, {options.mini, options.bundle}));
   JPROF_ASSIGN_OR_RETURN(CoreProcess process, DescribeProcess(pid));
   uint64_t pause_ns = 0;
   if (options.stopped) {
@@ -403,7 +386,11 @@ int WriteCoreFile(const CoreOptions& options, const RuntimeSet& runtimes) {
                       -1, 0);
   if (page == MAP_FAILED) return ReportedStatus(ErrnoStatus(errno, "mmap"));
   Shared& shared = *new (page) Shared;
-  const int exit_status = ReportedGuarded([&] { return AsUsageError(Run(options, runtimes, shared)); });
+  // Here, so that a file that has a name meanwhile loses it however the other process ends.
+  absl::StatusOr<CoreOutput> output = OpenOutput(options);
+  if (!output.ok()) return ReportedStatus(AsUsageError(output.status()));
+  const absl::StatusOr<int> exit_status =
+      StatusOfGuarded([&] { return AsUsageError(Run(options, runtimes, *output, shared)); });
   // The copy is not there any more: if the guarded process was killed, the kernel has ended it with its
   // tracer. The process is still to forget it.
   const uint64_t until = NowNs() + kMaxReapNs;
@@ -422,10 +409,34 @@ int WriteCoreFile(const CoreOptions& options, const RuntimeSet& runtimes) {
     PrintWarning(absl::StrCat("the process keeps an ended child, ", shared.copy.load(),
                               ", until the next jprof core of it"));
   }
-  return exit_status;
+  {
+    const CoreOutput closed = *std::move(output);
+  }
+  return ReportedGuarded(exit_status);
 }
 
 }  // namespace
+
+absl::Status CheckCopyable(Pid pid) {
+  const std::string status = absl::StrCat("/proc/", pid, "/status");
+  if (NumberIn(status, "Seccomp:").value_or(0) != 0) {
+    return CannotCopy("its seccomp filter may end it for making a child");
+  }
+  auto text = ReadProcFile(status, kMaxProcBytes);
+  if (text.ok()) {
+    for (absl::string_view line : absl::StrSplit(*text, '\n')) {
+      if (absl::StartsWith(line, "x86_Thread_features:") && absl::StrContains(line, "shstk")) {
+        return CannotCopy("it has a shadow stack");
+      }
+    }
+  }
+  // What the process writes while it is copied is in memory twice: at worst, all of it.
+  const uint64_t own = NumberIn(status, "RssAnon:").value_or(0);
+  if (FreeKib() < own / 4 + AllKib() / kMinFreeShare) {
+    return CannotCopy("too little memory is free for what it writes meanwhile");
+  }
+  return absl::OkStatus();
+}
 
 CommandText CoreText() { return TextOf(Syntax()); }
 

@@ -4,8 +4,10 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "helpers/runtime.h"
 #include "profiler/cli/command_syntax.h"
+#include "profiler/core/ids.h"
 
 namespace jprof {
 
@@ -13,5 +15,8 @@ namespace jprof {
 int CoreMain(const std::vector<std::string>& arguments, const RuntimeSet& runtimes);
 
 CommandText CoreText();
+
+// Whether a copy of the process may be made at all, as its core needs one. The hint names the way without.
+absl::Status CheckCopyable(Pid pid);
 
 }  // namespace jprof

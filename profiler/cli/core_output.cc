@@ -25,6 +25,7 @@ absl::StatusOr<CoreOutput> CoreOutput::Open(const std::string& path, Form form) 
   CoreOutput output;
   output.form_ = form;
   JPROF_ASSIGN_OR_RETURN(output.file_, OutputFile::Open(path));
+  output.file_->KeepPrivate();
   if (form.bundle) {
     JPROF_ASSIGN_OR_RETURN(output.unpacked_, output.file_->Scratch());
   }
@@ -48,6 +49,11 @@ absl::Status CoreOutput::WriteCoreOf(Pid source, const CoreProcess& process,
                             progress.Show(absl::StrFormat("%d of %d MiB", done >> 20, all >> 20));
                             return go_on();
                           }));
+  if (figures_.untold_bytes > 0) {
+    PrintWarning(absl::StrFormat("of %d KiB of shared memory the core has only what this process has used itself; "
+                                 "with CAP_CHECKPOINT_RESTORE it has all",
+                                 figures_.untold_bytes >> 10));
+  }
   return absl::OkStatus();
 }
 

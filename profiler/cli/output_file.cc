@@ -251,6 +251,7 @@ absl::StatusOr<UniqueFd> OutputFile::Reopen() {
 // cannot be given to is not let in.
 absl::Status OutputFile::TakeOver(const struct stat& replaced) {
   JPROF_RETURN_IF_ERROR(CheckReplaceable(path_, replaced));
+  if (is_private_) return absl::OkStatus();
   mode_t mode = replaced.st_mode & 0777;
   if (::fchown(fd_, replaced.st_uid, replaced.st_gid) != 0) mode &= ~mode_t{S_IRWXG};
   if (::fchmod(fd_, mode) != 0) return CannotWrite(errno, path_);

@@ -33,6 +33,9 @@ class OutputFile : public OutputSink {
   static absl::StatusOr<std::unique_ptr<OutputFile>> Open(const std::string& path);
   ~OutputFile() override;  // without Commit: removes what was written
 
+  // A file that is replaced hands neither its mode nor its owner on.
+  void KeepPrivate() { is_private_ = true; }
+
   bool is_terminal() const;
   // A file that appears when it is committed; all else is written in place.
   bool is_regular() const { return is_regular_; }
@@ -65,6 +68,7 @@ class OutputFile : public OutputSink {
   int fd_ = -1;
   std::string buffer_;
   bool is_regular_ = false;
+  bool is_private_ = false;
 };
 
 }  // namespace jprof

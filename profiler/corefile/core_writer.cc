@@ -16,6 +16,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "profiler/core/status.h"
 #include "profiler/core/unique_fd.h"
 #include "profiler/process/proc_maps.h"
@@ -242,27 +243,66 @@ absl::Status WriteHead(const std::string& notes, const std::vector<Segment>& seg
   return padding > 0 ? sink.AppendHole(padding) : absl::OkStatus();
 }
 
+uint64_t RoundDown(uint64_t value) { return value / kCorePageBytes * kCorePageBytes; }
+uint64_t RoundUp(uint64_t value) { return RoundDown(value + kCorePageBytes - 1); }
+
+// What of a shared mapping its file has. A page table does not tell: memory that is shared need not be in it,
+// and that of a child begins without any of it; to read what nobody has written would take memory for it.
+class SharedFile {
+ public:
+  SharedFile(Pid pid, const ProcMapping& m) : mapping_(m) {
+    const std::string path = absl::StrFormat("/proc/%d/map_files/%x-%x", pid, m.range.begin.value,
+                                             m.range.end.value);
+    struct stat st;
+    // A device might do something when it is opened.
+    if (::stat(path.c_str(), &st) != 0 || !S_ISREG(st.st_mode)) return;
+    fd_ = UniqueFd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (fd_.valid() && ::lseek(fd_.get(), 0, SEEK_DATA) < 0 && errno != ENXIO) fd_.Reset();
+  }
+  bool valid() const { return fd_.valid(); }
+  // The first run of it from `at` on, cut at `end`; empty, and at `end`: there is none.
+  AddressRange Next(Address at, Address end) const {
+    const off_t from = OffsetOf(at);
+    const off_t data = ::lseek(fd_.get(), from, SEEK_DATA);
+    const off_t hole = data < 0 ? data : ::lseek(fd_.get(), data, SEEK_HOLE);
+    if (hole < 0) return {end, end};
+    const uint64_t before = RoundDown(static_cast<uint64_t>(data - from));
+    // The file may change meanwhile.
+    const uint64_t behind = std::max(RoundUp(static_cast<uint64_t>(hole - from)), before + kCorePageBytes);
+    const uint64_t most = end.value - at.value;
+    return {at + std::min(before, most), at + std::min(behind, most)};
+  }
+
+ private:
+  off_t OffsetOf(Address at) const {
+    return static_cast<off_t>(mapping_.offset.value + (at.value - mapping_.range.begin.value));
+  }
+  const ProcMapping& mapping_;
+  UniqueFd fd_;
+};
+
 // Copies the pages of `pid` that are there, and are not all zeros.
 class MemoryCopy {
  public:
-  MemoryCopy(Pid pid, const PageTable& pages, CoreSink& sink, CoreFigures& figures)
+  MemoryCopy(Pid pid, CoreSink& sink, CoreFigures& figures)
       : memory_(::open(absl::StrCat("/proc/", pid, "/mem").c_str(), O_RDONLY | O_CLOEXEC)),
-        pages_(pages),
         sink_(sink),
         figures_(figures),
         buffer_(kPagesAtOnce * kCorePageBytes, '\0') {}
 
   bool valid() const { return memory_.valid(); }
 
-  absl::Status Copy(uint64_t begin, uint64_t end, bool skip_absent,
+  // `pages`: which are there; nullptr: all.
+  absl::Status Copy(uint64_t begin, uint64_t end, const PageTable* pages,
                     const std::function<absl::Status(uint64_t)>& progress) {
     constexpr size_t kStep = 1 << 16;
     for (uint64_t at = begin; at < end;) {
       const size_t count = std::min<uint64_t>(kStep, (end - at + kCorePageBytes - 1) / kCorePageBytes);
-      const std::vector<uint64_t> words = pages_.Read(at, count);
+      const std::vector<uint64_t> words =
+          pages == nullptr ? std::vector<uint64_t>() : pages->Read(at, count);
       for (size_t i = 0; i < count;) {
         const auto there = [&](size_t page) {
-          return !skip_absent || page >= words.size() || PageTable::IsThere(words[page]);
+          return page >= words.size() || PageTable::IsThere(words[page]);
         };
         size_t run = 1;
         const bool present = there(i);
@@ -280,6 +320,21 @@ class MemoryCopy {
         i += run;
       }
       at += count * kCorePageBytes;
+    }
+    return absl::OkStatus();
+  }
+
+  // Of a mapping that is shared: what its file has.
+  absl::Status CopyShared(const AddressRange& range, const SharedFile& file,
+                          const std::function<absl::Status(uint64_t)>& progress) {
+    for (Address at = range.begin; at < range.end;) {
+      const AddressRange run = file.Next(at, range.end);
+      if (at < run.begin) {
+        JPROF_RETURN_IF_ERROR(sink_.AppendHole(run.begin.value - at.value));
+        JPROF_RETURN_IF_ERROR(progress(run.begin.value - at.value));
+      }
+      JPROF_RETURN_IF_ERROR(Copy(run.begin.value, run.end.value, nullptr, progress));
+      at = run.end;
     }
     return absl::OkStatus();
   }
@@ -325,7 +380,6 @@ class MemoryCopy {
   }
 
   UniqueFd memory_;
-  const PageTable& pages_;
   CoreSink& sink_;
   CoreFigures& figures_;
   std::string buffer_;
@@ -380,21 +434,32 @@ absl::StatusOr<CoreFigures> WriteCore(
   uint64_t all = 0;
   for (const Segment& segment : segments) all += segment.file_bytes;
   CoreFigures figures;
-  MemoryCopy copy(source, pages, sink, figures);
+  MemoryCopy copy(source, sink, figures);
   if (!copy.valid()) return absl::UnavailableError("the process's memory cannot be read");
+  const PageTable own_pages(process.pid);
   uint64_t done = 0, told = 0;
+  const auto tell = [&](uint64_t bytes) -> absl::Status {
+    done += bytes;
+    if (done - told < kProgressBytes) return absl::OkStatus();
+    told = done;
+    return progress(done, all);
+  };
   for (const Segment& segment : segments) {
-    const uint64_t begin = segment.range.begin.value;
+    const AddressRange range = {segment.range.begin, segment.range.begin + segment.file_bytes};
     const ProcMapping& m = segment.area->mapping;
+    if (m.shared && !range.empty()) {
+      const SharedFile file(source, m);
+      if (file.valid()) {
+        JPROF_RETURN_IF_ERROR(copy.CopyShared(range, file, tell));
+        continue;
+      }
+      // What only others have touched is missing then.
+      figures.untold_bytes += range.size();
+    }
     // Of a file's pages, and of the kernel's own, those count too that are not in memory.
-    const bool skip_absent = m.path != "[vdso]" && (!m.file.valid() || m.shared);
-    JPROF_RETURN_IF_ERROR(copy.Copy(
-        begin, begin + segment.file_bytes, skip_absent, [&](uint64_t bytes) -> absl::Status {
-          done += bytes;
-          if (done - told < kProgressBytes) return absl::OkStatus();
-          told = done;
-          return progress(done, all);
-        }));
+    const bool all_count = m.file.valid() || m.path == "[vdso]";
+    const PageTable* there = m.shared ? &own_pages : all_count ? nullptr : &pages;
+    JPROF_RETURN_IF_ERROR(copy.Copy(range.begin.value, range.end.value, there, tell));
   }
   return figures;
 }

@@ -46,6 +46,7 @@ class CoreSink {
 
 struct CoreFigures {
   uint64_t written_bytes = 0;  // of memory, without holes
+  uint64_t untold_bytes = 0;   // of shared memory, of which those pages alone are written that the process has used
 };
 
 // Memory is that of `source`, which this process traces, and `areas` its. `only`: of memory that files

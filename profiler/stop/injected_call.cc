@@ -336,6 +336,7 @@ absl::StatusOr<int64_t> InjectedThread::AwaitEnd(InjectedResult& result) {
       unsigned long child = 0;
       ::ptrace(PTRACE_GETEVENTMSG, tid_, 0, &child);
       result.child = static_cast<Pid>(child);
+      if (injection_.made) injection_.made(result.child);
       JPROF_RETURN_IF_ERROR(NextStop(result.child).status());
       // It ends with us, and never runs.
       ::ptrace(PTRACE_SETOPTIONS, result.child, 0, PTRACE_O_EXITKILL);

@@ -58,6 +58,8 @@ struct Injection {
   std::vector<InjectedCall> undo;
   // Called when that is certain, before the first call; may be empty.
   std::function<void()> before;
+  // Called with a child that one of them makes, as soon as there is one; may be empty.
+  std::function<void(Pid)> made;
 };
 
 struct InjectedResult {

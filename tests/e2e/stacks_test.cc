@@ -1,19 +1,25 @@
 // jprof stacks and jprof core on real processes.
 #include <elf.h>
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <map>
 #include <regex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
@@ -270,20 +276,25 @@ let turns = 0;
 })();
 )";
 
-TEST_F(StacksTest, ASmallCoreSaysWhatAWholeOneSays) {
+TEST_F(StacksTest, ASmallCoreAWholeOneAndTheStoppedProcessSayTheSame) {
   constexpr size_t kMaxBytes = 4 << 20;
   const TemporaryFolder folder;
   std::ofstream(folder / "service.js") << kService;
-  // JPROF_TEST_NODES=18.20.8,20.20.2,...: of these.
+  // JPROF_TEST_NODES=18.20.8,...: of these.
   const char* nodes = std::getenv("JPROF_TEST_NODES");
-  for (absl::string_view version : absl::StrSplit(nodes != nullptr ? nodes : "22.23.3", ',')) {
+  const char* usual = "18.20.8,20.20.2,22.23.3,24.21.0,26.10.0";
+  for (absl::string_view version : absl::StrSplit(nodes != nullptr ? nodes : usual, ',')) {
     SCOPED_TRACE(std::string(version));
     auto node = Child::SpawnReady(
         {absl::StrCat(JPROF_SOURCE_DIR "/build/nodes/", version, "/bin/node"), folder / "service.js"});
     ASSERT_TRUE(node.ok()) << node.status();
     Stop(*node);
     const std::string pid = absl::StrCat(node->pid());
+    const JprofResult live = RunJprof({"stacks", pid, "--all"});
+    EXPECT_EQ(live.exit_code(), 0) << live.err;
+    Stop(*node);
     ASSERT_EQ(RunJprof({"core", pid, "-o", folder / "whole"}).exit_code(), 0);
+    EXPECT_EQ(Frames(RunJprof({"stacks", folder / "whole", "--all"}).out), Frames(live.out));
     Stop(*node);
     const JprofResult written = RunJprof({"core", pid, "--mini", "-o", folder / "mini"});
     ASSERT_EQ(written.exit_code(), 0) << written.err;
@@ -344,11 +355,55 @@ TEST_F(StacksTest, ABundleIsReadWhereTheFilesAreNot) {
 TEST_F(StacksTest, ACoreCanBeWrittenWithoutACopy) {
   const TemporaryFolder folder;
   Child waits = SpawnWaits();
+  std::ofstream(folder / "core") << "another one's";
+  ASSERT_EQ(::chmod((folder / "core").c_str(), 0666), 0);
+  ASSERT_EQ(::chown((folder / "core").c_str(), 65534, 65534), 0);
   const JprofResult written =
       RunJprof({"core", absl::StrCat(waits.pid()), "--stopped", "-o", folder / "core"});
   EXPECT_EQ(written.exit_code(), 0) << written.err;
+  struct stat st;
+  ASSERT_EQ(::stat((folder / "core").c_str(), &st), 0);
+  EXPECT_EQ(st.st_mode & 0777, 0600u) << "whatever it replaces";
+  EXPECT_EQ(st.st_uid, ::geteuid());
   EXPECT_THAT(RunJprof({"stacks", folder / "core"}).out, HasSubstr("spin_here"));
   ExpectRunsOn(waits);
+}
+
+// How much of a mapping's file is in memory or on disk.
+blkcnt_t BlocksOf(Pid pid, absl::string_view range) {
+  struct stat st = {};
+  EXPECT_EQ(::stat(absl::StrCat("/proc/", pid, "/map_files/", range).c_str(), &st), 0) << range;
+  return st.st_blocks;
+}
+
+TEST_F(StacksTest, ACoreHasMemoryThatIsSharedAndTakesNoneForIt) {
+  constexpr size_t kPage = 4096, kPages = 64, kFilled = 3;
+  const TemporaryFolder folder;
+  absl::StatusOr<Child> shares = Child::SpawnReady({TestProgram("shares")});
+  ASSERT_TRUE(shares.ok()) << shares.status();
+  std::vector<std::string> places;
+  for (int kind = 0; kind < 4; ++kind) places.push_back(shares->ReadLine().value_or(""));
+  const std::string core = folder / "core";
+  for (const bool stopped : {false, true}) {
+    std::vector<std::string> command = {"core", absl::StrCat(shares->pid()), "-o", core};
+    if (stopped) command.push_back("--stopped");
+    const JprofResult written = RunJprof(command);
+    ASSERT_EQ(written.exit_code(), 0) << written.err;
+    for (size_t kind = 0; kind < places.size(); ++kind) {
+      SCOPED_TRACE(absl::StrCat(places[kind], stopped ? " stopped" : ""));
+      unsigned long begin = 0, end = 0;
+      ASSERT_EQ(std::sscanf(places[kind].c_str(), "%lx-%lx", &begin, &end), 2);
+      std::string content(kPages * kPage, '\0');
+      for (const auto& [page, first] : {std::pair(1, 'a'), {40, '0'}, {63, 'A'}}) {
+        content.replace(page * kPage, kPage, kPage, static_cast<char>(first + kind));
+      }
+      EXPECT_TRUE(BytesInCore(core, {Address{begin}, Address{end}}) == content);
+      EXPECT_EQ(BlocksOf(shares->pid(), places[kind]), static_cast<blkcnt_t>(kFilled * kPage / 512));
+    }
+    struct stat st;
+    ASSERT_EQ(::stat(core.c_str(), &st), 0);
+    EXPECT_LT(static_cast<size_t>(st.st_blocks) * 512, kPages * kPage * places.size());
+  }
 }
 
 TEST_F(StacksTest, ACoreCanBeMadeOfAThreadThatIsAtTheEndOfItsStack) {
@@ -555,13 +610,118 @@ TEST_F(StacksTest, StacksArePrintedWhenNobodyStartsReadersOfFiles) {
   EXPECT_THAT(result.out, HasSubstr("[unknown] waits+0x"));
 }
 
-TEST_F(StacksTest, AFullDiskIsAFailure) {
+// What a command prints.
+std::string OutputOf(const std::string& command) {
+  std::string text;
+  FILE* from = ::popen(command.c_str(), "r");
+  if (from == nullptr) return "";
+  char buffer[4096];
+  for (size_t n = 0; (n = std::fread(buffer, 1, sizeof(buffer), from)) > 0;) text.append(buffer, n);
+  EXPECT_EQ(::pclose(from), 0) << command << ": " << text;
+  return text;
+}
+
+constexpr const char* kFunctionsOfWaits[] = {"main", "locker", "reader", "spin_here", "spinner", "answerer"};
+
+TEST_F(StacksTest, OtherToolsReadACore) {
+  const TemporaryFolder folder;
+  Child waits = SpawnWaits();
+  ASSERT_EQ(RunJprof({"core", absl::StrCat(waits.pid()), "-o", folder / "core"}).exit_code(), 0);
+  const std::string elfutils = OutputOf(absl::StrCat("eu-stack --core=", folder / "core", " 2>&1"));
+  const std::string gdb = OutputOf(absl::StrCat("gdb -batch -nx -ex 'thread apply all bt' ",
+                                                TestProgram("waits"), " ", folder / "core", " 2>&1"));
+  for (const char* function : kFunctionsOfWaits) {
+    EXPECT_THAT(elfutils, HasSubstr(absl::StrCat(" ", function, "\n")));
+    EXPECT_THAT(gdb, HasSubstr(absl::StrCat(function, " (")));
+  }
+  EXPECT_THAT(elfutils, HasSubstr(absl::StrCat("TID ", waits.pid())));
+}
+
+// The kernel's name for cores, as it is while the object lives.
+class CorePattern {
+ public:
+  explicit CorePattern(const std::string& pattern) : before_(ReadWholeFile(kFile)) {
+    std::ofstream(kFile) << pattern;
+  }
+  ~CorePattern() { std::ofstream(kFile) << before_; }
+
+ private:
+  static constexpr const char* kFile = "/proc/sys/kernel/core_pattern";
+  const std::string before_;
+};
+
+TEST_F(StacksTest, ACoreOfTheKernelIsReadAlsoWhenItIsCutShort) {
+  const TemporaryFolder folder;
+  const CorePattern pattern(folder / "core");
+  Child waits = SpawnWaits();
+  const rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY};
+  ASSERT_EQ(::prlimit(waits.pid(), RLIMIT_CORE, &unlimited, nullptr), 0);
+  waits.Signal(SIGABRT);
+  ASSERT_TRUE(WCOREDUMP(waits.Wait()));
+  std::string core = folder / "core";
+  if (::access(core.c_str(), F_OK) != 0) core += absl::StrCat(".", waits.pid());  // kernel.core_uses_pid
+  const JprofResult whole = RunJprof({"stacks", core});
+  EXPECT_EQ(whole.exit_code(), 0) << whole.err;
+  EXPECT_THAT(whole.out, AllOf(HasSubstr("5 threads"), HasSubstr("signal 6"), Not(HasSubstr("cut short"))));
+  for (const char* function : kFunctionsOfWaits) EXPECT_THAT(whole.out, HasSubstr(function));
+  struct stat st;
+  ASSERT_EQ(::stat(core.c_str(), &st), 0);
+  for (const off_t part : {2, 8}) {
+    ASSERT_EQ(::truncate(core.c_str(), st.st_size / part), 0);
+    const JprofResult cut = RunJprof({"stacks", core});
+    EXPECT_EQ(cut.exit_code(), 0) << cut.err;
+    EXPECT_THAT(cut.out, AllOf(HasSubstr("5 threads"), HasSubstr("the core file is cut short")));
+  }
+}
+
+TEST_F(StacksTest, OnAFullDiskNothingIsLeft) {
+  const TemporaryFolder folder;
+  const std::string small = folder / "small";
+  ASSERT_EQ(::mkdir(small.c_str(), 0700), 0);
+  ASSERT_EQ(::mount("jprof-test", small.c_str(), "tmpfs", 0, "size=64k"), 0);
+  Child waits = SpawnWaits();
+  for (const bool stopped : {false, true}) {
+    std::vector<std::string> command = {"core", absl::StrCat(waits.pid()), "-o", small + "/core"};
+    if (stopped) command.push_back("--stopped");
+    const JprofResult failed = RunJprof(command);
+    EXPECT_EQ(failed.exit_code(), 1);
+    EXPECT_THAT(failed.err, HasSubstr("No space left on device"));
+    EXPECT_TRUE(std::filesystem::is_empty(small));
+    EXPECT_EQ(ChildrenOf(waits.pid()), 0u);
+  }
+  EXPECT_EQ(::umount(small.c_str()), 0);
+  ExpectRunsOn(waits);
+}
+
+TEST_F(StacksTest, AFullDeviceIsAFailure) {
   Child waits = SpawnWaits();
   const std::string pid = absl::StrCat(waits.pid());
   EXPECT_EQ(RunJprof({"core", pid, "-o", "/dev/full"}).exit_code(), 1);
   EXPECT_EQ(RunJprof({"core", pid, "--mini", "--bundle", "-o", "/dev/full"}).exit_code(), 1);
   EXPECT_EQ(ChildrenOf(waits.pid()), 0u);
   ExpectRunsOn(waits);
+}
+
+TEST_F(StacksTest, ACoreThatIsInterruptedLeavesNothing) {
+  const TemporaryFolder folder;
+  Child waits = SpawnWaits();
+  // Nobody reads what is written to it.
+  const std::string pipe = folder / "pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  const UniqueFd reader(::open(pipe.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
+    for (const bool both : {false, true}) {  // a terminal tells the process that writes as well
+      auto jprof = Jprof::Start({"core", absl::StrCat(waits.pid()), "-o", pipe});
+      ASSERT_TRUE(jprof.ok()) << jprof.status();
+      while (ChildrenOf(waits.pid()) == 0 && StateOf(jprof->pid()) != 'Z') ::usleep(1000);
+      if (both) ::kill(FirstChildOf(jprof->pid()), number);
+      jprof->Signal(number);
+      const JprofResult result = jprof->Wait();
+      EXPECT_EQ(result.signal(), number) << result.err;
+      EXPECT_EQ(ChildrenOf(waits.pid()), 0u);
+    }
+  }
+  ExpectRunsOn(waits, true);
 }
 
 // tests/stop/kill_at_random does it hundreds of times.
