@@ -255,9 +255,15 @@ Tid LockOwner(const SystemCall& call, const CallContext& context) {
   if (op == FUTEX_LOCK_PI || op == FUTEX_LOCK_PI2) {
     owner = context.memory->ReadValue<uint32_t>(at);
     if (owner) *owner &= FUTEX_TID_MASK;
-  } else if ((op == FUTEX_WAIT || op == FUTEX_WAIT_BITSET) &&
-             static_cast<uint32_t>(call.arguments[2]) == 2) {
-    owner = context.memory->ReadValue<uint32_t>(at + 8);
+  } else if (op == FUTEX_WAIT || op == FUTEX_WAIT_BITSET) {
+    const auto expected = static_cast<uint32_t>(call.arguments[2]);
+    if (expected == 2) {
+      owner = context.memory->ReadValue<uint32_t>(at + 8);
+    } else if ((expected & FUTEX_WAITERS) != 0) {  // a robust one
+      owner = context.memory->ReadValue<uint32_t>(at);
+      if (owner && (*owner & FUTEX_WAITERS) == 0) owner.reset();
+      if (owner) *owner &= FUTEX_TID_MASK;
+    }
   }
   if (!owner || !context.is_thread(context.pid, static_cast<Tid>(*owner))) return 0;
   return static_cast<Tid>(*owner);

@@ -483,8 +483,11 @@ Verdict Explainer::Explain() {
     ExplainBusy(main, Wanted(main));
     told = true;
   }
-  for (size_t i = 0; !told && i < facts_.threads.size(); ++i) {
-    told = ExplainProblem(facts_.threads[i]);
+  // What lasts comes before what one look met.
+  for (const bool still : {true, false}) {
+    for (size_t i = 0; !told && i < facts_.threads.size(); ++i) {
+      told = StoodStill(facts_.threads[i]) == still && ExplainProblem(facts_.threads[i]);
+    }
   }
   if (!told) ExplainIdle(main);
   size_t lines = 0;

@@ -327,22 +327,26 @@ Wait WaitReader::Read(Pid pid, Tid tid) {
 std::string WaitReader::WhatDoes(Pid pid) {
   auto stat = ReadProcStat(pid);
   if (!stat.ok()) return "is gone";
-  switch (stat->state) {
-    case 'R':
-      return "runs";
-    case 'T':
-      return "is stopped";
-    case 't':
-      return "is stopped by a debugger";
-    case 'Z':
-    case 'X':
-      return "has exited";
-    default:
-      break;
+  if (stat->state == 'R') return "runs";
+  if (stat->state == 'T') return "is stopped";
+  if (stat->state == 't') return "is stopped by a debugger";
+  std::vector<Tid> threads = ListThreads(pid).value_or(std::vector<Tid>());
+  if (threads.size() > kMaxThreadsOfOther) threads.resize(kMaxThreadsOfOther);
+  // The main one may have ended before the others.
+  Tid told = stat->dead() ? 0 : pid;
+  for (Tid tid : threads) {
+    auto of_thread = ParseProcStat(TaskFile(pid, tid, "stat"));
+    if (!of_thread.ok() || of_thread->dead()) continue;
+    if (of_thread->state == 'R') return absl::StrCat("runs (thread ", tid, ")");
+    if (told == 0) told = tid;
   }
-  const Wait wait = Read(pid, pid);
+  if (told == 0) return "has exited";
+  const Wait wait = Read(pid, told);
   if (wait.call.empty()) return "sleeps";
-  return absl::StrCat(wait.uninterruptible ? "sleeps uninterruptibly in " : "sleeps in ", wait.call);
+  return absl::StrCat(wait.uninterruptible ? "sleeps uninterruptibly in " : "sleeps in ", wait.call,
+                      told != pid          ? absl::StrCat(" (thread ", told, ")")
+                      : threads.size() > 1 ? " (its main thread)"
+                                           : "");
 }
 
 const std::vector<WaitReader::ThreadWait>& WaitReader::ThreadsOf(Pid pid) {

@@ -51,7 +51,8 @@ struct Wait {
 class WaitReader {
  public:
   Wait Read(Pid pid, Tid tid);
-  // "sleeps in nanosleep(...)", "runs", "is stopped": its main thread.
+  // "sleeps in nanosleep(...)", "is stopped"; of several threads "runs (thread 5)", if one does, or what its main
+  // one sleeps in.
   std::string WhatDoes(Pid pid);
   bool incomplete() const { return holders_.incomplete(); }
 

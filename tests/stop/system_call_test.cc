@@ -69,6 +69,16 @@ TEST(DescribeCallTest, TheOwnerOfAContendedMutexIsTold) {
   EXPECT_THAT(DescribeCall(wait, context), Not(HasSubstr("held")));
 }
 
+TEST(DescribeCallTest, ARobustMutexSaysItsOwner) {
+  FakeMemory memory;
+  memory.PutValue(Address{0x40}, uint32_t{FUTEX_WAITERS | 7});
+  const CallContext context = {.memory = &memory, .is_thread = IsSeven};
+  const SystemCall wait = {SYS_futex, {0x40, FUTEX_WAIT, FUTEX_WAITERS | 8, 0}};
+  EXPECT_THAT(DescribeCall(wait, context), HasSubstr("held by thread 7"));
+  memory.PutValue(Address{0x40}, uint32_t{7});  // nobody waits for it any more
+  EXPECT_THAT(DescribeCall(wait, context), Not(HasSubstr("held")));
+}
+
 TEST(DescribeCallTest, APriorityInheritingFutexSaysItsOwner) {
   FakeMemory memory;
   memory.PutValue(Address{0x40}, uint32_t{FUTEX_WAITERS | 7});

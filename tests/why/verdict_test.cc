@@ -176,6 +176,15 @@ TEST(VerdictTest, AnotherThreadsTroubleIsToldBeforeTheIdleLoop) {
   EXPECT_EQ(verdict.cause, "queue-full");
 }
 
+TEST(VerdictTest, WhatLastsIsToldBeforeWhatOneLookMet) {
+  ThreadFacts passing = Waiting(10, Wait::Kind::kQueueSend), stuck = Waiting(11, Wait::Kind::kQueueSend);
+  passing.wait.object = "System V message queue 3";
+  stuck.wait.object = "System V message queue 4";
+  passing.sleeps = 100;
+  EXPECT_THAT(Explain(Watched({passing, stuck})).sentence, HasSubstr("System V message queue 4"));
+  EXPECT_THAT(Explain(Watched({passing})).sentence, HasSubstr("System V message queue 3"));
+}
+
 TEST(VerdictTest, ALoopThatNeverWokeUpIsNotCalledAlive) {
   ThreadFacts loop = Waiting(10, Wait::Kind::kEvents);
   EXPECT_THAT(Explain(Watched({loop})).sentence, AllOf(HasSubstr("nothing came"), Not(HasSubstr("alive"))));
