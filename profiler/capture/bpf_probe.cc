@@ -126,7 +126,7 @@ absl::Status BpfProbe::Attach() {
       options.bpf_cookie = place.kind;
       options.retprobe = point.bit == JP_PROBE_AT_RETURN;
       JPROF_RETURN_IF_ERROR(keep(
-          bpf_program__attach_uprobe_opts(program, -1, place.path.c_str(), place.offset, &options),
+          bpf_program__attach_uprobe_opts(program, pid_ == 0 ? -1 : pid_, place.path.c_str(), place.offset, &options),
           absl::StrFormat("%s+0x%x", place.path, place.offset)));
     }
   }

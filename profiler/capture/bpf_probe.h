@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "profiler/capture/probe.h"
+#include "profiler/core/ids.h"
 #include "profiler/core/unique_fd.h"
 
 struct bpf_link;
@@ -33,6 +34,7 @@ struct Probe {
   jp_probe_config config = {};
   std::vector<ProbePlace> places;
   std::vector<UniqueFd> cgroups;  // folders of the groups of terms
+  Pid pid = 0;  // that it is about; 0: any. Not among the terms.
 };
 
 class BpfProbe {
@@ -44,7 +46,8 @@ class BpfProbe {
   static absl::StatusOr<std::unique_ptr<BpfProbe>> Open(bpf_object* object, const Probe& probe);
   ~BpfProbe();
 
-  // From now on, for all processes. NotFound, PermissionDenied, FailedPrecondition: a place of the
+  // From now on, for all processes; breakpoints (of `places`) are put into the probe's process alone, if it is
+  // about one. NotFound, PermissionDenied, FailedPrecondition: a place of the
   // probe is none.
   absl::Status Attach();
   void Detach();
@@ -64,12 +67,13 @@ class BpfProbe {
     void operator()(ring_buffer* ring) const;
   };
   BpfProbe(bpf_object* object, const Probe& probe)
-      : object_(object), points_(probe.config.points), places_(probe.places) {}
+      : object_(object), points_(probe.config.points), places_(probe.places), pid_(probe.pid) {}
   absl::Status TellKernel(const Probe& probe);
 
   bpf_object* object_;
   const uint32_t points_;
   const std::vector<ProbePlace> places_;
+  const Pid pid_;
   jp_probe_state* state_ = nullptr;
   std::unique_ptr<ring_buffer, RingDeleter> ring_;
   absl::FunctionRef<void(const jp_probe_hit&)>* sink_ = nullptr;  // while draining

@@ -97,6 +97,12 @@ struct jp_probe_thread {
 	__u64 has_ended;                /* of a main thread: the signal that ends its process has been met */
 };
 
+/* What a call that a signal interrupts returns as long as it is in the kernel: it begins anew, or is -EINTR to
+ * the program, as that one's handler has it. The first of them always begins anew. */
+#define JP_PROBE_RESTARTS(ret) ((ret) == -513)
+#define JP_PROBE_INTERRUPTED(ret) \
+	(JP_PROBE_RESTARTS(ret) || (ret) == -512 || (ret) == -514 || (ret) == -516)
+
 /* Shared memory. */
 struct jp_probe_state {
 	__u32 hits;       /* that matched; those beyond max_hits were let be */

@@ -202,12 +202,24 @@ static __noinline int jp_memory_is(const volatile struct jp_probe_term *t,
 	return jp_equal_text(text, t);
 }
 
+#define JP_EINTR 4
+
+/* Of a call that was interrupted nothing is true of its result, but that it may be EINTR. */
+static __always_inline int jp_may_be_interrupted(const volatile struct jp_probe_term *t, __s64 ret)
+{
+	__s64 value = t->field == JP_PROBE_ERRNO ? JP_EINTR : -JP_EINTR;
+
+	return !JP_PROBE_RESTARTS(ret) && t->value == value && jp_compares(t->op, value, value);
+}
+
 static __always_inline int jp_holds(const volatile struct jp_probe_term *t,
 				    const struct jp_probe_hit *hit)
 {
 	__s64 value;
 	int is;
 
+	if ((t->field == JP_PROBE_RET || t->field == JP_PROBE_ERRNO) && JP_PROBE_INTERRUPTED(hit->ret))
+		return jp_may_be_interrupted(t, hit->ret);
 	if (t->field == JP_PROBE_COMM)
 		return jp_comm_is(t) == (t->op == JP_PROBE_EQ);
 	if (t->field == JP_PROBE_MEMORY) {

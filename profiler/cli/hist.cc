@@ -209,12 +209,12 @@ absl::Status Run(const HistOptions& options, const RuntimeSet& runtimes) {
   if (options.pid != 0 && !ReadProcStat(options.pid).ok()) {
     return absl::NotFoundError(absl::StrCat("there is no process ", options.pid));
   }
-  const absl::StatusOr<Measurement> measurement = Measure(options);
+  absl::StatusOr<Measurement> measurement = Measure(options);
   if (!measurement.ok()) return AsUsageError(measurement.status());
+  measurement->probe.pid = options.pid;
   JPROF_ASSIGN_OR_RETURN(
       const ProbeRunResult result,
       RunProbe({.probe = &measurement->probe,
-                .pid = options.pid,
                 .duration_ns = options.duration_ns,
                 .armed = absl::StrCat("measuring ", options.what, " (Ctrl-C ends it)"),
                 .go_on = [](const std::vector<jp_probe_hit>&, const jp_probe_state&) { return true; }},

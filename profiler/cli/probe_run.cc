@@ -37,12 +37,13 @@ void InstallSignals() {
 bool ProbeRunInterrupted() { return g_stop_asked.load(); }
 
 absl::StatusOr<ProbeRunResult> RunProbe(const ProbeRunOptions& options, const RuntimeSet& runtimes) {
-  if (options.pid != 0) JPROF_RETURN_IF_ERROR(CheckTarget(options.pid));
+  const Pid pid = options.probe->pid;
+  if (pid != 0) JPROF_RETURN_IF_ERROR(CheckTarget(pid));
   // Before there are threads.
   JPROF_ASSIGN_OR_RETURN(std::shared_ptr<SymbolizerProcess> symbolizer, SymbolizerProcess::Start());
   InstallSignals();
   std::vector<Pid> pids;
-  if (options.pid != 0) pids.push_back(options.pid);
+  if (pid != 0) pids.push_back(pid);
   JPROF_ASSIGN_OR_RETURN(std::unique_ptr<Runner> runner,
                          Runner::Attach({.targets = {.pids = std::move(pids)},
                                          .level = CaptureLevel::kKernel,

@@ -10,14 +10,12 @@
 #include "absl/status/statusor.h"
 #include "helpers/runtime.h"
 #include "profiler/capture/bpf_probe.h"
-#include "profiler/core/ids.h"
 #include "profiler/core/profile.h"
 
 namespace jprof {
 
 struct ProbeRunOptions {
   const Probe* probe = nullptr;
-  Pid pid = 0;              // 0: every process
   int64_t duration_ns = 0;  // 0: until interrupted, or until the process exits
   std::string armed;        // what is told when it begins
   // Before the probe is attached: its memory, which children see as well.

@@ -23,6 +23,7 @@
 #include "absl/time/time.h"
 #include "export/text.h"
 #include "profiler/cli/command_main.h"
+#include "profiler/cli/core.h"
 #include "profiler/cli/probe_run.h"
 #include "profiler/cli/stack_report.h"
 #include "profiler/core/status.h"
@@ -40,6 +41,7 @@ struct TrapOptions {
   std::string on;
   int signal = 0;        // sent at a hit; 0: none
   bool core = false;
+  bool stopped = false, mini = false;  // how the core is written
   std::string command;   // started at a hit; "": none
   std::string output;    // of the core; "": core.PID
   uint32_t count = 1;
@@ -177,8 +179,10 @@ void ActOn(const TrapOptions& options, const jp_probe_hit& hit, std::map<std::st
   } else if (options.core) {
     std::string file = options.output.empty() ? absl::StrCat("core.", pid) : options.output;
     if (const int number = ++cores[file]; number > 1) absl::StrAppend(&file, ".", number);
-    const int failed =
-        Execute({"/proc/self/exe", "core", absl::StrCat(pid), "-o", file}, {});
+    std::vector<std::string> command = {"/proc/self/exe", "core", absl::StrCat(pid), "-o", file};
+    if (options.stopped) command.push_back("--stopped");
+    if (options.mini) command.push_back("--mini");
+    const int failed = Execute(command, {});
     if (failed == 0) PrintNote(absl::StrCat("the core is in ", file));
     if (failed != 0) PrintWarning(absl::StrCat("no core of process ", pid, " was written"));
   } else if (options.signal == SIGSTOP) {
@@ -209,10 +213,24 @@ std::string HitJson(const jp_probe_hit& hit, const ProbeRunResult& result, Stack
                       ",\"frames\":", StackJson(result.profile, stack), "}");
 }
 
+// What acts on a process takes effect before its next instruction: there must be one.
+absl::Status CheckActs(const TrapOptions& options, const TrapSpec& spec) {
+  if (options.signal == 0 || !spec.at_end) return absl::OkStatus();
+  return WithHint(absl::InvalidArgumentError(
+                      "at its end a process cannot be stopped, and gets no signal any more: --do takes stacks "
+                      "and exec there"),
+                  "what calls that end can be trapped: --on uprobe:LIBC:_exit 'arg0!=0', with the C library "
+                  "that /proc/PID/maps names");
+}
+
 absl::Status Run(const TrapOptions& options, const RuntimeSet& runtimes) {
   absl::StatusOr<TrapSpec> parsed = ParseTrap(options.spec, options.on);
   if (!parsed.ok()) return AsUsageError(parsed.status());
   TrapSpec& spec = *parsed;
+  if (absl::Status acts = CheckActs(options, spec); !acts.ok()) return AsUsageError(acts);
+  if (options.core && !options.stopped && spec.probe.pid != 0) {
+    JPROF_RETURN_IF_ERROR(CheckCopyable(spec.probe.pid));
+  }
   for (const std::string& note : spec.notes) PrintNote(note);
   spec.probe.config.max_hits = options.count;
   spec.probe.config.signal = static_cast<uint32_t>(options.signal);
@@ -224,7 +242,6 @@ absl::Status Run(const TrapOptions& options, const RuntimeSet& runtimes) {
   JPROF_ASSIGN_OR_RETURN(
       const ProbeRunResult result,
       RunProbe({.probe = &spec.probe,
-                .pid = spec.pid,
                 .duration_ns = options.duration_ns,
                 .armed = absl::StrCat("armed: ", options.on, options.on.empty() ? "" : " ", options.spec,
                                       " (Ctrl-C ends it)"),
@@ -319,6 +336,9 @@ absl::Status Check(const Arguments& arguments, TrapOptions& out) {
     return absl::InvalidArgumentError("trap takes one condition: put it in quotation marks");
   }
   if (!arguments.words.empty()) out.spec = arguments.words[0];
+  if ((out.stopped || out.mini) && !out.core) {
+    return absl::InvalidArgumentError("--stopped and --mini go with --do core");
+  }
   return CheckAllowed(out);
 }
 
@@ -347,7 +367,9 @@ CommandSyntax<TrapOptions> Syntax() {
                    "  core         a core file as of jprof core; the process goes on (--allow-stop)\n"
                    "  abort        SIGABRT: the kernel's core, and the process's end (--allow-signal)\n"
                    "  signal=NAME  (--allow-signal)\n"
-                   "  exec=COMMAND by the shell, with JPROF_PID and JPROF_TID (--allow-exec)\n"},
+                   "  exec=COMMAND by the shell, with JPROF_PID and JPROF_TID (--allow-exec)\n"
+                   "  At a process's end (exit, exit_group, --on exit=nonzero) exec alone; at --on signal=NAME the\n"
+                   "  others act if the process handles that signal.\n"},
       .options =
           {
               {{"", "--do", "ACTION", "what to do besides printing the stack", true}, TakeAction},
@@ -357,6 +379,8 @@ CommandSyntax<TrapOptions> Syntax() {
               {{"-o", "--output", "FILE",
                 "the core's (default core.PID; the next ones get .2, .3)"},
                &O::output},
+              {{"", "--stopped", "", "the core without a copy, as of jprof core"}, &O::stopped},
+              {{"", "--mini", "", "a small core, as of jprof core"}, &O::mini},
               {{"", "--allow-stop", "", "may stop the process"}, &O::allow_stop},
               {{"", "--allow-signal", "", "may send it a signal"}, &O::allow_signal},
               {{"", "--allow-exec", "", "may start a command"}, &O::allow_exec},

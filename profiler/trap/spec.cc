@@ -89,6 +89,7 @@ constexpr DataArgument kData[] = {
 
 // Do not return, or not to who called them: what can be known of them is known when they begin.
 constexpr int kNoReturn[] = {SYS_exit, SYS_exit_group, SYS_rt_sigreturn};
+constexpr int kEnds[] = {SYS_exit, SYS_exit_group};
 // Return when they have failed.
 constexpr int kReturnsFailed[] = {SYS_execve, SYS_execveat};
 
@@ -224,6 +225,7 @@ absl::Status Parser::ParseOn(absl::string_view on) {
     config().points = JP_PROBE_AT_SIGNAL | JP_PROBE_AT_ENTER;
     config().hit_point = JP_PROBE_AT_ENTER;
     config().only_failing = 1;
+    spec_.at_end = true;
     for (int call : {SYS_exit, SYS_exit_group}) {
       config().calls[call / 64] |= uint64_t{1} << (call % 64);
     }
@@ -373,10 +375,10 @@ absl::Status Parser::ParseTerm(absl::string_view text) {
     return Usage(absl::StrCat(key, " takes a number, not '", word.value, "'"));
   } else if (key == "pid") {
     if (word.op == JP_PROBE_EQ) {
-      if (spec_.pid != 0 || value < 1 || value > INT32_MAX) {
+      if (spec_.probe.pid != 0 || value < 1 || value > INT32_MAX) {
         return Usage(absl::StrCat("pid takes one process, not '", word.value, "'"));
       }
-      spec_.pid = static_cast<Pid>(value);
+      spec_.probe.pid = static_cast<Pid>(value);
       return absl::OkStatus();
     }
     term.field = JP_PROBE_PID;
@@ -399,7 +401,14 @@ absl::Status Parser::ParseTerm(absl::string_view text) {
     term.field = JP_PROBE_ARGUMENT;
     term.argument = static_cast<uint8_t>(argument);
     // An int that is negative has ones above it or not, as the compiler liked.
-    term.narrow = value < 0 && value >= INT32_MIN;
+    const bool asks_for_sign = value == 0 && (word.op == JP_PROBE_LT || word.op == JP_PROBE_LE);
+    term.narrow = key == "fd" || asks_for_sign || (value < 0 && value >= INT32_MIN);
+    if (key == "fd") {
+      if (value < INT32_MIN || value > UINT32_MAX) {
+        return Usage(absl::StrCat("fd takes a descriptor's number, not '", word.value, "'"));
+      }
+      value = static_cast<int32_t>(value);
+    }
   }
   term.value = value;
   terms_.push_back(term);
@@ -425,6 +434,7 @@ absl::Status Parser::SetHitPoint() {
     return Usage("calls that do not return are met when they begin, others when they end: take two traps");
   }
   if (result_ && never > 0) return Usage("a call that does not return has no result, error or duration");
+  spec_.at_end = CountIn(kEnds, calls_) > 0;
   config().hit_point = at_exit ? JP_PROBE_AT_EXIT : JP_PROBE_AT_ENTER;
   config().points = config().hit_point;
   if (duration_) {
@@ -573,7 +583,13 @@ std::string DescribeHit(const jp_probe_hit& hit) {
       hit.arguments[0], hit.arguments[1], hit.arguments[2], hit.arguments[3], hit.arguments[4],
       hit.arguments[5]);
   if (hit.point == JP_PROBE_AT_ENTER) return absl::StrCat(text, " begins");
-  absl::StrAppend(&text, " = ", hit.ret, ErrorName(hit.ret));
+  if (JP_PROBE_RESTARTS(hit.ret)) {
+    absl::StrAppend(&text, " is interrupted (restarts)");
+  } else if (JP_PROBE_INTERRUPTED(hit.ret)) {
+    absl::StrAppend(&text, " is interrupted (restarts, or EINTR)");
+  } else {
+    absl::StrAppend(&text, " = ", hit.ret, ErrorName(hit.ret));
+  }
   if (hit.duration_ns != 0) {
     absl::StrAppend(&text, absl::StrFormat(", %.3f ms", static_cast<double>(hit.duration_ns) / 1e6));
   }

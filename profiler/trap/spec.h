@@ -14,13 +14,12 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "profiler/capture/bpf_probe.h"
-#include "profiler/core/ids.h"
 
 namespace jprof {
 
 struct TrapSpec {
   Probe probe;
-  Pid pid = 0;  // that it is about; 0: any. Not among the probe's terms.
+  bool at_end = false;  // of a process or thread, which executes nothing more
   std::vector<std::string> notes;  // what its user should know
 };
 

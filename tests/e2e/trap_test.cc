@@ -19,6 +19,8 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "profiler/process/cgroup.h"
+#include "profiler/process/live_memory.h"
+#include "profiler/process/proc_maps.h"
 #include "profiler/process/proc_status.h"
 #include "tests/e2e/run_jprof.h"
 #include "tests/testing/paths.h"
@@ -159,7 +161,7 @@ class TrapTest : public testing::Test {
 };
 
 TEST_F(TrapTest, TheStackIsThatOfTheInstant) {
-  EXPECT_THAT(HitBy("c", {Of("close errno=EBADF comm=trap*")}),
+  EXPECT_THAT(HitBy("c", {Of("close errno=EBADF comm=trap* fd<0")}),
               AllOf(HasSubstr("trapped (pid "), HasSubstr("close(0xffffffffffffffff"),
                     HasSubstr(" = -9 EBADF"), HasSubstr("  #0  close_badly"), HasSubstr("main")));
   ExpectDone("c");
@@ -272,6 +274,77 @@ TEST_F(TrapTest, AFunctionASignalAndAnEndAreMetToo) {
                     HasSubstr("#1  main")));
   ExpectDone("f");
   EXPECT_THAT(HitBy("v", {"--on", "signal=SEGV", Of("")}), AllOf(HasSubstr("signal SIGSEGV"), HasSubstr("main")));
+}
+
+TEST_F(TrapTest, BreakpointsAreInTheProcessThatItIsAboutAlone) {
+  const std::string program = TestProgram("trapped");
+  absl::StatusOr<Child> other = Child::SpawnReady({program, folder_ / "count"});
+  ASSERT_TRUE(other.ok()) << other.status();
+  // The program's code, as it is in the memory of a process.
+  auto code = [&program](Pid process) {
+    std::string bytes;
+    for (const ProcMapping& m : ReadProcMaps(process).value_or(std::vector<ProcMapping>())) {
+      if (!m.executable || m.path != std::filesystem::canonical(program)) continue;
+      bytes.resize(m.range.size());
+      EXPECT_TRUE(LiveMemory(process).ReadExactly(
+          m.range.begin, {reinterpret_cast<std::byte*>(bytes.data()), bytes.size()}));
+    }
+    return bytes;
+  };
+  const std::string before = code(pid());
+  ASSERT_FALSE(before.empty());
+  ASSERT_EQ(code(other->pid()), before);
+  Jprof jprof = Arm({"--on", absl::StrCat("uprobe:", program, ":trapped_function"), Of("")});
+  EXPECT_NE(code(pid()), before);
+  EXPECT_EQ(code(other->pid()), before);
+  Tell("f");
+  EXPECT_EQ(jprof.Wait().exit_code(), 0);
+  ExpectDone("f");
+}
+
+TEST_F(TrapTest, ACallThatWasInterruptedHasNoResultButEintr) {
+  Jprof failing = Arm({Of("read errno!=0")});
+  Jprof jprof = Arm({Of("read errno=EINTR")});
+  trapped_->Signal(SIGUSR2);  // begins anew after it
+  EXPECT_THAT(jprof.Wait().out, AllOf(HasSubstr("read(0x0, "), HasSubstr(") is interrupted (restarts, or EINTR)")));
+  failing.Signal(SIGINT);
+  EXPECT_THAT(failing.Wait().err, HasSubstr("the trap was not met"));
+  Tell("f");
+  ExpectDone("f");
+}
+
+TEST_F(TrapTest, WhatCannotActAtAnEndIsRefused) {
+  for (const char* action : {"stop", "abort", "core", "signal=USR2"}) {
+    for (const std::vector<std::string>& end :
+         {std::vector<std::string>{"--on", "exit=nonzero"}, {"exit_group arg0=1"}, {"exit,exit_group"}}) {
+      std::vector<std::string> command = {"trap", "--do", action, "--allow-stop", "--allow-signal"};
+      command.insert(command.end(), end.begin(), end.end());
+      const JprofResult result = RunJprof(command);
+      EXPECT_EQ(result.exit_code(), 2) << action;
+      EXPECT_THAT(result.err, HasSubstr("at its end a process cannot be stopped"));
+    }
+  }
+  const std::string told = folder_ / "told";
+  Jprof jprof = Arm({"--on", "exit=nonzero", Of(""), "--do", "exec=echo end > " + told, "--allow-exec"});
+  Tell("x");
+  EXPECT_EQ(jprof.Wait().exit_code(), 0);
+  EXPECT_EQ(ReadWholeFile(told), "end\n");
+}
+
+TEST_F(TrapTest, ACoreOfAFilteredProcessIsWrittenWhileItStands) {
+  Tell("g");
+  ExpectDone("g");
+  std::vector<std::string> command = {Of("close errno=EBADF"), "--do", "core", "--allow-stop", "-o", folder_ / "core"};
+  std::vector<std::string> refused = command;
+  refused.insert(refused.begin(), "trap");
+  const JprofResult result = RunJprof(refused);
+  EXPECT_EQ(result.exit_code(), 1);
+  EXPECT_THAT(result.err, AllOf(HasSubstr("seccomp"), HasSubstr("--stopped")));
+  command.insert(command.end(), {"--stopped", "--mini"});
+  HitBy("c", command);
+  ExpectDone("c");
+  EXPECT_THAT(RunJprof({"stacks", folder_ / "core"}).out, HasSubstr("#0  close_badly"));
+  EXPECT_EQ(RunJprof({"trap", "close", "--stopped"}).exit_code(), 2);
 }
 
 TEST_F(TrapTest, OnlyAnEndThatIsNoSuccessIsMet) {

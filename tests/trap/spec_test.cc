@@ -44,7 +44,7 @@ TEST(TrapSpecTest, ATrapIsASystemCallAndItsTerms) {
   const jp_probe_config& config = spec.probe.config;
   EXPECT_TRUE(HasCall(config, SYS_close));
   EXPECT_FALSE(HasCall(config, SYS_read));
-  EXPECT_EQ(spec.pid, 42);
+  EXPECT_EQ(spec.probe.pid, 42);
   ASSERT_EQ(config.term_count, 2u);
   EXPECT_EQ(config.terms[0].field, JP_PROBE_ERRNO);
   EXPECT_EQ(config.terms[0].value, EBADF);
@@ -114,9 +114,15 @@ TEST(TrapSpecTest, ACallThatDoesNotReturnIsMetAtItsBeginning) {
   }
 }
 
-TEST(TrapSpecTest, ANegativeArgumentIsAnInt) {
-  EXPECT_TRUE(Parsed("close fd=-1").probe.config.terms[0].narrow);
-  EXPECT_FALSE(Parsed("close fd=1").probe.config.terms[0].narrow);
+TEST(TrapSpecTest, ADescriptorAndANegativeArgumentAreInts) {
+  for (const char* narrow : {"fd=-1", "fd=1", "fd<0", "fd>1000", "arg0=-1", "arg0<0", "arg0<=0", "arg0>-2"}) {
+    EXPECT_TRUE(Parsed(absl::StrCat("close ", narrow)).probe.config.terms[0].narrow) << narrow;
+  }
+  for (const char* whole : {"arg0=1", "arg0>1000", "arg0>0", "arg0=0", "arg1>=0x100000000"}) {
+    EXPECT_FALSE(Parsed(absl::StrCat("close ", whole)).probe.config.terms[0].narrow) << whole;
+  }
+  EXPECT_EQ(Parsed("close fd=0xffffffff").probe.config.terms[0].value, -1);
+  EXPECT_THAT(Wrong("close fd=0x100000000"), HasSubstr("fd takes a descriptor's number"));
 }
 
 TEST(TrapSpecTest, ASignalAnEndAndAFunctionAreOtherInstants) {
