@@ -714,8 +714,10 @@ TEST_F(StacksTest, ACoreThatIsInterruptedLeavesNothing) {
       auto jprof = Jprof::Start({"core", absl::StrCat(waits.pid()), "-o", pipe});
       ASSERT_TRUE(jprof.ok()) << jprof.status();
       while (ChildrenOf(waits.pid()) == 0 && StateOf(jprof->pid()) != 'Z') ::usleep(1000);
-      if (both) ::kill(FirstChildOf(jprof->pid()), number);
+      const Pid writer = FirstChildOf(jprof->pid());
+      ASSERT_NE(writer, 0);
       jprof->Signal(number);
+      if (both) ::kill(writer, number);
       const JprofResult result = jprof->Wait();
       EXPECT_EQ(result.signal(), number) << result.err;
       EXPECT_EQ(ChildrenOf(waits.pid()), 0u);
