@@ -733,6 +733,7 @@ TEST_F(StacksTest, AProcessRunsOnWheneverJprofIsKilled) {
   for (const char* command : {"stacks", "core"}) {
     std::vector<std::string> arguments = {command, absl::StrCat(waits.pid())};
     if (command == std::string("core")) arguments.insert(arguments.end(), {"-o", folder / "core"});
+    ASSERT_EQ(RunJprof(arguments).exit_code(), 0);  // the first takes longer
     const absl::Time begin = absl::Now();
     ASSERT_EQ(RunJprof(arguments).exit_code(), 0);
     const absl::Duration whole = absl::Now() - begin;
