@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "export/text.h"
@@ -24,8 +25,31 @@ size_t OperatorBytes(absl::string_view label) {
   return kOperator.size() + symbols;
 }
 
+bool IsOfWord(char c) {
+  return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '$' || (c & 0x80) != 0;
+}
+
+// Whether what is behind a dot or a slash is a name: not a number, what a compiler made of the function
+// before it, or the ending of a file.
+bool BeginsName(absl::string_view rest) {
+  if (rest.empty() || absl::ascii_isdigit(static_cast<unsigned char>(rest[0]))) return false;
+  if (rest[0] == '(' || rest[0] == '<') return true;
+  size_t size = 0;
+  while (size < rest.size() && IsOfWord(rest[size])) ++size;
+  const absl::string_view word = rest.substr(0, size);
+  if (word.empty()) return false;
+  for (absl::string_view ending :
+       {"cold", "constprop", "isra", "llvm", "localalias", "lto_priv", "part", "cjs", "dll", "exe", "js",
+        "jsx", "mjs", "py", "rb", "so", "ts", "tsx"}) {
+    if (word == ending) return false;
+  }
+  const absl::string_view stem = word.substr(0, word.find_last_not_of("0123456789") + 1);
+  return stem == word || (stem != "func" && stem != "gowrap" && stem != "deferwrap");
+}
+
 // Where a label may be cut. What says which function it is lies between the last of `begins` and
-// `end`; the others are where its qualifiers begin. The same as partsOf in web/tree.js.
+// `end`; the others are where its qualifiers begin. Of "net/http.(*Transport).dial(x)" it is "dial".
+// The same as partsOf in web/tree.js.
 struct LabelParts {
   std::vector<size_t> begins = {0};
   size_t end = 0;
@@ -41,19 +65,28 @@ LabelParts PartsOf(absl::string_view label) {
   }
   parts.end = label.size();
   int nested = 0;
+  bool is_name = true;  // no longer behind a blank or a colon: a place or whatever
   for (size_t i = 0; i < label.size() && nested >= 0; ++i) {
+    const char c = label[i];
     if (nested == 0 && absl::StartsWith(label.substr(i), kOperator)) {
       i += OperatorBytes(label.substr(i)) - 1;
-    } else if (label[i] == '<') {
+    } else if (c == '<' || c == '[' || c == '{' ||
+               (c == '(' && (nested > 0 || i == parts.begins.back()))) {
       ++nested;
-    } else if (label[i] == '>') {
+    } else if (c == '>' || (nested > 0 && (c == ']' || c == '}' || c == ')'))) {
       --nested;
-    } else if (nested == 0 && absl::StartsWith(label.substr(i), "::") && i + 2 < label.size()) {
+    } else if (nested > 0) {
+      continue;
+    } else if (absl::StartsWith(label.substr(i), "::") && i + 2 < label.size()) {
       parts.begins.push_back(i + 2);
       ++i;
-    } else if (nested == 0 && label[i] == '(' && i > parts.begins.back()) {
+    } else if (c == '(') {
       parts.end = i;
       return parts;
+    } else if (c == ' ' || c == ':') {
+      is_name = false;
+    } else if ((c == '.' || c == '/') && is_name && BeginsName(label.substr(i + 1))) {
+      parts.begins.push_back(i + 1);
     }
   }
   if (nested != 0) parts.begins = {0};

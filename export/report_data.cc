@@ -201,12 +201,12 @@ void AppendNodes(const PictureTree& picture, const ChosenNodes& chosen, Labels& 
   out.Columns({&closed, &label_numbers, &lines});
 }
 
-void AppendThreads(const Profile& profile, Stream& out) {
-  const size_t count = std::min(profile.threads.size(), kMaxThreads);
-  const bool more = profile.threads.size() > kMaxThreads;
+void AppendThreads(const Profile& profile, const DistinctThreads& threads, Stream& out) {
+  const size_t count = std::min(threads.first.size(), kMaxThreads);
+  const bool more = threads.first.size() > kMaxThreads;
   out.Number(count + (more ? 1 : 0));
   for (size_t i = 0; i < count; ++i) {
-    const Thread& thread = profile.threads[i];
+    const Thread& thread = profile.threads[threads.first[i].value];
     out.Number(static_cast<uint32_t>(thread.pid));
     out.Number(static_cast<uint32_t>(thread.tid));
     out.String(ShownText(profile.String(thread.process_name), kMaxThreadNameBytes));
@@ -230,7 +230,8 @@ struct TimedSample {
 
 // In the order of the profile: by time.
 std::vector<TimedSample> SamplesOf(const Profile& profile, const PictureTree& picture,
-                                   const ChosenNodes& chosen, std::vector<std::string>& notes) {
+                                   const ChosenNodes& chosen, const DistinctThreads& threads,
+                                   std::vector<std::string>& notes) {
   std::vector<TimedSample> samples;
   int64_t negative = 0;
   const size_t types[] = {SummedType(profile), BaseType(profile).value_or(0)};
@@ -241,7 +242,7 @@ std::vector<TimedSample> SamplesOf(const Profile& profile, const PictureTree& pi
       if (weight < 0) ++negative;
       if (weight <= 0) continue;
       samples.push_back({std::max<int64_t>(sample.time_ns / 1000, 0),
-                         std::min<uint32_t>(sample.thread.value, kMaxThreads),
+                         std::min<uint32_t>(threads.number[sample.thread.value], kMaxThreads),
                          chosen.number_of[picture.tree().sample_nodes()[i]], weight, side});
     }
   }
@@ -357,7 +358,8 @@ std::string ReportData::Whole(const ReportLimits& limits) const {
   Labels labels(picture_);
   std::vector<std::string> notes;
   const ChosenNodes chosen = Choose(picture_, widths_, limits, labels, notes);
-  std::vector<TimedSample> samples = SamplesOf(profile_, picture_, chosen, notes);
+  const DistinctThreads threads = DistinctThreadsOf(profile_);
+  std::vector<TimedSample> samples = SamplesOf(profile_, picture_, chosen, threads, notes);
   Thin(samples, limits.samples, notes);
   Stream out;
   out.Number(kVersion);
@@ -375,7 +377,7 @@ std::string ReportData::Whole(const ReportLimits& limits) const {
   out.Strings(comments);
   out.Strings(notes);
   labels.AppendLook(out);
-  AppendThreads(profile_, out);
+  AppendThreads(profile_, threads, out);
   AppendNodes(picture_, chosen, labels, out);
   AppendSamples(samples, picture_.compares(), out);
   return std::move(out).TakeBytes();

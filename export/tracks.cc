@@ -49,23 +49,30 @@ bool HasTime(const Profile& profile) {
   return HasInstants(profile) && profile.sample_types[ShownType(profile)].unit == "nanoseconds";
 }
 
+DistinctThreads DistinctThreadsOf(const Profile& profile) {
+  DistinctThreads threads;
+  threads.number.reserve(profile.threads.size());
+  absl::flat_hash_map<std::tuple<Pid, Tid, StringId, StringId, StringId>, uint32_t> known;
+  for (uint32_t i = 0; i < profile.threads.size(); ++i) {
+    const Thread& t = profile.threads[i];
+    const auto [it, added] = known.try_emplace(
+        std::tuple(t.pid, t.tid, t.process_name, t.name, t.cgroup), threads.first.size());
+    if (added) threads.first.push_back(ThreadId{i});
+    threads.number.push_back(it->second);
+  }
+  return threads;
+}
+
 std::vector<Track> TracksOf(const Profile& profile) {
   constexpr int64_t kEnd = std::numeric_limits<int64_t>::max() / 2;
   const size_t type = ShownType(profile);
   const bool has_time = HasTime(profile);
+  const DistinctThreads threads = DistinctThreadsOf(profile);
   std::vector<Track> tracks;
-  std::vector<uint32_t> track_of(profile.threads.size());
-  absl::flat_hash_map<std::tuple<Pid, Tid, StringId, StringId, StringId>, uint32_t> known;
-  for (uint32_t i = 0; i < track_of.size(); ++i) {
-    const Thread& t = profile.threads[i];
-    const auto [it, added] = known.try_emplace(
-        std::tuple(t.pid, t.tid, t.process_name, t.name, t.cgroup), tracks.size());
-    if (added) tracks.push_back({ThreadId{i}, {}});
-    track_of[i] = it->second;
-  }
+  for (ThreadId thread : threads.first) tracks.push_back({thread, {}});
   for (uint32_t i = 0; i < profile.samples.size(); ++i) {
     const ProfileSample& s = profile.samples[i];
-    Track& track = tracks[track_of[s.thread.value]];
+    Track& track = tracks[threads.number[s.thread.value]];
     const int64_t begin = std::max(track.end(), has_time ? s.time_ns : 0);
     const int64_t weight = std::min(profile.Value(i, type), kEnd - std::min(begin, kEnd));
     if (weight > 0) track.spans.push_back({begin, weight, s.stack, i});

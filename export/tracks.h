@@ -26,6 +26,13 @@ bool HasInstants(const Profile& profile);
 // Whether the samples have instants, and weigh nanoseconds.
 bool HasTime(const Profile& profile);
 
+// Threads that differ in their labels alone are one.
+struct DistinctThreads {
+  std::vector<ThreadId> first;   // of each, as they come
+  std::vector<uint32_t> number;  // into `first`, by thread of the profile
+};
+DistinctThreads DistinctThreadsOf(const Profile& profile);
+
 struct Span {
   int64_t start = 0;  // nanoseconds since the start; without time, what came before has weighed
   int64_t weight = 0;
@@ -34,7 +41,7 @@ struct Span {
 };
 
 struct Track {
-  ThreadId thread;  // the first of those that differ in their labels alone
+  ThreadId thread;  // one of DistinctThreads::first
   // In order; none overlaps the one before it. Samples that weigh nothing, or less, are not there.
   std::vector<Span> spans;
   int64_t end() const { return spans.empty() ? 0 : spans.back().start + spans.back().weight; }

@@ -22,28 +22,41 @@ const Trees = (() => {
     return name.slice(0, path + 1) + name.slice(slash + 1);
   }
 
+  // Whether what is behind a dot or a slash is a name: not a number, what a compiler made of the
+  // function before it, or the ending of a file.
+  const ENDING = new RegExp("^(?:cold|constprop|isra|llvm|localalias|lto_priv|part|cjs|dll|exe|jsx?|mjs|py|rb|so|tsx?|" +
+                            "(?:func|gowrap|deferwrap)[0-9]+)(?![\\w$\\u0080-\\uffff])");
+  const beginsName = (rest) => /^[A-Za-z_$(<\u0080-\uffff]/.test(rest) && !ENDING.test(rest);
+
   // Where a label may be cut: {begins, end}. What says which function it is lies between the last
   // of `begins` and `end`; the others are where its qualifiers begin. Of "render app.js:12" it is
-  // "render", of "v8::Foo<a::b>::Bar(int)" it is "Bar". The same as PartsOf in export/label_text.cc.
+  // "render", of "v8::Foo<a::b>::Bar(int)" it is "Bar", of "net/http.(*Transport).dial" it is "dial".
+  // The same as PartsOf in export/label_text.cc.
   function partsOf(label) {
     const place = /^(.+) [^ ]+:\d+$/s.exec(label);
     if (place) return { begins: [0], end: place[1].length };
     const begins = [0];
-    let nested = 0;
+    let nested = 0, isName = true;  // no longer behind a blank or a colon: a place or whatever
     for (let i = 0; i < label.length && nested >= 0; i += 1) {
       const c = label[i];
       if (nested === 0 && label.startsWith("operator", i)) {
         // Its own brackets are part of its name.
         i += /^operator(\(\)|\[\]|[<>=!+\-*/%&|^~,]{0,4})/.exec(label.slice(i, i + 12))[0].length - 1;
-      } else if (c === "<") {
+      } else if ("<[{".includes(c) || (c === "(" && (nested > 0 || i === begins[begins.length - 1]))) {
         nested += 1;
-      } else if (c === ">") {
+      } else if (c === ">" || (nested > 0 && "]})".includes(c))) {
         nested -= 1;
-      } else if (nested === 0 && c === ":" && label[i + 1] === ":" && i + 2 < label.length) {
+      } else if (nested > 0) {
+        continue;
+      } else if (c === ":" && label[i + 1] === ":" && i + 2 < label.length) {
         begins.push(i + 2);
         i += 1;
-      } else if (nested === 0 && c === "(" && i > begins[begins.length - 1]) {
+      } else if (c === "(") {
         return { begins, end: i };
+      } else if (c === " " || c === ":") {
+        isName = false;
+      } else if ((c === "." || c === "/") && isName && beginsName(label.slice(i + 1))) {
+        begins.push(i + 1);
       }
     }
     return { begins: nested === 0 ? begins : [0], end: label.length };

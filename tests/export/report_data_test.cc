@@ -3,9 +3,13 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
+#include "profiler/core/profile_builder.h"
 #include "tests/export/sample_profiles.h"
 #include "tests/testing/profile_text.h"
 
@@ -24,6 +28,20 @@ std::string Wide(int functions, size_t bytes) {
   const std::string caller(bytes, 'n');
   for (int i = 0; i < functions; ++i) absl::StrAppend(&text, "node;", caller, ";f", i, " 1\n");
   return text;
+}
+
+TEST(ReportDataTest, ThreadsThatDifferInTheirLabelsAloneAreOne) {
+  ProfileBuilder builder({{"samples", "count"}}, {"cpu", "nanoseconds"}, 1);
+  for (int i = 0; i < 20; ++i) {
+    const ThreadId thread =
+        builder.AddThread(7, 8 + i % 2, "server", "worker", "", absl::StrCat("trace\t", i));
+    builder.AddSample(0, thread, 0, StackId{}, std::vector<int64_t>{1});
+  }
+  builder.accounting().taken = builder.accounting().kept = 20;
+  const Profile profile = std::move(builder).Build().value();
+  const PictureTree picture(profile, /*by_line=*/true);
+  const std::string bytes = ReportData(profile, picture).Whole({});
+  EXPECT_EQ(std::vector<std::string>(absl::StrSplit(bytes, "worker")).size() - 1, 2u);
 }
 
 TEST(ReportDataTest, ASmallReportHasNoHead) { EXPECT_EQ(Head(kNodeProfile), ""); }
