@@ -323,6 +323,12 @@ absl::StatusOr<uint64_t> WriteFromCopy(Pid pid, CoreProcess& process, const Runt
 
 absl::StatusOr<CoreOutput> OpenOutput(const CoreOptions& options) {
   JPROF_RETURN_IF_ERROR(CheckTarget(options.pid));
+  if (LivingThread(options.pid).value_or(options.pid) != options.pid) {
+    return WithHint(absl::FailedPreconditionError(
+                        absl::StrCat("the main thread of process ", options.pid,
+                                     " has ended: there is no core without it")),
+                    absl::StrCat("jprof stacks ", options.pid, " shows the threads that live"));
+  }
   if (!options.stopped) JPROF_RETURN_IF_ERROR(CheckCopyable(options.pid));
   return CoreOutput::Open(options.output, {options.mini, options.bundle});
 }

@@ -162,8 +162,8 @@ int Execute(const std::vector<std::string>& words, const std::vector<std::string
 // Whether SIGSTOP took effect, in a moment: one that is ending does not stop any more.
 bool IsStopped(Pid pid) {
   for (int tries = 0; tries < 50; ++tries) {
-    const absl::StatusOr<ProcStat> stat = ReadProcStat(pid);
-    if (!stat.ok() || stat->state == 'Z' || stat->state == 'X') return false;
+    const absl::StatusOr<ProcStat> stat = ReadProcStat(LivingThread(pid).value_or(pid));
+    if (!stat.ok() || stat->dead()) return false;
     if (stat->state == 'T') return true;
     absl::SleepFor(absl::Milliseconds(10));
   }

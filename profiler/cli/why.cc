@@ -261,14 +261,16 @@ void Watcher::LookAgain(const absl::flat_hash_map<Tid, Counts>& before) {
 }
 
 absl::StatusOr<Facts> Watcher::Watch() {
-  auto stat = ReadProcStat(facts_.pid);
+  // If its main thread has ended, the state is that of one which lives.
+  const Tid living = LivingThread(facts_.pid).value_or(facts_.pid);
+  auto stat = ReadProcStat(living);
   // A tracer stops it at each system call, too: what passes is no stop.
   for (int i = 0; i < kLooksAtStop && stat.ok() && stat->state == 't'; ++i) {
     ::usleep(kLookAtStopUs);
-    stat = ReadProcStat(facts_.pid);
+    stat = ReadProcStat(living);
   }
   if (stat.ok()) {
-    facts_.name = stat->comm;
+    facts_.name = ReadProcStat(facts_.pid).value_or(*stat).comm;
     facts_.state = stat->state;
   }
   if (stat.ok() && stat->dead()) {
@@ -277,7 +279,7 @@ absl::StatusOr<Facts> Watcher::Watch() {
   }
   JPROF_RETURN_IF_ERROR(CheckTarget(facts_.pid));
   char program[4096];
-  const ssize_t size = ::readlink(absl::StrCat("/proc/", facts_.pid, "/exe").c_str(), program,
+  const ssize_t size = ::readlink(absl::StrCat("/proc/", living, "/exe").c_str(), program,
                                   sizeof(program));
   if (size > 0) program_.assign(program, static_cast<size_t>(size));
   JPROF_RETURN_IF_ERROR(TakeFirstStacks());

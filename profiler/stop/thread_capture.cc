@@ -327,7 +327,7 @@ absl::Status CheckTarget(Pid pid) {
                     absl::StrCat("name the process: ", status->thread_group));
   }
   JPROF_ASSIGN_OR_RETURN(const ProcStat parsed, ParseProcStat(*stat));
-  if (parsed.dead()) {
+  if (parsed.dead() && !LivingThread(pid).ok()) {
     return absl::NotFoundError(
         absl::StrCat("process ", pid, " has exited already and waits for its parent (zombie)"));
   }

@@ -220,6 +220,25 @@ TEST_F(StacksTest, WhatCannotBeReadIsSaidWithoutHarm) {
   EXPECT_EQ(RunJprof({"core", absl::StrCat(::getpid())}).exit_code(), 2);
 }
 
+// The kernel calls such a process a zombie, though its other threads run on.
+TEST_F(StacksTest, AProcessWhoseMainThreadHasEndedIsNoneThatHasExited) {
+  absl::StatusOr<Child> threads = Child::SpawnReady({TestProgram("threads"), "leave"});
+  ASSERT_TRUE(threads.ok()) << threads.status();
+  ASSERT_TRUE(EndMainThread(*threads).ok());
+  const std::string pid = absl::StrCat(threads->pid());
+  for (const char* how : {"--all", "--no-stop"}) {
+    const JprofResult stacks = RunJprof({"stacks", pid, how});
+    EXPECT_EQ(stacks.exit_code(), 0) << stacks.err;
+    EXPECT_THAT(stacks.out, HasSubstr("worker_loop")) << how;
+  }
+  const JprofResult why = RunJprof({"why", pid});
+  EXPECT_EQ(why.exit_code(), 0) << why.err;
+  EXPECT_THAT(why.out, HasSubstr("worker_loop"));
+  const JprofResult core = RunJprof({"core", pid, "-o", "/dev/null"});
+  EXPECT_EQ(core.exit_code(), 1);
+  EXPECT_THAT(core.err, HasSubstr(absl::StrCat("the main thread of process ", pid, " has ended")));
+}
+
 TEST_F(StacksTest, ACoreSaysWhatTheStoppedProcessSays) {
   const TemporaryFolder folder;
   Child waits = SpawnWaits();
