@@ -316,9 +316,10 @@ class FlameGraph {
     svg.Number(static_cast<int64_t>(kinds_[frame.node]));
     if (package >= 0) svg.Markup(" p").Number(package);
     if (inlined) svg.Markup(" i");
-    // The script takes it for what the drawn callees leave.
+    // The script takes it for what the drawn callees leave. Of a frame that is wide enough to be drawn it is
+    // known, also where the tree was pruned.
     const int64_t left = node.total - drawn_below_[frame.node];
-    if (!picture_.hidden() && left != node.self) svg.Markup("\" data-self=\"").Number(node.self);
+    if (left != node.self) svg.Markup("\" data-self=\"").Number(node.self);
     svg.Markup("\"><title>");
     svg.Text(XmlText::EscapeShown(title))
         .Markup("</title><rect x=\"")
@@ -386,13 +387,8 @@ class FlameGraph {
     }
     svg.Markup("</text>\n");
     if (left_out_.empty()) return;
-    // Where some of the tree is gone already, nobody knows what the others have themselves.
-    if (picture_.hidden()) {
-      svg.Markup("<text id=\"leftout\" class=\"about\" x=\"10\" y=\"");
-    } else {
-      svg.Markup("<text id=\"leftout\" x=\"10\" y=\"");
-    }
-    svg.Number(44 + static_cast<int>(notes_.size()) * kNoteLine)
+    svg.Markup("<text id=\"leftout\" x=\"10\" y=\"")
+        .Number(44 + static_cast<int>(notes_.size()) * kNoteLine)
         .Markup("\" font-size=\"11\" fill=\"#9a3412\">")
         .Text(XmlText::EscapeShown(left_out_))
         .Markup("</text>\n");

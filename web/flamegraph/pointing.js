@@ -86,7 +86,7 @@ function tellOwn(cell) {
   readTitles();
   const { tree } = view;
   const known = view === file ? cell.g.getAttribute("data-self") : null;
-  const isMost = leftOut && known === null && (view !== file || leftOut.classList.contains("about"));
+  const isMost = leftOut && view !== file;
   const own = known === null ? ownSamplesOf(tree, cell.index) : Number(known);
   return (isMost && own > 0 ? "at most " : "") + Trees.percent(own, samplesOf(tree, 0));
 }
