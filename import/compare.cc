@@ -55,7 +55,7 @@ std::vector<Pair> CommonTypes(const Profile& before, const Profile& after) {
 using FunctionKey = std::tuple<absl::string_view, absl::string_view, FrameKind>;
 struct Beginning {
   const Function* function;
-  bool is_one = true;  // line
+  bool is_one = true;  // whether all of them begin in that line
 };
 
 FunctionKey KeyOf(const Profile& p, const Function& f) {
