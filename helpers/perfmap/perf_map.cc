@@ -12,7 +12,9 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "helpers/perfmap/map_folders.h"
 #include "profiler/core/status.h"
 #include "profiler/process/proc_status.h"
 #include "profiler/process/target_file.h"
@@ -25,6 +27,8 @@ constexpr size_t kReadBytes = 64 * 1024;
 constexpr size_t kMaxLineBytes = PerfMap::kMaxNameBytes + 64;
 constexpr size_t kContinuityBytes = 64;
 constexpr size_t kMaxUidMapBytes = 64 * 1024;
+constexpr size_t kMaxArgumentBytes = 256 * 1024;  // longer command lines are not looked at
+constexpr size_t kMaxFolders = 8;
 // A file counts as older than the process only by more than the kernel's clocks differ.
 constexpr int64_t kAgeSlackNs = 1'000'000'000;
 
@@ -124,12 +128,25 @@ absl::StatusOr<UniqueFd> OpenBelieved(const UniqueFd& process, const std::string
                                       absl::string_view name) {
   JPROF_ASSIGN_OR_RETURN(ProcStatus status, ReadProcStatus(process));
   JPROF_ASSIGN_OR_RETURN(ProcStat stat, ReadProcStat(process));
-  JPROF_ASSIGN_OR_RETURN(UniqueFd fd, OpenInProcessRoot(process, path, LinkPolicy::kRefuse, name));
+  auto open = path[0] == '/' ? OpenInProcessRoot : OpenInWorkingDirectory;
+  JPROF_ASSIGN_OR_RETURN(UniqueFd fd, open(process, path, LinkPolicy::kRefuse, name));
   struct stat st;
   if (::fstat(fd.get(), &st) != 0) return ErrnoStatus(errno, name);
   JPROF_RETURN_IF_ERROR(
       Believable(st, {status.effective_uid, NamespaceRoot(process)}, StartTimeNs(stat), name));
   return fd;
+}
+
+// Where to look, in this order.
+std::vector<std::string> FoldersOf(const UniqueFd& process, const std::string& first) {
+  auto read = [&process](const char* file) {
+    return ReadProcFile(process, file, kMaxArgumentBytes).value_or("");
+  };
+  std::vector<std::string> folders = PerfMapFoldersOf(read("cmdline"), read("environ"));
+  if (!first.empty()) folders.insert(folders.begin(), first);
+  if (folders.size() >= kMaxFolders) folders.resize(kMaxFolders - 1);
+  folders.push_back("/tmp");
+  return folders;
 }
 
 }  // namespace
@@ -140,14 +157,22 @@ PerfMap::PerfMap(UniqueFd fd, absl::string_view name, const PerfMapOptions& opti
 absl::StatusOr<PerfMap> PerfMap::Open(Pid pid, const PerfMapOptions& options) {
   JPROF_ASSIGN_OR_RETURN(UniqueFd process, OpenProcess(pid));
   JPROF_ASSIGN_OR_RETURN(ProcStatus status, ReadProcStatus(process));
-  // The process names its map by the innermost of its numbers.
-  std::string path = absl::StrCat(options.directory, "/perf-", status.innermost_pid, ".map");
-  std::string name = absl::StrCat("process ", pid, ": ", path);
-  JPROF_ASSIGN_OR_RETURN(UniqueFd fd, OpenBelieved(process, path, name));
-  PerfMap map(std::move(fd), name, options);
-  map.process_ = std::move(process);
-  map.path_ = std::move(path);
-  return map;
+  const std::vector<std::string> folders = FoldersOf(process, options.folder);
+  for (const std::string& folder : folders) {
+    // The process names its map by the innermost of its numbers.
+    std::string path = absl::StrCat(folder, "/perf-", status.innermost_pid, ".map");
+    std::string name = absl::StrCat("process ", pid, ": ", path);
+    absl::StatusOr<UniqueFd> fd = OpenBelieved(process, path, name);
+    if (absl::IsNotFound(fd.status())) continue;
+    JPROF_RETURN_IF_ERROR(fd.status());
+    PerfMap map(*std::move(fd), name, options);
+    map.process_ = std::move(process);
+    map.path_ = std::move(path);
+    return map;
+  }
+  return absl::NotFoundError(
+      folders.size() == 1 ? "there is no /tmp/perf-PID.map"
+                          : absl::StrCat("there is no perf-PID.map in ", absl::StrJoin(folders, ", ")));
 }
 
 absl::StatusOr<PerfMap> PerfMap::OpenFile(UniqueFd fd, absl::string_view name,

@@ -1,5 +1,5 @@
-// The names that a process writes to /tmp/perf-PID.map about code that it compiled into anonymous
-// memory: one line `START SIZE name` for each piece, hexadecimal, in the order of writing. Memory
+// The names that a process writes to a file perf-PID.map about code that it compiled into anonymous
+// memory, in /tmp or where it was told to (map_folders.h): one line `START SIZE name` for each piece, hexadecimal, in the order of writing. Memory
 // is reused, so a later line is right about all that it covers and an older one only about the
 // rest.
 //
@@ -27,7 +27,9 @@
 namespace jprof {
 
 struct PerfMapOptions {
-  std::string directory = "/tmp";  // absolute, in the target's root
+  // Looked at first, before those that the process names and /tmp; absolute, in the target's root.
+  // "": there is none.
+  std::string folder;
   // Of all that is ever read through one PerfMap, so that a target that rewrites its file does not
   // cost more than one with a large file.
   uint64_t max_bytes = uint64_t{1} << 30;
@@ -38,7 +40,7 @@ struct PerfMapOptions {
 class PerfMap {
  public:
   // Opens the map of process `pid` under the number that the process itself knows. Reads nothing
-  // yet. NotFound: no such process, or it has no map. FailedPrecondition: there is a file, but not
+  // yet. NotFound: no such process, or it has no map; says where. FailedPrecondition: there is a file, but not
   // one to believe: behind a link, no regular file, hard-linked, owned by somebody other than the
   // process or its root, writable by others, or older than the process.
   static absl::StatusOr<PerfMap> Open(Pid pid, const PerfMapOptions& options = {});
@@ -97,7 +99,7 @@ class PerfMap {
   // As OpenProcess has it; not valid after OpenFile(). The root directory is not kept open, because
   // that would keep a container's file system mounted.
   UniqueFd process_;
-  std::string path_;  // in the target's root
+  std::string path_;  // in the target's root, or its working directory
 
   uint64_t offset_ = 0;        // all before it is parsed
   bool in_long_line_ = false;  // offset_ is inside a line of which the start was used

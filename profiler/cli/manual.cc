@@ -41,7 +41,9 @@ constexpr Entry kEnvironment[] = {
 
 constexpr Entry kFiles[] = {
     {"~/.cache/jprof/unwind", "Call-frame tables of files that were seen before. May be removed at any time."},
-    {"/tmp/perf-PID.map", "Names of JIT code that a process wrote, read where no runtime helper has one."},
+    {"/tmp/perf-PID.map",
+     "Names of JIT code that a process wrote, read where no runtime helper has one: in the folder that its\n"
+     "command line or environment names, if it does (--perf-basic-prof-path, DOTNET_PerfMapJitDumpPath)."},
     {"jprof.svg", "The profile of a command that was started, if -o names no other."},
 };
 

@@ -136,6 +136,7 @@ RecordingOptions ToRecordingOptions(const RecordOptions& options, const Command*
           .lines = options.lines,
           .source_maps = options.source_maps,
           .async = options.async,
+          .perf_map_folder = options.perf_map_folder,
           .command_line = options.command_line,
           .niceness = niceness};
 }

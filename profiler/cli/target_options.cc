@@ -2,9 +2,11 @@
 
 #include <algorithm>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "helpers/perfmap/map_folders.h"
 #include "profiler/core/status.h"
 
 namespace jprof {
@@ -54,6 +56,15 @@ absl::Status TakeLevel(absl::string_view value, TargetOptions& out) {
     return Usage(absl::StrCat("--level takes kernel or ring, not '", value, "'"));
   }
   out.level = value == "ring" ? CaptureLevel::kRing : CaptureLevel::kKernel;
+  return absl::OkStatus();
+}
+
+absl::Status TakePerfMapFolder(absl::string_view value, TargetOptions& out) {
+  if (!absl::StartsWith(value, "/") || value.size() > kMaxFolderBytes) {
+    return Usage(absl::StrCat(
+        "--perf-map-dir takes an absolute path, in the root of the process, not '", value, "'"));
+  }
+  out.perf_map_folder = std::string(value);
   return absl::OkStatus();
 }
 

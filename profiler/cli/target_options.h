@@ -26,6 +26,7 @@ struct TargetOptions {
   int64_t duration_ns = 0;  // 0: until interrupted, or until the process exits
   bool use_helpers = true;
   bool tiers = false;
+  std::string perf_map_folder;  // "": none besides those that processes name, and /tmp
 };
 
 // For tables of options. InvalidArgument: what is wrong and what would be right.
@@ -33,6 +34,7 @@ absl::Status TakePids(absl::string_view value, TargetOptions& out);
 absl::Status TakeTid(absl::string_view value, TargetOptions& out);
 absl::Status TakeFrequency(absl::string_view value, TargetOptions& out);
 absl::Status TakeLevel(absl::string_view value, TargetOptions& out);
+absl::Status TakePerfMapFolder(absl::string_view value, TargetOptions& out);
 absl::StatusOr<int> ParsePositive(absl::string_view option, absl::string_view text, int max,
                                   absl::string_view what);
 
@@ -66,11 +68,14 @@ std::vector<Option<T>> TargetRows() {
 template <typename T>
 std::vector<Option<T>> CaptureRows() {
   return {
-      {{"", "--no-helpers", "", "name JIT code by /tmp/perf-PID.map alone"},
+      {{"", "--no-helpers", "", "name JIT code by jitdumps and perf maps alone"},
        [](absl::string_view, T& out) {
          out.use_helpers = false;
          return absl::OkStatus();
        }},
+      {{"", "--perf-map-dir", "FOLDER",
+        "look for perf-PID.map there first, in the process's root"},
+       [](absl::string_view value, T& out) { return TakePerfMapFolder(value, out); }},
       {{"", "--tiers", "", "mark functions by their code: ~ interpreted, ^ + * compiled"}, &T::tiers},
       {{"", "--level", "kernel|ring", "capture by BPF, or without it (own processes)"},
        [](absl::string_view value, T& out) { return TakeLevel(value, out); }},

@@ -277,6 +277,7 @@ absl::StatusOr<std::unique_ptr<Runner>> Attach(const TopOptions& options, const 
                          .on_snapshot = [shared](const Profile& snapshot) { shared->Add(snapshot); },
                          .tiers = options.tiers,
                          .source_maps = options.source_maps,
+                         .perf_map_folder = options.perf_map_folder,
                          .niceness = niceness,
                          .symbolizer = std::move(symbolizer)},
                         runtimes);

@@ -35,11 +35,15 @@ PerfMap* PerfMaps::Find(Pid pid, uint64_t time_ns) {
 
 void PerfMaps::Open(Pid pid, State& state) const {
   absl::StatusOr<PerfMap> map = opener_(pid);
-  // It may come later, so that there is none is no trouble.
-  state.trouble = map.ok() || absl::IsNotFound(map.status())
-                      ? ""
-                      : absl::StrCat(map.status().message(), "; its names are not used");
-  if (map.ok()) state.map = *std::move(map);
+  state.trouble.clear();
+  state.absence.clear();
+  if (map.ok()) {
+    state.map = *std::move(map);
+  } else if (absl::IsNotFound(map.status())) {
+    state.absence = std::string(map.status().message());  // it may come later
+  } else {
+    state.trouble = absl::StrCat(map.status().message(), "; its names are not used");
+  }
 }
 
 void PerfMaps::Update(State& state) {
@@ -85,7 +89,7 @@ std::string PerfMaps::WhyNoName(Pid pid, bool asked) const {
     return absl::StrCat("perf maps are read of ", kMaxMaps, " processes only");
   }
   if (!it->second.trouble.empty()) return absl::StrCat("perf map of ", it->second.trouble);
-  return asked ? "its perf map does not name it" : "there is no /tmp/perf-PID.map";
+  return asked ? "its perf map does not name it" : it->second.absence;
 }
 
 std::vector<std::string> PerfMaps::Troubles() const {

@@ -47,6 +47,7 @@ class PerfMaps {
     size_t bytes = 0;            // of map, as counted in bytes_
     bool given_up = false;
     std::string trouble;         // "" for none
+    std::string absence;         // why there is no map, if that is no trouble
   };
   void Open(Pid pid, State& state) const;
   void Update(State& state);

@@ -223,7 +223,10 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Attach(const RecordingOptions& o
       .describe = SynthesizeProcessEvents,
       .read_cgroup = ReadCgroup,
       .open_memory = [](Pid pid) { return std::make_unique<LiveMemory>(pid); },
-      .open_perf_map = [](Pid pid) { return PerfMap::Open(pid); },
+      .open_perf_map =
+          [folder = options.perf_map_folder](Pid pid) {
+            return PerfMap::Open(pid, {.folder = folder});
+          },
       .open_jit_dump = JitDump::Open,
       .open_root = OpenRootOf,
       .symbolize = options.symbolizer == nullptr

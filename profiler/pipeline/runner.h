@@ -51,6 +51,7 @@ struct RecordingOptions {
   // else by those in this directory; "": not.
   std::string source_maps;
   bool async = false;
+  std::string perf_map_folder;  // as PerfMapOptions has it
   // Samples are its hits, and not of CPU time; nullptr: none. Outlives the runner.
   const Probe* probe = nullptr;
   std::string command_line;

@@ -189,7 +189,7 @@ std::vector<std::string> WarningsOf(const LiveSource& source, const Pipeline& pi
   const RuntimeTable& runtimes = pipeline.runtimes();
   for (const std::string& rejected : runtimes.rejected()) {
     warnings.push_back(absl::StrCat(
-        rejected, ": its functions are named by a jitdump or /tmp/perf-PID.map alone, if there is one"));
+        rejected, ": its functions are named by a jitdump or perf map alone, if there is one"));
   }
   constexpr size_t kPerfMapsNamed = 3;
   const std::vector<std::string> troubles = pipeline.PerfMapTroubles();

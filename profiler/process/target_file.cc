@@ -71,20 +71,20 @@ bool IsFile(const UniqueFd& fd, const FileIdentity& file) {
          minor(st.st_dev) == file.device_minor && st.st_ino == file.inode;
 }
 
-// Invalid with errno set. A main thread that has ended before the others has no root.
-UniqueFd OpenRoot(const UniqueFd& process) {
+// Its "root" or "cwd". Invalid with errno set. A main thread that has ended before the others has none.
+UniqueFd OpenFolder(const UniqueFd& process, absl::string_view name) {
   constexpr int kFlags = O_PATH | O_DIRECTORY | O_CLOEXEC;
-  UniqueFd root(::openat(process.get(), "root", kFlags));
-  if (root.valid() || errno != ENOENT) return root;
+  UniqueFd folder(::openat(process.get(), std::string(name).c_str(), kFlags));
+  if (folder.valid() || errno != ENOENT) return folder;
   const absl::StatusOr<std::vector<Tid>> threads = ListThreads(process);
   if (threads.ok()) {
-    for (size_t i = 0; i < threads->size() && !root.valid(); ++i) {
-      const std::string path = absl::StrCat("task/", (*threads)[i], "/root");
-      root = UniqueFd(::openat(process.get(), path.c_str(), kFlags));
+    for (size_t i = 0; i < threads->size() && !folder.valid(); ++i) {
+      const std::string path = absl::StrCat("task/", (*threads)[i], "/", name);
+      folder = UniqueFd(::openat(process.get(), path.c_str(), kFlags));
     }
   }
-  if (!root.valid()) errno = ENOENT;
-  return root;
+  if (!folder.valid()) errno = ENOENT;
+  return folder;
 }
 
 // Time stamps of files are of the last tick.
@@ -185,16 +185,23 @@ absl::StatusOr<UniqueFd> OpenInRoot(const UniqueFd& root, const std::string& pat
 
 absl::StatusOr<UniqueFd> OpenRootOf(Pid pid) {
   JPROF_ASSIGN_OR_RETURN(UniqueFd process, OpenProcess(pid));
-  UniqueFd root = OpenRoot(process);
+  UniqueFd root = OpenFolder(process, "root");
   if (!root.valid()) return ErrnoStatus(errno, absl::StrCat("root of ", pid));
   return root;
 }
 
 absl::StatusOr<UniqueFd> OpenInProcessRoot(const UniqueFd& process, const std::string& path,
                                            LinkPolicy links, absl::string_view name) {
-  UniqueFd root = OpenRoot(process);
+  UniqueFd root = OpenFolder(process, "root");
   if (!root.valid()) return ErrnoStatus(errno, name);
   return OpenInRoot(root, path, links, name);
+}
+
+absl::StatusOr<UniqueFd> OpenInWorkingDirectory(const UniqueFd& process, const std::string& path,
+                                                LinkPolicy links, absl::string_view name) {
+  UniqueFd folder = OpenFolder(process, "cwd");
+  if (!folder.valid()) return ErrnoStatus(errno, name);
+  return OpenInRoot(folder, absl::StrCat("/", path), links, name);
 }
 
 absl::StatusOr<UniqueFd> OpenNamedByProcess(Pid pid, const std::string& path) {

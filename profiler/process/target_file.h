@@ -53,6 +53,10 @@ absl::StatusOr<UniqueFd> OpenRootOf(Pid pid);
 absl::StatusOr<UniqueFd> OpenInProcessRoot(const UniqueFd& process, const std::string& path,
                                            LinkPolicy links, absl::string_view name);
 
+// The same by its path from the working directory of a process, and confined to that: ".." leads nowhere.
+absl::StatusOr<UniqueFd> OpenInWorkingDirectory(const UniqueFd& process, const std::string& path,
+                                                LinkPolicy links, absl::string_view name);
+
 // A regular file by its absolute path in the root of a process, read-only: one that the process's text
 // names, so it must be one that the process may read, as far as the file's owner and mode tell.
 // PermissionDenied: it may not, or jprof may not.

@@ -63,6 +63,7 @@ TEST(OptionsTest, EachOptionIsUnderstoodInEachSpelling) {
   EXPECT_TRUE(Parse("-a")->all);
   EXPECT_TRUE(Parse("--all")->all);
   EXPECT_FALSE(Parse("-a --no-helpers")->use_helpers);
+  EXPECT_EQ(Parse("-a --perf-map-dir /srv/maps")->perf_map_folder, "/srv/maps");
   EXPECT_FALSE(Parse("-a")->tiers);
   EXPECT_TRUE(Parse("-a --tiers")->tiers);
   EXPECT_FALSE(Parse("-a")->inlines);
@@ -292,6 +293,14 @@ TEST(OptionsTest, WhatIsNoDurationIsRefusedInFull) {
     EXPECT_EQ(duration.status().message(),
               absl::StrCat("--window takes a time from 1ms to 366 days such as 30, 30s, 5m or 1h, "
                            "not '", text, "'"));
+  }
+}
+
+TEST(OptionsTest, AFolderOfPerfMapsIsAbsolute) {
+  for (absl::string_view folder : {"", "maps", "./maps"}) {
+    EXPECT_EQ(Complaint({"-a", "--perf-map-dir", std::string(folder)}),
+              absl::StrCat("--perf-map-dir takes an absolute path, in the root of the process, not '",
+                           folder, "'"));
   }
 }
 

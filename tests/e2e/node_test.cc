@@ -228,6 +228,30 @@ TEST(PerfMapTrouble, AMapThatOthersMayWriteIsNamedInAWarning) {
                                              "its names are not used")));
 }
 
+// Where the command line says, or the user.
+TEST(PerfMapElsewhere, IsFound) {
+  JPROF_REQUIRE_ROOT();
+  for (const bool is_told : {false, true}) {
+    const TemporaryFolder folder;
+    Child node = StartNode("22.23.3", {"--perf-basic-prof",
+                                       absl::StrCat("--perf-basic-prof-path=", folder.path())});
+    std::vector<std::string> command = Folded(node);
+    command.push_back("--no-helpers");
+    const TemporaryFolder other;
+    if (is_told) {
+      const std::string name = absl::StrCat("perf-", node.pid(), ".map");
+      ASSERT_EQ(::rename((folder / name).c_str(), (other / name).c_str()), 0);
+      command.insert(command.end(), {"--perf-map-dir", other.path()});
+    }
+    const JprofResult result = RunJprofFor(300, command);
+    EXPECT_EQ(result.exit_code(), 0) << result.err;
+    const FoldedProfile profile = ParseFolded(result.out);
+    uint64_t known = 0;
+    for (const KnownFunction& function : kKnown) known += profile.With(Frame(function));
+    EXPECT_GT(known * 10, profile.total() * 8) << result.out.substr(0, 3000);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Versions, PerfMapOnlyTest,
     testing::Combine(testing::ValuesIn(kVersions),

@@ -17,15 +17,20 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "helpers/perfmap/map_folders.h"
 #include "helpers/perfmap/perf_map.h"
 #include "tests/testing/require.h"
+#include "tests/testing/spawn.h"
 
 namespace jprof {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
 // A file without a name, and a PerfMap over it.
 class MapText {
@@ -284,16 +289,16 @@ class PerfMapOfProcessTest : public testing::Test {
   void SetUp() override {
     std::string pattern = absl::StrCat(testing::TempDir(), "perfmap-test-XXXXXX");
     ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    options_.directory = pattern;
+    options_.folder = pattern;
     path_ = PathOf(::getpid());
   }
   void TearDown() override {
-    std::string command = absl::StrCat("rm -rf '", options_.directory, "'");
+    std::string command = absl::StrCat("rm -rf '", options_.folder, "'");
     ASSERT_EQ(std::system(command.c_str()), 0);
   }
 
   std::string PathOf(Pid pid) const {
-    return absl::StrCat(options_.directory, "/perf-", pid, ".map");
+    return absl::StrCat(options_.folder, "/perf-", pid, ".map");
   }
   void Write(const std::string& path, absl::string_view text) {
     ::unlink(path.c_str());
@@ -377,10 +382,10 @@ TEST_F(PerfMapOfProcessTest, SymbolicLinkIsIgnored) {
 
 TEST_F(PerfMapOfProcessTest, LinkOnTheWayIsNotFollowed) {
   Write(path_, "1000 10 f\n");
-  std::string link = absl::StrCat(options_.directory, "-link");
-  ASSERT_EQ(::symlink(options_.directory.c_str(), link.c_str()), 0);
+  std::string link = absl::StrCat(options_.folder, "-link");
+  ASSERT_EQ(::symlink(options_.folder.c_str(), link.c_str()), 0);
   PerfMapOptions options = options_;
-  options.directory = link;
+  options.folder = link;
   EXPECT_FALSE(PerfMap::Open(::getpid(), options).ok());
   ASSERT_EQ(::unlink(link.c_str()), 0);
 }
@@ -406,10 +411,83 @@ TEST_F(PerfMapOfProcessTest, FileOfAnotherUserIsIgnored) {
   ExpectIgnored("belongs to user 12345");
 }
 
+// A shell of this command line, which waits; its working directory is that of the test.
+absl::StatusOr<Child> StartShell(const std::string& script, const std::string& argument) {
+  return Child::SpawnReady({"/bin/sh", "-c", absl::StrCat(script, "; echo ready; read x"), argument});
+}
+
+std::string MapOf(const Child& child) {
+  auto map = PerfMap::Open(child.pid());
+  if (!map.ok()) return std::string(map.status().message());
+  return map->Update().ok() ? std::string(map->Find({0x1000}).value_or("-")) : "unreadable";
+}
+
+TEST_F(PerfMapOfProcessTest, IsWhereTheCommandLineSays) {
+  const auto child = StartShell(":", absl::StrCat("--perf-basic-prof-path=", options_.folder));
+  ASSERT_TRUE(child.ok()) << child.status();
+  EXPECT_EQ(MapOf(*child), absl::StrCat("there is no perf-PID.map in ", options_.folder, ", /tmp"));
+  Write(PathOf(child->pid()), "1000 10 f\n");
+  EXPECT_EQ(MapOf(*child), "f");
+  // As hostile there as anywhere.
+  ASSERT_EQ(::chmod(PathOf(child->pid()).c_str(), 0666), 0);
+  EXPECT_THAT(MapOf(*child), HasSubstr("mode 666"));
+}
+
+TEST_F(PerfMapOfProcessTest, IsInItsWorkingDirectory) {
+  const auto child = StartShell(absl::StrCat("cd ", options_.folder), "--perf-basic-prof-path=.");
+  ASSERT_TRUE(child.ok()) << child.status();
+  Write(PathOf(child->pid()), "1000 10 f\n");
+  EXPECT_EQ(MapOf(*child), "f");
+}
+
+TEST_F(PerfMapOfProcessTest, WayOutOfTheWorkingDirectoryLeadsNowhere) {
+  const std::string inner = absl::StrCat(options_.folder, "/inner");
+  ASSERT_EQ(::mkdir(inner.c_str(), 0755), 0);
+  const auto child = StartShell(absl::StrCat("cd ", inner), "--perf-basic-prof-path=..");
+  ASSERT_TRUE(child.ok()) << child.status();
+  Write(PathOf(child->pid()), "1000 10 f\n");
+  EXPECT_EQ(MapOf(*child), "there is no perf-PID.map in .., /tmp");
+}
+
+TEST_F(PerfMapOfProcessTest, LongCommandLineIsNotLookedAt) {
+  std::vector<std::string> words = {"/bin/sh", "-c", "echo ready; read x",
+                                    absl::StrCat("--perf-basic-prof-path=", options_.folder)};
+  words.resize(10, std::string(60'000, 'x'));
+  const auto child = Child::SpawnReady(words);
+  ASSERT_TRUE(child.ok()) << child.status();
+  EXPECT_EQ(MapOf(*child), "there is no /tmp/perf-PID.map");
+}
+
+std::string Line(std::initializer_list<absl::string_view> words) { return absl::StrJoin(words, absl::string_view("\0", 1)); }
+
+TEST(PerfMapFoldersTest, V8sFlagIsTakenInAllItsForms) {
+  EXPECT_THAT(PerfMapFoldersOf(Line({"node", "--perf-basic-prof-path=/a", "app.js"}), ""), ElementsAre("/a"));
+  EXPECT_THAT(PerfMapFoldersOf(Line({"d8", "-perf_basic_prof-path=/a/"}), ""), ElementsAre("/a"));
+  EXPECT_THAT(PerfMapFoldersOf(Line({"chrome", "--js-flags=--perf-basic-prof --perf-basic-prof-path=/a --x"}), ""),
+              ElementsAre("/a"));
+  EXPECT_THAT(PerfMapFoldersOf(Line({"deno", "--v8-flags=--perf-basic-prof,--perf-basic-prof-path=/a,--x"}), ""),
+              ElementsAre("/a"));
+  EXPECT_THAT(PerfMapFoldersOf(Line({"node", "--perf-basic-prof-path=/a", "--perf-basic-prof-path=b"}), ""),
+              ElementsAre("b", "/a"));
+}
+
+TEST(PerfMapFoldersTest, NetsVariableIsTaken) {
+  EXPECT_THAT(PerfMapFoldersOf("dotnet", Line({"A=b", "DOTNET_PerfMapJitDumpPath=/a", "C=d"})), ElementsAre("/a"));
+  EXPECT_THAT(PerfMapFoldersOf("dotnet", "COMPlus_PerfMapJitDumpPath=/a"), ElementsAre("/a"));
+}
+
+TEST(PerfMapFoldersTest, WhatIsNoFolderIsNot) {
+  EXPECT_THAT(PerfMapFoldersOf(Line({"", "-", "perf-basic-prof-path=/a", "--perf-basic-prof-path=",
+                                     "--perf-basic-prof-path", "---perf-basic-prof-path=/a", "--perf-basic-prof=/a",
+                                     absl::StrCat("--perf-basic-prof-path=", std::string(kMaxFolderBytes + 1, 'a'))}),
+                               "XDOTNET_PerfMapJitDumpPath=/a"),
+              IsEmpty());
+}
+
 // A process that waits to be killed, as user `uid`, in new namespaces as `clone_flags` say.
-class Child {
+class Sleeper {
  public:
-  explicit Child(uid_t uid, uint64_t clone_flags = 0) {
+  explicit Sleeper(uid_t uid, uint64_t clone_flags = 0) {
     int ready[2];
     EXPECT_EQ(::pipe2(ready, O_CLOEXEC), 0);
     pid_ = static_cast<pid_t>(
@@ -423,8 +501,8 @@ class Child {
     EXPECT_EQ(::read(ready[0], &byte, 1), 1);
     ::close(ready[0]);
   }
-  Child(const Child&) = delete;
-  ~Child() { Kill(); }
+  Sleeper(const Sleeper&) = delete;
+  ~Sleeper() { Kill(); }
   void Kill() {
     if (pid_ <= 0) return;
     ::kill(pid_, SIGKILL);
@@ -439,7 +517,7 @@ class Child {
 
 TEST_F(PerfMapOfProcessTest, OwnerMayBeTheUserOfTheProcessOrRoot) {
   JPROF_REQUIRE_ROOT();  // to run a process as another user
-  Child child(12345);
+  Sleeper child(12345);
   Write(PathOf(child.pid()), "1000 10 f\n");
   EXPECT_TRUE(PerfMap::Open(child.pid(), options_).ok());
   ASSERT_EQ(::chown(PathOf(child.pid()).c_str(), 12345, 12345), 0);
@@ -450,7 +528,7 @@ TEST_F(PerfMapOfProcessTest, OwnerMayBeTheUserOfTheProcessOrRoot) {
 }
 
 TEST_F(PerfMapOfProcessTest, LastLinesAreReadAfterTheProcessEnded) {
-  Child child(::getuid());
+  Sleeper child(::getuid());
   Write(PathOf(child.pid()), "1000 10 f\n");
   auto map = PerfMap::Open(child.pid(), options_);
   ASSERT_TRUE(map.ok()) << map.status();
@@ -462,7 +540,7 @@ TEST_F(PerfMapOfProcessTest, LastLinesAreReadAfterTheProcessEnded) {
 
 TEST_F(PerfMapOfProcessTest, NumberOfTheInnermostPidNamespaceCounts) {
   JPROF_REQUIRE_ROOT();  // to make a pid namespace
-  Child child(0, CLONE_NEWPID);
+  Sleeper child(0, CLONE_NEWPID);
   Write(PathOf(child.pid()), "1000 10 outer\n");
   Write(PathOf(1), "1000 10 inner\n");
   auto map = PerfMap::Open(child.pid(), options_);
@@ -476,7 +554,7 @@ TEST_F(PerfMapOfProcessTest, FileOlderThanTheProcessIsIgnored) {
   // In a pid namespace of its own the child's number is known before it exists.
   Write(PathOf(1), "1000 10 of a process before\n");
   ::usleep(1'500'000);  // the clocks that are compared may differ by a second
-  Child child(0, CLONE_NEWPID);
+  Sleeper child(0, CLONE_NEWPID);
   absl::Status status = PerfMap::Open(child.pid(), options_).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition) << status;
   EXPECT_THAT(std::string(status.message()), HasSubstr("older than the process"));

@@ -110,7 +110,7 @@ class ScriptedWorld : public LayoutSink {
         .open_perf_map = [this](Pid pid) -> absl::StatusOr<PerfMap> {
           if (auto e = perf_map_errors.find(pid); e != perf_map_errors.end()) return e->second;
           auto it = perf_maps.find(pid);
-          if (it == perf_maps.end()) return absl::NotFoundError("no perf map");
+          if (it == perf_maps.end()) return absl::NotFoundError("there is no /tmp/perf-PID.map");
           UniqueFd& fd = perf_map_files_[pid];
           fd = FileOf(it->second);
           return PerfMap::OpenFile(UniqueFd(::dup(fd.get())), "perf.map");
