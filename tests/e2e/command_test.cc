@@ -167,10 +167,15 @@ TEST_F(CommandTest, SeveralProcessesAreRecordedAndNoOther) {
   auto deep = Child::SpawnReady({TestProgram("deep"), "20"});
   auto other = Child::SpawnReady({TestProgram("sorter")});
   ASSERT_TRUE(spin.ok() && deep.ok() && other.ok());
-  const FoldedProfile profile =
-      ParseFolded(RunJprofFor(600, {"-p", absl::StrCat(spin->pid(), ",", deep->pid()), "-F", "999",
-                                    "--format", "folded"})
-                      .out);
+  auto jprof = Jprof::Start({"-p", absl::StrCat(spin->pid(), ",", deep->pid()), "-F", "999",
+                             "--format", "folded"});
+  ASSERT_TRUE(jprof.ok()) << jprof.status();
+  ASSERT_TRUE(jprof->WaitForRecording());
+  for (const auto* child : {&spin, &deep}) {
+    ASSERT_TRUE(AwaitCpuTime((*child)->pid(), 200'000'000));
+  }
+  jprof->Signal(SIGINT);
+  const FoldedProfile profile = ParseFolded(jprof->Wait().out);
   EXPECT_GT(profile.With("work"), 50u);
   EXPECT_GT(profile.With("bottom"), 50u);
   EXPECT_EQ(profile.With("work") + profile.With("bottom"), profile.total());
@@ -199,7 +204,8 @@ TEST_F(CommandTest, ACgroupIsItsProcessesAndThoseOfTheGroupsBelow) {
   const std::vector<std::string> words =
       absl::StrSplit(mount.substr(line, line_end - line), ' ');
   const std::string group = absl::StrCat(words[4], "/jprof_test_", ::getpid());
-  const std::string below = group + "/" + std::string(64, 'd');
+  const std::string id = absl::StrCat(absl::Hex(::getpid(), absl::kZeroPad8), std::string(56, 'd'));
+  const std::string below = group + "/" + id;
   ASSERT_EQ(::mkdir(group.c_str(), 0755) | ::mkdir(below.c_str(), 0755), 0);
   {
     auto spin = Child::SpawnReady({TestProgram("spin")});
@@ -207,7 +213,7 @@ TEST_F(CommandTest, ACgroupIsItsProcessesAndThoseOfTheGroupsBelow) {
     ASSERT_TRUE(spin.ok() && other.ok());
     std::ofstream(below + "/cgroup.procs") << spin->pid();
     for (const std::string& name :
-         {group, group.substr(words[4].size()), std::string(12, 'd'), std::string(64, 'd')}) {
+         {group, group.substr(words[4].size()), id.substr(0, 12), id}) {
       const JprofResult result =
           RunJprofFor(100, {"-G", name, "-F", "999", "--format", "folded"});
       const FoldedProfile profile = ParseFolded(result.out);

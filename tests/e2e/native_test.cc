@@ -381,9 +381,13 @@ TEST_F(NativeTest, ChildrenThatComeAndGoAreNamedWithAllProcesses) {
 TEST_F(NativeTest, AllProcessesAreSampledAtOnce) {
   Child spin = StartProgram({"spin"});
   Child deep = StartProgram({"deep", "20"});
-  const FoldedProfile profile =
-      ParseFolded(RunJprofFor(2000, {"-a", "-F", "999", "--format", "folded"}).out);
+  auto jprof = Jprof::Start({"-a", "-F", "999", "--format", "folded"});
+  ASSERT_TRUE(jprof.ok()) << jprof.status();
+  ASSERT_TRUE(jprof->WaitForRecording());
   // However busy the machine is with other things.
+  for (const Child* child : {&spin, &deep}) ASSERT_TRUE(AwaitCpuTime(child->pid(), 200'000'000));
+  jprof->Signal(SIGINT);
+  const FoldedProfile profile = ParseFolded(jprof->Wait().out);
   EXPECT_GT(profile.With("work"), 50u);
   EXPECT_GT(profile.With("bottom"), 50u);
 }

@@ -67,16 +67,11 @@ Child SpawnWaits(const char* stack = "0") {
     std::abort();
   }
   // All but "spinner" sleep.
-  bool spins = false;
-  for (int asleep = 0; asleep < 4 || !spins;) {
+  for (int asleep = 0; asleep < 4;) {
     asleep = 0;
     auto threads = ListThreads(waits->pid());
     if (!threads.ok()) break;
-    for (Tid tid : *threads) {
-      auto comm = ReadThreadComm(waits->pid(), tid);
-      asleep += StateOf(tid) == 'S';
-      spins |= comm.ok() && *comm == "spinner";
-    }
+    for (Tid tid : *threads) asleep += StateOf(tid) == 'S';
   }
   return *std::move(waits);
 }
@@ -755,17 +750,20 @@ TEST_F(StacksTest, AProcessRunsOnWheneverJprofIsKilled) {
     ASSERT_EQ(RunJprof(arguments).exit_code(), 0);  // the first takes longer
     const absl::Time begin = absl::Now();
     ASSERT_EQ(RunJprof(arguments).exit_code(), 0);
-    const absl::Duration whole = absl::Now() - begin;
+    absl::Duration whole = absl::Now() - begin;
     int killed = 0;
-    for (int i = 0; i < 8; ++i) {
+    for (int i = 0; i < 100 && killed < 8; ++i) {
       auto jprof = Jprof::Start(arguments);
       ASSERT_TRUE(jprof.ok()) << jprof.status();
-      absl::SleepFor(whole * i / 8);
+      absl::SleepFor(whole * (i % 8) / 8);
       jprof->Signal(SIGKILL);
-      killed += jprof->Wait().signal() == SIGKILL;
+      const bool in_time = jprof->Wait().signal() == SIGKILL;
+      killed += in_time;
+      // It takes longer when others have the CPU, as they may have had.
+      if (!in_time) whole = whole * 7 / 8;
       ExpectRunsOn(waits, true);
     }
-    EXPECT_GE(killed, 4) << command;
+    EXPECT_EQ(killed, 8) << command;
   }
 }
 

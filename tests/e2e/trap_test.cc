@@ -135,6 +135,13 @@ class TrapTest : public testing::Test {
     EXPECT_EQ(*line, absl::StrCat("done ", letter));
   }
 
+  // A copy of the program by a name that no other process of the machine has; returns the name.
+  std::string CopyByOwnName() const {
+    const std::string name = absl::StrCat("trapped", ::getpid());
+    CopyForAll(TestProgram("trapped"), folder_ / name);
+    return name;
+  }
+
   // A trap about the program, which is armed.
   Jprof Arm(std::vector<std::string> arguments) {
     arguments.insert(arguments.begin(), "trap");
@@ -412,13 +419,14 @@ TEST_F(TrapTest, AProcessRunsOnWheneverJprofIsKilled) {
 
 // All of them wait at the same time, those too of which no core is written any more.
 TEST_F(TrapTest, ManyProcessesRunOnAfterTheirCores) {
+  const std::string name = CopyByOwnName();
   std::vector<Child> many;
   for (int i = 0; i < 80; ++i) {
-    absl::StatusOr<Child> child = Child::SpawnReady({TestProgram("trapped"), folder_ / "count"});
+    absl::StatusOr<Child> child = Child::SpawnReady({folder_ / name, folder_ / "count"});
     ASSERT_TRUE(child.ok()) << child.status();
     many.push_back(*std::move(child));
   }
-  Jprof jprof = Arm({"close errno=EBADF comm=trapped", "--do", "core", "--allow-stop", "--count", "80",
+  Jprof jprof = Arm({"close errno=EBADF comm=" + name, "--do", "core", "--allow-stop", "--count", "80",
                      "-o", folder_ / "core"});
   for (Child& child : many) ASSERT_TRUE(child.Write("c").ok());
   ASSERT_TRUE(jprof.WaitForText("the core is in "));
@@ -492,9 +500,12 @@ TEST_F(TrapTest, AGroupIsItsProcessesAndThoseOfTheGroupsBelow) {
 }
 
 TEST_F(TrapTest, WhatJprofStartsIsLeftOut) {
-  const std::string told = folder_ / "told";
-  Jprof jprof = Arm({"close errno=EBADF comm=trapped", "--count", "2", "--allow-exec", "--do",
-                     absl::StrCat("exec=echo c | ", TestProgram("trapped"), " ", folder_ / "count",
+  const std::string told = folder_ / "told", name = CopyByOwnName();
+  absl::StatusOr<Child> other = Child::SpawnReady({folder_ / name, folder_ / "count"});
+  ASSERT_TRUE(other.ok()) << other.status();
+  trapped_ = *std::move(other);
+  Jprof jprof = Arm({"close errno=EBADF comm=" + name, "--count", "2", "--allow-exec", "--do",
+                     absl::StrCat("exec=echo c | ", folder_ / name, " ", folder_ / "count",
                                   "; echo x >> ", told)});
   Tell("c");
   for (int i = 0; i < 10'000 && ::access(told.c_str(), F_OK) != 0; ++i) ::usleep(1000);
@@ -502,7 +513,7 @@ TEST_F(TrapTest, WhatJprofStartsIsLeftOut) {
   const JprofResult result = jprof.Wait();
   EXPECT_EQ(result.exit_code(), 0) << result.err;
   EXPECT_EQ(ReadWholeFile(told), "x\nx\n");
-  const std::string own = absl::StrCat("trapped (pid ", pid(), ",");
+  const std::string own = absl::StrCat(name, " (pid ", pid(), ",");
   const size_t first = result.out.find(own);
   ASSERT_NE(first, std::string::npos) << result.out;
   EXPECT_NE(result.out.find(own, first + 1), std::string::npos) << result.out;

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ipc.h>
 #include <sys/mman.h>
@@ -23,8 +24,8 @@ static char* map(int fd, int flags) {
 static void fill(char* memory, int page, int with) { memset(memory + page * PAGE, with, PAGE); }
 
 int main(void) {
-  const char* name = "/dev/shm/jprof_shares";
-  const int file = open(name, O_RDWR | O_CREAT | O_TRUNC, 0600), unnamed = memfd_create("shares", 0);
+  char name[] = "/dev/shm/jprof_shares_XXXXXX";
+  const int file = mkstemp(name), unnamed = memfd_create("shares", 0);
   const int segment = shmget(IPC_PRIVATE, PAGES * PAGE, 0600);
   char* memory[KINDS];
   int i;

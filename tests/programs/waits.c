@@ -9,6 +9,7 @@
 #include <alloca.h>
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -51,6 +52,7 @@ static void* reader(void* unused) {
 static void* answerer(void* unused) {
   (void)unused;
   pthread_setname_np(pthread_self(), "answerer");
+  while (count == 0) sched_yield(); /* spinner is in spin_here() */
   say_ready();
   while (wait_byte()) {
     printf("%s %lu\n", broken ? "broken" : interrupted ? "interrupted" : "whole", count);

@@ -54,15 +54,13 @@ Child SpawnWaits() {
     ADD_FAILURE() << waits.status();
     std::abort();
   }
-  bool spins = false;
-  for (int asleep = 0; asleep < 4 || !spins;) {
+  for (int asleep = 0; asleep < 4;) {
     asleep = 0;
     auto threads = ListThreads(waits->pid());
     if (!threads.ok()) break;
     for (Tid tid : *threads) {
       auto stat = ReadProcStat(tid);
       asleep += stat.ok() && stat->state == 'S';
-      spins |= stat.ok() && stat->comm == "spinner";
     }
   }
   return *std::move(waits);

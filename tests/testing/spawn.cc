@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -158,6 +159,23 @@ absl::Status EndMainThread(Child& threads) {
     ::poll(nullptr, 0, 1);
   }
   return absl::UnavailableError("the main thread lives on");
+}
+
+bool AwaitCpuTime(Pid pid, uint64_t ns) {
+  clockid_t clock;
+  if (::clock_getcpuclockid(pid, &clock) != 0) return false;
+  const auto now_ns = [](clockid_t of) {
+    timespec t;
+    if (::clock_gettime(of, &t) != 0) return uint64_t{0};
+    return static_cast<uint64_t>(t.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(t.tv_nsec);
+  };
+  const uint64_t before_ns = now_ns(clock), end_ns = now_ns(CLOCK_MONOTONIC) + 60'000'000'000;
+  for (uint64_t used_ns = before_ns; used_ns < before_ns + ns; used_ns = now_ns(clock)) {
+    if (used_ns == 0 || now_ns(CLOCK_MONOTONIC) > end_ns) return false;
+    const timespec pause = {0, 100'000};
+    ::nanosleep(&pause, nullptr);
+  }
+  return true;
 }
 
 std::string TestProgram(absl::string_view name) {
