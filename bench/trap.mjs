@@ -15,6 +15,7 @@ const traps = {
   'of this call and another error': ['close errno=EINTR'],
   'of this call and another name': ['close errno=EBADF comm=nobody'],
   'of this call and its duration': ['close duration>10s'],
+  'the same, by the clock': ['close duration>10ms'],
   'of any call': ['any errno=EOVERFLOW uid=12345'],
 };
 

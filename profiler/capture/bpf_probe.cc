@@ -4,6 +4,7 @@
 #include <bpf/libbpf.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -26,8 +27,15 @@ constexpr Point kPoints[] = {{JP_PROBE_AT_ENTER, "jp_probe_enter"},
                              {JP_PROBE_AT_SIGNAL, "jp_probe_signal"},
                              {JP_PROBE_AT_ENTRY, "jp_probe_entry"},
                              {JP_PROBE_AT_RETURN, "jp_probe_return"}};
-constexpr const char* kMaps[] = {"jp_hits",          "jp_probe_threads", "jp_probe_cgroups",
-                                 "jp_probe_busy",    ".rodata.jp_probe", ".data.jp_probe"};
+constexpr const char* kMaps[] = {"jp_hits",       "jp_probe_threads", "jp_probe_begun", "jp_probe_cgroups",
+                                 "jp_probe_busy", ".rodata.jp_probe", ".data.jp_probe"};
+
+// The coarse clock is the one of the ticks. If it should not say, the longest that Linux can be built with.
+uint64_t TickNs() {
+  timespec tick = {};
+  if (::clock_getres(CLOCK_MONOTONIC_COARSE, &tick) != 0 || tick.tv_nsec == 0) return 10'000'000;
+  return static_cast<uint64_t>(tick.tv_nsec);
+}
 
 bool IsOfFile(uint32_t bit) { return bit == JP_PROBE_AT_ENTRY || bit == JP_PROBE_AT_RETURN; }
 
@@ -45,10 +53,12 @@ absl::Status BpfProbe::Prepare(bpf_object* object, const Probe* probe) {
     if (probe == nullptr) bpf_map__set_autocreate(map, false);
   }
   if (probe == nullptr) return absl::OkStatus();
+  jp_probe_config values = probe->config;
+  values.tick_ns = TickNs();
   bpf_program* sampling = bpf_object__find_program_by_name(object, "jp_on_sample");
   bpf_map* config = bpf_object__find_map_by_name(object, ".rodata.jp_probe");
   if (sampling == nullptr || bpf_program__set_autoload(sampling, false) != 0 ||
-      bpf_map__set_initial_value(config, &probe->config, sizeof(probe->config)) != 0) {
+      bpf_map__set_initial_value(config, &values, sizeof(values)) != 0) {
     return wrong;
   }
   for (const Point& point : kPoints) {

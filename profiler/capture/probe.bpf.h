@@ -27,6 +27,13 @@ struct {
 	__type(value, struct jp_probe_thread);
 } jp_probe_threads SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, JP_PROBE_BEGUN);
+	__type(key, __u32);
+	__type(value, struct jp_probe_begun);
+} jp_probe_begun SEC(".maps");
+
 /* The groups of the terms. */
 struct {
 	__uint(type, BPF_MAP_TYPE_CGROUP_ARRAY);
@@ -158,14 +165,12 @@ static __always_inline int jp_send_signal(struct jp_probe_hit *hit, __u32 number
 	return -1;
 }
 
-/* The condition may hold. What is known of the instant is in `hit`. */
-static __always_inline void jp_at_point(struct jp_probe_hit *hit)
+/* The condition holds. What is known of the instant is in `hit`. */
+static __always_inline void jp_at_hit(struct jp_probe_hit *hit)
 {
 	__u32 zero = 0, number;
 	__u32 *busy;
 
-	if (!jp_all_hold(hit))
-		return;
 	hit->time_ns = bpf_ktime_get_ns();
 	if (jp_probe.histogram) {
 		if (!jp_measure(hit))
@@ -191,11 +196,6 @@ static __always_inline void jp_at_point(struct jp_probe_hit *hit)
 	*busy = 0;
 }
 
-static __always_inline int jp_disarmed(void)
-{
-	return jp_probe.max_hits && jp_probe_state.hits >= jp_probe.max_hits;
-}
-
 /* Whose the thread is; -1: nobody's of interest. */
 static __always_inline int jp_fill_ids(struct jp_probe_hit *hit)
 {
@@ -208,6 +208,17 @@ static __always_inline int jp_fill_ids(struct jp_probe_hit *hit)
 	if (jp_config.only_tgid && ids.tgid != jp_config.only_tgid)
 		return -1;
 	return ids.tgid == jp_probe.self ? -1 : 0;
+}
+
+/* Fills in whose the thread is. */
+static __always_inline int jp_all_hold(struct jp_probe_hit *hit)
+{
+	return jp_terms_hold(hit, 0) && !jp_fill_ids(hit) && jp_terms_hold(hit, 1);
+}
+
+static __always_inline int jp_disarmed(void)
+{
+	return jp_probe.max_hits && jp_probe_state.hits >= jp_probe.max_hits;
 }
 
 static __always_inline int jp_wants_call(__u64 number)
@@ -280,6 +291,43 @@ static __always_inline __u64 jp_end(__u32 kind, __u64 sp)
 	return duration ? duration : 1;
 }
 
+#define JP_STACK_SHIFT 14 /* the kernel's stacks begin at multiples of 16 kB */
+
+static __always_inline struct jp_probe_begun *jp_begun_of(__u64 regs)
+{
+	__u32 place = (regs >> JP_STACK_SHIFT) & (JP_PROBE_BEGUN - 1);
+
+	return bpf_map_lookup_elem(&jp_probe_begun, &place);
+}
+
+/* This and jp_end_call() run at every call that may match, of the whole host: they call no function of the
+ * kernel but the clock's. */
+static __always_inline void jp_begin_call(__u64 regs)
+{
+	struct jp_probe_begun *begun = jp_begun_of(regs);
+
+	/* None but the thread itself gives up its place. */
+	if (!begun || (begun->regs != regs && __sync_val_compare_and_swap(&begun->regs, 0, regs)))
+		jp_begin(0, 0);
+	else
+		begun->at = jp_probe.times == JP_PROBE_TIMES_BY_TICK ? bpf_jiffies64() : bpf_ktime_get_ns();
+}
+
+/* 0: it began before the probe did. */
+static __always_inline __u64 jp_end_call(__u64 regs)
+{
+	struct jp_probe_begun *begun = jp_begun_of(regs);
+	__u64 duration;
+
+	if (!begun || begun->regs != regs)
+		return jp_end(0, 0);
+	begun->regs = 0;
+	if (jp_probe.times == JP_PROBE_TIMES_BY_TICK)
+		return (bpf_jiffies64() - begun->at + 1) * jp_probe.tick_ns;
+	duration = bpf_ktime_get_ns() - begun->at;
+	return duration ? duration : 1;
+}
+
 #define JP_CALL_EXIT 60
 #define JP_CALL_EXIT_GROUP 231
 
@@ -301,18 +349,17 @@ int BPF_PROG(jp_probe_enter, struct pt_regs *regs, long number)
 {
 	struct jp_probe_hit hit = {.point = JP_PROBE_AT_ENTER};
 
-	if (!jp_wants_call(number) || jp_disarmed() || (__u16)regs->cs != JP_USER_CODE_SEGMENT ||
-	    jp_fill_ids(&hit))
+	if (!jp_wants_call(number) || jp_disarmed() || (__u16)regs->cs != JP_USER_CODE_SEGMENT)
 		return 0;
 	if (jp_probe.hit_point != JP_PROBE_AT_ENTER) {
-		if (number != JP_CALL_EXIT && number != JP_CALL_EXIT_GROUP)
-			jp_begin(0, 0);
+		if (number != JP_CALL_EXIT && number != JP_CALL_EXIT_GROUP &&
+		    (!jp_config.only_tgid || !jp_fill_ids(&hit)))
+			jp_begin_call((__u64)regs);
 		return 0;
 	}
 	jp_fill_call(&hit, regs);
-	if (jp_probe.only_failing && jp_ends_well(&hit))
-		return 0;
-	jp_at_point(&hit);
+	if (jp_all_hold(&hit) && !(jp_probe.only_failing && jp_ends_well(&hit)))
+		jp_at_hit(&hit);
 	return 0;
 }
 
@@ -323,16 +370,15 @@ int BPF_PROG(jp_probe_exit, struct pt_regs *regs, long ret)
 
 	if (!jp_wants_call(regs->orig_rax) || jp_disarmed() || (__u16)regs->cs != JP_USER_CODE_SEGMENT)
 		return 0;
-	if (jp_probe.times) { /* of these alone a beginning is known, so whose it is need not be asked first */
-		hit.duration_ns = jp_end(0, 0);
-		if (!hit.duration_ns || !jp_lasted(hit.duration_ns))
+	if (jp_probe.times) {
+		hit.duration_ns = jp_end_call((__u64)regs);
+		if (!hit.duration_ns)
 			return 0;
 	}
-	if (jp_fill_ids(&hit))
-		return 0;
 	jp_fill_call(&hit, regs);
 	hit.ret = ret;
-	jp_at_point(&hit);
+	if (jp_all_hold(&hit))
+		jp_at_hit(&hit);
 	return 0;
 }
 
@@ -373,7 +419,7 @@ int BPF_PROG(jp_probe_signal, int number, void *info, void *action)
 	void *handler = 0;
 	int ends;
 
-	if (jp_disarmed() || jp_fill_ids(&hit))
+	if (jp_disarmed())
 		return 0;
 	hit.number = number == JP_SIGNAL_KILL ? jp_ending_signal() : number;
 	if (!hit.number)
@@ -384,9 +430,8 @@ int BPF_PROG(jp_probe_signal, int number, void *info, void *action)
 	if (!ends && jp_probe.only_failing)
 		return 0;
 	/* Of an end all threads are told: it is met once, by one that the condition is true of. */
-	if (ends && (!jp_all_hold(&hit) || !jp_is_first_to_end()))
-		return 0;
-	jp_at_point(&hit);
+	if (jp_all_hold(&hit) && (!ends || jp_is_first_to_end()))
+		jp_at_hit(&hit);
 	return 0;
 }
 
@@ -407,14 +452,16 @@ int jp_probe_entry(struct pt_regs *ctx)
 	struct jp_probe_hit hit = {.point = JP_PROBE_AT_ENTRY};
 
 	hit.kind = bpf_get_attach_cookie(ctx);
-	if (jp_disarmed() || jp_fill_ids(&hit))
+	if (jp_disarmed())
 		return 0;
 	if (jp_probe.hit_point != JP_PROBE_AT_ENTRY) {
-		jp_begin(hit.kind, ctx->rsp + 8 /* the return address */);
+		if (!jp_config.only_tgid || !jp_fill_ids(&hit))
+			jp_begin(hit.kind, ctx->rsp + 8 /* the return address */);
 		return 0;
 	}
 	jp_fill_function(&hit, ctx);
-	jp_at_point(&hit);
+	if (jp_all_hold(&hit))
+		jp_at_hit(&hit);
 	return 0;
 }
 
@@ -424,11 +471,11 @@ int jp_probe_return(struct pt_regs *ctx)
 	struct jp_probe_hit hit = {.point = JP_PROBE_AT_RETURN};
 
 	hit.kind = bpf_get_attach_cookie(ctx);
-	if (jp_disarmed() || jp_fill_ids(&hit))
+	if (jp_disarmed())
 		return 0;
 	jp_fill_function(&hit, ctx);
 	hit.duration_ns = jp_end(hit.kind, ctx->rsp);
-	if (hit.duration_ns)
-		jp_at_point(&hit);
+	if (hit.duration_ns && jp_all_hold(&hit))
+		jp_at_hit(&hit);
 	return 0;
 }

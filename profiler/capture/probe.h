@@ -58,6 +58,13 @@ enum jp_probe_op {
 	JP_PROBE_LE = 5,
 };
 
+/* Whether a duration is needed, and how. Reading the clock is most of what a call costs that is measured. */
+enum jp_probe_times {
+	JP_PROBE_TIMES_NONE = 0,
+	JP_PROBE_TIMES_EXACT = 1,
+	JP_PROBE_TIMES_BY_TICK = 2, /* of a system call: up to two ticks of the kernel (1 to 10 ms) too long */
+};
+
 /* All terms hold, or there is no hit. */
 struct jp_probe_term {
 	__u8 field;
@@ -84,8 +91,9 @@ struct jp_probe_config {
 	__u32 signal;     /* sent to the thread at a hit, before it is back in user mode; 0: none */
 	__u8 stays_stopped_for_us; /* the signal is SIGSTOP, and jprof will let the process go on */
 	__u8 histogram;   /* measure: hits are those that take longer than all before */
-	__u8 times;       /* the time of the beginning is needed */
+	__u8 times;       /* enum jp_probe_times */
 	__u8 only_failing; /* AT_ENTER of exit and exit_group, AT_SIGNAL: only what ends the process badly */
+	__u64 tick_ns; /* of TIMES_BY_TICK; set when it is loaded */
 	struct jp_probe_term terms[JP_PROBE_TERMS];
 };
 
@@ -95,6 +103,15 @@ struct jp_probe_thread {
 	__u64 sp[JP_PROBE_KINDS];       /* of a function: where the stack will be when it has returned */
 	__u64 is_jprof;                 /* jprof itself: what descends from it is left out */
 	__u64 has_ended;                /* of a main thread: the signal that ends its process has been met */
+};
+
+#define JP_PROBE_BEGUN 65536 /* a power of two */
+
+/* A system call that is being measured, in the place that its thread's kernel stack leads to. One whose place is
+ * taken is in the thread's jp_probe_thread, which takes longer to get at. */
+struct jp_probe_begun {
+	__u64 regs; /* where the thread's user registers are, at the top of that stack; 0: nobody's */
+	__u64 at;   /* ns, or ticks */
 };
 
 /* What a call that a signal interrupts returns as long as it is in the kernel: it begins anew, or is -EINTR to

@@ -36,17 +36,26 @@ static __always_inline int jp_equal_text(const __u64 *a, const volatile struct j
 	return 1;
 }
 
+/* Whether a name begins with a term's text. Read as two words, without a call: this runs at every system call
+ * of the host. */
+static __always_inline int jp_name_begins(const char *comm, const volatile struct jp_probe_term *t)
+{
+	const volatile __u64 *text = (const volatile __u64 *)t->text;
+	const __u64 *name = (const __u64 *)comm;
+	__u32 bytes = t->bytes;
+
+	if (bytes < 8)
+		return !((name[0] ^ text[0]) & ((1ULL << 8 * bytes) - 1));
+	if (name[0] != text[0])
+		return 0;
+	return bytes >= 16 ? name[1] == text[1] : !((name[1] ^ text[1]) & ((1ULL << 8 * (bytes - 8)) - 1));
+}
+
 static __always_inline int jp_comm_is(const volatile struct jp_probe_term *t)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	__u64 text[JP_PROBE_TEXT / 8] = {};
-	__u32 bytes = t->bytes;
 
-	if (bytes > 16)
-		return 0;
-	if (!bpf_probe_read_kernel(text, bytes, task->comm) && jp_equal_text(text, t))
-		return 1;
-	return !bpf_probe_read_kernel(text, bytes, task->group_leader->comm) && jp_equal_text(text, t);
+	return jp_name_begins(task->comm, t) || jp_name_begins(task->group_leader->comm, t);
 }
 
 static __always_inline __s64 jp_field(const volatile struct jp_probe_term *t,
@@ -234,20 +243,15 @@ static __always_inline int jp_holds(const volatile struct jp_probe_term *t,
 	return jp_compares(t->op, value, t->value);
 }
 
-static __always_inline int jp_all_hold(const struct jp_probe_hit *hit)
+/* Whether a term needs more than what is at hand in every call: whose thread it is, its groups, its memory.
+ * Those are asked last, and of the threads of interest alone. */
+static __always_inline int jp_is_dear(const volatile struct jp_probe_term *t)
 {
-	int i;
-
-#pragma unroll
-	for (i = 0; i < JP_PROBE_TERMS; i++) {
-		if (i < jp_probe.term_count && !jp_holds(&jp_probe.terms[i], hit))
-			return 0;
-	}
-	return 1;
+	return t->field == JP_PROBE_PID || t->field == JP_PROBE_TID || t->field == JP_PROBE_CGROUP ||
+	       t->field == JP_PROBE_MEMORY;
 }
 
-/* What of the condition is about the duration. */
-static __always_inline int jp_lasted(__s64 duration_ns)
+static __always_inline int jp_terms_hold(const struct jp_probe_hit *hit, int dear)
 {
 	int i;
 
@@ -255,8 +259,7 @@ static __always_inline int jp_lasted(__s64 duration_ns)
 	for (i = 0; i < JP_PROBE_TERMS; i++) {
 		const volatile struct jp_probe_term *t = &jp_probe.terms[i];
 
-		if (i < jp_probe.term_count && t->field == JP_PROBE_DURATION &&
-		    !jp_compares(t->op, duration_ns, t->value))
+		if (i < jp_probe.term_count && jp_is_dear(t) == dear && !jp_holds(t, hit))
 			return 0;
 	}
 	return 1;

@@ -308,6 +308,9 @@ absl::StatusOr<jp_probe_term> Parser::MemoryOf(absl::string_view key) const {
   return *result;
 }
 
+// Of a call that takes longer than this, a few milliseconds are no matter.
+constexpr int64_t kLongNs = 1'000'000'000;
+
 absl::Status Parser::ParseText(const Word& word, jp_probe_term& term) {
   if (word.op != JP_PROBE_EQ && word.op != JP_PROBE_NE) {
     return Usage(absl::StrCat(word.key, " is a text: it takes = or !="));
@@ -439,7 +442,12 @@ absl::Status Parser::SetHitPoint() {
   config().points = config().hit_point;
   if (duration_) {
     config().points |= JP_PROBE_AT_ENTER;
-    config().times = 1;
+    config().times = JP_PROBE_TIMES_EXACT;
+    for (const jp_probe_term& t : terms_) {
+      if (t.field == JP_PROBE_DURATION && (t.op == JP_PROBE_GT || t.op == JP_PROBE_GE) && t.value >= kLongNs) {
+        config().times = JP_PROBE_TIMES_BY_TICK;
+      }
+    }
   }
   return absl::OkStatus();
 }

@@ -183,6 +183,9 @@ TEST_F(TrapTest, EachKindOfTermIsTrueOfTheCallThatItIsAbout) {
   EXPECT_THAT(HitBy("s", {Of("nanosleep,clock_nanosleep duration>=20ms comm!=other")}),
               HasSubstr(" = 0, "));
   ExpectDone("s");
+  // By the kernel's ticks: never too short, and not for one that is far from it.
+  EXPECT_THAT(HitBy("p", {Of("nanosleep,clock_nanosleep duration>=1.1s")}), testing::ContainsRegex(" = 0, 1[0-9]{3}[.]"));
+  ExpectDone("p");
 }
 
 TEST_F(TrapTest, DataInPiecesAndEveryPathAreCompared) {

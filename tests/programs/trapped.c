@@ -120,6 +120,10 @@ int main(int argc, char** argv) {
         nanosleep(&(struct timespec){0, 1000}, 0);
         nanosleep(&pause, 0);
         break;
+      case 'p':
+        nanosleep(&(struct timespec){0, 900000000}, 0);
+        nanosleep(&(struct timespec){1, 100000000}, 0);
+        break;
       case 'f':
         count[2] = trapped_function(41);
         break;

@@ -101,6 +101,15 @@ TEST(TrapSpecTest, ADurationTakesTheBeginningToo) {
   EXPECT_TRUE(HasCall(config, SYS_fsync));
 }
 
+TEST(TrapSpecTest, LongDurationsAreCountedInTicks) {
+  const auto times = [](absl::string_view text) { return Parsed(text).probe.config.times; };
+  EXPECT_EQ(times("any errno=EIO"), JP_PROBE_TIMES_NONE);
+  EXPECT_EQ(times("any duration>999ms"), JP_PROBE_TIMES_EXACT);
+  EXPECT_EQ(times("any duration<5s"), JP_PROBE_TIMES_EXACT);
+  EXPECT_EQ(times("any duration>=1s"), JP_PROBE_TIMES_BY_TICK);
+  EXPECT_EQ(times("any duration<9s duration>5s"), JP_PROBE_TIMES_BY_TICK);
+}
+
 TEST(TrapSpecTest, ACallThatDoesNotReturnIsMetAtItsBeginning) {
   EXPECT_EQ(Parsed("exit_group arg0=1").probe.config.points, static_cast<uint32_t>(JP_PROBE_AT_ENTER));
   for (const char* mixed : {"exit_group,close", "exit_group,close errno=EBADF", "execve,close"}) {
