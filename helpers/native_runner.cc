@@ -7,10 +7,27 @@
 
 namespace jprof {
 
+namespace {
+
+jp_registers ToWords(const Registers& registers) {
+  jp_registers result = {};
+  auto* words = reinterpret_cast<__u64*>(&result);
+  for (__u32 i = 0; i < JP_REGISTERS; ++i) words[jp_register_index(i)] = registers.others[i];
+  result.pc = registers.pc;
+  result.sp = registers.sp;
+  result.fp = registers.fp;
+  result.rdi = registers.rdi;
+  result.r13 = registers.r13;
+  return result;
+}
+
+}  // namespace
+
 struct NativeRunner::Callbacks {
   NativeRunner& runner;
   Pid pid;
   uint32_t life;
+  const Registers& start;
   Result& result;
 
   static Callbacks& Of(void* context) { return *static_cast<Callbacks*>(context); }
@@ -57,6 +74,15 @@ struct NativeRunner::Callbacks {
   static void AtFrame(void* context, __u32 depth, __u64 pc, __u64 sp, __u64 fp) {
     Of(context).result.places.push_back({depth, pc, sp, fp});
   }
+  static int Step(void* context, jp_caller* to) {
+    Callbacks& self = Of(context);
+    const std::optional<FrameCaller> caller =
+        self.runner.stepper_(self.pid, self.start, self.result.places);
+    if (!caller) return -1;
+    to->registers = ToWords(caller->registers);
+    to->is_interrupted = caller->is_interrupted;
+    return 0;
+  }
   static void CountNoRule(void* context) { ++Of(context).result.no_rule; }
   static void Count(void* context, int answer) {
     ++(answer == JP_UNREADABLE ? Of(context).result.unreadable : Of(context).result.corrupt);
@@ -78,7 +104,7 @@ void NativeRunner::SetLayout(uint32_t index, std::span<const std::byte> layout) 
 NativeRunner::Result NativeRunner::Walk(const jp_process& process, Pid pid,
                                         const Registers& registers) {
   Result result;
-  Callbacks callbacks{*this, pid, process.life, result};
+  Callbacks callbacks{*this, pid, process.life, registers, result};
   // __u64 is another type of the same size.
   const auto* pool_words = reinterpret_cast<const __u64*>(pool_.data());
   const jp_host host = {.context = &callbacks,
@@ -90,21 +116,15 @@ NativeRunner::Result NativeRunner::Walk(const jp_process& process, Pid pid,
                         .remember = Callbacks::Remember,
                         .recall = Callbacks::Recall,
                         .count_no_rule = Callbacks::CountNoRule,
-                        .at_frame = keeps_places_ ? Callbacks::AtFrame : nullptr,
+                        .at_frame = keeps_places_ || stepper_ ? Callbacks::AtFrame : nullptr,
+                        .step = stepper_ ? Callbacks::Step : nullptr,
                         .pool = pool_words,
                         .pool_words = static_cast<__u32>(pool_.size()),
                         .mapping_count = static_cast<__u32>(mappings_.size()),
                         .mappings = mappings_.data()};
   std::vector<jp_frame> frames(JP_MAX_FRAMES);
   __u32 depth = 0;
-  jp_registers start = {};
-  auto* words = reinterpret_cast<__u64*>(&start);
-  for (__u32 i = 0; i < JP_REGISTERS; ++i) words[jp_register_index(i)] = registers.others[i];
-  start.pc = registers.pc;
-  start.sp = registers.sp;
-  start.fp = registers.fp;
-  start.rdi = registers.rdi;
-  start.r13 = registers.r13;
+  const jp_registers start = ToWords(registers);
   __u32 end = set_.native_walk(&host, &process, static_cast<__u32>(pid),
                                static_cast<__u32>(registers.tid), &start, registers.stack_base,
                                frames.data(), &depth);
@@ -112,6 +132,7 @@ NativeRunner::Result NativeRunner::Walk(const jp_process& process, Pid pid,
   result.stack.end = static_cast<WalkEnd>(end);
   result.stack.frames.reserve(depth);
   for (__u32 i = 0; i < depth; ++i) result.stack.frames.push_back(ToRawFrame(frames[i]));
+  if (!keeps_places_) result.places.clear();
   return result;
 }
 

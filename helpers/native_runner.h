@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -16,6 +17,9 @@
 
 namespace jprof {
 
+// In place of a register's value. No multiple of 8 and in no mapping: whoever follows it ends at once.
+inline constexpr uint64_t kUnknownRegister = 1;
+
 struct Registers {
   uint64_t pc = 0;
   uint64_t sp = 0;
@@ -25,7 +29,7 @@ struct Registers {
   std::array<uint64_t, JP_REGISTERS> others = {};  // the rest, by DWARF's numbers
   Tid tid = 0;
   uint64_t stack_base = 0;  // where the stack begins, or a little above; 0: not known
-  bool all_known = true;    // else pc and sp alone are
+  bool all_known = true;    // else pc and sp alone are; the others are kUnknownRegister
 };
 
 // Where a frame is: its registers, and the first of the RawFrames that it gave, which may be several or
@@ -35,6 +39,12 @@ struct FramePlace {
   uint64_t pc = 0;
   uint64_t sp = 0;
   uint64_t fp = 0;
+};
+
+// Where a frame was called from.
+struct FrameCaller {
+  Registers registers;          // kUnknownRegister where one is not known; pc and sp are
+  bool is_interrupted = false;  // by a signal: the pc is no return address, and all are known
 };
 
 class NativeRunner {
@@ -60,6 +70,13 @@ class NativeRunner {
   void SetFrameObserver(std::function<void(uint64_t stack_from)> observer) {
     on_frame_ = std::move(observer);
   }
+
+  // Is asked for the caller of the last of `frames`, those of a walk of `pid` from `start` on, where
+  // call-frame information says more than a table holds; nullopt: the walk ends there, as it does
+  // without a stepper.
+  using Stepper = std::function<std::optional<FrameCaller>(Pid pid, const Registers& start,
+                                                           std::span<const FramePlace> frames)>;
+  void SetStepper(Stepper stepper) { stepper_ = std::move(stepper); }
 
   // Results have `places` from now on.
   void KeepPlaces() { keeps_places_ = true; }
@@ -104,6 +121,7 @@ class NativeRunner {
   std::vector<std::vector<std::byte>> layouts_;  // each JP_LAYOUT_BYTES long
   absl::flat_hash_map<SymbolKey, KnownSymbol> symbols_;
   std::function<void(uint64_t)> on_frame_;
+  Stepper stepper_;
   std::span<const uint64_t> pool_;
   std::span<const jp_mapping> mappings_;
   bool keeps_places_ = false;

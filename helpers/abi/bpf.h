@@ -259,6 +259,12 @@ static __always_inline void jp_count_no_rule(struct jp_walk *w)
 		c->no_rule++;
 }
 
+/* Not in an interrupt. */
+static __always_inline int jp_step_otherwise(struct jp_walk *w)
+{
+	return -1;
+}
+
 static __always_inline const struct jp_mapping *jp_mapping_at(struct jp_walk *w, __u32 index)
 {
 	return bpf_map_lookup_elem(&jp_mappings, &index);

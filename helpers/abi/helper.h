@@ -121,6 +121,7 @@ struct jp_walk {
  *                 returns the number; 0 when it was not accepted.
  * jp_count:       counts an answer that resolved nothing.
  * jp_count_no_rule: counts a frame that its call-frame information leads no further from.
+ * jp_step_otherwise: goes from a frame that no table expresses to its caller. 0: w is there.
  * jp_mapping_at:  an element of the array of all processes' mappings, or null.
  * jp_ask_kernel:  looks for a mapping that holds `pc` where the kernel itself has them. Not 0: w->mapping is
  *                 of it. 0: it is not known or has no table; then w->area says what it is.
@@ -134,6 +135,7 @@ static __always_inline __u32 jp_find_symbol(struct jp_walk *w, __u64 identity, _
 static __always_inline __u32 jp_add_symbol(struct jp_walk *w, __u64 identity, __u64 content);
 static __always_inline void jp_count(struct jp_walk *w, int answer);
 static __always_inline void jp_count_no_rule(struct jp_walk *w);
+static __always_inline int jp_step_otherwise(struct jp_walk *w);
 static __always_inline const struct jp_mapping *jp_mapping_at(struct jp_walk *w, __u32 index);
 static __always_inline int jp_ask_kernel(struct jp_walk *w, __u64 pc);
 static __always_inline const __u64 *jp_pool_word(struct jp_walk *w, __u32 index);

@@ -76,6 +76,30 @@ static __always_inline void jp_at_frame(struct jp_walk *w)
 		jp_host(w)->at_frame(jp_host(w)->context, w->depth, w->pc, w->sp, w->fp);
 }
 
+static __always_inline int jp_step_otherwise(struct jp_walk *w)
+{
+	struct jp_registers *to;
+	struct jp_caller caller;
+
+	if (!jp_host(w)->step || jp_host(w)->step(jp_host(w)->context, &caller))
+		return -1;
+	to = &caller.registers;
+	if (to->pc < JP_LOWEST_ADDRESS || to->pc >= JP_USER_LIMIT || to->sp & 7 || to->sp >= JP_USER_LIMIT)
+		return -1;
+	/* A leaf's return address may be in a register, and nothing of it on the stack. A signal may be
+	 * handled on another stack. */
+	if ((to->sp < w->sp || (to->sp == w->sp && !w->leaf)) && !caller.is_interrupted)
+		return -1;
+	if (caller.is_interrupted)
+		w->leaf_registers = *to;
+	w->leaf_callee = w->leaf && !caller.is_interrupted;
+	w->leaf = caller.is_interrupted;
+	w->pc = to->pc;
+	w->sp = to->sp;
+	w->fp = to->fp;
+	return 0;
+}
+
 static __always_inline void jp_remember(struct jp_walk *w, __u64 word)
 {
 	jp_host(w)->remember(jp_host(w)->context, w->tid, word);

@@ -7,6 +7,12 @@
 extern "C" {
 #endif
 
+/* Where a frame was called from, or interrupted by a signal. */
+struct jp_caller {
+	struct jp_registers registers;
+	__u32 is_interrupted;
+};
+
 /* What the walk asks for; `context` is handed back to each call. */
 struct jp_host {
 	void *context;
@@ -23,6 +29,9 @@ struct jp_host {
 	void (*count_no_rule)(void *context);
 	/* Told of each frame with the number of those that were written before. Null: not of interest. */
 	void (*at_frame)(void *context, __u32 depth, __u64 pc, __u64 sp, __u64 fp);
+	/* Finds the caller of the frame that at_frame was last told of, which no table expresses. 0: it did.
+	 * Null: nobody can. */
+	int (*step)(void *context, struct jp_caller *caller);
 	/* Call-frame tables (unwind_table.h), and the process's mappings of files that have one. */
 	const __u64 *pool;
 	__u32 pool_words;

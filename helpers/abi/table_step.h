@@ -236,6 +236,8 @@ JP_SUBPROG(jp_table_step)
 			rule.kind = JP_RULE_OTHER;
 	}
 	if (rule.kind == JP_RULE_OTHER) {
+		if (!jp_step_otherwise(w))
+			return JP_STEP_TAKEN;
 		jp_count_no_rule(w);
 		jp_done(w, JP_END_NO_RULE);
 		return JP_STEP_DONE;

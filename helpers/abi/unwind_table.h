@@ -43,7 +43,7 @@ enum jp_rule_kind {
 	JP_RULE_PLT = 4,    /* a linkage stub: CFA = rsp + cfa_offset, + 8 from its byte cfa_extra on */
 	JP_RULE_SIGNAL = 5, /* the kernel's signal frame */
 	JP_RULE_ROOT = 6,   /* has no caller */
-	JP_RULE_OTHER = 7,  /* says something that is not expressed here */
+	JP_RULE_OTHER = 7,  /* says something that is not expressed here: see jp_step_otherwise() */
 };
 
 /* Where the caller's rbp is. */

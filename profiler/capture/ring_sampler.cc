@@ -8,6 +8,7 @@
 #include "profiler/capture/record_parser.h"
 #include "profiler/capture/sample_walk.h"
 #include "profiler/process/live_memory.h"
+#include "profiler/process/proc_maps.h"
 
 namespace jprof {
 namespace {
@@ -40,12 +41,17 @@ RingSampler::RingSampler(const RuntimeSet& set, TaskEvents events, uint32_t mapp
       pool_(Reserve<uint64_t>(kPoolWords)),
       mapping_count_(mappings),
       mappings_(Reserve<jp_mapping>(mappings)),
+      stepper_(ReadProcMaps),
       runner_(set, memory_, {}),
       throttling_(events_.sample_rings().size()),
       passed_over_(events_.sample_rings().size()) {
   runner_.SetFrameObserver([this](uint64_t stack_from) ABSL_NO_THREAD_SAFETY_ANALYSIS {
     memory_.AtFrame(stack_from);
   });
+  runner_.SetStepper([this](Pid pid, const Registers& start, std::span<const FramePlace> frames)
+                         ABSL_NO_THREAD_SAFETY_ANALYSIS {
+                           return stepper_.Step(pid, start, frames, memory_, LiveMemory(pid));
+                         });
 }
 
 RingSampler::Quality RingSampler::quality() const {
@@ -244,11 +250,13 @@ bool RingSampler::SetMappings(Pid pid, jp_mapping_slice slice) {
   absl::MutexLock lock(&mutex_);
   if (processes_.size() >= kMaxProcesses && !processes_.contains(pid)) return false;
   processes_[pid].mappings = slice;
+  stepper_.Forget(pid);
   return true;
 }
 
 void RingSampler::RemoveMappings(Pid pid) {
   absl::MutexLock lock(&mutex_);
+  stepper_.Forget(pid);
   auto it = processes_.find(pid);
   if (it == processes_.end()) return;
   it->second.mappings = {};

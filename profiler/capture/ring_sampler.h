@@ -26,6 +26,7 @@
 #include "profiler/capture/sampler.h"
 #include "profiler/capture/task_events.h"
 #include "profiler/capture/throttling.h"
+#include "profiler/unwind/frame_stepper.h"
 
 namespace jprof {
 
@@ -105,6 +106,7 @@ class RingSampler : public Sampler {
 
   mutable absl::Mutex mutex_;
   SampledMemory memory_ ABSL_GUARDED_BY(mutex_);
+  FrameStepper stepper_ ABSL_GUARDED_BY(mutex_);
   NativeRunner runner_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<Pid, Process> processes_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<StackKey, uint32_t> stacks_ ABSL_GUARDED_BY(mutex_);

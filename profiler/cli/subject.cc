@@ -22,6 +22,7 @@
 #include "profiler/stop/page_memory.h"
 #include "profiler/stop/stopped_thread.h"
 #include "profiler/stop/walk_tables.h"
+#include "profiler/unwind/frame_stepper.h"
 #include "profiler/unwind/unwind_cache.h"
 
 namespace jprof {
@@ -84,6 +85,7 @@ absl::Status TakeStacks(Subject subject, const StackNaming& naming, const Runtim
   if (source_maps) {
     subject.world.open_source_map = WithDeadline(std::move(subject.world.open_source_map));
   }
+  FrameStepper::ReadMaps read_maps = subject.world.read_maps;
   Pipeline pipeline(PipelineOptions{.only_pid = pid,
                                     .tiers = naming.tiers,
                                     .async = naming.async,
@@ -102,6 +104,10 @@ absl::Status TakeStacks(Subject subject, const StackNaming& naming, const Runtim
   ChosenMemory memory;
   NativeRunner runner(runtimes, memory, tables.layouts());
   runner.SetTables(tables.pool(), tables.MappingsOf(pid));
+  FrameStepper stepper(std::move(read_maps));
+  runner.SetStepper([&](Pid of, const Registers& start, std::span<const FramePlace> frames) {
+    return stepper.Step(of, start, frames, memory, *subject.memory);
+  });
   runner.SetFrameObserver([&sampled](uint64_t stack_from) { sampled.AtFrame(stack_from); });
   const jp_process process = tables.ProcessOf(pid);
   ArgumentReader arguments([&](uint8_t runtime) { return pipeline.Instance(pid, runtime); });

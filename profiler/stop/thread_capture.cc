@@ -32,8 +32,6 @@ constexpr size_t kWarmedBytes = 64 << 10;
 constexpr int kFirstNiceness = -20;
 // With all of a process's threads that do not stop.
 constexpr Patience kPatienceWithAll = {.longest = absl::Seconds(10), .shortest = absl::Seconds(2)};
-// No multiple of 8 and in no mapping: whoever follows it ends at once.
-constexpr uint64_t kNotKnown = 1;
 constexpr uint64_t kKernelThread = 0x00200000;  // PF_KTHREAD
 constexpr int kFlagsField = 9, kStackField = 28;  // of /proc/PID/stat, as in proc(5)
 
@@ -149,8 +147,8 @@ bool Capturer::CaptureAsleep(CapturedThread& thread) {
   Registers registers;
   registers.pc = asleep->pc;
   registers.sp = asleep->sp;
-  registers.fp = registers.rdi = registers.r13 = kNotKnown;
-  registers.others.fill(kNotKnown);
+  registers.fp = registers.rdi = registers.r13 = kUnknownRegister;
+  registers.others.fill(kUnknownRegister);
   registers.others[JP_REGISTER_RSP] = asleep->sp;
   registers.tid = thread.tid;
   registers.stack_base = thread.stack_base;

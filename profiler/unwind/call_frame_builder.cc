@@ -138,28 +138,28 @@ uint32_t Builder::RuleOf(const State& s, bool is_signal) {
   auto fits = [](int64_t v) { return v == static_cast<int32_t>(v); };
   const bool offsets_fit = fits(s.offset) && fits(s.extra) && fits(s.fp_offset);
   rule.kind = JP_RULE_OTHER;
-  if (s.ra == State::Saved::kUndefined) {
+  if (s.ra == State::Place::kUndefined) {
     rule.kind = JP_RULE_ROOT;
   } else if (is_signal) {
     // rt_sigframe: the kernel's struct ucontext is where rsp points at.
     constexpr int64_t kRbp = 120, kRsp = 160, kRip = 168;
     if (s.cfa == State::Cfa::kDeref && s.base == JP_REGISTER_RSP && s.offset == kRsp &&
-        s.extra == 0 && s.ra == State::Saved::kAtSp && s.ra_offset == kRip &&
-        s.fp == State::Saved::kAtSp && s.fp_offset == kRbp) {
+        s.extra == 0 && s.ra == State::Place::kAtSp && s.ra_offset == kRip &&
+        s.fp == State::Place::kAtSp && s.fp_offset == kRbp) {
       rule.kind = JP_RULE_SIGNAL;
     }
-  } else if (offsets_fit && s.base < JP_REGISTERS && s.ra == State::Saved::kAtCfa &&
+  } else if (offsets_fit && s.base < JP_REGISTERS && s.ra == State::Place::kAtCfa &&
              s.ra_offset == -8 && s.cfa != State::Cfa::kUnset && s.cfa != State::Cfa::kOther &&
-             (s.fp == State::Saved::kSame || s.fp == State::Saved::kAtCfa ||
-              s.fp == State::Saved::kAtFp)) {
+             (s.fp == State::Place::kSame || s.fp == State::Place::kAtCfa ||
+              s.fp == State::Place::kAtFp)) {
     rule.base = static_cast<__u8>(s.base);
     rule.cfa_offset = static_cast<__s32>(s.offset);
     rule.cfa_extra = static_cast<__s32>(s.extra);
     rule.kind = s.cfa == State::Cfa::kOffset  ? JP_RULE_OFFSET
                 : s.cfa == State::Cfa::kDeref ? JP_RULE_DEREF
                                               : JP_RULE_PLT;
-    if (s.fp != State::Saved::kSame) {
-      rule.fp = s.fp == State::Saved::kAtCfa ? JP_FP_AT_CFA : JP_FP_AT_FP;
+    if (s.fp != State::Place::kSame) {
+      rule.fp = s.fp == State::Place::kAtCfa ? JP_FP_AT_CFA : JP_FP_AT_FP;
       rule.fp_offset = static_cast<__s32>(s.fp_offset);
     }
     if (rule.kind == JP_RULE_OFFSET && rule.base == JP_REGISTER_RBP && rule.cfa_offset == 16 &&

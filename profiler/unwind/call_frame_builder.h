@@ -12,6 +12,8 @@
 #include "absl/hash/hash.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "profiler/unwind/call_frame_entry.h"
+#include "profiler/unwind/call_frame_program.h"
 #include "profiler/unwind/call_frame_reader.h"
 #include "profiler/unwind/call_frames.h"
 #include "profiler/unwind/code_frames.h"
@@ -21,30 +23,50 @@ namespace jprof::cfi {
 
 inline constexpr size_t kMaxSectionBytes = size_t{64} << 20;
 
-// A row of DWARF's table, as far as it is followed.
+// A row of DWARF's table, as far as tables have it.
 struct State {
   enum class Cfa : uint8_t { kUnset, kOffset, kDeref, kPlt, kOther };
-  enum class Saved : uint8_t { kSame, kAtCfa, kAtFp, kAtSp, kUndefined, kOther };
+  enum class Place : uint8_t { kSame, kAtCfa, kAtFp, kAtSp, kUndefined, kOther };
 
   Cfa cfa = Cfa::kUnset;
   uint64_t base = 0;
   int64_t offset = 0;
   int64_t extra = 0;
-  Saved fp = Saved::kSame;
+  Place fp = Place::kSame;
   int64_t fp_offset = 0;
-  Saved ra = Saved::kSame;
+  Place ra = Place::kSame;
   int64_t ra_offset = 0;
 
   friend bool operator==(const State&, const State&) = default;
+
+  // For RunProgram().
+  void SetCfa(uint64_t reg, int64_t to) {
+    cfa = Cfa::kOffset;
+    base = reg;
+    offset = to;
+    extra = 0;
+  }
+  bool SetCfaRegister(uint64_t reg) {
+    base = reg;
+    return cfa == Cfa::kOffset;
+  }
+  bool SetCfaOffset(int64_t to) {
+    offset = to;
+    return cfa == Cfa::kOffset;
+  }
+  void SetCfaExpression(std::span<const uint8_t> bytes);
+  void SetSaved(uint64_t reg, Saved saved, int64_t at);
+  void SetInRegister(uint64_t reg, uint64_t) { Set(reg, Place::kOther, 0); }
+  void SetExpression(uint64_t reg, std::span<const uint8_t> bytes, bool is_value);
+  void Restore(uint64_t reg, const State& initial);
+
+ private:
+  void Set(uint64_t reg, Place place, int64_t at);
 };
 
 struct Cie {
   bool valid = false;
-  bool is_signal = false;
-  bool has_augmentation_data = false;
-  uint8_t encoding = 0;  // of an FDE's addresses
-  uint64_t code_align = 1;
-  int64_t data_align = 1;
+  CieHead head;
   State initial;
 };
 
@@ -95,17 +117,7 @@ class Builder {
   size_t AddEntry(size_t at);
   const Cie* FindCie(uint64_t at);
   Cie ParseCie(uint64_t at);
-  // An encoded pointer; `address` is where it lies.
-  static uint64_t TakePointer(Reader& in, uint8_t encoding, uint64_t address);
-  void AddFde(const Cie& cie, Reader in, size_t body);
-  struct Range {
-    uint64_t begin;
-    uint64_t end;
-    const State* initial;
-  };
-  // Runs a program from `location` on and appends its rows; those of a CIE (`range` null) have
-  // none. False: it is damaged.
-  bool Run(const Cie& cie, Reader in, uint64_t location, const Range* range, State& state);
+  void AddFde(const Cie& cie, Reader in, uint64_t address);
 
   CallFrameSection section_;
   absl::flat_hash_map<uint64_t, Cie> cies_;  // by where they begin in the section

@@ -6,7 +6,8 @@
 // rows to look up and nothing to interpret. Of the registers, the caller's pc, sp and rbp are
 // followed; those are all that the rules of nearly all code refer to. Others can be referred to in
 // the frame where the thread stood, where all registers are known. The few rules that are neither
-// are kept as JP_RULE_OTHER: where nothing is known is not the same as where we cannot follow.
+// are kept as JP_RULE_OTHER: where nothing is known is not the same as where a table cannot follow.
+// Native walks then do by frame_stepper.h.
 //
 // Of DWARF's expressions those are understood that occur in numbers: linkage stubs, frames that
 // realign the stack (CFA in memory), signal frames.

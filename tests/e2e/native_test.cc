@@ -98,6 +98,27 @@ TEST_F(NativeTest, CodeWithoutFramePointersHasItsCallers) {
   }
 }
 
+// Natively by the programs of the frames; in the interrupt the stack ends there, and that is counted.
+TEST_F(NativeTest, WhatNoTableExpressesIsSteppedNativelyAndCountedInTheKernel) {
+  Child program = StartProgram({"expressions"});
+  for (const bool natively : {true, false}) {
+    std::vector<std::string> command = Folded("-p", program.pid());
+    command.insert(command.end(), {"--level", natively ? "ring" : "kernel"});
+    const JprofResult result = RunJprofFor(200, command);
+    const FoldedProfile profile = ParseFolded(result.out);
+    EXPECT_GT(profile.total(), 0u) << result.err;
+    for (const FoldedStack& stack : profile.stacks) {
+      EXPECT_EQ(stack.Has("main"), natively) << testing::PrintToString(stack.frames);
+      EXPECT_EQ(stack.Has("[truncated]"), !natively) << testing::PrintToString(stack.frames);
+      EXPECT_EQ(stack.Count("by_jump"), natively ? 2u : 1u);
+      EXPECT_EQ(stack.Count("by_place"), natively ? 1u : 0u);
+    }
+    EXPECT_EQ(absl::StrContains(result.err, "stacks are cut where call-frame information says"),
+              !natively)
+        << result.err;
+  }
+}
+
 TEST_F(NativeTest, LibrariesAndSignalHandlersHaveTheirCallers) {
   Child libraries = StartProgram({"libraries"});
   const FoldedProfile profile = ParseFolded(RunJprofFor(2000, Folded("-p", libraries.pid())).out);

@@ -234,6 +234,31 @@ TEST_F(StacksTest, AProcessWhoseMainThreadHasEndedIsNoneThatHasExited) {
   EXPECT_THAT(core.err, HasSubstr(absl::StrCat("the main thread of process ", pid, " has ended")));
 }
 
+// A stack of functions whose frames no table expresses, of a thread that sleeps (not all of its registers are
+// known), is stopped, is sampled, and in cores.
+TEST_F(StacksTest, FramesThatNoTableExpressesHaveTheirCallers) {
+  const TemporaryFolder folder;
+  for (const char* state : {"wait", "work"}) {
+    auto program = Child::SpawnReady({TestProgram("expressions"), state});
+    ASSERT_TRUE(program.ok()) << program.status();
+    const std::string pid = absl::StrCat(program->pid());
+    const std::string core = folder / absl::StrCat(state, ".core");
+    const std::string mini = folder / absl::StrCat(state, ".mini");
+    EXPECT_EQ(RunJprof({"core", pid, "-o", core}).exit_code(), 0);
+    EXPECT_EQ(RunJprof({"core", pid, "--mini", "-o", mini}).exit_code(), 0);
+    for (const std::vector<std::string>& how : std::vector<std::vector<std::string>>{
+             {pid}, {pid, "--no-stop"}, {core}, {mini}}) {
+      std::vector<std::string> command = how;
+      command.insert(command.begin(), "stacks");
+      const JprofResult result = RunJprof(command);
+      EXPECT_THAT(result.out, testing::ContainsRegex("saves_rbx.*\n.*third.*\n.*by_jump.*\n.*second.*\n.*"
+                                                     "by_place.*\n.*first.*\n.*by_jump.*\n.*main"))
+          << state << " " << testing::PrintToString(how) << result.err;
+      EXPECT_THAT(result.out, Not(HasSubstr("[truncated]")));
+    }
+  }
+}
+
 TEST_F(StacksTest, ACoreSaysWhatTheStoppedProcessSays) {
   const TemporaryFolder folder;
   Child waits = SpawnWaits();

@@ -413,7 +413,8 @@ TEST_F(PerfMapOfProcessTest, FileOfAnotherUserIsIgnored) {
 
 // A shell of this command line, which waits; its working directory is that of the test.
 absl::StatusOr<Child> StartShell(const std::string& script, const std::string& argument) {
-  return Child::SpawnReady({"/bin/sh", "-c", absl::StrCat(script, "; echo ready; read x"), argument});
+  return Child::SpawnReady(
+      {"/bin/sh", "-c", absl::StrCat(script, "; echo ready; read x"), argument});
 }
 
 std::string MapOf(const Child& child) {
@@ -458,30 +459,40 @@ TEST_F(PerfMapOfProcessTest, LongCommandLineIsNotLookedAt) {
   EXPECT_EQ(MapOf(*child), "there is no /tmp/perf-PID.map");
 }
 
-std::string Line(std::initializer_list<absl::string_view> words) { return absl::StrJoin(words, absl::string_view("\0", 1)); }
+std::string Line(std::initializer_list<absl::string_view> words) {
+  return absl::StrJoin(words, absl::string_view("\0", 1));
+}
 
 TEST(PerfMapFoldersTest, V8sFlagIsTakenInAllItsForms) {
-  EXPECT_THAT(PerfMapFoldersOf(Line({"node", "--perf-basic-prof-path=/a", "app.js"}), ""), ElementsAre("/a"));
+  EXPECT_THAT(PerfMapFoldersOf(Line({"node", "--perf-basic-prof-path=/a", "app.js"}), ""),
+              ElementsAre("/a"));
   EXPECT_THAT(PerfMapFoldersOf(Line({"d8", "-perf_basic_prof-path=/a/"}), ""), ElementsAre("/a"));
-  EXPECT_THAT(PerfMapFoldersOf(Line({"chrome", "--js-flags=--perf-basic-prof --perf-basic-prof-path=/a --x"}), ""),
+  EXPECT_THAT(
+      PerfMapFoldersOf(
+          Line({"chrome", "--js-flags=--perf-basic-prof --perf-basic-prof-path=/a --x"}), ""),
+      ElementsAre("/a"));
+  EXPECT_THAT(PerfMapFoldersOf(
+                  Line({"deno", "--v8-flags=--perf-basic-prof,--perf-basic-prof-path=/a,--x"}), ""),
               ElementsAre("/a"));
-  EXPECT_THAT(PerfMapFoldersOf(Line({"deno", "--v8-flags=--perf-basic-prof,--perf-basic-prof-path=/a,--x"}), ""),
-              ElementsAre("/a"));
-  EXPECT_THAT(PerfMapFoldersOf(Line({"node", "--perf-basic-prof-path=/a", "--perf-basic-prof-path=b"}), ""),
-              ElementsAre("b", "/a"));
+  EXPECT_THAT(
+      PerfMapFoldersOf(Line({"node", "--perf-basic-prof-path=/a", "--perf-basic-prof-path=b"}), ""),
+      ElementsAre("b", "/a"));
 }
 
 TEST(PerfMapFoldersTest, NetsVariableIsTaken) {
-  EXPECT_THAT(PerfMapFoldersOf("dotnet", Line({"A=b", "DOTNET_PerfMapJitDumpPath=/a", "C=d"})), ElementsAre("/a"));
+  EXPECT_THAT(PerfMapFoldersOf("dotnet", Line({"A=b", "DOTNET_PerfMapJitDumpPath=/a", "C=d"})),
+              ElementsAre("/a"));
   EXPECT_THAT(PerfMapFoldersOf("dotnet", "COMPlus_PerfMapJitDumpPath=/a"), ElementsAre("/a"));
 }
 
 TEST(PerfMapFoldersTest, WhatIsNoFolderIsNot) {
-  EXPECT_THAT(PerfMapFoldersOf(Line({"", "-", "perf-basic-prof-path=/a", "--perf-basic-prof-path=",
-                                     "--perf-basic-prof-path", "---perf-basic-prof-path=/a", "--perf-basic-prof=/a",
-                                     absl::StrCat("--perf-basic-prof-path=", std::string(kMaxFolderBytes + 1, 'a'))}),
-                               "XDOTNET_PerfMapJitDumpPath=/a"),
-              IsEmpty());
+  EXPECT_THAT(
+      PerfMapFoldersOf(
+          Line({"", "-", "perf-basic-prof-path=/a", "--perf-basic-prof-path=",
+                "--perf-basic-prof-path", "---perf-basic-prof-path=/a", "--perf-basic-prof=/a",
+                absl::StrCat("--perf-basic-prof-path=", std::string(kMaxFolderBytes + 1, 'a'))}),
+          "XDOTNET_PerfMapJitDumpPath=/a"),
+      IsEmpty());
 }
 
 // A process that waits to be killed, as user `uid`, in new namespaces as `clone_flags` say.

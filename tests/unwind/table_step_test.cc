@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <optional>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -51,6 +53,7 @@ class TableStepTest : public testing::Test {
                          .size = table.size()});
     NativeRunner runner(BuiltinRuntimes(), memory_, {});
     runner.SetTables(table.words(), mappings_);
+    if (stepper_) runner.SetStepper(stepper_);
     return runner.Walk({}, 1, registers);
   }
   static std::vector<uint64_t> Addresses(const NativeRunner::Result& result) {
@@ -60,6 +63,7 @@ class TableStepTest : public testing::Test {
   }
 
   FakeMemory memory_;
+  NativeRunner::Stepper stepper_;
   std::vector<jp_rule> rules_;
   std::vector<jp_mapping> mappings_;
 };
@@ -283,6 +287,66 @@ TEST_F(TableStepTest, TablesThatPointOutsideOfThePoolAreHarmless) {
       const auto result = Walk({.pc = kOther + 1, .sp = kStack, .fp = 0}, 0x7000'0000'0000);
       EXPECT_EQ(result.stack.frames.size(), 1u);
     }
+  }
+}
+
+TEST_F(TableStepTest, AFrameThatNoTableExpressesIsLeftToTheStepper) {
+  Offset(JP_REGISTER_RSP, 0x20);
+  Rule({.kind = JP_RULE_OTHER});
+  Offset(JP_REGISTER_RBP, 0x10);
+  Rule({.kind = JP_RULE_ROOT});
+  Word(kStack + 0x18, F(1));
+  Word(kStack + 0x208, F(3));
+  std::vector<uint64_t> seen;
+  stepper_ = [&](Pid pid, const Registers& start, std::span<const FramePlace> frames) {
+    EXPECT_EQ(pid, 1);
+    EXPECT_EQ(start.r13, 0x1313u);
+    for (const FramePlace& frame : frames) seen.push_back(frame.pc);
+    EXPECT_EQ(frames.back().sp, kStack + 0x20);
+    return FrameCaller{{.pc = F(2), .sp = kStack + 0x100, .fp = kStack + 0x200}};
+  };
+  const auto result = Walk({.pc = F(0), .sp = kStack, .fp = 0x66, .r13 = 0x1313});
+  EXPECT_THAT(Addresses(result), ElementsAre(F(0), F(1), F(2), F(3)));
+  EXPECT_EQ(result.stack.end, WalkEnd::kRoot);
+  EXPECT_TRUE(result.stack.frames[2].is_return_address);
+  EXPECT_EQ(result.no_rule, 0u);
+  EXPECT_THAT(seen, ElementsAre(F(0), F(1)));
+  EXPECT_TRUE(result.places.empty()) << "nobody asked for them";
+}
+
+TEST_F(TableStepTest, TheStepperLeadsOutOfASignalHandlersStack) {
+  Rule({.kind = JP_RULE_OTHER});
+  Offset(3, 0x10);  // by rbx, which a leaf's registers have
+  Rule({.kind = JP_RULE_ROOT});
+  Word(kStack - 0x100 + 8, F(2));
+  stepper_ = [&](Pid, const Registers&, std::span<const FramePlace>) {
+    FrameCaller caller{{.pc = F(1), .sp = kStack - 0x100}, true};
+    caller.registers.others[3] = kStack - 0x100;
+    return caller;
+  };
+  const auto result = Walk({.pc = F(0), .sp = kStack});
+  EXPECT_THAT(Addresses(result), ElementsAre(F(0), F(1), F(2)));
+  EXPECT_FALSE(result.stack.frames[1].is_return_address);
+}
+
+TEST_F(TableStepTest, WhatTheStepperSaysIsNotBelievedIfItLeadsNowhere) {
+  Rule({.kind = JP_RULE_OTHER});
+  Offset(JP_REGISTER_RSP, 8);
+  const std::optional<FrameCaller> kCases[] = {
+      std::nullopt,
+      FrameCaller{{.pc = F(1), .sp = kStack - 8}},          // not above
+      FrameCaller{{.pc = F(1), .sp = kStack + 12}},         // not aligned
+      FrameCaller{{.pc = F(1), .sp = ~uint64_t{7}}},        // the kernel's
+      FrameCaller{{.pc = ~uint64_t{0}, .sp = kStack + 8}},
+      FrameCaller{{.pc = 0, .sp = kStack + 8}},
+      FrameCaller{{.pc = F(1), .sp = kStack - 12}, true},
+  };
+  for (const auto& caller : kCases) {
+    stepper_ = [&](Pid, const Registers&, std::span<const FramePlace>) { return caller; };
+    const auto result = Walk({.pc = F(0), .sp = kStack});
+    EXPECT_THAT(Addresses(result), ElementsAre(F(0)));
+    EXPECT_EQ(result.stack.end, WalkEnd::kNoRule);
+    EXPECT_EQ(result.no_rule, 1u);
   }
 }
 
