@@ -1,5 +1,6 @@
 #include "symbolize/image_threads.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -13,8 +14,12 @@ namespace jprof {
 namespace {
 
 int64_t FileSize(const ImageQuery& query) {
-  struct stat st;
-  return ::fstat(query.file.get(), &st) == 0 ? st.st_size : -1;
+  // As it is known, since its file system may not answer.
+  struct statx st;
+  constexpr int kFlags = AT_EMPTY_PATH | AT_STATX_DONT_SYNC;
+  return ::statx(query.file.get(), "", kFlags, STATX_SIZE, &st) == 0
+             ? static_cast<int64_t>(st.stx_size)
+             : -1;
 }
 
 }  // namespace
@@ -23,7 +28,9 @@ void ForImagesOnThreads(const std::vector<ImageQuery>& queries, int max_threads,
                         absl::FunctionRef<void(NextImage next)> work) {
   if (queries.empty()) return;
   std::vector<std::pair<int64_t, size_t>> order;  // largest first
-  for (size_t i = 0; i < queries.size(); ++i) order.emplace_back(-FileSize(queries[i]), i);
+  for (size_t i = 0; i < queries.size(); ++i) {
+    order.emplace_back(queries.size() == 1 ? 0 : -FileSize(queries[i]), i);
+  }
   std::sort(order.begin(), order.end());
 
   std::atomic<size_t> taken = 0;

@@ -43,8 +43,11 @@ enum class MessageType : uint32_t {
   kFound,      // to it: candidates, as descriptors
   kDone,       // from it: names
   kMap,        // to the worker: a source map, which it answers with kDone
+  kErrand,     // to the stand-in
+  kReturned,   // from it, with what it has got; then kDone, when it has nothing of it any more
   kNewWorker,  // to the forker, with the worker's socket
-  kForked,     // from it: the errno, 0 for none
+  kNewStandIn,  // the same of a stand-in
+  kForked,     // from it: the errno, 0 for none, and the new process
 };
 
 struct Header {
@@ -222,6 +225,21 @@ std::optional<std::string> ReadMap(const std::string& work, UniqueFd file) {
   ::_exit(0);
 }
 
+[[noreturn]] void RunStandIn(SymbolizerProcess::Errand errand) {
+  ::prctl(PR_SET_NAME, "jprof-files");
+  Message message;
+  while (Receive(kWorkerSocket, &message, kForever) && message.type == MessageType::kErrand) {
+    SymbolizerProcess::Parcel result =
+        errand({std::move(message.bytes), std::exchange(message.descriptors, {})});
+    std::vector<int> descriptors;
+    for (const UniqueFd& fd : result.descriptors) descriptors.push_back(fd.get());
+    if (!Send(kWorkerSocket, MessageType::kReturned, result.text, descriptors, kForever)) break;
+    result.descriptors.clear();  // closing may wait as well
+    if (!Send(kWorkerSocket, MessageType::kDone, "", {}, kForever)) break;
+  }
+  ::_exit(0);
+}
+
 // Leaves `socket` alone of all descriptors, as number 3.
 void KeepOnly(int socket) {
   const int null = ::open("/dev/null", O_RDWR);
@@ -260,7 +278,8 @@ void RaiseStackLimit() {
   ::setrlimit(RLIMIT_STACK, &limit);
 }
 
-[[noreturn]] void RunForker(int socket, const SymbolizerProcess::Limits& limits) {
+[[noreturn]] void RunForker(int socket, const SymbolizerProcess::Limits& limits,
+                            SymbolizerProcess::Errand errand) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   ::prctl(PR_SET_NAME, "jprof-symbols");
   // Ctrl-C and Ctrl-Z are for jprof, which ends us when it is done.
@@ -273,27 +292,52 @@ void RaiseStackLimit() {
   KeepOnly(socket);
   Message message;
   while (Receive(kWorkerSocket, &message, kForever)) {
-    if (message.type != MessageType::kNewWorker || message.descriptors.size() != 1) break;
-    const pid_t worker = ::fork();
-    if (worker == 0) {
+    const bool is_stand_in = message.type == MessageType::kNewStandIn && errand != nullptr;
+    if ((message.type != MessageType::kNewWorker && !is_stand_in) ||
+        message.descriptors.size() != 1) {
+      break;
+    }
+    const pid_t started = ::fork();
+    if (started == 0) {
       ::prctl(PR_SET_PDEATHSIG, SIGKILL);
       KeepOnly(message.descriptors[0].Release());
+      if (is_stand_in) RunStandIn(errand);
       RunWorker(limits);
     }
-    const int error = worker < 0 ? errno : 0;
+    const int error = started < 0 ? errno : 0;
     message.descriptors.clear();
     MessageWriter answer;
-    answer.U32(static_cast<uint32_t>(error));
+    answer.U32(static_cast<uint32_t>(error)).U32(static_cast<uint32_t>(started));
     if (!Send(kWorkerSocket, MessageType::kForked, std::move(answer).bytes(), {}, kForever)) break;
   }
   ::_exit(0);
+}
+
+// Its state, which comes behind the name.
+bool IsRunnable(pid_t pid) {
+  char text[256] = {};
+  const UniqueFd stat(::open(absl::StrCat("/proc/", pid, "/stat").c_str(), O_RDONLY | O_CLOEXEC));
+  if (!stat.valid() || ::read(stat.get(), text, sizeof(text) - 1) <= 0) return false;
+  const char* const name_end = std::strrchr(text, ')');
+  return name_end != nullptr && std::strncmp(name_end, ") R", 3) == 0;
+}
+
+// Waits until there is something to read. False: there is nothing, and the process has waited for `patience`.
+bool AwaitProcess(int socket, pid_t pid, std::chrono::milliseconds patience) {
+  constexpr std::chrono::seconds kAtMost{10};
+  const auto give_up = Clock::now() + kAtMost;
+  while (!Await(socket, POLLIN, Clock::now() + patience)) {
+    if (!IsRunnable(pid) || Clock::now() >= give_up) return false;
+  }
+  return true;
 }
 
 constexpr absl::string_view kCannotStart = "cannot start a process that reads files";
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<SymbolizerProcess>> SymbolizerProcess::Start(const Limits& limits) {
+absl::StatusOr<std::unique_ptr<SymbolizerProcess>> SymbolizerProcess::Start(const Limits& limits,
+                                                                            Errand errand) {
   int sockets[2];
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) != 0) {
     return ErrnoStatus(errno, absl::StrCat(kCannotStart, ": socketpair"));
@@ -302,11 +346,12 @@ absl::StatusOr<std::unique_ptr<SymbolizerProcess>> SymbolizerProcess::Start(cons
   const UniqueFd theirs(sockets[1]);
   const pid_t pid = ::fork();
   if (pid < 0) return ErrnoStatus(errno, absl::StrCat(kCannotStart, ": fork"));
-  if (pid == 0) RunForker(theirs.get(), limits);
+  if (pid == 0) RunForker(theirs.get(), limits, errand);
   if (::fcntl(ours.get(), F_SETFL, O_NONBLOCK) != 0) {
     return ErrnoStatus(errno, absl::StrCat(kCannotStart, ": fcntl"));
   }
-  return std::unique_ptr<SymbolizerProcess>(new SymbolizerProcess(limits, std::move(ours), pid));
+  return std::unique_ptr<SymbolizerProcess>(
+      new SymbolizerProcess(limits, errand != nullptr, std::move(ours), pid));
 }
 
 SymbolizerProcess::~SymbolizerProcess() {
@@ -315,7 +360,7 @@ SymbolizerProcess::~SymbolizerProcess() {
   ::waitpid(pid_, nullptr, 0);
 }
 
-absl::StatusOr<UniqueFd> SymbolizerProcess::StartWorker() {
+absl::StatusOr<SymbolizerProcess::Peer> SymbolizerProcess::StartOne(Role role) {
   int sockets[2];
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) != 0) {
     return ErrnoStatus(errno, kCannotStart);
@@ -325,8 +370,8 @@ absl::StatusOr<UniqueFd> SymbolizerProcess::StartWorker() {
   const int descriptor = theirs.get();
   if (::fcntl(ours.get(), F_SETFL, O_NONBLOCK) != 0) return ErrnoStatus(errno, kCannotStart);
   absl::MutexLock lock(&mutex_);
-  JPROF_RETURN_IF_ERROR(AskForker(descriptor));
-  return ours;
+  JPROF_ASSIGN_OR_RETURN(const pid_t pid, AskForker(role, descriptor));
+  return Peer{std::move(ours), pid};
 }
 
 bool SymbolizerProcess::HasAnswered() {
@@ -337,7 +382,7 @@ bool SymbolizerProcess::HasAnswered() {
   return !awaits_answer_;
 }
 
-absl::Status SymbolizerProcess::AskForker(int workers_socket) {
+absl::StatusOr<pid_t> SymbolizerProcess::AskForker(Role role, int socket) {
   if (!HasAnswered()) {
     return absl::UnavailableError(
         absl::StrCat(kCannotStart, ": the one that starts them has ended, or does not answer any more"));
@@ -345,7 +390,9 @@ absl::Status SymbolizerProcess::AskForker(int workers_socket) {
   const auto deadline = Clock::now() + limits_.patience;
   Message answer;
   awaits_answer_ = true;
-  if (!Send(forker_.get(), MessageType::kNewWorker, "", {&workers_socket, 1}, deadline) ||
+  const MessageType type =
+      role == Role::kStandIn ? MessageType::kNewStandIn : MessageType::kNewWorker;
+  if (!Send(forker_.get(), type, "", {&socket, 1}, deadline) ||
       !Receive(forker_.get(), &answer, deadline)) {
     return absl::UnavailableError(
         absl::StrCat(kCannotStart, ": the one that starts them ended, or did not answer"));
@@ -354,7 +401,35 @@ absl::Status SymbolizerProcess::AskForker(int workers_socket) {
   ByteCursor c = CursorOf(answer.bytes);
   const auto error = static_cast<int>(c.U32());
   if (error != 0) return ErrnoStatus(error, absl::StrCat(kCannotStart, ": fork"));
-  return absl::OkStatus();
+  return static_cast<pid_t>(c.U32());
+}
+
+absl::StatusOr<SymbolizerProcess::Peer> SymbolizerProcess::StartStandIn() {
+  return StartOne(Role::kStandIn);
+}
+
+absl::StatusOr<SymbolizerProcess::Parcel> SymbolizerProcess::Ask(
+    const Peer& stand_in, const std::string& text, std::span<const int> descriptors,
+    std::chrono::milliseconds patience) {
+  const int socket = stand_in.socket.get();
+  bool in_time = true;
+  auto receive = [&](Message* message) {
+    in_time = AwaitProcess(socket, stand_in.pid, patience);
+    return in_time && Receive(socket, message, Clock::now() + limits_.patience);
+  };
+  Message answer, end;
+  const bool answered = Send(socket, MessageType::kErrand, text, descriptors,
+                             Clock::now() + limits_.patience) &&
+                        receive(&answer) && answer.type == MessageType::kReturned &&
+                        receive(&end) && end.type == MessageType::kDone;
+  progress_.fetch_add(1, std::memory_order_relaxed);
+  if (answered) return Parcel{std::move(answer.bytes), std::move(answer.descriptors)};
+  if (!in_time) return absl::DeadlineExceededError("no answer in time");
+  return absl::UnavailableError("the process that opens files ended");
+}
+
+bool SymbolizerProcess::HasComeBack(const Peer& stand_in) {
+  return Await(stand_in.socket.get(), POLLIN, Clock::now());
 }
 
 bool SymbolizerProcess::Ask(const UniqueFd& worker, size_t image, ImageQuery& query,
@@ -398,13 +473,13 @@ void SymbolizerProcess::Symbolize(std::vector<ImageQuery>& queries, int max_thre
     for (;;) {
       // First, so that an image is left to those who have one.
       if (!worker.valid()) {
-        absl::StatusOr<UniqueFd> started = StartWorker();
+        absl::StatusOr<Peer> started = StartOne(Role::kWorker);
         if (!started.ok()) {
           absl::MutexLock lock(&mutex);
           no_worker.Update(started.status());
           return;
         }
-        worker = *std::move(started);
+        worker = std::move(started->socket);
       }
       const std::optional<size_t> image = next();
       if (!image) return;
@@ -450,9 +525,9 @@ void SymbolizerProcess::ReadSourceMaps(std::vector<SourceMapQuery>& queries) {
     if (Clock::now() >= deadline) {
       failed = absl::ResourceExhaustedError("those before it took too long to read");
     } else if (!worker.valid()) {
-      absl::StatusOr<UniqueFd> started = StartWorker();
+      absl::StatusOr<Peer> started = StartOne(Role::kWorker);
       failed = started.status();
-      if (started.ok()) worker = *std::move(started);
+      if (started.ok()) worker = std::move(started->socket);
     }
     if (failed.ok() && AskMap(worker, query)) continue;
     worker = UniqueFd();

@@ -13,6 +13,10 @@
 // not believed: it is checked like a file. When it dies, hangs or talks nonsense, its image has no names
 // (its query says so) and another worker does the next one; when no worker can be had, the images that are
 // left have none (ImageQuery::unread). All end when jprof does, however it does.
+//
+// The forker also starts stand-ins: processes that may all that jprof may, and do in its place what may
+// wait for ever, such as opening a file. One that does not come back is left behind: unlike a thread
+// in the kernel's uninterruptible sleep, it keeps nobody from ending.
 #pragma once
 
 #include <sys/types.h>
@@ -21,6 +25,8 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <span>
+#include <string>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -42,8 +48,17 @@ class SymbolizerProcess {
     std::chrono::milliseconds patience{6000};
   };
 
-  // Forks: call it while the process has one thread.
-  static absl::StatusOr<std::unique_ptr<SymbolizerProcess>> Start(const Limits& limits);
+  // What goes to a stand-in, and what comes back.
+  struct Parcel {
+    std::string text;
+    std::vector<UniqueFd> descriptors;
+  };
+  // What a stand-in does.
+  using Errand = Parcel (*)(Parcel);
+
+  // Forks: call it while the process has one thread. `errand`: nullptr: there are no stand-ins.
+  static absl::StatusOr<std::unique_ptr<SymbolizerProcess>> Start(const Limits& limits,
+                                                                  Errand errand = nullptr);
   static absl::StatusOr<std::unique_ptr<SymbolizerProcess>> Start() { return Start(Limits()); }
   ~SymbolizerProcess();
 
@@ -53,20 +68,34 @@ class SymbolizerProcess {
   // As ReadSourceMap() of each. From one thread at a time.
   void ReadSourceMaps(std::vector<SourceMapQuery>& queries);
 
+  struct Peer {  // a process, and our end of its socket
+    UniqueFd socket;
+    pid_t pid = 0;
+  };
+  bool has_stand_ins() const { return has_stand_ins_; }
+  absl::StatusOr<Peer> StartStandIn();
+  // DeadlineExceeded: it waited for something else than a CPU for `patience`, and still does; it is to
+  // be asked no more until HasComeBack(). Unavailable: it has ended. From one thread at a time.
+  absl::StatusOr<Parcel> Ask(const Peer& stand_in, const std::string& text,
+                             std::span<const int> descriptors, std::chrono::milliseconds patience);
+  // Whether one that did not answer in time has since, or has ended.
+  static bool HasComeBack(const Peer& stand_in);
+
   // Of the process that starts the workers and waits for them.
   pid_t pid() const { return pid_; }
 
-  // Counts messages to and from the workers, and images done with; from any thread. While there is
-  // work, it grows within `patience`, or what the finder takes for one request.
+  // Counts messages to and from the workers and stand-ins, and images done with; from any thread. While
+  // there is work, it grows within `patience`, or what the finder takes for one request.
   uint64_t progress() const { return progress_.load(std::memory_order_relaxed); }
 
  private:
-  SymbolizerProcess(const Limits& limits, UniqueFd forker, pid_t pid)
-      : limits_(limits), forker_(std::move(forker)), pid_(pid) {}
+  enum class Role { kWorker, kStandIn };
+  SymbolizerProcess(const Limits& limits, bool has_stand_ins, UniqueFd forker, pid_t pid)
+      : limits_(limits), has_stand_ins_(has_stand_ins), forker_(std::move(forker)), pid_(pid) {}
 
-  // The socket of a new worker. When the forker has not answered once, it is not waited for any more.
-  absl::StatusOr<UniqueFd> StartWorker();
-  absl::Status AskForker(int workers_socket) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // When the forker has not answered once, it is not waited for any more.
+  absl::StatusOr<Peer> StartOne(Role role);
+  absl::StatusOr<pid_t> AskForker(Role role, int socket) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Takes its late answers, if it has come to give them.
   bool HasAnswered() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // False: the worker is of no use any more.
@@ -74,6 +103,7 @@ class SymbolizerProcess {
   bool AskMap(const UniqueFd& worker, SourceMapQuery& query);
 
   const Limits limits_;
+  const bool has_stand_ins_;
   absl::Mutex mutex_;
   UniqueFd forker_;
   bool awaits_answer_ ABSL_GUARDED_BY(mutex_) = false;

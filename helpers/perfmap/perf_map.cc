@@ -125,11 +125,14 @@ int64_t StartTimeNs(const ProcStat& stat) {
 }
 
 absl::StatusOr<UniqueFd> OpenBelieved(const UniqueFd& process, const std::string& path,
-                                      absl::string_view name) {
+                                      absl::string_view name, const PerfMapOptions& options) {
   JPROF_ASSIGN_OR_RETURN(ProcStatus status, ReadProcStatus(process));
   JPROF_ASSIGN_OR_RETURN(ProcStat stat, ReadProcStat(process));
-  auto open = path[0] == '/' ? OpenInProcessRoot : OpenInWorkingDirectory;
-  JPROF_ASSIGN_OR_RETURN(UniqueFd fd, open(process, path, LinkPolicy::kRefuse, name));
+  absl::StatusOr<UniqueFd> opened =
+      options.open     ? options.open(process, path, LinkPolicy::kRefuse, name)
+      : path[0] == '/' ? OpenInProcessRoot(process, path, LinkPolicy::kRefuse, name)
+                       : OpenInWorkingDirectory(process, path, LinkPolicy::kRefuse, name);
+  JPROF_ASSIGN_OR_RETURN(UniqueFd fd, std::move(opened));
   struct stat st;
   if (::fstat(fd.get(), &st) != 0) return ErrnoStatus(errno, name);
   JPROF_RETURN_IF_ERROR(
@@ -162,7 +165,7 @@ absl::StatusOr<PerfMap> PerfMap::Open(Pid pid, const PerfMapOptions& options) {
     // The process names its map by the innermost of its numbers.
     std::string path = absl::StrCat(folder, "/perf-", status.innermost_pid, ".map");
     std::string name = absl::StrCat("process ", pid, ": ", path);
-    absl::StatusOr<UniqueFd> fd = OpenBelieved(process, path, name);
+    absl::StatusOr<UniqueFd> fd = OpenBelieved(process, path, name, options);
     if (absl::IsNotFound(fd.status())) continue;
     JPROF_RETURN_IF_ERROR(fd.status());
     PerfMap map(*std::move(fd), name, options);
@@ -232,7 +235,7 @@ absl::Status PerfMap::Update() {
 // Takes the file that is at the path now, if it is another one.
 absl::Status PerfMap::FollowReplacement() {
   if (!process_.valid()) return absl::OkStatus();
-  absl::StatusOr<UniqueFd> fd = OpenBelieved(process_, path_, name_);
+  absl::StatusOr<UniqueFd> fd = OpenBelieved(process_, path_, name_, options_);
   if (absl::IsNotFound(fd.status())) return absl::OkStatus();
   JPROF_RETURN_IF_ERROR(fd.status());
   struct stat now, before;

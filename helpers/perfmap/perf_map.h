@@ -12,6 +12,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -23,6 +24,7 @@
 #include "profiler/core/address.h"
 #include "profiler/core/ids.h"
 #include "profiler/core/unique_fd.h"
+#include "profiler/process/target_file.h"
 
 namespace jprof {
 
@@ -30,6 +32,10 @@ struct PerfMapOptions {
   // Looked at first, before those that the process names and /tmp; absolute, in the target's root.
   // "": there is none.
   std::string folder;
+  // Opens a path as OpenInProcessRoot() does, or one that is not absolute as OpenInWorkingDirectory(); empty: those do.
+  std::function<absl::StatusOr<UniqueFd>(const UniqueFd& process, const std::string& path,
+                                         LinkPolicy links, absl::string_view name)>
+      open = nullptr;
   // Of all that is ever read through one PerfMap, so that a target that rewrites its file does not
   // cost more than one with a large file.
   uint64_t max_bytes = uint64_t{1} << 30;

@@ -14,6 +14,7 @@
 #include "profiler/cli/stack_report.h"
 #include "profiler/core/status.h"
 #include "profiler/pipeline/runner.h"
+#include "profiler/pipeline/target_files.h"
 #include "profiler/stop/thread_capture.h"
 #include "symbolize/symbolizer_process.h"
 
@@ -40,7 +41,7 @@ absl::StatusOr<ProbeRunResult> RunProbe(const ProbeRunOptions& options, const Ru
   const Pid pid = options.probe->pid;
   if (pid != 0) JPROF_RETURN_IF_ERROR(CheckTarget(pid));
   // Before there are threads.
-  JPROF_ASSIGN_OR_RETURN(std::shared_ptr<SymbolizerProcess> symbolizer, SymbolizerProcess::Start());
+  JPROF_ASSIGN_OR_RETURN(std::shared_ptr<SymbolizerProcess> symbolizer, StartFileReaders());
   InstallSignals();
   std::vector<Pid> pids;
   if (pid != 0) pids.push_back(pid);

@@ -26,6 +26,7 @@
 #include "profiler/cli/profile_file.h"
 #include "profiler/core/status.h"
 #include "profiler/pipeline/runner.h"
+#include "profiler/pipeline/target_files.h"
 
 #ifndef JPROF_VERSION
 #error "the build defines JPROF_VERSION"
@@ -251,7 +252,7 @@ int RecordMain(const std::vector<std::string>& arguments, const RuntimeSet& runt
   const int niceness = Niceness();
   if (niceness == 0) SetNiceness(kFirstNiceness);
   // Before there are threads.
-  absl::StatusOr<std::shared_ptr<SymbolizerProcess>> symbolizer = SymbolizerProcess::Start();
+  absl::StatusOr<std::shared_ptr<SymbolizerProcess>> symbolizer = StartFileReaders();
   if (!symbolizer.ok()) return ReportedStatus(symbolizer.status());
   if (!options->command.empty()) {
     return RecordCommand(*options, runtimes, niceness, *std::move(symbolizer));

@@ -22,6 +22,7 @@
 #include "profiler/cli/target_options.h"
 #include "profiler/core/status.h"
 #include "profiler/pipeline/runner.h"
+#include "profiler/pipeline/target_files.h"
 #include "profiler/process/cpu_time.h"
 #include "profiler/top/screen.h"
 #include "profiler/top/signals.h"
@@ -292,7 +293,7 @@ absl::Status Run(const TopOptions& options, const RuntimeSet& runtimes) {
   const int niceness = Niceness();
   if (niceness == 0) SetNiceness(kFirstNiceness);
   // Before there are threads.
-  JPROF_ASSIGN_OR_RETURN(std::shared_ptr<SymbolizerProcess> symbolizer, SymbolizerProcess::Start());
+  JPROF_ASSIGN_OR_RETURN(std::shared_ptr<SymbolizerProcess> symbolizer, StartFileReaders());
   const Pid reader = symbolizer->pid();
   JPROF_RETURN_IF_ERROR(InstallSignals(GiveBackTerminal));
   auto shared = std::make_shared<Shared>(

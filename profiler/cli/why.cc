@@ -25,6 +25,7 @@
 #include "profiler/cli/subject.h"
 #include "profiler/core/status.h"
 #include "profiler/pipeline/runner.h"
+#include "profiler/pipeline/target_files.h"
 #include "profiler/process/proc_status.h"
 #include "profiler/why/verdict.h"
 #include "symbolize/symbolizer_process.h"
@@ -320,7 +321,7 @@ std::string JsonOf(const Facts& facts, const Verdict& verdict,
 absl::Status Run(const WhyOptions& options, const RuntimeSet& runtimes) {
   if (Niceness() == 0) SetNiceness(kFirstNiceness);
   // Before there are threads.
-  JPROF_ASSIGN_OR_RETURN(std::shared_ptr<SymbolizerProcess> symbolizer, SymbolizerProcess::Start());
+  JPROF_ASSIGN_OR_RETURN(std::shared_ptr<SymbolizerProcess> symbolizer, StartFileReaders());
   auto watch = [&](Pid pid) {
     return Watcher(pid, options.source_maps, runtimes, symbolizer).Watch();
   };

@@ -52,6 +52,7 @@ struct Accounting {
   uint64_t script_frames_unnamed = 0;  // of these, not resolved at the instant of the sample
 
   uint64_t sideband_lost = 0;  // mapping, exec, exit, symbol records lost
+  uint64_t silent_processes = 0;  // whose files or mappings could not be had: something hangs
 
   SamplingRate rate;
 };

@@ -14,9 +14,10 @@ constexpr absl::string_view kDebugDirectory = "/usr/lib/debug";
 
 }  // namespace
 
-DebugFiles::DebugFiles(std::vector<Place> places, Debuginfod* debuginfod)
+DebugFiles::DebugFiles(std::vector<Place> places, Debuginfod* debuginfod, Opener open)
     : places_(std::move(places)),
       debuginfod_(debuginfod),
+      open_(std::move(open)),
       host_root_(::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC)) {}
 
 std::vector<UniqueFd> DebugFiles::Find(size_t image, const Request& request) {
@@ -47,7 +48,8 @@ std::vector<UniqueFd> DebugFiles::Find(size_t image, const Request& request) {
   auto look_in = [&](const UniqueFd& root, size_t count) {
     for (size_t i = 0; i < count; ++i) {
       absl::StatusOr<UniqueFd> file =
-          OpenInRoot(root, paths[i], LinkPolicy::kFollowInRoot, paths[i]);
+          open_ ? open_(root, paths[i])
+                : OpenInRoot(root, paths[i], LinkPolicy::kFollowInRoot, paths[i]);
       if (file.ok()) found.push_back(*std::move(file));
     }
   };

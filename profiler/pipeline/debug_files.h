@@ -8,9 +8,11 @@
 // opened as everything that a target may have put there (process/target_file.h).
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "profiler/core/unique_fd.h"
 #include "symbolize/debug_file.h"
 #include "symbolize/debuginfod.h"
@@ -24,14 +26,18 @@ class DebugFiles : public DebugFileFinder {
     const UniqueFd* root = nullptr;  // of its process
     bool on_host = false;            // that root is jprof's own
   };
-  // One place for each image that is asked for. `debuginfod` may be nullptr; both outlive this.
-  DebugFiles(std::vector<Place> places, Debuginfod* debuginfod);
+  // A regular file by its absolute path below a directory, which links do not lead out of.
+  using Opener = std::function<absl::StatusOr<UniqueFd>(const UniqueFd& root, const std::string& path)>;
+  // One place for each image that is asked for. `debuginfod` may be nullptr; both outlive this. `open`:
+  // thread-safe; empty: OpenInRoot().
+  DebugFiles(std::vector<Place> places, Debuginfod* debuginfod, Opener open = nullptr);
 
   std::vector<UniqueFd> Find(size_t image, const Request& request) override;
 
  private:
   const std::vector<Place> places_;
   Debuginfod* const debuginfod_;
+  const Opener open_;
   UniqueFd host_root_;
 };
 

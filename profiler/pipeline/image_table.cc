@@ -19,8 +19,11 @@ ImageTable::ImageTable(Opener opener, RootOpener root_opener, size_t max_pinned)
 }
 
 std::optional<ImageTable::RootIdentity> ImageTable::IdentityOfRoot(int fd) {
+  // Without asking a file system that may not answer.
   struct statx st;
-  if (::statx(fd, "", AT_EMPTY_PATH, STATX_INO | STATX_MNT_ID, &st) != 0) return std::nullopt;
+  if (::statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO | STATX_MNT_ID, &st) != 0) {
+    return std::nullopt;
+  }
   // Before Linux 5.8 there is no number of the mount.
   const uint64_t mount = (st.stx_mask & STATX_MNT_ID) != 0 ? st.stx_mnt_id : 0;
   return RootIdentity(mount, ::makedev(st.stx_dev_major, st.stx_dev_minor), st.stx_ino);

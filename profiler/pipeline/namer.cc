@@ -12,7 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "profiler/core/status.h"
-#include "profiler/pipeline/debug_files.h"
+#include "profiler/process/target_file.h"
 #include "symbolize/debuginfod.h"
 #include "symbolize/symbolizer.h"
 
@@ -93,10 +93,10 @@ absl::string_view WhyTruncated(WalkEnd end) {
 class Finder : public DebugFileFinder {
  public:
   Finder(std::vector<DebugFiles::Place> places, std::vector<std::shared_ptr<const UniqueFd>> roots,
-         std::unique_ptr<Debuginfod> debuginfod)
+         std::unique_ptr<Debuginfod> debuginfod, DebugFiles::Opener open)
       : roots_(std::move(roots)),
         debuginfod_(std::move(debuginfod)),
-        files_(std::move(places), debuginfod_.get()) {}
+        files_(std::move(places), debuginfod_.get(), std::move(open)) {}
 
   std::vector<UniqueFd> Find(size_t image, const Request& request) override {
     return files_.Find(image, request);
@@ -126,29 +126,41 @@ LocationId Namer::Place(ImageId image, uint64_t address, absl::string_view name,
   return builder_.AddLocation(image, address, {&line, 1});
 }
 
-UniqueFd Namer::FileOf(uint32_t image, bool goes_on) const {
+UniqueFd Namer::FileOf(uint32_t image, const NamerOptions& options, absl::Status& status) const {
   UniqueFd* file = images_.images[image].file.get();
   if (file == nullptr) return UniqueFd();
-  if (!goes_on) return std::move(*file);
+  if (IsPathOnly(*file)) {
+    absl::StatusOr<UniqueFd> opened = options.files.open_again(*file, images_.images[image].path);
+    if (!options.goes_on) *file = UniqueFd();
+    status = opened.status();
+    return opened.ok() ? *std::move(opened) : UniqueFd();
+  }
+  if (!options.goes_on) return std::move(*file);
   return UniqueFd(::fcntl(file->get(), F_DUPFD_CLOEXEC, 0));
 }
 
 void Namer::Symbolize(std::vector<ImageQuery>& asked, const std::vector<uint32_t>& numbers,
                       const NamerOptions& options) {
   std::vector<DebugFiles::Place> places;
-  for (uint32_t number : numbers) {
-    const PinnedImage& image = images_.images[number];
+  std::vector<absl::Status> opened(asked.size());
+  for (size_t i = 0; i < asked.size(); ++i) {
+    const PinnedImage& image = images_.images[numbers[i]];
+    asked[i].file = FileOf(numbers[i], options, opened[i]);
     const bool in_root = image.root != 0 && image.root != ImageTable::kNone;
     places.push_back({.path = image.path,
                       .root = in_root ? images_.roots[image.root].get() : nullptr,
                       .on_host = image.root == 0});
   }
   const auto finder = std::make_shared<Finder>(
-      std::move(places), images_.roots, options.goes_on ? nullptr : Debuginfod::FromEnvironment());
+      std::move(places), images_.roots, options.goes_on ? nullptr : Debuginfod::FromEnvironment(),
+      options.files.open_debug_file);
   if (options.symbolize) {
     options.symbolize(asked, options.threads, finder.get());
   } else {
     SymbolizeImages(asked, options.threads, finder.get());
+  }
+  for (size_t i = 0; i < asked.size(); ++i) {
+    if (!opened[i].ok()) asked[i].status = opened[i];
   }
   const auto exhausted = std::count_if(asked.begin(), asked.end(),
                                        [](const ImageQuery& query) { return query.exhausted; });
@@ -190,7 +202,6 @@ void Namer::SymbolizeNew(std::vector<ImageQuery>& asked, const std::vector<uint3
     ImageQuery query;
     query.path = asked[i].path;
     query.offsets = std::move(offsets);
-    query.file = FileOf(numbers[i], options.goes_on);
     missing.push_back(std::move(query));
     missing_numbers.push_back(numbers[i]);
   }
@@ -280,7 +291,6 @@ void Namer::NameFrames(const FrameTable& frames, const BuiltinCodes& builtins,
   }
 
   if (options.cache == nullptr) {
-    for (size_t i = 0; i < asked.size(); ++i) asked[i].file = FileOf(numbers[i], options.goes_on);
     Symbolize(asked, numbers, options);
   } else {
     SymbolizeNew(asked, numbers, options);

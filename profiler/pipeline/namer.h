@@ -11,6 +11,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "helpers/runtime.h"
 #include "profiler/core/profile_builder.h"
+#include "profiler/pipeline/debug_files.h"
 #include "profiler/pipeline/frame_table.h"
 #include "profiler/pipeline/image_table.h"
 #include "profiler/pipeline/kernel_names.h"
@@ -32,11 +33,20 @@ struct ImageValues {
 };
 using ValuesByImage = absl::flat_hash_map<uint32_t, ImageValues>;  // by number in the ImageTable
 
+// How the files of images are opened, by any thread.
+struct ImageFiles {
+  // For reading, of a pinned file that is path-only (target_file.h); empty: there are none.
+  std::function<absl::StatusOr<UniqueFd>(const UniqueFd& path_only, const std::string& path)>
+      open_again = nullptr;
+  DebugFiles::Opener open_debug_file = nullptr;  // as DebugFiles has it
+};
+
 struct NamerOptions {
   int threads = 1;
   bool inlines = false;  // inlined functions of native code are frames of their own
   bool lines = false;    // native code has executing lines
   SymbolizeFunction symbolize;  // empty: SymbolizeImages
+  ImageFiles files = {};
   // Images are asked what is not in here; nullptr: all.
   SymbolCache* cache = nullptr;
   // Of a recording that goes on: images stay open, and servers are not asked.
@@ -113,8 +123,8 @@ class Namer {
   // The same through NamerOptions::cache.
   void SymbolizeNew(std::vector<ImageQuery>& asked, const std::vector<uint32_t>& numbers,
                     const NamerOptions& options);
-  // Of an image, to be read; invalid: it could not be opened.
-  UniqueFd FileOf(uint32_t image, bool goes_on) const;
+  // Of an image, to be read; invalid: it could not be opened, `status` says why.
+  UniqueFd FileOf(uint32_t image, const NamerOptions& options, absl::Status& status) const;
   // What DWARF says of an offset, innermost first; empty: nothing.
   std::vector<Line> SourceLines(const ImageQuery& query, size_t at, bool inlines);
   void FindUsed(const std::vector<uint32_t>& stacks);

@@ -128,9 +128,13 @@ absl::StatusOr<UniqueFd> Pipeline::OpenFirst(const MapEvent& map) {
 absl::StatusOr<UniqueFd> Pipeline::OpenAgain(const MapEvent& map) {
   const uint32_t known = images_.Find(map.file, map.path);
   if (known == ImageTable::kNone || images_.images()[known].file == nullptr) {
-    return world_.open_file(map);
+    JPROF_ASSIGN_OR_RETURN(UniqueFd file, world_.open_file(map));
+    if (!IsPathOnly(file)) return file;
+    return world_.image_files.open_again(file, map.path);
   }
-  return UniqueFd(::fcntl(images_.images()[known].file->get(), F_DUPFD_CLOEXEC, 0));
+  const UniqueFd& file = *images_.images()[known].file;
+  if (IsPathOnly(file)) return world_.image_files.open_again(file, map.path);
+  return UniqueFd(::fcntl(file.get(), F_DUPFD_CLOEXEC, 0));
 }
 
 absl::StatusOr<ElfFile> Pipeline::OpenImage(const MapEvent& map) {
@@ -635,6 +639,7 @@ absl::StatusOr<Profile> Pipeline::Build(const RecordingEnd& end, bool goes_on) {
        .inlines = options_.inlines,
        .lines = options_.lines,
        .symbolize = world_.symbolize,
+       .files = world_.image_files,
        .cache = has_cache ? &symbol_cache_ : nullptr,
        .goes_on = goes_on,
        .stacks = goes_on ? &used : nullptr,
@@ -675,6 +680,7 @@ ProfileDraft Pipeline::Draft(const RecordingEnd& end) {
   draft.period_ns_ = options_.period_ns;
   draft.namer_ = {.threads = options_.symbol_threads,
                   .symbolize = world_.symbolize,
+                  .files = world_.image_files,
                   .cache = &symbol_cache_,
                   .goes_on = true,
                   .now_ns = world_.now()};

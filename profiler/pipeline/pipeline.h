@@ -54,15 +54,18 @@
 
 namespace jprof {
 
+// What would have told of a process that nothing was heard of, at this time.
+using DescribeFunction = std::function<absl::StatusOr<std::vector<Event>>(Pid, uint64_t time_ns)>;
+
 // What the pipeline needs of the world outside. All are called from its thread.
 struct PipelineWorld {
+  // Perhaps path-only (target_file.h), if `image_files` opens such.
   std::function<absl::StatusOr<UniqueFd>(const MapEvent&)> open_file;
   // The same through the root of another process, for when that of the mapping is gone; 0: our own.
   std::function<absl::StatusOr<UniqueFd>(const MapEvent&, Pid root_of)> open_file_through =
       nullptr;
   std::function<absl::StatusOr<std::vector<ProcMapping>>(Pid)> read_maps;
-  // What would have told of a process that nothing was heard of, at this time.
-  std::function<absl::StatusOr<std::vector<Event>>(Pid, uint64_t time_ns)> describe = nullptr;
+  DescribeFunction describe = nullptr;
   std::function<absl::StatusOr<std::string>(Pid)> read_cgroup = nullptr;
   std::function<std::unique_ptr<MemoryReader>(Pid)> open_memory;
   PerfMaps::Opener open_perf_map;
@@ -70,6 +73,7 @@ struct PipelineWorld {
   std::function<absl::StatusOr<JitDump>(Pid, UniqueFd, absl::string_view)> open_jit_dump = nullptr;
   std::function<absl::StatusOr<UniqueFd>(Pid)> open_root;  // empty: all paths are jprof's own
   SymbolizeFunction symbolize;                             // empty: in this process
+  ImageFiles image_files = {};  // by any thread
   // Of a script that the process runs, or in the user's directory (PipelineOptions::source_maps).
   SourceMaps::Opener open_source_map = nullptr;
   ReadMapsFunction read_source_maps = nullptr;  // empty: in this process

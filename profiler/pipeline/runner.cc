@@ -76,6 +76,34 @@ absl::StatusOr<UniqueFd> OpenFile(const MapEvent& map) {
   return OpenMappedFile(map.pid, Mapping{map.range, map.offset, map.file, map.path});
 }
 
+// Has what may wait for ever done by `files`.
+void OpenThrough(const std::shared_ptr<TargetFiles>& files, const std::string& perf_map_folder,
+                 PipelineWorld& world) {
+  world.open_file = [files](const MapEvent& map) {
+    return map.file.valid() ? files->OpenMapped(map) : OpenFile(map);
+  };
+  world.open_file_through = [files](const MapEvent& map, Pid root_of) {
+    return files->OpenOfGone(map, root_of == 0 ? ::getpid() : root_of);
+  };
+  world.read_maps = [files](Pid pid) { return files->ReadMaps(pid); };
+  world.describe = [read_maps = world.read_maps](Pid pid, uint64_t time_ns) {
+    return SynthesizeProcessEvents(pid, time_ns, read_maps);
+  };
+  world.open_perf_map = [files, perf_map_folder](Pid pid) {
+    PerfMapOptions options = {.folder = perf_map_folder};
+    options.open = [files, pid](const UniqueFd& process, const std::string& path, LinkPolicy links,
+                                absl::string_view name) {
+      return files->OpenInProcess(pid, process, path, links, name);
+    };
+    return PerfMap::Open(pid, options);
+  };
+  world.image_files = {
+      .open_again = [files](const UniqueFd& path_only,
+                            const std::string& path) { return files->OpenAgain(path_only, path); },
+      .open_debug_file = [files](const UniqueFd& root,
+                                 const std::string& path) { return files->OpenBelow(root, path); }};
+}
+
 absl::StatusOr<UniqueFd> OpenFileThrough(const MapEvent& map, Pid root_of) {
   return OpenFileOfGoneProcess(root_of == 0 ? ::getpid() : root_of,
                                Mapping{map.range, map.offset, map.file, map.path}, map.time_ns);
@@ -220,7 +248,7 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Attach(const RecordingOptions& o
       .open_file = OpenFile,
       .open_file_through = OpenFileThrough,
       .read_maps = ReadProcMaps,
-      .describe = SynthesizeProcessEvents,
+      .describe = [](Pid pid, uint64_t time_ns) { return SynthesizeProcessEvents(pid, time_ns); },
       .read_cgroup = ReadCgroup,
       .open_memory = [](Pid pid) { return std::make_unique<LiveMemory>(pid); },
       .open_perf_map =
@@ -242,6 +270,16 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Attach(const RecordingOptions& o
   };
   JPROF_ASSIGN_OR_RETURN(std::optional<SourceMaps::Options> source_maps,
                          OpenSourceMaps(options.source_maps, world));
+  if (options.symbolizer != nullptr && options.symbolizer->has_stand_ins()) {
+    runner->files_ = std::make_shared<TargetFiles>(options.symbolizer);
+    OpenThrough(runner->files_, options.perf_map_folder, world);
+    if (options.source_maps == "auto") {
+      world.open_source_map = [files = runner->files_](Pid pid, const std::string& path) {
+        return files->OpenNamed(pid, path);
+      };
+    }
+  }
+  runner->describe_ = world.describe;
   size_t max_pinned_files = MaxPinnedFiles();
   if (source_maps) {
     source_maps->max_open = std::min(source_maps->max_open, max_pinned_files / 4);
@@ -287,8 +325,8 @@ struct Seeded {
 };
 
 // Tells the pipeline what is there already: of these processes, or of all.
-Seeded SeedPipeline(Pipeline& pipeline, const std::vector<Pid>& pids, bool one,
-                    bool use_helpers) {
+Seeded SeedPipeline(Pipeline& pipeline, const DescribeFunction& describe,
+                    const std::vector<Pid>& pids, bool one, bool use_helpers) {
   uint64_t unreadable = 0;
   std::string first;
   for (Pid pid : pids) {
@@ -296,7 +334,7 @@ Seeded SeedPipeline(Pipeline& pipeline, const std::vector<Pid>& pids, bool one,
     if (!access.ok() && ++unreadable == 1) {
       first = absl::StrCat("such as ", pid, ": ", access.message(), "; ", HintOf(access));
     }
-    auto events = SynthesizeProcessEvents(pid, MonotonicNow());
+    auto events = describe(pid, MonotonicNow());
     if (!events.ok()) {
       if (!one) continue;  // one of many, gone meanwhile
       return {events.status(), ""};
@@ -317,8 +355,9 @@ absl::Status Runner::Seed() {
   JPROF_ASSIGN_OR_RETURN(std::vector<Pid> pids, targets_.List());
   const bool one = targets_.pids().size() == 1;
   JPROF_RETURN_IF_ERROR(Await(
-      [seeded, pids = std::move(pids), one, use_helpers = options_.targets.use_helpers](Work& work) {
-        *seeded = SeedPipeline(*work.pipeline, pids, one, use_helpers);
+      [seeded, describe = describe_, pids = std::move(pids), one,
+       use_helpers = options_.targets.use_helpers](Work& work) {
+        *seeded = SeedPipeline(*work.pipeline, describe, pids, one, use_helpers);
       }));
   access_warning_ = std::move(seeded->warning);
   return Annotate(seeded->status, absl::StrCat("cannot look into ", targets_.name()));
@@ -432,7 +471,8 @@ absl::StatusOr<Profile> Runner::Finish() {
   JPROF_ASSIGN_OR_RETURN(Profile profile, *std::move(finished));
   if (profile.samples.empty()) return NoSamples(end.duration_ns);
   profile.title = targets_.name();
-  const Accounting& a = profile.accounting;
+  Accounting& a = profile.accounting;
+  if (files_ != nullptr) a.silent_processes = files_->silent_processes();
   profile.comments = {
       Verdict(profile),
       SamplesText(a), RateText(a), options_.command_line};
@@ -559,6 +599,11 @@ std::vector<std::string> Runner::Warnings() const {
   std::vector<std::string> warnings =
       WarningsOf(*work_->source, *work_->pipeline, started_ns_, options_.probe == nullptr);
   if (!access_warning_.empty()) warnings.insert(warnings.begin(), access_warning_);
+  if (files_ != nullptr) {
+    if (std::string trouble = files_->Trouble(); !trouble.empty()) {
+      warnings.push_back(std::move(trouble));
+    }
+  }
   return warnings;
 }
 

@@ -5,8 +5,9 @@
 //   pipeline thread:  queue -> Pipeline, and at the end the naming; may wait for the target
 //   main thread:      watches the clock, the target and the caller's wish to stop
 //
-// A target can make the pipeline's thread wait for ever (target_task.h). A recording still ends
-// when it should: what follows its end is then given up with DeadlineExceeded.
+// A target whose files do not answer costs its own names (target_files.h). One whose memory does not
+// makes the pipeline's thread wait for ever (target_task.h). A recording still ends when it should: what
+// follows its end is then given up with DeadlineExceeded.
 #pragma once
 
 #include <cstdint>
@@ -24,6 +25,8 @@
 #include "profiler/core/profile.h"
 #include "profiler/pipeline/checkpoints.h"
 #include "profiler/pipeline/governor.h"
+#include "profiler/pipeline/pipeline.h"
+#include "profiler/pipeline/target_files.h"
 #include "profiler/pipeline/targets.h"
 #include "symbolize/symbolizer_process.h"
 
@@ -57,8 +60,8 @@ struct RecordingOptions {
   std::string command_line;
   // Of what may take long and can wait, while it is recorded; all else has the caller's (priority.h).
   int niceness = 0;
-  // Reads the mapped files for their names; nullptr: this process does. Shared with the thread that
-  // is left behind when it hangs.
+  // Reads the mapped files for their names, and opens them if it has stand-ins (target_files.h); nullptr:
+  // this process does. Shared with the thread that is left behind when it hangs.
   std::shared_ptr<SymbolizerProcess> symbolizer;
 };
 
@@ -124,6 +127,8 @@ class Runner {
   const RecordingOptions options_;
   Targets targets_;
   std::string access_warning_;  // "" for none
+  DescribeFunction describe_;
+  std::shared_ptr<TargetFiles> files_;  // nullptr: this process opens them
   std::unique_ptr<Work> work_;
   std::thread reader_;
   bool given_up_ = false;  // a thread was left behind, and work_ is its own

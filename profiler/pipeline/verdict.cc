@@ -144,6 +144,9 @@ std::string VerdictText(const Profile& profile, const std::string& level,
     parts.push_back(absl::StrFormat("%.1f %% of script frames not resolved",
                                     percent(a.script_frames_unnamed, a.script_frames)));
   }
+  if (a.silent_processes != 0) {
+    parts.push_back(absl::StrCat("files of ", a.silent_processes, " processes did not answer"));
+  }
   parts.push_back(ShortRate(a));
   parts.push_back(level);
   for (const std::string& version : runtimes) {

@@ -87,18 +87,19 @@ absl::StatusOr<std::vector<ProcMapping>> ParseProcMaps(absl::string_view text) {
   return mappings;
 }
 
+absl::StatusOr<std::string> ReadProcMapsText(Pid pid) {
+  JPROF_ASSIGN_OR_RETURN(std::string text,
+                         ReadProcFile(absl::StrCat("/proc/", pid, "/maps"), kMaxMapsBytes));
+  if (!text.empty()) return text;
+  const absl::StatusOr<Tid> living = LivingThread(pid);
+  if (!living.ok() || *living == pid) return text;
+  return ReadProcFile(absl::StrCat("/proc/", *living, "/maps"), kMaxMapsBytes);
+}
+
 absl::StatusOr<std::vector<ProcMapping>> ReadProcMaps(Pid pid) {
-  std::string path = absl::StrCat("/proc/", pid, "/maps");
-  JPROF_ASSIGN_OR_RETURN(std::string text, ReadProcFile(path, kMaxMapsBytes));
-  if (text.empty()) {
-    const absl::StatusOr<Tid> living = LivingThread(pid);
-    if (living.ok() && *living != pid) {
-      path = absl::StrCat("/proc/", *living, "/maps");
-      JPROF_ASSIGN_OR_RETURN(text, ReadProcFile(path, kMaxMapsBytes));
-    }
-  }
+  JPROF_ASSIGN_OR_RETURN(const std::string text, ReadProcMapsText(pid));
   absl::StatusOr<std::vector<ProcMapping>> mappings = ParseProcMaps(text);
-  if (!mappings.ok()) return Annotate(mappings.status(), path);
+  if (!mappings.ok()) return Annotate(mappings.status(), absl::StrCat("/proc/", pid, "/maps"));
   return mappings;
 }
 

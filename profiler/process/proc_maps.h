@@ -36,5 +36,7 @@ absl::StatusOr<std::vector<ProcMapping>> ParseProcMaps(absl::string_view text);
 // reads belong to one instant. NotFound: no such process. A zombie or kernel thread has no
 // mappings.
 absl::StatusOr<std::vector<ProcMapping>> ReadProcMaps(Pid pid);
+// The same as text.
+absl::StatusOr<std::string> ReadProcMapsText(Pid pid);
 
 }  // namespace jprof

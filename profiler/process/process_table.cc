@@ -8,7 +8,6 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "profiler/core/status.h"
-#include "profiler/process/proc_maps.h"
 #include "profiler/process/proc_status.h"
 
 namespace jprof {
@@ -189,7 +188,8 @@ void ProcessTable::Apply(const Event& event) {
       event);
 }
 
-absl::StatusOr<std::vector<Event>> SynthesizeProcessEvents(Pid pid, uint64_t time_ns) {
+absl::StatusOr<std::vector<Event>> SynthesizeProcessEvents(Pid pid, uint64_t time_ns,
+                                                           const MapsReader& read_maps) {
   JPROF_ASSIGN_OR_RETURN(ProcStat stat, ReadProcStat(pid));
   if (stat.dead() && !LivingThread(pid).ok()) {
     return absl::NotFoundError(absl::StrCat("pid ", pid, " has exited and waits for its parent"));
@@ -206,7 +206,7 @@ absl::StatusOr<std::vector<Event>> SynthesizeProcessEvents(Pid pid, uint64_t tim
     if (tid != pid) add_comm(tid);
   }
   if (stat.dead()) events.push_back(ExitEvent{time_ns, pid, pid});  // the main thread alone
-  JPROF_ASSIGN_OR_RETURN(std::vector<ProcMapping> mappings, ReadProcMaps(pid));
+  JPROF_ASSIGN_OR_RETURN(std::vector<ProcMapping> mappings, read_maps(pid));
   for (ProcMapping& m : mappings) {
     if (!m.executable) continue;
     // The kernel's events do not know the names that a process gives to its anonymous memory.

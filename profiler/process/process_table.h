@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -16,6 +17,7 @@
 #include "profiler/core/event.h"
 #include "profiler/core/ids.h"
 #include "profiler/process/address_space.h"
+#include "profiler/process/proc_maps.h"
 
 namespace jprof {
 
@@ -96,6 +98,8 @@ class ProcessTable {
 // `time_ns` must be the time from *before* this call, and side-band events must be on already: what
 // happens meanwhile is then applied on top, twice at worst, which changes nothing.
 // NotFound: no such process, or a zombie. A kernel thread has a name and no mappings.
-absl::StatusOr<std::vector<Event>> SynthesizeProcessEvents(Pid pid, uint64_t time_ns);
+using MapsReader = std::function<absl::StatusOr<std::vector<ProcMapping>>(Pid)>;
+absl::StatusOr<std::vector<Event>> SynthesizeProcessEvents(
+    Pid pid, uint64_t time_ns, const MapsReader& read_maps = ReadProcMaps);
 
 }  // namespace jprof

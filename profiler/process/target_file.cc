@@ -52,19 +52,6 @@ int OpenPathByComponent(int root, const std::string& path) {
   return at.Release();
 }
 
-// Opens for reading what `path_only` refers to, if that is a regular file.
-absl::StatusOr<UniqueFd> Reopen(const UniqueFd& path_only, absl::string_view name) {
-  struct stat st;
-  if (::fstat(path_only.get(), &st) != 0) return ErrnoStatus(errno, name);
-  if (!S_ISREG(st.st_mode)) {
-    return absl::FailedPreconditionError(absl::StrCat(name, ": not a regular file"));
-  }
-  UniqueFd fd(::open(absl::StrCat("/proc/self/fd/", path_only.get()).c_str(),
-                     O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
-  if (!fd.valid()) return ErrnoStatus(errno, name);
-  return fd;
-}
-
 bool IsFile(const UniqueFd& fd, const FileIdentity& file) {
   struct stat st;
   return ::fstat(fd.get(), &st) == 0 && major(st.st_dev) == file.device_major &&
@@ -141,7 +128,7 @@ absl::StatusOr<UniqueFd> OpenThroughMapFiles(Pid pid, const Mapping& mapping) {
     }
     return status;
   }
-  JPROF_ASSIGN_OR_RETURN(UniqueFd fd, Reopen(path_only, mapping.path));
+  JPROF_ASSIGN_OR_RETURN(UniqueFd fd, OpenPathOnly(path_only, mapping.path));
   // By stat its device need not be that of the mapping, so it is the mapping that is looked at
   // again: the same range still has the same file, so the link led to that one.
   JPROF_ASSIGN_OR_RETURN(const ProcMapping after, CurrentMapping(pid, mapping));
@@ -156,10 +143,67 @@ absl::StatusOr<UniqueFd> OpenThroughMapFiles(Pid pid, const Mapping& mapping) {
 
 }  // namespace
 
-bool WasChangedSince(const UniqueFd& fd, uint64_t monotonic_ns) {
+bool MayStopAnswering(const UniqueFd& file) {
+  // Those that <linux/magic.h> does not have.
+  constexpr uint32_t kFuse = 0x65735546;  // virtiofs as well
+  constexpr uint32_t kCeph = 0x00c36400;
+  constexpr uint32_t kLustre = 0x0bd00bd0;
+  struct statfs system;
+  if (::fstatfs(file.get(), &system) != 0) return true;
+  switch (static_cast<uint32_t>(system.f_type)) {
+    case kFuse:
+    case kCeph:
+    case kLustre:
+    case NFS_SUPER_MAGIC:
+    case SMB_SUPER_MAGIC:
+    case SMB2_SUPER_MAGIC:
+    case CIFS_SUPER_MAGIC:
+    case AFS_SUPER_MAGIC:
+    case AFS_FS_MAGIC:
+    case CODA_SUPER_MAGIC:
+    case V9FS_MAGIC:
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool IsPathOnly(const UniqueFd& file) {
+  const int flags = ::fcntl(file.get(), F_GETFL);
+  return flags >= 0 && (flags & O_PATH) != 0;
+}
+
+absl::StatusOr<UniqueFd> ToPathOnly(const UniqueFd& file) {
+  UniqueFd fd(::open(absl::StrCat("/proc/self/fd/", file.get()).c_str(), O_PATH | O_CLOEXEC));
+  if (!fd.valid()) return ErrnoStatus(errno, "/proc/self/fd");
+  return fd;
+}
+
+absl::StatusOr<UniqueFd> OpenPathOnly(const UniqueFd& path_only, absl::string_view name) {
   struct stat st;
-  if (::fstat(fd.get(), &st) != 0) return true;
-  const int64_t changed_ns = int64_t{st.st_ctim.tv_sec} * 1'000'000'000 + st.st_ctim.tv_nsec;
+  if (::fstat(path_only.get(), &st) != 0) return ErrnoStatus(errno, name);
+  if (!S_ISREG(st.st_mode)) {
+    return absl::FailedPreconditionError(absl::StrCat(name, ": not a regular file"));
+  }
+  UniqueFd fd(::open(absl::StrCat("/proc/self/fd/", path_only.get()).c_str(),
+                     O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
+  if (!fd.valid()) return ErrnoStatus(errno, name);
+  return fd;
+}
+
+absl::Status AwaitFileSystem(const UniqueFd& file, absl::string_view name) {
+  struct statx st;
+  if (::statx(file.get(), "", AT_EMPTY_PATH | AT_STATX_FORCE_SYNC, STATX_SIZE, &st) != 0) {
+    return ErrnoStatus(errno, name);
+  }
+  return absl::OkStatus();
+}
+
+bool WasChangedSince(const UniqueFd& fd, uint64_t monotonic_ns) {
+  const int as_known = IsPathOnly(fd) ? AT_STATX_DONT_SYNC : AT_STATX_SYNC_AS_STAT;
+  struct statx st;
+  if (::statx(fd.get(), "", AT_EMPTY_PATH | as_known, STATX_CTIME, &st) != 0) return true;
+  const int64_t changed_ns = int64_t{st.stx_ctime.tv_sec} * 1'000'000'000 + st.stx_ctime.tv_nsec;
   const int64_t since_ns =
       static_cast<int64_t>(monotonic_ns) + Now(CLOCK_REALTIME) - Now(CLOCK_MONOTONIC);
   return changed_ns >= since_ns - kTimeStampNs;
@@ -180,7 +224,7 @@ absl::StatusOr<UniqueFd> OpenInRoot(const UniqueFd& root, const std::string& pat
     }
     return ErrnoStatus(errno, name);
   }
-  return Reopen(path_only, name);
+  return OpenPathOnly(path_only, name);
 }
 
 absl::StatusOr<UniqueFd> OpenRootOf(Pid pid) {

@@ -30,8 +30,20 @@ absl::StatusOr<UniqueFd> OpenFileOfGoneProcess(Pid root_of, const Mapping& mappi
                                                uint64_t mapped_ns);
 
 // Whether a file, or its number, was given other content since then (CLOCK_MONOTONIC), as far as
-// its time stamps tell. A change of its mode or its links counts too.
+// its time stamps tell. A change of its mode or its links counts too. Of a path-only descriptor it is what
+// was known of the file last: nobody is asked.
 bool WasChangedSince(const UniqueFd& fd, uint64_t monotonic_ns);
+
+// A file's system that is served by another program or machine (FUSE, NFS and the like) may stop to answer,
+// and who waits for it may wait for ever, also when it closes the file. Not so by a descriptor that says
+// which file it is and cannot be read (O_PATH).
+bool MayStopAnswering(const UniqueFd& file);
+bool IsPathOnly(const UniqueFd& file);
+absl::StatusOr<UniqueFd> ToPathOnly(const UniqueFd& file);
+// The same file for reading. FailedPrecondition: it is no regular file.
+absl::StatusOr<UniqueFd> OpenPathOnly(const UniqueFd& path_only, absl::string_view name);
+// Waits until the file's system says that the file is there still.
+absl::Status AwaitFileSystem(const UniqueFd& file, absl::string_view name);
 
 // The image of the vDSO as a file of its own. The kernel maps the same one into every 64-bit
 // process, so it is our own that is copied. NotFound: there is none.

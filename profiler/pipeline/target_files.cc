@@ -1,0 +1,268 @@
+#include "profiler/pipeline/target_files.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "profiler/core/status.h"
+#include "symbolize/byte_cursor.h"
+#include "symbolize/message_fields.h"
+
+namespace jprof {
+namespace {
+
+constexpr std::chrono::milliseconds kPatience{500};
+// Processes that get no answer of a file system which gave one before, until no more ask it.
+constexpr size_t kSilencesOfKnown = 3;
+constexpr size_t kMaxNoted = 1 << 16;
+constexpr size_t kMaxTextBytes = size_t{60} << 20;  // of one answer
+
+enum class Question : uint32_t { kMapped, kOfGone, kInProcess, kNamed, kBelow, kAgain, kMaps };
+
+struct Fields {
+  Question question = Question::kMapped;
+  Pid pid = 0;
+  LinkPolicy links = LinkPolicy::kFollowInRoot;
+  Mapping mapping;  // its path, too, of what is no mapping
+  std::string name;  // for messages
+  uint64_t time_ns = 0;
+};
+
+std::string Encode(const Fields& f) {
+  MessageWriter w;
+  w.U32(static_cast<uint32_t>(f.question)).U32(static_cast<uint32_t>(f.pid));
+  w.U32(static_cast<uint32_t>(f.links)).U64(f.mapping.range.begin.value);
+  w.U64(f.mapping.range.end.value).U64(f.mapping.offset.value);
+  w.U32(f.mapping.file.device_major).U32(f.mapping.file.device_minor);
+  w.U64(f.mapping.file.inode).Text(f.mapping.path).Text(f.name);
+  w.U64(f.time_ns);
+  return std::move(w).bytes();
+}
+
+Fields Decode(const std::string& bytes) {
+  ByteCursor c = CursorOf(bytes);
+  Fields f;
+  f.question = static_cast<Question>(c.U32());
+  f.pid = static_cast<Pid>(c.U32());
+  f.links = static_cast<LinkPolicy>(c.U32());
+  f.mapping.range.begin.value = c.U64();
+  f.mapping.range.end.value = c.U64();
+  f.mapping.offset.value = c.U64();
+  f.mapping.file.device_major = c.U32();
+  f.mapping.file.device_minor = c.U32();
+  f.mapping.file.inode = c.U64();
+  f.mapping.path = Text(c);
+  f.name = Text(c);
+  f.time_ns = c.U64();
+  return f;
+}
+
+Fields About(Question question, const MapEvent& map) {
+  return {.question = question,
+          .pid = map.pid,
+          .mapping = {map.range, map.offset, map.file, map.path},
+          .time_ns = map.time_ns};
+}
+
+Fields About(Question question, Pid pid, const std::string& path) {
+  Fields f = {.question = question, .pid = pid};
+  f.mapping.path = path;
+  return f;
+}
+
+// In the stand-in.
+absl::StatusOr<UniqueFd> OpenFor(const Fields& f, const UniqueFd& given) {
+  const std::string& path = f.mapping.path;
+  switch (f.question) {
+    case Question::kMapped:
+      return OpenMappedFile(f.pid, f.mapping);
+    case Question::kOfGone:
+      return OpenFileOfGoneProcess(f.pid, f.mapping, f.time_ns);
+    case Question::kInProcess:
+      return path[0] == '/' ? OpenInProcessRoot(given, path, f.links, f.name)
+                            : OpenInWorkingDirectory(given, path, f.links, f.name);
+    case Question::kNamed:
+      return OpenNamedByProcess(f.pid, path);
+    case Question::kBelow:
+      return OpenInRoot(given, path, f.links, path);
+    case Question::kAgain:
+      return OpenPathOnly(given, path);
+    case Question::kMaps:
+      break;
+  }
+  return absl::InvalidArgumentError("not a question");
+}
+
+SymbolizerProcess::Parcel Answer(const absl::Status& status, absl::string_view text = "") {
+  MessageWriter w;
+  w.U32(static_cast<uint32_t>(status.code())).Text(status.message()).Text(HintOf(status)).Text(text);
+  return {std::move(w).bytes(), {}};
+}
+
+absl::StatusOr<UniqueFd> OpenAndProve(const Fields& f, const UniqueFd& given) {
+  JPROF_ASSIGN_OR_RETURN(UniqueFd file, OpenFor(f, given));
+  if (!MayStopAnswering(file)) return file;
+  JPROF_RETURN_IF_ERROR(AwaitFileSystem(file, f.mapping.path));
+  const bool is_kept = f.question == Question::kMapped || f.question == Question::kOfGone;
+  return is_kept ? ToPathOnly(file) : std::move(file);
+}
+
+SymbolizerProcess::Parcel RunErrand(SymbolizerProcess::Parcel errand) {
+  const Fields f = Decode(errand.text);
+  if (f.question == Question::kMaps) {
+    absl::StatusOr<std::string> text = ReadProcMapsText(f.pid);
+    if (text.ok() && text->size() > kMaxTextBytes) {
+      text = absl::ResourceExhaustedError(absl::StrCat("/proc/", f.pid, "/maps: too large"));
+    }
+    return Answer(text.status(), text.ok() ? *text : "");
+  }
+  absl::StatusOr<UniqueFd> file =
+      OpenAndProve(f, errand.descriptors.empty() ? UniqueFd() : std::move(errand.descriptors[0]));
+  SymbolizerProcess::Parcel answer = Answer(file.status());
+  if (file.ok()) answer.descriptors.push_back(*std::move(file));
+  return answer;
+}
+
+absl::Status StatusIn(ByteCursor& c) {
+  const auto code = static_cast<absl::StatusCode>(std::min(c.U32(), kMaxStatusCode));
+  const std::string message = Text(c);
+  const std::string hint = Text(c);
+  const absl::Status status(code, message);
+  return hint.empty() ? status : WithHint(status, hint);
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<SymbolizerProcess>> StartFileReaders() {
+  return SymbolizerProcess::Start({}, RunErrand);
+}
+
+uint64_t TargetFiles::DeviceOf(const UniqueFd& file) {
+  struct statx st;
+  if (::statx(file.get(), "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO, &st) != 0) return 0;
+  return uint64_t{st.stx_dev_major} << 32 | st.stx_dev_minor;
+}
+
+bool TargetFiles::IsHopeless(const Subject& of) const {
+  size_t silences = 0;
+  for (const LeftBehind& one : left_behind_) {
+    if (one.of == of) return true;
+    silences += of.device != 0 && one.of.device == of.device;
+  }
+  return left_behind_.size() >= kMaxLeftBehind ||
+         silences >= (devices_.contains(of.device) ? kSilencesOfKnown : 1);
+}
+
+absl::Status TargetFiles::Silent(const Subject& of, absl::string_view name) {
+  if (first_silent_.empty()) {
+    first_silent_ = of.pid == 0 ? std::string(name) : absl::StrCat(name, " of process ", of.pid);
+  }
+  if (of.pid != 0 && silent_.size() < kMaxNoted) silent_.insert(of.pid);
+  return absl::DeadlineExceededError(absl::StrCat(name, ": its file system does not answer"));
+}
+
+absl::StatusOr<SymbolizerProcess::Parcel> TargetFiles::Ask(const std::string& question,
+                                                           const UniqueFd* descriptor,
+                                                           const Subject& of,
+                                                           absl::string_view name) {
+  absl::MutexLock lock(&mutex_);
+  std::erase_if(left_behind_, [](const LeftBehind& one) {
+    return SymbolizerProcess::HasComeBack(one.stand_in);
+  });
+  if (IsHopeless(of)) return Silent(of, name);
+  if (!stand_in_) {
+    JPROF_ASSIGN_OR_RETURN(stand_in_, processes_->StartStandIn());
+  }
+  const int given = descriptor == nullptr ? -1 : descriptor->get();
+  absl::StatusOr<SymbolizerProcess::Parcel> answer = processes_->Ask(
+      *stand_in_, question, std::span(&given, descriptor == nullptr ? 0 : 1), kPatience);
+  if (answer.ok()) return answer;
+  SymbolizerProcess::Peer stand_in = *std::exchange(stand_in_, std::nullopt);
+  if (!absl::IsDeadlineExceeded(answer.status())) return answer.status();
+  left_behind_.push_back({std::move(stand_in), of});
+  return Silent(of, name);
+}
+
+absl::StatusOr<UniqueFd> TargetFiles::Open(std::string question, const UniqueFd* descriptor,
+                                           const Subject& of, absl::string_view name) {
+  JPROF_ASSIGN_OR_RETURN(SymbolizerProcess::Parcel answer, Ask(question, descriptor, of, name));
+  ByteCursor c = CursorOf(answer.text);
+  JPROF_RETURN_IF_ERROR(StatusIn(c));
+  if (!c.ok() || answer.descriptors.size() != 1) return absl::InternalError("no file in the answer");
+  absl::MutexLock lock(&mutex_);
+  if (devices_.size() < kMaxNoted) devices_.insert(of.device);
+  return std::move(answer.descriptors[0]);
+}
+
+absl::StatusOr<UniqueFd> TargetFiles::OpenMapped(const MapEvent& map) {
+  const uint64_t device = uint64_t{map.file.device_major} << 32 | map.file.device_minor;
+  return Open(Encode(About(Question::kMapped, map)), nullptr, {map.pid, device}, map.path);
+}
+
+absl::StatusOr<UniqueFd> TargetFiles::OpenOfGone(const MapEvent& map, Pid root_of) {
+  const uint64_t device = uint64_t{map.file.device_major} << 32 | map.file.device_minor;
+  Fields f = About(Question::kOfGone, map);
+  f.pid = root_of;
+  return Open(Encode(f), nullptr, {root_of, device}, map.path);
+}
+
+absl::StatusOr<UniqueFd> TargetFiles::OpenInProcess(Pid pid, const UniqueFd& process,
+                                                    const std::string& path, LinkPolicy links,
+                                                    absl::string_view name) {
+  Fields f = About(Question::kInProcess, pid, path);
+  f.links = links;
+  f.name = std::string(name);
+  return Open(Encode(f), &process, {pid, 0}, name);
+}
+
+absl::StatusOr<UniqueFd> TargetFiles::OpenNamed(Pid pid, const std::string& path) {
+  return Open(Encode(About(Question::kNamed, pid, path)), nullptr, {pid, 0}, path);
+}
+
+absl::StatusOr<UniqueFd> TargetFiles::OpenBelow(const UniqueFd& root, const std::string& path) {
+  return Open(Encode(About(Question::kBelow, 0, path)), &root, {0, DeviceOf(root)}, path);
+}
+
+absl::StatusOr<UniqueFd> TargetFiles::OpenAgain(const UniqueFd& path_only,
+                                                const std::string& path) {
+  return Open(Encode(About(Question::kAgain, 0, path)), &path_only, {0, DeviceOf(path_only)}, path);
+}
+
+absl::StatusOr<std::vector<ProcMapping>> TargetFiles::ReadMaps(Pid pid) {
+  const std::string name = absl::StrCat("/proc/", pid, "/maps");
+  JPROF_ASSIGN_OR_RETURN(
+      const SymbolizerProcess::Parcel answer,
+      Ask(Encode(About(Question::kMaps, pid, "")), nullptr, {pid, 0}, name));
+  ByteCursor c = CursorOf(answer.text);
+  JPROF_RETURN_IF_ERROR(StatusIn(c));
+  const std::string text = Text(c);
+  if (!c.ok()) return absl::InternalError("no mappings in the answer");
+  absl::StatusOr<std::vector<ProcMapping>> mappings = ParseProcMaps(text);
+  if (!mappings.ok()) return Annotate(mappings.status(), name);
+  return mappings;
+}
+
+size_t TargetFiles::left_behind() const {
+  absl::MutexLock lock(&mutex_);
+  return left_behind_.size();
+}
+
+uint64_t TargetFiles::silent_processes() const {
+  absl::MutexLock lock(&mutex_);
+  return silent_.size();
+}
+
+std::string TargetFiles::Trouble() const {
+  absl::MutexLock lock(&mutex_);
+  if (first_silent_.empty()) return "";
+  return absl::StrCat(
+      silent_.empty() ? "files" : absl::StrCat("files of ", silent_.size(), " processes"),
+      " could not be opened, since their file systems did not answer within half a second, such as ",
+      first_silent_, "; look for a network or FUSE file system that hangs: /proc/PID/maps");
+}
+
+}  // namespace jprof

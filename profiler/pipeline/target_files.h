@@ -1,0 +1,95 @@
+// Opens what targets name, and reads what the kernel says of them, without waiting for ever: a stand-in
+// (symbolize/symbolizer_process.h) does it, and is left behind when it waits for half a second. That
+// costs the files of that process on that file system, until the stand-in has come back; a file system
+// that never answered is asked once for all processes, one that did so before a few times.
+//
+// What comes from a file system that may stop to answer later is a path-only descriptor, to be opened
+// (OpenAgain) when it is read, and closed soon: so a recording holds nothing that it could not let go.
+//
+// Thread-safe. Never after fork.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_set.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
+#include "profiler/core/event.h"
+#include "profiler/core/ids.h"
+#include "profiler/core/unique_fd.h"
+#include "profiler/process/proc_maps.h"
+#include "profiler/process/target_file.h"
+#include "symbolize/symbolizer_process.h"
+
+namespace jprof {
+
+// With stand-ins for TargetFiles; as SymbolizerProcess::Start().
+absl::StatusOr<std::shared_ptr<SymbolizerProcess>> StartFileReaders();
+
+class TargetFiles {
+ public:
+  static constexpr size_t kMaxLeftBehind = 16;
+
+  // `processes` has stand-ins.
+  explicit TargetFiles(std::shared_ptr<SymbolizerProcess> processes)
+      : processes_(std::move(processes)) {}
+
+  // As the functions of target_file.h and proc_maps.h of about these names; and DeadlineExceeded: no
+  // answer in time, or there was none lately.
+  absl::StatusOr<UniqueFd> OpenMapped(const MapEvent& map);
+  absl::StatusOr<UniqueFd> OpenOfGone(const MapEvent& map, Pid root_of);
+  absl::StatusOr<UniqueFd> OpenInProcess(Pid pid, const UniqueFd& process, const std::string& path,
+                                         LinkPolicy links, absl::string_view name);
+  absl::StatusOr<UniqueFd> OpenNamed(Pid pid, const std::string& path);
+  absl::StatusOr<UniqueFd> OpenBelow(const UniqueFd& root, const std::string& path);
+  absl::StatusOr<UniqueFd> OpenAgain(const UniqueFd& path_only, const std::string& path);
+  absl::StatusOr<std::vector<ProcMapping>> ReadMaps(Pid pid);
+
+  // Stand-ins that have not come back.
+  size_t left_behind() const;
+  // Processes of which something did not answer.
+  uint64_t silent_processes() const;
+  // What did not, for the user; "": all did.
+  std::string Trouble() const;
+
+ private:
+  // Whom a question is about.
+  struct Subject {
+    Pid pid = 0;          // 0: no process
+    uint64_t device = 0;  // 0: not known
+    friend bool operator==(const Subject&, const Subject&) = default;
+  };
+  struct LeftBehind {
+    SymbolizerProcess::Peer stand_in;
+    Subject of;
+  };
+  static uint64_t DeviceOf(const UniqueFd& directory);
+
+  absl::StatusOr<UniqueFd> Open(std::string question, const UniqueFd* descriptor, const Subject& of,
+                                absl::string_view name);
+  absl::StatusOr<SymbolizerProcess::Parcel> Ask(const std::string& question,
+                                                const UniqueFd* descriptor, const Subject& of,
+                                                absl::string_view name);
+  bool IsHopeless(const Subject& of) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status Silent(const Subject& of, absl::string_view name)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  const std::shared_ptr<SymbolizerProcess> processes_;
+  mutable absl::Mutex mutex_;
+  std::optional<SymbolizerProcess::Peer> stand_in_ ABSL_GUARDED_BY(mutex_);
+  std::vector<LeftBehind> left_behind_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_set<uint64_t> devices_ ABSL_GUARDED_BY(mutex_);  // that a file came from
+  absl::flat_hash_set<Pid> silent_ ABSL_GUARDED_BY(mutex_);
+  std::string first_silent_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace jprof

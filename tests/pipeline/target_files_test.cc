@@ -1,0 +1,130 @@
+#include "profiler/pipeline/target_files.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "gmock/gmock.h"
+#include "tests/testing/hung_fuse.h"
+#include "tests/testing/require.h"
+#include "tests/testing/spawn.h"
+
+namespace jprof {
+namespace {
+
+using ::testing::HasSubstr;
+
+class TargetFilesTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    JPROF_REQUIRE_ROOT();
+    absl::StatusOr<std::shared_ptr<SymbolizerProcess>> readers = StartFileReaders();
+    ASSERT_TRUE(readers.ok()) << readers.status();
+    files_.emplace(*std::move(readers));
+  }
+
+  // Of a file that the process has mapped.
+  MapEvent MappingOf(Pid pid, const std::string& name) {
+    const absl::StatusOr<std::vector<ProcMapping>> maps = files_->ReadMaps(pid);
+    EXPECT_TRUE(maps.ok()) << maps.status();
+    for (const ProcMapping& m : maps.value_or(std::vector<ProcMapping>())) {
+      if (m.executable && absl::StrContains(m.path, name)) {
+        return {1, pid, m.range, m.offset, m.file, m.path};
+      }
+    }
+    ADD_FAILURE() << name << " is not mapped";
+    return {};
+  }
+
+  std::optional<TargetFiles> files_;
+};
+
+Child Start(const std::string& program) {
+  absl::StatusOr<Child> child = Child::SpawnReady({program});
+  if (!child.ok()) {
+    ADD_FAILURE() << child.status();
+    std::abort();
+  }
+  return *std::move(child);
+}
+
+TEST_F(TargetFilesTest, FilesOfThisMachineAreOpenToBeRead) {
+  const Child spin = Start(TestProgram("spin"));
+  absl::StatusOr<UniqueFd> file = files_->OpenMapped(MappingOf(spin.pid(), "spin"));
+  ASSERT_TRUE(file.ok()) << file.status();
+  EXPECT_FALSE(IsPathOnly(*file));
+  char magic[4];
+  EXPECT_EQ(::pread(file->get(), magic, 4, 0), 4);
+  EXPECT_EQ(files_->Trouble(), "");
+}
+
+TEST_F(TargetFilesTest, ErrorsAreThoseOfWhoTried) {
+  const Child spin = Start(TestProgram("spin"));
+  MapEvent map = MappingOf(spin.pid(), "spin");
+  map.path = "/nowhere";
+  map.file.inode += 1;
+  const absl::Status status = files_->OpenMapped(map).status();
+  EXPECT_TRUE(absl::IsNotFound(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("/nowhere"));
+  EXPECT_EQ(files_->silent_processes(), 0u);
+}
+
+TEST_F(TargetFilesTest, AFileSystemThatMayHangIsHeldByItsPathAlone) {
+  HungFuse fuse(TestProgram("spin"));
+  const Child process = Start(fuse.file());
+  absl::StatusOr<UniqueFd> file = files_->OpenMapped(MappingOf(process.pid(), "/file"));
+  ASSERT_TRUE(file.ok()) << file.status();
+  EXPECT_TRUE(IsPathOnly(*file));
+  absl::StatusOr<UniqueFd> again = files_->OpenAgain(*file, "file");
+  ASSERT_TRUE(again.ok()) << again.status();
+  char magic[4];
+  EXPECT_EQ(::pread(again->get(), magic, 4, 0), 4);
+}
+
+TEST_F(TargetFilesTest, OneThatHangsCostsItsOwnFilesUntilItAnswers) {
+  HungFuse fuse(TestProgram("spin"));
+  const Child process = Start(fuse.file());
+  const Child other = Start(TestProgram("spin"));
+  const MapEvent hung = MappingOf(process.pid(), "/file");
+  fuse.Hang();
+  const absl::Status status = files_->OpenMapped(hung).status();
+  EXPECT_TRUE(absl::IsDeadlineExceeded(status)) << status;
+  EXPECT_TRUE(absl::IsDeadlineExceeded(files_->OpenMapped(hung).status()));
+  EXPECT_TRUE(files_->OpenMapped(MappingOf(other.pid(), "spin")).ok());
+  EXPECT_TRUE(files_->OpenMapped(MappingOf(process.pid(), "libc.so")).ok());
+  EXPECT_EQ(files_->silent_processes(), 1u);
+  EXPECT_THAT(files_->Trouble(), HasSubstr(hung.path));
+  fuse.AnswerAgain();
+  absl::StatusOr<UniqueFd> file = files_->OpenMapped(hung);
+  while (absl::IsDeadlineExceeded(file.status())) {
+    ::usleep(1000);
+    file = files_->OpenMapped(hung);
+  }
+  EXPECT_TRUE(file.ok()) << file.status();
+}
+
+TEST_F(TargetFilesTest, ProcessesOfOneFileSystemDoNotWaitOneByOne) {
+  HungFuse fuse(TestProgram("spin"));
+  std::vector<Child> processes;
+  std::vector<MapEvent> maps;
+  for (size_t i = 0; i < 4; ++i) {
+    processes.push_back(Start(fuse.file()));
+    maps.push_back(MappingOf(processes.back().pid(), "/file"));
+  }
+  fuse.Hang();
+  for (const MapEvent& map : maps) {
+    EXPECT_TRUE(absl::IsDeadlineExceeded(files_->OpenMapped(map).status()));
+  }
+  EXPECT_EQ(files_->silent_processes(), processes.size());
+  EXPECT_EQ(files_->left_behind(), 1u);
+}
+
+}  // namespace
+}  // namespace jprof
