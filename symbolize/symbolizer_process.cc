@@ -465,8 +465,9 @@ bool SymbolizerProcess::Ask(const UniqueFd& worker, size_t image, ImageQuery& qu
 
 void SymbolizerProcess::Symbolize(std::vector<ImageQuery>& queries, int max_threads,
                                   DebugFileFinder* finder) {
+  const auto deadline = Clock::now() + limits_.altogether;
   absl::Mutex mutex;
-  absl::Status no_worker;  // guarded by it
+  absl::Status why_unread;  // guarded by it
   std::vector<char> asked(queries.size(), 0);
   ForImagesOnThreads(queries, max_threads, [&](NextImage next) {
     UniqueFd worker;
@@ -476,10 +477,15 @@ void SymbolizerProcess::Symbolize(std::vector<ImageQuery>& queries, int max_thre
         absl::StatusOr<Peer> started = StartOne(Role::kWorker);
         if (!started.ok()) {
           absl::MutexLock lock(&mutex);
-          no_worker.Update(started.status());
+          why_unread.Update(started.status());
           return;
         }
         worker = std::move(started->socket);
+      }
+      if (Clock::now() >= deadline) {
+        absl::MutexLock lock(&mutex);
+        why_unread.Update(absl::DeadlineExceededError("those before took too long to read"));
+        return;
       }
       const std::optional<size_t> image = next();
       if (!image) return;
@@ -500,7 +506,7 @@ void SymbolizerProcess::Symbolize(std::vector<ImageQuery>& queries, int max_thre
     queries[i].names.assign(queries[i].offsets.size(), SymbolName());
     queries[i].file = UniqueFd();
     queries[i].unread = true;
-    queries[i].status = no_worker;
+    queries[i].status = why_unread;
   }
 }
 

@@ -11,8 +11,8 @@
 // A worker has the descriptors that it is sent, memory and CPU time up to a limit, no privileges, and
 // a handful of system calls: none that opens, connects, executes or signals. What it answers is
 // not believed: it is checked like a file. When it dies, hangs or talks nonsense, its image has no names
-// (its query says so) and another worker does the next one; when no worker can be had, the images that are
-// left have none (ImageQuery::unread). All end when jprof does, however it does.
+// (its query says so) and another worker does the next one; when no worker can be had, or all took too
+// long, the images that are left have none (ImageQuery::unread). All end when jprof does, however it does.
 //
 // The forker also starts stand-ins: processes that may all that jprof may, and do in its place what may
 // wait for ever, such as opening a file. One that does not come back is left behind: unlike a thread
@@ -46,6 +46,8 @@ class SymbolizerProcess {
     int cpu_seconds = 4;                          // for one image
     // Of an image, without what its debug files take to be found.
     std::chrono::milliseconds patience{6000};
+    // Of all images of one call; those that are left then have no names.
+    std::chrono::milliseconds altogether{30'000};
   };
 
   // What goes to a stand-in, and what comes back.

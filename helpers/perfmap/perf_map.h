@@ -84,6 +84,7 @@ class PerfMap {
   // A budget is used up: the rest of the file is not read, newer code has no name or an old one.
   bool exhausted() const { return exhausted_; }
 
+  uint64_t bytes_read() const { return bytes_read_; }
   size_t size() const { return code_.size(); }
   size_t memory_bytes() const { return names_.memory_bytes() + code_.memory_bytes(); }  // about
   const std::string& name() const { return name_; }

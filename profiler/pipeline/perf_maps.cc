@@ -47,7 +47,14 @@ void PerfMaps::Open(Pid pid, State& state) const {
 }
 
 void PerfMaps::Update(State& state) {
+  if (read_bytes_ >= limits_.read_bytes) {
+    state.trouble = absl::StrCat(state.map->name(), ": ", limits_.read_bytes >> 20,
+                                 " MB of perf maps were read; its newer names are not used");
+    return;
+  }
+  const uint64_t read_before = state.map->bytes_read();
   absl::Status updated = state.map->Update();
+  read_bytes_ += state.map->bytes_read() - read_before;
   if (!updated.ok()) {
     state.trouble = absl::StrCat(updated.message(), "; its newer names are not used");
   } else if (state.map->exhausted()) {
@@ -59,11 +66,11 @@ void PerfMaps::Update(State& state) {
   bytes_ -= state.bytes;
   state.bytes = state.map->memory_bytes();
   bytes_ += state.bytes;
-  if (bytes_ <= max_bytes_) return;
+  if (bytes_ <= limits_.memory_bytes) return;
   // Not read any further it would name new code by what lay there before.
   bytes_ -= std::exchange(state.bytes, 0);
   state.trouble = absl::StrCat(state.map->name(), ": all perf maps together exceed ",
-                               max_bytes_ >> 20, " MB; its names are not used");
+                               limits_.memory_bytes >> 20, " MB; its names are not used");
   state.map.reset();
   state.given_up = true;
 }

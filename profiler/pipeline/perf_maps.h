@@ -24,8 +24,13 @@ class PerfMaps {
   using Opener = std::function<absl::StatusOr<PerfMap>(Pid)>;
   static constexpr size_t kMaxMaps = 256;  // in one recording: a descriptor each
 
-  // `max_bytes` of memory, for all maps together.
-  PerfMaps(Opener opener, size_t max_bytes) : opener_(std::move(opener)), max_bytes_(max_bytes) {}
+  // For all maps together.
+  struct Limits {
+    size_t memory_bytes = size_t{512} << 20;
+    // In one recording, of those that are gone, too: what a file says again and again is read each time.
+    uint64_t read_bytes = uint64_t{2} << 30;
+  };
+  PerfMaps(Opener opener, const Limits& limits) : opener_(std::move(opener)), limits_(limits) {}
 
   // As it is at that time, or a moment before; nullptr: there is none, or it cannot be used.
   PerfMap* Find(Pid pid, uint64_t time_ns);
@@ -53,9 +58,10 @@ class PerfMaps {
   void Update(State& state);
 
   const Opener opener_;
-  const size_t max_bytes_;
+  const Limits limits_;
   absl::flat_hash_map<Pid, State> maps_;
   size_t bytes_ = 0;
+  uint64_t read_bytes_ = 0;
   std::vector<std::string> troubles_;  // of processes that are gone
 };
 

@@ -84,7 +84,8 @@ Pipeline::Pipeline(PipelineOptions options, const RuntimeSet& runtimes, LayoutSi
             return world_.open_jit_dump(map.pid, *std::move(file), name);
           },
           {.tiers = options.tiers, .max_bytes = options.max_perf_map_bytes}),
-      perf_maps_(world_.open_perf_map, options.max_perf_map_bytes),
+      perf_maps_(world_.open_perf_map, {.memory_bytes = options.max_perf_map_bytes,
+                                        .read_bytes = options.max_perf_map_reads}),
       resolver_({.use_helpers = options.use_helpers, .tiers = options.tiers},
                 {.processes = processes_,
                  .find_mapping = [this](Pid pid, Address at) { return FindMapping(pid, at); },

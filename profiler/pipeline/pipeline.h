@@ -108,6 +108,8 @@ struct PipelineOptions {
   size_t max_comm_bytes = size_t{8} << 20;
   // a perf map that is read is given up,
   size_t max_perf_map_bytes = size_t{512} << 20;  // of all together, and of all jitdumps
+  // perf maps are read no further,
+  uint64_t max_perf_map_reads = uint64_t{2} << 30;  // bytes, of all together
   // and files are not kept open.
   size_t max_pinned_files = SIZE_MAX;
   // It will be asked for snapshots, or drafts.

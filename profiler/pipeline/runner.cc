@@ -479,6 +479,9 @@ absl::StatusOr<Profile> Runner::Finish() {
   for (std::string& change : ChangesText(*work_->source, started_ns_)) {
     profile.comments.push_back(std::move(change));
   }
+  if (std::string trouble = files_ == nullptr ? "" : files_->Trouble(); !trouble.empty()) {
+    profile.comments.push_back(std::move(trouble));
+  }
   if (const RingSampler* ring = work_->source->ring()) {
     profile.comments.insert(profile.comments.begin() + 1, RingQualityText(*ring));
   }
@@ -599,10 +602,8 @@ std::vector<std::string> Runner::Warnings() const {
   std::vector<std::string> warnings =
       WarningsOf(*work_->source, *work_->pipeline, started_ns_, options_.probe == nullptr);
   if (!access_warning_.empty()) warnings.insert(warnings.begin(), access_warning_);
-  if (files_ != nullptr) {
-    if (std::string trouble = files_->Trouble(); !trouble.empty()) {
-      warnings.push_back(std::move(trouble));
-    }
+  if (std::string trouble = files_ == nullptr ? "" : files_->Trouble(); !trouble.empty()) {
+    warnings.push_back(std::move(trouble));
   }
   return warnings;
 }

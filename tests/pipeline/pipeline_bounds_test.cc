@@ -102,6 +102,22 @@ TEST_F(PipelineBoundsTest, PerfMapsThatAreTooLargeTogetherAreNotUsedAndSaid) {
   EXPECT_THAT(FinishedStacks(), testing::Each("_start;[unknown] [jit]"));
 }
 
+TEST_F(PipelineBoundsTest, PerfMapsAreReadNoFurtherThanAllTogetherMay) {
+  options_.max_perf_map_reads = 10;
+  Map(kApp, 1, "/bin/app");
+  MapAnonymous(kJit);
+  world_.perf_maps[kPid] = "7e00000100 80 first\n";
+  Stack(1, {kJit + 0x110, kApp + 0x10});
+  Sample(1);
+  EXPECT_THAT(pipeline().PerfMapTroubles(), testing::IsEmpty());
+  world_.AppendPerfMap(kPid, "7e00000200 80 second\n");
+  Stack(2, {kJit + 0x210, kApp + 0x10});
+  LaterSample(2);
+  EXPECT_THAT(pipeline().PerfMapTroubles(),
+              ElementsAre(testing::HasSubstr("its newer names are not used")));
+  EXPECT_THAT(FinishedStacks(), ElementsAre("_start;first", "_start;[unknown] [jit]"));
+}
+
 TEST_F(PipelineBoundsTest, EndlesslyManyStacksTakeTheirRoomAndNoMore) {
   options_.max_samples = 1000;
   options_.max_frame_bytes = 100'000;

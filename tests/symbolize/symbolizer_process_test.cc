@@ -304,6 +304,27 @@ TEST(SymbolizerProcessTest, CpuTimeOfWorkersThatEndedIsThatOfTheirParent) {
   EXPECT_GE(CpuTimeWithChildren((*process)->pid()).value_or(0) + 2 * kTickNs, used);
 }
 
+TEST(SymbolizerProcessTest, WhatIsLeftWhenAllTogetherTakeTooLongIsUnread) {
+  auto process = SymbolizerProcess::Start({.altogether = std::chrono::milliseconds(50)});
+  ASSERT_TRUE(process.ok()) << process.status();
+  CallbackFinder finder;
+  finder.on_find = [](size_t, const DebugFileFinder::Request&) {
+    ::usleep(100'000);  // as long as its debug file takes to be read
+    return std::vector<UniqueFd>();
+  };
+  std::vector<ImageQuery> queries;
+  for (int i = 0; i < 5; ++i) {
+    queries.push_back(Query(FileOf(Code().BuildId("\x01").Build()), {0x1100}));
+  }
+  (*process)->Symbolize(queries, 1, &finder);
+  for (size_t i = 1; i < queries.size(); ++i) {
+    EXPECT_TRUE(queries[i].unread);
+    EXPECT_TRUE(absl::IsDeadlineExceeded(queries[i].status)) << queries[i].status;
+    EXPECT_EQ(queries[i].names.size(), 1u);
+    EXPECT_FALSE(queries[i].file.valid());
+  }
+}
+
 // The wait status of a child that gives everything up and does `what`.
 int StatusOf(const std::function<bool()>& what) {
   const pid_t pid = ::fork();
