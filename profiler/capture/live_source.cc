@@ -91,23 +91,26 @@ absl::Status LiveSource::ReplaceSilentEvents(const Options& options, bool fires)
     silent_events_.emplace_back(event_name());
     JPROF_ASSIGN_OR_RETURN(const bool has_next, cpus_->OpenNext());
     if (!has_next) {
-      return absl::FailedPreconditionError(
-          "no sampling event of this kernel takes samples, on a busy thread of jprof's own");
+      return NoEventFires();
     }
     fires = options.event_fires(cpus_->source(), cpus_->hardware());
   }
   return absl::OkStatus();
 }
 
-absl::string_view LiveSource::event_name() const {
-  if (cpus_->hardware()) return "cycles";
-  return cpus_->source() == SamplingSource::kTaskClock ? "task-clock" : "cpu-clock";
+std::string LiveSource::event_name() const {
+  if (ring_ != nullptr) return ClockName(ring_->events().clock());
+  return cpus_->hardware() ? "cycles" : ClockName(cpus_->source());
 }
 
 absl::Status LiveSource::OpenRingLevel(const Options& options, const RuntimeSet& runtimes) {
+  JPROF_ASSIGN_OR_RETURN(const SamplingSource clock,
+                         ChooseClock(options.event_fires, silent_events_));
   JPROF_ASSIGN_OR_RETURN(TaskEvents events, TaskEvents::Open({.frequency_hz = frequency_hz_,
                                                               .threads = options.tid == 0,
-                                                              .children = options.children}));
+                                                              .children = options.children,
+                                                              .clock = clock,
+                                                              .online = options.online_cpus}));
   if (options.tid != 0) {
     JPROF_RETURN_IF_ERROR(events.AddThread(options.tid));
   } else if (options.pid != 0) {
@@ -204,7 +207,20 @@ uint32_t LiveSource::PeriodNs(uint64_t time_ns) const {
 }
 
 std::vector<CpuEvents::Change> LiveSource::cpu_changes() const {
-  return cpus_ == nullptr ? std::vector<CpuEvents::Change>() : cpus_->changes();
+  if (cpus_ != nullptr) return cpus_->changes();
+  absl::MutexLock lock(&mutex_);
+  return new_cpus_;
+}
+
+void LiveSource::UpdateCpus(uint64_t now_ns) {
+  auto processes = [this] {
+    if (!filter_) return std::vector<Pid>{only_pid_};
+    return std::vector<Pid>(filter_->pids().begin(), filter_->pids().end());
+  };
+  for (const TaskEvents::NewCpu& came : ring_->events().Update(now_ns, processes)) {
+    absl::MutexLock lock(&mutex_);
+    new_cpus_.push_back({came.cpu, true, now_ns, std::string(came.status.message())});
+  }
 }
 
 bool LiveSource::Wait(int timeout_ms) {
@@ -320,6 +336,7 @@ absl::Status LiveSource::Drain(std::vector<Event>& out, bool last) {
     cpus_->Update(began_ns, take);
     for (CpuEvents::Ring& r : cpus_->rings()) take(r);
   } else {
+    UpdateCpus(began_ns);
     for (TaskEvents::Ring& r : ring_->events().sideband_rings()) TakeSideband(r.ring, nullptr);
   }
   std::move(timeless_.begin(), timeless_.end(), std::back_inserter(out));

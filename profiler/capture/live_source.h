@@ -53,7 +53,7 @@ class LiveSource {
     uint32_t mappings = 1 << 14;
     const Probe* probe = nullptr;  // samples are its hits; of the level kernel alone
     std::function<absl::StatusOr<std::vector<int>>()> online_cpus = OnlineCpus;
-    std::function<bool(SamplingSource, bool hardware)> event_fires = EventFires;
+    EventTrial event_fires = EventFires;
   };
 
   static constexpr uint64_t kSortMarginNs = 20'000'000;
@@ -65,8 +65,8 @@ class LiveSource {
 
   LayoutSink& layouts() { return *sampler_; }
   UnwindSink& tables() { return *sampler_; }
-  // What samples, at the level kernel: "cycles", "cpu-clock".
-  absl::string_view event_name() const;
+  // What samples: "cycles", "cpu-clock".
+  std::string event_name() const;
   // Those that were tried before and did not fire.
   const std::vector<std::string>& silent_events() const { return silent_events_; }
   // nullptr: there is none.
@@ -110,7 +110,8 @@ class LiveSource {
   uint32_t PeriodNs(uint64_t time_ns) const;
   // CPU time that samples took in the kernel, where it counts that.
   uint64_t ProgramTimeNs() const { return bpf_ == nullptr ? 0 : bpf_->RunTimeNs(); }
-  // CPUs that went and came; of the level kernel alone: elsewhere events stay with their threads.
+  // CPUs that went and came; at the level ring those that came for the first time: when one goes, its events
+  // stay with their threads.
   std::vector<CpuEvents::Change> cpu_changes() const;
   // As SamplingRate has it.
   double CountedShare() const;
@@ -128,6 +129,8 @@ class LiveSource {
   absl::Status OpenRingLevel(const Options& options, const RuntimeSet& runtimes);
   absl::Status TakeSamples();
   void TakeSideband(PerfRing& ring, Throttling* throttling);
+  // Samples on CPUs that came, at the level ring.
+  void UpdateCpus(uint64_t now_ns);
   // What no record told of.
   uint64_t LostAtEnd();
   void WaitAtRing(int timeout_ms, std::vector<pollfd> fds);
@@ -153,6 +156,7 @@ class LiveSource {
   uint64_t frequency_hz_ = 0;
   mutable absl::Mutex mutex_;
   std::vector<Rate> rates_ ABSL_GUARDED_BY(mutex_);
+  std::vector<CpuEvents::Change> new_cpus_ ABSL_GUARDED_BY(mutex_);  // at the level ring
 };
 
 }  // namespace jprof

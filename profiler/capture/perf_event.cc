@@ -176,7 +176,11 @@ bool EventFires(SamplingSource source, bool hardware) {
                : BaseAttr(PERF_TYPE_SOFTWARE, ClockOf(source));
   attr.sample_period = kPeriod;
   attr.sample_type = PERF_SAMPLE_TID;
-  const UniqueFd fd = OpenEvent(attr, /*tid=*/0, /*cpu=*/-1);
+  UniqueFd fd = OpenEvent(attr, /*tid=*/0, /*cpu=*/-1);
+  if (!fd.valid()) {
+    attr.exclude_kernel = 1;  // which takes no privilege
+    fd = OpenEvent(attr, /*tid=*/0, /*cpu=*/-1);
+  }
   if (!fd.valid()) return true;
   absl::StatusOr<PerfRing> ring = PerfRing::Map(fd.get(), 1);
   if (!ring.ok() || !EnableEvent(fd).ok()) return true;
@@ -186,6 +190,24 @@ bool EventFires(SamplingSource source, bool hardware) {
     records = ring->Drain([](std::span<const std::byte>) {}).records;
   }
   return records != 0;
+}
+
+absl::Status NoEventFires() {
+  return absl::FailedPreconditionError(
+      "no sampling event of this kernel takes samples, on a busy thread of jprof's own");
+}
+
+std::string ClockName(SamplingSource clock) {
+  return clock == SamplingSource::kTaskClock ? "task-clock" : "cpu-clock";
+}
+
+absl::StatusOr<SamplingSource> ChooseClock(const EventTrial& fires,
+                                           std::vector<std::string>& silent) {
+  for (SamplingSource clock : {SamplingSource::kCpuClock, SamplingSource::kTaskClock}) {
+    if (fires(clock, /*hardware=*/false)) return clock;
+    silent.push_back(ClockName(clock));
+  }
+  return NoEventFires();
 }
 
 absl::StatusOr<UniqueFd> OpenSidebandEvent(int cpu, uint32_t wakeup_bytes) {
@@ -202,7 +224,7 @@ absl::StatusOr<UniqueFd> OpenSidebandEvent(int cpu, uint32_t wakeup_bytes) {
 
 absl::StatusOr<UniqueFd> OpenTaskSamplingEvent(Tid tid, int cpu, const TaskEventOptions& options) {
   perf_event_attr attr =
-      SamplingAttr(PERF_TYPE_SOFTWARE, PERF_COUNT_SW_CPU_CLOCK, options.frequency_hz);
+      SamplingAttr(PERF_TYPE_SOFTWARE, ClockOf(options.clock), options.frequency_hz);
   attr.sample_type = kTaskSampleType | (options.kernel ? PERF_SAMPLE_CALLCHAIN : 0);
   attr.sample_regs_user = kTaskSampleRegisters;
   attr.sample_stack_user = options.stack_bytes;

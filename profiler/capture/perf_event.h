@@ -3,7 +3,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -28,6 +30,13 @@ enum class SamplingSource {
 // Whether an event of the kind takes samples: it counts the calling thread, which is busy until the first one
 // or for 50 ms of CPU time. True as well where that cannot be tried. `hardware`: cycles.
 bool EventFires(SamplingSource source, bool hardware);
+using EventTrial = std::function<bool(SamplingSource, bool hardware)>;
+// That no kind of event does.
+absl::Status NoEventFires();
+std::string ClockName(SamplingSource clock);  // "cpu-clock"
+// The first of the two clocks that takes samples; `silent` gets the names of those that do not. FailedPrecondition:
+// none does.
+absl::StatusOr<SamplingSource> ChooseClock(const EventTrial& fires, std::vector<std::string>& silent);
 
 // A disabled sampling event for everything that runs on `cpu`, idle excluded. It is meant to run a
 // program on each hit, and to have no samples in a ring; in that of a side-band event of the CPU
@@ -49,10 +58,11 @@ struct TaskEventOptions {
   bool kernel = false;           // sample in the kernel too, with its frames: takes a privilege
   bool inherit = true;           // to the threads that the thread starts
   bool inherit_children = true;  // and to processes
+  SamplingSource clock = SamplingSource::kCpuClock;
 };
 
 // Disabled events of one thread while it runs on `cpu`: one of samples with registers and a copy of
-// the stack, by the CPU clock (ParseTaskRecord), and one that reports mappings, names, forks and
+// the stack, by a clock (ParseTaskRecord), and one that reports mappings, names, forks and
 // exits (ParseSidebandRecord). An unprivileged user may have them of own processes. NotFound: there
 // is no such thread; PermissionDenied and others as above.
 absl::StatusOr<UniqueFd> OpenTaskSamplingEvent(Tid tid, int cpu, const TaskEventOptions& options);

@@ -19,6 +19,8 @@ class ProcessFilter {
   explicit ProcessFilter(bool children) : children_(children) {}
 
   void Add(Pid pid) { pids_.insert(pid); }
+  // With those that have ended.
+  const absl::flat_hash_set<Pid>& pids() const { return pids_; }
 
   // Whether the event is about a process of the selection, or about none; events in time order. The
   // fork of a new process is about the new one, and decides where that belongs: its number may have

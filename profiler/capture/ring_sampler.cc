@@ -60,6 +60,11 @@ RingSampler::Quality RingSampler::quality() const {
 }
 
 absl::Status RingSampler::Drain(absl::FunctionRef<void(Event)> sink) {
+  {
+    absl::MutexLock lock(&mutex_);  // a CPU may have come
+    throttling_.resize(events_.sample_rings().size());
+    passed_over_.resize(events_.sample_rings().size());
+  }
   for (size_t i = 0; i < events_.sample_rings().size(); ++i) {
     bool damaged = events_.sample_rings()[i].ring
                        .Drain([&](std::span<const std::byte> bytes) {

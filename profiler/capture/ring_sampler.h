@@ -44,6 +44,7 @@ class RingSampler : public Sampler {
   RingSampler(const RuntimeSet& set, TaskEvents events, uint32_t mappings);
 
   TaskEvents& events() { return events_; }
+  const TaskEvents& events() const { return events_; }
   bool kernel_too() const { return events_.kernel(); }
   uint32_t stack_bytes() const { return events_.stack_bytes(); }  // of a copy, at most
   Quality quality() const;

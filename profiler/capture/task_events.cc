@@ -22,7 +22,8 @@ constexpr uint32_t kStackBytes[] = {32 << 10, 16 << 10, 8 << 10, 4 << 10};
 constexpr size_t kSampleBytes = 1536;  // the rest of a sample, with a kernel stack
 constexpr size_t kSidebandPages = 8;
 constexpr uint32_t kSidebandWakeupBytes = kSidebandPages * kPageBytes / 4;
-constexpr size_t kMaxThreads = 1 << 16;
+constexpr size_t kMaxThreads = 1 << 16;  // and CPUs
+constexpr uint64_t kLookEveryNs = 1'000'000'000;
 
 size_t SamplesWanted(uint64_t frequency_hz) {
   return std::max<size_t>(kFewestSamples, frequency_hz / kSlackOfHz);
@@ -36,23 +37,27 @@ uint64_t SumOfLost(const std::vector<UniqueFd>& events) {
 
 }  // namespace
 
+absl::Status TaskEvents::MapRingsOf(int cpu, size_t pages) {
+  JPROF_ASSIGN_OR_RETURN(UniqueFd sampling, OpenRingEvent(cpu, 0));
+  JPROF_ASSIGN_OR_RETURN(PerfRing samples, PerfRing::Map(sampling.get(), pages));
+  JPROF_ASSIGN_OR_RETURN(UniqueFd sideband, OpenRingEvent(cpu, kSidebandWakeupBytes));
+  JPROF_ASSIGN_OR_RETURN(PerfRing records, PerfRing::Map(sideband.get(), kSidebandPages));
+  sample_rings_.push_back({std::move(sampling), std::move(samples)});
+  sideband_rings_.push_back({std::move(sideband), std::move(records)});
+  return absl::OkStatus();
+}
+
 absl::Status TaskEvents::MapRings(size_t pages) {
   sample_rings_.clear();
   sideband_rings_.clear();
-  for (int cpu : cpus_) {
-    JPROF_ASSIGN_OR_RETURN(UniqueFd sampling, OpenRingEvent(cpu, 0));
-    JPROF_ASSIGN_OR_RETURN(PerfRing samples, PerfRing::Map(sampling.get(), pages));
-    sample_rings_.push_back({std::move(sampling), std::move(samples)});
-    JPROF_ASSIGN_OR_RETURN(UniqueFd sideband, OpenRingEvent(cpu, kSidebandWakeupBytes));
-    JPROF_ASSIGN_OR_RETURN(PerfRing records, PerfRing::Map(sideband.get(), kSidebandPages));
-    sideband_rings_.push_back({std::move(sideband), std::move(records)});
-  }
+  for (int cpu : cpus_) JPROF_RETURN_IF_ERROR(MapRingsOf(cpu, pages));
   return absl::OkStatus();
 }
 
 absl::StatusOr<TaskEvents> TaskEvents::Open(const Options& options) {
   TaskEvents events;
-  JPROF_ASSIGN_OR_RETURN(events.cpus_, OnlineCpus());
+  events.online_ = options.online;
+  JPROF_ASSIGN_OR_RETURN(events.cpus_, options.online());
   const size_t samples = SamplesWanted(options.frequency_hz);
   size_t pages = std::min(
       kMostPages, std::bit_ceil(samples * (kStackBytes[0] + kSampleBytes) / kPageBytes));
@@ -62,11 +67,13 @@ absl::StatusOr<TaskEvents> TaskEvents::Open(const Options& options) {
     if (!absl::IsPermissionDenied(mapped) || pages == kFewestPages) return mapped;
     pages /= 2;
   }
+  events.ring_pages_ = pages;
   events.options_ = {.frequency_hz = options.frequency_hz,
                      .stack_bytes = kStackBytes[std::size(kStackBytes) - 1],
                      .kernel = true,
                      .inherit = options.threads,
-                     .inherit_children = options.children};
+                     .inherit_children = options.children,
+                     .clock = options.clock};
   for (uint32_t bytes : kStackBytes) {
     if (pages * kPageBytes / (bytes + kSampleBytes) < samples) continue;
     events.options_.stack_bytes = bytes;
@@ -82,42 +89,91 @@ absl::StatusOr<TaskEvents> TaskEvents::Open(const Options& options) {
   return events;
 }
 
-absl::Status TaskEvents::AddThread(Tid tid) {
-  if (!added_.insert(tid).second) return absl::OkStatus();
-  for (size_t i = 0; i < cpus_.size(); ++i) {
-    JPROF_ASSIGN_OR_RETURN(UniqueFd sideband, OpenTaskSidebandEvent(tid, cpus_[i], options_));
-    JPROF_RETURN_IF_ERROR(RedirectEvent(sideband, sideband_rings_[i].event));
-    JPROF_RETURN_IF_ERROR(EnableEvent(sideband));
-    sideband_.push_back(std::move(sideband));
-    JPROF_ASSIGN_OR_RETURN(UniqueFd sampling, OpenTaskSamplingEvent(tid, cpus_[i], options_));
-    JPROF_RETURN_IF_ERROR(RedirectEvent(sampling, sample_rings_[i].event));
-    JPROF_ASSIGN_OR_RETURN(const uint64_t number, EventNumber(sampling));
-    opened_for_[number] = tid;
-    sampling_.push_back(std::move(sampling));
-  }
-  sampled_by_[tid] = tid;
+absl::Status TaskEvents::AddThreadOn(Tid tid, size_t place) {
+  const int cpu = cpus_[place];
+  JPROF_ASSIGN_OR_RETURN(UniqueFd sideband, OpenTaskSidebandEvent(tid, cpu, options_));
+  JPROF_RETURN_IF_ERROR(RedirectEvent(sideband, sideband_rings_[place].event));
+  JPROF_RETURN_IF_ERROR(EnableEvent(sideband));
+  sideband_.push_back(std::move(sideband));
+  JPROF_ASSIGN_OR_RETURN(UniqueFd sampling, OpenTaskSamplingEvent(tid, cpu, options_));
+  JPROF_RETURN_IF_ERROR(RedirectEvent(sampling, sample_rings_[place].event));
+  JPROF_ASSIGN_OR_RETURN(const uint64_t number, EventNumber(sampling));
+  opened_for_[number] = tid;
+  sampled_by_[{tid, static_cast<uint32_t>(cpu)}] = tid;
+  absl::MutexLock lock(mutex_.get());
+  if (started_) JPROF_RETURN_IF_ERROR(EnableEvent(sampling));
+  sampling_.push_back(std::move(sampling));
   return absl::OkStatus();
 }
 
-absl::Status TaskEvents::AddProcess(Pid pid) {
+absl::Status TaskEvents::AddThread(Tid tid) {
+  if (!added_.insert(tid).second) return absl::OkStatus();
+  for (size_t i = 0; i < cpus_.size(); ++i) JPROF_RETURN_IF_ERROR(AddThreadOn(tid, i));
+  return absl::OkStatus();
+}
+
+absl::Status TaskEvents::ForEachThread(Pid pid, absl::flat_hash_set<Tid>& added, ThreadAdder add) {
   // Threads that start meanwhile are met in the next round, whether they inherited all or not.
-  for (size_t before = SIZE_MAX; before != added_.size();) {
-    before = added_.size();
+  for (size_t before = SIZE_MAX; before != added.size();) {
+    before = added.size();
     JPROF_ASSIGN_OR_RETURN(std::vector<Tid> threads, ListThreads(pid));
     for (Tid tid : threads) {
-      absl::Status added = AddThread(tid);
-      if (!added.ok() && !absl::IsNotFound(added)) return added;
+      absl::Status status = add(tid);
+      if (!status.ok() && !absl::IsNotFound(status)) return status;
     }
   }
   return absl::OkStatus();
 }
 
+absl::Status TaskEvents::AddProcess(Pid pid) {
+  return ForEachThread(pid, added_, [this](Tid tid) { return AddThread(tid); });
+}
+
+absl::Status TaskEvents::AddCpu(int cpu, const std::vector<Pid>& processes) {
+  JPROF_RETURN_IF_ERROR(MapRingsOf(cpu, ring_pages_));
+  cpus_.push_back(cpu);
+  const size_t place = cpus_.size() - 1;
+  absl::flat_hash_set<Tid> added;
+  auto add = [&](Tid tid) {
+    return added.insert(tid).second ? AddThreadOn(tid, place) : absl::OkStatus();
+  };
+  if (!options_.inherit) {
+    for (Tid tid : added_) JPROF_RETURN_IF_ERROR(add(tid));
+    return absl::OkStatus();
+  }
+  for (Pid pid : processes) {
+    const absl::Status status = ForEachThread(pid, added, add);
+    if (!status.ok() && !absl::IsNotFound(status)) return status;
+  }
+  return absl::OkStatus();
+}
+
+std::vector<TaskEvents::NewCpu> TaskEvents::Update(
+    uint64_t now_ns, absl::FunctionRef<std::vector<Pid>()> processes) {
+  std::vector<NewCpu> came;
+  if (now_ns < next_look_ns_) return came;
+  next_look_ns_ = now_ns + kLookEveryNs;
+  const absl::StatusOr<std::vector<int>> online = online_();
+  if (!online.ok()) return came;  // asked again
+  for (int cpu : *online) {
+    if (std::find(cpus_.begin(), cpus_.end(), cpu) != cpus_.end() || !tried_.insert(cpu).second) {
+      continue;
+    }
+    came.push_back({cpu, AddCpu(cpu, processes())});
+  }
+  return came;
+}
+
 absl::Status TaskEvents::Start() {
+  absl::MutexLock lock(mutex_.get());
+  started_ = true;
   for (const UniqueFd& event : sampling_) JPROF_RETURN_IF_ERROR(EnableEvent(event));
   return absl::OkStatus();
 }
 
 absl::Status TaskEvents::Stop() {
+  absl::MutexLock lock(mutex_.get());
+  started_ = false;
   for (const UniqueFd& event : sampling_) JPROF_RETURN_IF_ERROR(DisableEvent(event));
   return absl::OkStatus();
 }
@@ -129,7 +185,8 @@ bool TaskEvents::IsDuplicate(const TaskSample& sample) {
   auto opened = opened_for_.find(sample.event);
   if (opened == opened_for_.end()) return false;
   if (sampled_by_.size() >= kMaxThreads) sampled_by_.clear();
-  return sampled_by_.try_emplace(sample.tid, opened->second).first->second != opened->second;
+  return sampled_by_.try_emplace({sample.tid, sample.cpu}, opened->second).first->second !=
+         opened->second;
 }
 
 }  // namespace jprof

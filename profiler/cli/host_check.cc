@@ -103,15 +103,22 @@ HostCheck CheckBpf(const RuntimeSet& runtimes) {
   return check;
 }
 
-HostCheck CheckOwnThreads() {
+HostCheck CheckOwnThreads(const EventTrial& event_fires) {
   HostCheck check{.what = "samples of one's own threads, with their stacks",
                   .lost = "the level ring: any profile without BPF",
                   .required = HostCheck::Required::kByLevelRing};
-  absl::StatusOr<TaskEvents> events = TaskEvents::Open({.frequency_hz = kUsualHz});
+  std::vector<std::string> silent;
+  const absl::StatusOr<SamplingSource> clock = ChooseClock(event_fires, silent);
+  if (!clock.ok()) {
+    check.status = clock.status();
+    return check;
+  }
+  absl::StatusOr<TaskEvents> events =
+      TaskEvents::Open({.frequency_hz = kUsualHz, .clock = *clock});
   check.status = events.ok() ? events->AddThread(::gettid()) : events.status();
   if (events.ok()) {
     check.observed =
-        absl::StrCat(events->stack_bytes() >> 10, " KiB of a stack, ",
+        absl::StrCat(ClockName(*clock), ", ", events->stack_bytes() >> 10, " KiB of a stack, ",
                      events->kernel() ? "and of the kernel" : "nothing of the kernel", "; ",
                      Setting("perf_event_mlock_kb"));
   }
@@ -186,9 +193,9 @@ HostCheck CheckOpenFiles() {
 
 }  // namespace
 
-std::vector<HostCheck> CheckHost(const RuntimeSet& runtimes) {
+std::vector<HostCheck> CheckHost(const RuntimeSet& runtimes, const EventTrial& event_fires) {
   return {CheckProc(),          CheckSamples(),    CheckSideband(),
-          CheckTypes(),         CheckBpf(runtimes), CheckOwnThreads(),
+          CheckTypes(),         CheckBpf(runtimes), CheckOwnThreads(event_fires),
           CheckProcesses(),     CheckKernelNames(), CheckOpenFiles()};
 }
 

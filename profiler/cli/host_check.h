@@ -21,7 +21,8 @@ struct HostCheck {
   Required required = Required::kByNothing;
 };
 
-std::vector<HostCheck> CheckHost(const RuntimeSet& runtimes);
+std::vector<HostCheck> CheckHost(const RuntimeSet& runtimes,
+                                 const EventTrial& event_fires = EventFires);
 
 // One line for each.
 std::string HostText(const std::vector<HostCheck>& checks);

@@ -6,7 +6,7 @@
 // What comes from a file system that may stop to answer later is a path-only descriptor, to be opened
 // (OpenAgain) when it is read, and closed soon: so a recording holds nothing that it could not let go.
 //
-// Thread-safe. Never after fork.
+// Thread-safe.
 #pragma once
 
 #include <cstddef>

@@ -107,8 +107,8 @@ std::string LevelText(const LiveSource& source) {
   if (source.ring() == nullptr) {
     return absl::StrCat("level kernel (", source.event_name(), ")");
   }
-  return source.ring()->kernel_too() ? "level ring (cpu-clock)"
-                                     : "level ring (cpu-clock of user code, nothing of the kernel)";
+  return absl::StrCat("level ring (", source.event_name(),
+                      source.ring()->kernel_too() ? ")" : " of user code, nothing of the kernel)");
 }
 
 std::string RingQualityText(const RingSampler& ring) {

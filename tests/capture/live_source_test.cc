@@ -9,7 +9,9 @@
 #include <algorithm>
 #include <atomic>
 #include <functional>
+#include <map>
 #include <memory>
+#include <string>
 #include <thread>
 #include <variant>
 #include <vector>
@@ -54,9 +56,9 @@ uint64_t MonotonicNs() {
 class LiveSourceTest : public testing::Test {
  protected:
   void SetUp() override { JPROF_REQUIRE_ROOT(); }
-  void Open(uint64_t frequency_hz) {
+  void Open(uint64_t frequency_hz, CaptureLevel level = CaptureLevel::kKernel) {
     auto source = LiveSource::Open(
-        {.level = CaptureLevel::kKernel,
+        {.level = level,
          .pid = ::getpid(),
          .frequency_hz = frequency_hz,
          .online_cpus = [this]() -> absl::StatusOr<std::vector<int>> { return online_; },
@@ -151,12 +153,46 @@ TEST_F(LiveSourceTest, AnEventThatDoesNotFireIsReplaced) {
   EXPECT_TRUE(Until([this] { return On(0) >= 20; }));
 }
 
+TEST_F(LiveSourceTest, AtTheLevelRingCpusThatComeOnlineAreSampledToo) {
+  ASSERT_GE(std::thread::hardware_concurrency(), 2u) << "needs two CPUs";
+  BusyThread first(0), second(1);
+  Open(997, CaptureLevel::kRing);
+  // Has inherited what there is, and gets more.
+  BusyThread later(1);
+  ASSERT_TRUE(Until([this] { return On(0) >= 20; }));
+  EXPECT_EQ(On(1), 0u);
+  online_ = {0, 1};
+  auto busy_on_1 = [this] {
+    std::map<Tid, int> samples;
+    for (const SampleEvent& s : samples_) samples[s.tid] += s.cpu == 1;
+    return std::count_if(samples.begin(), samples.end(),
+                         [](const auto& thread) { return thread.second >= 20; });
+  };
+  ASSERT_TRUE(Until([&] { return busy_on_1() >= 2; }));
+  const std::vector<CpuEvents::Change> changes = source_->cpu_changes();
+  ASSERT_EQ(changes.size(), 1u);
+  EXPECT_EQ(changes[0].cpu, 1);
+  EXPECT_EQ(changes[0].trouble, "");
+  EXPECT_TRUE(source_->Stop().ok());
+}
+
+TEST_F(LiveSourceTest, AtTheLevelRingAnEventThatDoesNotFireIsReplacedToo) {
+  BusyThread busy(0);
+  silent_ = [](SamplingSource source, bool) { return source != SamplingSource::kTaskClock; };
+  Open(997, CaptureLevel::kRing);
+  EXPECT_EQ(source_->event_name(), "task-clock");
+  EXPECT_EQ(source_->silent_events(), std::vector<std::string>{"cpu-clock"});
+  EXPECT_TRUE(Until([this] { return On(0) >= 20; }));
+}
+
 TEST_F(LiveSourceTest, WithoutAnEventThatFiresThereIsNoRecording) {
-  auto source = LiveSource::Open({.level = CaptureLevel::kKernel,
-                                  .pid = ::getpid(),
-                                  .event_fires = [](SamplingSource, bool) { return false; }},
-                                 BuiltinRuntimes());
-  EXPECT_EQ(source.status().code(), absl::StatusCode::kFailedPrecondition);
+  for (CaptureLevel level : {CaptureLevel::kKernel, CaptureLevel::kRing}) {
+    auto source = LiveSource::Open({.level = level,
+                                    .pid = ::getpid(),
+                                    .event_fires = [](SamplingSource, bool) { return false; }},
+                                   BuiltinRuntimes());
+    EXPECT_EQ(source.status().code(), absl::StatusCode::kFailedPrecondition);
+  }
 }
 
 TEST_F(LiveSourceTest, SamplesAreRarerAndHeavierWhenTheRateIsHalved) {

@@ -37,6 +37,13 @@ TEST(HostCheckTest, OnlyWhatIsRequiredForbidsALevel) {
   EXPECT_EQ(BestLevel({denied(Required::kByEachLevel)}), CaptureLevel::kBest);
 }
 
+TEST(HostCheckTest, AClockThatDoesNotFireIsNoLevel) {
+  const std::vector<HostCheck> checks = CheckHost(
+      {.bpf_object = "no object"}, [](SamplingSource, bool) { return false; });
+  EXPECT_EQ(BestLevel(checks), CaptureLevel::kBest);
+  EXPECT_THAT(HostText(checks), HasSubstr("takes samples, on a busy thread of jprof's own"));
+}
+
 TEST(HostCheckTest, AnObjectThatIsNoBpfObjectIsSaidNotToLoad) {
   const std::vector<HostCheck> checks = CheckHost({.bpf_object = "no object"});
   EXPECT_NE(BestLevel(checks), CaptureLevel::kKernel);
