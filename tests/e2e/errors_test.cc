@@ -252,7 +252,7 @@ TEST_F(ErrorsTest, LittleMemoryIsEnoughAndTooLittleIsAMessage) {
   const std::string target = absl::StrCat("-p ", spin.pid(), " --format folded");
   EXPECT_EQ(RunInShell("ulimit -v 262144; exec", target).exit_code(), 0);
   EXPECT_EQ(RunInShell("ulimit -l 4; exec", target).exit_code(), 0);
-  const JprofResult result = RunInShell("ulimit -v 32768; exec", target);
+  const JprofResult result = RunInShell("ulimit -v 24576; exec", target);
   EXPECT_EQ(result.exit_code(), 1) << result.err;
   EXPECT_THAT(result.messages(), ElementsAre(HasSubstr("jprof: error: ")));
 }
