@@ -6,8 +6,8 @@
 // jprof. The share of hits that were the target's is printed; a figure with less than 90 % says
 // nothing.
 //
-// The same recursion is walked by frame pointers and, built without them, by call-frame tables; node
-// with its tables and without. WHAT: only the stacks whose names contain it.
+// The same recursion is walked by frame pointers and, built without them, by call-frame tables;
+// node with its tables and without. WHAT: only the stacks whose names contain it.
 //
 //   interrupt_cost PROGRAM_DEEP PROGRAM_DEEP_BY_TABLE NODE DEEP_STACK_JS AWAIT_STACK_JS [WHAT]
 #include <bpf/bpf.h>
@@ -160,7 +160,8 @@ class Bench {
     size_t frames = 0;
     auto drain = [&] {
       OrDie(sampler->Drain([&](Event e) {
-        if (auto* stack = std::get_if<StackEvent>(&e)) frames = std::max(frames, stack->frames.size());
+        if (auto* stack = std::get_if<StackEvent>(&e))
+          frames = std::max(frames, stack->frames.size());
       }));
     };
     for (auto [hz, seconds] : {std::pair<uint64_t, double>{4999, 0.5}, {99, 3.0}}) {
@@ -174,11 +175,12 @@ class Bench {
       }
       const uint64_t hits = ReadRunTime(sampler->program_fd()).count - hits_before;
       const uint64_t samples = OrDie(sampler->ReadCounters()).samples - samples_before;
-      std::printf("%-30s %4lu Hz %3zu frames  jprof %6.2f us  kernel callchain %6.2f us  ratio %.2f"
-                  "  (%.0f %% of hits)\n",
-                  what, static_cast<unsigned long>(hz), frames, Median(ours) / 1000,
-                  Median(kernels) / 1000, Median(ratios),
-                  100.0 * static_cast<double>(samples) / static_cast<double>(std::max<uint64_t>(hits, 1)));
+      std::printf(
+          "%-30s %4lu Hz %3zu frames  jprof %6.2f us  kernel callchain %6.2f us  ratio %.2f"
+          "  (%.0f %% of hits)\n",
+          what, static_cast<unsigned long>(hz), frames, Median(ours) / 1000, Median(kernels) / 1000,
+          Median(ratios),
+          100.0 * static_cast<double>(samples) / static_cast<double>(std::max<uint64_t>(hits, 1)));
     }
   }
 
@@ -200,6 +202,7 @@ int main(int argc, char** argv) {
                  "AWAIT_STACK_JS [WHAT]\n");
     return 2;
   }
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);  // a row takes most of a minute
   using jprof::Bench;
   Bench bench(argc == 7 ? argv[6] : "");
   bench.Run("native, recursion", {argv[1], "27"}, Bench::kNoTables);

@@ -74,7 +74,8 @@ void Run(uint64_t samples) {
   auto start_process = [&] {
     pipeline.Handle(ForkEvent{now_ns, ++pid, pid, 1, 1});
     pipeline.Handle(CommEvent{now_ns, pid, pid, true, absl::StrCat("job-", pid % 5000)});
-    pipeline.Handle(MapEvent{now_ns, pid, {{kCode}, {kCode + kCodeBytes}}, {0}, {8, 1, 7}, "/bin/job"});
+    pipeline.Handle(
+        MapEvent{now_ns, pid, {{kCode}, {kCode + kCodeBytes}}, {0}, {8, 1, 7}, "/bin/job"});
     if (pid > 1100) pipeline.Handle(ExitEvent{now_ns, pid - 100, pid - 100});
   };
   start_process();
@@ -94,13 +95,14 @@ void Run(uint64_t samples) {
     }
     const uint32_t recent = std::min(number - oldest + 1, uint32_t{400});
     const uint32_t user_stack = number - static_cast<uint32_t>(next() % recent);
-    pipeline.Handle(SampleEvent{.time_ns = now_ns, .pid = pid, .tid = pid, .user_stack = user_stack});
+    pipeline.Handle(
+        SampleEvent{.time_ns = now_ns, .pid = pid, .tid = pid, .user_stack = user_stack});
     if ((i + 1) % 1'000'000 == 0) {
-      std::printf("%3llu million samples, %4.1f days: %.0f MB resident, %zu entries, times exact to %g s\n",
-                  static_cast<unsigned long long>((i + 1) / 1'000'000),
-                  static_cast<double>(now_ns) * 1e-9 / 86400, ResidentMb(),
-                  pipeline.kept_samples().size(),
-                  static_cast<double>(pipeline.kept_samples().time_step_ns()) * 1e-9);
+      std::printf(
+          "%3llu million samples, %4.1f days: %.0f MB resident, %zu entries, times exact to %g s\n",
+          static_cast<unsigned long long>((i + 1) / 1'000'000),
+          static_cast<double>(now_ns) * 1e-9 / 86400, ResidentMb(), pipeline.kept_samples().size(),
+          static_cast<double>(pipeline.kept_samples().time_step_ns()) * 1e-9);
       std::fflush(stdout);
     }
   }
@@ -110,10 +112,11 @@ void Run(uint64_t samples) {
     std::exit(1);
   }
   const Accounting& a = profile->accounting;
-  std::printf("the profile: %.0f MB resident; %llu kept, %llu of them left out in part, %llu dropped\n",
-              ResidentMb(), static_cast<unsigned long long>(a.kept),
-              static_cast<unsigned long long>(a.left_out),
-              static_cast<unsigned long long>(a.taken - a.kept));
+  std::printf(
+      "the profile: %.0f MB resident; %llu kept, %llu of them left out in part, %llu dropped\n",
+      ResidentMb(), static_cast<unsigned long long>(a.kept),
+      static_cast<unsigned long long>(a.left_out),
+      static_cast<unsigned long long>(a.taken - a.kept));
 }
 
 }  // namespace

@@ -2,8 +2,8 @@
 //
 //   picture_profile FORMAT FILE SAMPLES STACKS DEPTH
 //
-// SAMPLES samples of STACKS different stacks, DEPTH frames deep, of 20,000 functions; 16 threads, 99 Hz
-// each. Prints the CPU time that writing took, in seconds.
+// SAMPLES samples of STACKS different stacks, DEPTH frames deep, of 20,000 functions; 16 threads,
+// 99 Hz each. Prints the CPU time that writing took, in seconds.
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -75,7 +75,8 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "usage: picture_profile FORMAT FILE SAMPLES STACKS DEPTH\n");
     return 2;
   }
-  const jprof::Profile profile = jprof::Make(std::atoi(argv[3]), std::atoi(argv[4]), std::atoi(argv[5]));
+  const jprof::Profile profile =
+      jprof::Make(std::atoi(argv[3]), std::atoi(argv[4]), std::atoi(argv[5]));
   jprof::StringSink sink;
   const std::clock_t begin = std::clock();
   if (!format->create()->Write(profile, sink).ok()) return 1;

@@ -69,8 +69,8 @@ void BM_SymbolizeImage(benchmark::State& state) {
 }
 BENCHMARK(BM_SymbolizeImage)->Arg(100)->Arg(2000)->Arg(20000)->Unit(benchmark::kMillisecond);
 
-// Ten thousand names from the start of the process that reads the file to its end, and what peers take
-// for the same, from their start to their end; "ratio" is how many times as long.
+// Ten thousand names from the start of the process that reads the file to its end, and what peers
+// take for the same, from their start to their end; "ratio" is how many times as long.
 constexpr size_t kColdOffsets = 10'000;
 
 double ColdMilliseconds(const std::vector<FileOffset>& offsets, size_t* named) {

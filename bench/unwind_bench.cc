@@ -1,5 +1,5 @@
-// Call-frame tables of a host's libraries: what they take in the kernel, and how long one takes to make, or
-// to be read from the cache.
+// Call-frame tables of a host's libraries: what they take in the kernel, and how long one takes to
+// make, or to be read from the cache.
 //
 //   unwind_bench [FILE...]      else the largest in /usr/lib, until they have 300 tables
 #include <fcntl.h>
@@ -33,7 +33,8 @@ std::vector<std::string> LibrariesBySize() {
   namespace fs = std::filesystem;
   std::vector<std::pair<uint64_t, std::string>> found;
   std::error_code error;
-  for (fs::recursive_directory_iterator it("/usr/lib", error), end; it != end; it.increment(error)) {
+  for (fs::recursive_directory_iterator it("/usr/lib", error), end; it != end;
+       it.increment(error)) {
     const std::string name = it->path().filename();
     const bool is_library = name.find(".so") != std::string::npos || name == "chromium";
     if (is_library && it->is_regular_file(error) && !it->is_symlink(error)) {
@@ -79,9 +80,9 @@ void Measure(const std::string& path, UnwindCache& cache, Sum& sum) {
   const uint64_t table_bytes = table->words().size() * sizeof(uint64_t);
   sum.frame_bytes += frame_bytes;
   sum.table_bytes += table_bytes;
-  std::printf("%-60s %9lu bytes of .eh_frame %9lu in the kernel, made in %7.2f ms, cached %6.2f ms%s\n",
-              path.c_str(), frame_bytes, table_bytes,
-              built - begin, cached, found ? "" : " (not found)");
+  std::printf(
+      "%-60s %9lu bytes of .eh_frame %9lu in the kernel, made in %7.2f ms, cached %6.2f ms%s\n",
+      path.c_str(), frame_bytes, table_bytes, built - begin, cached, found ? "" : " (not found)");
 }
 
 }  // namespace
@@ -101,10 +102,11 @@ int main(int argc, char** argv) {
       if (sum.tables.size() == kTables) break;
     }
   }
-  std::printf("%zu tables, %zu refused: %.1f MB of .eh_frame, %.1f MB in the kernel, a ratio of %.2f\n",
-              sum.tables.size(), sum.refused, static_cast<double>(sum.frame_bytes) * 1e-6,
-              static_cast<double>(sum.table_bytes) * 1e-6,
-              static_cast<double>(sum.table_bytes) / static_cast<double>(sum.frame_bytes));
+  std::printf(
+      "%zu tables, %zu refused: %.1f MB of .eh_frame, %.1f MB in the kernel, a ratio of %.2f\n",
+      sum.tables.size(), sum.refused, static_cast<double>(sum.frame_bytes) * 1e-6,
+      static_cast<double>(sum.table_bytes) * 1e-6,
+      static_cast<double>(sum.table_bytes) / static_cast<double>(sum.frame_bytes));
   std::filesystem::remove_all(directory);
   return cache.ok() ? 0 : 1;
 }

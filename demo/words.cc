@@ -1,5 +1,6 @@
-// Counts words, to be profiled: `words ordered` in a std::map, `words hashed` in a std::unordered_map.
-// Ends after 4 s of CPU time. To be compiled without frame pointers, as Debian compiles its packages:
+// Counts words, to be profiled: `words ordered` in a std::map, `words hashed` in a
+// std::unordered_map. Ends after 4 s of CPU time. To be compiled without frame pointers, as Debian
+// compiles its packages:
 //
 //   g++ -O2 -g -fomit-frame-pointer demo/words.cc -o words
 #include <algorithm>

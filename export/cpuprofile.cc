@@ -96,10 +96,13 @@ class Cpuprofile {
   // Of a gap before `span`.
   int64_t IdleHits(const Span& span, int64_t gap) const {
     if (!counted_) return Us(gap);
-    return std::max<int64_t>(Scale(gap, profile_.Value(span.sample, ShownType(profile_)), Hits(span)), 1);
+    return std::max<int64_t>(
+        Scale(gap, profile_.Value(span.sample, ShownType(profile_)), Hits(span)), 1);
   }
 
-  void Hit(uint32_t node, int64_t hits) { nodes_[node].hits = SaturatingAdd(nodes_[node].hits, hits); }
+  void Hit(uint32_t node, int64_t hits) {
+    nodes_[node].hits = SaturatingAdd(nodes_[node].hits, hits);
+  }
 
   void Collect(const std::vector<Track>& tracks) {
     nodes_.push_back({.text = "(root)"});

@@ -29,8 +29,8 @@ constexpr absl::string_view kOtlpSuffixes[] = {".otlp"};
 constexpr ExportFormat kFormats[] = {
     {"svg", kSvgSuffixes, "interactive flame graph, one file for any browser", false,
      MakeSvgExporter},
-    {"html", kHtmlSuffixes, "flame graph, heat map, time order, functions; one file for a browser", false,
-     MakeHtmlExporter},
+    {"html", kHtmlSuffixes, "flame graph, heat map, time order, functions; one file for a browser",
+     false, MakeHtmlExporter},
     {"folded", kFoldedSuffixes, "folded stacks, one line of text for each", false,
      MakeFoldedExporter},
     {"pprof", kPprofSuffixes, "profile.proto, gzip, for pprof and most servers", true,

@@ -12,8 +12,8 @@ namespace {
 
 constexpr absl::string_view kOperator = "operator";
 
-// Of "operator()", "operator[]", "operator<<": its own brackets are part of its name. "operator" alone
-// where another word follows.
+// Of "operator()", "operator[]", "operator<<": its own brackets are part of its name. "operator"
+// alone where another word follows.
 size_t OperatorBytes(absl::string_view label) {
   const absl::string_view behind = label.substr(kOperator.size());
   if (absl::StartsWith(behind, "()") || absl::StartsWith(behind, "[]")) return kOperator.size() + 2;
@@ -26,11 +26,12 @@ size_t OperatorBytes(absl::string_view label) {
 }
 
 bool IsOfWord(char c) {
-  return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '$' || (c & 0x80) != 0;
+  return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '$' ||
+         (c & 0x80) != 0;
 }
 
-// Whether what is behind a dot or a slash is a name: not a number, what a compiler made of the function
-// before it, or the ending of a file.
+// Whether what is behind a dot or a slash is a name: not a number, what a compiler made of the
+// function before it, or the ending of a file.
 bool BeginsName(absl::string_view rest) {
   if (rest.empty() || absl::ascii_isdigit(static_cast<unsigned char>(rest[0]))) return false;
   if (rest[0] == '(' || rest[0] == '<') return true;
@@ -39,8 +40,8 @@ bool BeginsName(absl::string_view rest) {
   const absl::string_view word = rest.substr(0, size);
   if (word.empty()) return false;
   for (absl::string_view ending :
-       {"cold", "constprop", "isra", "llvm", "localalias", "lto_priv", "part", "cjs", "dll", "exe", "js",
-        "jsx", "mjs", "py", "rb", "so", "ts", "tsx"}) {
+       {"cold", "constprop", "isra", "llvm", "localalias", "lto_priv", "part", "cjs", "dll", "exe",
+        "js", "jsx", "mjs", "py", "rb", "so", "ts", "tsx"}) {
     if (word == ending) return false;
   }
   const absl::string_view stem = word.substr(0, word.find_last_not_of("0123456789") + 1);
@@ -48,8 +49,8 @@ bool BeginsName(absl::string_view rest) {
 }
 
 // Where a label may be cut. What says which function it is lies between the last of `begins` and
-// `end`; the others are where its qualifiers begin. Of "net/http.(*Transport).dial(x)" it is "dial".
-// The same as partsOf in web/tree.js.
+// `end`; the others are where its qualifiers begin. Of "net/http.(*Transport).dial(x)" it is
+// "dial". The same as partsOf in web/tree.js.
 struct LabelParts {
   std::vector<size_t> begins = {0};
   size_t end = 0;
@@ -165,7 +166,8 @@ std::string FitText(absl::string_view label, double room, const Ruler& ruler) {
   }
   if (parts.begins.size() > 1) {
     // Without its arguments it fits.
-    if (parts.end < label.size() && ruler.Width(part(0)) <= room) return absl::StrCat(part(0), "..");
+    if (parts.end < label.size() && ruler.Width(part(0)) <= room)
+      return absl::StrCat(part(0), "..");
     size_t i = 1;
     while (ruler.Width(part(parts.begins[i])) > room) ++i;
     const size_t begin = parts.begins[i];

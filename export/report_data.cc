@@ -90,7 +90,8 @@ class Labels {
   // kinds of code: legend, from r g b, to r g b (code_kind.h)
   // packages                                      strings
   // labels: length in UTF-16 units, kind, shade + 16 * inlined, package + 1; then all text in one;
-  //   then how many are shown by their originals, of each its number and the generated name and place
+  //   then how many are shown by their originals, of each its number and the generated name and
+  //   place
   void AppendLook(Stream& out) const {
     out.Number(kCodeKinds);
     for (const KindStyle& style : kKindStyles) {
@@ -145,7 +146,7 @@ class Labels {
 // The call paths that are in the file.
 struct ChosenNodes {
   std::vector<uint32_t> nodes = {0};  // of the tree, in preorder
-  std::vector<uint32_t> number_of;    // by node of the tree: itself or its nearest caller that is in
+  std::vector<uint32_t> number_of;  // by node of the tree: itself or its nearest caller that is in
 };
 
 // The widest, callers before callees; their labels are numbered by the way.

@@ -64,8 +64,8 @@ struct Debuginfod::State {
   void* client ABSL_GUARDED_BY(mutex) = nullptr;  // nullptr: no library
   absl::Time deadline ABSL_GUARDED_BY(mutex);
   int late ABSL_GUARDED_BY(mutex) = 0;
-  // What was answered, as a path in the library's cache, since descriptors are few: several images may
-  // have one build ID.
+  // What was answered, as a path in the library's cache, since descriptors are few: several images
+  // may have one build ID.
   std::map<std::string, absl::StatusOr<std::string>, std::less<>> answers ABSL_GUARDED_BY(mutex);
 
   absl::StatusOr<std::string> Ask(const std::string& build_id)

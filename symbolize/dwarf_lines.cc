@@ -26,7 +26,8 @@ enum Content : uint64_t { kPath = 1, kDirectoryIndex = 2 };
 
 class LineProgram {
  public:
-  // `forms`: how the program's numbers and strings are read. `base`: where `c` begins in .debug_line.
+  // `forms`: how the program's numbers and strings are read. `base`: where `c` begins in
+  // .debug_line.
   LineProgram(DwarfFile& file, const ElfFile& elf, const Unit& forms, uint64_t base, ByteCursor c,
               const AddressList& addresses, const Questions& questions, WorkBudget& budget,
               LineTable& table, std::vector<LineRow>& rows)

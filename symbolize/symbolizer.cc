@@ -67,8 +67,8 @@ void TakeBetter(const Candidate& candidate, Candidate* best) {
   if (Better(candidate, *best)) *best = candidate;
 }
 
-// Which question is the first one at or above an address. Most symbols lie between two questions, and
-// a table of evenly spaced addresses tells so without a search.
+// Which question is the first one at or above an address. Most symbols lie between two questions,
+// and a table of evenly spaced addresses tells so without a search.
 class QuestionIndex {
  public:
   // `questions` is sorted by address, not empty, and outlives the index.

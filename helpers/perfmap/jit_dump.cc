@@ -359,8 +359,9 @@ std::string JitDump::Trouble() const {
     return absl::StrCat(name_, ": damaged at byte ", offset_, "; what follows is not used");
   }
   if (!has_times_) {
-    return absl::StrCat(name_, ": its times are of another clock than CLOCK_MONOTONIC; where memory "
-                               "was used again the last name is shown");
+    return absl::StrCat(name_,
+                        ": its times are of another clock than CLOCK_MONOTONIC; where memory "
+                        "was used again the last name is shown");
   }
   return "";
 }

@@ -116,7 +116,8 @@ std::optional<JitName> ParseHotSpot(string_view text) {
   }
   const string_view method = text.substr(blank + 1, open - blank - 1);
   auto is_java = [](char c) {
-    return static_cast<unsigned char>(c) >= 0x80 || absl::ascii_isalnum(static_cast<unsigned char>(c)) ||
+    return static_cast<unsigned char>(c) >= 0x80 ||
+           absl::ascii_isalnum(static_cast<unsigned char>(c)) ||
            string_view("_$.[]/<>-+").find(c) != kNone;
   };
   if (method.find('.') == kNone || !std::all_of(method.begin(), method.end(), is_java) ||

@@ -59,8 +59,8 @@ void AddVersions(absl::string_view piece, absl::btree_set<Version>& versions) {
   }
 }
 
-// Whether the builtin's name is a literal within `piece`. (Searched for with the zero before it, of which data
-// is full, it would take ten times as long.)
+// Whether the builtin's name is a literal within `piece`. (Searched for with the zero before it, of
+// which data is full, it would take ten times as long.)
 bool HasBuiltinName(absl::string_view piece) {
   while (const void* found =
              ::memmem(piece.data(), piece.size(), kBuiltinName.data(), kBuiltinName.size())) {

@@ -151,9 +151,9 @@ bool IsInside(int32_t position, const jp_symbol& symbol) {
          static_cast<uint32_t>(position) <= symbol.words[JP_V8_EXTENT] >> 32;
 }
 
-// Whether a function without a position is the one that JavaScript calls to get into WebAssembly: its
-// name is the number of the function there, its script's name, if it has one, ends in the module's
-// hash.
+// Whether a function without a position is the one that JavaScript calls to get into WebAssembly:
+// its name is the number of the function there, its script's name, if it has one, ends in the
+// module's hash.
 bool IsWasmEntry(const FrameName& name) {
   constexpr size_t kHashDigits = 8;
   const size_t size = name.file.size();
@@ -395,8 +395,8 @@ char V8Instance::Tier(const RawFrame& frame) {
   }
 }
 
-// Of an object that may be gone: where its map was may be a pointer to anything, and the type of that
-// a string's. A map has a map, and that one is its own.
+// Of an object that may be gone: where its map was may be a pointer to anything, and the type of
+// that a string's. A map has a map, and that one is its own.
 std::optional<uint16_t> V8Instance::TypeOf(uint64_t tagged) const {
   const auto map_of = [this](uint64_t object) -> std::optional<uint64_t> {
     if ((object & 3) != 1) return std::nullopt;
@@ -481,8 +481,8 @@ const V8Instance::Script* V8Instance::FindScript(const jp_symbol& symbol) {
   return &scripts_.insert_or_assign(key, std::move(found)).first->second;
 }
 
-// Units [from_unit, from_unit + size) of a source, or up to its end. False unless the text is `hash`'s, as far as its
-// pieces tell.
+// Units [from_unit, from_unit + size) of a source, or up to its end. False unless the text is
+// `hash`'s, as far as its pieces tell.
 bool V8Instance::ReadSource(uint64_t tagged, SourceHash hash, uint32_t from_unit, uint32_t size,
                             TakeUnits take) const {
   struct Piece {

@@ -523,7 +523,8 @@ void SetCode(const ElfFile& image, Symbols& symbols, uint32_t version,
         {"bytecode handlers begin", static_cast<int64_t>(blob->handlers.value), Source::kDerived});
   }
   AddRange(image, begin, end, result.code);
-  if (code && end.value - begin.value < kMaxBuiltinBytes) AddHandlers(handlers, begin, layout, *code);
+  if (code && end.value - begin.value < kMaxBuiltinBytes)
+    AddHandlers(handlers, begin, layout, *code);
   const Source source = named ? Source::kSymbol : Source::kDerived;
   result.facts.push_back({"builtins begin", static_cast<int64_t>(begin.value), source});
   result.facts.push_back({"builtins end", static_cast<int64_t>(end.value), source});

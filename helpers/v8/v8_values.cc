@@ -80,7 +80,8 @@ ValueLayout MakeValueLayout(uint32_t version, const CodeMetadata& metadata) {
     return number(metadata.constant(name), INT32_MAX, needed);
   };
   auto type = [&](absl::string_view name, bool needed = true) {
-    return static_cast<uint16_t>(number(metadata.constant(absl::StrCat("type_", name)), 0xffff, needed));
+    return static_cast<uint16_t>(
+        number(metadata.constant(absl::StrCat("type_", name)), 0xffff, needed));
   };
   auto field = [&](absl::string_view name) {
     return static_cast<uint16_t>(number(metadata.field(name), 255, true));
@@ -107,7 +108,8 @@ ValueLayout MakeValueLayout(uint32_t version, const CodeMetadata& metadata) {
 
   l.number_value = field("HeapNumber__value");
   const auto kind = metadata.field("Oddball__kind");
-  l.oddball_kind = kind ? static_cast<uint16_t>(number(kind, 255, true)) : field("Oddball__kind_offset");
+  l.oddball_kind =
+      kind ? static_cast<uint16_t>(number(kind, 255, true)) : field("Oddball__kind_offset");
   l.object_properties = field("JSReceiver__raw_properties_or_hash");
   l.object_elements = field("JSObject__elements");
   l.array_data = field("FixedArray__data");
@@ -283,7 +285,8 @@ std::optional<std::string> ValueReader::ReadString(uint64_t tagged, uint32_t uni
     const uint64_t length = std::min(*own - start, wanted);
     const uint8_t tag = type & layout_.representation_mask;
     if (tag == layout_.cons_tag) {
-      const auto first = Word(string, layout_.cons_first), second = Word(string, layout_.cons_second);
+      const auto first = Word(string, layout_.cons_first),
+                 second = Word(string, layout_.cons_second);
       if (!first || !second) return std::nullopt;
       // A slice is of a flattened one, all of which is in the first.
       if (start == 0 && length == *own) pending.push_back({*second, 0, UINT64_MAX});

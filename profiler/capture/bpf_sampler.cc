@@ -130,7 +130,8 @@ absl::StatusOr<std::unique_ptr<BpfSampler>> BpfSampler::Load(absl::string_view o
                       .only_cgroup = options.cgroup_fd >= 0,
                       .only_comm = !options.comm.empty()};
   // As the kernel cuts them.
-  std::memcpy(config.comm, options.comm.data(), std::min(options.comm.size(), sizeof(config.comm) - 1));
+  std::memcpy(config.comm, options.comm.data(),
+              std::min(options.comm.size(), sizeof(config.comm) - 1));
   struct stat ns;
   if (::stat("/proc/self/ns/pid", &ns) == 0 && ns.st_ino != kInitialPidNamespace) {
     config.namespace_device = ns.st_dev;

@@ -77,8 +77,9 @@ absl::StatusOr<PerfRing> PerfRing::Map(int event_fd, size_t data_pages) {
     absl::Status status =
         ErrnoStatus(err, absl::StrCat("cannot map a perf ring of ", data_pages, " pages"));
     if (err == EPERM) {
-      return WithHint(status, "raise ulimit -l or kernel.perf_event_mlock_kb; other perf sessions of the "
-                              "same user count");
+      return WithHint(status,
+                      "raise ulimit -l or kernel.perf_event_mlock_kb; other perf sessions of the "
+                      "same user count");
     }
     return status;
   }

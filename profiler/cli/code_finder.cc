@@ -121,8 +121,8 @@ std::optional<int64_t> StartedNs(Pid pid) {
   return NowNs(CLOCK_REALTIME) - NowNs(CLOCK_BOOTTIME) + since_boot_ns;
 }
 
-// The map of a process that is gone, most likely: its owner and its times are all that says whose it
-// is. Root's and the user's own are believed, as perf does.
+// The map of a process that is gone, most likely: its owner and its times are all that says whose
+// it is. Root's and the user's own are believed, as perf does.
 absl::StatusOr<UniqueFd> OpenMap(const std::string& path, Pid pid, int64_t began_ns,
                                  int64_t recorded_ns) {
   UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW));

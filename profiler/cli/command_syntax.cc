@@ -165,8 +165,8 @@ absl::StatusOr<int64_t> ParseDuration(absl::string_view option, absl::string_vie
   double value = 0;
   if (unit == 0 || !absl::SimpleAtod(number, &value) || !std::isfinite(value) ||
       value * unit < kMinDurationSeconds || value * unit > kMaxDurationSeconds) {
-    return Usage(absl::StrCat(option, " takes a time from 1ms to 366 days such as 30, 30s, 5m or 1h, not '",
-                              text, "'"));
+    return Usage(absl::StrCat(
+        option, " takes a time from 1ms to 366 days such as 30, 30s, 5m or 1h, not '", text, "'"));
   }
   return static_cast<int64_t>(value * unit * 1e9);
 }

@@ -43,7 +43,8 @@ Values ValuesOf(absl::string_view argument) {
       for (const ExportFormat& format : ExportFormats()) values.words.emplace_back(format.name);
     }
     const size_t colon = one.find(':');
-    const absl::string_view word = one.substr(0, colon == absl::string_view::npos ? colon : colon + 1);
+    const absl::string_view word =
+        one.substr(0, colon == absl::string_view::npos ? colon : colon + 1);
     if (IsWord(word)) values.words.emplace_back(word);
   }
   return values;
@@ -77,7 +78,8 @@ std::string BashCall(const Values& values) {
   return calls.empty() ? ":" : absl::StrJoin(calls, "; ");
 }
 
-constexpr absl::string_view kBashBegin = R"sh(# bash completion for jprof, made of its tables of options
+constexpr absl::string_view kBashBegin =
+    R"sh(# bash completion for jprof, made of its tables of options
 
 _jprof_words() { COMPREPLY+=($(compgen -W "$1" -- "$cur")); }
 _jprof_pids() { _jprof_words "$(cd /proc && echo [0-9]*)"; }
@@ -127,13 +129,17 @@ std::string ZshText(absl::string_view text) {
 
 std::string ZshOption(const OptionText& option) {
   const std::string names = absl::StrJoin(NamesOf(option), ",");
-  std::string spec = option.short_name.empty()
-                         ? absl::StrCat("'", option.repeats ? "*" : "", option.long_name)
-                         : absl::StrCat(option.repeats ? "'*'" : absl::StrCat("'(", absl::StrJoin(NamesOf(option), " "), ")'"),
-                                        "{", names, "}'");
+  std::string spec =
+      option.short_name.empty()
+          ? absl::StrCat("'", option.repeats ? "*" : "", option.long_name)
+          : absl::StrCat(option.repeats
+                             ? "'*'"
+                             : absl::StrCat("'(", absl::StrJoin(NamesOf(option), " "), ")'"),
+                         "{", names, "}'");
   absl::StrAppend(&spec, "[", ZshText(FirstLine(option.help)), "]");
   if (!option.argument.empty()) {
-    absl::StrAppend(&spec, ":", ZshText(option.argument), ":", ZshAction(ValuesOf(option.argument)));
+    absl::StrAppend(&spec, ":", ZshText(option.argument), ":",
+                    ZshAction(ValuesOf(option.argument)));
   }
   return absl::StrCat(spec, "'");
 }
@@ -150,7 +156,8 @@ std::string FishValues(const Values& values) {
   if (values.pids) words.push_back("(__fish_complete_pids)");
   if (values.folders) words.push_back("(__fish_complete_directories)");
   words.insert(words.end(), values.words.begin(), values.words.end());
-  const std::string list = words.empty() ? "" : absl::StrCat(" -a ", FishText(absl::StrJoin(words, " ")));
+  const std::string list =
+      words.empty() ? "" : absl::StrCat(" -a ", FishText(absl::StrJoin(words, " ")));
   return absl::StrCat(values.files ? " -F" : " -f", list);
 }
 
@@ -170,7 +177,8 @@ std::string BashCompletion(const std::vector<CommandText>& commands) {
     for (const OptionText& option : command.options) {
       if (option.argument.empty()) continue;
       std::vector<std::string> patterns;
-      for (absl::string_view name : NamesOf(option)) patterns.push_back(absl::StrCat(command.name, ":", name));
+      for (absl::string_view name : NamesOf(option))
+        patterns.push_back(absl::StrCat(command.name, ":", name));
       absl::StrAppend(&out, "    ", absl::StrJoin(patterns, "|"), ") ",
                       BashCall(ValuesOf(option.argument)), "; return ;;\n");
     }
@@ -186,7 +194,8 @@ std::string BashCompletion(const std::vector<CommandText>& commands) {
     const Values words = WordsOf(command);
     if (words.any()) absl::StrAppend(&out, "    ", command.name, ":*) ", BashCall(words), " ;;\n");
   }
-  return absl::StrCat(out, "  esac\n  if ((COMP_CWORD == 1)) && [[ $cur != -* ]]; then _jprof_words '",
+  return absl::StrCat(out,
+                      "  esac\n  if ((COMP_CWORD == 1)) && [[ $cur != -* ]]; then _jprof_words '",
                       absl::StrJoin(names, " "), "'; fi", kBashEnd);
 }
 
@@ -204,12 +213,15 @@ std::string ZshCompletion(const std::vector<CommandText>& commands) {
   for (const CommandText& command : commands) {
     absl::StrAppend(&out, "    '", command.name, ":", ZshText(command.summary), "'\n");
   }
-  absl::StrAppend(&out,
-                  "  )\n  if ((CURRENT == 2)) && [[ $words[2] != -* ]]; then\n"
-                  "    _describe command commands\n    return\n  fi\n"
-                  "  local command=", kDefaultCommand, "\n"
-                  "  if (( ${commands[(I)$words[2]:*]} )); then\n"
-                  "    command=$words[2]\n    shift words\n    ((CURRENT--))\n  fi\n  case $command in\n");
+  absl::StrAppend(
+      &out,
+      "  )\n  if ((CURRENT == 2)) && [[ $words[2] != -* ]]; then\n"
+      "    _describe command commands\n    return\n  fi\n"
+      "  local command=",
+      kDefaultCommand,
+      "\n"
+      "  if (( ${commands[(I)$words[2]:*]} )); then\n"
+      "    command=$words[2]\n    shift words\n    ((CURRENT--))\n  fi\n  case $command in\n");
   for (const CommandText& command : commands) {
     absl::StrAppend(&out, "    ", command.name, ")\n      _arguments");
     for (const OptionText& option : command.options) {
@@ -228,7 +240,8 @@ std::string FishCompletion(const std::vector<CommandText>& commands) {
   for (const CommandText& command : commands) {
     if (command.name != kDefaultCommand) others.push_back(command.name);
   }
-  std::string out = "# fish completion for jprof, made of its tables of options\n\ncomplete -c jprof -f\n";
+  std::string out =
+      "# fish completion for jprof, made of its tables of options\n\ncomplete -c jprof -f\n";
   for (const CommandText& command : commands) {
     absl::StrAppend(&out, "complete -c jprof -n __fish_use_subcommand -a ", command.name, " -d ",
                     FishText(command.summary), "\n");

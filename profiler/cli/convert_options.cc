@@ -140,16 +140,17 @@ std::string Formats(bool diff) {
 
 CommandSyntax<ConvertOptions> ConvertSyntax() {
   CommandSyntax<ConvertOptions> syntax = {
-      .text = {.name = "convert",
-               .summary = "write a profile of one format in another",
-               .usage = "convert IN -o OUT [options]\n",
-               .about =
-                   "Writes a profile of one format in another. IN may be -, standard input.\n"
-                   "\n"
-                   "  jprof convert cpu.pb.gz -o cpu.svg          a flame graph of what Go's pprof wrote\n"
-                   "  jprof convert cpu.pb.gz -o gc.svg --focus gc --by tid   what collects garbage, by thread\n"
-                   "  jprof convert stacks.folded -o out.pb.gz    folded stacks for pprof\n",
-               .more = Formats(false)},
+      .text =
+          {.name = "convert",
+           .summary = "write a profile of one format in another",
+           .usage = "convert IN -o OUT [options]\n",
+           .about =
+               "Writes a profile of one format in another. IN may be -, standard input.\n"
+               "\n"
+               "  jprof convert cpu.pb.gz -o cpu.svg          a flame graph of what Go's pprof wrote\n"
+               "  jprof convert cpu.pb.gz -o gc.svg --focus gc --by tid   what collects garbage, by thread\n"
+               "  jprof convert stacks.folded -o out.pb.gz    folded stacks for pprof\n",
+           .more = Formats(false)},
       .options = OptionsOfBoth(),
       .check = CheckConvert};
   syntax.options.insert(
@@ -162,18 +163,19 @@ CommandSyntax<ConvertOptions> ConvertSyntax() {
 
 CommandSyntax<ConvertOptions> DiffSyntax() {
   CommandSyntax<ConvertOptions> syntax = {
-      .text = {.name = "diff",
-               .summary = "say what takes more in one profile than in another",
-               .usage = "diff A B [-o OUT] [options]\n",
-               .about =
-                   "Says what changed from profile A to profile B, by the shares of their samples: a picture coloured\n"
-                   "by change (or folded stacks with two counts, or pprof as of -diff_base), and on standard error the\n"
-                   "functions that grew most. Any format that jprof convert reads.\n"
-                   "\n"
-                   "  jprof diff old.pb.gz new.pb.gz -o diff.svg             what is red takes more than before\n"
-                   "  jprof diff old.pb.gz new.pb.gz --fail-above 2          in CI: exit status 3 if a function's\n"
-                   "                                                         own share grew by more than 2 points\n",
-               .more = Formats(true)},
+      .text =
+          {.name = "diff",
+           .summary = "say what takes more in one profile than in another",
+           .usage = "diff A B [-o OUT] [options]\n",
+           .about =
+               "Says what changed from profile A to profile B, by the shares of their samples: a picture coloured\n"
+               "by change (or folded stacks with two counts, or pprof as of -diff_base), and on standard error the\n"
+               "functions that grew most. Any format that jprof convert reads.\n"
+               "\n"
+               "  jprof diff old.pb.gz new.pb.gz -o diff.svg             what is red takes more than before\n"
+               "  jprof diff old.pb.gz new.pb.gz --fail-above 2          in CI: exit status 3 if a function's\n"
+               "                                                         own share grew by more than 2 points\n",
+           .more = Formats(true)},
       .options = OptionsOfBoth(),
       .check = CheckDiff};
   syntax.options.insert(

@@ -83,13 +83,14 @@ uint64_t FreeKib() { return NumberIn("/proc/meminfo", "MemAvailable:").value_or(
 uint64_t AllKib() { return NumberIn("/proc/meminfo", "MemTotal:").value_or(0); }
 
 absl::Status CannotCopy(absl::string_view why) {
-  return WithHint(absl::FailedPreconditionError(absl::StrCat("the process cannot be copied: ", why)),
-                  "--stopped writes the core while the process stands still");
+  return WithHint(
+      absl::FailedPreconditionError(absl::StrCat("the process cannot be copied: ", why)),
+      "--stopped writes the core while the process stands still");
 }
 
-// Children that were made for a core by a jprof that was killed: ended, and waited for by nobody. Told
-// by what hardly another child is: it has no signal at its end, never became another program, and
-// touched next to no memory, since all that it may have done is exit.
+// Children that were made for a core by a jprof that was killed: ended, and waited for by nobody.
+// Told by what hardly another child is: it has no signal at its end, never became another program,
+// and touched next to no memory, since all that it may have done is exit.
 std::vector<Pid> LeftBehind(Pid pid) {
   std::vector<Pid> left;
   auto processes = ListProcesses();
@@ -123,8 +124,10 @@ struct Shared {
 absl::Status Reap(Tid main, const std::vector<ProcMapping>& maps, const CodePlaces& places,
                   Pid child) {
   const InjectedCall wait = {SYS_wait4, {static_cast<uint64_t>(child), 0, __WALL | WNOHANG, 0}};
-  JPROF_ASSIGN_OR_RETURN(const InjectedResult result, Inject(main, maps, places, {.calls = {wait}}));
-  const bool forgotten = !result.values.empty() && (result.values[0] == child || result.values[0] == -ECHILD);
+  JPROF_ASSIGN_OR_RETURN(const InjectedResult result,
+                         Inject(main, maps, places, {.calls = {wait}}));
+  const bool forgotten =
+      !result.values.empty() && (result.values[0] == child || result.values[0] == -ECHILD);
   return forgotten ? absl::OkStatus() : absl::AbortedError("the copy has not ended yet");
 }
 
@@ -138,8 +141,8 @@ std::vector<InjectedCall> AdviceCalls(const std::vector<AddressRange>& ranges, i
   return calls;
 }
 
-// How the process is copied. It stays so whoever dies: what is changed in it is changed back by calls of
-// its own.
+// How the process is copied. It stays so whoever dies: what is changed in it is changed back by
+// calls of its own.
 Injection CopyInjection(Pid pid, int niceness, const std::vector<AddressRange>& not_forked) {
   Injection injection;
   injection.calls = AdviceCalls(not_forked, MADV_DOFORK);
@@ -166,7 +169,8 @@ absl::Status CheckAdvice(const Injection& injection, const InjectedResult& resul
   return absl::OkStatus();
 }
 
-// Reap() of a process that runs. Aborted: try again, it stopped too late; DeadlineExceeded: it does not.
+// Reap() of a process that runs. Aborted: try again, it stopped too late; DeadlineExceeded: it does
+// not.
 absl::Status ReapStopped(Pid pid, const std::vector<ProcMapping>& maps, const CodePlaces& places,
                          Pid child) {
   JPROF_ASSIGN_OR_RETURN(StoppedThread main, StoppedThread::Seize(pid));
@@ -213,8 +217,8 @@ absl::Status CheckFreeMemory() {
   return absl::ResourceExhaustedError("given up: the host runs out of memory");
 }
 
-// What the process holds back from its children. It may have changed since `before` was read; to read
-// it anew takes a while, so that is done only if its mappings are others.
+// What the process holds back from its children. It may have changed since `before` was read; to
+// read it anew takes a while, so that is done only if its mappings are others.
 absl::StatusOr<std::vector<CoreArea>> AreasNow(Pid pid, std::vector<CoreArea> before) {
   JPROF_ASSIGN_OR_RETURN(const std::vector<ProcMapping> maps, ReadProcMaps(pid));
   if (std::equal(maps.begin(), maps.end(), before.begin(), before.end(),
@@ -282,10 +286,11 @@ absl::StatusOr<uint64_t> TryWhileStopped(Pid pid, std::optional<absl::Duration> 
   return NowNs() - since_ns;
 }
 
-// Does `work` while the process stands still, after its registers have been read; how long that was.
-// `limit`: of the pause.
+// Does `work` while the process stands still, after its registers have been read; how long that
+// was. `limit`: of the pause.
 absl::StatusOr<uint64_t> WhileStopped(Pid pid, std::optional<absl::Duration> limit,
-                                      CoreProcess& process, absl::FunctionRef<absl::Status()> work) {
+                                      CoreProcess& process,
+                                      absl::FunctionRef<absl::Status()> work) {
   const int niceness = Niceness();
   SetNiceness(kFirstNiceness);
   absl::StatusOr<uint64_t> pause_ns = TryWhileStopped(pid, limit, process, work);
@@ -366,13 +371,14 @@ absl::Status Check(const Arguments& arguments, CoreOptions& out) {
 CommandSyntax<CoreOptions> Syntax() {
   using O = CoreOptions;
   return {
-      .text = {.name = "core",
-               .summary = "write a core file of a process that runs on",
-               .usage = "core PID -o FILE [options]\n",
-               .about =
-                   "Writes a core file that gdb, eu-stack and jprof stacks read, of a process that runs on. It stands\n"
-                   "still only until its registers are read and its memory is shared with a copy; the file is\n"
-                   "written from the copy. Only pages in memory take room.\n"},
+      .text =
+          {.name = "core",
+           .summary = "write a core file of a process that runs on",
+           .usage = "core PID -o FILE [options]\n",
+           .about =
+               "Writes a core file that gdb, eu-stack and jprof stacks read, of a process that runs on. It stands\n"
+               "still only until its registers are read and its memory is shared with a copy; the file is\n"
+               "written from the copy. Only pages in memory take room.\n"},
       .options = {{{"-o", "--output", "FILE", "the core file; mode 0600"}, &O::output},
                   {{"", "--mini", "",
                     "of memory only what jprof stacks reads of it, and the stacks: some MB"},
@@ -397,8 +403,8 @@ int WriteCoreFile(const CoreOptions& options, const RuntimeSet& runtimes) {
   if (!output.ok()) return ReportedStatus(AsUsageError(output.status()));
   const absl::StatusOr<int> exit_status =
       StatusOfGuarded([&] { return AsUsageError(Run(options, runtimes, *output, shared)); });
-  // The copy is not there any more: if the guarded process was killed, the kernel has ended it with its
-  // tracer. The process is still to forget it.
+  // The copy is not there any more: if the guarded process was killed, the kernel has ended it with
+  // its tracer. The process is still to forget it.
   const uint64_t until = NowNs() + kMaxReapNs;
   for (int i = 0; shared.copy != 0 && i < kMaxAttempts && NowNs() < until; ++i) {
     static_cast<void>(RunGuarded([&] {

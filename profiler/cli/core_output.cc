@@ -39,7 +39,8 @@ absl::Status CoreOutput::WriteCoreOf(Pid source, const CoreProcess& process,
   MiniCorePages mini;
   if (form_.mini) {
     JPROF_ASSIGN_OR_RETURN(mini, PagesOfMiniCore(process, source, areas_, runtimes));
-    if (!mini.complete) PrintWarning("not all that the names of functions need has room in a small core");
+    if (!mini.complete)
+      PrintWarning("not all that the names of functions need has room in a small core");
   }
   FileSink sink(unpacked_ ? *unpacked_ : *file_);
   ProgressLine progress;
@@ -50,9 +51,10 @@ absl::Status CoreOutput::WriteCoreOf(Pid source, const CoreProcess& process,
                             return go_on();
                           }));
   if (figures_.untold_bytes > 0) {
-    PrintWarning(absl::StrFormat("of %d KiB of shared memory the core has only what this process has used itself; "
-                                 "with CAP_CHECKPOINT_RESTORE it has all",
-                                 figures_.untold_bytes >> 10));
+    PrintWarning(absl::StrFormat(
+        "of %d KiB of shared memory the core has only what this process has used itself; "
+        "with CAP_CHECKPOINT_RESTORE it has all",
+        figures_.untold_bytes >> 10));
   }
   return absl::OkStatus();
 }

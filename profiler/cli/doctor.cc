@@ -92,14 +92,17 @@ absl::Status Check(const Arguments& arguments, DoctorOptions&) {
 }
 
 CommandSyntax<DoctorOptions> Syntax() {
-  return {.text = {.name = "doctor",
-                   .summary = "say what this host allows, or what is known of a process",
-                   .usage = "doctor [--pid PID]\n",
-                   .about = "Says what this host allows to jprof, and what would be missing; or which runtimes a\n"
-                            "process has, and where what is known of them comes from.\n",
-                   .takes_words = false},
-          .options = {{{"-p", "--pid", "PID", "of this process"}, &DoctorOptions::pid}},
-          .check = Check};
+  return {
+      .text =
+          {.name = "doctor",
+           .summary = "say what this host allows, or what is known of a process",
+           .usage = "doctor [--pid PID]\n",
+           .about =
+               "Says what this host allows to jprof, and what would be missing; or which runtimes a\n"
+               "process has, and where what is known of them comes from.\n",
+           .takes_words = false},
+      .options = {{{"-p", "--pid", "PID", "of this process"}, &DoctorOptions::pid}},
+      .check = Check};
 }
 
 }  // namespace

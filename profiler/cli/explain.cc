@@ -14,7 +14,8 @@ constexpr size_t kMaxWhatBytes = 48;
 constexpr size_t kMaxWhyBytes = 320;
 
 std::string Percent(uint64_t part, uint64_t whole) {
-  const double share = static_cast<double>(part) / static_cast<double>(std::max<uint64_t>(whole, 1));
+  const double share =
+      static_cast<double>(part) / static_cast<double>(std::max<uint64_t>(whole, 1));
   return absl::StrFormat("%5.1f %%", 100 * share);
 }
 

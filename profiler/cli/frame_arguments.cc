@@ -27,7 +27,8 @@ class BudgetedMemory : public MemoryReader {
         until_ns_(stands ? MonotonicNow() + kMaxNs : UINT64_MAX) {}
 
   size_t Read(Address address, std::span<std::byte> out) const override {
-    if (reads_ >= kMaxReads || CpuTimeOfThisThread() > until_cpu_ns_ || MonotonicNow() > until_ns_) {
+    if (reads_ >= kMaxReads || CpuTimeOfThisThread() > until_cpu_ns_ ||
+        MonotonicNow() > until_ns_) {
       return 0;
     }
     ++reads_;

@@ -167,14 +167,15 @@ std::string KindText(const ProbeRunResult& result, const std::string& name, uint
       TimeText(static_cast<double>(state.sum_ns[kind]) / static_cast<double>(h.count)),
       TimeText(static_cast<double>(state.max_ns[kind])));
   if (state.nested[kind] != 0) {
-    absl::StrAppend(&text, "  and ", state.nested[kind], " from within these, which are part of them\n");
+    absl::StrAppend(&text, "  and ", state.nested[kind],
+                    " from within these, which are part of them\n");
   }
   for (size_t i = h.first; i <= h.last; ++i) {
     const uint64_t count = state.buckets[kind][i];
     const size_t width = static_cast<size_t>((count * kBarWidth + h.most - 1) / h.most);
-    absl::StrAppendFormat(&text, "  %10s - %-10s %9d %s\n", TimeText(static_cast<double>(uint64_t{1} << i)),
-                          TimeText(2 * static_cast<double>(uint64_t{1} << i)), count,
-                          std::string(width, '#'));
+    absl::StrAppendFormat(
+        &text, "  %10s - %-10s %9d %s\n", TimeText(static_cast<double>(uint64_t{1} << i)),
+        TimeText(2 * static_cast<double>(uint64_t{1} << i)), count, std::string(width, '#'));
   }
   if (const std::optional<size_t> slowest = SlowestOf(result, kind)) {
     const jp_probe_hit& hit = result.hits[*slowest];
@@ -214,11 +215,12 @@ absl::Status Run(const HistOptions& options, const RuntimeSet& runtimes) {
   measurement->probe.pid = options.pid;
   JPROF_ASSIGN_OR_RETURN(
       const ProbeRunResult result,
-      RunProbe({.probe = &measurement->probe,
-                .duration_ns = options.duration_ns,
-                .armed = absl::StrCat("measuring ", options.what, " (Ctrl-C ends it)"),
-                .go_on = [](const std::vector<jp_probe_hit>&, const jp_probe_state&) { return true; }},
-               runtimes));
+      RunProbe(
+          {.probe = &measurement->probe,
+           .duration_ns = options.duration_ns,
+           .armed = absl::StrCat("measuring ", options.what, " (Ctrl-C ends it)"),
+           .go_on = [](const std::vector<jp_probe_hit>&, const jp_probe_state&) { return true; }},
+          runtimes));
   std::vector<std::string> kinds;
   for (uint32_t kind = 0; kind < JP_PROBE_KINDS; ++kind) {
     if (Look(result.state.buckets[kind]).count == 0) continue;
@@ -232,7 +234,8 @@ absl::Status Run(const HistOptions& options, const RuntimeSet& runtimes) {
   JPROF_RETURN_IF_ERROR(WriteStandardOutput(text));
   for (const std::string& note : measurement->notes) PrintNote(note);
   for (const std::string& warning : ProbeWarnings(result)) PrintWarning(warning);
-  if (kinds.empty()) return absl::NotFoundError("nothing was measured: it did not happen meanwhile");
+  if (kinds.empty())
+    return absl::NotFoundError("nothing was measured: it did not happen meanwhile");
   return absl::OkStatus();
 }
 
@@ -241,7 +244,8 @@ absl::Status Check(const Arguments& arguments, HistOptions& out) {
     return WithHint(absl::InvalidArgumentError("hist takes what to measure"),
                     "use: jprof hist syscall:fsync -p PID");
   }
-  if (arguments.words.size() > 1) return absl::InvalidArgumentError("hist takes one thing to measure");
+  if (arguments.words.size() > 1)
+    return absl::InvalidArgumentError("hist takes one thing to measure");
   out.what = arguments.words[0];
   return absl::OkStatus();
 }
@@ -249,16 +253,17 @@ absl::Status Check(const Arguments& arguments, HistOptions& out) {
 CommandSyntax<HistOptions> Syntax() {
   using O = HistOptions;
   return {
-      .text = {.name = "hist",
-               .summary = "print how long system calls, collections or functions take",
-               .usage = "hist syscall:NAME|gc|uprobe:BINARY:SYMBOL [options]\n",
-               .about =
-                   "Measures how long each call takes, in the kernel, and prints how many took how long, in powers of\n"
-                   "two, and the stack of the slowest. Of calls within each other the outermost is measured.\n"
-                   "\n"
-                   "  jprof hist syscall:fsync -p 4711        a system call\n"
-                   "  jprof hist gc -p 4711 -d 30s            collections of V8, by kind\n"
-                   "  jprof hist uprobe:/usr/bin/app:work     a function of a program or library\n"},
+      .text =
+          {.name = "hist",
+           .summary = "print how long system calls, collections or functions take",
+           .usage = "hist syscall:NAME|gc|uprobe:BINARY:SYMBOL [options]\n",
+           .about =
+               "Measures how long each call takes, in the kernel, and prints how many took how long, in powers of\n"
+               "two, and the stack of the slowest. Of calls within each other the outermost is measured.\n"
+               "\n"
+               "  jprof hist syscall:fsync -p 4711        a system call\n"
+               "  jprof hist gc -p 4711 -d 30s            collections of V8, by kind\n"
+               "  jprof hist uprobe:/usr/bin/app:work     a function of a program or library\n"},
       .options = {{{"-p", "--pid", "PID", "of this process (gc needs it; else of all)"}, &O::pid},
                   {{"-d", "--duration", "TIME",
                     "stop after 30s, 5m (default: Ctrl-C, or the process's end)"},

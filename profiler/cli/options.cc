@@ -123,28 +123,29 @@ std::vector<Option<RecordOptions>> Options() {
 
 CommandSyntax<RecordOptions> Syntax() {
   return {
-      .text = {.name = "record",
-               .summary = "sample what processes do, and write a profile",
-               .usage = "[record] (-p PID | -t TID | -G CGROUP | --comm NAME | -a) [options]\n"
-                        "[record] [options] -- COMMAND [ARGUMENT...]\n",
-               .about =
-                  "Samples a running process, or one that it starts, and writes what it was doing, JavaScript\n"
-                  "functions beside C++ and kernel frames. The process needs no flag and no restart.\n"
-                  "\n"
-                  "  jprof -p 4711 -F 99 -d 30 > out.svg         a flame graph of 30 seconds\n"
-                  "  jprof -o out.svg -- node app.js             from its first instruction, children too\n"
-                  "  jprof -a -F 49 -d 60 -o host.pb.gz          every process, for pprof\n"
-                  "  jprof convert cpu.pb.gz -o cpu.svg          a profile of one format in another\n"
-                  "  jprof diff old.pb.gz new.pb.gz -o diff.svg  what takes more than before, and what less\n"
-                  "  jprof top -p 4711                           what is hot now, each second\n"
-                  "  jprof why 4711                              what it does or waits for, in one sentence\n"
-                  "  jprof trap 'close errno=EBADF comm=node'    the stack at the very system call\n"
-                  "  jprof hist syscall:fsync -p 4711            how long each takes, in powers of two\n"
-                  "  jprof doctor                                what this host allows, and what would be missing\n"
-                  "  jprof doctor --pid 4711                     its runtimes: known, and from where\n",
-               .more = More(),
-               .starts_command = true,
-               .takes_words = false},
+      .text =
+          {.name = "record",
+           .summary = "sample what processes do, and write a profile",
+           .usage = "[record] (-p PID | -t TID | -G CGROUP | --comm NAME | -a) [options]\n"
+                    "[record] [options] -- COMMAND [ARGUMENT...]\n",
+           .about =
+               "Samples a running process, or one that it starts, and writes what it was doing, JavaScript\n"
+               "functions beside C++ and kernel frames. The process needs no flag and no restart.\n"
+               "\n"
+               "  jprof -p 4711 -F 99 -d 30 > out.svg         a flame graph of 30 seconds\n"
+               "  jprof -o out.svg -- node app.js             from its first instruction, children too\n"
+               "  jprof -a -F 49 -d 60 -o host.pb.gz          every process, for pprof\n"
+               "  jprof convert cpu.pb.gz -o cpu.svg          a profile of one format in another\n"
+               "  jprof diff old.pb.gz new.pb.gz -o diff.svg  what takes more than before, and what less\n"
+               "  jprof top -p 4711                           what is hot now, each second\n"
+               "  jprof why 4711                              what it does or waits for, in one sentence\n"
+               "  jprof trap 'close errno=EBADF comm=node'    the stack at the very system call\n"
+               "  jprof hist syscall:fsync -p 4711            how long each takes, in powers of two\n"
+               "  jprof doctor                                what this host allows, and what would be missing\n"
+               "  jprof doctor --pid 4711                     its runtimes: known, and from where\n",
+           .more = More(),
+           .starts_command = true,
+           .takes_words = false},
       .options = Options(),
       .check = Check};
 }

@@ -72,7 +72,8 @@ absl::Status Run(const StacksOptions& options, const RuntimeSet& runtimes) {
                                                  : Running::kStop));
     subject.world.symbolize = symbolize;
     subject.world.read_source_maps = read_maps;
-    JPROF_RETURN_IF_ERROR(TakeStacks(std::move(subject), options.naming, runtimes, report, profile));
+    JPROF_RETURN_IF_ERROR(
+        TakeStacks(std::move(subject), options.naming, runtimes, report, profile));
     if (options.no_stop && options.naming.arguments) {
       report.notes.emplace_back(
           "--no-stop: of threads that run there are only those values that the sample carries, native ones "
@@ -89,7 +90,8 @@ absl::Status Run(const StacksOptions& options, const RuntimeSet& runtimes) {
     Subject subject = CoreSubject(core, files, memory, options.target);
     subject.world.symbolize = symbolize;
     subject.world.read_source_maps = read_maps;
-    JPROF_RETURN_IF_ERROR(TakeStacks(std::move(subject), options.naming, runtimes, report, profile));
+    JPROF_RETURN_IF_ERROR(
+        TakeStacks(std::move(subject), options.naming, runtimes, report, profile));
   }
   if (report.threads.empty()) {
     return absl::NotFoundError(absl::StrCat("process ", options.pid, " exited meanwhile"));
@@ -142,14 +144,15 @@ absl::Status Check(const Arguments& arguments, StacksOptions& out) {
 CommandSyntax<StacksOptions> Syntax() {
   using O = StacksOptions;
   return {
-      .text = {.name = "stacks",
-               .summary = "print what every thread of a process, or of a core file, is doing",
-               .usage = "stacks PID|CORE [options]\n",
-               .about =
-                   "Prints what every thread of a process, or of a core file, is doing, once: JavaScript and native\n"
-                   "frames, innermost first, and what a sleeping thread waits for. Equal stacks are put together.\n"
-                   "Threads that sleep are not stopped; the others are, one by one, for a fraction of a\n"
-                   "millisecond; with --no-stop none is, and what is traced by a debugger can be read too.\n"},
+      .text =
+          {.name = "stacks",
+           .summary = "print what every thread of a process, or of a core file, is doing",
+           .usage = "stacks PID|CORE [options]\n",
+           .about =
+               "Prints what every thread of a process, or of a core file, is doing, once: JavaScript and native\n"
+               "frames, innermost first, and what a sleeping thread waits for. Equal stacks are put together.\n"
+               "Threads that sleep are not stopped; the others are, one by one, for a fraction of a\n"
+               "millisecond; with --no-stop none is, and what is traced by a debugger can be read too.\n"},
       .options =
           {
               {{"", "--all", "", "each thread by itself"},

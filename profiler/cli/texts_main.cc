@@ -1,4 +1,5 @@
-// At build time: writes the manual page and the shells' completions into a folder, as share/ has them.
+// At build time: writes the manual page and the shells' completions into a folder, as share/ has
+// them.
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -31,9 +32,11 @@ int main(int argc, char** argv) {
   const std::filesystem::path share = argv[1];
   const std::vector<jprof::CommandText> commands = jprof::AllCommands();
   return Write(share / "man/man1/jprof.1", jprof::ManualPage(commands, JPROF_VERSION)) &&
-                 Write(share / "bash-completion/completions/jprof", jprof::BashCompletion(commands)) &&
+                 Write(share / "bash-completion/completions/jprof",
+                       jprof::BashCompletion(commands)) &&
                  Write(share / "zsh/site-functions/_jprof", jprof::ZshCompletion(commands)) &&
-                 Write(share / "fish/vendor_completions.d/jprof.fish", jprof::FishCompletion(commands))
+                 Write(share / "fish/vendor_completions.d/jprof.fish",
+                       jprof::FishCompletion(commands))
              ? 0
              : 1;
 }

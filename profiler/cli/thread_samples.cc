@@ -69,10 +69,11 @@ void SampleThreads(std::span<CapturedThread* const> threads,
   }
   for (const auto& [tid, thread] : waiting) {
     thread->status =
-        events.ok() ? absl::DeadlineExceededError(
-                          "in a second it did not run long enough to be sampled, and did not sleep where "
-                          "its whole stack can be read without its registers")
-                    : events.status();
+        events.ok()
+            ? absl::DeadlineExceededError(
+                  "in a second it did not run long enough to be sampled, and did not sleep where "
+                  "its whole stack can be read without its registers")
+            : events.status();
   }
 }
 

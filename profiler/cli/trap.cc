@@ -55,8 +55,8 @@ constexpr uint32_t kMaxCount = 1'000'000'000;
 constexpr uint32_t kEnoughHits = 2'000'000'000;  // far from both kMaxCount and an overflow
 constexpr useconds_t kPauseUs = 50'000;
 
-// Sees to it that processes which wait for this one go on when it is gone: a child, which shares the
-// probe's memory and hears of our end. It is in a session of its own, so that what ends a whole
+// Sees to it that processes which wait for this one go on when it is gone: a child, which shares
+// the probe's memory and hears of our end. It is in a session of its own, so that what ends a whole
 // group of processes spares it.
 class Releaser {
  public:
@@ -74,8 +74,8 @@ class Releaser {
     char byte;
     while (::read(ends[0], &byte, 1) < 0 && errno == EINTR) {
     }
-    // The probe is still there, since its links are ours as well: it meets no more from now on. What
-    // it has begun on another CPU ends within the pause.
+    // The probe is still there, since its links are ours as well: it meets no more from now on.
+    // What it has begun on another CPU ends within the pause.
     __atomic_store_n(&state.hits, kEnoughHits, __ATOMIC_SEQ_CST);
     for (int time = 0; time < 2; ++time) {
       ::usleep(kPauseUs);
@@ -175,7 +175,8 @@ void ActOn(const TrapOptions& options, const jp_probe_hit& hit, std::map<std::st
   const auto pid = static_cast<Pid>(hit.tgid);
   const bool stops = options.core || options.signal == SIGSTOP;
   if (stops && !IsStopped(pid)) {
-    PrintWarning(absl::StrCat("process ", pid, " did not stop: it was ending, or somebody let it go on"));
+    PrintWarning(
+        absl::StrCat("process ", pid, " did not stop: it was ending, or somebody let it go on"));
   } else if (options.core) {
     std::string file = options.output.empty() ? absl::StrCat("core.", pid) : options.output;
     if (const int number = ++cores[file]; number > 1) absl::StrAppend(&file, ".", number);
@@ -189,8 +190,9 @@ void ActOn(const TrapOptions& options, const jp_probe_hit& hit, std::map<std::st
     PrintNote(absl::StrCat("process ", pid, " is stopped; kill -CONT ", pid, " lets it go on"));
   }
   if (!options.command.empty()) {
-    const int failed = Execute({"/bin/sh", "-c", options.command},
-                               {absl::StrCat("JPROF_PID=", hit.tgid), absl::StrCat("JPROF_TID=", hit.tid)});
+    const int failed =
+        Execute({"/bin/sh", "-c", options.command},
+                {absl::StrCat("JPROF_PID=", hit.tgid), absl::StrCat("JPROF_TID=", hit.tid)});
     if (failed != 0) PrintWarning(absl::StrCat("the command ended with status ", failed));
   }
 }
@@ -216,11 +218,12 @@ std::string HitJson(const jp_probe_hit& hit, const ProbeRunResult& result, Stack
 // What acts on a process takes effect before its next instruction: there must be one.
 absl::Status CheckActs(const TrapOptions& options, const TrapSpec& spec) {
   if (options.signal == 0 || !spec.at_end) return absl::OkStatus();
-  return WithHint(absl::InvalidArgumentError(
-                      "at its end a process cannot be stopped, and gets no signal any more: --do takes stacks "
-                      "and exec there"),
-                  "what calls that end can be trapped: --on uprobe:LIBC:_exit 'arg0!=0', with the C library "
-                  "that /proc/PID/maps names");
+  return WithHint(
+      absl::InvalidArgumentError(
+          "at its end a process cannot be stopped, and gets no signal any more: --do takes stacks "
+          "and exec there"),
+      "what calls that end can be trapped: --on uprobe:LIBC:_exit 'arg0!=0', with the C library "
+      "that /proc/PID/maps names");
 }
 
 absl::Status Run(const TrapOptions& options, const RuntimeSet& runtimes) {
@@ -243,8 +246,8 @@ absl::Status Run(const TrapOptions& options, const RuntimeSet& runtimes) {
       const ProbeRunResult result,
       RunProbe({.probe = &spec.probe,
                 .duration_ns = options.duration_ns,
-                .armed = absl::StrCat("armed: ", options.on, options.on.empty() ? "" : " ", options.spec,
-                                      " (Ctrl-C ends it)"),
+                .armed = absl::StrCat("armed: ", options.on, options.on.empty() ? "" : " ",
+                                      options.spec, " (Ctrl-C ends it)"),
                 .prepare = [&](jp_probe_state& shared) -> absl::Status {
                   if (!options.core) return absl::OkStatus();
                   stopped = std::make_unique<StoppedProcesses>(shared);
@@ -278,7 +281,8 @@ absl::Status Run(const TrapOptions& options, const RuntimeSet& runtimes) {
 
 absl::Status TakeAction(absl::string_view action, TrapOptions& options) {
   auto send = [&](int signal) -> absl::Status {
-    if (options.signal != 0) return absl::InvalidArgumentError("--do takes one of stop, abort, core, signal");
+    if (options.signal != 0)
+      return absl::InvalidArgumentError("--do takes one of stop, abort, core, signal");
     options.signal = signal;
     return absl::OkStatus();
   };
@@ -291,7 +295,9 @@ absl::Status TakeAction(absl::string_view action, TrapOptions& options) {
   }
   if (absl::StartsWith(action, "signal=")) {
     const int number = SignalNumber(action.substr(7));
-    if (number < 0) return absl::InvalidArgumentError(absl::StrCat("there is no signal '", action.substr(7), "'"));
+    if (number < 0)
+      return absl::InvalidArgumentError(
+          absl::StrCat("there is no signal '", action.substr(7), "'"));
     return send(number);
   }
   if (absl::StartsWith(action, "exec=") && action.size() > 5) {
@@ -345,31 +351,33 @@ absl::Status Check(const Arguments& arguments, TrapOptions& out) {
 CommandSyntax<TrapOptions> Syntax() {
   using O = TrapOptions;
   return {
-      .text = {.name = "trap",
-               .summary = "print the stack at the very system call, signal or function call",
-               .usage = "trap 'CALL TERM...' [--do ACTION]... [options]\n"
-                        "trap --on signal=SEGV|exit=nonzero|uprobe:BINARY:SYMBOL ['TERM...'] [options]\n",
-               .about =
-                   "Waits for a system call that all terms are true of, in any process, and prints the stack of the\n"
-                   "thread at that instant, JavaScript and native frames. Then it is gone.\n"
-                   "\n"
-                   "  jprof trap 'close errno=EBADF comm=node'\n"
-                   "  jprof trap 'openat path=/etc/app/* errno!=0 pid=4711'\n"
-                   "  jprof trap 'fsync duration>100ms' --count 10\n"
-                   "  jprof trap 'unlink path=/var/lib/db/*' --do stop --allow-stop\n",
-               .more =
-                   "terms: ret, errno, arg0 to arg5, fd, pid, tid, uid with = != < <= > >= and a number (errno: a\n"
-                   "  name); duration with a time; comm, path, buf with = != and a text, * for any more behind\n"
-                   "  it; cgroup=PATH. The system call: a name, several with commas, or any.\n"
-                   "\n"
-                   "actions, besides the stack:\n"
-                   "  stop         SIGSTOP, before the thread executes another instruction (--allow-stop)\n"
-                   "  core         a core file as of jprof core; the process goes on (--allow-stop)\n"
-                   "  abort        SIGABRT: the kernel's core, and the process's end (--allow-signal)\n"
-                   "  signal=NAME  (--allow-signal)\n"
-                   "  exec=COMMAND by the shell, with JPROF_PID and JPROF_TID (--allow-exec)\n"
-                   "  At a process's end (exit, exit_group, --on exit=nonzero) exec alone; at --on signal=NAME the\n"
-                   "  others act if the process handles that signal.\n"},
+      .text =
+          {.name = "trap",
+           .summary = "print the stack at the very system call, signal or function call",
+           .usage =
+               "trap 'CALL TERM...' [--do ACTION]... [options]\n"
+               "trap --on signal=SEGV|exit=nonzero|uprobe:BINARY:SYMBOL ['TERM...'] [options]\n",
+           .about =
+               "Waits for a system call that all terms are true of, in any process, and prints the stack of the\n"
+               "thread at that instant, JavaScript and native frames. Then it is gone.\n"
+               "\n"
+               "  jprof trap 'close errno=EBADF comm=node'\n"
+               "  jprof trap 'openat path=/etc/app/* errno!=0 pid=4711'\n"
+               "  jprof trap 'fsync duration>100ms' --count 10\n"
+               "  jprof trap 'unlink path=/var/lib/db/*' --do stop --allow-stop\n",
+           .more =
+               "terms: ret, errno, arg0 to arg5, fd, pid, tid, uid with = != < <= > >= and a number (errno: a\n"
+               "  name); duration with a time; comm, path, buf with = != and a text, * for any more behind\n"
+               "  it; cgroup=PATH. The system call: a name, several with commas, or any.\n"
+               "\n"
+               "actions, besides the stack:\n"
+               "  stop         SIGSTOP, before the thread executes another instruction (--allow-stop)\n"
+               "  core         a core file as of jprof core; the process goes on (--allow-stop)\n"
+               "  abort        SIGABRT: the kernel's core, and the process's end (--allow-signal)\n"
+               "  signal=NAME  (--allow-signal)\n"
+               "  exec=COMMAND by the shell, with JPROF_PID and JPROF_TID (--allow-exec)\n"
+               "  At a process's end (exit, exit_group, --on exit=nonzero) exec alone; at --on signal=NAME the\n"
+               "  others act if the process handles that signal.\n"},
       .options =
           {
               {{"", "--do", "ACTION", "what to do besides printing the stack", true}, TakeAction},

@@ -18,13 +18,15 @@ bool IsHexText(absl::string_view text) {
 
 namespace {
 
-// The id in the name of a group's folder: "<id>", "docker-<id>.scope", "cri-containerd-<id>.scope"; "" for none.
+// The id in the name of a group's folder: "<id>", "docker-<id>.scope", "cri-containerd-<id>.scope";
+// "" for none.
 absl::string_view IdInName(absl::string_view name) {
   name = absl::StripSuffix(name, ".scope");
   if (absl::StrContains(name, "conmon") || name.size() < kContainerIdDigits) return "";
   const absl::string_view id = name.substr(name.size() - kContainerIdDigits);
   const absl::string_view before = name.substr(0, name.size() - kContainerIdDigits);
-  if (!IsHexText(id) || (!before.empty() && before.back() != '-' && before.back() != ':')) return "";
+  if (!IsHexText(id) || (!before.empty() && before.back() != '-' && before.back() != ':'))
+    return "";
   return id;
 }
 

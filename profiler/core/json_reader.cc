@@ -183,7 +183,8 @@ bool JsonReader::SkipString() {
       return true;
     }
     constexpr absl::string_view kEscapes = "\"\\/bfnrtu";
-    if (at + 1 >= rest_.size() || kEscapes.find(rest_[at + 1]) == absl::string_view::npos) return false;
+    if (at + 1 >= rest_.size() || kEscapes.find(rest_[at + 1]) == absl::string_view::npos)
+      return false;
     at += 2;
   }
 }

@@ -102,9 +102,9 @@ size_t NotedMemory::Read(Address address, std::span<std::byte> out) const {
   while (done < out.size()) {
     const Address at = address + done;
     if (at < address) break;
-    auto area = std::upper_bound(areas_.begin(), areas_.end(), at, [](Address a, const CoreArea& b) {
-      return a < b.mapping.range.begin;
-    });
+    auto area =
+        std::upper_bound(areas_.begin(), areas_.end(), at,
+                         [](Address a, const CoreArea& b) { return a < b.mapping.range.begin; });
     if (area == areas_.begin()) break;
     --area;
     if (!area->mapping.range.Contains(at) || area->dont_dump) break;

@@ -30,7 +30,9 @@ bool Take(const uint8_t* data, size_t size, size_t offset, T& out) {
   return true;
 }
 
-std::string CString(const char* text, size_t size) { return std::string(text, ::strnlen(text, size)); }
+std::string CString(const char* text, size_t size) {
+  return std::string(text, ::strnlen(text, size));
+}
 
 bool ReadAt(const UniqueFd& fd, uint64_t offset, void* out, size_t size) {
   size_t done = 0;
@@ -183,8 +185,8 @@ absl::Status CoreFile::ReadNotes(const std::vector<uint8_t>& notes) {
   return absl::OkStatus();
 }
 
-// A count and the size of a unit, for each file mapping its begin, end and offset in units, then the
-// names, each with a 0 behind.
+// A count and the size of a unit, for each file mapping its begin, end and offset in units, then
+// the names, each with a 0 behind.
 void CoreFile::ReadFileNote(const uint8_t* data, size_t size) {
   uint64_t count, unit;
   if (!Take(data, size, 0, count) || !Take(data, size, 8, unit) || count > kMaxFiles ||

@@ -113,7 +113,8 @@ std::vector<Segment> MakeSegments(const std::vector<CoreArea>& areas, const Page
   return segments;
 }
 
-void AddNote(std::string& notes, absl::string_view owner, uint32_t type, absl::string_view content) {
+void AddNote(std::string& notes, absl::string_view owner, uint32_t type,
+             absl::string_view content) {
   const Elf64_Nhdr header = {static_cast<uint32_t>(owner.size() + 1),
                              static_cast<uint32_t>(content.size()), type};
   notes.append(reinterpret_cast<const char*>(&header), sizeof(header));
@@ -246,8 +247,9 @@ absl::Status WriteHead(const std::string& notes, const std::vector<Segment>& seg
 uint64_t RoundDown(uint64_t value) { return value / kCorePageBytes * kCorePageBytes; }
 uint64_t RoundUp(uint64_t value) { return RoundDown(value + kCorePageBytes - 1); }
 
-// What of a shared mapping its file has. A page table does not tell: memory that is shared need not be in it,
-// and that of a child begins without any of it; to read what nobody has written would take memory for it.
+// What of a shared mapping its file has. A page table does not tell: memory that is shared need not
+// be in it, and that of a child begins without any of it; to read what nobody has written would
+// take memory for it.
 class SharedFile {
  public:
   SharedFile(Pid pid, const ProcMapping& m) : mapping_(m) {
@@ -268,7 +270,8 @@ class SharedFile {
     if (hole < 0) return {end, end};
     const uint64_t before = RoundDown(static_cast<uint64_t>(data - from));
     // The file may change meanwhile.
-    const uint64_t behind = std::max(RoundUp(static_cast<uint64_t>(hole - from)), before + kCorePageBytes);
+    const uint64_t behind =
+        std::max(RoundUp(static_cast<uint64_t>(hole - from)), before + kCorePageBytes);
     const uint64_t most = end.value - at.value;
     return {at + std::min(before, most), at + std::min(behind, most)};
   }
@@ -297,7 +300,8 @@ class MemoryCopy {
                     const std::function<absl::Status(uint64_t)>& progress) {
     constexpr size_t kStep = 1 << 16;
     for (uint64_t at = begin; at < end;) {
-      const size_t count = std::min<uint64_t>(kStep, (end - at + kCorePageBytes - 1) / kCorePageBytes);
+      const size_t count =
+          std::min<uint64_t>(kStep, (end - at + kCorePageBytes - 1) / kCorePageBytes);
       const std::vector<uint64_t> words =
           pages == nullptr ? std::vector<uint64_t>() : pages->Read(at, count);
       for (size_t i = 0; i < count;) {
@@ -349,7 +353,8 @@ class MemoryCopy {
       if (n == 0) return absl::UnavailableError("the process's memory is gone");
       if (n < 0) {
         // A page that cannot be read, as one whose file has become shorter: a hole.
-        const uint64_t page = std::min(kCorePageBytes - (from + done) % kCorePageBytes, size - done);
+        const uint64_t page =
+            std::min(kCorePageBytes - (from + done) % kCorePageBytes, size - done);
         std::memset(buffer_.data() + done, 0, page);
         done += page;
         continue;

@@ -23,7 +23,8 @@ size_t BytesOf(const Event& event) {
 LostEvent::What WhatIsLostWith(const Event& event) {
   if (std::holds_alternative<SampleEvent>(event)) return LostEvent::What::kSamples;
   if (std::holds_alternative<SymbolEvent>(event)) return LostEvent::What::kSymbols;
-  if (std::holds_alternative<StackEvent>(event) || std::holds_alternative<KernelStackEvent>(event)) {
+  if (std::holds_alternative<StackEvent>(event) ||
+      std::holds_alternative<KernelStackEvent>(event)) {
     return LostEvent::What::kStacks;
   }
   return LostEvent::What::kSideband;

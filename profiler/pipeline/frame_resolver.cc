@@ -18,8 +18,8 @@ constexpr uint32_t kMinCorruptToReject = 64;
 // As V8's stack traces have it: "at async render".
 constexpr char kAsyncPrefix[] = "async ";
 
-// Memory that a runtime shares with itself, to write its code at another address than it executes it
-// at, or with its children. It holds code of no file, as a rule.
+// Memory that a runtime shares with itself, to write its code at another address than it executes
+// it at, or with its children. It holds code of no file, as a rule.
 bool IsSharedMemory(absl::string_view path) {
   return absl::StartsWith(path, "/memfd:") || absl::StartsWith(path, "/dev/zero") ||
          absl::StartsWith(path, "/SYSV") || absl::StartsWith(path, "/dev/shm/");
@@ -28,8 +28,9 @@ bool IsSharedMemory(absl::string_view path) {
 }  // namespace
 
 uint32_t FrameResolver::InternRuntimeName(FrameName name, Pid pid, uint8_t runtime) {
-  PendingName pending = {std::move(name.name), std::move(name.file), name.start_line, name.kind,
-                         absl::StrCat("[", sources_.runtimes.RuntimeByNumber(runtime)->name(), "]")};
+  PendingName pending = {
+      std::move(name.name), std::move(name.file), name.start_line, name.kind,
+      absl::StrCat("[", sources_.runtimes.RuntimeByNumber(runtime)->name(), "]")};
   RuntimeInstance* instance = sources_.runtimes.Instance(pid, runtime);
   if (sources_.source_maps && instance != nullptr && name.place.script != 0) {
     pending.map = sources_.source_maps->Find(pid, name.place.script, pending.file, [&] {

@@ -6,7 +6,8 @@ namespace jprof {
 namespace {
 
 constexpr uint64_t kSecondNs = 1'000'000'000;
-// So many that a burst, the tables of a program that starts or a checkpoint, is none of its business.
+// So many that a burst, the tables of a program that starts or a checkpoint, is none of its
+// business.
 constexpr int kSeconds = 10;
 
 }  // namespace

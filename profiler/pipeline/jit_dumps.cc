@@ -107,7 +107,8 @@ PendingName NameOfJitCode(absl::string_view text, bool tiers) {
 
 void JitDumps::OnMap(const MapEvent& map) {
   if (!map.file.valid() || !JitDump::IsPathOfOne(map.path)) return;
-  if (auto known = of_.find(map.pid); known != of_.end() && dumps_[known->second].file == map.file) {
+  if (auto known = of_.find(map.pid);
+      known != of_.end() && dumps_[known->second].file == map.file) {
     return;
   }
   if (dumps_.size() >= kMaxDumps) {
@@ -189,8 +190,8 @@ std::vector<std::string> JitDumps::Troubles() const {
     if (!dump.trouble.empty()) troubles.push_back(dump.trouble);
   }
   if (over_limit_ > 0) {
-    troubles.push_back(absl::StrCat(over_limit_, " more processes are not read: there are more than ",
-                                    kMaxDumps));
+    troubles.push_back(
+        absl::StrCat(over_limit_, " more processes are not read: there are more than ", kMaxDumps));
   }
   return troubles;
 }

@@ -62,7 +62,8 @@ void KeptSamples::MakeRoom() {
       if (samples_.size() == before) return;  // counts that would wrap
     }
     Merge();
-    longer_step_helps = !lengthen || step_ns_ < kShortStepNs || samples_.size() < before - before / 16;
+    longer_step_helps =
+        !lengthen || step_ns_ < kShortStepNs || samples_.size() < before - before / 16;
   }
 }
 

@@ -17,8 +17,8 @@ std::vector<FileOffset> SymbolCache::Missing(uint32_t image,
 void SymbolCache::Add(uint32_t image, const ImageQuery& answered) {
   Image& known = images_[image];
   known.status = answered.status;
-  // What was in the way of the reader may be gone the next time: a limit, a machine that was too busy.
-  // Until then nothing is known of these offsets.
+  // What was in the way of the reader may be gone the next time: a limit, a machine that was too
+  // busy. Until then nothing is known of these offsets.
   if (answered.unread || answered.lost) {
     known.losses += answered.lost;
     known.given_up = known.losses >= kMaxLosses;

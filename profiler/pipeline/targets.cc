@@ -87,10 +87,9 @@ absl::Status Targets::Find(Pid id) {
   if (pid == ::getpid()) {
     return absl::InvalidArgumentError(absl::StrCat(what, " ", id, " is jprof itself"));
   }
-  const std::string name =
-      absl::StrCat(options_.command_name.empty() ? stat->comm : options_.command_name, " (",
-                   stat->kernel_thread ? "a thread of the kernel, " : "", is_process ? "pid " : "tid ",
-                   id, ")");
+  const std::string name = absl::StrCat(
+      options_.command_name.empty() ? stat->comm : options_.command_name, " (",
+      stat->kernel_thread ? "a thread of the kernel, " : "", is_process ? "pid " : "tid ", id, ")");
   pids_.push_back(pid);
   if (pids_.size() <= kTargetsNamed) {
     absl::StrAppend(&name_, name_.empty() ? "" : ", ", name);

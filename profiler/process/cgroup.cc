@@ -44,7 +44,8 @@ UniqueFd OpenDirectory(int at, const std::string& path) {
 // Calls visit(path below the first, directory) for a group and all below it.
 void VisitGroups(int first, const std::function<void(const std::string&, int)>& visit) {
   int left = kMaxGroups;
-  std::function<void(int, const std::string&, int)> go = [&](int at, const std::string& path, int depth) {
+  std::function<void(int, const std::string&, int)> go = [&](int at, const std::string& path,
+                                                             int depth) {
     if (--left < 0 || depth > kMaxDepth) return;
     visit(path, at);
     const int copy = ::fcntl(at, F_DUPFD_CLOEXEC, 0);
@@ -91,7 +92,8 @@ absl::StatusOr<Cgroup> FindContainer(const std::string& mount, absl::string_view
     return absl::InvalidArgumentError(
         absl::StrCat("the ids of several containers begin with ", digits));
   }
-  if (found.empty()) return absl::NotFoundError(absl::StrCat("no container ", digits, " runs here"));
+  if (found.empty())
+    return absl::NotFoundError(absl::StrCat("no container ", digits, " runs here"));
   return OpenGroup(mount, found);
 }
 
@@ -105,7 +107,8 @@ std::string ParseProcCgroup(absl::string_view text) {
     if (fields.size() != 3) continue;
     const bool of_v2 = fields[0] == "0" && fields[1].empty();
     const bool tells_container = !ContainerId(fields[2]).empty();
-    if ((of_v2 && (fields[2] != "/" || result.empty())) || (result.size() <= 1 && tells_container)) {
+    if ((of_v2 && (fields[2] != "/" || result.empty())) ||
+        (result.size() <= 1 && tells_container)) {
       result = std::string(fields[2]);
     }
   }

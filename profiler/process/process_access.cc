@@ -73,8 +73,8 @@ absl::Status CheckAccess(Pid pid, bool memory_too) {
 
 // By what the kernel told it at its start, since its file may lie where reading takes for ever.
 absl::Status CheckProgram(Pid pid) {
-  const absl::StatusOr<std::string> text =
-      ReadProcFile(absl::StrCat("/proc/", LivingThread(pid).value_or(pid), "/auxv"), kMaxAuxiliaryBytes);
+  const absl::StatusOr<std::string> text = ReadProcFile(
+      absl::StrCat("/proc/", LivingThread(pid).value_or(pid), "/auxv"), kMaxAuxiliaryBytes);
   Elf32_auxv_t entry;
   for (size_t at = 0; text.ok() && at + sizeof(entry) <= text->size(); at += sizeof(entry)) {
     std::memcpy(&entry, text->data() + at, sizeof(entry));

@@ -31,8 +31,8 @@ void EndChild(int number) {
   if (const pid_t child = g_child; child > 0) ::kill(child, SIGKILL);
 }
 
-// While it lives, signals that ask this process to end do so to its child alone. Those that it ignores stay
-// ignored.
+// While it lives, signals that ask this process to end do so to its child alone. Those that it
+// ignores stay ignored.
 class ForwardedSignals {
  public:
   ForwardedSignals() {
@@ -46,7 +46,8 @@ class ForwardedSignals {
   }
   ~ForwardedSignals() { Restore(); }
   void Restore() {
-    for (size_t i = 0; i < kEndSignals.size(); ++i) ::sigaction(kEndSignals[i], &before_[i], nullptr);
+    for (size_t i = 0; i < kEndSignals.size(); ++i)
+      ::sigaction(kEndSignals[i], &before_[i], nullptr);
   }
   // One may have come before.
   void SetChild(pid_t child) {
@@ -77,7 +78,8 @@ absl::StatusOr<int> RunGuarded(absl::FunctionRef<int()> work) {
   signals.SetChild(child);
   // Its number is its own until it has been waited for.
   siginfo_t ended;
-  while (::waitid(P_PID, static_cast<id_t>(child), &ended, WEXITED | WNOWAIT) < 0 && errno == EINTR) {
+  while (::waitid(P_PID, static_cast<id_t>(child), &ended, WEXITED | WNOWAIT) < 0 &&
+         errno == EINTR) {
   }
   g_child = 0;
   int status = 0;

@@ -40,7 +40,8 @@ constexpr size_t kChunkBytes = 1 << 20;
 constexpr uint64_t kMaxSearchedBytes = 64 << 20;
 constexpr uint64_t kSyscallBytes = 2;
 // The kernel's, for its signal frames.
-constexpr uint64_t kContextFlags = 1 | 2 | 4;  // UC_FP_XSTATE, UC_SIGCONTEXT_SS, UC_STRICT_RESTORE_SS
+constexpr uint64_t kContextFlags =
+    1 | 2 | 4;  // UC_FP_XSTATE, UC_SIGCONTEXT_SS, UC_STRICT_RESTORE_SS
 constexpr uint32_t kStateMagic1 = 0x46505853, kStateMagic2 = 0x46505845;
 constexpr size_t kSoftwareBytesAt = 464, kInUseAt = 512, kMinStateBytes = 576;
 constexpr unsigned kStateLeaf = 13, kTilesNumber = 18;  // of CPUID
@@ -59,7 +60,8 @@ constexpr Pattern kSigreturns[] = {{{0x48, 0xc7, 0xc0, 15, 0, 0, 0, 0x0f, 0x05},
 constexpr Pattern kExits[] = {{{0xb8, 60, 0, 0, 0, 0x0f, 0x05}, 7},
                               {{0xb8, 231, 0, 0, 0, 0x0f, 0x05}, 7}};
 
-void Search(std::span<const std::byte> code, Address begin, const Pattern& pattern, Address& found) {
+void Search(std::span<const std::byte> code, Address begin, const Pattern& pattern,
+            Address& found) {
   if (found.value != 0) return;
   const auto* bytes = reinterpret_cast<const std::byte*>(pattern.bytes.data());
   auto it = std::search(code.begin(), code.end(), bytes, bytes + pattern.size);
@@ -77,8 +79,8 @@ bool WriteMemory(Pid pid, Address address, std::span<const std::byte> bytes) {
   return ::process_vm_writev(pid, &local, 1, &remote, 1, 0) == static_cast<ssize_t>(bytes.size());
 }
 
-// As if the thread had touched it: the kernel makes the stack reach down to an address that is read this
-// way, if it may. False: it may not.
+// As if the thread had touched it: the kernel makes the stack reach down to an address that is read
+// this way, if it may. False: it may not.
 bool GrowStack(Tid tid, uint64_t address) {
   const UniqueFd memory(::open(absl::StrCat("/proc/", tid, "/mem").c_str(), O_RDONLY | O_CLOEXEC));
   char byte;
@@ -122,8 +124,8 @@ std::vector<std::byte> StateForFrame(std::vector<std::byte> state) {
   uint64_t features, in_use;
   std::memcpy(&features, state.data() + kSoftwareBytesAt, sizeof(features));
   std::memcpy(&in_use, state.data() + kInUseAt, sizeof(in_use));
-  // ptrace's has room for all that the machine has; the kernel takes no frame that is larger than the
-  // thread's own, which gets room for the tiles of AMX when it first uses them.
+  // ptrace's has room for all that the machine has; the kernel takes no frame that is larger than
+  // the thread's own, which gets room for the tiles of AMX when it first uses them.
   unsigned tile_bytes, tiles_at, unused;
   if ((features & ~in_use & kTiles) != 0 &&
       __get_cpuid_count(kStateLeaf, kTilesNumber, &tile_bytes, &tiles_at, &unused, &unused) != 0 &&
@@ -171,8 +173,8 @@ absl::StatusOr<int> NextStop(Tid tid) {
   return status;
 }
 
-// The signal that the thread is about to receive, to be handed on: one that no mask keeps away, SIGSTOP.
-// 0: it stopped for another reason.
+// The signal that the thread is about to receive, to be handed on: one that no mask keeps away,
+// SIGSTOP. 0: it stopped for another reason.
 int DeliveredSignal(int status) {
   const int signal = WSTOPSIG(status);
   return status >> 16 != 0 || signal == SIGTRAP || signal == (SIGTRAP | 0x80) ? 0 : signal;
@@ -220,7 +222,8 @@ absl::Status InjectedThread::ReadState() {
   if (::ptrace(PTRACE_GETREGS, tid_, 0, &registers_) != 0 ||
       ::ptrace(PTRACE_GETREGSET, tid_, NT_X86_XSTATE, &vector) != 0 ||
       vector.iov_len < kMinStateBytes ||
-      ::ptrace(static_cast<__ptrace_request>(PTRACE_GETSIGMASK), tid_, sizeof(mask_), &mask_) != 0) {
+      ::ptrace(static_cast<__ptrace_request>(PTRACE_GETSIGMASK), tid_, sizeof(mask_), &mask_) !=
+          0) {
     return CannotInject("its registers cannot be read");
   }
   state_.resize(vector.iov_len);
@@ -329,7 +332,8 @@ absl::StatusOr<int64_t> InjectedThread::AwaitEnd(InjectedResult& result) {
     if (WSTOPSIG(status) == (SIGTRAP | 0x80)) {
       if (!std::exchange(entered, true)) continue;
       user_regs_struct after;
-      if (::ptrace(PTRACE_GETREGS, tid_, 0, &after) != 0) return Lost("its registers cannot be read");
+      if (::ptrace(PTRACE_GETREGS, tid_, 0, &after) != 0)
+        return Lost("its registers cannot be read");
       return static_cast<int64_t>(after.rax);
     }
     if (status >> 8 == (SIGTRAP | PTRACE_EVENT_CLONE << 8)) {

@@ -60,8 +60,8 @@ absl::StatusOr<StoppedProcess> StoppedProcess::Stop(Pid pid, const Patience& pat
                                                     std::vector<StoppedThread>& late) {
   StoppedProcess process;
   absl::flat_hash_set<Tid> seen;
-  // A thread that runs may make another one, which is not stopped; when all that there are have been
-  // stopped, there is none left to make one.
+  // A thread that runs may make another one, which is not stopped; when all that there are have
+  // been stopped, there is none left to make one.
   for (bool any = true; any;) {
     any = false;
     JPROF_ASSIGN_OR_RETURN(const std::vector<Tid> threads, ListThreads(pid));

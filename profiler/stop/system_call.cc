@@ -248,7 +248,8 @@ std::optional<SleepingThread> ParseSyscallFile(absl::string_view text) {
 }
 
 Tid LockOwner(const SystemCall& call, const CallContext& context) {
-  if (call.number != SYS_futex || context.memory == nullptr || context.is_thread == nullptr) return 0;
+  if (call.number != SYS_futex || context.memory == nullptr || context.is_thread == nullptr)
+    return 0;
   const Address at{call.arguments[0]};
   const uint64_t op = call.arguments[1] & FUTEX_CMD_MASK;
   std::optional<uint32_t> owner;

@@ -115,8 +115,8 @@ uint32_t HotTable::StackOf(const Profile& profile, const ProfileSample& sample,
   }
   if (functions.empty()) functions.push_back(InternFunction({.name = "[no stack]"}));
   const Thread& thread = profile.threads[sample.thread.value];
-  functions.push_back(
-      InternFunction({.name = ShownText(profile.String(thread.process_name)), .kind = CodeKind::kBase}));
+  functions.push_back(InternFunction(
+      {.name = ShownText(profile.String(thread.process_name)), .kind = CodeKind::kBase}));
   return InternStack(std::move(functions));
 }
 

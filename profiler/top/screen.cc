@@ -131,7 +131,8 @@ void Screen::DrawHeader() {
   const HotTotals shown = table_.Totals(view_.what);
   const double seconds = std::max(static_cast<double>(last.duration_ns) * 1e-9, 1e-3);
   std::string rate = absl::StrFormat("%g Hz", status_.granted_hz);
-  if (status_.granted_hz != status_.asked_hz) absl::StrAppendFormat(&rate, " (%g asked)", status_.asked_hz);
+  if (status_.granted_hz != status_.asked_hz)
+    absl::StrAppendFormat(&rate, " (%g asked)", status_.asked_hz);
   std::vector<std::string> notes;
   if (!status_.target.empty()) notes.push_back(status_.target);
   notes.push_back(rate);
@@ -213,8 +214,9 @@ std::string Screen::FrameLine(uint32_t number, bool chosen) const {
 
 void Screen::DrawStacks() {
   const HotFunction& function = *view_.function();
-  Line(absl::StrCat("stacks of ", function.name, function.place.empty() ? "" : "  ", function.place),
-       kReverse);
+  Line(
+      absl::StrCat("stacks of ", function.name, function.place.empty() ? "" : "  ", function.place),
+      kReverse);
   const size_t number = table_.Find(function);
   const std::vector<HotTable::HotStack>& stacks = view_.stacks();
   const uint64_t samples = table_.Totals(view_.what).samples;

@@ -94,7 +94,8 @@ Terminal::~Terminal() {
 absl::Status Terminal::Take() {
   ::signal(SIGTTOU, SIG_DFL);
   termios before;
-  if (::tcgetattr(output_.get(), &before) != 0) return ErrnoStatus(errno, "cannot read the terminal's modes");
+  if (::tcgetattr(output_.get(), &before) != 0)
+    return ErrnoStatus(errno, "cannot read the terminal's modes");
   termios ours = before;
   ours.c_lflag &= ~static_cast<tcflag_t>(ICANON | ECHO | IEXTEN);
   ours.c_cc[VMIN] = 1;

@@ -432,8 +432,8 @@ class Analysis {
                        [](const auto& entry) { return entry.second.leaves; });
   }
 
-  // In a function that returns, what no way leads to a return from was not checked: it may lie behind
-  // a call that does not return, and be another function's.
+  // In a function that returns, what no way leads to a return from was not checked: it may lie
+  // behind a call that does not return, and be another function's.
   bool DropWhatNeverLeaves() {
     std::vector<std::pair<uint64_t, Visited*>> backwards;
     for (auto& [at, visited] : visited_) backwards.emplace_back(at, &visited);
@@ -450,9 +450,10 @@ class Analysis {
       for (auto& [at, visited] : backwards) {
         if (visited->leaves) continue;
         const Flow flow = visited->flow;
-        visited->leaves = ((flow == Flow::kNext || flow == Flow::kBranch) && leaves(visited->next)) ||
-                          ((flow == Flow::kJump || flow == Flow::kBranch) && leaves(visited->target)) ||
-                          (flow == Flow::kIndirect && table_leaves);
+        visited->leaves =
+            ((flow == Flow::kNext || flow == Flow::kBranch) && leaves(visited->next)) ||
+            ((flow == Flow::kJump || flow == Flow::kBranch) && leaves(visited->target)) ||
+            (flow == Flow::kIndirect && table_leaves);
         changed |= visited->leaves;
       }
     }
@@ -460,8 +461,8 @@ class Analysis {
     return true;
   }
 
-  // A function that never returns was not checked at all. It is believed up to calls of what may not
-  // return either: another function may begin behind them.
+  // A function that never returns was not checked at all. It is believed up to calls of what may
+  // not return either: another function may begin behind them.
   void DropBehindUnknownCalls(uint64_t function) {
     std::vector<uint64_t> ways = {function};
     ways.insert(ways.end(), targets_.begin(), targets_.end());

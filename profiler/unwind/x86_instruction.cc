@@ -10,7 +10,8 @@ constexpr size_t kMaxSize = 15;
 
 class Bytes {
  public:
-  explicit Bytes(std::span<const uint8_t> code) : code_(code.first(std::min(code.size(), kMaxSize))) {}
+  explicit Bytes(std::span<const uint8_t> code)
+      : code_(code.first(std::min(code.size(), kMaxSize))) {}
 
   uint8_t Peek() const { return at_ < code_.size() ? code_[at_] : 0; }
   uint8_t Take() {

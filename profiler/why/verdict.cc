@@ -36,7 +36,8 @@ std::string In(const std::string& place) {
   return place.empty() ? "" : absl::StrCat(" in ", place);
 }
 
-// Nothing moved all the time: only then do two looks at two threads tell of one and the same moment.
+// Nothing moved all the time: only then do two looks at two threads tell of one and the same
+// moment.
 bool StoodStill(const ThreadFacts& thread) {
   return thread.was_there && thread.sleeps == 0 && thread.cpu_ns == 0;
 }
@@ -45,8 +46,8 @@ bool IsRead(Kind kind) {
   return kind == Kind::kPipeRead || kind == Kind::kSocketRead || kind == Kind::kQueueReceive;
 }
 
-// Whether nobody is left who could end the waiting. Who waits for room, waits for a reader that is in
-// the circle; but who waits for data, for any of those who might write them.
+// Whether nobody is left who could end the waiting. Who waits for room, waits for a reader that is
+// in the circle; but who waits for data, for any of those who might write them.
 bool IsDeadlocked(const ThreadFacts& thread) {
   const std::vector<WaitChain::Link>& links = thread.chain.links;
   if (!thread.chain.closed || !StoodStill(thread)) return false;
@@ -54,8 +55,9 @@ bool IsDeadlocked(const ThreadFacts& thread) {
     return std::any_of(links.begin(), links.end(),
                        [pid](const WaitChain::Link& link) { return link.pid == pid; });
   };
-  const bool reads = std::any_of(links.begin(), links.end(),
-                                 [](const WaitChain::Link& link) { return IsRead(link.wait.kind); });
+  const bool reads = std::any_of(links.begin(), links.end(), [](const WaitChain::Link& link) {
+    return IsRead(link.wait.kind);
+  });
   return !reads || std::all_of(links.begin(), links.end(), [&](const WaitChain::Link& link) {
     return link.only_thread && !link.wait.self_too &&
            std::all_of(link.wait.others.begin(), link.wait.others.end(), is_link);
@@ -114,7 +116,8 @@ double Explainer::Wanted(const ThreadFacts& thread) const {
   if (thread.state == 'R' && thread.first_state == 'R' && thread.was_there && thread.sleeps == 0) {
     return 1;
   }
-  return std::min(1.0, static_cast<double>(thread.cpu_ns + thread.queued_ns) / 1e9 / facts_.seconds);
+  return std::min(1.0,
+                  static_cast<double>(thread.cpu_ns + thread.queued_ns) / 1e9 / facts_.seconds);
 }
 
 std::string Explainer::Name(const ThreadFacts& thread) const {
@@ -162,9 +165,11 @@ void Explainer::AddThread(const ThreadFacts& thread) {
     }
   }
   if (facts_.seconds > 0) {
-    absl::StrAppend(&line, thread.cpu_ns == 0 && thread.was_there
-                               ? ", did not run"
-                               : absl::StrFormat(", %s of a CPU", Percent(static_cast<double>(thread.cpu_ns) / 1e9 / facts_.seconds)));
+    absl::StrAppend(
+        &line, thread.cpu_ns == 0 && thread.was_there
+                   ? ", did not run"
+                   : absl::StrFormat(", %s of a CPU", Percent(static_cast<double>(thread.cpu_ns) /
+                                                              1e9 / facts_.seconds)));
     if (wanted - static_cast<double>(thread.cpu_ns) / 1e9 / facts_.seconds > 0.1) {
       absl::StrAppend(&line, ", ", Percent(wanted), " with the time that it waited for one");
     }
@@ -214,8 +219,8 @@ bool Explainer::ExplainState() {
   return false;
 }
 
-// Whether the threads together spend their time in a collector: they share the work, and one who waits
-// for the others sleeps, so that none of them need be busy.
+// Whether the threads together spend their time in a collector: they share the work, and one who
+// waits for the others sleeps, so that none of them need be busy.
 bool Explainer::CollectsMost() const {
   const BusyFacts busy = LookAtSamples(facts_);
   if (busy.all == 0 || busy.gc * 2 < busy.all || facts_.seconds <= 0) return false;
@@ -248,10 +253,10 @@ void Explainer::ExplainBusy(const ThreadFacts& thread, double wanted) {
     Say("regexp", absl::StrCat("matching a regular expression", In(place), " (",
                                ShareText(busy.regexp, busy.of_thread), ")", who));
   } else if (busy.of_thread == 0) {
-    Say("busy", absl::StrCat(Name(thread), " wants a CPU ", Percent(wanted), " of the time and got ",
-                             Percent(static_cast<double>(thread.cpu_ns) / 1e9 / facts_.seconds),
-                             " of one, within which no sample met it",
-                             In(TellingPlace(thread.frames))));
+    Say("busy",
+        absl::StrCat(Name(thread), " wants a CPU ", Percent(wanted), " of the time and got ",
+                     Percent(static_cast<double>(thread.cpu_ns) / 1e9 / facts_.seconds),
+                     " of one, within which no sample met it", In(TellingPlace(thread.frames))));
   } else if (!place.empty()) {
     const bool spins =
         wanted >= kSpins && thread.sleeps == 0 && busy.of_thread >= kSamplesOfSpin;
@@ -285,7 +290,8 @@ void Explainer::ExplainBusy(const ThreadFacts& thread, double wanted) {
 bool Explainer::ExplainDeadlock() {
   for (const ThreadFacts& first : facts_.threads) {
     std::vector<const ThreadFacts*> path;
-    for (const ThreadFacts* at = &first; at != nullptr && at->wait.kind == Kind::kLock && StoodStill(*at);) {
+    for (const ThreadFacts* at = &first;
+         at != nullptr && at->wait.kind == Kind::kLock && StoodStill(*at);) {
       path.push_back(at);
       if (path.size() > facts_.threads.size()) break;
       at = Find(at->wait.owner);
@@ -312,9 +318,10 @@ void Explainer::ExplainLock(const ThreadFacts& thread) {
                                       thread.wait.owner);
   const ThreadFacts* owner = Find(thread.wait.owner);
   if (owner != nullptr) {
-    absl::StrAppend(&sentence, " ", owner->name, ", which ",
-                    owner->wait.kind == Kind::kNone ? "runs" : absl::StrCat("is in ", owner->wait.call),
-                    In(TellingPlace(owner->frames)));
+    absl::StrAppend(
+        &sentence, " ", owner->name, ", which ",
+        owner->wait.kind == Kind::kNone ? "runs" : absl::StrCat("is in ", owner->wait.call),
+        In(TellingPlace(owner->frames)));
   }
   Say("lock", std::move(sentence));
   AddThread(thread);
@@ -325,8 +332,9 @@ void Explainer::ExplainLock(const ThreadFacts& thread) {
 bool Explainer::ExplainOtherEnd(const ThreadFacts& thread) {
   const Wait& wait = thread.wait;
   const std::string filling = wait.filling.empty() ? "" : absl::StrCat(" (", wait.filling, ")");
-  const std::string full = wait.full ? absl::StrCat("full ", wait.object.substr(wait.object.find(' ') + 1))
-                                     : wait.object;
+  const std::string full =
+      wait.full ? absl::StrCat("full ", wait.object.substr(wait.object.find(' ') + 1))
+                : wait.object;
   const std::string place = In(TellingPlace(thread.frames));
   struct Shape {
     Kind kind;
@@ -354,11 +362,10 @@ bool Explainer::ExplainOtherEnd(const ThreadFacts& thread) {
     for (size_t i = 0; i < links.size(); ++i) {
       const Pid next = links[(i + 1) % links.size()].pid;
       const std::string who = i == 0 ? "it" : OtherText(links[i].pid);
-      texts.push_back(absl::StrCat(who, " is in ", links[i].wait.call,
-                                   links[i].wait.filling.empty()
-                                       ? ""
-                                       : absl::StrCat(" (", links[i].wait.filling, ")"),
-                                   " and needs ", next == facts_.pid ? "this process" : OtherText(next)));
+      texts.push_back(absl::StrCat(
+          who, " is in ", links[i].wait.call,
+          links[i].wait.filling.empty() ? "" : absl::StrCat(" (", links[i].wait.filling, ")"),
+          " and needs ", next == facts_.pid ? "this process" : OtherText(next)));
     }
     Say("deadlock", absl::StrCat("deadlock across processes: ", absl::StrJoin(texts, "; ")));
   } else {
@@ -380,8 +387,9 @@ bool Explainer::ExplainProblem(const ThreadFacts& thread) {
   const std::string who = Name(thread) == "it" ? "" : absl::StrCat(Name(thread), ": ");
   const std::string place = In(TellingPlace(thread.frames));
   if (wait.kind == Kind::kVfork) {
-    Say("vfork", absl::StrCat(who, "in uninterruptible sleep: waits until a child that it made by vfork "
-                                   "executes a program or exits",
+    Say("vfork", absl::StrCat(who,
+                              "in uninterruptible sleep: waits until a child that it made by vfork "
+                              "executes a program or exits",
                               wait.others.empty() ? "" : absl::StrCat("; ", Does(wait.others))));
     AddThread(thread);
     return true;
@@ -389,8 +397,9 @@ bool Explainer::ExplainProblem(const ThreadFacts& thread) {
   if (wait.uninterruptible) {
     Say("uninterruptible",
         absl::StrCat(who, "in uninterruptible sleep",
-                     wait.kernel_function.empty() ? ""
-                                                  : absl::StrCat(" in the kernel's ", wait.kernel_function),
+                     wait.kernel_function.empty()
+                         ? ""
+                         : absl::StrCat(" in the kernel's ", wait.kernel_function),
                      wait.call.empty() ? "" : absl::StrCat(", called by ", wait.call), place));
     AddThread(thread);
     return true;
@@ -418,21 +427,25 @@ void Explainer::ExplainIdle(const ThreadFacts& main) {
           wait.limit_s ? absl::StrCat(", for ", SecondsText(*wait.limit_s), " at most")
                        : ", for as long as it takes";
       if (main.sleeps > 0) {
-        Say("idle", absl::StrCat("event loop alive and idle: it woke up ", main.sleeps, " times and used ",
-                                 used, "; it waits for events",
-                                 wait.object.empty() ? "" : absl::StrCat(" of ", wait.object), limit));
+        Say("idle",
+            absl::StrCat("event loop alive and idle: it woke up ", main.sleeps, " times and used ",
+                         used, "; it waits for events",
+                         wait.object.empty() ? "" : absl::StrCat(" of ", wait.object), limit));
       } else {
-        Say("idle", absl::StrCat("event loop idle: it waits for events",
-                                 wait.object.empty() ? "" : absl::StrCat(" of ", wait.object), limit,
-                                 absl::StrFormat("; nothing came within %.1f s", facts_.seconds)));
+        Say("idle",
+            absl::StrCat("event loop idle: it waits for events",
+                         wait.object.empty() ? "" : absl::StrCat(" of ", wait.object), limit,
+                         absl::StrFormat("; nothing came within %.1f s", facts_.seconds)));
       }
       break;
     }
     case Kind::kSleep:
-      Say("sleep", absl::StrCat(who, "sleeps",
-                                wait.limit_s ? absl::StrCat(" (", SecondsText(std::max(0.0, *wait.limit_s)), ")")
-                                             : "",
-                                ": ", wait.call, place));
+      Say("sleep",
+          absl::StrCat(who, "sleeps",
+                       wait.limit_s
+                           ? absl::StrCat(" (", SecondsText(std::max(0.0, *wait.limit_s)), ")")
+                           : "",
+                       ": ", wait.call, place));
       break;
     case Kind::kLock:
       Say("futex", absl::StrCat(who, "waits on a futex (a condition, a semaphore, or a lock whose "
@@ -496,7 +509,9 @@ Verdict Explainer::Explain() {
         verdict_.evidence.begin(), verdict_.evidence.end(), [&](const std::string& line) {
           return absl::StartsWith(line, absl::StrCat("thread ", thread.tid, " "));
         });
-    if (new_one && (thread.tid == facts_.pid || thread.cpu_ns > 0 || facts_.threads.size() < kMaxThreadLines) &&
+    if (new_one &&
+        (thread.tid == facts_.pid || thread.cpu_ns > 0 ||
+         facts_.threads.size() < kMaxThreadLines) &&
         ++lines <= kMaxThreadLines) {
       AddThread(thread);
     }
@@ -536,15 +551,17 @@ std::vector<std::string> Compare(const Facts& facts, const Facts& healthy) {
   };
   lines.push_back(absl::StrFormat("CPU: %s, there %s", Percent(cpu(facts)), Percent(cpu(healthy))));
   if (facts.threads.size() != healthy.threads.size()) {
-    lines.push_back(absl::StrCat("threads: ", facts.threads.size(), ", there ", healthy.threads.size()));
+    lines.push_back(
+        absl::StrCat("threads: ", facts.threads.size(), ", there ", healthy.threads.size()));
   }
   const std::map<std::string, double> here = Tops(facts), there = Tops(healthy);
   for (const auto& [text, share] : here) {
     auto found = there.find(text);
     const double before = found == there.end() ? 0 : found->second;
     if (std::abs(share - before) >= 0.1) {
-      lines.push_back(absl::StrCat("on top of the stack: ", text, ", ", Percent(share), ", there ",
-                                   found == there.end() ? "not among the hottest" : Percent(before)));
+      lines.push_back(
+          absl::StrCat("on top of the stack: ", text, ", ", Percent(share), ", there ",
+                       found == there.end() ? "not among the hottest" : Percent(before)));
     }
   }
   for (size_t i = 0; i < std::min(facts.threads.size(), healthy.threads.size()) && i < 1; ++i) {

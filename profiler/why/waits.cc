@@ -91,8 +91,8 @@ UniqueFd TakeFd(Pid pid, int fd) {
   return UniqueFd(static_cast<int>(::syscall(SYS_pidfd_getfd, process.get(), fd, 0)));
 }
 
-// The path that a connect() names; "" when it is none of a local socket, or has no name. An abstract one
-// begins with '@', as /proc/net/unix has it.
+// The path that a connect() names; "" when it is none of a local socket, or has no name. An
+// abstract one begins with '@', as /proc/net/unix has it.
 std::string ConnectPath(const SystemCall& call, const CallContext& context) {
   sockaddr_un address = {};
   const size_t size = std::min<size_t>(call.arguments[2], sizeof(address));
@@ -131,7 +131,8 @@ bool IsOf(int64_t number, std::initializer_list<int64_t> numbers) {
 
 const std::string& WaitReader::LocalSockets(Pid pid) {
   char name[64];
-  const ssize_t size = ::readlink(absl::StrCat("/proc/", pid, "/ns/net").c_str(), name, sizeof(name));
+  const ssize_t size =
+      ::readlink(absl::StrCat("/proc/", pid, "/ns/net").c_str(), name, sizeof(name));
   auto [at, first] = local_sockets_.try_emplace(
       size > 0 ? std::string(name, static_cast<size_t>(size)) : absl::StrCat(pid));
   if (first) {
@@ -272,7 +273,8 @@ void WaitReader::FindVforkChild(Pid pid, Wait& wait) {
 
 void WaitReader::Classify(Pid pid, const SystemCall& call, const CallContext& context, Wait& wait) {
   const int fd = static_cast<int>(call.arguments[0]);
-  const bool reads = IsOf(call.number, {SYS_read, SYS_readv, SYS_recvfrom, SYS_recvmsg, SYS_recvmmsg});
+  const bool reads =
+      IsOf(call.number, {SYS_read, SYS_readv, SYS_recvfrom, SYS_recvmsg, SYS_recvmmsg});
   const bool writes =
       IsOf(call.number, {SYS_write, SYS_writev, SYS_sendto, SYS_sendmsg, SYS_sendmmsg});
   wait.kind = Wait::Kind::kOther;
@@ -394,10 +396,11 @@ WaitChain FollowWaits(WaitReader& reader, Pid pid, Tid tid, const Wait& wait) {
   const auto threads = ListThreads(pid);
   chain.links.push_back({pid, tid, wait, threads.ok() && threads->size() == 1});
   std::set<Pid> tried = {pid};
-  chain.closed = Extend(reader, tried, chain) &&
-                 std::all_of(chain.links.begin(), chain.links.end(), [&](const WaitChain::Link& link) {
-                   return reader.Read(link.pid, link.tid).call == link.wait.call;
-                 });
+  chain.closed =
+      Extend(reader, tried, chain) &&
+      std::all_of(chain.links.begin(), chain.links.end(), [&](const WaitChain::Link& link) {
+        return reader.Read(link.pid, link.tid).call == link.wait.call;
+      });
   return chain;
 }
 

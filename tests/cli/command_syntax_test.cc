@@ -58,7 +58,9 @@ absl::StatusOr<Tool> Parse(absl::string_view line, bool starts_command = false) 
   return ParseCommand(ToolSyntax(starts_command),
                       std::vector<std::string>(absl::StrSplit(line, ' ', absl::SkipEmpty())));
 }
-std::string Complaint(absl::string_view line) { return std::string(Parse(line).status().message()); }
+std::string Complaint(absl::string_view line) {
+  return std::string(Parse(line).status().message());
+}
 
 TEST(CommandSyntaxTest, ValuesGoWhereTheTableSays) {
   for (absl::string_view line : {"-l -n x -p 7 --time 5ms", "--loud -nx -p7 --time=5ms",

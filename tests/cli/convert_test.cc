@@ -19,7 +19,8 @@ std::string Complaint(const std::string& words) {
 }
 
 TEST(ConvertOptionsTest, InputAndOutputInAnyOrder) {
-  for (const char* words : {"in.pb.gz -o out.svg", "-o out.svg in.pb.gz", "--output=out.svg in.pb.gz"}) {
+  for (const char* words :
+       {"in.pb.gz -o out.svg", "-o out.svg in.pb.gz", "--output=out.svg in.pb.gz"}) {
     const auto options = Parse(words);
     ASSERT_TRUE(options.ok()) << words;
     EXPECT_THAT(options->inputs, testing::ElementsAre("in.pb.gz"));
@@ -36,12 +37,14 @@ TEST(ConvertOptionsTest, ADashIsStandardInputAndOutput) {
 }
 
 TEST(ConvertOptionsTest, MistakesAreNamed) {
-  EXPECT_EQ(Complaint("-o a.svg"), "convert takes one profile, not 0; use: jprof convert IN -o OUT");
+  EXPECT_EQ(Complaint("-o a.svg"),
+            "convert takes one profile, not 0; use: jprof convert IN -o OUT");
   EXPECT_EQ(Complaint("a b"), "convert takes one profile, not 2; use: jprof convert IN -o OUT");
   EXPECT_EQ(Complaint("a --outptu x"), "unknown option '--outptu', did you mean '--output'?");
   EXPECT_EQ(Complaint("a -o"), "option '-o' needs a value: FILE");
   EXPECT_EQ(Complaint("a --help=1"), "option '--help' takes no value");
-  EXPECT_EQ(Complaint("a -o x.svg -o y.svg"), "option '-o' is given twice (x.svg, y.svg), keep one of them");
+  EXPECT_EQ(Complaint("a -o x.svg -o y.svg"),
+            "option '-o' is given twice (x.svg, y.svg), keep one of them");
   EXPECT_EQ(Complaint("a --format foldde"), "unknown format 'foldde', did you mean 'folded'?");
   EXPECT_THAT(Complaint("a -o out.xyz"), testing::HasSubstr("has no suffix that names a format"));
 }

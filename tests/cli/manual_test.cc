@@ -58,18 +58,21 @@ std::set<std::string> Completed(const std::vector<std::string>& words) {
   for (const std::string& word : words) absl::StrAppend(&line, " \"", word, "\"");
   absl::StrAppend(&line, "); COMP_CWORD=", words.size(),
                   "; _jprof; printf \"%s\\n\" \"${COMPREPLY[@]}\"");
-  return absl::StrSplit(OutputOf(absl::StrCat("bash --norc -c '", line, "'")), '\n', absl::SkipEmpty());
+  return absl::StrSplit(OutputOf(absl::StrCat("bash --norc -c '", line, "'")), '\n',
+                        absl::SkipEmpty());
 }
 
 TEST(ManualTest, HasEachOptionOfEachCommandWithItsHelp) {
-  const std::string page = absl::StrReplaceAll(ManualPage(AllCommands(), "1"),
-                                               {{"\\-", "-"}, {"\\(ti", "~"}, {"\\(ha", "^"}, {"\\(aq", "'"}});
+  const std::string page =
+      absl::StrReplaceAll(ManualPage(AllCommands(), "1"),
+                          {{"\\-", "-"}, {"\\(ti", "~"}, {"\\(ha", "^"}, {"\\(aq", "'"}});
   for (const CommandText& command : AllCommands()) {
     const size_t at = page.find(absl::StrCat(".SS jprof ", command.name, "\n"));
     ASSERT_NE(at, std::string::npos) << command.name;
     const std::string section = page.substr(at, page.find("\n.S", at + 1) - at);
     for (const OptionText& option : command.options) {
-      EXPECT_THAT(section, HasSubstr(absl::StrCat("\\fB", option.long_name, "\\fR"))) << command.name;
+      EXPECT_THAT(section, HasSubstr(absl::StrCat("\\fB", option.long_name, "\\fR")))
+          << command.name;
       EXPECT_THAT(section, HasSubstr(option.help)) << command.name;
     }
   }
@@ -83,13 +86,15 @@ TEST(ManualTest, IsReadWithoutAWarning) {
 
 TEST(CompletionsTest, EachShellKnowsEachOptionOfEachCommand) {
   const std::vector<CommandText> commands = AllCommands();
-  const std::string bash = BashCompletion(commands), zsh = ZshCompletion(commands), fish = FishCompletion(commands);
+  const std::string bash = BashCompletion(commands), zsh = ZshCompletion(commands),
+                    fish = FishCompletion(commands);
   for (const CommandText& command : commands) {
     EXPECT_THAT(fish, HasSubstr(absl::StrCat("-a ", command.name, " -d ")));
     EXPECT_THAT(zsh, HasSubstr(absl::StrCat("'", command.name, ":")));
     const std::string zsh_own = zsh.substr(zsh.find(absl::StrCat("\n    ", command.name, ")\n")));
     for (const OptionText& option : command.options) {
-      EXPECT_THAT(zsh_own.substr(0, zsh_own.find(";;")), HasSubstr(option.long_name)) << command.name;
+      EXPECT_THAT(zsh_own.substr(0, zsh_own.find(";;")), HasSubstr(option.long_name))
+          << command.name;
       EXPECT_THAT(fish, HasSubstr(absl::StrCat(" -l ", option.long_name.substr(2), " ")));
     }
   }
@@ -156,7 +161,8 @@ std::string OfferedByZsh(const std::string& line) {
   const TemporaryFile driver(absl::StrCat(R"sh(
 zmodload zsh/zpty
 zpty shell "PS1='%% ' TERM=dumb zsh -f -i"
-zpty -w shell 'autoload -Uz compinit; compinit -D -u; source )sh", script.path(), R"sh(
+zpty -w shell 'autoload -Uz compinit; compinit -D -u; source )sh",
+                                          script.path(), R"sh(
 compdef _jprof jprof; LISTMAX=1000; bindkey ^X list-choices; stty cols 200 rows 100; PS1=rea"dy> "'
 # A prompt is drawn when the line editor has the terminal: what is written before is echoed, not edited.
 zpty -r shell out '*ready> *'
@@ -165,7 +171,8 @@ zpty -n -w shell "$1"$'\x18'
 zpty -r shell out "*$1*$1*"
 print -r -- "$out"
 zpty -d shell
-)sh"), ".zsh");
+)sh"),
+                             ".zsh");
   return OutputOf(absl::StrCat("timeout 60 zsh -f ", driver.path(), " '", line, "'"));
 }
 

@@ -76,21 +76,28 @@ TEST_F(TarWriterTest, TarUnpacksWhatWasPacked) {
     ASSERT_TRUE(writer.Add("it/empty", 0600, FileOf(""), Quiet).ok());
     ASSERT_TRUE(writer.Finish().ok());
   }
-  EXPECT_EQ(Output(absl::StrCat("cd ", folder_, " && tar xzf it.tar.gz && cat it/plain")), "content\n");
-  EXPECT_EQ(Output(absl::StrCat("cd ", folder_, " && stat -c '%a %s' it/plain ", deep, " it/holes it/empty")),
+  EXPECT_EQ(Output(absl::StrCat("cd ", folder_, " && tar xzf it.tar.gz && cat it/plain")),
+            "content\n");
+  EXPECT_EQ(Output(absl::StrCat("cd ", folder_, " && stat -c '%a %s' it/plain ", deep,
+                                " it/holes it/empty")),
             "640 8\n600 1000\n600 1048576\n600 0\n");
-  EXPECT_EQ(Output(absl::StrCat("cd ", folder_, " && cmp it/holes /proc/", ::getpid(), "/fd/", holes.get())), "");
-  EXPECT_EQ(Output(absl::StrCat("cd ", folder_, " && test $(stat -c %b it/holes) -le 64 && echo sparse")),
-            "sparse\n");
+  EXPECT_EQ(Output(absl::StrCat("cd ", folder_, " && cmp it/holes /proc/", ::getpid(), "/fd/",
+                                holes.get())),
+            "");
+  EXPECT_EQ(
+      Output(absl::StrCat("cd ", folder_, " && test $(stat -c %b it/holes) -le 64 && echo sparse")),
+      "sparse\n");
 }
 
 TEST_F(TarWriterTest, SizesBeyondTheHeadersFieldAreInARecord) {
   const uint64_t size = uint64_t{9} << 30;
-  const std::string head = TarHead({.name = "big", .mode = 0600, .size = size, .pieces = {{0, size}}});
+  const std::string head =
+      TarHead({.name = "big", .mode = 0600, .size = size, .pieces = {{0, size}}});
   EXPECT_THAT(head, HasSubstr(absl::StrCat("size=", size, "\n")));
   EXPECT_THAT(TarHead({.name = "small", .size = 8, .pieces = {{0, 8}}}), Not(HasSubstr("size=")));
   std::ofstream(folder_ + "/it.tar") << head;
-  EXPECT_THAT(Output(absl::StrCat("tar tvf ", folder_, "/it.tar")), HasSubstr(absl::StrCat(" ", size, " ")));
+  EXPECT_THAT(Output(absl::StrCat("tar tvf ", folder_, "/it.tar")),
+              HasSubstr(absl::StrCat(" ", size, " ")));
 }
 
 TEST_F(TarWriterTest, AnErrorOfTheSinkOrTheCallerEndsIt) {

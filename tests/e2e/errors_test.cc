@@ -54,7 +54,8 @@ void ExpectError(const JprofResult& result, int exit_code, const std::string& er
 }
 
 // Interrupted once it has samples, so that it does not matter how much CPU time others leave to it.
-JprofResult RunSampled(const std::vector<std::string>& arguments, const JprofOptions& options = {}) {
+JprofResult RunSampled(const std::vector<std::string>& arguments,
+                       const JprofOptions& options = {}) {
   absl::StatusOr<Jprof> jprof = Jprof::Start(arguments, options);
   if (!jprof.ok()) {
     ADD_FAILURE() << jprof.status();
@@ -109,7 +110,8 @@ TEST_F(ErrorsTest, ASleepingProcessHasNoSamplesAndGetsNoFile) {
 TEST_F(ErrorsTest, ARecordingOfLessThanAFewPeriodsSaysNothingOfSleep) {
   auto sleeper = Child::SpawnReady({TestProgram("threads")});
   ASSERT_TRUE(sleeper.ok());
-  const JprofResult result = RunJprof({"-p", absl::StrCat(sleeper->pid()), "-F", "1", "-d", "300ms"});
+  const JprofResult result =
+      RunJprof({"-p", absl::StrCat(sleeper->pid()), "-F", "1", "-d", "300ms"});
   ExpectError(result, 1, absl::StrCat("no samples: threads (pid ", sleeper->pid(),
                                       ") was recorded for "),
               "profile longer");
@@ -205,7 +207,8 @@ TEST_F(ErrorsTest, WrongUsageIsStatus2) {
   ExpectError(RunJprof({"-p", "1", "--format", "foldde"}), 2, "did you mean 'folded'?", "");
   ExpectError(RunJprof({"-p", "1", "-a"}), 2, "exclude each other", "");
   ExpectError(RunJprof({"-p", "1", "-o", "x.png"}), 2, "no suffix that names a format", "");
-  ExpectError(RunJprof({"-a", "--level", "ring"}), 2, "-a, --cgroup and --comm take the level kernel", "-p");
+  ExpectError(RunJprof({"-a", "--level", "ring"}), 2,
+              "-a, --cgroup and --comm take the level kernel", "-p");
   ExpectError(RunJprof({"-p", "1", "--level", "rings"}), 2, "--level takes kernel or ring", "");
   ExpectError(RunJprof({"-p", "1", "-F", "0"}), 2, "from 1 to 50000, not '0'", "");
 }
@@ -228,7 +231,8 @@ JprofResult RunInShell(const std::string& before, const std::string& arguments,
 }
 
 TEST_F(ErrorsTest, AFrequencyBeyondAllIsStatus2) {
-  ExpectError(RunJprof({"-p", "1", "-F", "1000000000"}), 2, "from 1 to 50000, not '1000000000'", "");
+  ExpectError(RunJprof({"-p", "1", "-F", "1000000000"}), 2, "from 1 to 50000, not '1000000000'",
+              "");
 }
 
 TEST_F(ErrorsTest, FewDescriptorsAreNamedWhereTheyFail) {
@@ -239,8 +243,9 @@ TEST_F(ErrorsTest, FewDescriptorsAreNamedWhereTheyFail) {
               "Too many open files; the limit of open files is 12", "ulimit -Hn");
   const JprofResult ring = RunInShell("ulimit -n 24; exec", target);
   EXPECT_EQ(ring.exit_code(), 0);
-  EXPECT_THAT(ring.err, HasSubstr("level ring, since loading BPF: Too many open files; the limit of "
-                                  "open files is 24; raise"));
+  EXPECT_THAT(ring.err,
+              HasSubstr("level ring, since loading BPF: Too many open files; the limit of "
+                        "open files is 24; raise"));
   const JprofResult all = RunInShell("ulimit -n 64; exec", "-a --format folded");
   EXPECT_EQ(all.exit_code(), 0);
   EXPECT_THAT(all.err, testing::Not(HasSubstr("could not be opened")));
@@ -277,8 +282,8 @@ TEST_F(ErrorsTest, NothingIsNeededOfTheEnvironment) {
 TEST_F(ErrorsTest, InAFolderThatWasRemovedItWritesToStandardOutputAlone) {
   Child spin = StartSpin();
   TemporaryFolder folder;
-  const std::string gone = absl::StrCat("mkdir ", folder / "x", " && cd ", folder / "x", " && rmdir ",
-                                        folder / "x", " && exec");
+  const std::string gone = absl::StrCat("mkdir ", folder / "x", " && cd ", folder / "x",
+                                        " && rmdir ", folder / "x", " && exec");
   const std::string target = absl::StrCat("-p ", spin.pid());
   ExpectError(RunInShell(gone, target + " -o out.svg"), 1,
               "cannot write out.svg: the current folder was removed", "whole path");
@@ -302,10 +307,12 @@ TEST_F(ErrorsTest, WithoutTypesOfTheKernelTheNextLevelIsUsed) {
   Child spin = StartSpin();
   const std::string target = absl::StrCat("-p ", spin.pid(), " --format folded");
   for (const char* hidden : {"/sys/kernel/btf", "/sys"}) {
-    const std::string hide = absl::StrCat("exec unshare -m sh -c 'mount -t tmpfs x ", hidden, " && exec");
+    const std::string hide =
+        absl::StrCat("exec unshare -m sh -c 'mount -t tmpfs x ", hidden, " && exec");
     const JprofResult result = RunInShell(hide, target, "'");
     EXPECT_EQ(result.exit_code(), 0) << result.err;
-    EXPECT_THAT(result.err, HasSubstr("level ring, since loading BPF: the kernel does not tell its types"));
+    EXPECT_THAT(result.err,
+                HasSubstr("level ring, since loading BPF: the kernel does not tell its types"));
     EXPECT_THAT(result.out, HasSubstr("spin;"));
     ExpectError(RunInShell(hide, target + " --level kernel", "'"), 1, "does not tell its types",
                 "CONFIG_DEBUG_INFO_BTF");
@@ -313,8 +320,9 @@ TEST_F(ErrorsTest, WithoutTypesOfTheKernelTheNextLevelIsUsed) {
 }
 
 TEST_F(ErrorsTest, WithoutProcItIsProcThatIsMissing) {
-  ExpectError(RunInShell("exec unshare -m sh -c 'mount -t tmpfs x /proc && exec", "-p 1 -d 300ms", "'"), 1,
-              "/proc does not show even jprof's own process", "mount -t proc");
+  ExpectError(
+      RunInShell("exec unshare -m sh -c 'mount -t tmpfs x /proc && exec", "-p 1 -d 300ms", "'"), 1,
+      "/proc does not show even jprof's own process", "mount -t proc");
   const JprofResult doctor =
       RunInShell("exec unshare -m sh -c 'mount -t tmpfs x /proc && exec", "doctor", "'");
   EXPECT_EQ(doctor.exit_code(), 1);
@@ -324,9 +332,9 @@ TEST_F(ErrorsTest, WithoutProcItIsProcThatIsMissing) {
 
 TEST_F(ErrorsTest, AnotherPidNamespacesProcIsNotRead) {
   for (const char* command : {"-p 1 -d 300ms", "stacks 1", "core 1 -o /dev/null", "why 1"}) {
-    const JprofResult result =
-        RunJprof({"-c", absl::StrCat("unshare -pf sh -c '", JPROF_BINARY, " ", command, "; exit $?'")},
-                 {.binary = "/bin/sh"});
+    const JprofResult result = RunJprof(
+        {"-c", absl::StrCat("unshare -pf sh -c '", JPROF_BINARY, " ", command, "; exit $?'")},
+        {.binary = "/bin/sh"});
     ExpectError(result, 1, "/proc is that of another pid namespace", "unshare --mount-proc");
   }
 }
@@ -340,14 +348,16 @@ TEST_F(ErrorsTest, WithoutPermissionTheCapabilityIsNamed) {
   Child spin = StartSpin();
   TemporaryFolder folder;  // the build's folder may be hidden from others
   const std::string binary = CopyForAll(JPROF_BINARY, folder / "jprof");
-  ExpectError(RunJprof({"-p", absl::StrCat(spin.pid())}, {.as_nobody = true, .binary = binary}), 1,
-              absl::StrCat("cannot look into spin (pid ", spin.pid(), "): reading it takes CAP_SYS"),
-              "setcap cap_bpf,cap_perfmon,cap_sys_ptrace+ep");
+  ExpectError(
+      RunJprof({"-p", absl::StrCat(spin.pid())}, {.as_nobody = true, .binary = binary}), 1,
+      absl::StrCat("cannot look into spin (pid ", spin.pid(), "): reading it takes CAP_SYS"),
+      "setcap cap_bpf,cap_perfmon,cap_sys_ptrace+ep");
 
   ExpectError(RunJprof({"-a"}, {.as_nobody = true, .binary = binary}), 1,
               "cannot sample all processes", "CAP_PERFMON and CAP_BPF: sudo setcap");
-  auto own = Child::SpawnReady({"/usr/bin/setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
-                                CopyForAll(TestProgram("spin"), folder / "spin")});
+  auto own =
+      Child::SpawnReady({"/usr/bin/setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
+                         CopyForAll(TestProgram("spin"), folder / "spin")});
   ASSERT_TRUE(own.ok()) << own.status();
   ExpectError(RunJprof({"-p", absl::StrCat(own->pid()), "--level", "kernel"},
                        {.as_nobody = true, .binary = binary}),
@@ -363,12 +373,14 @@ JprofResult RunWithout(const std::string& capabilities, std::vector<std::string>
 
 TEST_F(ErrorsTest, TheDoctorTriesOtherUsersProcesses) {
   TemporaryFolder folder;
-  auto other = Child::SpawnReady({"/usr/bin/setpriv", "--reuid=65534", "--regid=65534",
-                                  "--clear-groups", CopyForAll(TestProgram("spin"), folder / "spin")});
+  auto other =
+      Child::SpawnReady({"/usr/bin/setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
+                         CopyForAll(TestProgram("spin"), folder / "spin")});
   ASSERT_TRUE(other.ok()) << other.status();
   EXPECT_THAT(RunSampled({"doctor"}).out, HasSubstr("yes  looking into other users' processes: "));
-  EXPECT_THAT(RunWithout("sys_ptrace", {"doctor"}).out,
-              HasSubstr("no   looking into other users' processes: reading it takes CAP_SYS_PTRACE"));
+  EXPECT_THAT(
+      RunWithout("sys_ptrace", {"doctor"}).out,
+      HasSubstr("no   looking into other users' processes: reading it takes CAP_SYS_PTRACE"));
 }
 
 TEST_F(ErrorsTest, ATargetThatMayNotBeReadIsToldBeforeTheRecording) {

@@ -98,7 +98,9 @@ std::string Level() {
 
 }  // namespace
 
-int JprofResult::exit_code() const { return WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : -1; }
+int JprofResult::exit_code() const {
+  return WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : -1;
+}
 int JprofResult::signal() const { return WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : 0; }
 
 std::vector<std::string> JprofResult::messages() const {
@@ -295,7 +297,8 @@ FoldedProfile ParseFolded(absl::string_view text) {
   for (absl::string_view line : absl::StrSplit(text, '\n', absl::SkipEmpty())) {
     const size_t blank = line.rfind(' ');
     FoldedStack stack;
-    if (blank == absl::string_view::npos || !absl::SimpleAtoi(line.substr(blank + 1), &stack.count)) {
+    if (blank == absl::string_view::npos ||
+        !absl::SimpleAtoi(line.substr(blank + 1), &stack.count)) {
       ADD_FAILURE() << "no folded stack: " << line;
       continue;
     }

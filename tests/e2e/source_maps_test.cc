@@ -1,4 +1,5 @@
-// A bundle that was made of TypeScript, minified, shown by its originals. Needs build/nodes (ctest fetches it).
+// A bundle that was made of TypeScript, minified, shown by its originals. Needs build/nodes (ctest
+// fetches it).
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -31,7 +32,8 @@ std::string Original(absl::string_view name, absl::string_view file, absl::strin
   for (absl::string_view line :
        absl::StrSplit(ReadWholeFile(absl::StrCat(kFolder, "/", file)), '\n')) {
     ++number;
-    if (absl::StrContains(line, text)) return absl::StrCat(name, " ", kFolder, "/", file, ":", number);
+    if (absl::StrContains(line, text))
+      return absl::StrCat(name, " ", kFolder, "/", file, ":", number);
   }
   ADD_FAILURE() << file << " has no line with " << text;
   return "";
@@ -97,9 +99,10 @@ TEST_P(SourceMapsE2eTest, WithoutTheMapNamesAreTheGeneratedOnesAndThatIsTold) {
   const Child node = StartBundle(GetParam(), bundle);
   JprofResult result = Record(node, "auto");
   ASSERT_EQ(result.exit_code(), 0) << result.err;
-  EXPECT_THAT(result.messages(),
-              Contains(absl::StrCat("jprof: warning: 1 script names a source map that is not there (",
-                                    bundle, ": bundle.js.map)")));
+  EXPECT_THAT(
+      result.messages(),
+      Contains(absl::StrCat("jprof: warning: 1 script names a source map that is not there (",
+                            bundle, ": bundle.js.map)")));
   const FoldedProfile generated = ParseFolded(result.out);
   EXPECT_GT(generated.With(absl::StrCat("sumAreas ", bundle, ":1_[j]")), 0u) << result.out;
   EXPECT_THAT(result.out, Not(HasSubstr("shapes.ts")));
@@ -110,7 +113,8 @@ TEST_P(SourceMapsE2eTest, WithoutTheMapNamesAreTheGeneratedOnesAndThatIsTold) {
   const FoldedProfile profile = ParseFolded(result.out);
   for (const std::string& original : Originals()) {
     const size_t place = original.find(kFolder);
-    const std::string relative = original.substr(0, place) + original.substr(place + kFolder.size() + 1);
+    const std::string relative =
+        original.substr(0, place) + original.substr(place + kFolder.size() + 1);
     EXPECT_GT(profile.With(relative + "_[j]"), 0u) << relative << "\n" << result.out;
   }
 }

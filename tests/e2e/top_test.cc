@@ -1,4 +1,5 @@
-// jprof top on a terminal of the test's own: what is drawn, keys, signals, and how the terminal is left.
+// jprof top on a terminal of the test's own: what is drawn, keys, signals, and how the terminal is
+// left.
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -114,7 +115,9 @@ class TopOnTerminal {
   }
   size_t size() const { return written_.size(); }
   // On the normal screen, since it was given back.
-  std::string AtTheEnd() const { return written_.substr(written_.rfind(kGivesBack) + sizeof(kGivesBack) - 1); }
+  std::string AtTheEnd() const {
+    return written_.substr(written_.rfind(kGivesBack) + sizeof(kGivesBack) - 1);
+  }
   const std::string& written() const { return written_; }
 
  private:
@@ -230,11 +233,11 @@ TEST(TopTest, TheTargetsEndIsToldOnTheNormalScreen) {
 }
 
 TEST(TopTest, ADrawnNameOfNodeIsThatOfARecording) {
-  absl::StatusOr<Child> node =
-      Child::SpawnReady({JPROF_SOURCE_DIR "/build/nodes/22.23.3/bin/node", "-e",
-                         "function hotSpot(n) { let s = 0; for (let i = 0; i < n; i++) s += Math.sqrt(i);"
-                         " return s; } console.log('ready'); function go() { hotSpot(1e6);"
-                         " setImmediate(go); } go();"});
+  absl::StatusOr<Child> node = Child::SpawnReady(
+      {JPROF_SOURCE_DIR "/build/nodes/22.23.3/bin/node", "-e",
+       "function hotSpot(n) { let s = 0; for (let i = 0; i < n; i++) s += Math.sqrt(i);"
+       " return s; } console.log('ready'); function go() { hotSpot(1e6);"
+       " setImmediate(go); } go();"});
   ASSERT_TRUE(node.ok()) << node.status();
   TopOnTerminal top({"-p", absl::StrCat(node->pid())});
   EXPECT_TRUE(top.WaitFor("hotSpot"));
@@ -245,10 +248,11 @@ TEST(TopTest, ADrawnNameOfNodeIsThatOfARecording) {
 
 TEST(TopTest, WithoutATerminalItPrintsPlainText) {
   const Child spin = Spin();
-  const JprofResult result = RunJprof({"top", "-p", absl::StrCat(spin.pid()), "-b", "2", "--rows", "3", "-i", "200ms"});
+  const JprofResult result =
+      RunJprof({"top", "-p", absl::StrCat(spin.pid()), "-b", "2", "--rows", "3", "-i", "200ms"});
   EXPECT_EQ(result.exit_code(), 0) << result.err;
-  EXPECT_THAT(result.out, AllOf(HasSubstr("jprof top: spin (pid "), ContainsRegex("[0-9]%.*C\\+\\+, native"),
-                                Not(HasSubstr("\x1b"))));
+  EXPECT_THAT(result.out, AllOf(HasSubstr("jprof top: spin (pid "),
+                                ContainsRegex("[0-9]%.*C\\+\\+, native"), Not(HasSubstr("\x1b"))));
   EXPECT_EQ(absl::string_view(result.out).find("jprof top"), 0u);
   EXPECT_NE(result.out.rfind("jprof top"), 0u);  // twice
 }

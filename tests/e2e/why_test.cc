@@ -74,10 +74,13 @@ std::string Sentence(Jprof jprof) {
 }
 
 // What is said of a process is of one second and of one instant at its end: others on the CPU may
-// keep the process from being then what it is otherwise, so it is asked anew: once if it uses no CPU.
-void ExpectSentence(Jprof first, Pid pid, const testing::Matcher<std::string>& matcher, int retries = 1) {
+// keep the process from being then what it is otherwise, so it is asked anew: once if it uses no
+// CPU.
+void ExpectSentence(Jprof first, Pid pid, const testing::Matcher<std::string>& matcher,
+                    int retries = 1) {
   std::string sentence = Sentence(std::move(first));
-  for (int i = 0; i < retries && !matcher.Matches(sentence); ++i) sentence = Sentence(StartWhy(pid));
+  for (int i = 0; i < retries && !matcher.Matches(sentence); ++i)
+    sentence = Sentence(StartWhy(pid));
   EXPECT_THAT(sentence, matcher);
 }
 
@@ -99,22 +102,24 @@ TEST_F(WhyTest, WhatAProcessIsBlockedInIsNamed) {
                  AllOf(HasSubstr("blocked in a write to a full pipe (65536 of 65536 bytes unread)"),
                        HasSubstr("whose reader slow-reader"), HasSubstr("nanosleep")));
   ExpectSentence(std::move(whys[1]), queue.pid(),
-                 AllOf(HasSubstr("blocked in sending to System V message queue"), HasSubstr("is full"),
-                       HasSubstr("last receiver receiver")));
-  ExpectSentence(std::move(whys[2]), locks.pid(),
-                 AllOf(HasSubstr(absl::StrCat("deadlock: thread ", locks.pid(), " stuck in LockBoth")),
-                       HasSubstr(absl::StrCat("waits for a lock that thread ", locks.pid(), " holds"))));
+                 AllOf(HasSubstr("blocked in sending to System V message queue"),
+                       HasSubstr("is full"), HasSubstr("last receiver receiver")));
+  ExpectSentence(
+      std::move(whys[2]), locks.pid(),
+      AllOf(HasSubstr(absl::StrCat("deadlock: thread ", locks.pid(), " stuck in LockBoth")),
+            HasSubstr(absl::StrCat("waits for a lock that thread ", locks.pid(), " holds"))));
   ExpectSentence(std::move(whys[3]), sockets.pid(),
-                 AllOf(HasSubstr("deadlock across processes: "), HasSubstr("needs other-writer (pid "),
-                       HasSubstr("needs this process")));
+                 AllOf(HasSubstr("deadlock across processes: "),
+                       HasSubstr("needs other-writer (pid "), HasSubstr("needs this process")));
   ExpectSentence(std::move(whys[4]), connect.pid(),
                  AllOf(HasSubstr("waits to be accepted at the local socket @jprof-test-"),
                        HasSubstr("1 connections wait to be accepted"),
                        HasSubstr("whose listener busy-server")));
   ExpectSentence(std::move(whys[5]), sleep.pid(), MatchesRegex(".*: sleeps \\([0-9]+ s\\): .*"));
-  ExpectSentence(std::move(whys[6]), vfork.pid(),
-                 AllOf(HasSubstr("in uninterruptible sleep: waits until a child that it made by vfork"),
-                       HasSubstr("in pause()")));
+  ExpectSentence(
+      std::move(whys[6]), vfork.pid(),
+      AllOf(HasSubstr("in uninterruptible sleep: waits until a child that it made by vfork"),
+            HasSubstr("in pause()")));
   ExpectSentence(std::move(whys[7]), idle.pid(),
                  HasSubstr("event loop alive and idle: it woke up "));
   queue.CloseStdin();  // removes the queue
@@ -129,11 +134,13 @@ TEST_F(WhyTest, WhatAProcessSpendsItsTimeInIsNamed) {
   constexpr int kRetries = 10;
   ExpectSentence(std::move(whys[0]), loop.pid(), HasSubstr(" in SpinInCpp() ("), kRetries);
   ExpectSentence(std::move(whys[1]), js_loop.pid(),
-                 MatchesRegex(".* in spinInJs /.*/stuck.js:[67]:.* % of [0-9]+ samples.*"), kRetries);
-  ExpectSentence(std::move(whys[2]), regexp.pid(),
-                 MatchesRegex(".*: matching a regular expression in matchBadly /.*/stuck.js:12:.*"), kRetries);
-  ExpectSentence(std::move(whys[3]), gc.pid(), MatchesRegex(".*: collecting garbage in [0-9]+ % of .*"),
+                 MatchesRegex(".* in spinInJs /.*/stuck.js:[67]:.* % of [0-9]+ samples.*"),
                  kRetries);
+  ExpectSentence(std::move(whys[2]), regexp.pid(),
+                 MatchesRegex(".*: matching a regular expression in matchBadly /.*/stuck.js:12:.*"),
+                 kRetries);
+  ExpectSentence(std::move(whys[3]), gc.pid(),
+                 MatchesRegex(".*: collecting garbage in [0-9]+ % of .*"), kRetries);
 }
 
 TEST_F(WhyTest, WhoHoldsAProcessStillIsNamed) {
@@ -146,8 +153,9 @@ TEST_F(WhyTest, WhoHoldsAProcessStillIsNamed) {
   while (StateOf(stopped.pid()) != 'T' || StateOf(traced.pid()) != 't') ::usleep(1000);
   EXPECT_THAT(Sentence(StartWhy(stopped.pid())),
               HasSubstr("stopped by a signal (SIGSTOP, SIGTSTP, SIGTTIN or SIGTTOU)"));
-  EXPECT_THAT(Sentence(StartWhy(traced.pid())),
-              HasSubstr(absl::StrCat("stopped by a debugger: why_e2e_test (pid ", ::getpid(), ")")));
+  EXPECT_THAT(
+      Sentence(StartWhy(traced.pid())),
+      HasSubstr(absl::StrCat("stopped by a debugger: why_e2e_test (pid ", ::getpid(), ")")));
   EXPECT_THAT(RunJprof({"why", *zombie}).out,
               AllOf(HasSubstr("has exited (exit status 3) and is a zombie: its parent stuck"),
                     HasSubstr("the parent sleeps in pause()")));

@@ -30,7 +30,8 @@ TEST(ExportersTest, EachFormatIsFoundByItsName) {
 
 TEST(ExportersTest, OnlyPprofAndOtlpAreBinary) {
   for (const ExportFormat& format : ExportFormats()) {
-    EXPECT_EQ(format.binary, format.name == "pprof" || format.name == "otlp") << std::string(format.name);
+    EXPECT_EQ(format.binary, format.name == "pprof" || format.name == "otlp")
+        << std::string(format.name);
   }
 }
 

@@ -39,10 +39,10 @@ TEST(HtmlTest, ThePolicyAllowsItsOwnScriptsAndStyleAlone) {
   auto hash = [](absl::string_view bytes) {
     return absl::StrCat("'sha256-", absl::Base64Escape(bytes), "'");
   };
-  EXPECT_THAT(html, HasSubstr(absl::StrCat(
-                        "content=\"default-src 'none'; script-src ", hash(assets::report_js_sha256()), "; style-src ",
-                        hash(assets::report_css_sha256()),
-                        "; base-uri 'none'; form-action 'none'\"")));
+  EXPECT_THAT(html, HasSubstr(absl::StrCat("content=\"default-src 'none'; script-src ",
+                                           hash(assets::report_js_sha256()), "; style-src ",
+                                           hash(assets::report_css_sha256()),
+                                           "; base-uri 'none'; form-action 'none'\"")));
   EXPECT_THAT(html, Not(HasSubstr("http:")));
   EXPECT_THAT(html, Not(HasSubstr("https:")));
 }

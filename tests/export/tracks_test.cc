@@ -37,7 +37,8 @@ TEST(SummedTypeTest, WhatWeighsDifferentlyIsSummedUp) {
   EXPECT_EQ(Summed(types, {{1, 0}, {1, 10}}), "nanoseconds");
   EXPECT_EQ(Summed(types, {{0, 10}, {1, 10}}), "nanoseconds");
   EXPECT_EQ(Summed(types, {{0, 10}, {0, 20}}), "nanoseconds");
-  EXPECT_EQ(Summed({{"alloc_objects", "count"}, {"alloc_space", "bytes"}}, {{1, 8}, {1, 8}}), "bytes");
+  EXPECT_EQ(Summed({{"alloc_objects", "count"}, {"alloc_space", "bytes"}}, {{1, 8}, {1, 8}}),
+            "bytes");
   EXPECT_EQ(Summed({{"samples", "count"}, {"cpu", "nanoseconds"}, {"wall", "nanoseconds"}},
                    {{1, 10, 10}, {1, 10, 90}}),
             "nanoseconds");

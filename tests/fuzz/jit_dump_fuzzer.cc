@@ -1,5 +1,5 @@
-// Any bytes as a jitdump, read in one piece and in two. What there is at an address at a time is the
-// same, and the names and files that are found lie within the budgets.
+// Any bytes as a jitdump, read in one piece and in two. What there is at an address at a time is
+// the same, and the names and files that are found lie within the budgets.
 #include <sys/mman.h>
 #include <unistd.h>
 

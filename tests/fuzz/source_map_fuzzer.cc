@@ -11,7 +11,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace jprof;
   SourceMapQuery query;
   for (uint32_t line : {1u, 2u, 3u, 100u, UINT32_MAX}) {
-    for (uint32_t column : {1u, 2u, 7u, 1000u, UINT32_MAX}) query.positions.push_back({line, column});
+    for (uint32_t column : {1u, 2u, 7u, 1000u, UINT32_MAX})
+      query.positions.push_back({line, column});
   }
   ReadSourceMapText({reinterpret_cast<const char*>(data), size}, query);
   if (query.originals.size() != query.positions.size()) std::abort();

@@ -83,7 +83,8 @@ TEST(JitDumpTest, MemoryThatIsUsedAgainHasTheNameOfItsTime) {
 }
 
 TEST(JitDumpTest, RecordsCountByTheirTimesNotByTheirOrder) {
-  const DumpFile dump(JitDumpBuilder().Load(20, 0x1000, 0x10, "second").Load(10, 0x1000, 0x10, "first"));
+  const DumpFile dump(
+      JitDumpBuilder().Load(20, 0x1000, 0x10, "second").Load(10, 0x1000, 0x10, "first"));
   EXPECT_EQ(dump.At(15, 0x1000), "first");
   EXPECT_EQ(dump.At(20, 0x1000), "second");
 }
@@ -139,9 +140,10 @@ TEST(JitDumpTest, LinesAreThoseOfTheNextCodeAtTheirAddress) {
 }
 
 TEST(JitDumpTest, OfLinesAtOneAddressTheLastCounts) {
-  const DumpFile dump(JitDumpBuilder()
-                          .Lines(0x1000, {{0x1008, 3, 0, "a"}, {0x1000, 1, 0, "a"}, {0x1000, 2, 0, "a"}})
-                          .Load(10, 0x1000, 0x10, "f"));
+  const DumpFile dump(
+      JitDumpBuilder()
+          .Lines(0x1000, {{0x1008, 3, 0, "a"}, {0x1000, 1, 0, "a"}, {0x1000, 2, 0, "a"}})
+          .Load(10, 0x1000, 0x10, "f"));
   EXPECT_EQ(dump.At(10, 0x1007), "f a:2");
   EXPECT_EQ(dump.At(10, 0x1008), "f a:3");
 }
@@ -346,8 +348,8 @@ TEST(JitDumpTest, APathIsOfADumpByItsLastPart) {
   for (const char* path : {"/tmp/jit-12.dump", "/jit-12-11.dump", "/a b/jit-1.dump (deleted)"}) {
     EXPECT_TRUE(JitDump::IsPathOfOne(path)) << path;
   }
-  for (const char* path : {"/tmp/jit-1/dump", "/tmp/xjit-1.dump", "/tmp/jit-1.dump.gz", "jit-1.dump",
-                           "[jit-1.dump]", "//anon"}) {
+  for (const char* path : {"/tmp/jit-1/dump", "/tmp/xjit-1.dump", "/tmp/jit-1.dump.gz",
+                           "jit-1.dump", "[jit-1.dump]", "//anon"}) {
     EXPECT_FALSE(JitDump::IsPathOfOne(path)) << path;
   }
 }

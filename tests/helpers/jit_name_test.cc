@@ -65,17 +65,19 @@ TEST(JitNameTest, JscHasTheTierAndAHash) {
 }
 
 TEST(JitNameTest, HotSpotHasTypesAndAddressesOfHiddenClasses) {
-  Check({{"long Hot$Inner.sum(int[], java.lang.Object, java.lang.String[])",
-          "Hot$Inner.sum(int[], java.lang.Object, java.lang.String[])"},
-         {"java.lang.Object java.lang.invoke.LambdaForm$MH/0x00007fb864001000.invoke(java.lang.Object)",
-          "java.lang.invoke.LambdaForm$MH.invoke(java.lang.Object)"},
-         {"long Hot$$Lambda$1/0x00007fb864000c18.applyAsLong(long)",
-          "Hot$$Lambda$1.applyAsLong(long)"},
-         {"void java.util.stream.PipelineHelper.<init>()", "java.util.stream.PipelineHelper.<init>()"},
-         {"I2C/C2I adapters", "I2C/C2I adapters"},
-         {"StubRoutines (1)", "StubRoutines (1)"},
-         {"_new_instance_Java", "_new_instance_Java"},
-         {"register_finalizer Runtime1 stub", "register_finalizer Runtime1 stub"}});
+  Check(
+      {{"long Hot$Inner.sum(int[], java.lang.Object, java.lang.String[])",
+        "Hot$Inner.sum(int[], java.lang.Object, java.lang.String[])"},
+       {"java.lang.Object java.lang.invoke.LambdaForm$MH/0x00007fb864001000.invoke(java.lang.Object)",
+        "java.lang.invoke.LambdaForm$MH.invoke(java.lang.Object)"},
+       {"long Hot$$Lambda$1/0x00007fb864000c18.applyAsLong(long)",
+        "Hot$$Lambda$1.applyAsLong(long)"},
+       {"void java.util.stream.PipelineHelper.<init>()",
+        "java.util.stream.PipelineHelper.<init>()"},
+       {"I2C/C2I adapters", "I2C/C2I adapters"},
+       {"StubRoutines (1)", "StubRoutines (1)"},
+       {"_new_instance_Java", "_new_instance_Java"},
+       {"register_finalizer Runtime1 stub", "register_finalizer Runtime1 stub"}});
 }
 
 TEST(JitNameTest, ClassSignaturesOfJvmtiReadAsJava) {
@@ -89,14 +91,14 @@ TEST(JitNameTest, ClassSignaturesOfJvmtiReadAsJava) {
 }
 
 TEST(JitNameTest, DotNetHasTypeModuleAndTier) {
-  Check({{"int32 [app] Shop.Cart::Total(int32)[OptimizedTier1]", "*|Shop.Cart::Total(int32)"},
-         {"instance void [System.Private.CoreLib] System.Threading.Thread::StartCore()[PreJIT]",
-          "System.Threading.Thread::StartCore()"},
-         {"class [System.Runtime]System.String [app] A::B(class [X]Y)[Tier0]",
-          "^|A::B(class [X]Y)"},
-         {"void [app] dynamicClass::IL_STUB_PInvoke(int32)", "dynamicClass::IL_STUB_PInvoke(int32)"},
-         {"stub<12> AllocateTemporaryEntryPoints<PRECODE_FIXUP>",
-          "stub<12> AllocateTemporaryEntryPoints<PRECODE_FIXUP>"}});
+  Check(
+      {{"int32 [app] Shop.Cart::Total(int32)[OptimizedTier1]", "*|Shop.Cart::Total(int32)"},
+       {"instance void [System.Private.CoreLib] System.Threading.Thread::StartCore()[PreJIT]",
+        "System.Threading.Thread::StartCore()"},
+       {"class [System.Runtime]System.String [app] A::B(class [X]Y)[Tier0]", "^|A::B(class [X]Y)"},
+       {"void [app] dynamicClass::IL_STUB_PInvoke(int32)", "dynamicClass::IL_STUB_PInvoke(int32)"},
+       {"stub<12> AllocateTemporaryEntryPoints<PRECODE_FIXUP>",
+        "stub<12> AllocateTemporaryEntryPoints<PRECODE_FIXUP>"}});
 }
 
 TEST(JitNameTest, PythonHasTheFile) {

@@ -37,7 +37,8 @@ std::string ScriptPath(absl::string_view name) {
 }
 
 // "name file:line" of a function, its line found by the text of its definition.
-std::string Defined(absl::string_view script, absl::string_view name, absl::string_view definition) {
+std::string Defined(absl::string_view script, absl::string_view name,
+                    absl::string_view definition) {
   std::ifstream in(ScriptPath(script));
   std::string line;
   for (int number = 1; std::getline(in, line); ++number) {

@@ -496,7 +496,8 @@ TEST_F(RuntimeFitTest, ProcessIsLookedAtOnceAndNoneAfterOneFits) {
 TEST_F(RuntimeFitTest, ProcessThatDoesNotFitIsRejected) {
   js_.fit = Fit::kDoesNotFit;
   Add(Mapping(0x400000, 0x402000, 1));
-  EXPECT_THAT(table_->rejected(), ElementsAre("js 1 of pid 10: its memory does not fit the layout"));
+  EXPECT_THAT(table_->rejected(),
+              ElementsAre("js 1 of pid 10: its memory does not fit the layout"));
   EXPECT_THAT(sink_.Ranges(kPid), ElementsAre("none"));
 }
 

@@ -77,7 +77,8 @@ StoppedThread::~StoppedThread() {
   if (tid_ != 0) ::ptrace(PTRACE_DETACH, tid_, 0, 0);
 }
 
-NativeSampler::NativeSampler(const RuntimeSet& set, Pid pid) : pid_(pid), memory_(pid), unwind_tables_(pid) {
+NativeSampler::NativeSampler(const RuntimeSet& set, Pid pid)
+    : pid_(pid), memory_(pid), unwind_tables_(pid) {
   table_ = std::make_unique<RuntimeTable>(
       set, sink_,
       RuntimeTable::World{

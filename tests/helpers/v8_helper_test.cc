@@ -83,7 +83,8 @@ TEST_P(V8HelperTest, TwoByteStringsBecomeUtf8) {
   EXPECT_EQ(NameOf(heap_.Cons(heap_.OneByte("gr\xf6\xdf" "e"), heap_.TwoByte(u"名前"))),
             "größe名前");
   // A pair of surrogates that two pieces part.
-  EXPECT_EQ(NameOf(heap_.Cons(heap_.TwoByte({u"\xd83e", 1}), heap_.TwoByte({u"\xdd8a", 1}))), "🦊");
+  EXPECT_EQ(NameOf(heap_.Cons(heap_.TwoByte({u"\xd83e", 1}), heap_.TwoByte({u"\xdd8a", 1}))),
+            "🦊");
 }
 
 TEST_P(V8HelperTest, LongNamesAreCutAndSayIt) {
@@ -102,8 +103,9 @@ TEST_P(V8HelperTest, ScopeInfoWithLocals) {
 }
 
 TEST_P(V8HelperTest, ScopeInfoWithReceiverSlot) {
-  EXPECT_EQ(NameOf(heap_.ScopeInfo({.name = heap_.OneByte("paint"), .locals = 2, .receiver = true})),
-            "paint");
+  EXPECT_EQ(
+      NameOf(heap_.ScopeInfo({.name = heap_.OneByte("paint"), .locals = 2, .receiver = true})),
+      "paint");
   EXPECT_EQ(NameOf(heap_.ScopeInfo(
                 {.inferred = heap_.OneByte("inferred"), .locals = 2, .receiver = true})),
             "inferred");
@@ -137,8 +139,9 @@ TEST_P(V8HelperTest, ClassConstructorsAreFunctions) {
 // --- Position and script -------------------------------------------------------------------------
 
 TEST_P(V8HelperTest, PositionOfTheFunctionInItsScript) {
-  const uint64_t script = heap_.Script({.name = heap_.OneByte("/srv/app.js"),
-                                        .source = heap_.OneByte("one\ntwo\nfunction three() {}\n")});
+  const uint64_t script =
+      heap_.Script({.name = heap_.OneByte("/srv/app.js"),
+                    .source = heap_.OneByte("one\ntwo\nfunction three() {}\n")});
   auto line_at = [&](V8Heap::ScopeSpec spec) {
     spec.name = heap_.OneByte("f");
     WalkOne(heap_.Function(heap_.Shared(heap_.ScopeInfo(spec), script)));
@@ -179,7 +182,8 @@ TEST_P(V8HelperTest, ImpossiblePositionsAreNone) {
 }
 
 TEST_P(V8HelperTest, ScriptWithoutName) {
-  EXPECT_EQ(WalkOne(heap_.Function(heap_.Shared(heap_.OneByte("evaluated"), heap_.Script(V8Heap::ScriptSpec{})))),
+  EXPECT_EQ(WalkOne(heap_.Function(
+                heap_.Shared(heap_.OneByte("evaluated"), heap_.Script(V8Heap::ScriptSpec{})))),
             "evaluated");
   EXPECT_EQ(LastName().file, "");
   // Functions of the runtime's own, and those that a debugger touched, have another object there.
@@ -433,7 +437,8 @@ TEST_P(V8HelperTest, FramePointerThatIsNoneEndsTheWalk) {
 TEST_P(V8HelperTest, RegistersAreNotTrusted) {
   for (uint64_t fp : {uint64_t{0}, uint64_t{8}, uint64_t{0xffff'8880'0000'0000}, ~uint64_t{0},
                       uint64_t{0x8000'0000'0000}}) {
-    EXPECT_THAT(Walk(Registers{.pc = kJitPc, .sp = fp, .fp = fp, .stack_base = 0x7ffd'0100'0000}), ElementsAre("native"));
+    EXPECT_THAT(Walk(Registers{.pc = kJitPc, .sp = fp, .fp = fp, .stack_base = 0x7ffd'0100'0000}),
+                ElementsAre("native"));
     EXPECT_EQ(last_.stack.end, WalkEnd::kNotUserAddress) << fp;
     EXPECT_EQ(reads_, 0u) << fp;
   }

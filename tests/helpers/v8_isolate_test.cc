@@ -60,7 +60,8 @@ TEST(V8IsolateTest, TooFewStoresTellNothing) {
 }
 
 TEST(V8IsolateTest, SlotsThatCanBeNoneAreNotCounted) {
-  auto slots = Code().Store(0x68, 942).Store(0x100, 10).Store(0x105, 500).Store(0x7fff0000, 800).Find();
+  auto slots =
+      Code().Store(0x68, 942).Store(0x100, 10).Store(0x105, 500).Store(0x7fff0000, 800).Find();
   ASSERT_TRUE(slots);
   EXPECT_EQ(slots->exit_frame, 0x100);
 }

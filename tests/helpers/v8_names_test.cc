@@ -187,8 +187,8 @@ TEST_F(V8NamesTest, AnotherTextInPlaceOfTheSourceIsNotTakenForIt) {
   EXPECT_EQ(LineIn(record), 2u);
 }
 
-// New objects over a dead source: what was its map is a pointer to no map, with zeros where a map has
-// the type; that of a two-byte string is zero. Its length is left where an object has a gap.
+// New objects over a dead source: what was its map is a pointer to no map, with zeros where a map
+// has the type; that of a two-byte string is zero. Its length is left where an object has a gap.
 TEST_F(V8NamesTest, ObjectsOverTheSourceAreNotTakenForText) {
   const uint16_t hash = heap_.layout().string_length - 4;
   const uint64_t source = heap_.TwoByte(u"a\nb\nc\n");

@@ -62,9 +62,12 @@ std::string Url(std::u16string_view text, size_t piece) {
 TEST(SourceMapCommentTest, LastOneAtTheEndCounts) {
   for (size_t piece : {1, 2, 7, 1000}) {
     EXPECT_EQ(Url(u"f();\n//# sourceMappingURL=a.js.map", piece), "a.js.map") << piece;
-    EXPECT_EQ(Url(u"f();\r\n  //# sourceMappingURL=a.js.map  \r\n\r\n", piece), "a.js.map") << piece;
-    EXPECT_EQ(Url(u"//@ sourceMappingURL=old.map\n//# sourceURL=x.ts\n", piece), "old.map") << piece;
-    EXPECT_EQ(Url(u"//# sourceMappingURL=a.map\n//# sourceMappingURL=b.map", piece), "b.map") << piece;
+    EXPECT_EQ(Url(u"f();\r\n  //# sourceMappingURL=a.js.map  \r\n\r\n", piece), "a.js.map")
+        << piece;
+    EXPECT_EQ(Url(u"//@ sourceMappingURL=old.map\n//# sourceURL=x.ts\n", piece), "old.map")
+        << piece;
+    EXPECT_EQ(Url(u"//# sourceMappingURL=a.map\n//# sourceMappingURL=b.map", piece), "b.map")
+        << piece;
     EXPECT_EQ(Url(u"\ufeff//# sourceMappingURL=data:application/json;base64,e30=", piece),
               "data:application/json;base64,e30=") << piece;
     // In the middle of the script, in a string, or none at all.

@@ -1,5 +1,5 @@
-// Arguments of a frame, over memory that the input makes up: they are read in bounded steps, and their
-// text is bounded.
+// Arguments of a frame, over memory that the input makes up: they are read in bounded steps, and
+// their text is bounded.
 //
 // The input is two bytes that choose the frame and the function, then memory (fuzzed_memory.h).
 #include <cstddef>

@@ -113,7 +113,8 @@ TEST_F(V8ValuesTest, AStringIsCutWhereverItsPiecesEnd) {
 }
 
 TEST_F(V8ValuesTest, AnObjectHasItsConstructorAndProperties) {
-  const uint64_t constructor = heap_.Function(heap_.Shared(heap_.OneByte("Canvas"), heap_.Script("a.js")));
+  const uint64_t constructor =
+      heap_.Function(heap_.Shared(heap_.OneByte("Canvas"), heap_.Script("a.js")));
   const uint64_t object = Object(constructor, V8Heap::Smi(1), heap_.OneByte("two"));
   EXPECT_EQ(Text(object), R"(Canvas {in: 1, out: "two"})");
   EXPECT_EQ(Text(object, 0), "Canvas {…}");
@@ -156,7 +157,8 @@ TEST_F(V8ValuesTest, ArgumentsAreThoseOfTheFunctionsOwnFrame) {
   const auto arguments = reader_.Arguments(shared, Address{kFrame});
   ASSERT_TRUE(arguments);
   EXPECT_EQ(*arguments, (std::vector<FrameArgument>{{"", "1"}, {"", "\"b\""}}));
-  EXPECT_FALSE(reader_.Arguments(heap_.Shared(heap_.OneByte("g"), heap_.Script("b.js")), Address{kFrame}));
+  EXPECT_FALSE(
+      reader_.Arguments(heap_.Shared(heap_.OneByte("g"), heap_.Script("b.js")), Address{kFrame}));
   put(-24, 1u << 20);
   EXPECT_FALSE(reader_.Arguments(shared, Address{kFrame}));
   put(-24, 0);

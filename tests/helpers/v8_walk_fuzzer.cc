@@ -44,7 +44,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     layout.builtins_bytes = layout.microtasks_end = FuzzedMemory::kWords * 8;
     layout.microtasks_begin = 0;
     std::memcpy(image.layout.data(), &layout, sizeof(layout));
-    process.ranges[0] = {FuzzedMemory::kBase, FuzzedMemory::kBase + FuzzedMemory::kWords * 8, 0, 1, JP_RANGE_IMAGE, 0};
+    process.ranges[0] = {FuzzedMemory::kBase,
+                         FuzzedMemory::kBase + FuzzedMemory::kWords * 8,
+                         0,
+                         1,
+                         JP_RANGE_IMAGE,
+                         0};
     process.range_count = 1;
     process.flags = JP_PROCESS_ASYNC;
   }
@@ -60,8 +65,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const NativeRunner::Result result = runner.Walk(process, 1, registers);
   Check(result.stack.frames.size() <= JP_MAX_FRAMES);
   Check(static_cast<int>(result.stack.end) < kWalkEndCount);
-  // A frame costs its window, and at first sight its objects: three strings of 24 steps at the most.
-  // Those who await, 48 at the most, cost more each, as they are not on the stack.
+  // A frame costs its window, and at first sight its objects: three strings of 24 steps at the
+  // most. Those who await, 48 at the most, cost more each, as they are not on the stack.
   Check(memory.reads() <= 2 * JP_MAX_FRAMES * uint64_t{400} + 48 * 200);
   for (const RawFrame& frame : result.stack.frames) {
     Check(frame.kind != RawFrame::Kind::kRuntime || frame.symbol != 0);

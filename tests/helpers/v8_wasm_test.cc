@@ -113,7 +113,8 @@ TEST_P(WasmModulesTest, TreeWithoutEndIsLeft) {
 
 TEST_P(WasmModulesTest, VectorThatLiesAboutItsSizeIsLeft) {
   EXPECT_EQ(Find(Heap::kOld1), "outer");
-  for (uint64_t end : {uint64_t{0}, Heap::kArray - 8, Heap::kArray + 4, Heap::kArray + (1u << 30)}) {
+  for (uint64_t end :
+       {uint64_t{0}, Heap::kArray - 8, Heap::kArray + 4, Heap::kArray + (1u << 30)}) {
     heap_.Put(Heap::kTree + 48, end);
     modules_.Advance();
     EXPECT_EQ(Find(Heap::kNew1), "") << end;

@@ -1,4 +1,5 @@
-// Names in a WebAssembly module: what counts, and that damage ends in names missing, not in names wrong.
+// Names in a WebAssembly module: what counts, and that damage ends in names missing, not in names
+// wrong.
 #include "helpers/v8/wasm_names.h"
 
 #include <optional>

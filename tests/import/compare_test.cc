@@ -38,8 +38,9 @@ TEST(CompareTest, SharesAreComparedNotCounts) {
 }
 
 TEST(CompareTest, WhatCameAndWhatVanishedIsThere) {
-  EXPECT_THAT(Changes(Compared("p;a 10\np;a;gone 10\n", "p;a 10\np;a;came 10\n")),
-              ElementsAre("came 0>50 in all 0>50", "a 50>50 in all 100>100", "gone 50>0 in all 50>0"));
+  EXPECT_THAT(
+      Changes(Compared("p;a 10\np;a;gone 10\n", "p;a 10\np;a;came 10\n")),
+      ElementsAre("came 0>50 in all 0>50", "a 50>50 in all 100>100", "gone 50>0 in all 50>0"));
 }
 
 // Samples of p;a and p;b, of a period each.
@@ -67,28 +68,31 @@ TEST(CompareTest, SamplesThatWeighAlikeAreCountedWhateverTheirPeriod) {
 }
 
 TEST(CompareTest, AFunctionThatMovedIsTheSame) {
-  EXPECT_THAT(
-      Changes(Compared("p;render /srv/app.js:12_[j] 3\np;b 1\n", "p;render /srv/app.js:13_[j] 3\np;b 1\n")),
-      ElementsAre("b 25>25 in all 25>25", "render /srv/app.js:13 75>75 in all 75>75"));
+  EXPECT_THAT(Changes(Compared("p;render /srv/app.js:12_[j] 3\np;b 1\n",
+                               "p;render /srv/app.js:13_[j] 3\np;b 1\n")),
+              ElementsAre("b 25>25 in all 25>25", "render /srv/app.js:13 75>75 in all 75>75"));
   EXPECT_THAT(Changes(Compared("p;render /srv/a.js:12_[j] 1\n", "p;render /srv/b.js:12_[j] 1\n")),
               ElementsAre("render /srv/b.js:12 0>100 in all 0>100",
                           "render /srv/a.js:12 100>0 in all 100>0"));
 }
 
 TEST(CompareTest, WhereAFileHasSeveralOfOneNameTheLineTellsWhich) {
-  const std::string one = "p;f /srv/app.js:12_[j] 1\n", two = "p;f /srv/app.js:12_[j] 1\np;f /srv/app.js:20_[j] 1\n";
+  const std::string one = "p;f /srv/app.js:12_[j] 1\n",
+                    two = "p;f /srv/app.js:12_[j] 1\np;f /srv/app.js:20_[j] 1\n";
   EXPECT_THAT(Changes(Compared(one, two)), ElementsAre("f /srv/app.js:20 0>50 in all 0>50",
                                                        "f /srv/app.js:12 100>50 in all 100>50"));
   EXPECT_THAT(Changes(Compared("p;f /srv/app.js:11_[j] 1\n", two)),
               ElementsAre("f /srv/app.js:12 0>50 in all 0>50", "f /srv/app.js:20 0>50 in all 0>50",
                           "f /srv/app.js:11 100>0 in all 100>0"));
-  EXPECT_THAT(Changes(Compared(two, "p;f /srv/app.js:11_[j] 1\n")),
-              ElementsAre("f /srv/app.js:11 0>100 in all 0>100", "f /srv/app.js:12 50>0 in all 50>0",
-                          "f /srv/app.js:20 50>0 in all 50>0"));
+  EXPECT_THAT(
+      Changes(Compared(two, "p;f /srv/app.js:11_[j] 1\n")),
+      ElementsAre("f /srv/app.js:11 0>100 in all 0>100", "f /srv/app.js:12 50>0 in all 50>0",
+                  "f /srv/app.js:20 50>0 in all 50>0"));
 }
 
 TEST(CompareTest, ByLineALineIsALine) {
-  Profile before = Read("p;render /srv/app.js:12_[j] 1\n"), after = Read("p;render /srv/app.js:13_[j] 1\n");
+  Profile before = Read("p;render /srv/app.js:12_[j] 1\n"),
+          after = Read("p;render /srv/app.js:13_[j] 1\n");
   before.show_lines = after.show_lines = true;
   EXPECT_THAT(Changes(Compare(before, after).value()),
               ElementsAre("render /srv/app.js:13 0>100 in all 0>100",
@@ -160,7 +164,8 @@ TEST(CompareTest, WhatMeasuresSomethingElseIsRefused) {
   auto complaint = [](const Profile& before, const Profile& after) {
     return std::string(Compare(before, after).status().message());
   };
-  EXPECT_EQ(complaint(samples, bytes), "they measure nothing in common: samples/count and space/bytes");
+  EXPECT_EQ(complaint(samples, bytes),
+            "they measure nothing in common: samples/count and space/bytes");
   EXPECT_EQ(complaint(samples, Compared("p;a 1\n", "p;a 1\n")),
             "one of them is a comparison already");
 }

@@ -28,15 +28,18 @@ TEST(FoldedReaderTest, WhatWasWrittenComesBack) {
 
 TEST(FoldedReaderTest, HostileNamesComeBackAsTheyWereShown) {
   const std::string folded = Write(
-      ParseProfile("a\\xff;x\\n\\x1b[2J;\\xff\\xfe;--;\\\\--;a 12;b_[k];b_\\\\[k];[unknown] z_[u];--_[m] 7\n"
-                   "a;outer;in_[i];in2_[i];x 1\na;outer;in_[i] 2\na;outer 4\na;outer;in 8"),
+      ParseProfile(
+          "a\\xff;x\\n\\x1b[2J;\\xff\\xfe;--;\\\\--;a 12;b_[k];b_\\\\[k];[unknown] z_[u];--_[m] 7\n"
+          "a;outer;in_[i];in2_[i];x 1\na;outer;in_[i] 2\na;outer 4\na;outer;in 8"),
       "folded");
   EXPECT_EQ(Write(Read(folded), "folded"), folded);
 }
 
 TEST(FoldedReaderTest, LinesInAnyOrderAreTheSameStacks) {
-  const std::string sorted = "p;a 1\np;a;b 2\np;a;b;c 4\np;a;b;c_[i] 8\np;a;b;d 16\np;a;e;c 32\nq;a;b 64\n";
-  const std::string mixed = "p;a;e;c 32\np;a;b;c_[i] 8\np;a;b;c 4\nq;a;b 64\np;a;b;d 16\np;a 1\np;a;b 2\n";
+  const std::string sorted =
+      "p;a 1\np;a;b 2\np;a;b;c 4\np;a;b;c_[i] 8\np;a;b;d 16\np;a;e;c 32\nq;a;b 64\n";
+  const std::string mixed =
+      "p;a;e;c 32\np;a;b;c_[i] 8\np;a;b;c 4\nq;a;b 64\np;a;b;d 16\np;a 1\np;a;b 2\n";
   EXPECT_EQ(Write(Read(mixed), "folded"), sorted);
   EXPECT_EQ(Write(Read(sorted), "folded"), sorted);
 }

@@ -1,5 +1,6 @@
-// Any bytes as a profile: the format that recognises them reads them, the first byte tells which one
-// does if none. What is read is well formed, can be filtered, and can be written in every format.
+// Any bytes as a profile: the format that recognises them reads them, the first byte tells which
+// one does if none. What is read is well formed, can be filtered, and can be written in every
+// format.
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>

@@ -20,7 +20,8 @@ TEST(ImportersTest, WhatIsNoProfileIsRefused) {
   EXPECT_EQ(Complaint(""), "it is empty");
   EXPECT_THAT(Complaint("\x7f" "ELF\x02\x01"), testing::HasSubstr("none of the formats"));
   EXPECT_THAT(Complaint("hello, world\n"), testing::HasSubstr("none of the formats"));
-  EXPECT_THAT(Complaint(absl::string_view("\0\0\0\0", 4)), testing::HasSubstr("none of the formats"));
+  EXPECT_THAT(Complaint(absl::string_view("\0\0\0\0", 4)),
+              testing::HasSubstr("none of the formats"));
 }
 
 TEST(ImportersTest, EachFormatIsRecognisedByItsContent) {

@@ -26,7 +26,8 @@ std::string Complaint(absl::string_view text) {
 }
 
 TEST(JsonReaderTest, ValuesAreTakenInOrder) {
-  JsonReader json(R"( {"a" : [1, -2.5e1, "x\n\u00e9\ud83d\ude00\"", null], "b": {"c": [[{}]]}, "d": 7} )");
+  JsonReader json(
+      R"( {"a" : [1, -2.5e1, "x\n\u00e9\ud83d\ude00\"", null], "b": {"c": [[{}]]}, "d": 7} )");
   std::vector<std::string> seen;
   json.Object([&](absl::string_view key) {
     if (key == "a") {
@@ -56,9 +57,9 @@ TEST(JsonReaderTest, HalfASurrogatePairIsReplacedAndTheNextCodeKept) {
 }
 
 TEST(JsonReaderTest, WhatIsNoJsonEndsTheReading) {
-  for (const std::string& text :
-       {std::string("{"), std::string("{\"a\""), std::string("{\"a\":}"), std::string("{\"a\":1 \"b\":2}"),
-        std::string("{\"a\":\"\\q\"}"), "{\"a\":" + std::string(100'000, '[')}) {
+  for (const std::string& text : {std::string("{"), std::string("{\"a\""), std::string("{\"a\":}"),
+                                  std::string("{\"a\":1 \"b\":2}"), std::string("{\"a\":\"\\q\"}"),
+                                  "{\"a\":" + std::string(100'000, '[')}) {
     JsonReader json(text);
     json.Object([&](absl::string_view) { json.Skip(); });
     EXPECT_FALSE(json.ok()) << text.substr(0, 20);
@@ -70,8 +71,9 @@ TEST(SpeedscopeReaderTest, WhatWasWrittenComesBack) {
       "node@1;main (/bin/node+0x10);render /srv/app.js:12_[j] 40\n"
       "node@1;main (/bin/node+0x10);write ([kernel.kallsyms]+0x20)_[k] 20\nnode@1/2:worker;gc 10\n");
   const Profile back = Read(Write(profile, "speedscope"));
-  EXPECT_EQ(Write(back, "folded"),
-            "node_1/2_worker;gc 10\nnode_1;main;render /srv/app.js:12_[j] 40\nnode_1;main;write_[k] 20\n");
+  EXPECT_EQ(
+      Write(back, "folded"),
+      "node_1/2_worker;gc 10\nnode_1;main;render /srv/app.js:12_[j] 40\nnode_1;main;write_[k] 20\n");
   EXPECT_EQ(back.samples[40].time_ns, profile.samples[40].time_ns);
   EXPECT_EQ(back.Value(0, 1), 10'101'010);
   // What was read so is written so.
@@ -89,12 +91,15 @@ TEST(SpeedscopeReaderTest, EventsAreStacks) {
 }
 
 TEST(SpeedscopeReaderTest, FramesThatAreNotThereAreDamage) {
-  for (const char* frame : {"2", "-1", "4294967296", "1e300", "1e999", "0.5", "null", R"("x")", "[]"}) {
-    EXPECT_THAT(Complaint(absl::StrCat(
-                    R"({"$schema":"https://www.speedscope.app/file-format-schema.json","shared":{"frames":[
+  for (const char* frame :
+       {"2", "-1", "4294967296", "1e300", "1e999", "0.5", "null", R"("x")", "[]"}) {
+    EXPECT_THAT(
+        Complaint(absl::StrCat(
+            R"({"$schema":"https://www.speedscope.app/file-format-schema.json","shared":{"frames":[
                     {"name":"a"},{"name":"b"}]},"profiles":[{"type":"sampled","unit":"none","samples":[[)",
-                    frame, R"(]],"weights":[1]}]})")),
-                "speedscope: a frame that is not there") << frame;
+            frame, R"(]],"weights":[1]}]})")),
+        "speedscope: a frame that is not there")
+        << frame;
   }
 }
 
@@ -113,12 +118,14 @@ TEST(CpuprofileReaderTest, WhatWasWrittenComesBack) {
 // Of each node, as they come.
 std::vector<std::string> Hits(const Profile& profile) {
   std::vector<std::string> hits;
-  for (absl::string_view node : absl::StrSplit(Write(profile, "cpuprofile"), "\"functionName\":\"")) {
+  for (absl::string_view node :
+       absl::StrSplit(Write(profile, "cpuprofile"), "\"functionName\":\"")) {
     constexpr absl::string_view kKey = "\"hitCount\":";
     const size_t at = node.find(kKey);
     if (at == absl::string_view::npos) continue;
     const absl::string_view rest = node.substr(at + kKey.size());
-    hits.push_back(absl::StrCat(node.substr(0, node.find('"')), " ", rest.substr(0, rest.find(','))));
+    hits.push_back(
+        absl::StrCat(node.substr(0, node.find('"')), " ", rest.substr(0, rest.find(','))));
   }
   return hits;
 }
@@ -136,7 +143,8 @@ TEST(CpuprofileWriterTest, HitsAreTheTimeWhereSamplesWeighDifferently) {
 }
 
 TEST(CpuprofileWriterTest, IdleTimeHasItsHits) {
-  ProfileBuilder builder({{"samples", "count"}, {"cpu", "nanoseconds"}}, {"cpu", "nanoseconds"}, 1000);
+  ProfileBuilder builder({{"samples", "count"}, {"cpu", "nanoseconds"}}, {"cpu", "nanoseconds"},
+                         1000);
   const ThreadId thread = builder.AddThread(1, 1, "a", "a");
   builder.AddSample(0, thread, 0, StackId{}, std::vector<int64_t>{1, 1000});
   builder.AddSample(6000, thread, 0, StackId{}, std::vector<int64_t>{2, 2000});
@@ -187,8 +195,10 @@ TEST(DeepStackTest, IsCutInEachFormat) {
 }
 
 TEST(CpuprofileReaderTest, ANodeAboveItselfIsDamage) {
-  EXPECT_THAT(Complaint(R"({"timeDeltas":[1],"samples":[1],"nodes":[{"id":1,"children":[2]},{"id":2,"children":[1]}]})"),
-              HasSubstr("a node above itself"));
+  EXPECT_THAT(
+      Complaint(
+          R"({"timeDeltas":[1],"samples":[1],"nodes":[{"id":1,"children":[2]},{"id":2,"children":[1]}]})"),
+      HasSubstr("a node above itself"));
   EXPECT_THAT(Complaint(R"({"timeDeltas":[1],"samples":[7],"nodes":[{"id":1}]})"),
               HasSubstr("a sample of a node that is not there"));
 }

@@ -40,13 +40,15 @@ TEST(PerfScriptReaderTest, StacksOfAllKinds) {
   const auto imported = Import(kText);
   ASSERT_TRUE(imported.ok()) << imported.status();
   const Profile& p = imported->profile;
-  EXPECT_EQ(Write(p, "folded"),
-            "DOM_Worker_2;main;do_syscall_64_[k] 1\n"
-            "node 1\n"
-            "node;[unknown] libc.so.6;render /srv/app.js:12_[j];std::function<void (int)>::operator();"
-            "middle_[i];inner_[i] 1\n");
-  EXPECT_THAT(imported->notes, ElementsAre("perf script: 1 lines that are no event",
-                                           "perf script: 1 samples of other events than cpu-clock"));
+  EXPECT_EQ(
+      Write(p, "folded"),
+      "DOM_Worker_2;main;do_syscall_64_[k] 1\n"
+      "node 1\n"
+      "node;[unknown] libc.so.6;render /srv/app.js:12_[j];std::function<void (int)>::operator();"
+      "middle_[i];inner_[i] 1\n");
+  EXPECT_THAT(imported->notes,
+              ElementsAre("perf script: 1 lines that are no event",
+                          "perf script: 1 samples of other events than cpu-clock"));
   EXPECT_EQ(p.sample_types[1].type, "cpu");
   EXPECT_EQ(p.sample_types[1].unit, "nanoseconds");
   EXPECT_EQ(p.Value(0, 1), 10'101'010);
@@ -65,11 +67,14 @@ TEST(PerfScriptReaderTest, AShareIsThatOfThePeriods) {
 }
 
 TEST(PerfScriptReaderTest, WithoutCallChainsAFrameIsOnTheLine) {
-  EXPECT_EQ(Write(Read("     swapper     0 [000]   12.345678:     250000 cycles:  ffffffff81000010 "
-                       "native_write_msr+0x6 ([kernel.kallsyms])\n"
-                       "         foo 12345 [001]   12.345699:     250000 cycles:      7f00 main+0x6 (/bin/foo)\n"),
-                  "folded"),
-            "foo;main 1\nswapper;native_write_msr_[k] 1\n");
+  EXPECT_EQ(
+      Write(
+          Read(
+              "     swapper     0 [000]   12.345678:     250000 cycles:  ffffffff81000010 "
+              "native_write_msr+0x6 ([kernel.kallsyms])\n"
+              "         foo 12345 [001]   12.345699:     250000 cycles:      7f00 main+0x6 (/bin/foo)\n"),
+          "folded"),
+      "foo;main 1\nswapper;native_write_msr_[k] 1\n");
 }
 
 TEST(PerfScriptReaderTest, ATracepointHasItsFieldsThenItsStack) {
@@ -89,7 +94,8 @@ TEST(PerfScriptReaderTest, ATracepointHasItsFieldsThenItsStack) {
 }
 
 TEST(PerfScriptReaderTest, FieldsThatAreNotToldAreNotNeeded) {
-  const Profile p = Read("foo 12345 12.345678: \n\t7f00 main (/bin/foo)\n\nfoo 1 2 12.5: cycles: \n\t7f00 f (/bin/foo)\n");
+  const Profile p = Read(
+      "foo 12345 12.345678: \n\t7f00 main (/bin/foo)\n\nfoo 1 2 12.5: cycles: \n\t7f00 f (/bin/foo)\n");
   EXPECT_EQ(Write(p, "folded"), "foo;main 1\n");
   EXPECT_EQ(p.sample_types.size(), 1u);
 }

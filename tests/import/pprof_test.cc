@@ -26,7 +26,8 @@ TEST(PprofReaderTest, WhatWasWrittenComesBack) {
 }
 
 TEST(PprofReaderTest, LinesGroupsAndUnevenWeightsComeBack) {
-  ProfileBuilder builder({{"alloc_objects", "count"}, {"alloc_space", "bytes"}}, {"space", "bytes"}, 512);
+  ProfileBuilder builder({{"alloc_objects", "count"}, {"alloc_space", "bytes"}}, {"space", "bytes"},
+                         512);
   const FunctionId f = builder.AddFunction("f", "_Zf", "a.cc", 12, FrameKind::kNative);
   const FunctionId g = builder.AddFunction("g", "g", "", 0, FrameKind::kWasm);
   const std::vector<Line> lines = {{f, 13, 5}, {g, 7, 0}};
@@ -74,7 +75,8 @@ TEST(PprofReaderTest, TheTypeThatTheFileNamesIsTheOneToShow) {
 
 TEST(PprofReaderTest, TheDefaultTypeIsShownWhereSamplesWeighDifferently) {
   pb::Profile p;
-  for (const char* text : {"", "wall", "nanoseconds", "samples", "count", "f", "g"}) p.add_string_table(text);
+  for (const char* text : {"", "wall", "nanoseconds", "samples", "count", "f", "g"})
+    p.add_string_table(text);
   for (int64_t type : {1, 3}) {
     pb::ValueType& t = *p.add_sample_type();
     t.set_type(type);
@@ -97,7 +99,8 @@ TEST(PprofReaderTest, TheDefaultTypeIsShownWhereSamplesWeighDifferently) {
   add(2, 6, 10, 1);
   const Profile profile = Read(p.SerializeAsString());
   EXPECT_EQ(Write(profile, "folded"), "[unknown];f 490\n[unknown];g 10\n");
-  EXPECT_THAT(Write(profile, "svg"), testing::HasSubstr("<title>f (490 nanoseconds, 98.00%)</title>"));
+  EXPECT_THAT(Write(profile, "svg"),
+              testing::HasSubstr("<title>f (490 nanoseconds, 98.00%)</title>"));
   p.mutable_sample(1)->set_value(0, 980);
   p.mutable_sample(1)->set_value(1, 2);
   EXPECT_EQ(Write(Read(p.SerializeAsString()), "folded"), "[unknown];f 1\n[unknown];g 2\n");

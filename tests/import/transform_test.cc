@@ -26,11 +26,13 @@ std::string Folded(const Transform& transform) {
 }
 
 TEST(TransformTest, FocusKeepsStacksIgnoreDropsThemHideDropsFrames) {
-  EXPECT_EQ(Folded({.focus = "app\\.js:12$"}),
-            "node;main;render /srv/app.js:12_[j] 2\nnode;main;render /srv/app.js:12_[j];write_[k] 1\n");
+  EXPECT_EQ(
+      Folded({.focus = "app\\.js:12$"}),
+      "node;main;render /srv/app.js:12_[j] 2\nnode;main;render /srv/app.js:12_[j];write_[k] 1\n");
   EXPECT_EQ(Folded({.ignore = "write|mark"}), "node;main;render /srv/app.js:12_[j] 2\n");
-  EXPECT_EQ(Folded({.hide = "^(main|gc)$"}),
-            "node;mark 3\nnode;render /srv/app.js:12_[j] 2\nnode;render /srv/app.js:12_[j];write_[k] 1\n");
+  EXPECT_EQ(
+      Folded({.hide = "^(main|gc)$"}),
+      "node;mark 3\nnode;render /srv/app.js:12_[j] 2\nnode;render /srv/app.js:12_[j];write_[k] 1\n");
   EXPECT_EQ(Folded({.focus = "nowhere"}), "no sample is left of it");
 }
 
@@ -39,9 +41,10 @@ TEST(TransformTest, TheRootIsWhatWasAskedFor) {
   EXPECT_EQ(Folded({.focus = "gc", .by = "pid"}), "node_1;main;gc;mark_[i] 3\n");
   EXPECT_EQ(Folded({.focus = "gc", .by = "cpu"}), "cpu_0;main;gc;mark_[i] 3\n");
   EXPECT_EQ(Folded({.focus = "gc", .by = "cgroup"}), "[no_cgroup];main;gc;mark_[i] 3\n");
-  EXPECT_EQ(Folded({.by = "colour"}),
-            "--by takes comm, pid, tid, thread, cgroup, container, cpu or a label that its samples have, "
-            "not 'colour'");
+  EXPECT_EQ(
+      Folded({.by = "colour"}),
+      "--by takes comm, pid, tid, thread, cgroup, container, cpu or a label that its samples have, "
+      "not 'colour'");
 }
 
 TEST(TransformTest, TheRootMayBeALabel) {
@@ -53,7 +56,8 @@ TEST(TransformTest, TheRootMayBeALabel) {
   builder.accounting().taken = builder.accounting().kept = 2;
   const Profile profile = std::move(builder).Build().value();
   EXPECT_EQ(Write(Transformed(profile, {.by = "route"}).value(), "folded"), "/x 1\n[no_route] 1\n");
-  EXPECT_EQ(Write(Transformed(profile, {.by = "bytes"}).value(), "folded"), "64_B 1\n[no_bytes] 1\n");
+  EXPECT_EQ(Write(Transformed(profile, {.by = "bytes"}).value(), "folded"),
+            "64_B 1\n[no_bytes] 1\n");
 }
 
 TEST(TransformTest, ARangeOfTimeBeginsAtZero) {
@@ -85,7 +89,8 @@ TEST(TransformTest, APartOfWhatHasNoTimesIsRefused) {
 }
 
 TEST(TransformTest, WhatIsNoExpressionIsRefused) {
-  EXPECT_EQ(Folded({.hide = "a(b"}), "--hide takes a regular expression, not 'a(b': missing ): a(b");
+  EXPECT_EQ(Folded({.hide = "a(b"}),
+            "--hide takes a regular expression, not 'a(b': missing ): a(b");
 }
 
 TEST(TransformTest, AnExpressionThatBacktrackersChokeOnIsMatchedAtOnce) {

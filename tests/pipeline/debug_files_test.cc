@@ -81,7 +81,8 @@ TEST_F(DebugFilesTest, LinksOfATargetStayInItsRoot) {
   ASSERT_EQ(::symlink("../../../../../../etc/passwd", At("/srv/app/.debug/prog.debug").c_str()), 0);
   EXPECT_THAT(Find({.link = DebugLink{"prog.debug", 0}}), IsEmpty());
   Write("/etc/passwd");
-  EXPECT_THAT(Find({.link = DebugLink{"prog.debug", 0}}), ElementsAre("/etc/passwd", "/etc/passwd"));
+  EXPECT_THAT(Find({.link = DebugLink{"prog.debug", 0}}),
+              ElementsAre("/etc/passwd", "/etc/passwd"));
 }
 
 TEST_F(DebugFilesTest, OnlyRegularFilesAreOpened) {

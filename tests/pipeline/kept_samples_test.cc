@@ -47,7 +47,8 @@ TEST(KeptSamplesTest, ThenTimesAreMergedAndNothingElse) {
   EXPECT_FALSE(kept.threads_by_name());
   const std::vector<Sample> samples = kept.TakeAll();
   EXPECT_EQ(Count(samples), 10'000u);
-  // 100 s: 4 kinds of samples in at most 25 steps, and in half as many at least but for one doubling.
+  // 100 s: 4 kinds of samples in at most 25 steps, and in half as many at least but for one
+  // doubling.
   EXPECT_GE(kept.time_step_ns(), 4 * kSecond);
   EXPECT_LE(kept.time_step_ns(), 16 * kSecond);
   std::map<uint32_t, uint64_t> by_stack;

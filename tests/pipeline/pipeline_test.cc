@@ -224,8 +224,9 @@ TEST_F(PipelineLossTest, AnExecThatWasLostIsFound) {
   Sample(1);
   Sample(1);
   const Profile profile = Finish();
-  EXPECT_THAT(Stacks(profile), ElementsAre("[mapping records lost];other_start;other_main;other_work",
-                                           "other_start;other_main;other_work"));
+  EXPECT_THAT(Stacks(profile),
+              ElementsAre("[mapping records lost];other_start;other_main;other_work",
+                          "other_start;other_main;other_work"));
   EXPECT_EQ(profile.String(profile.threads[0].process_name), "other");
 }
 
@@ -439,7 +440,8 @@ class PipelineSnapshotTest : public PipelineTest {
   void Begin() {
     options_.live = true;
     PipelineWorld world = world_.World();
-    world.symbolize = [this](std::vector<ImageQuery>& queries, int threads, DebugFileFinder* finder) {
+    world.symbolize = [this](std::vector<ImageQuery>& queries, int threads,
+                             DebugFileFinder* finder) {
       for (const ImageQuery& query : queries) asked_.push_back(query.offsets.size());
       SymbolizeImages(queries, threads, finder);
     };
@@ -506,7 +508,8 @@ TEST_F(PipelineSnapshotTest, GoesOnWhenWhatWasInternedIsForgotten) {
   world_.maps[kPid] = {Mapped(kApp, 1, "/bin/app")};
   Begin();
   Symbol(7, "render");
-  RuntimeStack(3, {{.address = kJit, .symbol = 7, .kind = Kind::kRuntime}, {.address = kApp + 0x10}});
+  RuntimeStack(3,
+               {{.address = kJit, .symbol = 7, .kind = Kind::kRuntime}, {.address = kApp + 0x10}});
   for (int i = 0; i < 50; ++i) {
     Stack(100 + static_cast<uint32_t>(i), {kApp + 0x210 + static_cast<uint64_t>(i), kApp + 0x10});
     Sample(1);

@@ -42,7 +42,8 @@ TEST(TargetsTest, AProcessThatADebuggerHoldsIsSaidToBe) {
   EXPECT_EQ(targets->WhyIdle(), absl::StrCat("it is held by pipeline_test (pid ", ::getpid(), ")"));
 }
 
-// Calls `test` in a pid namespace of its own that sees the host's /proc; its result is an exit status.
+// Calls `test` in a pid namespace of its own that sees the host's /proc; its result is an exit
+// status.
 int InPidNamespace(int (*test)()) {
   const pid_t outer = ::fork();
   if (outer == 0) {

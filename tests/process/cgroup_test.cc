@@ -30,16 +30,18 @@ TEST(CgroupTest, WhereItIsTheRootOneOfVersionOneMayTellTheContainer) {
 }
 
 TEST(CgroupTest, AContainersIdIsFoundInEachRuntimesPath) {
-  for (const std::string& path : {
-           absl::StrCat("/docker/", kId),
-           absl::StrCat("/system.slice/docker-", kId, ".scope"),
-           absl::StrCat("/system.slice/docker-", kId, ".scope/init.scope"),
-           absl::StrCat("/machine.slice/libpod-", kId, ".scope/container"),
-           absl::StrCat("/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod1_2.slice/cri-containerd-",
-                        kId, ".scope"),
-           absl::StrCat("/kubepods/besteffort/pod12/crio-", kId, ".scope"),
-           absl::StrCat("/system.slice/containerd.service/kubepods-pod1.slice:cri-containerd:", kId),
-       }) {
+  for (
+      const std::string& path : {
+          absl::StrCat("/docker/", kId),
+          absl::StrCat("/system.slice/docker-", kId, ".scope"),
+          absl::StrCat("/system.slice/docker-", kId, ".scope/init.scope"),
+          absl::StrCat("/machine.slice/libpod-", kId, ".scope/container"),
+          absl::StrCat(
+              "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod1_2.slice/cri-containerd-",
+              kId, ".scope"),
+          absl::StrCat("/kubepods/besteffort/pod12/crio-", kId, ".scope"),
+          absl::StrCat("/system.slice/containerd.service/kubepods-pod1.slice:cri-containerd:", kId),
+      }) {
     EXPECT_EQ(ContainerId(path), kId) << path;
   }
   EXPECT_EQ(ContainerId(absl::StrCat("/docker/", kOther, "/docker/", kId)), kId);

@@ -36,7 +36,8 @@ TEST(ProcStatTest, FieldsAreReadBehindTheName) {
 
 TEST(ProcStatTest, ThreadsOfTheKernelAreToldByTheirFlags) {
   EXPECT_FALSE(ParseProcStat(StatText("node"))->kernel_thread);
-  auto stat = ParseProcStat("2 (kthreadd) S 0 0 0 0 -1 2129984 0 0 0 0 0 0 0 0 20 0 1 0 987654 1 2\n");
+  auto stat =
+      ParseProcStat("2 (kthreadd) S 0 0 0 0 -1 2129984 0 0 0 0 0 0 0 0 20 0 1 0 987654 1 2\n");
   ASSERT_TRUE(stat.ok()) << stat.status();
   EXPECT_TRUE(stat->kernel_thread);
 }

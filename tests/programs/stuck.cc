@@ -1,5 +1,5 @@
-// Gets into the state that its first argument names, and stays there. Says "ready", or "ready" and the
-// process to look at, just before. Processes that it starts end with it.
+// Gets into the state that its first argument names, and stays there. Says "ready", or "ready" and
+// the process to look at, just before. Processes that it starts end with it.
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/ipc.h>

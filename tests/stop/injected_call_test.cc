@@ -107,8 +107,9 @@ TEST_F(InjectTest, CallsAndThoseThatUndoAreMadeInTheirOrder) {
 }
 
 TEST_F(InjectTest, AThreadWhoseTracerDiesUndoesByItself) {
-  InjectAndDie({.calls = {SetUmask(kNewUmask), SetUmask(0)},
-                .undo = {SetNiceness(kNewNiceness), SetUmask(kLaterUmask), SetNiceness(kLaterNiceness)}});
+  InjectAndDie(
+      {.calls = {SetUmask(kNewUmask), SetUmask(0)},
+       .undo = {SetNiceness(kNewNiceness), SetUmask(kLaterUmask), SetNiceness(kLaterNiceness)}});
   for (int i = 0; i < 10'000 && NicenessOf() != kLaterNiceness; ++i) ::usleep(1000);
   EXPECT_EQ(NicenessOf(), kLaterNiceness);
   EXPECT_EQ(StatusOf(pid(), "Umask:"), "0124");

@@ -35,7 +35,8 @@ TEST(SyscallFileTest, OutsideOfACallThereIsOnlyStackAndPc) {
 }
 
 TEST(SyscallFileTest, WhatRunsOrMakesNoSenseIsNothing) {
-  for (const char* text : {"running\n", "", "0 0x1 0x2", "x 0x1 0x2", "0 1 2 3 4 5 6 7 zz", "-1 1 g"}) {
+  for (const char* text :
+       {"running\n", "", "0 0x1 0x2", "x 0x1 0x2", "0 1 2 3 4 5 6 7 zz", "-1 1 g"}) {
     EXPECT_FALSE(ParseSyscallFile(text)) << text;
   }
 }

@@ -204,11 +204,13 @@ class SplitProgramTest : public testing::Test {
     const std::string stem = absl::StrCat(testing::TempDir(), "split-", ::getpid());
     const std::string stripped = stem + ".stripped";
     const std::string debug = stem + ".debug";
-    ASSERT_EQ(std::system(absl::StrCat("objcopy --strip-all '", program, "' '", stripped,
-                                       "' && objcopy --only-keep-debug --compress-debug-sections=zlib"
-                                       " '", program, "' '", debug, "'")
-                              .c_str()),
-              0)
+    ASSERT_EQ(
+        std::system(absl::StrCat("objcopy --strip-all '", program, "' '", stripped,
+                                 "' && objcopy --only-keep-debug --compress-debug-sections=zlib"
+                                 " '",
+                                 program, "' '", debug, "'")
+                        .c_str()),
+        0)
         << "needs objcopy";
     whole_ = BytesOf(program);
     stripped_ = BytesOf(stripped);

@@ -1,7 +1,7 @@
-// Second opinion: functions, inlined functions and lines as elfutils' eu-addr2line has them. At some
-// addresses in a hundred it contradicts itself (an inlined call more than it says the function is in,
-// rows of another unit for code without any); there binutils' addr2line and LLVM's, where it is
-// installed, have the casting vote.
+// Second opinion: functions, inlined functions and lines as elfutils' eu-addr2line has them. At
+// some addresses in a hundred it contradicts itself (an inlined call more than it says the function
+// is in, rows of another unit for code without any); there binutils' addr2line and LLVM's, where it
+// is installed, have the casting vote.
 //   JPROF_ELF=FILE JPROF_ADDRESSES=10000 source_peer_test     another file, more addresses
 //   JPROF_ELF_DEBUG=FILE                                      its debug file
 #include <elf.h>
@@ -143,8 +143,9 @@ TEST(SourcePeerTest, FunctionsInlinedFunctionsAndLinesAreThoseOfElfutils) {
   auto agree = [&](size_t i, const Answer& theirs) {
     if (ours[i] == theirs) return true;
     if (ours[i].empty()) return theirs.size() == 2;
-    // Of the function that the code belongs to they may take the symbol's name, as we do later where
-    // DWARF has no whole one: for what is local to a file or to a function. A constructor has two.
+    // Of the function that the code belongs to they may take the symbol's name, as we do later
+    // where DWARF has no whole one: for what is local to a file or to a function. A constructor has
+    // two.
     const size_t name = theirs.size() - 2;
     const std::set<std::string>& symbol = symbols.at(addresses[i]);
     if (ours[i].size() != theirs.size() || ours[i][name].empty() ||

@@ -16,13 +16,17 @@ TEST(SourceUrlTest, RelativeToTheFileThatNamesIt) {
 }
 
 TEST(SourceUrlTest, UrlsStayUrls) {
-  EXPECT_EQ(ResolveSource("/srv/a.js.map", "webpack://app/./src/a.ts?cf12"), "webpack://app/src/a.ts");
+  EXPECT_EQ(ResolveSource("/srv/a.js.map", "webpack://app/./src/a.ts?cf12"),
+            "webpack://app/src/a.ts");
   EXPECT_EQ(ResolveSource("/srv/a.js.map", "webpack:///./src/../b.ts"), "webpack:///b.ts");
   EXPECT_EQ(ResolveSource("/srv/a.js.map", "webpack://app/external node-commonjs \"fs\""),
             "webpack://app/external node-commonjs \"fs\"");
-  EXPECT_EQ(ResolveSource("webpack-internal:///./src/x.js", "y.ts"), "webpack-internal:///src/y.ts");
-  EXPECT_EQ(ResolveSource("https://cdn.example/js/a.js", "../a.js.map"), "https://cdn.example/a.js.map");
-  EXPECT_EQ(ResolveSource("https://cdn.example/js/a.js", "/m/a.js.map"), "https://cdn.example/m/a.js.map");
+  EXPECT_EQ(ResolveSource("webpack-internal:///./src/x.js", "y.ts"),
+            "webpack-internal:///src/y.ts");
+  EXPECT_EQ(ResolveSource("https://cdn.example/js/a.js", "../a.js.map"),
+            "https://cdn.example/a.js.map");
+  EXPECT_EQ(ResolveSource("https://cdn.example/js/a.js", "/m/a.js.map"),
+            "https://cdn.example/m/a.js.map");
   EXPECT_EQ(ResolveSource("/srv/a.js", "node:fs"), "node:fs");
 }
 

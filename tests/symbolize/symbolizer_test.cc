@@ -386,7 +386,8 @@ TEST(IsBetterNameTest, ASymbolHasTheScopeThatDwarfLeavesOut) {
 
 TEST(IsBetterNameTest, WhatOthersCallItGoesBeforeALibrarysOwnName) {
   const SymbolName malloc{.name = "malloc", .system_name = "malloc"};
-  EXPECT_TRUE(IsBetterName(malloc, {.name = "__libc_malloc", .linkage_name = "__GI___libc_malloc"}));
+  EXPECT_TRUE(
+      IsBetterName(malloc, {.name = "__libc_malloc", .linkage_name = "__GI___libc_malloc"}));
   EXPECT_FALSE(IsBetterName({.name = "__libc_malloc", .system_name = "__libc_malloc"},
                             {.name = "malloc"}));
   // A part of a function that gcc has moved is the function.

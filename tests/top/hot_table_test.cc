@@ -49,8 +49,9 @@ std::vector<std::pair<std::string, uint64_t>> StacksOf(const HotTable& table,
 TEST(HotTableTest, TheLeafHasTheSampleAndEachCallerIt) {
   HotTable table(10);
   table.Add(ParseProfile("app;main;work 3\napp;main;idle 1\n"));
-  EXPECT_THAT(RowsOf(table), UnorderedElementsAre(Pair("main", Counts(0, 4)), Pair("work", Counts(3, 3)),
-                                                  Pair("idle", Counts(1, 1))));
+  EXPECT_THAT(RowsOf(table),
+              UnorderedElementsAre(Pair("main", Counts(0, 4)), Pair("work", Counts(3, 3)),
+                                   Pair("idle", Counts(1, 1))));
 }
 
 TEST(HotTableTest, ARecursiveFunctionCountsOnce) {
@@ -74,7 +75,8 @@ TEST(HotTableTest, WhatIsOlderThanTheWindowIsOfTheWholeAlone) {
 
 TEST(HotTableTest, WithoutTheKernelItsTimeIsTheCallers) {
   HotTable table(10);
-  table.Add(ParseProfile("app;main;read;sys_read_[k];copy_[k] 2\napp;main;read;sys_read_[k];lock_[k] 1\n"));
+  table.Add(ParseProfile(
+      "app;main;read;sys_read_[k];copy_[k] 2\napp;main;read;sys_read_[k];lock_[k] 1\n"));
   const HotView view = {.hide_kernel = true};
   EXPECT_THAT(RowsOf(table, view), UnorderedElementsAre(Pair("main", Counts(0, 3)),
                                                         Pair("read", Counts(3, 3))));

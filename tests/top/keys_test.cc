@@ -26,8 +26,9 @@ TEST(KeysTest, ArrowsComeInTwoModes) {
 }
 
 TEST(KeysTest, PagesAndEnds) {
-  EXPECT_THAT(Decode("\x1b[5~\x1b[6~\x1b[H\x1b[F"),
-              ElementsAre(Key{Kind::kPageUp}, Key{Kind::kPageDown}, Key{Kind::kHome}, Key{Kind::kEnd}));
+  EXPECT_THAT(
+      Decode("\x1b[5~\x1b[6~\x1b[H\x1b[F"),
+      ElementsAre(Key{Kind::kPageUp}, Key{Kind::kPageDown}, Key{Kind::kHome}, Key{Kind::kEnd}));
 }
 
 TEST(KeysTest, AnEscapeAloneIsOneWhenNothingFollows) {

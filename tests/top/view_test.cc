@@ -20,7 +20,9 @@ constexpr size_t kPage = 10;
 
 class TopViewTest : public testing::Test {
  protected:
-  TopViewTest() { Add("app;main;render /srv/a.js:3_[j];sys_read_[k] 5\napp;main;parse /srv/b.js:1_[j] 3\n"); }
+  TopViewTest() {
+    Add("app;main;render /srv/a.js:3_[j];sys_read_[k] 5\napp;main;parse /srv/b.js:1_[j] 3\n");
+  }
 
   void Add(const std::string& text) {
     table_.Add(ParseProfile(text));
@@ -34,7 +36,8 @@ class TopViewTest : public testing::Test {
   }
   std::vector<std::string> Names() const {
     std::vector<std::string> names;
-    for (const HotTable::Row& row : view_.rows()) names.push_back(table_.function(row.function).name);
+    for (const HotTable::Row& row : view_.rows())
+      names.push_back(table_.function(row.function).name);
     return names;
   }
   std::string Chosen() const { return Names()[view_.chosen()]; }

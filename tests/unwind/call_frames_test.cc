@@ -93,9 +93,10 @@ TEST(CallFramesTest, AFramePointerIsRecognised) {
 }
 
 TEST(CallFramesTest, AStateThatWasRememberedComesBack) {
-  const UnwindTable table = Build(CfiBuilder().Cie().Fde(
-      0x1000, 0x20, {kAdvance | 1, kDefCfaOffset, 16, kAdvance | 1, kRememberState, kDefCfaOffset, 8,
-                     kAdvance | 1, kRestoreState}));
+  const UnwindTable table =
+      Build(CfiBuilder().Cie().Fde(0x1000, 0x20,
+                                   {kAdvance | 1, kDefCfaOffset, 16, kAdvance | 1, kRememberState,
+                                    kDefCfaOffset, 8, kAdvance | 1, kRestoreState}));
   EXPECT_THAT(Rows(table),
               ElementsAre("1000 rsp+8", "1001 rsp+16", "1002 rsp+8", "1003 rsp+16"));
 }

@@ -127,8 +127,9 @@ TEST(CodeFramesTest, CalledCodeIsAFunctionToo) {
 }
 
 TEST(CodeFramesTest, DescribedCodeIsLookedThroughForCallsAndGetsNoFrames) {
-  EXPECT_THAT(Frames({0x50, 0xe8, 2, 0, 0, 0, 0x58, 0xc3, 0x53, 0x5b, 0xc3}, {}, {{kBase, kBase + 8}}),
-              ElementsAre("0", "8 7+8", "9 7+16", "a 7+8"));
+  EXPECT_THAT(
+      Frames({0x50, 0xe8, 2, 0, 0, 0, 0x58, 0xc3, 0x53, 0x5b, 0xc3}, {}, {{kBase, kBase + 8}}),
+      ElementsAre("0", "8 7+8", "9 7+16", "a 7+8"));
 }
 
 TEST(CodeFramesTest, TheEntryCallsTheFirstFunction) {
@@ -170,8 +171,9 @@ TEST(CodeFramesTest, FunctionThatContradictsItselfHasNoFrames) {
     EXPECT_THAT(Frames(code), IsEmpty()) << testing::PrintToString(code);
   }
   EXPECT_THAT(Frames({}), IsEmpty());
-  EXPECT_THAT(Frames({0xc3}, {{0, 9}, {kBase - 1, kBase}, {kBase + 1, UINT64_MAX}, {UINT64_MAX, 0}}),
-              IsEmpty());
+  EXPECT_THAT(
+      Frames({0xc3}, {{0, 9}, {kBase - 1, kBase}, {kBase + 1, UINT64_MAX}, {UINT64_MAX, 0}}),
+      IsEmpty());
 }
 
 TEST(CodeFramesTest, WorkIsLinearInTheCode) {
@@ -232,9 +234,10 @@ TEST(CodeFramesTest, AgreesWithTheCompilersTableOfTheCLibrary) {
         theirs.fp_offset = 0;
       }
       // Where both ways lead to the CFA, either may be said; that of rbp is the same.
-      const bool agrees = theirs.kind == JP_RULE_OFFSET && theirs.base != frame.rule.base
-                              ? theirs.fp == frame.rule.fp && theirs.fp_offset == frame.rule.fp_offset
-                              : std::memcmp(&theirs, &frame.rule, sizeof(theirs)) == 0;
+      const bool agrees =
+          theirs.kind == JP_RULE_OFFSET && theirs.base != frame.rule.base
+              ? theirs.fp == frame.rule.fp && theirs.fp_offset == frame.rule.fp_offset
+              : std::memcmp(&theirs, &frame.rule, sizeof(theirs)) == 0;
       (agrees ? same : different) += frame.end - frame.begin;
       if (!agrees && different < 400) {
         absl::StrAppend(&examples, absl::Hex(frame.begin), " ", Text(frame.rule), " theirs ",

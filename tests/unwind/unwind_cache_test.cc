@@ -19,7 +19,8 @@ namespace {
 UnwindTable TableOf(uint64_t begin, size_t rows = 4) {
   std::vector<UnwindRow> all;
   for (size_t i = 0; i <= rows; ++i) all.push_back({begin + i * 16, i % 2 ? 1u : 0u});
-  const jp_rule rules[] = {{.kind = JP_RULE_NONE}, {.cfa_offset = 8, .kind = JP_RULE_OFFSET, .base = 7}};
+  const jp_rule rules[] = {{.kind = JP_RULE_NONE},
+                           {.cfa_offset = 8, .kind = JP_RULE_OFFSET, .base = 7}};
   return UnwindTable(all, rules);
 }
 

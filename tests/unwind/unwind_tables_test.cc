@@ -203,7 +203,8 @@ TEST_F(UnwindTablesTest, AProcessWithoutRoomForItsMappingsIsCountedAndHasNone) {
 
 TEST_F(UnwindTablesTest, AFileIsToldOfBeforeTheProcessThatMapsIt) {
   Make({.settle_ns = kSecond});
-  const MapEvent map = {1, 10, {{0x7000'0000}, {0x7001'0000}}, {ElfBuilder::kContent}, {8, 1, 1}, "/lib"};
+  const MapEvent map = {1,         10,    {{0x7000'0000}, {0x7001'0000}}, {ElfBuilder::kContent},
+                        {8, 1, 1}, "/lib"};
   processes_.Apply(map);
   tables_->OnMap(map);
   EXPECT_TRUE(tables_->HasPending());

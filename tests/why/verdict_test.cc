@@ -60,7 +60,9 @@ Facts Busy() {
 
 TEST(VerdictTest, TheInnermostFunctionThatNearlyAllSamplesShareIsNamed) {
   Facts facts = Busy();
-  AddSamples(facts, 60, {Native("memcpy"), Script("inner", "a.js:3"), Script("outer", "a.js:9"), Native("main")});
+  AddSamples(
+      facts, 60,
+      {Native("memcpy"), Script("inner", "a.js:3"), Script("outer", "a.js:9"), Native("main")});
   AddSamples(facts, 30, {Script("inner", "a.js:4"), Script("outer", "a.js:9"), Native("main")});
   AddSamples(facts, 5, {Script("outer", "a.js:8"), Native("main")});
   const Verdict verdict = Explain(facts);
@@ -71,9 +73,12 @@ TEST(VerdictTest, TheInnermostFunctionThatNearlyAllSamplesShareIsNamed) {
 TEST(VerdictTest, WhatIsSpreadIsNotSaidToSpinAnywhere) {
   Facts facts = Busy();
   for (int i = 0; i < 10; ++i) {
-    AddSamples(facts, 9, {Script("handler" + std::to_string(i), "a.js:" + std::to_string(i)), Native("main")});
+    AddSamples(
+        facts, 9,
+        {Script("handler" + std::to_string(i), "a.js:" + std::to_string(i)), Native("main")});
   }
-  EXPECT_THAT(Explain(facts).sentence, AllOf(HasSubstr("busy in no single place"), Not(HasSubstr("spinning"))));
+  EXPECT_THAT(Explain(facts).sentence,
+              AllOf(HasSubstr("busy in no single place"), Not(HasSubstr("spinning"))));
 }
 
 TEST(VerdictTest, OneThatWaitsNowAndThenIsBusyAndDoesNotSpin) {
@@ -88,11 +93,13 @@ TEST(VerdictTest, HalfOfTheSamplesInTheCollectorAreAThrash) {
   AddSamples(facts, 50, {Native("v8::internal::Heap::CollectGarbage()"), Script("fill", "a.js:1")});
   AddSamples(facts, 40, {Script("fill", "a.js:1")});
   EXPECT_EQ(Explain(facts).cause, "gc");
-  EXPECT_THAT(Explain(facts).sentence, HasSubstr("collecting garbage in 56 % of 90 samples, below fill a.js:1"));
+  EXPECT_THAT(Explain(facts).sentence,
+              HasSubstr("collecting garbage in 56 % of 90 samples, below fill a.js:1"));
 }
 
 TEST(VerdictTest, ThreadsThatShareACollectorsWorkAreAThrashTogether) {
-  std::vector<ThreadFacts> threads = {Waiting(10, Wait::Kind::kLock), Waiting(11, Wait::Kind::kLock),
+  std::vector<ThreadFacts> threads = {Waiting(10, Wait::Kind::kLock),
+                                      Waiting(11, Wait::Kind::kLock),
                                       Waiting(12, Wait::Kind::kLock)};
   for (ThreadFacts& thread : threads) thread.cpu_ns = 300'000'000;
   Facts facts = Watched(std::move(threads));
@@ -115,7 +122,8 @@ TEST(VerdictTest, AMatcherIsTheRuntimesAndNotAFunctionOfThatName) {
 }
 
 TEST(VerdictTest, ACircleOfLocksIsADeadlockAndARowIsNot) {
-  std::vector<ThreadFacts> threads = {Waiting(10, Wait::Kind::kLock), Waiting(11, Wait::Kind::kLock),
+  std::vector<ThreadFacts> threads = {Waiting(10, Wait::Kind::kLock),
+                                      Waiting(11, Wait::Kind::kLock),
                                       Waiting(12, Wait::Kind::kLock)};
   threads[0].wait.owner = 11;
   threads[1].wait.owner = 12;
@@ -137,8 +145,9 @@ TEST(VerdictTest, AFullPipeNamesItsReaderOrSaysThatThereIsNone) {
   ThreadFacts thread = Waiting(10, Wait::Kind::kPipeWrite);
   thread.wait.object = "a pipe";
   thread.wait.full = true;
-  EXPECT_THAT(Explain(Watched({thread})).sentence,
-              HasSubstr("blocked in a write to a full pipe; no reader of another process was found"));
+  EXPECT_THAT(
+      Explain(Watched({thread})).sentence,
+      HasSubstr("blocked in a write to a full pipe; no reader of another process was found"));
   thread.wait.others = {99};
   Facts facts = Watched({thread});
   facts.others[99] = {"log", "sleeps in pause()"};
@@ -172,12 +181,14 @@ TEST(VerdictTest, AnotherThreadsTroubleIsToldBeforeTheIdleLoop) {
   blocked.wait.object = "System V message queue 3";
   blocked.wait.full = true;
   const Verdict verdict = Explain(Watched({Waiting(10, Wait::Kind::kEvents), blocked}));
-  EXPECT_THAT(verdict.sentence, HasSubstr("thread 11 app: blocked in sending to System V message queue 3"));
+  EXPECT_THAT(verdict.sentence,
+              HasSubstr("thread 11 app: blocked in sending to System V message queue 3"));
   EXPECT_EQ(verdict.cause, "queue-full");
 }
 
 TEST(VerdictTest, WhatLastsIsToldBeforeWhatOneLookMet) {
-  ThreadFacts passing = Waiting(10, Wait::Kind::kQueueSend), stuck = Waiting(11, Wait::Kind::kQueueSend);
+  ThreadFacts passing = Waiting(10, Wait::Kind::kQueueSend),
+              stuck = Waiting(11, Wait::Kind::kQueueSend);
   passing.wait.object = "System V message queue 3";
   stuck.wait.object = "System V message queue 4";
   passing.sleeps = 100;
@@ -187,7 +198,8 @@ TEST(VerdictTest, WhatLastsIsToldBeforeWhatOneLookMet) {
 
 TEST(VerdictTest, ALoopThatNeverWokeUpIsNotCalledAlive) {
   ThreadFacts loop = Waiting(10, Wait::Kind::kEvents);
-  EXPECT_THAT(Explain(Watched({loop})).sentence, AllOf(HasSubstr("nothing came"), Not(HasSubstr("alive"))));
+  EXPECT_THAT(Explain(Watched({loop})).sentence,
+              AllOf(HasSubstr("nothing came"), Not(HasSubstr("alive"))));
   loop.sleeps = 4;
   EXPECT_THAT(Explain(Watched({loop})).sentence, HasSubstr("alive and idle: it woke up 4 times"));
 }

@@ -28,7 +28,8 @@ std::string WhatItDoes(Pid pid, const std::string& part) {
 TEST(WhatDoesTest, OfOneThreadItIsSaidAlone) {
   absl::StatusOr<Child> child = Child::SpawnReady({TestProgram("threads")});
   ASSERT_TRUE(child.ok()) << child.status();
-  EXPECT_THAT(WhatItDoes(child->pid(), "sleeps in read"), MatchesRegex("sleeps in read\\(.*\\)[^)]*"));
+  EXPECT_THAT(WhatItDoes(child->pid(), "sleeps in read"),
+              MatchesRegex("sleeps in read\\(.*\\)[^)]*"));
 }
 
 TEST(WhatDoesTest, AThreadThatRunsIsSaidBeforeTheMainOneThatSleeps) {
