@@ -41,25 +41,32 @@ export async function linesUntilReady(child) {
   return { lines, ready: false };
 }
 
-// Samples a child for some seconds, then ends it: what parsePprof() returns, each frame with the `tier` of its
-// code, one of ~ ^ + * or nothing; and jprof's last words. `more`: further options of jprof.
+// Samples a child for some seconds, and goes on where others have the CPU until there are half the samples that one
+// CPU gives; then ends it. What parsePprof() returns, each frame with the `tier` of its code, one of ~ ^ + * or
+// nothing; and jprof's last words. `more`: further options of jprof.
 export async function sample(child, seconds, rate, more = []) {
   const folder = mkdtempSync(path.join(os.tmpdir(), 'conformance-'));
   const output = path.join(folder, 'profile.pb.gz');
-  const recording = start(jprof, ['-p', String(child.pid), '-F', String(rate), '-d', String(seconds),
-    '--tiers', '--format', 'pprof', '-o', output, ...more]);
-  const status = await recording.ended;
+  const samples = [];
+  let verdict = '';
+  const taken = () => samples.reduce((sum, { count }) => sum + count, 0);
+  for (let recordings = 0; recordings < 20 && taken() < seconds * rate / 2; recordings++) {
+    const recording = start(jprof, ['-p', String(child.pid), '-F', String(rate), '-d', String(seconds),
+      '--tiers', '--format', 'pprof', '-o', output, ...more]);
+    const status = await recording.ended;
+    if (status !== 0) throw new Error(`jprof: ${status}\n${recording.errors}`);
+    samples.push(...parsePprof(readFileSync(output)));
+    verdict = recording.errors.trim().split('\n').pop();
+  }
   child.kill('SIGKILL');
   await child.ended;
-  if (status !== 0) throw new Error(`jprof: ${status}\n${recording.errors}`);
-  const samples = parsePprof(readFileSync(output));
   for (const frame of new Set(samples.flatMap((s) => s.frames))) {
     const marked = frame.image === '[v8]' && /^([~^+*])(.*)$/s.exec(frame.name);
     frame.tier = marked ? marked[1] : '';
     if (marked) frame.name = marked[2];
   }
   rmSync(folder, { recursive: true });
-  return { samples, verdict: recording.errors.trim().split('\n').pop() };
+  return { samples, verdict };
 }
 
 // A JavaScript frame of which nothing is known; a function of a script.

@@ -57,6 +57,29 @@ bool IsOfTheBundler(absl::string_view frame) {
   return name.size() == 1 && absl::StrContains("abchimp", name);
 }
 
+// In rows of text: a name is before its place.
+void ExpectNoOtherOfTheBundle(absl::string_view text) {
+  for (absl::string_view row : absl::StrSplit(text, '\n')) {
+    if (!absl::StrContains(row, "bundle.js:")) continue;
+    const std::vector<absl::string_view> words = absl::StrSplit(row, ' ', absl::SkipEmpty());
+    const auto place = std::find_if(words.begin(), words.end(), [](absl::string_view word) {
+      return absl::StrContains(word, "bundle.js:");
+    });
+    ASSERT_NE(place, words.begin()) << row;
+    EXPECT_TRUE(IsOfTheBundler(*std::prev(place))) << row;
+  }
+}
+
+// Asked anew until it has the text: at one instant, or in the few samples of a process that others
+// keep from the CPU, there may be nothing of the script.
+JprofResult RunUntil(absl::string_view text, const std::vector<std::string>& arguments) {
+  JprofResult result = RunJprof(arguments);
+  for (int i = 0; i < 20 && result.exit_code() == 0 && !absl::StrContains(result.out, text); ++i) {
+    result = RunJprof(arguments);
+  }
+  return result;
+}
+
 Child StartBundle(absl::string_view version, const std::string& bundle) {
   absl::StatusOr<Child> child = Child::SpawnReady(
       {absl::StrCat(JPROF_SOURCE_DIR, "/build/nodes/", version, "/bin/node"), bundle});
@@ -64,6 +87,8 @@ Child StartBundle(absl::string_view version, const std::string& bundle) {
     ADD_FAILURE() << bundle << ": " << child.status() << " (tools/fetch-node " << version << ")";
     std::abort();
   }
+  // Once it has said "ready" it is still in the script's top level, which the map does not name.
+  EXPECT_TRUE(AwaitCpuTime(child->pid(), 300'000'000));
   return *std::move(child);
 }
 
@@ -122,12 +147,13 @@ TEST_P(SourceMapsE2eTest, WithoutTheMapNamesAreTheGeneratedOnesAndThatIsTold) {
 TEST_P(SourceMapsE2eTest, StacksTellTheGeneratedPlaceToo) {
   const Child node = StartBundle(GetParam(), kFolder + "/bundle.js");
   const std::string pid = absl::StrCat(node.pid());
-  const JprofResult text = RunJprof({"stacks", pid, "--source-maps", "auto"});
+  const JprofResult text = RunUntil(kFolder + "/src/", {"stacks", pid, "--source-maps", "auto"});
   ASSERT_EQ(text.exit_code(), 0) << text.err;
   EXPECT_THAT(text.out, HasSubstr(kFolder + "/src/"));
   EXPECT_THAT(text.out, HasSubstr("\n        from "));
   EXPECT_THAT(text.out, HasSubstr(absl::StrCat(" ", kFolder, "/bundle.js:1:")));
-  const JprofResult json = RunJprof({"stacks", pid, "--json", "--source-maps", "auto"});
+  const JprofResult json =
+      RunUntil("\"generated\":\"", {"stacks", pid, "--json", "--source-maps", "auto"});
   ASSERT_EQ(json.exit_code(), 0) << json.err;
   EXPECT_THAT(json.out, HasSubstr("\"generated\":\""));
 }
@@ -156,10 +182,11 @@ TEST_P(SourceMapsE2eTest, NodeItselfHasTheSamePlaces) {
 
 TEST_P(SourceMapsE2eTest, WhyNamesTheOriginalsToo) {
   const Child node = StartBundle(GetParam(), kFolder + "/bundle.js");
-  const JprofResult result = RunJprof({"why", absl::StrCat(node.pid()), "--source-maps", "auto"});
+  const JprofResult result =
+      RunUntil(kFolder + "/src/", {"why", absl::StrCat(node.pid()), "--source-maps", "auto"});
   ASSERT_EQ(result.exit_code(), 0) << result.err;
   EXPECT_THAT(result.out, HasSubstr(kFolder + "/src/"));
-  EXPECT_THAT(result.out, Not(HasSubstr("bundle.js")));
+  ExpectNoOtherOfTheBundle(result.out);
 }
 
 TEST_P(SourceMapsE2eTest, TopNamesTheOriginalsEachTime) {
@@ -169,15 +196,7 @@ TEST_P(SourceMapsE2eTest, TopNamesTheOriginalsEachTime) {
   ASSERT_EQ(result.exit_code(), 0) << result.err;
   EXPECT_THAT(result.out, HasSubstr("burnArea"));
   EXPECT_THAT(result.out, HasSubstr("shapes.ts:"));
-  for (absl::string_view row : absl::StrSplit(result.out, '\n')) {
-    if (!absl::StrContains(row, "bundle.js:")) continue;
-    const std::vector<absl::string_view> words = absl::StrSplit(row, ' ', absl::SkipEmpty());
-    const auto place = std::find_if(words.begin(), words.end(), [](absl::string_view word) {
-      return absl::StrContains(word, "bundle.js:");
-    });
-    ASSERT_NE(place, words.begin()) << row;
-    EXPECT_TRUE(IsOfTheBundler(*std::prev(place))) << row;
-  }
+  ExpectNoOtherOfTheBundle(result.out);
 }
 
 INSTANTIATE_TEST_SUITE_P(Versions, SourceMapsE2eTest, testing::Values("20.20.2", "24.21.0"),

@@ -429,8 +429,8 @@ TEST_F(TrapTest, ManyProcessesRunOnAfterTheirCores) {
     ASSERT_TRUE(child.ok()) << child.status();
     many.push_back(*std::move(child));
   }
-  Jprof jprof = Arm({"close errno=EBADF comm=" + name, "--do", "core", "--allow-stop", "--count", "80",
-                     "-o", folder_ / "core"});
+  Jprof jprof = Arm({"close errno=EBADF comm=" + name, "--do", "core", "--allow-stop", "--count",
+                     "80", "-o", folder_ / "core"});
   for (Child& child : many) ASSERT_TRUE(child.Write("c").ok());
   ASSERT_TRUE(jprof.WaitForText("the core is in "));
   jprof.Signal(SIGINT);

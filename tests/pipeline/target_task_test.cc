@@ -62,7 +62,8 @@ TEST(TargetTaskTest, TheCpuTimeOfOthersIsThatOfAllOtherThreads) {
   };
   constexpr int64_t kWorkNs = 50'000'000;
   const int64_t before_ns = CpuTimeOfOthersNs();
-  std::thread([&] { burn_ns(2 * kWorkNs); }).join();  // more, as the two clocks are read one after the other
+  // Twice as much: the two clocks that are compared are read one after the other.
+  std::thread([&] { burn_ns(2 * kWorkNs); }).join();
   const int64_t used_ns = CpuTimeOfOthersNs() - before_ns;
   EXPECT_GE(used_ns, kWorkNs);
   timespec own;

@@ -52,7 +52,8 @@ class Server {
   std::vector<std::string> paths() {
     static const std::string kLast = "/last";
     const UniqueFd client(::socket(AF_INET, SOCK_STREAM, 0));
-    EXPECT_EQ(::connect(client.get(), reinterpret_cast<const sockaddr*>(&address_), sizeof(address_)), 0);
+    const auto* address = reinterpret_cast<const sockaddr*>(&address_);
+    EXPECT_EQ(::connect(client.get(), address, sizeof(address_)), 0);
     const std::string request = absl::StrCat("GET ", kLast, " HTTP/1.1\r\n\r\n");
     EXPECT_EQ(::send(client.get(), request.data(), request.size(), MSG_NOSIGNAL),
               static_cast<ssize_t>(request.size()));
