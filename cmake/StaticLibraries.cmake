@@ -20,7 +20,7 @@ function(jprof_link_statically)
   endforeach()
   # What libbpf and libelf need in turn is in pkg-config's static list; named by path, since -lbpf would
   # find the shared ones.
-  foreach(library bpf elf z lzma re2)
+  foreach(library bpf elf z lzma zstd re2)
     find_library(JPROF_ARCHIVE_${library} NAMES lib${library}.a REQUIRED)
   endforeach()
   foreach(package LIBBPF LIBELF)
@@ -29,6 +29,8 @@ function(jprof_link_statically)
   endforeach()
   set_target_properties(PkgConfig::LIBLZMA PROPERTIES
     INTERFACE_LINK_LIBRARIES ${JPROF_ARCHIVE_lzma})
+  set_target_properties(PkgConfig::LIBZSTD PROPERTIES
+    INTERFACE_LINK_LIBRARIES ${JPROF_ARCHIVE_zstd})
   set_target_properties(PkgConfig::RE2 PROPERTIES INTERFACE_LINK_LIBRARIES
     "${JPROF_ARCHIVE_re2};Threads::Threads")
 endfunction()

@@ -30,8 +30,10 @@ constexpr uint32_t kFirstToolRecord = 64, kHeaderAttribute = 64, kTracingData = 
                    kCompressed2 = 83;
 
 constexpr uint64_t kFeatureBuildId = 2, kFeatureHostname = 3, kFeatureRelease = 4,
-                   kFeatureCommand = 11, kFeatureEvents = 12, kFeatureClockData = 29,
-                   kFeatures = 256;
+                   kFeatureCommand = 11, kFeatureEvents = 12, kFeatureCompressed = 27,
+                   kFeatureClockData = 29, kFeatures = 256;
+
+constexpr uint32_t kPackedByZstd = 1;
 
 absl::Status Damaged(absl::string_view what) {
   return absl::DataLossError(absl::StrCat("damaged ", what));
@@ -93,10 +95,12 @@ absl::StatusOr<PerfDataFile> PerfDataFile::Open(absl::string_view bytes) {
   const uint64_t size = head.U64();
   if (!head.ok()) return Damaged("header");
   if (size == kMagic.size() + 8) {
-    JPROF_RETURN_IF_ERROR(file.ReadRecords(head.rest()));
+    JPROF_RETURN_IF_ERROR(file.ReadRecords(head.rest(), size));
   } else {
     JPROF_RETURN_IF_ERROR(file.OpenFile());
   }
+  // After all others: where a piece ends, a record need not; all is sorted by time.
+  JPROF_RETURN_IF_ERROR(file.ReadRecords(file.unpacked_, bytes.size()));
   std::stable_sort(file.index_.begin(), file.index_.end(),
                    [](const Entry& a, const Entry& b) { return a.time_ns < b.time_ns; });
   return file;
@@ -152,10 +156,11 @@ absl::Status PerfDataFile::OpenFile() {
     }
     OnFeature(feature, content);
   }
-  return ReadRecords(records);
+  return ReadRecords(records, records_begin);
 }
 
-absl::Status PerfDataFile::ReadRecords(absl::string_view records) {
+absl::Status PerfDataFile::ReadRecords(absl::string_view records, uint64_t offset) {
+  const bool were_packed = offset >= bytes_.size();
   while (!records.empty()) {
     PerfCursor head(records);
     const uint32_t type = head.U32();
@@ -166,20 +171,35 @@ absl::Status PerfDataFile::ReadRecords(absl::string_view records) {
       break;
     }
     const absl::string_view body = records.substr(kRecordHeaderBytes, size - kRecordHeaderBytes);
-    if (type >= kFirstToolRecord) {
+    if (type < kFirstToolRecord) {
+      if (attributes_.empty()) return Damaged("file: records before the first event");
+      budget_.Take(sizeof(Entry));
+      index_.push_back({TimeOf(type, body), offset});
+    } else if (were_packed) {
+      ++damaged_;  // only what the kernel wrote is packed
+    } else {
       JPROF_RETURN_IF_ERROR(OnToolRecord(type, misc, body));
       // Two have data behind them that their size does not count.
       PerfCursor more(body);
       if (type == kTracingData) size += (uint64_t{more.U32()} + 7) & ~uint64_t{7};
       if (type == kAuxTrace) size += std::min<uint64_t>(more.U64(), records.size());
-    } else {
-      if (attributes_.empty()) return Damaged("file: records before the first event");
-      budget_.Take(sizeof(Entry));
-      index_.push_back({TimeOf(type, body), static_cast<uint64_t>(records.data() - bytes_.data())});
     }
     JPROF_RETURN_IF_ERROR(budget_.status());
-    records.remove_prefix(std::min<uint64_t>(size, records.size()));
+    size = std::min<uint64_t>(size, records.size());
+    records.remove_prefix(size);
+    offset += size;
   }
+  return absl::OkStatus();
+}
+
+absl::Status PerfDataFile::Unpack(absl::string_view piece) {
+  if (packing_ > kPackedByZstd) {
+    return WithHint(absl::InvalidArgumentError("its records are packed otherwise than by zstd"),
+                    "perf script -i FILE | jprof convert - -o OUT");
+  }
+  const absl::Status unpacked = packed_.Append(piece, unpacked_);
+  if (!absl::IsDataLoss(unpacked)) return unpacked;
+  ++damaged_;
   return absl::OkStatus();
 }
 
@@ -212,9 +232,15 @@ absl::Status PerfDataFile::OnToolRecord(uint32_t type, uint16_t misc, absl::stri
       break;
     }
     case kCompressed:
-    case kCompressed2:
-      return WithHint(absl::InvalidArgumentError("its records are compressed (perf record -z)"),
-                      "perf script -i FILE | jprof convert - -o OUT");
+      return Unpack(body);
+    case kCompressed2: {  // padded
+      const absl::string_view piece = at.Bytes(at.U64());
+      if (!at.ok()) {
+        ++damaged_;
+        break;
+      }
+      return Unpack(piece);
+    }
     default:
       break;
   }
@@ -267,6 +293,10 @@ void PerfDataFile::OnFeature(uint64_t feature, absl::string_view section) {
       break;
     case kFeatureEvents:
       ReadEventNames(section);
+      break;
+    case kFeatureCompressed:
+      at.U32();  // version
+      packing_ = at.U32();
       break;
     case kFeatureClockData: {
       at.Bytes(8);  // version, clock
@@ -350,7 +380,9 @@ uint64_t PerfDataFile::TimeOf(uint32_t type, absl::string_view body) const {
 
 PerfRecord PerfDataFile::Record(size_t i) const {
   const Entry& entry = index_[i];
-  PerfCursor at(bytes_.substr(entry.offset));
+  PerfCursor at(entry.offset < bytes_.size()
+                    ? bytes_.substr(entry.offset)
+                    : absl::string_view(unpacked_).substr(entry.offset - bytes_.size()));
   PerfRecord record;
   record.type = static_cast<PerfRecordType>(at.U32());
   record.misc = at.U16();

@@ -6,7 +6,9 @@
 //   stream:  "PERFILE2", 16 bytes of header  | records, of which some are attributes and features
 //
 // Records come from the rings of several CPUs and are sorted within rounds only; here they are
-// sorted by time. All bytes are foreign: what leaves its record or its section is damage.
+// sorted by time. `perf record -z` packs those of the kernel: a record of the tool holds a piece of
+// one zstd stream, which unpacks to records that may begin in one piece and end in the next. All
+// bytes are foreign: what leaves its record or its section is damage.
 #pragma once
 
 #include <cstdint>
@@ -19,6 +21,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "import/frame_text.h"
+#include "import/zstd_stream.h"
 
 namespace jprof {
 
@@ -93,7 +96,8 @@ struct PerfSample {
 
 class PerfDataFile {
  public:
-  // `bytes` outlive it. InvalidArgument: compressed, or of another byte order; DataLoss: damaged.
+  // `bytes` outlive it. InvalidArgument: of another byte order, or packed in a way that is not
+  // known; DataLoss: damaged; ResourceExhausted: too much, unpacked.
   static absl::StatusOr<PerfDataFile> Open(absl::string_view bytes);
 
   // In time order.
@@ -121,12 +125,14 @@ class PerfDataFile {
  private:
   struct Entry {
     uint64_t time_ns;
-    uint64_t offset;
+    uint64_t offset;  // behind the end of bytes_: in unpacked_
   };
 
-  explicit PerfDataFile(absl::string_view bytes) : bytes_(bytes) {}
+  explicit PerfDataFile(absl::string_view bytes) : bytes_(bytes), packed_(kMaxUnpackedBytes) {}
   absl::Status OpenFile();
-  absl::Status ReadRecords(absl::string_view records);
+  // `offset`: as in Entry.
+  absl::Status ReadRecords(absl::string_view records, uint64_t offset);
+  absl::Status Unpack(absl::string_view piece);
   absl::Status OnToolRecord(uint32_t type, uint16_t misc, absl::string_view body);
   bool AddAttribute(absl::string_view attribute, absl::string_view ids);
   void OnFeature(uint64_t feature, absl::string_view section);
@@ -137,7 +143,12 @@ class PerfDataFile {
   size_t SampleIdBytes() const;
   size_t AttributeIndex(absl::string_view sample) const;
 
+  static constexpr size_t kMaxUnpackedBytes = size_t{2} << 30;
+
   absl::string_view bytes_;
+  ZstdStream packed_;
+  std::string unpacked_;
+  uint32_t packing_ = 0;  // as the feature names it; 0: it does not
   std::vector<PerfAttribute> attributes_;
   absl::flat_hash_map<uint64_t, size_t> attribute_of_id_;
   std::vector<Entry> index_;

@@ -120,8 +120,10 @@ int main(void) { work(); burn(40000000); return 0; }
 EOF
 cc -O1 -fno-omit-frame-pointer -Wl,--build-id -o burn burn.c
 mains() { grep -o 'main;.*' "$1" | sort; }
-for output in live.data -; do
-  perf record -q -e cpu-clock:u -F 499 -g -o "$output" ./burn > stream.data 2> err.txt || { cat err.txt; break; }
+for output in live.data - -z; do
+  options=(-o "$output")
+  [ "$output" = -z ] && options=(-z -o live.data)
+  perf record -q -e cpu-clock:u -F 499 -g "${options[@]}" ./burn > stream.data 2> err.txt || { cat err.txt; break; }
   [ "$output" = - ] && mv stream.data live.data
   perf script -i live.data 2> err.txt | "$jprof" convert - --format folded > by_script.folded
   "$jprof" convert live.data --format folded > by_file.folded

@@ -1,5 +1,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <zstd.h>
 
 #include <cstring>
 #include <fstream>
@@ -72,6 +73,7 @@ class Stream {
     Put(uint64_t{16});
     Attribute(PERF_TYPE_SOFTWARE, PERF_COUNT_SW_CPU_CLOCK, 1);
     Attribute(PERF_TYPE_HARDWARE, PERF_COUNT_HW_INSTRUCTIONS, 2);
+    records_begin_ = bytes_.size();
   }
 
   // All but samples: their trailer is another one, so an identifier is put behind it.
@@ -115,6 +117,29 @@ class Stream {
   }
   std::string& bytes() { return bytes_; }
 
+  // What was added, as pieces of a zstd stream of so many bytes each, unpacked: in records of one
+  // kind and the other by turns.
+  std::string PackedRecords(size_t piece_bytes) const {
+    ZSTD_CCtx* context = ZSTD_createCCtx();
+    Stream packed;
+    bool second = false;
+    for (size_t at = records_begin_; at < bytes_.size(); at += piece_bytes, second = !second) {
+      ZSTD_inBuffer in = {&bytes_[at], std::min(piece_bytes, bytes_.size() - at), 0};
+      std::string piece(ZSTD_compressBound(in.size) + 64, '\0');
+      ZSTD_outBuffer out = {piece.data(), piece.size(), 0};
+      EXPECT_EQ(ZSTD_compressStream2(context, &out, &in, ZSTD_e_flush), 0u);
+      piece.resize(out.pos);
+      if (second) {
+        const auto size = static_cast<uint64_t>(piece.size());
+        piece.insert(0, reinterpret_cast<const char*>(&size), sizeof(size));
+        piece.resize((piece.size() + 7) & ~size_t{7});
+      }
+      packed.Record(second ? 83 : 81, piece);
+    }
+    ZSTD_freeCCtx(context);
+    return packed.bytes_.substr(packed.records_begin_);
+  }
+
  private:
   template <typename T>
   void Put(T value) {
@@ -140,6 +165,7 @@ class Stream {
   }
 
   std::string bytes_;
+  size_t records_begin_ = 0;
 };
 
 RecordBuilder Maps(Pid pid, absl::string_view path) {
@@ -278,9 +304,79 @@ TEST(PerfDataTest, OfADeepStackTheLeafIsKept) {
   EXPECT_THAT(Folded(imported), testing::EndsWith(";at_1100;at_1100 1\n"));
 }
 
-TEST(PerfDataTest, CompressedRecordsAreRefusedWithAWayOut) {
-  const auto imported = Stream().Record(81, "xxxxxxxx").Read();
-  EXPECT_EQ(imported.status().message(), "perf.data: its records are compressed (perf record -z)");
+TEST(PerfDataTest, PackedRecordsAreUnpacked) {
+  Stream plain;
+  plain.Add(Maps(7, "/bin/prog"));
+  for (uint64_t i = 0; i < 50; ++i) plain.Sample(50 + i, 7, 7, {kUserMark, 0x10100 + i % 3});
+  FakeNames names;
+  const std::string folded = Folded(plain.Read(&names));
+  EXPECT_THAT(folded, HasSubstr("prog;at_1100 17\n"));
+  // Pieces end within records, and within their headers.
+  for (size_t piece_bytes : {5, 100, 333, 100'000}) {
+    Stream packed;
+    packed.bytes() += plain.PackedRecords(piece_bytes);
+    const auto imported = packed.Read(&names);
+    EXPECT_EQ(Folded(imported), folded) << piece_bytes;
+    EXPECT_THAT(imported->notes, IsEmpty());
+  }
+}
+
+TEST(PerfDataTest, PackedRecordsAreSortedAmongTheOthers) {
+  Stream late, stream;
+  late.Sample(60, 7, 7, {kUserMark, 0x10100});
+  stream.bytes() += late.PackedRecords(1000);
+  stream.Sample(50, 7, 7, {kUserMark, 0x10100}).Sample(70, 7, 7, {kUserMark, 0x10100});
+  const auto imported = stream.Add(Maps(7, "/bin/prog")).Read();
+  ASSERT_TRUE(imported.ok()) << imported.status();
+  std::vector<int64_t> times;
+  for (const ProfileSample& sample : imported->profile.samples) times.push_back(sample.time_ns);
+  EXPECT_THAT(times, ElementsAre(0, 10, 20));
+}
+
+TEST(PerfDataTest, WhatIsDamagedOfPackedRecordsIsTold) {
+  Stream plain;
+  plain.Add(Maps(7, "/bin/prog"));
+  for (uint64_t i = 0; i < 50; ++i) plain.Sample(50 + i, 7, 7, {kUserMark, 0x10100 + i});
+  Stream stream;
+  stream.bytes() += plain.PackedRecords(200);
+  // Behind a record's own header.
+  const size_t begin = stream.bytes().find("\x51\0\0\0", stream.bytes().size() * 3 / 4, 4) + 9;
+  for (size_t i = 0; i < 4; ++i) stream.bytes()[begin + i] ^= 0x55;
+  stream.Sample(40, 7, 7, {kUserMark, 0x10100});
+  const auto imported = stream.Read();
+  ASSERT_TRUE(imported.ok()) << imported.status();
+  EXPECT_THAT(imported->notes, Contains(HasSubstr("records are damaged or cut short")));
+  EXPECT_THAT(imported->profile.samples.size(), testing::AllOf(testing::Gt(1u), testing::Lt(51u)));
+
+  // No length of the second kind, or one that is too large; records of the tool among those of the
+  // kernel.
+  Stream tool;
+  tool.Record(68, "");
+  Stream others;
+  others.Sample(40, 7, 7, {kUserMark, 0x10100}).Record(83, "").Record(83, std::string(8, '\x7f'));
+  others.bytes() += tool.PackedRecords(1000);
+  EXPECT_THAT(others.Read()->notes,
+              Contains("perf.data: 3 records are damaged or cut short"));
+}
+
+TEST(PerfDataTest, FewBytesThatUnpackToManyAreRefused) {
+  Stream zeros, bomb;
+  zeros.bytes().append(size_t{100} << 20, '\0');
+  bomb.bytes() += zeros.PackedRecords(size_t{1} << 20);
+  ASSERT_LT(bomb.bytes().size(), 40'000u);
+  const absl::Status status = bomb.Read().status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("MiB, unpacked"));
+}
+
+TEST(PerfDataTest, RecordsThatArePackedOtherwiseAreRefusedWithAWayOut) {
+  const uint64_t feature = 27;
+  const uint32_t described[] = {1, 2, 1, 1, 1};
+  std::string body(reinterpret_cast<const char*>(&feature), sizeof(feature));
+  body.append(reinterpret_cast<const char*>(described), sizeof(described));
+  const auto imported = Stream().Record(80, body).Record(81, "xxxxxxxx").Read();
+  EXPECT_EQ(imported.status().message(),
+            "perf.data: its records are packed otherwise than by zstd");
 }
 
 TEST(PerfDataTest, AFileThatWasCutShortIsReadAsFarAsItGoes) {
@@ -323,6 +419,15 @@ TEST(PerfDataTest, AStreamOfPerfIsRead) {
   const auto imported = ReadProfile(input, &names);
   EXPECT_THAT(Folded(imported), HasSubstr("prog;at_27249;at_11cc;at_117b"));
   EXPECT_EQ(imported->profile.sample_types[1].type, "cpu");
+}
+
+TEST(PerfDataTest, AFileThatPerfPackedIsRead) {
+  FakeNames names;
+  const std::string bytes = Recording("packed.perf.data");
+  Input input(std::make_unique<MemorySource>(bytes));
+  const auto imported = ReadProfile(input, &names);
+  EXPECT_THAT(Folded(imported), HasSubstr("prog;at_27249;at_117f;at_113a"));
+  EXPECT_THAT(imported->notes, IsEmpty());
 }
 
 TEST(PerfDataTest, OfAStackThatIsBytesTheInnermostFrameIsShown) {
