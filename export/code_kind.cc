@@ -71,6 +71,8 @@ CodeKind KindOf(const Profile& profile, const Function& function) {
       if (absl::StartsWith(file, "node:")) return CodeKind::kRuntimeScript;
       return IsModule(file) ? CodeKind::kModuleScript : CodeKind::kUserScript;
     }
+    case FrameKind::kLibraryScript:
+      return CodeKind::kModuleScript;
     case FrameKind::kAsync:
       return CodeKind::kAwaiting;
     case FrameKind::kBuiltin:
@@ -119,6 +121,7 @@ Packages::Packages(const Profile& profile)
 std::string Packages::Of(const Function& function) const {
   switch (function.kind) {
     case FrameKind::kScript:
+    case FrameKind::kLibraryScript:
     case FrameKind::kAsync:
     case FrameKind::kWasm:
       return ScriptPackage(profile_.String(function.file));

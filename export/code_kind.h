@@ -15,7 +15,7 @@ namespace jprof {
 enum class CodeKind : uint8_t {
   kBase,  // "all", the processes, threads
   kUserScript,
-  kModuleScript,   // under node_modules/
+  kModuleScript,   // under node_modules/, or kLibraryScript
   kRuntimeScript,  // the runtime's own library: node:fs
   kBuiltin,
   kWasm,

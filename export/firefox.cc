@@ -251,7 +251,7 @@ class Firefox {
       return profile_.functions[t.functions[i].value];
     };
     auto is_script = [&](size_t i) {
-      return function(i).kind == FrameKind::kScript || function(i).kind == FrameKind::kAsync;
+      return IsScript(function(i).kind) || function(i).kind == FrameKind::kAsync;
     };
     json_.Raw("},\n\"funcTable\":{\"name\":");
     json_.List(count, [&](size_t i) {
@@ -306,7 +306,7 @@ class Firefox {
   int64_t ResourceOf(Tables& t, FunctionId id) const {
     const Function& f = profile_.functions[id.value];
     absl::string_view name = profile_.String(f.file);
-    if (f.kind != FrameKind::kScript && images_[id.value].valid()) {
+    if (!IsScript(f.kind) && images_[id.value].valid()) {
       name = profile_.String(profile_.images[images_[id.value].value].path);
     }
     if (name.empty()) return -1;

@@ -47,6 +47,7 @@ absl::string_view Suffix(FrameKind kind, bool inlined) {
     case FrameKind::kKernel:
       return "_[k]";
     case FrameKind::kScript:
+    case FrameKind::kLibraryScript:
     case FrameKind::kAsync:
     case FrameKind::kBuiltin:
     case FrameKind::kWasm:

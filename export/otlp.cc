@@ -27,6 +27,7 @@ absl::string_view FrameType(FrameKind kind) {
     case FrameKind::kKernel:
       return "kernel";
     case FrameKind::kScript:
+    case FrameKind::kLibraryScript:
     case FrameKind::kAsync:
     case FrameKind::kBuiltin:
     case FrameKind::kWasm:

@@ -39,7 +39,7 @@ namespace pb = ::perftools::profiles;
 
 constexpr absl::string_view kKernelName = "[kernel.kallsyms]";
 constexpr absl::string_view kBaseLabel = "pprof::base";
-constexpr absl::string_view kKindLetters = "nksabwjum";  // by FrameKind; see Origin
+constexpr absl::string_view kKindLetters = "nkslabwjum";  // by FrameKind; see Origin
 
 bool IsFile(absl::string_view path) { return !path.empty() && path[0] != '['; }
 

@@ -155,8 +155,7 @@ std::string ShownName(const Profile& profile, const Function& function, uint32_t
 }
 
 std::string GeneratedName(const Profile& profile, const Function& function) {
-  const bool is_script =
-      function.kind == FrameKind::kScript || function.kind == FrameKind::kAsync;
+  const bool is_script = IsScript(function.kind) || function.kind == FrameKind::kAsync;
   if (!is_script || function.system_name == function.name) return "";
   return ShownText(profile.String(function.system_name));
 }

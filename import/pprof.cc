@@ -62,7 +62,7 @@ uint32_t Bounded(int64_t n) {
 }
 
 std::optional<FrameKind> KindOfLetter(char letter) {
-  constexpr absl::string_view kLetters = "nksabwjum";  // as export/pprof.cc has them
+  constexpr absl::string_view kLetters = "nkslabwjum";  // as export/pprof.cc has them
   const size_t at = kLetters.find(letter);
   if (at == absl::string_view::npos) return std::nullopt;
   return static_cast<FrameKind>(at);

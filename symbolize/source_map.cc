@@ -153,6 +153,7 @@ struct Members {
   absl::string_view names;
   absl::string_view mappings;
   absl::string_view sections;
+  absl::string_view ignore_list;
 };
 
 absl::StatusOr<Members> ReadMembers(absl::string_view text) {
@@ -171,6 +172,9 @@ absl::StatusOr<Members> ReadMembers(absl::string_view text) {
       members.mappings = json.Text();
     } else if (key == "sections") {
       members.sections = json.Text();
+    } else if (key == "ignoreList" ||
+               (key == "x_google_ignoreList" && members.ignore_list.empty())) {
+      members.ignore_list = json.Text();  // its name now, and before it was standard
     } else {
       json.Skip();
     }
@@ -235,6 +239,7 @@ class Answers {
     JPROF_RETURN_IF_ERROR(
         Read(map.sources, sources, root, kMaxSourceBytes, source_ids_, query_.sources));
     JPROF_RETURN_IF_ERROR(Read(map.names, names, "", kMaxNameBytes, name_ids_, query_.names));
+    ReadIgnored(map.ignore_list, sources);
     for (OriginalPosition& o : originals) {
       if (o.source == OriginalPosition::kNone) continue;
       o.source = sources[o.source];
@@ -270,6 +275,22 @@ class Answers {
     text_bytes_ += bytes;
     if (text_bytes_ > kMaxTextBytes) return absl::ResourceExhaustedError("its names are too many");
     return json.ok() ? absl::OkStatus() : Damaged("not JSON");
+  }
+
+  // `sources`: the query's numbers of those that were wanted. Damage is as good as no list.
+  void ReadIgnored(absl::string_view array,
+                   const absl::flat_hash_map<uint32_t, uint32_t>& sources) {
+    query_.ignored.resize(query_.sources.size());
+    if (array.empty() || array[0] != '[') return;
+    JsonReader json(array);
+    json.Array([&] {
+      const int64_t number = json.Index();
+      if (number < 0 || number >= kMaxNumber) return;
+      const auto found = sources.find(static_cast<uint32_t>(number));
+      if (found != sources.end() && found->second != OriginalPosition::kNone) {
+        query_.ignored[found->second] = true;
+      }
+    });
   }
 
   SourceMapQuery& query_;
@@ -367,6 +388,7 @@ void ReadSourceMapText(absl::string_view text, SourceMapQuery& query) {
   if (query.status.ok()) return;
   query.originals.assign(query.positions.size(), OriginalPosition());
   query.sources.clear();
+  query.ignored.clear();
   query.names.clear();
 }
 

@@ -45,6 +45,7 @@ struct SourceMapQuery {
   // Out: filled by ReadSourceMap().
   std::vector<OriginalPosition> originals;  // one for each position
   std::vector<std::string> sources;  // as the map has them, behind its sourceRoot: URLs, or relative
+  std::vector<bool> ignored;         // as sources: those of others, which debuggers step over
   std::vector<std::string> names;
   // Not OK: there are no originals. DataLoss: damaged, or no source map; ResourceExhausted: too
   // large, or not read in time; others: whoever was to read it did not (symbolizer_process.h).

@@ -34,6 +34,7 @@ std::string EncodeOriginals(const SourceMapQuery& query) {
     w.U32(static_cast<uint32_t>(texts->size()));
     for (const std::string& text : *texts) w.Text(text);
   }
+  for (const bool ignored : query.ignored) w.U32(ignored);
   w.U32(static_cast<uint32_t>(query.originals.size()));
   for (const OriginalPosition& o : query.originals) {
     w.U32(o.source).U32(o.line).U32(o.column).U32(o.name);
@@ -52,6 +53,7 @@ bool DecodeOriginals(const std::string& bytes, SourceMapQuery* query) {
     texts->resize(Count(c, 4));
     for (std::string& text : *texts) text = Text(c);
   }
+  for (size_t i = 0; i < r.sources.size(); ++i) r.ignored.push_back(c.U32() != 0);
   r.originals.resize(Count(c, 16));
   bool in_range = r.originals.size() == query->positions.size();
   auto index = [&](size_t size) {
@@ -68,6 +70,7 @@ bool DecodeOriginals(const std::string& bytes, SourceMapQuery* query) {
   if (!c.ok() || c.left() != 0 || !in_range) return false;
   query->status = std::move(r.status);
   query->sources = std::move(r.sources);
+  query->ignored = std::move(r.ignored);
   query->names = std::move(r.names);
   query->originals = std::move(r.originals);
   return true;

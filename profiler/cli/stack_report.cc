@@ -96,7 +96,7 @@ std::string ArgumentsText(const StackReport& report, const ReportedThread& threa
                           const StackFrame& frame) {
   const std::vector<FrameArgument>* arguments = ArgumentsOf(thread, frame);
   if (arguments == nullptr) {
-    return report.has_arguments && frame.function->kind == FrameKind::kScript ? "(?)" : "";
+    return report.has_arguments && IsScript(frame.function->kind) ? "(?)" : "";
   }
   std::vector<std::string> values;
   for (const FrameArgument& argument : *arguments) {
@@ -153,6 +153,7 @@ absl::string_view KindText(FrameKind kind) {
     case FrameKind::kKernel:
       return "kernel";
     case FrameKind::kScript:
+    case FrameKind::kLibraryScript:
       return "script";
     case FrameKind::kAsync:
       return "async";

@@ -17,16 +17,21 @@ struct FrameArgument {
 
 // The kinds that exporters tell apart (colour, suffix). A new runtime reuses them.
 enum class FrameKind : uint8_t {
-  kNative,   // compiled code of a mapped file
-  kKernel,   // kernel mode
-  kScript,   // a function of the program's own language, named by a runtime helper
-  kAsync,    // such a function that awaits what is above it; it is not on the stack
-  kBuiltin,  // code that the runtime brings along (V8's embedded builtins)
-  kWasm,     // a WebAssembly function, named by a runtime helper
-  kJit,      // code in anonymous memory, named by a perf map or jitdump
-  kUnknown,  // no name; the text says what is known of it
-  kMarker,   // not a frame: "[truncated]" and the like
+  kNative,         // compiled code of a mapped file
+  kKernel,         // kernel mode
+  kScript,         // a function of the program's own language, named by a runtime helper
+  kLibraryScript,  // such a function of others: its source map says so, whatever its path
+  kAsync,          // such a function that awaits what is above it; it is not on the stack
+  kBuiltin,        // code that the runtime brings along (V8's embedded builtins)
+  kWasm,           // a WebAssembly function, named by a runtime helper
+  kJit,            // code in anonymous memory, named by a perf map or jitdump
+  kUnknown,        // no name; the text says what is known of it
+  kMarker,         // not a frame: "[truncated]" and the like
 };
+
+constexpr bool IsScript(FrameKind kind) {
+  return kind == FrameKind::kScript || kind == FrameKind::kLibraryScript;
+}
 
 // Why a user-space walk ended. Values are part of the kernel half's records
 // (helpers/abi/records.h).

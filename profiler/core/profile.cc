@@ -38,7 +38,7 @@ std::string FunctionText(const Profile& profile, const Function& function, uint3
   if (profile.show_lines && line != 0 && !profile.String(function.file).empty()) {
     return absl::StrCat(name, " ", profile.String(function.file), ":", line);
   }
-  if (function.kind != FrameKind::kScript && function.kind != FrameKind::kAsync &&
+  if (!IsScript(function.kind) && function.kind != FrameKind::kAsync &&
       function.kind != FrameKind::kWasm && function.kind != FrameKind::kJit) {
     return std::string(name);
   }

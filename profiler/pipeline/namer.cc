@@ -255,8 +255,11 @@ Line Namer::ScriptLine(const PendingLine& line, const OriginalNames* originals) 
             line.line, line.column};
   }
   const OriginalNames::Position at = originals->Of(line);
+  const FrameKind kind = original->of_others && name.kind == FrameKind::kScript
+                           ? FrameKind::kLibraryScript
+                           : name.kind;
   return {builder_.AddFunction(original->name, original->generated, original->file, original->line,
-                               name.kind),
+                               kind),
           at.line, at.column};
 }
 

@@ -111,7 +111,8 @@ std::vector<OriginalNames::Place> OriginalNames::Ask(const std::vector<Key>& key
       places[first[q] + i] = {
           .file = files[original.source],
           .position = original,
-          .name = original.name == OriginalPosition::kNone ? "" : query.names[original.name]};
+          .name = original.name == OriginalPosition::kNone ? "" : query.names[original.name],
+          .of_others = query.ignored[original.source]};
     }
   }
   if (!failed.empty()) {
@@ -142,7 +143,8 @@ void OriginalNames::NameFunction(uint32_t number) {
       .file = place->file,
       .line = place->position.line,
       .generated = absl::StrCat(generated.name, " ", generated.file, ":", generated.start_line, ":",
-                                generated.place.column)};
+                                generated.place.column),
+      .of_others = place->of_others};
 }
 
 const OriginalNames::Function* OriginalNames::Of(uint32_t name) const {

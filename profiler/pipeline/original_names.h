@@ -25,6 +25,7 @@ class OriginalNames {
     std::string file;
     uint32_t line = 0;      // of its definition
     std::string generated;  // "a /srv/dist/app.js:1:4711"
+    bool of_others = false;  // its map says to ignore its file
   };
   struct Position {
     uint32_t line = 0;
@@ -36,6 +37,7 @@ class OriginalNames {
     std::string file;
     OriginalPosition position;
     std::string name;
+    bool of_others = false;
   };
   // What maps said, for a recording that names its frames again and again: they are read for new
   // positions alone. One that could not be read is tried again some times.

@@ -19,7 +19,7 @@ bool IsNamed(const FrameFacts& frame) {
 }
 
 bool IsOwn(const FrameFacts& frame) {
-  return frame.kind == FrameKind::kScript || frame.kind == FrameKind::kWasm;
+  return IsScript(frame.kind) || frame.kind == FrameKind::kWasm;
 }
 
 std::string FileOf(const std::string& place) { return place.substr(0, place.find(':')); }
@@ -89,7 +89,7 @@ std::vector<FrameFacts>::const_iterator InnermostOwn(const std::vector<FrameFact
 }  // namespace
 
 bool IsCollector(const FrameFacts& frame) {
-  if (frame.kind == FrameKind::kScript) return false;
+  if (IsScript(frame.kind)) return false;
   const absl::string_view name = frame.name;
   if (absl::StrContains(name, "v8::internal::")) {
     for (absl::string_view part :
@@ -103,7 +103,7 @@ bool IsCollector(const FrameFacts& frame) {
 }
 
 bool IsRegExp(const FrameFacts& frame) {
-  if (frame.kind == FrameKind::kScript || frame.kind == FrameKind::kKernel) return false;
+  if (IsScript(frame.kind) || frame.kind == FrameKind::kKernel) return false;
   const absl::string_view name = frame.name;
   return absl::StrContains(name, "RegExp") || absl::StrContains(name, "Irregexp") ||
          absl::StrContains(name, "pcre2_match") || absl::StrContains(name, "regexec");

@@ -5,7 +5,9 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <fstream>
 #include <iterator>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -21,6 +23,7 @@ namespace jprof {
 namespace {
 
 using ::testing::Contains;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -142,6 +145,26 @@ TEST_P(SourceMapsE2eTest, WithoutTheMapNamesAreTheGeneratedOnesAndThatIsTold) {
         original.substr(0, place) + original.substr(place + kFolder.size() + 1);
     EXPECT_GT(profile.With(relative + "_[j]"), 0u) << relative << "\n" << result.out;
   }
+}
+
+TEST_P(SourceMapsE2eTest, SourcesThatTheMapIgnoresLookLikeNodeModules) {
+  TemporaryFolder folder;
+  std::string map = ReadWholeFile(kFolder + "/bundle.js.map");
+  map.insert(map.find('{') + 1, "\"ignoreList\": [0],");  // shapes.ts
+  std::ofstream(folder / "bundle.js.map") << map;
+  const Child node = StartBundle(GetParam(), kFolder + "/bundle.js");
+  const JprofResult result =
+      RunJprofFor(300, {"-p", absl::StrCat(node.pid()), "-F", "999", "--format", "svg",
+                        "--source-maps", folder / ""});
+  ASSERT_EQ(result.exit_code(), 0) << result.err;
+  std::set<std::string> kinds;  // "shapes k2"
+  for (absl::string_view frame : absl::StrSplit(result.out, "<g class=\"")) {
+    for (const char* file : {"shapes", "queue"}) {
+      if (!absl::StrContains(frame, absl::StrCat(" src/", file, ".ts:"))) continue;
+      kinds.insert(absl::StrCat(file, " ", frame.substr(frame.find('k'), 2)));
+    }
+  }
+  EXPECT_THAT(kinds, ElementsAre("queue k1", "shapes k2")) << result.out;
 }
 
 TEST_P(SourceMapsE2eTest, StacksTellTheGeneratedPlaceToo) {

@@ -126,6 +126,13 @@ TEST(SvgTest, KindsOfCodeHaveTheirOwnColours) {
   EXPECT_EQ(fills.size(), 8u);
 }
 
+TEST(SvgTest, WhatIsOfOthersLooksLikeNodeModules) {
+  const std::string svg = Svg("node;f /a/b.js:1_[l] 3\nnode;g /a/c.js:1_[j] 1");
+  EXPECT_THAT(svg, HasSubstr(">node_modules 75.0%</text>"));
+  EXPECT_THAT(svg, HasSubstr(">JavaScript 25.0%</text>"));
+  EXPECT_THAT(svg, HasSubstr("<title>f /a/b.js:1 (3 samples, 75.00%)</title>"));
+}
+
 TEST(SvgTest, ThoseWhoAwaitHaveAColourAndNoShareOfWhatExecutes) {
   const std::string svg = Svg("node;async f /a/b.js:1_[a];--_[m];f /a/b.js:1_[j] 1");
   EXPECT_THAT(svg, HasSubstr(">awaiting</text>"));

@@ -71,8 +71,8 @@ class RandomProfile {
                                                              base, base + 0x1000, 0x40);
       std::vector<Line> lines;
       for (uint32_t i = 1 + Below(3); i > 0; --i) {
-        const auto kind = static_cast<FrameKind>(Below(9));
-        const bool is_script = kind == FrameKind::kScript || kind == FrameKind::kAsync;
+        const auto kind = static_cast<FrameKind>(Below(10));
+        const bool is_script = IsScript(kind) || kind == FrameKind::kAsync;
         const char* file = Below(2) == 0 ? "" : is_script ? "/src/a.js" : "/src/a.cc";
         lines.push_back({builder.AddFunction(Name(), Name(), file, Below(100), kind), Below(1000),
                          Below(100)});

@@ -7,6 +7,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "profiler/pipeline/original_names.h"
@@ -194,6 +195,25 @@ TEST_F(OriginalNamesTest, FunctionHasTheNameFileAndLineOfItsOriginal) {
   EXPECT_EQ(names.Of(nameless)->line, 9u);
   EXPECT_EQ(names.Of(no_map), nullptr);
   EXPECT_THAT(names.troubles(), IsEmpty());
+}
+
+TEST_F(OriginalNamesTest, FunctionsOfOthersAreToldByTheirMap) {
+  SourceMaps maps = Make();
+  const std::string ignores_b =
+      absl::StrReplaceAll(kMap, {{"\"names\"", R"("ignoreList":[1],"names")"}});
+  File("/srv/dist/app.js.map", ignores_b);
+  FrameTable frames;
+  const uint32_t map = Find(maps, "/srv/dist/app.js", "app.js.map");
+  const uint32_t own = frames.InternName(Name("a", map, 11, 10));
+  PendingName name = Name("b", map, 1, 0);
+  name.start_line = 2;
+  const uint32_t of_others = frames.InternName(name);
+  const OriginalNames names(frames, maps, nullptr);
+  ASSERT_NE(names.Of(own), nullptr);
+  ASSERT_NE(names.Of(of_others), nullptr);
+  EXPECT_FALSE(names.Of(own)->of_others);
+  EXPECT_EQ(names.Of(of_others)->file, "/srv/src/b.ts");
+  EXPECT_TRUE(names.Of(of_others)->of_others);
 }
 
 TEST_F(OriginalNamesTest, LinesAreThoseOfTheFunctionsFile) {

@@ -114,6 +114,38 @@ TEST(SourceMapTest, SectionsAnswerFromTheirOffsetOn) {
               ElementsAre("-", "a.ts:1:1 alpha", "a.ts:2:1", "a.ts:2:1", "c.ts:1:1", "c.ts:2:1"));
 }
 
+TEST(SourceMapTest, SourcesOfOthersAreTold) {
+  const auto ignored = [](absl::string_view map) {
+    SourceMapQuery query;
+    query.positions = {{1, 1}, {1, 2}, {2, 1}, {2, 2}};
+    ReadSourceMapText(map, query);
+    EXPECT_TRUE(query.status.ok()) << query.status;
+    EXPECT_EQ(query.ignored.size(), query.sources.size());
+    std::vector<std::string> sources;
+    for (size_t i = 0; i < query.ignored.size(); ++i) {
+      if (query.ignored[i]) sources.push_back(query.sources[i]);
+    }
+    return sources;
+  };
+  const auto map = [](absl::string_view list) { return Map("AAAA,CCAA", list); };
+  EXPECT_THAT(ignored(map("")), ElementsAre());
+  EXPECT_THAT(ignored(map(R"("ignoreList":[1],)")), ElementsAre("b.ts"));
+  EXPECT_THAT(ignored(map(R"("x_google_ignoreList":[0,1],)")), ElementsAre("a.ts", "b.ts"));
+  // The standard's name goes first.
+  EXPECT_THAT(ignored(map(R"("x_google_ignoreList":[0],"ignoreList":[1],)")), ElementsAre("b.ts"));
+  EXPECT_THAT(ignored(map(R"("ignoreList":[1],"x_google_ignoreList":[0],)")), ElementsAre("b.ts"));
+  EXPECT_THAT(ignored(map(R"("ignoreList":[7,-1,"0",null,1e300,0.5,1],)")), ElementsAre("b.ts"));
+  for (const char* none : {"7", "null", "{}", "\"0\"", "[]"}) {
+    EXPECT_THAT(ignored(map(absl::StrCat("\"ignoreList\":", none, ","))), ElementsAre()) << none;
+  }
+  // Each section has its own.
+  EXPECT_THAT(ignored(absl::StrCat(
+                  R"({"version":3,"sections":[{"offset":{"line":0,"column":0},"map":)", map(""),
+                  R"(},{"offset":{"line":1,"column":0},"map":{"version":3,"ignoreList":[0],)"
+                  R"("sources":["c.ts"],"mappings":"AAAA"}}]})")),
+              ElementsAre("c.ts"));
+}
+
 TEST(SourceMapTest, DamageIsToldAndNothingIsBelieved) {
   for (const auto& [map, what] : std::vector<std::pair<std::string, std::string>>{
            {"", "JSON"},
@@ -157,7 +189,7 @@ TEST(SourceMapTest, FileIsReadByAProcessOfItsOwn) {
   ASSERT_TRUE(process.ok()) << process.status();
   std::vector<SourceMapQuery> here(3), there(3);
   for (std::vector<SourceMapQuery>* queries : {&here, &there}) {
-    (*queries)[0].file = FileOf(Map("AAAAA,KACAC;AACA"));
+    (*queries)[0].file = FileOf(Map("AAAAA,KACAC;AACA", R"("ignoreList":[0],)"));
     (*queries)[1].file = FileOf("nothing");
     (*queries)[2].file = FileOf(Map("CAAA"));
     for (SourceMapQuery& q : *queries) {
@@ -169,11 +201,13 @@ TEST(SourceMapTest, FileIsReadByAProcessOfItsOwn) {
   (*process)->ReadSourceMaps(there);
   EXPECT_EQ(here[0].originals[1].line, 2u);
   EXPECT_FALSE(here[1].status.ok());
+  EXPECT_THAT(there[0].ignored, ElementsAre(true));
   for (size_t i = 0; i < here.size(); ++i) {
     EXPECT_EQ(here[i].status, there[i].status);
     EXPECT_EQ(here[i].originals, there[i].originals);
     EXPECT_EQ(here[i].sources, there[i].sources);
     EXPECT_EQ(here[i].names, there[i].names);
+    EXPECT_EQ(here[i].ignored, there[i].ignored);
     EXPECT_FALSE(there[i].file.valid());
   }
 }
@@ -196,6 +230,7 @@ TEST(SourceMapTest, AnswerThatDoesNotFitIsNonsense) {
   answer.originals = {{.source = 0, .line = 1, .column = 1}};
   EXPECT_FALSE(DecodeOriginals(EncodeOriginals(answer), &query));  // a source that is not there
   answer.sources = {"a.ts"};
+  answer.ignored = {true};
   EXPECT_FALSE(DecodeOriginals(EncodeOriginals(answer) + "x", &query));
   for (size_t cut = 0; cut < EncodeOriginals(answer).size(); ++cut) {
     EXPECT_FALSE(DecodeOriginals(EncodeOriginals(answer).substr(0, cut), &query));

@@ -155,7 +155,7 @@ class Parser {
     }
     std::string file;
     uint32_t start_line = 0;
-    if (kind == FrameKind::kScript || kind == FrameKind::kAsync) {
+    if (IsScript(kind) || kind == FrameKind::kAsync) {
       size_t colon = text.rfind(':');
       size_t blank = text.rfind(' ');
       if (colon == absl::string_view::npos || blank == absl::string_view::npos || colon < blank) {
@@ -182,6 +182,8 @@ class Parser {
         return FrameKind::kKernel;
       case 'j':
         return FrameKind::kScript;
+      case 'l':
+        return FrameKind::kLibraryScript;
       case 'a':
         return FrameKind::kAsync;
       case 'b':
