@@ -57,7 +57,8 @@ void OriginalNames::Recall(SourceMaps& maps, const ReadMapsFunction& read, Known
   for (const Key& key : wanted_) {
     const auto failures = known.failures.find(key.first);
     const bool given_up = failures != known.failures.end() && failures->second >= kMaxFailures;
-    if (!given_up && !known.places.contains(key)) unknown.push_back(key);
+    const bool is_closed = maps.maps()[key.first].closed;
+    if (!given_up && !is_closed && !known.places.contains(key)) unknown.push_back(key);
   }
   std::vector<uint32_t> failed;
   std::vector<Place> asked = Ask(unknown, maps, read, /*keep_open=*/true, failed);

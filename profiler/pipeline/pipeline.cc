@@ -630,6 +630,7 @@ absl::StatusOr<Profile> Pipeline::Build(const RecordingEnd& end, bool goes_on) {
   if (source_maps_) {
     originals.emplace(frames_, *source_maps_, world_.read_source_maps,
                       goes_on ? &known_originals_ : nullptr);
+    if (goes_on) source_maps_->CloseUnused();
   }
   const bool has_cache = goes_on || (drafted_ && !options_.inlines && !options_.lines);
   const BuiltinCodes builtins = FindBuiltins();

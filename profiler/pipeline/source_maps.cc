@@ -18,6 +18,7 @@ namespace jprof {
 namespace {
 
 constexpr size_t kMaxInlineBytes = size_t{64} << 20;  // of all maps within scripts
+constexpr size_t kMaxMaps = 1 << 14;                  // closed ones, too, keep their numbers
 constexpr size_t kMaxScripts = 1 << 16;               // of one process
 constexpr size_t kMaxProcesses = 1 << 14;
 constexpr int kMaxFolders = 16;  // of a script's path, in front of its name in the user's directory
@@ -55,11 +56,45 @@ uint32_t SourceMaps::Find(Pid pid, uint32_t script, const std::string& file,
   absl::flat_hash_map<uint32_t, uint32_t>& known = scripts_[pid];
   if (known.size() >= kMaxScripts) known.clear();
   auto [it, added] = known.try_emplace(script, kNone);
-  if (added) it->second = Open(pid, file, url());
+  if (added) {
+    it->second = Open(pid, file, url());
+    if (it->second != kNone) ++maps_[it->second].scripts;
+  }
   return it->second;
 }
 
-void SourceMaps::Forget(Pid pid) { scripts_.erase(pid); }
+void SourceMaps::Forget(Pid pid) {
+  const auto process = scripts_.find(pid);
+  if (process == scripts_.end()) return;
+  for (const auto& [script, map] : process->second) {
+    if (map != kNone) --maps_[map].scripts;
+  }
+  scripts_.erase(process);
+}
+
+void SourceMaps::CloseUnused() {
+  for (uint32_t number : std::exchange(unused_, {})) {
+    Map& map = maps_[number];
+    if (map.scripts > 0) continue;
+    map.file.Reset();
+    map.closed = true;
+    inline_bytes_ -= map.inline_bytes;
+    --open_;
+    absl::erase_if(by_file_, [number](const auto& file) { return file.second == number; });
+  }
+  for (uint32_t i = 0; i < maps_.size(); ++i) {
+    if (maps_[i].scripts == 0 && !maps_[i].closed) unused_.push_back(i);
+  }
+}
+
+bool SourceMaps::HasRoom() const { return open_ < options_.max_open && maps_.size() < kMaxMaps; }
+
+uint32_t SourceMaps::Add(Map map) {
+  ++open_;
+  inline_bytes_ += map.inline_bytes;
+  maps_.push_back(std::move(map));
+  return static_cast<uint32_t>(maps_.size() - 1);
+}
 
 uint32_t SourceMaps::Open(Pid pid, const std::string& file, const std::string& url) {
   constexpr absl::string_view kData = "data:";
@@ -122,15 +157,13 @@ uint32_t SourceMaps::Keep(std::string path, UniqueFd fd) {
                int64_t{st.st_mtim.tv_sec} * 1'000'000'000 + st.st_mtim.tv_nsec, path),
       static_cast<uint32_t>(maps_.size()));
   if (!added) return it->second;
-  if (maps_.size() >= options_.max_open) {
+  if (!HasRoom()) {
     by_file_.erase(it);
     ++over_limit_;
     return kNone;
   }
   // Where the user keeps a map says nothing of where its sources are.
-  maps_.push_back(
-      {.path = path, .base = options_.in_directory ? "" : path, .file = std::move(fd)});
-  return it->second;
+  return Add({.path = path, .base = options_.in_directory ? "" : path, .file = std::move(fd)});
 }
 
 uint32_t SourceMaps::FromUrl(absl::string_view data, const std::string& file) {
@@ -139,7 +172,7 @@ uint32_t SourceMaps::FromUrl(absl::string_view data, const std::string& file) {
     unopened_.Add(absl::StrCat(file, ": the source map in it is damaged"));
     return kNone;
   }
-  if (maps_.size() >= options_.max_open || inline_bytes_ + text->size() > kMaxInlineBytes) {
+  if (!HasRoom() || inline_bytes_ + text->size() > kMaxInlineBytes) {
     ++over_limit_;
     return kNone;
   }
@@ -148,9 +181,10 @@ uint32_t SourceMaps::FromUrl(absl::string_view data, const std::string& file) {
     unopened_.Add(absl::StrCat(file, ": no memory for the source map in it"));
     return kNone;
   }
-  inline_bytes_ += text->size();
-  maps_.push_back({.path = absl::StrCat("source map in ", file), .base = file, .file = std::move(fd)});
-  return static_cast<uint32_t>(maps_.size() - 1);
+  return Add({.path = absl::StrCat("source map in ", file),
+              .base = file,
+              .file = std::move(fd),
+              .inline_bytes = text->size()});
 }
 
 std::vector<std::string> SourceMaps::Troubles() const {

@@ -37,6 +37,9 @@ class SourceMaps {
     std::string path;  // for messages
     std::string base;  // what its sources are relative to: a path or URL; "": not known
     UniqueFd file;
+    size_t inline_bytes = 0;  // 0: it is a file
+    size_t scripts = 0;       // of processes that are there; it is theirs
+    bool closed = false;      // for good
   };
 
   SourceMaps(Opener opener, const Options& options)
@@ -49,6 +52,9 @@ class SourceMaps {
                 absl::FunctionRef<std::string()> url);
   // The process is gone, and its numbers of scripts.
   void Forget(Pid pid);
+  // Closes maps of which all processes were gone when this was called before: what their last
+  // samples need was read since. For a recording that reads maps again and again.
+  void CloseUnused();
 
   std::vector<Map>& maps() { return maps_; }
 
@@ -67,6 +73,9 @@ class SourceMaps {
   uint32_t Open(Pid pid, const std::string& file, const std::string& url);
   uint32_t Keep(std::string path, UniqueFd fd);
   uint32_t FromUrl(absl::string_view data, const std::string& file);
+  // Whether another one may be opened.
+  bool HasRoom() const;
+  uint32_t Add(Map map);
   std::vector<std::string> Candidates(const std::string& file, const std::string& url) const;
 
   const Opener opener_;
@@ -75,7 +84,9 @@ class SourceMaps {
   absl::flat_hash_map<Pid, absl::flat_hash_map<uint32_t, uint32_t>> scripts_;
   using Identity = std::tuple<uint64_t, uint64_t, int64_t, std::string>;
   absl::flat_hash_map<Identity, uint32_t> by_file_;
-  size_t inline_bytes_ = 0;
+  size_t inline_bytes_ = 0;  // of those that are open
+  size_t open_ = 0;
+  std::vector<uint32_t> unused_;  // when CloseUnused was called
   Trouble missing_;
   Trouble remote_;
   Trouble unopened_;

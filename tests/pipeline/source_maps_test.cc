@@ -138,6 +138,44 @@ TEST_F(SourceMapsTest, NoMoreAreKeptOpenThanTheLimit) {
   EXPECT_THAT(maps.Troubles(), ElementsAre("2 source maps are more than jprof keeps"));
 }
 
+TEST_F(SourceMapsTest, MapsOfProcessesThatAreGoneAreClosed) {
+  SourceMaps maps = Make({.max_open = 2});
+  File("/srv/a.js.map");
+  File("/srv/b.js.map");
+  EXPECT_EQ(Find(maps, "/srv/a.js", ""), 0u);
+  EXPECT_EQ(maps.Find(kPid + 1, 1, "/srv/a.js", [] { return ""; }), 0u);
+  EXPECT_EQ(Find(maps, "/srv/c.js", "data:,{}"), 1u);
+  maps.Forget(kPid);
+  maps.CloseUnused();
+  EXPECT_TRUE(maps.maps()[1].file.valid()) << "its last samples may not have been read";
+  EXPECT_EQ(maps.Find(kPid + 1, 2, "/srv/b.js", [] { return ""; }), kNone);
+  maps.CloseUnused();
+  EXPECT_FALSE(maps.maps()[1].file.valid());
+  EXPECT_TRUE(maps.maps()[1].closed);
+  EXPECT_TRUE(maps.maps()[0].file.valid()) << "another process has it";
+  EXPECT_EQ(maps.Find(kPid + 1, 3, "/srv/b.js", [] { return ""; }), 2u);
+  maps.Forget(kPid + 1);
+  maps.CloseUnused();
+  EXPECT_EQ(Find(maps, "/srv/a.js", ""), 0u) << "it is open still";
+  maps.CloseUnused();
+  EXPECT_FALSE(maps.maps()[0].closed);
+  EXPECT_TRUE(maps.maps()[2].closed);
+  // One that comes again is another one.
+  EXPECT_EQ(Find(maps, "/srv/b.js", ""), 3u);
+  EXPECT_EQ(Find(maps, "/srv/b.js", ""), 3u);
+}
+
+TEST_F(SourceMapsTest, MapsWithinScriptsGiveTheirRoomBack) {
+  SourceMaps maps = Make();
+  const std::string url = absl::StrCat("data:,", std::string(size_t{40} << 20, ' '));
+  EXPECT_EQ(Find(maps, "/srv/a.js", url), 0u);
+  EXPECT_EQ(Find(maps, "/srv/a.js", url), kNone);
+  maps.Forget(kPid);
+  maps.CloseUnused();
+  maps.CloseUnused();
+  EXPECT_EQ(Find(maps, "/srv/a.js", url), 1u);
+}
+
 TEST_F(SourceMapsTest, DirectoryIsSearchedByTheScriptsNameAndFolders) {
   SourceMaps maps = Make({.in_directory = true});
   File("/dist/a.js.map");
@@ -259,6 +297,25 @@ TEST_F(OriginalNamesTest, MapsAreReadForNewPositionsAlone) {
   EXPECT_EQ(names.Of(lines[0]).line, 10u) << "the map is open still";
   EXPECT_EQ(names.Of(a)->name, "makeShape");
   EXPECT_THAT(asked, ElementsAre(2, 1));
+}
+
+TEST_F(OriginalNamesTest, OfAMapThatIsClosedWhatWasReadStays) {
+  SourceMaps maps = Make();
+  File("/srv/dist/app.js.map", kMap);
+  FrameTable frames;
+  const uint32_t map = Find(maps, "/srv/dist/app.js", "app.js.map");
+  const uint32_t a = frames.InternName(Name("a", map, 11, 10));
+  OriginalNames::Known known;
+  EXPECT_EQ(OriginalNames(frames, maps, nullptr, &known).Of(a)->name, "makeShape");
+  maps.Forget(kPid);
+  maps.CloseUnused();
+  maps.CloseUnused();
+  ASSERT_TRUE(maps.maps()[map].closed);
+  const uint32_t late = frames.InternName(Name("b", map, 1, 0));
+  const OriginalNames names(frames, maps, nullptr, &known);
+  EXPECT_EQ(names.Of(a)->name, "makeShape");
+  EXPECT_EQ(names.Of(late), nullptr);
+  EXPECT_THAT(names.troubles(), IsEmpty());
 }
 
 TEST_F(OriginalNamesTest, MapThatWasNotReadIsTriedAgainSomeTimes) {
