@@ -212,13 +212,28 @@ class FlameGraph {
     return kMaxSvgBytes - kSurroundings - static_cast<int64_t>(around);
   }
 
+  // From no change to the largest; few, so that the style can name each.
+  static constexpr int kSteps = 12;
+  static constexpr Rgb kUnchanged = {0xec, 0xec, 0xec}, kUnchangedInDark = {0x86, 0x8d, 0x96};
+  static Rgb ColourOfStep(const Rgb& from, int step) {
+    constexpr Rgb kMore = {0xe2, 0x4a, 0x33}, kLess = {0x3f, 0x86, 0xd9};
+    const Rgb& to = step < 0 ? kLess : kMore;
+    auto mix = [&](int a, int b) { return a + (b - a) * std::abs(step) / kSteps; };
+    return {mix(from.r, to.r), mix(from.g, to.g), mix(from.b, to.b)};
+  }
   Rgb ColourOfChange(int64_t change) const {
-    constexpr Rgb kNone = {0xec, 0xec, 0xec}, kMore = {0xe2, 0x4a, 0x33}, kLess = {0x3f, 0x86, 0xd9};
-    const Rgb& to = change < 0 ? kLess : kMore;
-    auto mix = [&](int a, int b) {
-      return a + static_cast<int>((b - a) * std::abs(change) / std::max<int64_t>(most_changed_, 1));
-    };
-    return {mix(kNone.r, to.r), mix(kNone.g, to.g), mix(kNone.b, to.b)};
+    const double most = static_cast<double>(std::max<int64_t>(most_changed_, 1));
+    const double part = static_cast<double>(change) / most;
+    return ColourOfStep(kUnchanged, static_cast<int>(std::lround(part * kSteps)));
+  }
+  // What has not changed is most of a comparison, and would glare.
+  static void DarkChanges(Svg& svg) {
+    svg.Markup("@media screen and (prefers-color-scheme: dark) {\n");
+    for (int step = -kSteps + 1; step < kSteps; ++step) {
+      svg.Markup("  [fill=\"").Colour(ColourOfStep(kUnchanged, step)).Markup("\"] { fill: ");
+      svg.Colour(ColourOfStep(kUnchangedInDark, step)).Markup("; }\n");
+    }
+    svg.Markup("}\n");
   }
 
   std::string TitleOf(absl::string_view name, const CallTree::Node& node) const {
@@ -242,8 +257,9 @@ class FlameGraph {
         .Markup("</title>\n<desc>")
         .Text(XmlText::EscapeShown(Description()))
         .Markup("</desc>\n<style type=\"text/css\"><![CDATA[\n")
-        .Asset(assets::flamegraph_css())
-        .Markup("]]></style>\n<script type=\"text/ecmascript\"><![CDATA[\n")
+        .Asset(assets::flamegraph_css());
+    if (picture_.compares()) DarkChanges(svg);
+    svg.Markup("]]></style>\n<script type=\"text/ecmascript\"><![CDATA[\n")
         .Asset(assets::arriving_js())
         .Asset(assets::flamegraph_js())
         .Markup("]]></script>\n<metadata id=\"packages\">");

@@ -145,19 +145,39 @@ const Trees = (() => {
     return (value === 100 ? "100" : value.toFixed(digits)) + "%";
   };
 
-  // One hue for each package name, the same in every picture.
-  function packageColour(name, shade, dark) {
-    let hash = 2166136261;
-    for (let i = 0; i < name.length; i += 1) hash = Math.imul(hash ^ name.charCodeAt(i), 16777619);
-    const hue = ((hash ^ hash >>> 15) >>> 0) % 360;
-    return `hsl(${hue},${dark ? 48 : 58}%,${70 + shade}%)`;
+  // Hues that can be told apart. Each package has its own by its name, the same in every picture, but
+  // gives way to those that weigh more: of the first twelve no two have one hue, the next twelve are
+  // paler. `weights`: by name. Returns what gives the colour of a name, in one of eight shades.
+  const HUES = [2, 26, 44, 64, 96, 140, 170, 192, 214, 246, 282, 326], PALER = 12;
+  function packageColours(weights) {
+    const hashOf = (name) => {
+      let hash = 2166136261;
+      for (let i = 0; i < name.length; i += 1) hash = Math.imul(hash ^ name.charCodeAt(i), 16777619);
+      return (hash ^ hash >>> 15) >>> 0;
+    };
+    const places = new Map();
+    let taken = new Set();
+    const order = [...weights].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1));
+    for (const [name] of order.slice(0, 2 * HUES.length)) {
+      if (taken.size === HUES.length) taken = new Set();
+      let hue = hashOf(name) % HUES.length;
+      while (taken.has(hue)) hue = (hue + 5) % HUES.length;  // to one that is far away
+      taken.add(hue);
+      places.set(name, hue + (places.size < HUES.length ? 0 : PALER));
+    }
+    return (name, shade) => {
+      const place = places.get(name) ?? PALER + hashOf(name) % HUES.length;
+      return place < PALER ? `hsl(${HUES[place]},64%,${66 + shade}%)` : `hsl(${HUES[place - PALER]},38%,${77 + shade}%)`;
+    };
   }
 
-  // Nothing, red for more, blue for less. `part`: of the largest change, -1 to 1. The same as
-  // ColourOfChange in export/svg.cc.
-  function changeColour(part) {
+  // Nothing, red for more, blue for less, in twelve steps. `part`: of the largest change, -1 to 1. The
+  // same as ColourOfChange in export/svg.cc.
+  function changeColour(part, dark) {
     const to = part < 0 ? [0x3f, 0x86, 0xd9] : [0xe2, 0x4a, 0x33];
-    return `rgb(${to.map((c) => Math.round(0xec + (c - 0xec) * Math.abs(part))).join(",")})`;
+    const from = dark ? [0x86, 0x8d, 0x96] : [0xec, 0xec, 0xec], step = Math.round(12 * Math.abs(part));
+    const mix = to.map((c, i) => from[i] + Math.trunc((c - from[i]) * step / 12));
+    return "#" + mix.map((c) => c.toString(16).padStart(2, "0")).join("");
   }
 
   // ---- trees -----------------------------------------------------------------------------------
@@ -482,5 +502,5 @@ const Trees = (() => {
   }
 
   return { labelOf, partsOf, fit, summed, escapeRegExp, compile, patternOf, typedOf, exactly, grouped, percent,
-           packageColour, changeColour, counting, filtered, derive, invert, byFunction, matched };
+           packageColours, changeColour, counting, filtered, derive, invert, byFunction, matched };
 })();

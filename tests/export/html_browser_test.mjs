@@ -348,13 +348,20 @@ try {
     await page.until("innerWidth === 1400");
     await page.evaluate(`addEventListener("beforeprint", () => {
       const blank = (canvas, x, y) => [...canvas.getContext("2d").getImageData(x, y, 1, 1).data];
-      window.paper = { labels: labels(), heat: blank(heat(), heat().width - 4, 2) };
+      const strips = [...document.querySelectorAll(".graph .strip")];
+      window.paper = { labels: labels(), heat: blank(heat(), heat().width - 4, 2),
+                       strips: strips.length, height: strips.reduce((sum, strip) => sum + strip.height, 0),
+                       drawn: document.querySelector(".graph canvas").height };
     }); true`);
     const { pages, fills } = await page.printed();
     assert.equal(pages, 1);
     const [red, green, blue, alpha] = (await page.evaluate("paper")).heat;
     assert.ok(alpha === 0 || red + green + blue > 600, `${red} ${green} ${blue} is dark`);
     assert.ok((await page.evaluate("paper")).labels.includes("ArrayMap"));
+    // Pages end between strips.
+    const { strips, height, drawn } = await page.evaluate("paper");
+    assert.ok(strips > 0 && height === drawn, `${strips} strips, ${height} of ${drawn}`);
+    assert.equal(await page.evaluate("document.querySelectorAll('.strip').length"), 0);
     // The legend's colours.
     assert.ok(new Set(fills.map(String)).size >= 3, JSON.stringify(fills));
     assert.equal(await page.evaluate("document.querySelector('.graph canvas').width"), 1380);
@@ -458,6 +465,15 @@ try {
     await page.until("text('matched') !== ''");
     assert.equal(await page.evaluate("text('matched')"), "Matched: 25.0% before, 75.0% after");
   }, diffUrl);
+
+  await test("in the dark what a comparison has unchanged does not glare", async (page) => {
+    const colour = await page.evaluate(`(() => {
+      const at = spot('all').getBoundingClientRect();
+      const canvas = document.querySelector(".graph canvas"), box = canvas.getBoundingClientRect();
+      return [...canvas.getContext("2d").getImageData(at.x - box.x - 5, at.y - box.y + 6, 1, 1).data].join();
+    })()`);
+    assert.equal(colour, "134,141,150,255");
+  }, diffUrl, [{ name: "prefers-color-scheme", value: "dark" }]);
 
   await test("a comparison's functions and lines have both sides and sort by the change", async (page) => {
     await press(page, "tab-functions");

@@ -408,7 +408,7 @@ try {
     await press(page, "inverted");
     assert.equal(await page.evaluate("frame('write', 1).querySelector('title').textContent"), "write (0 samples, 0.00%; -100.00%)");
     assert.equal(await title("gone"), "gone /srv/app.js:99 (0 samples, 0.00%; -80.00%)");
-    assert.equal(await page.evaluate("rect('write', 1).getAttribute('fill')"), "rgb(63,134,217)");
+    assert.equal(await page.evaluate("rect('write', 1).getAttribute('fill')"), "#3f86d9");
     assert.match(await title("ArrayMap"), /^ArrayMap \(250 samples, 25\.00%; \+25\.00%\)$/);
     assert.equal(await page.evaluate("rect('ArrayMap').getAttribute('width')"), "147.50");
     await searchFor(page, "ArrayMap");
@@ -485,6 +485,17 @@ try {
     assert.equal(await page.evaluate(background), "rgb(255, 255, 255)");
     assert.equal(await page.evaluate("getComputedStyle(document.getElementById('search')).display"), "none");
   });
+
+  await test("in the dark what a comparison has unchanged does not glare", async (page) => {
+    const fills = () => page.evaluate(`[...new Set([...document.querySelectorAll("#frames rect[fill='#ececec']")]
+      .map((r) => getComputedStyle(r).fill))]`);
+    assert.deepEqual(await fills(), ["rgb(236, 236, 236)"]);
+    await page.send("Emulation.setEmulatedMedia", { features: [{ name: "prefers-color-scheme", value: "dark" }] });
+    assert.deepEqual(await fills(), ["rgb(134, 141, 150)"]);
+    assert.equal(await page.evaluate("getComputedStyle(rect('gone')).fill"), "rgb(63, 134, 217)");
+    await press(page, "inverted");
+    assert.deepEqual(await fills(), ["rgb(134, 141, 150)"]);
+  }, "", diffUrl);
 
   await test("a printed picture is light, and has all its colours", async (page) => {
     await page.send("Emulation.setEmulatedMedia", { features: [{ name: "prefers-color-scheme", value: "dark" }] });

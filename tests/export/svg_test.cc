@@ -464,6 +464,8 @@ TEST(SvgTest, AComparisonIsRedAndBlueAndSaysByHowMuch) {
   EXPECT_THAT(svg, HasSubstr("<title>less (20 samples, 20.00%; -40.00%)</title>"));
   EXPECT_THAT(svg, HasSubstr("<title>same (20 samples, 20.00%; +0.00%)</title>"));
   for (const char* fill : {"#e24a33", "#3f86d9", "#ececec"}) EXPECT_THAT(svg, HasSubstr(fill));
+  EXPECT_THAT(svg, HasSubstr("[fill=\"#ececec\"] { fill: #868d96; }"));
+  EXPECT_THAT(Svg("node;a 1"), Not(HasSubstr("#ececec")));
   EXPECT_THAT(svg, HasSubstr(">more, up to +40.00%</text>"));
 }
 

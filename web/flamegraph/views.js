@@ -100,11 +100,23 @@ const packageOf = (cell) => (cell.package < 0 ? "" : packages[cell.package]);
 function fillOf(cell) {
   if (!wish.byPackage) return cell.fill;
   const name = packageOf(cell);
-  return name === "" ? "#c9cdd3" : Trees.packageColour(name, shadeOf(view.tree.label[cell.index]));
+  return name === "" ? "#c9cdd3" : packageColour(name, shadeOf(view.tree.label[cell.index]));
+}
+
+// By what executes in all of the file, whatever is in view.
+let packageColour = null;
+function choosePackageColours() {
+  readTitles();
+  const weights = new Map();
+  for (let i = 1; i < file.tree.count; i += 1) {
+    const name = packageOf(file.cells[i]);
+    if (name !== "") weights.set(name, (weights.get(name) || 0) + file.tree.self[i]);
+  }
+  packageColour = Trees.packageColours(weights);
 }
 
 function colour() {
-  if (wish.byPackage) readTitles();
+  if (wish.byPackage && !packageColour) choosePackageColours();
   for (const cell of view.cells) if (cell.attached) setFill(cell, fillOf(cell));
   makeLegend();
 }
@@ -129,7 +141,7 @@ function makeLegend() {
     ownLegend.appendChild(create("text", {}, "executing:"));
     for (const [name, weight] of [...shares].sort((a, b) => b[1] - a[1]).slice(0, 12)) {
       if (weight === 0) break;
-      ownLegend.appendChild(create("rect", { width: 11, height: 11, fill: Trees.packageColour(name, 4) }));
+      ownLegend.appendChild(create("rect", { width: 11, height: 11, fill: packageColour(name, 4) }));
       ownLegend.appendChild(create("text", {}, name + " " + Trees.percent(weight, view.tree.total[0], 1)));
     }
   }

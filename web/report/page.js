@@ -26,7 +26,7 @@ function showLegend() {
   if (compares && !wish.bypackage) {
     const item = (part, text) => {
       const swatch = create("i");
-      swatch.style.background = Trees.changeColour(part);
+      swatch.style.background = Trees.changeColour(part, isDark());
       return create("span", {}, swatch, text);
     };
     byId("legend").replaceChildren("change of the share (width: mean of both):",
@@ -49,7 +49,7 @@ function showLegend() {
     return create("span", {}, swatch, `${text} ${Trees.percent(weight, tree.total[0], 1)}`);
   };
   byId("legend").replaceChildren("executing:", ...items.map(([k, weight]) => wish.bypackage
-    ? item(Trees.packageColour(k, 4), k, weight) : item(colourOfKind(k, 7), styles[k].legend, weight)));
+    ? item(packageColour(k, 4), k, weight) : item(colourOfKind(k, 7), styles[k].legend, weight)));
   if (wish.bypackage || inlined.size === 0) return;
   const [[most]] = [...inlined].sort((a, b) => b[1] - a[1]);
   const all = [...inlined.values()].reduce((a, b) => a + b, 0);
@@ -89,6 +89,7 @@ function show() {
   byId("unfilter").hidden = wish.focus === "" && wish.ignored === "" && wish.hidden === "";
   byId("unzoom").hidden = wish.zoom === 0 || wish.tab !== "graph";
   colours.clear();
+  if (wish.bypackage && !packageColour) choosePackageColours();
   if (shownKey !== keyOf(wish)) {
     shownKey = keyOf(wish);
     graphTree = makeGraph();

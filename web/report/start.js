@@ -135,6 +135,7 @@ function wirePage() {
     window.addEventListener(type, () => {
       onPaper = type === "beforeprint";
       relayout();
+      for (const surface of [graph, chart, callers, callees]) onPaper ? surface.cut() : surface.mend();
     });
   }
   dark.addEventListener("change", relayout);

@@ -2,8 +2,9 @@
 
 const ROW = 16;
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
-// Paper is light. The style fits what is drawn to its width, which no script is told.
-const PAPER = 1000, MAX_PAPER = 8000;  // pixels
+// Paper is light. The style fits what is drawn to its width, which no script is told. A page does not
+// end within a canvas, so what is drawn is cut into strips.
+const PAPER = 1000, MAX_PAPER = 8000, STRIP = 8 * ROW;  // pixels
 let onPaper = false;
 const isDark = () => dark.matches && !onPaper;
 const pixelRatio = () => (onPaper ? 2 : window.devicePixelRatio || 1);
@@ -18,6 +19,20 @@ const charWidth = (c) => {
 };
 const fit = (name, room) => Trees.fit(name, room, charWidth);
 const colours = new Map();
+// By what executes when they are first asked for; they stay, whatever is shown then.
+let packageColour = null;
+function choosePackageColours() {
+  const weights = new Map();
+  for (let label = 0; label < labelCount; label += 1) {
+    const own = packageOf(label);
+    if (own !== "") weights.set(own, 0);
+  }
+  for (let i = 1; i < paths.count; i += 1) {
+    const own = packageOf(paths.label[i]);
+    if (own !== "") weights.set(own, weights.get(own) + paths.self[i]);
+  }
+  packageColour = Trees.packageColours(weights);
+}
 
 // The same as ColourOf in export/code_kind.cc.
 function colourOfKind(kind, shade) {
@@ -35,7 +50,7 @@ function colourOf(label, kind) {
   if (colour !== undefined) return colour;
   if (wish.bypackage) {
     const own = packageOf(label);
-    colour = own ? Trees.packageColour(own, shades[label] % 8) : "#c9cdd3";
+    colour = own ? packageColour(own, shades[label] % 8) : "#c9cdd3";
   } else {
     colour = colourOfKind(kind, label < labelCount ? shades[label] : 7);
   }
@@ -44,7 +59,7 @@ function colourOf(label, kind) {
   return colour;
 }
 
-const colourOfNode = (tree, i) => tree.change && !wish.bypackage ? Trees.changeColour(tree.change[i] / tree.most)
+const colourOfNode = (tree, i) => tree.change && !wish.bypackage ? Trees.changeColour(tree.change[i] / tree.most, isDark())
   : colourOf(tree.label[i], tree.kinds[i]);
 
 // A canvas as wide as its box and as high as the window on a taller picture that scrolls.
@@ -123,6 +138,20 @@ class Surface {
     const top = onPaper ? 0 : this.box.scrollTop;
     context.translate(0, -top);
     return [context, width, top, top + sight];
+  }
+
+  cut() {
+    const height = STRIP * pixelRatio();
+    for (let top = 0; this.box.clientWidth > 0 && top < this.canvas.height; top += height) {
+      const strip = create("canvas", { className: "strip", width: this.canvas.width,
+                                       height: Math.min(height, this.canvas.height - top) });
+      strip.getContext("2d").drawImage(this.canvas, 0, -top);
+      this.box.append(strip);
+    }
+  }
+
+  mend() {
+    for (const strip of this.box.querySelectorAll(".strip")) strip.remove();
   }
 
   frame(context, x, y, width, label, colour, strong = true) {
