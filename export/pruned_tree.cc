@@ -6,9 +6,10 @@
 //    (the sketch). Nodes that share a cell make its sum too large, never too small: it is an upper
 //    bound of each. What the picture says of all frames, executing functions and kinds, is summed
 //    as well.
-// 2. A tree takes the nodes whose bound is wide enough. At the first that is not, a stack ends:
-//    what lies behind is no wider. That thin node is taken as well, for its room between its
-//    neighbours, and carries the weight of all that is behind it.
+// 2. A tree takes the nodes whose bound is wide enough (a bit for each cell says so, a quarter of a
+//    megabyte, which stays in the processor's cache). At the first that is not, a stack ends: what
+//    lies behind is no wider. That thin node is taken as well, for its room between its neighbours,
+//    and carries the weight of all that is behind it.
 //
 // So widths and places are exact; a bound that is too large costs a node that is not drawn. Memory
 // is the sketch, the names, the wide nodes and their children, and what lies beyond the deepest
@@ -19,11 +20,16 @@
 // Sources are read side by side, each into its own sketch, names and tree, which are merged.
 #include "export/pruned_tree.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <new>
 #include <optional>
 #include <system_error>
 #include <thread>
@@ -44,36 +50,66 @@ namespace {
 // A limit of width stays below the largest sum that a cell holds.
 constexpr int64_t kMaxTotal = int64_t{1} << 45;
 
+constexpr int kCellBits = 21;
+constexpr size_t kCells = size_t{1} << kCellBits;
+size_t CellOf(uint64_t hash) { return hash >> (64 - kCellBits); }
+
 class Sketch {
  public:
-  Sketch() : sums_(size_t{1} << kBits) {}
-  void Expect(uint64_t hash) const { __builtin_prefetch(&sums_[hash >> (64 - kBits)], 1); }
-  void Add(uint64_t hash, int64_t weight) { Raise(sums_[hash >> (64 - kBits)], weight); }
+  Sketch() : sums_(Allocate()) {}
+  void Expect(uint64_t hash) const { __builtin_prefetch(&sums_[CellOf(hash)], 1); }
+  void Add(uint64_t hash, int64_t weight) { Raise(sums_[CellOf(hash)], weight); }
   void Add(const Sketch& other) {
-    for (size_t i = 0; i < sums_.size(); ++i) Raise(sums_[i], other.sums_[i]);
+    for (size_t i = 0; i < kCells; ++i) Raise(sums_[i], other.sums_[i]);
   }
-  // No node with this hash weighs more.
-  int64_t Bound(uint64_t hash) const {
-    const uint32_t sum = sums_[hash >> (64 - kBits)];
-    return sum == kMany ? kMaxTotal : sum;
-  }
+  // No node of this cell weighs more.
+  int64_t Bound(size_t cell) const { return sums_[cell] == kMany ? kMaxTotal : sums_[cell]; }
   // Nearly how many hashes there were. Unimplemented: too many to tell.
   absl::StatusOr<int64_t> Hashes() const {
     constexpr double kMinEmpty = 100;
-    const double all = static_cast<double>(sums_.size());
-    const double empty = static_cast<double>(std::count(sums_.begin(), sums_.end(), 0));
+    const double all = static_cast<double>(kCells);
+    const double empty = static_cast<double>(std::count(&sums_[0], &sums_[0] + kCells, 0));
     if (empty < kMinEmpty) return absl::UnimplementedError("too many nodes for the sketch");
     return std::llround(all * std::log(all / empty));
   }
 
  private:
-  static constexpr int kBits = 21;
+  struct Free {
+    void operator()(uint32_t* sums) const { std::free(sums); }
+  };
+  using Sums = std::unique_ptr<uint32_t[], Free>;
+  // In large pages, if there are any: neighbours in time are seldom on one small page.
+  static Sums Allocate() {
+    constexpr size_t kBytes = kCells * sizeof(uint32_t), kHugePage = size_t{2} << 20;
+    Sums sums(static_cast<uint32_t*>(std::aligned_alloc(kHugePage, kBytes)));
+    if (sums == nullptr) throw std::bad_alloc();
+    ::madvise(sums.get(), kBytes, MADV_HUGEPAGE);
+    std::fill_n(sums.get(), kCells, 0);
+    return sums;
+  }
   static constexpr uint32_t kMany = UINT32_MAX;  // or more
   static void Raise(uint32_t& sum, int64_t weight) {
     sum = weight < kMany - sum ? sum + static_cast<uint32_t>(weight) : kMany;
   }
 
-  std::vector<uint32_t> sums_;
+  Sums sums_;
+};
+
+// The cells that may hold a node which is drawn.
+class WideCells {
+ public:
+  WideCells(const Sketch& sketch, int64_t total) : bits_(kCells / 64) {
+    for (size_t i = 0; i < kCells; ++i) {
+      if (!FlameLayout::IsThin(sketch.Bound(i), total)) bits_[i / 64] |= uint64_t{1} << i % 64;
+    }
+  }
+  bool Has(uint64_t hash) const {
+    const size_t cell = CellOf(hash);
+    return (bits_[cell / 64] >> cell % 64 & 1) != 0;
+  }
+
+ private:
+  std::vector<uint64_t> bits_;
 };
 
 // Neither is seeded: equal profiles give equal bytes.
@@ -115,8 +151,8 @@ class Part {
 
   Sketch TakeSketch() { return std::move(sketch_); }
 
-  // `sketch`, `total`: of all parts.
-  absl::Status Grow(const Sketch& sketch, int64_t total, size_t max_nodes) {
+  // `wide`: of all parts.
+  absl::Status Grow(const WideCells& wide, size_t max_nodes) {
     source_.Rewind();
     std::vector<Grown> path;
     for (;;) {
@@ -131,8 +167,7 @@ class Part {
         const uint32_t caller = path.empty() ? 0 : path.back().node;
         const uint64_t hash = HashOf(path.empty() ? 0 : path.back().hash, frame.hash);
         // Above the deepest level nothing is left out: there all is counted, thin or not.
-        const bool thin = path.size() <= kMaxSvgDepth &&
-                          FlameLayout::IsThin(sketch.Bound(hash), total);
+        const bool thin = path.size() <= kMaxSvgDepth && !wide.Has(hash);
         path.push_back({tree_.Child(caller, frame.label), hash, thin});
         JPROF_RETURN_IF_ERROR(CheckNodes(tree_, max_nodes));
       }
@@ -255,15 +290,17 @@ absl::StatusOr<PictureTree> PruneStacks(std::span<StackSource* const> sources,
   for (StackSource* source : sources) parts.emplace_back(*source);
   JPROF_RETURN_IF_ERROR(InThreads(parts, [](Part& part) { return part.Sum(); }));
   int64_t total = 0;
-  Sketch sketch = parts[0].TakeSketch();
+  std::optional<Sketch> sketch = parts[0].TakeSketch();
   for (size_t i = 0; i < parts.size(); ++i) {
     total += parts[i].total();
-    if (i > 0) sketch.Add(parts[i].TakeSketch());
+    if (i > 0) sketch->Add(parts[i].TakeSketch());
   }
   if (total == 0 || total > kMaxTotal) return absl::UnimplementedError("no sum for a sketch");
-  JPROF_ASSIGN_OR_RETURN(const int64_t nodes, sketch.Hashes());
+  JPROF_ASSIGN_OR_RETURN(const int64_t nodes, sketch->Hashes());
+  const WideCells wide(*sketch, total);
+  sketch.reset();
   JPROF_RETURN_IF_ERROR(
-      InThreads(parts, [&](Part& part) { return part.Grow(sketch, total, max_nodes); }));
+      InThreads(parts, [&](Part& part) { return part.Grow(wide, max_nodes); }));
 
   LabelFacts facts;
   parts[0].Tell(facts);

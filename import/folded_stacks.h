@@ -1,6 +1,7 @@
 // Folded stacks as StackSources: nothing is kept of the file but the names in it.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -38,15 +39,22 @@ class FoldedStacks : public StackSource {
   uint64_t skipped() const { return skipped_; }
 
  private:
-  enum Level { kProcess, kPhysical, kInlined };
-  // Close together: each frame of the file is looked up.
+  enum Level : uint32_t { kProcess, kPhysical, kInlined };
+  // In front of each text in texts_: each frame of the file is looked up, and what is in one place
+  // is in the processor's cache at once.
   struct Text {
-    size_t begin;  // in texts_
+    uint32_t number;  // into frames_
     uint32_t size;
     Level level;
   };
+  struct Scanned {
+    size_t end;  // in stack_
+    Level level;
+    uint64_t hash;
+  };
   FoldedStacks(UniqueFd fd, uint64_t begin, uint64_t end);
-  uint32_t NumberOf(absl::string_view text, Level level);
+  void ScanAhead();
+  uint32_t Add(absl::string_view text, Level level);
 
   UniqueFd fd_;
   uint64_t begin_;  // of its lines in the file
@@ -54,13 +62,18 @@ class FoldedStacks : public StackSource {
   ProfileBuilder builder_;  // functions and strings
   TableBudget budget_;
   std::vector<Frame> frames_;
-  std::vector<Text> frame_texts_;  // by number, as frames_
-  std::string texts_;
-  IndexTable numbers_;
+  std::string texts_;  // padded
+  uint64_t seed_;
+  IndexTable known_;  // of texts_
 
   std::unique_ptr<Input> input_;
-  std::string stack_;         // the line without its weight
+  std::string stack_;         // the line without its weight, a semicolon, padded
+  size_t stack_bytes_ = 0;    // without the semicolon
   std::vector<size_t> ends_;  // in it, of the frames that were taken
+  // Frames behind those, of which next_ is the next to be taken.
+  std::array<Scanned, 4> scanned_;
+  size_t scanned_count_ = 0;
+  size_t next_ = 0;
   size_t kept_ = 0;
   int64_t weight_ = 0;
   uint64_t skipped_ = 0;
