@@ -84,9 +84,13 @@ absl::StatusOr<UnwindTable> BuildUnwindTable(std::span<const CallFrameSection> s
 CallFrames::CallFrames(const ElfFile& elf) {
   if (!elf.is_x86_64()) return;
   bool signals = false;
-  for (const char* name : {".eh_frame", ".debug_frame"}) {
+  for (absl::string_view name : {".eh_frame", ".debug_frame"}) {
     std::optional<ElfFile::Section> section = elf.ReadSection(name, cfi::kMaxSectionBytes);
-    if (!section) continue;
+    if (!section) {
+      const auto place = elf.FindSections({&name, 1})[0];
+      too_large_ |= place && place->size > cfi::kMaxSectionBytes;
+      continue;
+    }
     // Who describes some signal frame describes this one.
     signals |= ::memmem(section->bytes.data(), section->bytes.size(), "zRS", 4) != nullptr;
     sections_.push_back({*std::move(section), name[1] == 'e'});

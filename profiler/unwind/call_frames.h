@@ -48,6 +48,8 @@ class CallFrames {
   // Of a file that is not of x86-64, nothing.
   explicit CallFrames(const ElfFile& elf);
 
+  // A section is larger than is read: its code is not described.
+  bool too_large() const { return too_large_; }
   bool empty() const { return sections_.empty() && signal_returns_.empty() && code_.empty(); }
   // Of the whole: files that say the same have the same table.
   Fingerprint FingerprintWith(const FingerprintKey& key) const;
@@ -59,6 +61,7 @@ class CallFrames {
     bool is_eh_frame;
   };
   std::vector<Section> sections_;
+  bool too_large_ = false;
   // Where the return from a signal handler is, in C libraries that do not describe it.
   std::vector<uint64_t> signal_returns_;
   // What code_frames.h looks through: segments of code, and where functions are known to begin.

@@ -65,7 +65,9 @@ void UnwindTables::OnGone(Pid pid) {
 uint64_t UnwindTables::tables_without_room() const {
   return static_cast<uint64_t>(
       std::count_if(tables_.begin(), tables_.end(),
-                    [](const auto& table) { return table.second.without_room; }));
+                    [](const auto& table) { return table.second.without_room; }) +
+      std::count_if(images_.begin(), images_.end(),
+                    [](const auto& image) { return image.second.too_large; }));
 }
 
 void UnwindTables::Evict() {
@@ -128,6 +130,7 @@ void UnwindTables::Load(Image& image, const MapEvent& map) {
   }
   image.unopened_by = 0;
   const CallFrames frames(*elf);
+  image.too_large = frames.too_large();
   if (frames.empty()) return;
   image.table = frames.FingerprintWith(key_);
   if (!HasTable(image)) {

@@ -108,6 +108,7 @@ class UnwindTables {
   }
   struct Image {
     bool tried = false;
+    bool too_large = false;  // to be read in full
     Pid unopened_by = 0;  // not 0: this process gave no access to the file
     std::vector<CodeSegment> code;
     std::optional<Fingerprint> table;

@@ -191,6 +191,20 @@ TEST_F(UnwindTablesTest, ATableWithoutRoomIsCountedAndWordsOfUnusedOnesAreUsedAg
   EXPECT_EQ(tables_->tables_without_room(), 0u);
 }
 
+TEST_F(UnwindTablesTest, AFileWhoseFramesAreTooManyToBeReadIsCounted) {
+  Make();
+  files_[3] = ElfBuilder()
+                  .Segment(ElfBuilder::kContent, 0x1000, 0x10000, 0x10000, PF_R | PF_X)
+                  .Content(std::string(0x10000, '\xcc'))
+                  .NamedSection(".eh_frame", 0x20000, std::string((size_t{64} << 20) + 1, '\0'))
+                  .Build();
+  Map(10, 0x7000'0000, 3);
+  Map(11, 0x7000'0000, 3);
+  Update();
+  EXPECT_EQ(CfaOffset(10, 0x7000'0010), -1);
+  EXPECT_EQ(tables_->tables_without_room(), 1u);
+}
+
 TEST_F(UnwindTablesTest, AProcessWithoutRoomForItsMappingsIsCountedAndHasNone) {
   Make({.mappings = 2});
   Map(10, 0x7000'0000, 1);
