@@ -457,7 +457,10 @@ void Pipeline::OnSample(const SampleEvent& sample) {
   ++accounting_.taken;
   last_time_ns_ = std::max(last_time_ns_, sample.time_ns);
   ForgetNumbered();
-  if (processes_.Find(sample.pid) == nullptr) Adopt(sample.pid);
+  // Of one that was moved into a recorded group no more may be known than what it has mapped meanwhile.
+  if (const Process* known = processes_.Find(sample.pid); known == nullptr || known->comm.empty()) {
+    Adopt(sample.pid);
+  }
   uint32_t node = FrameTable::kNoStack;
   WalkEnd end = WalkEnd::kNoUserStack;
   if (sample.user_stack != 0) {

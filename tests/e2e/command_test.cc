@@ -195,15 +195,23 @@ TEST_F(CommandTest, ACommandNameIsThatOfTheThreadOrOfItsProcess) {
   }
 }
 
-TEST_F(CommandTest, ACgroupIsItsProcessesAndThoseOfTheGroupsBelow) {
-  // Where it is mounted depends on the host.
+// Where it is mounted depends on the host.
+std::string CgroupMount() {
   const std::string mount = ReadWholeFile("/proc/self/mountinfo");
   const size_t line_end = mount.find(" - cgroup2 ");
-  ASSERT_NE(line_end, std::string::npos) << "needs cgroup v2";
+  if (line_end == std::string::npos) {
+    ADD_FAILURE() << "needs cgroup v2";
+    return "";
+  }
   const size_t line = mount.rfind('\n', line_end) + 1;
   const std::vector<std::string> words =
       absl::StrSplit(mount.substr(line, line_end - line), ' ');
-  const std::string group = absl::StrCat(words[4], "/jprof_test_", ::getpid());
+  return words[4];
+}
+
+TEST_F(CommandTest, ACgroupIsItsProcessesAndThoseOfTheGroupsBelow) {
+  const std::string mount = CgroupMount();
+  const std::string group = absl::StrCat(mount, "/jprof_test_", ::getpid());
   const std::string id = absl::StrCat(absl::Hex(::getpid(), absl::kZeroPad8), std::string(56, 'd'));
   const std::string below = group + "/" + id;
   ASSERT_EQ(::mkdir(group.c_str(), 0755) | ::mkdir(below.c_str(), 0755), 0);
@@ -213,7 +221,7 @@ TEST_F(CommandTest, ACgroupIsItsProcessesAndThoseOfTheGroupsBelow) {
     ASSERT_TRUE(spin.ok() && other.ok());
     std::ofstream(below + "/cgroup.procs") << spin->pid();
     for (const std::string& name :
-         {group, group.substr(words[4].size()), id.substr(0, 12), id}) {
+         {group, group.substr(mount.size()), id.substr(0, 12), id}) {
       const JprofResult result =
           RunJprofFor(100, {"-G", name, "-F", "999", "--format", "folded"});
       const FoldedProfile profile = ParseFolded(result.out);
@@ -222,6 +230,35 @@ TEST_F(CommandTest, ACgroupIsItsProcessesAndThoseOfTheGroupsBelow) {
     }
   }
   EXPECT_EQ(::rmdir(below.c_str()) | ::rmdir(group.c_str()), 0);
+}
+
+TEST_F(CommandTest, AProcessThatIsMovedIntoTheCgroupIsRecordedFromThenOn) {
+  const std::string mount = CgroupMount();
+  const std::string group = absl::StrCat(mount, "/jprof_test_", ::getpid());
+  ASSERT_EQ(::mkdir(group.c_str(), 0755), 0);
+  {
+    auto spin = Child::SpawnReady({TestProgram("spin")});
+    auto moved = Child::SpawnReady({TestProgram("deep"), "40"});
+    ASSERT_TRUE(spin.ok() && moved.ok());
+    std::ofstream(group + "/cgroup.procs") << spin->pid();
+    auto jprof = Jprof::Start({"-G", group, "-F", "999", "--format", "folded"});
+    ASSERT_TRUE(jprof.ok()) << jprof.status();
+    ASSERT_TRUE(jprof->WaitForSamples(100));
+    std::ofstream(group + "/cgroup.procs") << moved->pid();
+    ASSERT_TRUE(jprof->WaitForSamples(600));
+    jprof->Signal(SIGINT);
+    const JprofResult result = jprof->Wait();
+    const FoldedProfile profile = ParseFolded(result.out);
+    uint64_t of_moved = 0;
+    for (const FoldedStack& stack : profile.stacks) {
+      if (stack.frames[0] != "deep") continue;
+      of_moved += stack.count;
+      EXPECT_GE(stack.Count("descend"), 39u) << result.out;
+    }
+    EXPECT_GT(of_moved, 0u) << result.out;
+    EXPECT_EQ(of_moved + profile.With("spin"), profile.total()) << result.out;
+  }
+  EXPECT_EQ(::rmdir(group.c_str()), 0);
 }
 
 TEST_F(CommandTest, ChildrenAreRecordedWhenAskedFor) {

@@ -218,6 +218,18 @@ TEST_F(PipelineLossTest, WhatIsMappedIsReadAnewAndStacksOfMeanwhileAreMarked) {
                           "_start;main;lib_a", "_start;main;work"));
 }
 
+TEST_F(PipelineLossTest, AProcessOfWhichOnlyAMappingWasToldIsLookedInto) {
+  pipeline().Handle(MapEvent{Tick(), 200, {{kLib}, {kLib + 0x2000}}, {0x1000}, FileNumber(2), "/lib/libx.so"});
+  described_ = {CommEvent{1, 200, 200, false, "moved"},
+                MapEvent{1, 200, {{kApp}, {kApp + 0x2000}}, {0x1000}, FileNumber(1), "/bin/app"}};
+  Stack(2, {kLib + 0x10, kApp + 0x110, kApp + 0x10}, WalkEnd::kRoot, 200);
+  Sample(2, 0, 200);
+  EXPECT_EQ(descriptions_, 1);
+  const Profile profile = Finish();
+  EXPECT_THAT(Stacks(profile), ElementsAre("_start;main;lib_a"));
+  EXPECT_EQ(profile.String(profile.threads[0].process_name), "moved");
+}
+
 TEST_F(PipelineLossTest, AnExecThatWasLostIsFound) {
   described_ = {CommEvent{1, kPid, kPid, false, "other"}, MapNow(kApp, 4, "/bin/other")};
   LoseMapping();
