@@ -1,7 +1,6 @@
 #include "profiler/pipeline/runner.h"
 
 #include <fcntl.h>
-#include <pthread.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
@@ -10,7 +9,6 @@
 #include <atomic>
 #include <cerrno>
 #include <optional>
-#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -172,7 +170,7 @@ Runner::Runner(const RecordingOptions& options, Targets targets)
 BpfProbe* Runner::probe() { return work_->source->probe(); }
 
 Runner::~Runner() {
-  StopReading();
+  StopReading().IgnoreError();
   if (given_up_) static_cast<void>(work_.release());  // leaked on purpose
 }
 
@@ -192,24 +190,26 @@ absl::Status Runner::Await(std::function<void(Work&)> work) {
              : GiveUp();
 }
 
-void Runner::StartReading() { reader_ = std::thread(&Work::ReadRings, work_.get()); }
+void Runner::StartReading() {
+  reader_ = std::make_unique<TargetTask>([work = work_.get()] { work->ReadRings(); });
+}
 
-void Runner::StopReading() {
-  if (!reader_.joinable()) return;
+absl::Status Runner::StopReading() {
+  const std::unique_ptr<TargetTask> reader = std::move(reader_);
+  if (reader == nullptr) return absl::OkStatus();
   work_->stop = true;
   work_->source->Wake();
   work_->handler.LendPriority();
-  reader_.join();
+  if (reader->WaitWhileItWorks(absl::Seconds(10), [&reader] { return reader->CpuTimeNs(); })) {
+    return absl::OkStatus();
+  }
+  const absl::Status given_up = GiveUp();
+  work_->queue.Close(given_up);
+  return given_up;
 }
 
 int64_t Runner::CpuTimeOfWorkNs() {
-  int64_t reader_ns = 0;
-  clockid_t clock;
-  timespec t;
-  if (reader_.joinable() && ::pthread_getcpuclockid(reader_.native_handle(), &clock) == 0 &&
-      ::clock_gettime(clock, &t) == 0) {
-    reader_ns = int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec;
-  }
+  const int64_t reader_ns = reader_ == nullptr ? 0 : reader_->CpuTimeNs();
   const uint64_t steps = options_.symbolizer == nullptr ? 0 : options_.symbolizer->progress();
   return WorkOfOthersNs(steps) - reader_ns;
 }
@@ -403,10 +403,11 @@ absl::StatusOr<Runner::Ended> Runner::Record(
   stopped_ns_ = MonotonicNow();
   if (ended != Ended::kTargetExited) target_cpu_after_ns_ = CpuTimeOfTargets();
   max_rate_hz_ = MaxSampleRate().value_or(0);
-  StopReading();
+  const absl::Status read = StopReading();
   if (!handler.WaitWhileItWorks(absl::Seconds(10), [this] { return CpuTimeOfWorkNs(); })) {
     return GiveUp();
   }
+  JPROF_RETURN_IF_ERROR(read);
   cpu_recording_s_ = CpuSeconds(options_.symbolizer) - cpu_before_s_;
   JPROF_RETURN_IF_ERROR(work.queue.status());
   JPROF_RETURN_IF_ERROR(work.periodic_status);

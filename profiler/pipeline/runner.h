@@ -15,7 +15,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -27,6 +26,7 @@
 #include "profiler/pipeline/governor.h"
 #include "profiler/pipeline/pipeline.h"
 #include "profiler/pipeline/target_files.h"
+#include "profiler/pipeline/target_task.h"
 #include "profiler/pipeline/targets.h"
 #include "symbolize/symbolizer_process.h"
 
@@ -110,7 +110,8 @@ class Runner {
   Runner(const RecordingOptions& options, Targets targets);
 
   void StartReading();
-  void StopReading();
+  // DeadlineExceeded: it waits for a target, and was left behind.
+  absl::Status StopReading();
   // CPU time besides the caller's and the reader's.
   int64_t CpuTimeOfWorkNs();
   absl::Status Seed();
@@ -130,7 +131,7 @@ class Runner {
   DescribeFunction describe_;
   std::shared_ptr<TargetFiles> files_;  // nullptr: this process opens them
   std::unique_ptr<Work> work_;
-  std::thread reader_;
+  std::unique_ptr<TargetTask> reader_;  // at the level ring it reads memory of targets
   bool given_up_ = false;  // a thread was left behind, and work_ is its own
   uint64_t started_ns_ = 0;
   uint64_t stopped_ns_ = 0;

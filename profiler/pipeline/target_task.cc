@@ -1,5 +1,6 @@
 #include "profiler/pipeline/target_task.h"
 
+#include <pthread.h>
 #include <time.h>
 
 #include <algorithm>
@@ -15,8 +16,8 @@ namespace {
 constexpr int64_t kNoProgressNs = 200'000;
 
 int64_t ClockNs(clockid_t clock) {
-  timespec t;
-  ::clock_gettime(clock, &t);
+  timespec t = {};
+  ::clock_gettime(clock, &t);  // of a thread that has ended there is none
   return int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec;
 }
 
@@ -46,6 +47,12 @@ TargetTask::TargetTask(std::function<void()> work) : shared_(std::make_shared<Sh
 
 TargetTask::~TargetTask() {
   if (thread_.joinable()) thread_.join();
+}
+
+int64_t TargetTask::CpuTimeNs() {
+  clockid_t clock;
+  if (!thread_.joinable() || ::pthread_getcpuclockid(thread_.native_handle(), &clock) != 0) return 0;
+  return ClockNs(clock);
 }
 
 bool TargetTask::WaitFor(absl::Duration timeout) {

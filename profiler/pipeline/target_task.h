@@ -39,6 +39,9 @@ class TargetTask {
   bool WaitWhileItWorks(absl::Duration patience = absl::Seconds(10),
                         const std::function<int64_t()>& cpu_time_ns = CpuTimeOfOthersNs);
 
+  // That its thread has used; 0 when it was given up.
+  int64_t CpuTimeNs();
+
  private:
   struct Shared;
   // A shared_ptr since the thread may outlive us.

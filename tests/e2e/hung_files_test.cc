@@ -1,4 +1,4 @@
-// Recordings of processes whose files lie where nobody answers any more.
+// Recordings of processes whose files or memory lie where nobody answers any more.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -88,6 +88,14 @@ TEST_F(HungFilesTest, AMountThatHangsMeanwhileDoesNotKeepTheRecordingFromItsEnd)
   const JprofResult result = jprof->Wait();
   EXPECT_EQ(result.exit_code(), 0) << result.err;
   ExpectUnnamedMain(ParseFolded(result.out));
+}
+
+TEST_F(HungFilesTest, AStackThatHangsWhoeverReadsItDoesNotKeepTheRecordingFromItsEnd) {
+  const Child process = Start(TestProgram("hung_stack"));
+  const JprofResult result = RunJprof({"--level", "ring", "-p", absl::StrCat(process.pid()), "-d",
+                                       "1", "--format", "folded"});
+  EXPECT_EQ(result.exit_code(), 1);
+  EXPECT_THAT(result.messages(), Contains(HasSubstr("do not answer; given up after 10 s")));
 }
 
 }  // namespace
