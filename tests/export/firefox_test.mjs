@@ -6,7 +6,7 @@
 // NODE: 24 or newer, which the release asks for. The release comes from npm, once for each build directory.
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
@@ -29,18 +29,29 @@ const ask = (...words) => execFileSync(node, [release, ...words, "--session", SE
                                        { env: environment, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
 const answer = (...words) => JSON.parse(ask(...words, "--json"));
 
+const wait = () => new Promise((resolve) => setTimeout(resolve, 100));
+
+// Whether the daemon has told that it listens. A question before that clears its socket away.
+function listens() {
+  try {
+    return JSON.parse(readFileSync(join(sessions, `${SESSION}.json`), "utf8")) !== null;
+  } catch {
+    return false;
+  }
+}
+
 // What `load` starts, which gives up after half a second.
 async function load(text) {
   const file = join(scratch, "out.firefox.json");
   execFileSync(writeProfile, ["firefox", file], { input: text });
   const daemon = spawn(node, [release, "--daemon", file, "--session", SESSION], { env: environment, stdio: "ignore" });
-  for (;;) {
+  for (; !listens(); await wait()) assert.equal(daemon.exitCode, null, "the daemon has ended");
+  for (;; await wait()) {
     try {
       ask("status");
       return daemon;
     } catch (error) {
-      if (daemon.exitCode !== null || !/no metadata|loading|connect/i.test(error.stderr)) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 100));
+      if (daemon.exitCode !== null || !/loading|connect/i.test(error.stderr)) throw error;
     }
   }
 }
