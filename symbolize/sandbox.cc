@@ -8,10 +8,17 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstddef>
+#include <iterator>
 #include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/string_view.h"
 
 namespace jprof {
 namespace {
@@ -64,23 +71,66 @@ bool AllowFewSystemCalls() {
   return ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
 }
 
-}  // namespace
+constexpr struct {
+  uint32_t part;
+  absl::string_view name;
+} kParts[] = {{kSandboxPrivileges, "no privileges"},
+              {kSandboxResources, "few resources"},
+              {kSandboxMemory, "bounded memory"},
+              {kSandboxCalls, "few system calls (seccomp)"}};
 
-void GiveUpEverything([[maybe_unused]] uint64_t memory_bytes) {
-  ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+bool GiveUpPrivileges() {
+  const bool no_new = ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0;
   for (int number = 0; ::prctl(PR_CAPBSET_DROP, number, 0, 0, 0) == 0; ++number) {
   }
   __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
   __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {};
-  ::syscall(SYS_capset, &header, none);
-  SetLimit(RLIMIT_CORE, 0);
-  SetLimit(RLIMIT_FSIZE, kMaxFileBytes);
-  SetLimit(RLIMIT_NPROC, 0);
-  SetLimit(RLIMIT_NOFILE, kMaxDescriptors);
-#ifndef JPROF_ADDRESS_SANITIZER  // whose shadow is larger than any limit
-  SetLimit(RLIMIT_AS, memory_bytes);
+  return ::syscall(SYS_capset, &header, none) == 0 && no_new;
+}
+
+bool GiveUpResources() {
+  // Each of them, whatever becomes of the others.
+  const bool done[] = {SetLimit(RLIMIT_CORE, 0), SetLimit(RLIMIT_FSIZE, kMaxFileBytes),
+                       SetLimit(RLIMIT_NPROC, 0), SetLimit(RLIMIT_NOFILE, kMaxDescriptors)};
+  return std::all_of(std::begin(done), std::end(done), [](bool one) { return one; });
+}
+
+bool GiveUpMemory([[maybe_unused]] uint64_t memory_bytes) {
+#ifdef JPROF_ADDRESS_SANITIZER  // whose shadow is larger than any limit
+  return true;
+#else
+  return SetLimit(RLIMIT_AS, memory_bytes);
 #endif
-  AllowFewSystemCalls();
+}
+
+}  // namespace
+
+std::string SandboxText(uint32_t parts) {
+  std::vector<absl::string_view> there, missing;
+  for (const auto& part : kParts) (parts & part.part ? there : missing).push_back(part.name);
+  std::string text = absl::StrJoin(there, ", ");
+  if (!missing.empty()) {
+    absl::StrAppend(&text, there.empty() ? "" : "; ", "not: ", absl::StrJoin(missing, ", "));
+  }
+  return text;
+}
+
+uint32_t GiveUpEverything(uint64_t memory_bytes) {
+  uint32_t parts = 0;
+  if (GiveUpPrivileges()) parts |= kSandboxPrivileges;
+  if (GiveUpResources()) parts |= kSandboxResources;
+  if (GiveUpMemory(memory_bytes)) parts |= kSandboxMemory;
+  if (AllowFewSystemCalls()) parts |= kSandboxCalls;
+  return parts;
+}
+
+uint32_t TrySandbox() {
+  constexpr uint64_t kMemoryBytes = uint64_t{1} << 30;
+  const pid_t pid = ::fork();
+  if (pid == 0) ::_exit(static_cast<int>(GiveUpEverything(kMemoryBytes)));
+  int status = 0;
+  if (pid < 0 || ::waitpid(pid, &status, 0) != pid || !WIFEXITED(status)) return 0;
+  return static_cast<uint32_t>(WEXITSTATUS(status));
 }
 
 }  // namespace jprof

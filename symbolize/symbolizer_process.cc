@@ -48,6 +48,7 @@ enum class MessageType : uint32_t {
   kNewWorker,  // to the forker, with the worker's socket
   kNewStandIn,  // the same of a stand-in
   kForked,     // from it: the errno, 0 for none, and the new process
+  kSandboxed,  // from the worker, first of all: the parts of its sandbox that took effect
 };
 
 struct Header {
@@ -209,8 +210,12 @@ std::optional<std::string> ReadMap(const std::string& work, UniqueFd file) {
 }
 
 [[noreturn]] void RunWorker(const SymbolizerProcess::Limits& limits) {
-  GiveUpEverything(limits.memory_bytes);
+  MessageWriter sandbox;
+  sandbox.U32(GiveUpEverything(limits.memory_bytes));
   Message work;
+  if (!Send(kWorkerSocket, MessageType::kSandboxed, std::move(sandbox).bytes(), {}, kForever)) {
+    ::_exit(1);
+  }
   while (Receive(kWorkerSocket, &work, kForever) && work.descriptors.size() <= 1) {
     UniqueFd file = work.descriptors.empty() ? UniqueFd() : std::move(work.descriptors[0]);
     const itimerval cpu_time = {{}, {limits.cpu_seconds, 0}};
@@ -369,9 +374,20 @@ absl::StatusOr<SymbolizerProcess::Peer> SymbolizerProcess::StartOne(Role role) {
   const UniqueFd theirs(sockets[1]);
   const int descriptor = theirs.get();
   if (::fcntl(ours.get(), F_SETFL, O_NONBLOCK) != 0) return ErrnoStatus(errno, kCannotStart);
-  absl::MutexLock lock(&mutex_);
-  JPROF_ASSIGN_OR_RETURN(const pid_t pid, AskForker(role, descriptor));
-  return Peer{std::move(ours), pid};
+  Peer peer{std::move(ours)};
+  {
+    absl::MutexLock lock(&mutex_);
+    JPROF_ASSIGN_OR_RETURN(peer.pid, AskForker(role, descriptor));
+  }
+  if (role == Role::kStandIn) return peer;
+  Message sandbox;
+  if (!Receive(peer.socket.get(), &sandbox, Clock::now() + limits_.patience) ||
+      sandbox.type != MessageType::kSandboxed) {
+    return absl::UnavailableError(absl::StrCat(kCannotStart, ": it ended, or did not answer"));
+  }
+  ByteCursor c = CursorOf(sandbox.bytes);
+  sandbox_.fetch_and(c.U32());
+  return peer;
 }
 
 bool SymbolizerProcess::HasAnswered() {

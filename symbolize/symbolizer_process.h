@@ -34,6 +34,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "profiler/core/unique_fd.h"
+#include "symbolize/sandbox.h"
 #include "symbolize/source_map.h"
 #include "symbolize/symbolizer.h"
 
@@ -83,6 +84,9 @@ class SymbolizerProcess {
   // Whether one that did not answer in time has since, or has ended.
   static bool HasComeBack(const Peer& stand_in);
 
+  // The parts of the sandbox that took effect in all workers so far.
+  uint32_t sandbox() const { return sandbox_.load(std::memory_order_relaxed); }
+
   // Of the process that starts the workers and waits for them.
   pid_t pid() const { return pid_; }
 
@@ -111,6 +115,7 @@ class SymbolizerProcess {
   bool awaits_answer_ ABSL_GUARDED_BY(mutex_) = false;
   const pid_t pid_;
   std::atomic<uint64_t> progress_{0};
+  std::atomic<uint32_t> sandbox_{kWholeSandbox};
 };
 
 }  // namespace jprof

@@ -19,6 +19,7 @@
 #include "profiler/core/unique_fd.h"
 #include "profiler/process/proc_status.h"
 #include "profiler/process/process_access.h"
+#include "symbolize/sandbox.h"
 
 namespace jprof {
 namespace {
@@ -191,12 +192,25 @@ HostCheck CheckOpenFiles() {
   return check;
 }
 
+HostCheck CheckSandbox() {
+  const uint32_t parts = TrySandbox();
+  HostCheck check{.what = "giving up rights to read foreign files",
+                  .observed = SandboxText(parts),
+                  .lost = "protection from a file that is made to harm who reads its names"};
+  if (parts != kWholeSandbox) {
+    check.status = WithHint(absl::FailedPreconditionError(check.observed),
+                            "use a kernel with CONFIG_SECCOMP_FILTER, and a container that permits prctl");
+  }
+  return check;
+}
+
 }  // namespace
 
 std::vector<HostCheck> CheckHost(const RuntimeSet& runtimes, const EventTrial& event_fires) {
   return {CheckProc(),          CheckSamples(),    CheckSideband(),
           CheckTypes(),         CheckBpf(runtimes), CheckOwnThreads(event_fires),
-          CheckProcesses(),     CheckKernelNames(), CheckOpenFiles()};
+          CheckProcesses(),     CheckKernelNames(), CheckOpenFiles(),
+          CheckSandbox()};
 }
 
 std::string HostText(const std::vector<HostCheck>& checks) {

@@ -50,6 +50,10 @@ struct Accounting {
   uint64_t frames_unnamed = 0;         // shown as what is known: "[unknown] libx.so+0x12"
   uint64_t script_frames = 0;          // frames that belong to a runtime's functions
   uint64_t script_frames_unnamed = 0;  // of these, not resolved at the instant of the sample
+  // Of those, by reason; for others there is no name of their JIT code.
+  uint64_t script_frames_unreadable = 0;  // their objects were not in memory
+  uint64_t script_frames_corrupt = 0;     // their objects made no sense
+  uint64_t script_frames_stale = 0;       // read so late that what was there is not believed
 
   uint64_t sideband_lost = 0;  // mapping, exec, exit, symbol records lost
   uint64_t silent_processes = 0;  // whose files or mappings could not be had: something hangs

@@ -86,23 +86,28 @@ uint32_t FrameResolver::NamelessFrame(const RawFrame& frame) {
   const Runtime* runtime = sources_.runtimes.RuntimeByNumber(frame.runtime);
   const absl::string_view who = runtime == nullptr ? "jit" : runtime->name();
   absl::string_view what = "not understood";
+  ScriptLoss loss = ScriptLoss::kCorrupt;
   absl::string_view why =
       "what lies in its frame reads as no function: the frame was being made, or the layout does "
       "not fit";
   if (frame.kind == RawFrame::Kind::kRuntime) {
     what = "name lost";
+    loss = ScriptLoss::kNone;
     why = "the record of its name was lost or damaged; a lower -F leaves more room";
   } else if (frame.detail == JP_LATE) {
     what = "read too late";
+    loss = ScriptLoss::kStale;
     why = "jprof found no CPU within milliseconds of the sample; with the right to load BPF names "
           "are read at its instant";
   } else if (frame.detail == JP_UNREADABLE) {
     what = "unreadable";
+    loss = ScriptLoss::kUnreadable;
     why = "its objects were not in memory at that instant, and an interrupt cannot wait for them";
   }
   return NamedFrame({.name = absl::StrCat("[", who, ": ", what, "]"),
                      .image = absl::StrCat("[", who, "]"),
-                     .why = std::string(why)},
+                     .why = std::string(why),
+                     .loss = loss},
                     PendingFrame::Kind::kUnknown);
 }
 

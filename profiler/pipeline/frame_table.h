@@ -49,6 +49,9 @@ struct PendingFrame {
   }
 };
 
+// Why a runtime's frame has no name, as far as it is counted.
+enum class ScriptLoss : uint8_t { kNone, kUnreadable, kCorrupt, kStale };
+
 // The name of a frame that the symbol tables have no part in.
 struct PendingName {
   std::string name;
@@ -57,6 +60,7 @@ struct PendingName {
   FrameKind kind = FrameKind::kUnknown;
   std::string image;  // "[v8]", "[jit]": what the profile shows as its mapping; "" for none
   std::string why;    // of kUnknown: UnnamedFrames::why
+  ScriptLoss loss = ScriptLoss::kNone;
   // Of a script with a source map: its number in SourceMaps, and where in the script the function is.
   uint32_t map = SourceMaps::kNone;
   ScriptPlace place;
@@ -65,8 +69,8 @@ struct PendingName {
   friend bool operator==(const PendingName&, const PendingName&) = default;
   template <typename H>
   friend H AbslHashValue(H h, const PendingName& n) {
-    return H::combine(std::move(h), n.name, n.file, n.start_line, n.kind, n.image, n.why, n.map,
-                      n.place, n.prefix_bytes);
+    return H::combine(std::move(h), n.name, n.file, n.start_line, n.kind, n.image, n.why, n.loss,
+                      n.map, n.place, n.prefix_bytes);
   }
   void Prefix(absl::string_view text) {
     name.insert(0, text.data(), text.size());

@@ -382,7 +382,10 @@ void Namer::NameFrames(const FrameTable& frames, const BuiltinCodes& builtins,
             .script = name.kind == FrameKind::kScript || name.kind == FrameKind::kWasm ||
                       name.kind == FrameKind::kAsync ||
                       (unnamed && !name.image.empty()),
-            .script_unnamed = unnamed && !name.image.empty()};
+            .script_unnamed = unnamed && !name.image.empty(),
+            .script_unreadable = name.loss == ScriptLoss::kUnreadable,
+            .script_corrupt = name.loss == ScriptLoss::kCorrupt,
+            .script_stale = name.loss == ScriptLoss::kStale};
         if (name.kind == FrameKind::kMarker) named.counts = {};
         const ImageId image =
             name.image.empty() ? ImageId{} : builder_.AddImage(name.image, "", 0, 0, 0);
@@ -486,6 +489,9 @@ void Namer::BuildStacks() {
       counts.unnamed += frame.counts.unnamed;
       counts.script += frame.counts.script;
       counts.script_unnamed += frame.counts.script_unnamed;
+      counts.script_unreadable += frame.counts.script_unreadable;
+      counts.script_corrupt += frame.counts.script_corrupt;
+      counts.script_stale += frame.counts.script_stale;
     }
     stacks_.push_back(result);
   }

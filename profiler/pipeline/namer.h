@@ -74,6 +74,9 @@ class Namer {
     uint32_t unnamed = 0;
     uint32_t script = 0;
     uint32_t script_unnamed = 0;
+    uint32_t script_unreadable = 0;
+    uint32_t script_corrupt = 0;
+    uint32_t script_stale = 0;
   };
   struct Stack {
     StackId id;          // invalid for the empty stack

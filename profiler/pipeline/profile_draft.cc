@@ -46,6 +46,9 @@ absl::StatusOr<NamedProfile> BuildProfile(Sampled sampled, const RecordingEnd& e
     a.frames_unnamed += count * stack.counts.unnamed;
     a.script_frames += count * stack.counts.script;
     a.script_frames_unnamed += count * stack.counts.script_unnamed;
+    a.script_frames_unreadable += count * stack.counts.script_unreadable;
+    a.script_frames_corrupt += count * stack.counts.script_corrupt;
+    a.script_frames_stale += count * stack.counts.script_stale;
   }
   a.rate = end.rate;
   builder.accounting() = a;

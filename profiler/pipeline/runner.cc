@@ -483,6 +483,10 @@ absl::StatusOr<Profile> Runner::Finish() {
   if (std::string trouble = files_ == nullptr ? "" : files_->Trouble(); !trouble.empty()) {
     profile.comments.push_back(std::move(trouble));
   }
+  if (options_.symbolizer != nullptr) {
+    profile.comments.push_back(absl::StrCat("files were read for names by processes with ",
+                                            SandboxText(options_.symbolizer->sandbox())));
+  }
   if (const RingSampler* ring = work_->source->ring()) {
     profile.comments.insert(profile.comments.begin() + 1, RingQualityText(*ring));
   }
@@ -600,8 +604,8 @@ std::string Runner::Verdict(const Profile& profile) const {
 
 std::vector<std::string> Runner::Warnings() const {
   if (given_up_) return {};  // all that could be told is still being worked on
-  std::vector<std::string> warnings =
-      WarningsOf(*work_->source, *work_->pipeline, started_ns_, options_.probe == nullptr);
+  std::vector<std::string> warnings = WarningTexts(ShortcomingsOf(
+      *work_->source, *work_->pipeline, started_ns_, options_.probe == nullptr));
   if (!access_warning_.empty()) warnings.insert(warnings.begin(), access_warning_);
   if (std::string trouble = files_ == nullptr ? "" : files_->Trouble(); !trouble.empty()) {
     warnings.push_back(std::move(trouble));

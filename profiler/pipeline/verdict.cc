@@ -81,6 +81,20 @@ std::string LossText(const Accounting& a, absl::string_view cure) {
                       absl::StrJoin(reasons, ", "), cure.empty() ? "" : "; ", cure);
 }
 
+// " (0.2 % unreadable, 0.1 % stale)"; "" where there is none of that.
+std::string LossesOfScripts(const Accounting& a) {
+  std::vector<std::string> parts;
+  auto add = [&](uint64_t frames, absl::string_view what) {
+    if (frames == 0) return;
+    const double share = static_cast<double>(frames) / static_cast<double>(a.script_frames);
+    parts.push_back(absl::StrFormat("%.1f %% %s", 100 * share, what));
+  };
+  add(a.script_frames_unreadable, "unreadable");
+  add(a.script_frames_corrupt, "not understood");
+  add(a.script_frames_stale, "stale");
+  return parts.empty() ? "" : absl::StrCat(" (", absl::StrJoin(parts, ", "), ")");
+}
+
 }  // namespace
 
 std::string SamplesText(const Accounting& a) {
@@ -141,8 +155,9 @@ std::string VerdictText(const Profile& profile, const std::string& level,
       absl::StrFormat("%.1f %% of frames unnamed", percent(a.frames_unnamed, a.frames)),
   };
   if (a.script_frames != 0) {
-    parts.push_back(absl::StrFormat("%.1f %% of script frames not resolved",
-                                    percent(a.script_frames_unnamed, a.script_frames)));
+    parts.push_back(absl::StrFormat("%.1f %% of script frames not resolved%s",
+                                    percent(a.script_frames_unnamed, a.script_frames),
+                                    LossesOfScripts(a)));
   }
   if (a.silent_processes != 0) {
     parts.push_back(absl::StrCat("files of ", a.silent_processes, " processes did not answer"));
@@ -177,84 +192,111 @@ std::vector<std::string> ChangesText(const LiveSource& source, uint64_t started_
   return lines;
 }
 
-std::vector<std::string> WarningsOf(const LiveSource& source, const Pipeline& pipeline,
-                                    uint64_t started_ns, bool has_rate) {
-  std::vector<std::string> warnings;
-  if (const absl::Status& kernel = source.kernel_level(); !kernel.ok()) {
-    warnings.push_back(absl::StrCat(
-        "level ring, ", source.ring()->kernel_too() ? "" : "without the kernel's part, ",
-        "since ", kernel.message(), HintOf(kernel).empty() ? "" : "; ", HintOf(kernel)));
-  }
-  for (const std::string& silent : source.silent_events()) {
-    warnings.push_back(absl::StrCat("the kernel's event ", silent, " takes no samples; sampled by ",
-                                    source.event_name()));
-  }
+Shortcomings ShortcomingsOf(const LiveSource& source, const Pipeline& pipeline,
+                            uint64_t started_ns, bool has_rate) {
   const RuntimeTable& runtimes = pipeline.runtimes();
-  for (const std::string& rejected : runtimes.rejected()) {
-    warnings.push_back(absl::StrCat(
-        rejected, ": its functions are named by a jitdump or perf map alone, if there is one"));
+  const KeptSamples& kept = pipeline.kept_samples();
+  Shortcomings s = {.kernel_level = source.kernel_level(),
+                    .ring_has_kernel = source.ring() != nullptr && source.ring()->kernel_too(),
+                    .silent_events = source.silent_events(),
+                    .event_name = std::string(source.event_name()),
+                    .accounting = pipeline.accounting(),
+                    .has_rate = has_rate,
+                    .is_steady = source.rates().empty(),
+                    .changes = ChangesText(source, started_ns),
+                    .refused_runtimes = runtimes.rejected(),
+                    .perf_maps = pipeline.PerfMapTroubles(),
+                    .jit_dumps = pipeline.JitDumpTroubles(),
+                    .symbols = pipeline.symbol_troubles(),
+                    .damaged_records = source.damaged_records(),
+                    .unopened_images = pipeline.unopened_images(),
+                    .images_over_limit = pipeline.images_over_limit(),
+                    .names_dropped = pipeline.symbols_dropped(),
+                    .processes_without_room = runtimes.processes_without_room(),
+                    .ranges_without_room = runtimes.ranges_without_room(),
+                    .time_step_ns = kept.time_step_ns(),
+                    .processes_by_name = kept.processes_by_name(),
+                    .threads_by_name = kept.threads_by_name()};
+  if (const UnwindTables* tables = pipeline.unwind_tables()) {
+    s.tables_without_room = tables->tables_without_room();
+    s.walks_without_room = tables->processes_without_room();
   }
-  constexpr size_t kPerfMapsNamed = 3;
-  const std::vector<std::string> troubles = pipeline.PerfMapTroubles();
-  for (size_t i = 0; i < std::min(troubles.size(), kPerfMapsNamed); ++i) {
-    warnings.push_back(absl::StrCat("perf map of ", troubles[i]));
+  if (absl::StatusOr<jp_counters> counters = source.ReadCounters(); counters.ok()) {
+    s.names_lost = counters->symbols_lost;
+    s.no_rule = counters->no_rule;
   }
-  const std::vector<std::string> dump_troubles = pipeline.JitDumpTroubles();
-  for (size_t i = 0; i < std::min(dump_troubles.size(), kPerfMapsNamed); ++i) {
-    warnings.push_back(absl::StrCat("jitdump of ", dump_troubles[i]));
-  }
+  return s;
+}
+
+std::vector<std::string> WarningTexts(const Shortcomings& s) {
+  std::vector<std::string> warnings;
   auto warn = [&warnings](uint64_t count, absl::string_view what) {
     if (count != 0) warnings.push_back(absl::StrCat(count, " ", what));
   };
-  warn(troubles.size() - std::min(troubles.size(), kPerfMapsNamed),
-       "more perf maps are not used, or not in full");
-  warn(dump_troubles.size() - std::min(dump_troubles.size(), kPerfMapsNamed),
-       "more jitdumps are not used, or not in full");
-  const Accounting& a = pipeline.accounting();
-  if (const std::string loss = LossText(a, has_rate ? "a lower -F loses none" : "");
-      !loss.empty()) warnings.push_back(loss);
-  WarnOfRate(a, source.rates().empty(), warnings);
-  for (std::string& change : ChangesText(source, started_ns)) {
-    warnings.push_back(std::move(change));
+  auto append = [&warnings](const std::vector<std::string>& texts) {
+    warnings.insert(warnings.end(), texts.begin(), texts.end());
+  };
+  constexpr size_t kNamed = 3;
+  auto name_some = [&](absl::string_view prefix, const std::vector<std::string>& troubles) {
+    for (size_t i = 0; i < std::min(troubles.size(), kNamed); ++i) {
+      warnings.push_back(absl::StrCat(prefix, troubles[i]));
+    }
+  };
+  if (!s.kernel_level.ok()) {
+    warnings.push_back(absl::StrCat(
+        "level ring, ", s.ring_has_kernel ? "" : "without the kernel's part, ", "since ",
+        s.kernel_level.message(), HintOf(s.kernel_level).empty() ? "" : "; ",
+        HintOf(s.kernel_level)));
   }
+  for (const std::string& silent : s.silent_events) {
+    warnings.push_back(absl::StrCat("the kernel's event ", silent, " takes no samples; sampled by ",
+                                    s.event_name));
+  }
+  for (const std::string& refused : s.refused_runtimes) {
+    warnings.push_back(absl::StrCat(
+        refused, ": its functions are named by a jitdump or perf map alone, if there is one"));
+  }
+  name_some("perf map of ", s.perf_maps);
+  name_some("jitdump of ", s.jit_dumps);
+  warn(s.perf_maps.size() - std::min(s.perf_maps.size(), kNamed),
+       "more perf maps are not used, or not in full");
+  warn(s.jit_dumps.size() - std::min(s.jit_dumps.size(), kNamed),
+       "more jitdumps are not used, or not in full");
+  const Accounting& a = s.accounting;
+  if (const std::string loss = LossText(a, s.has_rate ? "a lower -F loses none" : "");
+      !loss.empty()) {
+    warnings.push_back(loss);
+  }
+  WarnOfRate(a, s.is_steady, warnings);
+  append(s.changes);
   warn(a.sideband_lost,
        "records of mappings, execs, exits and functions lost: stacks below [mapping records lost] are of "
        "meanwhile, and named by what was mapped later");
-  warn(source.damaged_records(), "records of mappings, execs and exits damaged");
-  warn(pipeline.unopened_images(),
-       "mapped files could not be opened: their frames are unnamed");
-  warn(pipeline.images_over_limit(),
+  warn(s.damaged_records, "records of mappings, execs and exits damaged");
+  warn(s.unopened_images, "mapped files could not be opened: their frames are unnamed");
+  warn(s.images_over_limit,
        "mapped files are more than may be kept open (ulimit -n): their frames are unnamed");
-  for (const std::string& trouble : pipeline.symbol_troubles()) {
-    warnings.push_back(trouble);
-  }
-  warn(pipeline.symbols_dropped(), "function names could not be read");
-  warn(runtimes.processes_without_room(),
+  append(s.symbols);
+  warn(s.names_dropped, "function names could not be read");
+  warn(s.processes_without_room,
        "processes found no room in the kernel: their functions have no names");
-  warn(runtimes.ranges_without_room(),
+  warn(s.ranges_without_room,
        "small ranges of code found no room in the kernel: their functions have no names");
-  if (const UnwindTables* tables = pipeline.unwind_tables()) {
-    warn(tables->tables_without_room(),
-         "call-frame tables are too large or found no room: that code is walked by frame pointers");
-    warn(tables->processes_without_room(),
-         "processes have more mappings than there was room for: walked by frame pointers");
-  }
-  const KeptSamples& kept = pipeline.kept_samples();
-  if (kept.time_step_ns() != 0) {
+  warn(s.tables_without_room,
+       "call-frame tables are too large or found no room: that code is walked by frame pointers");
+  warn(s.walks_without_room,
+       "processes have more mappings than there was room for: walked by frame pointers");
+  if (s.time_step_ns != 0) {
     warnings.push_back(absl::StrFormat(
-        "more samples than are kept one by one: times are exact to %g s%s", kept.time_step_ns() * 1e-9,
-        kept.processes_by_name() ? ", threads and processes are told apart by name alone"
-        : kept.threads_by_name() ? ", threads of a process by name alone"
-                                 : ""));
+        "more samples than are kept one by one: times are exact to %g s%s", s.time_step_ns * 1e-9,
+        s.processes_by_name ? ", threads and processes are told apart by name alone"
+        : s.threads_by_name ? ", threads of a process by name alone"
+                            : ""));
   }
-  warn(a.left_out,
-       "samples are of more functions and stacks than are kept: shown as [left out]");
-  if (absl::StatusOr<jp_counters> counters = source.ReadCounters(); counters.ok()) {
-    warn(counters->symbols_lost, "function names found no room in the ring");
-    if (counters->no_rule > a.kept / kFewOfSamples) {
-      warn(counters->no_rule,
-           "stacks are cut where call-frame information says what the walk cannot follow");
-    }
+  warn(a.left_out, "samples are of more functions and stacks than are kept: shown as [left out]");
+  warn(s.names_lost, "function names found no room in the ring");
+  if (s.no_rule > a.kept / kFewOfSamples) {
+    warn(s.no_rule, "stacks are cut where call-frame information says what the walk cannot follow");
   }
   return warnings;
 }

@@ -105,15 +105,22 @@ TEST_F(PipelineTest, FramesThatTheHelperDidNotNameSayWhy) {
                     .detail = JP_UNREADABLE},
                    {.address = kJit + 0x10, .kind = RawFrame::Kind::kUnresolved,
                     .detail = JP_CORRUPT},
+                   {.address = kJit + 0x10, .kind = RawFrame::Kind::kUnresolved, .detail = JP_LATE},
+                   {.address = kJit + 0x10, .kind = RawFrame::Kind::kUnresolved, .detail = JP_LATE},
                    {.address = kJit + 0x10, .symbol = 77, .kind = RawFrame::Kind::kRuntime},
                    {.address = kApp + 0x10}});
   Sample(1);
   const Profile profile = Finish();
   EXPECT_THAT(Stacks(profile),
-              ElementsAre("_start;[fake: name lost];[fake: not understood];[fake: unreadable]"));
-  EXPECT_EQ(profile.accounting.script_frames, 3u);
-  EXPECT_EQ(profile.accounting.script_frames_unnamed, 3u);
-  EXPECT_EQ(profile.accounting.frames_unnamed, 3u);
+              ElementsAre("_start;[fake: name lost];[fake: read too late];[fake: read too late];"
+                          "[fake: not understood];[fake: unreadable]"));
+  const Accounting& a = profile.accounting;
+  EXPECT_EQ(a.script_frames, 5u);
+  EXPECT_EQ(a.script_frames_unnamed, 5u);
+  EXPECT_EQ(a.script_frames_unreadable, 1u);
+  EXPECT_EQ(a.script_frames_corrupt, 1u);
+  EXPECT_EQ(a.script_frames_stale, 2u);
+  EXPECT_EQ(a.frames_unnamed, 5u);
 }
 
 TEST_F(PipelineTest, DamagedSymbolRecordNamesNothing) {

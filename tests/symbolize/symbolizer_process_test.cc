@@ -1,15 +1,22 @@
 #include "symbolize/symbolizer_process.h"
 
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstddef>
 #include <fstream>
 #include <functional>
+#include <iterator>
 #include <string>
 #include <utility>
 #include <vector>
@@ -338,6 +345,48 @@ int StatusOf(const std::function<bool()>& what) {
 }
 
 bool DiesOf(int status, int number) { return WIFSIGNALED(status) && WTERMSIG(status) == number; }
+
+TEST(SandboxTest, ItSaysWhatTookEffect) {
+  EXPECT_EQ(TrySandbox(), kWholeSandbox);
+  EXPECT_EQ(SandboxText(kWholeSandbox),
+            "no privileges, few resources, bounded memory, few system calls (seccomp)");
+  EXPECT_EQ(SandboxText(kWholeSandbox & ~kSandboxCalls),
+            "no privileges, few resources, bounded memory; not: few system calls (seccomp)");
+  EXPECT_EQ(SandboxText(0),
+            "not: no privileges, few resources, bounded memory, few system calls (seccomp)");
+}
+
+// In one that may not use seccomp, since an outer filter refuses it.
+TEST(SandboxTest, ItSaysWhatDidNot) {
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_prctl, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, args)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, PR_SET_SECCOMP, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    const sock_fprog program = {static_cast<unsigned short>(std::size(filter)), filter};
+    if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+        ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0) {
+      ::_exit(255);
+    }
+    const bool told = TrySandbox() == (kWholeSandbox & ~kSandboxCalls);
+    auto process = SymbolizerProcess::Start();
+    if (!process.ok()) ::_exit(2);
+    std::vector<ImageQuery> queries;
+    queries.push_back(Query(FileOf(Code().Symbol("f", 0x1100, 0x10).Build()), {0x1100}));
+    (*process)->Symbolize(queries, 1, nullptr);
+    const bool seen = (*process)->sandbox() == (kWholeSandbox & ~kSandboxCalls);
+    ::_exit(told && seen && queries[0].status.ok() ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(pid, &status, 0), pid);
+  EXPECT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+}
 
 TEST(SandboxTest, WhatIsOpenCanBeRead) {
   const UniqueFd file(::open("/proc/self/exe", O_RDONLY));
