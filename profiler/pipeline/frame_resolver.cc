@@ -3,6 +3,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 
@@ -173,6 +174,7 @@ uint32_t FrameResolver::PerfMapFrame(Pid pid, const Mapping& mapping, Address lo
   grounds.uses_perf_map = true;
   PerfMap* map = sources_.perf_maps.Find(pid, time_ns);
   if (map != nullptr) {
+    jvms_without_map_.erase(pid);
     grounds.perf_map_generation = map->generation();
     if (auto name = map->Find(lookup)) return NamedFrame(NameOfJitCode(*name, options_.tiers));
   }
@@ -183,8 +185,25 @@ uint32_t FrameResolver::PerfMapFrame(Pid pid, const Mapping& mapping, Address lo
                     PendingFrame::Kind::kUnknown);
 }
 
-std::string FrameResolver::WhyNoJitName(Pid pid, bool asked_map) const {
-  const std::string map = sources_.perf_maps.WhyNoName(pid, asked_map);
+// A JVM writes its perf map when it is told to, and neither before nor after.
+bool FrameResolver::IsJvm(Pid pid) {
+  auto [known, is_new] = is_jvm_.try_emplace(pid, false);
+  if (!is_new) return known->second;
+  const Process* process = sources_.processes.Find(pid);
+  known->second =
+      process != nullptr && absl::c_any_of(process->maps.Mappings(), [](const Mapping& mapping) {
+        return absl::EndsWith(mapping.path, "/libjvm.so");
+      });
+  return known->second;
+}
+
+std::string FrameResolver::WhyNoJitName(Pid pid, bool asked_map) {
+  std::string map = sources_.perf_maps.WhyNoName(pid, asked_map);
+  if (sources_.perf_maps.IsAbsent(pid) && sources_.jit_dumps.Of(pid) == JitDumps::kNone &&
+      IsJvm(pid)) {
+    absl::StrAppend(&map, "; a JVM writes one for jcmd PID Compiler.perfmap");
+    if (jvms_without_map_.size() < kMaxJvms) jvms_without_map_.insert(pid);
+  }
   if (!options_.use_helpers) return absl::StrCat("--no-helpers, and ", map);
   const std::string refusal = sources_.runtimes.Refusal(pid);
   if (!refusal.empty()) return absl::StrCat("refused: ", refusal, "; ", map);

@@ -13,6 +13,7 @@
 #include <tuple>
 #include <utility>
 
+#include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_map.h"
 #include "helpers/runtime.h"
 #include "helpers/runtime_table.h"
@@ -69,11 +70,20 @@ class FrameResolver {
                    Grounds& grounds);
 
   // The process is gone, or its address space is.
-  void Forget(Pid pid) { answers_.erase(pid); }
+  void Forget(Pid pid) {
+    answers_.erase(pid);
+    is_jvm_.erase(pid);
+  }
   // The FrameTable is another.
   void ForgetInterned() { located_.clear(); }
 
+  // JVMs with code that has no name for want of a perf map, in the order of their numbers; some of them, if
+  // they are many. One that writes its map meanwhile is none.
+  const absl::btree_set<Pid>& jvms_without_map() const { return jvms_without_map_; }
+
  private:
+  static constexpr size_t kMaxJvms = 1024;
+
   struct Located {
     uint32_t frame;
     uint64_t located_ns;
@@ -96,12 +106,15 @@ class FrameResolver {
   // A runtime's frame that has no name.
   uint32_t NamelessFrame(const RawFrame& frame);
   void OnUnresolved(const RawFrame& frame, Pid pid);
+  bool IsJvm(Pid pid);
   // Why the code in anonymous memory of a process has no name.
-  std::string WhyNoJitName(Pid pid, bool asked_map) const;
+  std::string WhyNoJitName(Pid pid, bool asked_map);
 
   const Options options_;
   const Sources sources_;
   absl::flat_hash_map<Pid, HelperAnswers> answers_;
+  absl::flat_hash_map<Pid, bool> is_jvm_;  // of those that were asked about
+  absl::btree_set<Pid> jvms_without_map_;
   // By symbol, address, detail, is_return_address, is_async. No number of a symbol is given twice.
   absl::flat_hash_map<std::tuple<uint32_t, uint64_t, uint8_t, bool, bool>, Located> located_;
 };

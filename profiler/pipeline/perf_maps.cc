@@ -75,6 +75,11 @@ void PerfMaps::Update(State& state) {
   state.given_up = true;
 }
 
+bool PerfMaps::IsAbsent(Pid pid) const {
+  auto it = maps_.find(pid);
+  return it != maps_.end() && !it->second.absence.empty();
+}
+
 bool PerfMaps::GivenUp(Pid pid) const {
   auto it = maps_.find(pid);
   return it != maps_.end() && it->second.given_up;

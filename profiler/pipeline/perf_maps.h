@@ -34,6 +34,8 @@ class PerfMaps {
 
   // As it is at that time, or a moment before; nullptr: there is none, or it cannot be used.
   PerfMap* Find(Pid pid, uint64_t time_ns);
+  // There was none when it was looked for last.
+  bool IsAbsent(Pid pid) const;
   // Whether there was one whose names are used no more.
   bool GivenUp(Pid pid) const;
   // The process is gone, or its address space is.

@@ -150,6 +150,7 @@ class Pipeline {
   size_t frame_bytes() const { return frames_.bytes(); }  // about
   const ProcessTable& processes() const { return processes_; }
   const RuntimeTable& runtimes() const { return runtimes_; }
+  const FrameResolver& resolver() const { return resolver_; }
   const UnwindTables* unwind_tables() const { return unwind_ ? &*unwind_ : nullptr; }
   const Accounting& accounting() const { return accounting_; }
   uint64_t unopened_images() const { return images_.unopened(); }

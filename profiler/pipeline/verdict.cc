@@ -196,6 +196,7 @@ Shortcomings ShortcomingsOf(const LiveSource& source, const Pipeline& pipeline,
                             uint64_t started_ns, bool has_rate) {
   const RuntimeTable& runtimes = pipeline.runtimes();
   const KeptSamples& kept = pipeline.kept_samples();
+  const absl::btree_set<Pid>& jvms = pipeline.resolver().jvms_without_map();
   Shortcomings s = {.kernel_level = source.kernel_level(),
                     .ring_has_kernel = source.ring() != nullptr && source.ring()->kernel_too(),
                     .silent_events = source.silent_events(),
@@ -205,6 +206,7 @@ Shortcomings ShortcomingsOf(const LiveSource& source, const Pipeline& pipeline,
                     .is_steady = source.rates().empty(),
                     .changes = ChangesText(source, started_ns),
                     .refused_runtimes = runtimes.rejected(),
+                    .jvms_without_map = {jvms.begin(), jvms.end()},
                     .perf_maps = pipeline.PerfMapTroubles(),
                     .jit_dumps = pipeline.JitDumpTroubles(),
                     .symbols = pipeline.symbol_troubles(),
@@ -255,6 +257,15 @@ std::vector<std::string> WarningTexts(const Shortcomings& s) {
   for (const std::string& refused : s.refused_runtimes) {
     warnings.push_back(absl::StrCat(
         refused, ": its functions are named by a jitdump or perf map alone, if there is one"));
+  }
+  if (!s.jvms_without_map.empty()) {
+    const size_t count = s.jvms_without_map.size();
+    const Pid pid = s.jvms_without_map[0];
+    warnings.push_back(absl::StrCat(
+        count == 1 ? absl::StrCat("process ", pid, " is a JVM without a perf map")
+                   : absl::StrCat(count, " processes, such as ", pid, ", are JVMs without a perf map"),
+        ": Java functions have no names; jcmd ", pid,
+        " Compiler.perfmap (JDK 17 or newer) writes one of what is compiled by then"));
   }
   name_some("perf map of ", s.perf_maps);
   name_some("jitdump of ", s.jit_dumps);

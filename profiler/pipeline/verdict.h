@@ -39,6 +39,7 @@ struct Shortcomings {
   bool is_steady = true;   // the rate was the same all the time
   std::vector<std::string> changes;           // as ChangesText() has them
   std::vector<std::string> refused_runtimes;  // each with its reason; so are those that follow
+  std::vector<Pid> jvms_without_map;
   std::vector<std::string> perf_maps;
   std::vector<std::string> jit_dumps;
   std::vector<std::string> symbols;  // of files and servers

@@ -18,6 +18,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::EndsWith;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using Kind = RawFrame::Kind;
 
 TEST_F(PipelineTest, PerfMapNamesAnonymousCode) {
@@ -44,6 +45,39 @@ TEST_F(PipelineTest, PerfMapThatGrowsNamesKnownStacksToo) {
   time_ns_ += 100'000'000;  // the map is looked at again every 50 ms
   Sample(1);
   EXPECT_THAT(FinishedStacks(), ElementsAre("_start;first", "_start;second"));
+}
+
+TEST_F(PipelineTest, AJvmThatHasWrittenNoPerfMapIsSaidToBeOne) {
+  Map(kApp, 1, "/usr/lib/jvm/17/lib/server/libjvm.so");
+  MapAnonymous(kJit);
+  Stack(1, {kJit + 0x110, kApp + 0x10});
+  Sample(1);
+  EXPECT_THAT(pipeline().resolver().jvms_without_map(), ElementsAre(kPid));
+  // It has been told to.
+  world_.perf_maps[kPid] = "7e00000100 80 void Main.hot()\n";
+  time_ns_ += 1'100'000'000;
+  Stack(2, {kJit + 0x120, kApp + 0x10});
+  Sample(2);
+  EXPECT_THAT(pipeline().resolver().jvms_without_map(), IsEmpty());
+  const Profile profile = Finish();
+  EXPECT_THAT(Stacks(profile), ElementsAre("_start;[unknown] [jit]", "_start;Main.hot()"));
+}
+
+TEST_F(PipelineTest, OtherProcessesWithoutAPerfMapAreNoJvms) {
+  Map(kApp, 1, "/usr/lib/xlibjvm.so");
+  MapAnonymous(kJit);
+  Stack(1, {kJit + 0x110, kApp + 0x10});
+  Sample(1);
+  EXPECT_THAT(pipeline().resolver().jvms_without_map(), IsEmpty());
+}
+
+TEST_F(PipelineTest, AJvmWhosePerfMapIsRefusedHasOne) {
+  Map(kApp, 1, "/usr/lib/jvm/17/lib/server/libjvm.so");
+  MapAnonymous(kJit);
+  world_.perf_map_errors[kPid] = absl::FailedPreconditionError("others may write to it");
+  Stack(1, {kJit + 0x110, kApp + 0x10});
+  Sample(1);
+  EXPECT_THAT(pipeline().resolver().jvms_without_map(), IsEmpty());
 }
 
 TEST_F(PipelineTest, PerfMapOfADeadProcessIsNotItsSuccessors) {

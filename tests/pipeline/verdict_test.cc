@@ -106,6 +106,12 @@ TEST(WarningTest, EachShortcomingIsToldWithWhatItCosts) {
        "the kernel's event cycles takes no samples; sampled by cpu-clock"},
       {with([](Shortcomings& s) { s.refused_runtimes = {"V8 99"}; }),
        "V8 99: its functions are named by a jitdump or perf map alone, if there is one"},
+      {with([](Shortcomings& s) { s.jvms_without_map = {4711}; }),
+       "process 4711 is a JVM without a perf map: Java functions have no names; jcmd 4711 "
+       "Compiler.perfmap (JDK 17 or newer) writes one of what is compiled by then"},
+      {with([](Shortcomings& s) { s.jvms_without_map = {4711, 4712, 4713}; }),
+       "3 processes, such as 4711, are JVMs without a perf map: Java functions have no names; jcmd "
+       "4711 Compiler.perfmap (JDK 17 or newer) writes one of what is compiled by then"},
       {with([](Shortcomings& s) { s.perf_maps = {"process 1: /tmp/perf-1.map: older"}; }),
        "perf map of process 1: /tmp/perf-1.map: older"},
       {with([](Shortcomings& s) { s.jit_dumps = {"process 1: jit-1.dump: damaged"}; }),
