@@ -52,7 +52,8 @@ struct ImageQuery {
   SourceInfo source;         // for each offset, if wanted; names demangled where there are others
   FrameValues values;        // for each offset, if wanted and known
   bool lost = false;         // by symbolizer_process.h: whoever read it died of it
-  bool unread = false;       // by the same: there was no process, or no time, to read it; `status` says why
+  // By the same: there was no process, or no time, to read it; `status` says why.
+  bool unread = false;
   bool exhausted = false;    // names, lines or values are missing: they would have taken too long
   // Why names are missing that the file should have given: no ELF file, damaged, no symbols
   // (NotFound), more bytes of names than a file may have (ResourceExhausted). OK also when

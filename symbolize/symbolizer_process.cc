@@ -327,7 +327,8 @@ bool IsRunnable(pid_t pid) {
   return name_end != nullptr && std::strncmp(name_end, ") R", 3) == 0;
 }
 
-// Waits until there is something to read. False: there is nothing, and the process has waited for `patience`.
+// Waits until there is something to read. False: there is nothing, and the process has waited for
+// `patience`.
 bool AwaitProcess(int socket, pid_t pid, std::chrono::milliseconds patience) {
   constexpr std::chrono::seconds kAtMost{10};
   const auto give_up = Clock::now() + kAtMost;

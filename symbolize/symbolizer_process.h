@@ -8,15 +8,16 @@
 //     -------- descriptors ------------------------->
 //     <------- names --------------------------------'
 //
-// A worker has the descriptors that it is sent, memory and CPU time up to a limit, no privileges, and
-// a handful of system calls: none that opens, connects, executes or signals. What it answers is
-// not believed: it is checked like a file. When it dies, hangs or talks nonsense, its image has no names
-// (its query says so) and another worker does the next one; when no worker can be had, or all took too
-// long, the images that are left have none (ImageQuery::unread). All end when jprof does, however it does.
+// A worker has the descriptors that it is sent, memory and CPU time up to a limit, no privileges,
+// and a handful of system calls: none that opens, connects, executes or signals. What it answers is
+// not believed: it is checked like a file. When it dies, hangs or talks nonsense, its image has no
+// names (its query says so) and another worker does the next one; when no worker can be had, or all
+// took too long, the images that are left have none (ImageQuery::unread). All end when jprof does,
+// however it does.
 //
-// The forker also starts stand-ins: processes that may all that jprof may, and do in its place what may
-// wait for ever, such as opening a file. One that does not come back is left behind: unlike a thread
-// in the kernel's uninterruptible sleep, it keeps nobody from ending.
+// The forker also starts stand-ins: processes that may all that jprof may, and do in its place what
+// may wait for ever, such as opening a file. One that does not come back is left behind: unlike a
+// thread in the kernel's uninterruptible sleep, it keeps nobody from ending.
 #pragma once
 
 #include <sys/types.h>
@@ -77,8 +78,8 @@ class SymbolizerProcess {
   };
   bool has_stand_ins() const { return has_stand_ins_; }
   absl::StatusOr<Peer> StartStandIn();
-  // DeadlineExceeded: it waited for something else than a CPU for `patience`, and still does; it is to
-  // be asked no more until HasComeBack(). Unavailable: it has ended. From one thread at a time.
+  // DeadlineExceeded: it waited for something else than a CPU for `patience`, and still does; it is
+  // to be asked no more until HasComeBack(). Unavailable: it has ended. From one thread at a time.
   absl::StatusOr<Parcel> Ask(const Peer& stand_in, const std::string& text,
                              std::span<const int> descriptors, std::chrono::milliseconds patience);
   // Whether one that did not answer in time has since, or has ended.
@@ -90,8 +91,8 @@ class SymbolizerProcess {
   // Of the process that starts the workers and waits for them.
   pid_t pid() const { return pid_; }
 
-  // Counts messages to and from the workers and stand-ins, and images done with; from any thread. While
-  // there is work, it grows within `patience`, or what the finder takes for one request.
+  // Counts messages to and from the workers and stand-ins, and images done with; from any thread.
+  // While there is work, it grows within `patience`, or what the finder takes for one request.
   uint64_t progress() const { return progress_.load(std::memory_order_relaxed); }
 
  private:

@@ -32,7 +32,8 @@ struct PerfMapOptions {
   // Looked at first, before those that the process names and /tmp; absolute, in the target's root.
   // "": there is none.
   std::string folder;
-  // Opens a path as OpenInProcessRoot() does, or one that is not absolute as OpenInWorkingDirectory(); empty: those do.
+  // Opens a path as OpenInProcessRoot() does, or one that is not absolute as
+  // OpenInWorkingDirectory(); empty: those do.
   std::function<absl::StatusOr<UniqueFd>(const UniqueFd& process, const std::string& path,
                                          LinkPolicy links, absl::string_view name)>
       open = nullptr;

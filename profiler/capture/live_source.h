@@ -110,8 +110,8 @@ class LiveSource {
   uint32_t PeriodNs(uint64_t time_ns) const;
   // CPU time that samples took in the kernel, where it counts that.
   uint64_t ProgramTimeNs() const { return bpf_ == nullptr ? 0 : bpf_->RunTimeNs(); }
-  // CPUs that went and came; at the level ring those that came for the first time: when one goes, its events
-  // stay with their threads.
+  // CPUs that went and came; at the level ring those that came for the first time: when one goes,
+  // its events stay with their threads.
   std::vector<CpuEvents::Change> cpu_changes() const;
   // As SamplingRate has it.
   double CountedShare() const;

@@ -34,9 +34,10 @@ using EventTrial = std::function<bool(SamplingSource, bool hardware)>;
 // That no kind of event does.
 absl::Status NoEventFires();
 std::string ClockName(SamplingSource clock);  // "cpu-clock"
-// The first of the two clocks that takes samples; `silent` gets the names of those that do not. FailedPrecondition:
-// none does.
-absl::StatusOr<SamplingSource> ChooseClock(const EventTrial& fires, std::vector<std::string>& silent);
+// The first of the two clocks that takes samples; `silent` gets the names of those that do not.
+// FailedPrecondition: none does.
+absl::StatusOr<SamplingSource> ChooseClock(const EventTrial& fires,
+                                           std::vector<std::string>& silent);
 
 // A disabled sampling event for everything that runs on `cpu`, idle excluded. It is meant to run a
 // program on each hit, and to have no samples in a ring; in that of a side-band event of the CPU

@@ -4,8 +4,8 @@
 // a CPU write into one ring. A thread that starts while its process is being gone through may have
 // an inherited event and one of its own: a sample names its event, so that IsDuplicate() can tell.
 //
-// When a CPU goes offline they stay with their threads, and count again when it is back. For one that was
-// not there at first Update() makes new ones.
+// When a CPU goes offline they stay with their threads, and count again when it is back. For one
+// that was not there at first Update() makes new ones.
 #pragma once
 
 #include <cstddef>
@@ -56,8 +56,8 @@ class TaskEvents {
   absl::Status Start();
   absl::Status Stop();
 
-  // Looks which CPUs are online, once in a second at most, and samples on those that came for the first time:
-  // the threads of these processes, or the one thread that was added.
+  // Looks which CPUs are online, once in a second at most, and samples on those that came for the
+  // first time: the threads of these processes, or the one thread that was added.
   struct NewCpu {
     int cpu = 0;
     absl::Status status;
@@ -97,7 +97,8 @@ class TaskEvents {
   std::vector<int> cpus_;
   std::vector<Ring> sample_rings_;  // by place in cpus_, as all below
   std::vector<Ring> sideband_rings_;
-  std::unique_ptr<absl::Mutex> mutex_ = std::make_unique<absl::Mutex>();  // of sampling_ and started_
+  // Of sampling_ and started_.
+  std::unique_ptr<absl::Mutex> mutex_ = std::make_unique<absl::Mutex>();
   std::vector<UniqueFd> sampling_;
   bool started_ = false;
   std::vector<UniqueFd> sideband_;

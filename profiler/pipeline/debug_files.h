@@ -27,9 +27,10 @@ class DebugFiles : public DebugFileFinder {
     bool on_host = false;            // that root is jprof's own
   };
   // A regular file by its absolute path below a directory, which links do not lead out of.
-  using Opener = std::function<absl::StatusOr<UniqueFd>(const UniqueFd& root, const std::string& path)>;
-  // One place for each image that is asked for. `debuginfod` may be nullptr; both outlive this. `open`:
-  // thread-safe; empty: OpenInRoot().
+  using Opener =
+      std::function<absl::StatusOr<UniqueFd>(const UniqueFd& root, const std::string& path)>;
+  // One place for each image that is asked for. `debuginfod` may be nullptr; both outlive this.
+  // `open`: thread-safe; empty: OpenInRoot().
   DebugFiles(std::vector<Place> places, Debuginfod* debuginfod, Opener open = nullptr);
 
   std::vector<UniqueFd> Find(size_t image, const Request& request) override;

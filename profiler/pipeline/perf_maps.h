@@ -27,7 +27,8 @@ class PerfMaps {
   // For all maps together.
   struct Limits {
     size_t memory_bytes = size_t{512} << 20;
-    // In one recording, of those that are gone, too: what a file says again and again is read each time.
+    // In one recording, of those that are gone, too: what a file says again and again is read each
+    // time.
     uint64_t read_bytes = uint64_t{2} << 30;
   };
   PerfMaps(Opener opener, const Limits& limits) : opener_(std::move(opener)), limits_(limits) {}

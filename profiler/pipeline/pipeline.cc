@@ -457,7 +457,8 @@ void Pipeline::OnSample(const SampleEvent& sample) {
   ++accounting_.taken;
   last_time_ns_ = std::max(last_time_ns_, sample.time_ns);
   ForgetNumbered();
-  // Of one that was moved into a recorded group no more may be known than what it has mapped meanwhile.
+  // Of one that was moved into a recorded group no more may be known than what it has mapped
+  // meanwhile.
   if (const Process* known = processes_.Find(sample.pid); known == nullptr || known->comm.empty()) {
     Adopt(sample.pid);
   }

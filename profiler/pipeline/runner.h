@@ -5,9 +5,10 @@
 //   pipeline thread:  queue -> Pipeline, and at the end the naming; may wait for the target
 //   main thread:      watches the clock, the target and the caller's wish to stop
 //
-// A target whose files do not answer costs its own names (target_files.h). One whose memory does not
-// makes the pipeline's thread wait for ever (target_task.h). A recording still ends when it should: what
-// follows its end is then given up with DeadlineExceeded.
+// A target whose files do not answer costs its own names (target_files.h). One whose memory does
+// not makes the pipeline's thread, or at the level ring the reader's, wait for ever (target_task.h).
+// A recording still ends when it should: what follows its end is then given up with
+// DeadlineExceeded.
 #pragma once
 
 #include <cstdint>
@@ -60,8 +61,8 @@ struct RecordingOptions {
   std::string command_line;
   // Of what may take long and can wait, while it is recorded; all else has the caller's (priority.h).
   int niceness = 0;
-  // Reads the mapped files for their names, and opens them if it has stand-ins (target_files.h); nullptr:
-  // this process does. Shared with the thread that is left behind when it hangs.
+  // Reads the mapped files for their names, and opens them if it has stand-ins (target_files.h);
+  // nullptr: this process does. Shared with the thread that is left behind when it hangs.
   std::shared_ptr<SymbolizerProcess> symbolizer;
 };
 

@@ -99,7 +99,8 @@ absl::StatusOr<UniqueFd> OpenFor(const Fields& f, const UniqueFd& given) {
 
 SymbolizerProcess::Parcel Answer(const absl::Status& status, absl::string_view text = "") {
   MessageWriter w;
-  w.U32(static_cast<uint32_t>(status.code())).Text(status.message()).Text(HintOf(status)).Text(text);
+  w.U32(static_cast<uint32_t>(status.code())).Text(status.message());
+  w.Text(HintOf(status)).Text(text);
   return {std::move(w).bytes(), {}};
 }
 
@@ -192,7 +193,9 @@ absl::StatusOr<UniqueFd> TargetFiles::Open(std::string question, const UniqueFd*
   JPROF_ASSIGN_OR_RETURN(SymbolizerProcess::Parcel answer, Ask(question, descriptor, of, name));
   ByteCursor c = CursorOf(answer.text);
   JPROF_RETURN_IF_ERROR(StatusIn(c));
-  if (!c.ok() || answer.descriptors.size() != 1) return absl::InternalError("no file in the answer");
+  if (!c.ok() || answer.descriptors.size() != 1) {
+    return absl::InternalError("no file in the answer");
+  }
   absl::MutexLock lock(&mutex_);
   if (devices_.size() < kMaxNoted) devices_.insert(of.device);
   return std::move(answer.descriptors[0]);

@@ -1,10 +1,12 @@
-// Opens what targets name, and reads what the kernel says of them, without waiting for ever: a stand-in
-// (symbolize/symbolizer_process.h) does it, and is left behind when it waits for half a second. That
-// costs the files of that process on that file system, until the stand-in has come back; a file system
-// that never answered is asked once for all processes, one that did so before a few times.
+// Opens what targets name, and reads what the kernel says of them, without waiting for ever: a
+// stand-in (symbolize/symbolizer_process.h) does it, and is left behind when it waits for half a
+// second. That costs the files of that process on that file system, until the stand-in has come
+// back; a file system that never answered is asked once for all processes, one that did so before a
+// few times.
 //
-// What comes from a file system that may stop to answer later is a path-only descriptor, to be opened
-// (OpenAgain) when it is read, and closed soon: so a recording holds nothing that it could not let go.
+// What comes from a file system that may stop to answer later is a path-only descriptor, to be
+// opened (OpenAgain) when it is read, and closed soon: so a recording holds nothing that it could
+// not let go.
 //
 // Thread-safe.
 #pragma once
@@ -43,8 +45,8 @@ class TargetFiles {
   explicit TargetFiles(std::shared_ptr<SymbolizerProcess> processes)
       : processes_(std::move(processes)) {}
 
-  // As the functions of target_file.h and proc_maps.h of about these names; and DeadlineExceeded: no
-  // answer in time, or there was none lately.
+  // As the functions of target_file.h and proc_maps.h of about these names; and DeadlineExceeded:
+  // no answer in time, or there was none lately.
   absl::StatusOr<UniqueFd> OpenMapped(const MapEvent& map);
   absl::StatusOr<UniqueFd> OpenOfGone(const MapEvent& map, Pid root_of);
   absl::StatusOr<UniqueFd> OpenInProcess(Pid pid, const UniqueFd& process, const std::string& path,

@@ -51,7 +51,8 @@ TargetTask::~TargetTask() {
 
 int64_t TargetTask::CpuTimeNs() {
   clockid_t clock;
-  if (!thread_.joinable() || ::pthread_getcpuclockid(thread_.native_handle(), &clock) != 0) return 0;
+  if (!thread_.joinable()) return 0;
+  if (::pthread_getcpuclockid(thread_.native_handle(), &clock) != 0) return 0;
   return ClockNs(clock);
 }
 

@@ -30,13 +30,13 @@ absl::StatusOr<UniqueFd> OpenFileOfGoneProcess(Pid root_of, const Mapping& mappi
                                                uint64_t mapped_ns);
 
 // Whether a file, or its number, was given other content since then (CLOCK_MONOTONIC), as far as
-// its time stamps tell. A change of its mode or its links counts too. Of a path-only descriptor it is what
-// was known of the file last: nobody is asked.
+// its time stamps tell. A change of its mode or its links counts too. Of a path-only descriptor it
+// is what was known of the file last: nobody is asked.
 bool WasChangedSince(const UniqueFd& fd, uint64_t monotonic_ns);
 
-// A file's system that is served by another program or machine (FUSE, NFS and the like) may stop to answer,
-// and who waits for it may wait for ever, also when it closes the file. Not so by a descriptor that says
-// which file it is and cannot be read (O_PATH).
+// A file's system that is served by another program or machine (FUSE, NFS and the like) may stop to
+// answer, and who waits for it may wait for ever, also when it closes the file. Not so by a
+// descriptor that says which file it is and cannot be read (O_PATH).
 bool MayStopAnswering(const UniqueFd& file);
 bool IsPathOnly(const UniqueFd& file);
 absl::StatusOr<UniqueFd> ToPathOnly(const UniqueFd& file);

@@ -69,7 +69,8 @@ TEST_F(HungFilesTest, OthersAreRecordedAsIfNothingWere) {
   const Child other = Start(TestProgram("spin"));
   fuse.Hang();
   const JprofResult result = RunJprofFor(
-      200, {"-p", absl::StrCat(process.pid(), ",", other.pid()), "-F", "499", "--format", "folded"});
+      200, {"-p", absl::StrCat(process.pid(), ",", other.pid()), "-F", "499", "--format",
+            "folded"});
   EXPECT_EQ(result.exit_code(), 0) << result.err;
   const FoldedProfile profile = ParseFolded(result.out);
   ExpectUnnamedMain(profile);

@@ -219,7 +219,8 @@ TEST_F(PipelineLossTest, WhatIsMappedIsReadAnewAndStacksOfMeanwhileAreMarked) {
 }
 
 TEST_F(PipelineLossTest, AProcessOfWhichOnlyAMappingWasToldIsLookedInto) {
-  pipeline().Handle(MapEvent{Tick(), 200, {{kLib}, {kLib + 0x2000}}, {0x1000}, FileNumber(2), "/lib/libx.so"});
+  pipeline().Handle(MapEvent{
+      Tick(), 200, {{kLib}, {kLib + 0x2000}}, {0x1000}, FileNumber(2), "/lib/libx.so"});
   described_ = {CommEvent{1, 200, 200, false, "moved"},
                 MapEvent{1, 200, {{kApp}, {kApp + 0x2000}}, {0x1000}, FileNumber(1), "/bin/app"}};
   Stack(2, {kLib + 0x10, kApp + 0x110, kApp + 0x10}, WalkEnd::kRoot, 200);

@@ -1,6 +1,7 @@
-/* Mounts a FUSE file system with one file, whose content is a copy of FILE, and answers for it. On a line "hang"
-   it answers nothing more, but still takes each request, so that who waits for one cannot even be killed; on
-   "answer" it answers all of these and goes on. At the end of its input the mount is gone.
+/* Mounts a FUSE file system with one file, whose content is a copy of FILE, and answers for it. On a
+   line "hang" it answers nothing more, but still takes each request, so that who waits for one
+   cannot even be killed; on "answer" it answers all of these and goes on. At the end of its input
+   the mount is gone.
 
      hung_fuse DIRECTORY FILE    mounts on DIRECTORY; the file is DIRECTORY/file */
 #include <errno.h>
@@ -53,8 +54,10 @@ static void answer(const char* request) {
       break;
     }
     case FUSE_LOOKUP: {
-      struct fuse_entry_out out = {
-          .nodeid = kFile, .entry_valid = kSeconds, .attr_valid = kSeconds, .attr = attributes(kFile)};
+      struct fuse_entry_out out = {.nodeid = kFile,
+                                   .entry_valid = kSeconds,
+                                   .attr_valid = kSeconds,
+                                   .attr = attributes(kFile)};
       if (in->nodeid == FUSE_ROOT_ID && strcmp(body, "file") == 0) reply(in, 0, &out, sizeof(out));
       else reply(in, ENOENT, NULL, 0);
       break;

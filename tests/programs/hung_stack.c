@@ -1,4 +1,5 @@
-/* Recurses, then takes away the middle of its own stack, so that whoever reads it waits for ever, and burns CPU. */
+/* Recurses, then takes away the middle of its own stack, so that whoever reads it waits for ever,
+   and burns CPU. */
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
 #include <stdint.h>

@@ -1,4 +1,5 @@
-// A FUSE file system with one file that can be made to hang (tests/programs/hung_fuse.c). Gone with its owner.
+// A FUSE file system with one file that can be made to hang (tests/programs/hung_fuse.c). Gone with
+// its owner.
 #pragma once
 
 #include <gtest/gtest.h>
