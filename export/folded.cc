@@ -78,8 +78,8 @@ struct Entry {
   bool is_line;
 };
 
-// The lines of a tree. In a comparison each has two weights, before and after, as difffolded.pl -n has
-// it: those of before are scaled to the total of after.
+// The lines of a tree. In a comparison each has two weights, before and after, as difffolded.pl -n
+// has it: those of before are scaled to the total of after.
 class Weights {
  public:
   Weights(CallTree tree, bool is_comparison) : tree_(std::move(tree)) {
@@ -92,10 +92,11 @@ class Weights {
     }
     const int64_t whole = nodes[0].base, to = nodes[0].total > 0 ? nodes[0].total : whole;
     for (int64_t& base : self_base_) {
-      base = whole <= 0 ? 0
-                        : static_cast<int64_t>((static_cast<__int128>(std::max<int64_t>(base, 0)) * to +
-                                                whole / 2) /
-                                               whole);
+      base =
+          whole <= 0
+              ? 0
+              : static_cast<int64_t>(
+                    (static_cast<__int128>(std::max<int64_t>(base, 0)) * to + whole / 2) / whole);
     }
   }
 

@@ -1,8 +1,8 @@
 // Folded stacks: "process;outer;inner 12", one line for each stack, sorted bytewise, weights are
 // the profile's first sample type. What flamegraph.pl, speedscope, Pyroscope and inferno read.
 //
-// Of a comparison (BaseType) there are two weights, "process;outer 7 12": before, scaled to the total of
-// after, and after.
+// Of a comparison (BaseType) there are two weights, "process;outer 7 12": before, scaled to the
+// total of after, and after.
 //
 // Suffixes: _[k] kernel, _[j] script, builtin and JIT code, _[i] inlined. What a reader would take
 // for structure is written otherwise: ';' as ':', the blank before a trailing number as '_' (it

@@ -1,5 +1,5 @@
-// Text that fits: names cut to the width of their frame, comments broken into lines, measured without
-// a font.
+// Text that fits: names cut to the width of their frame, comments broken into lines, measured
+// without a font.
 #pragma once
 
 #include <cstddef>

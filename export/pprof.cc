@@ -77,7 +77,8 @@ class Converter {
   void Convert() {
     for (size_t i = 0; i < types_; ++i) FillType(profile_.sample_types[i], *out_.add_sample_type());
     if (types_ > 0) {
-      // What a comparison compares is its first type; counts have a time beside them that says the same.
+      // What a comparison compares is its first type; counts have a time beside them that says the
+      // same.
       const bool is_first = is_comparison_ && profile_.sample_types[0].type != "samples";
       const size_t shown = is_first ? 0 : types_ - 1;
       out_.set_default_sample_type(out_.sample_type(static_cast<int>(shown)).type());

@@ -1,5 +1,5 @@
-// pprof: export/profile.proto, serialized and compressed with gzip. Of a comparison (BaseType), what
-// `pprof -proto -normalize -diff_base` writes: the base's samples are negative and labelled
+// pprof: export/profile.proto, serialized and compressed with gzip. Of a comparison (BaseType),
+// what `pprof -proto -normalize -diff_base` writes: the base's samples are negative and labelled
 // pprof::base.
 #pragma once
 

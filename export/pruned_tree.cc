@@ -13,9 +13,9 @@
 //
 // So widths and places are exact; a bound that is too large costs a node that is not drawn. Memory
 // is the sketch, the names, the wide nodes and their children, and what lies beyond the deepest
-// level that is drawn. Of most profiles that is little; those of which it is not, made on purpose or
-// not, are given up at a limit. How many nodes are not in the tree is estimated from the share of
-// the cells that are empty (linear counting; a percent or better).
+// level that is drawn. Of most profiles that is little; those of which it is not, made on purpose
+// or not, are given up at a limit. How many nodes are not in the tree is estimated from the share
+// of the cells that are empty (linear counting; a percent or better).
 //
 // Sources are read side by side, each into its own sketch, names and tree, which are merged.
 #include "export/pruned_tree.h"

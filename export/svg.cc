@@ -30,9 +30,9 @@
 // colour-blind eyes by their lightness as well; the shade within the hue is a hash of the name, so
 // a function looks the same in two pictures, and an inlined one is paler. Native code that the
 // garbage collector calls counts to it. For the script a frame has its kind and its package in its
-// class: "k7 p2 i" is native, of package 2, inlined; and in data-self what it has itself, where that
-// is not all that its drawn callees leave. Children are sorted by name and nothing is
-// random: equal profiles give equal bytes.
+// class: "k7 p2 i" is native, of package 2, inlined; and in data-self what it has itself, where
+// that is not all that its drawn callees leave. Children are sorted by name and nothing is random:
+// equal profiles give equal bytes.
 //
 // The verdict is part of the picture: all comments of the profile stand below the title.
 //
@@ -237,8 +237,9 @@ class FlameGraph {
   }
 
   std::string TitleOf(absl::string_view name, const CallTree::Node& node) const {
-    return absl::StrCat(name, " (", Grouped(node.total), " ", unit_, ", ", Percent(node.total, total_),
-                        picture_.compares() ? absl::StrCat("; ", SignedPercent(picture_.Change(node))) : "", ")");
+    return absl::StrCat(
+        name, " (", Grouped(node.total), " ", unit_, ", ", Percent(node.total, total_),
+        picture_.compares() ? absl::StrCat("; ", SignedPercent(picture_.Change(node))) : "", ")");
   }
 
   void Head(Svg& svg) {
@@ -332,8 +333,8 @@ class FlameGraph {
     svg.Number(static_cast<int64_t>(kinds_[frame.node]));
     if (package >= 0) svg.Markup(" p").Number(package);
     if (inlined) svg.Markup(" i");
-    // The script takes it for what the drawn callees leave. Of a frame that is wide enough to be drawn it is
-    // known, also where the tree was pruned.
+    // The script takes it for what the drawn callees leave. Of a frame that is wide enough to be
+    // drawn it is known, also where the tree was pruned.
     const int64_t left = node.total - drawn_below_[frame.node];
     if (left != node.self) svg.Markup("\" data-self=\"").Number(node.self);
     svg.Markup("\"><title>");
@@ -418,7 +419,9 @@ class FlameGraph {
     // The script lays this out anew: it knows the window's width.
     int x = kPadding;
     auto room = [](absl::string_view text) {
-      return static_cast<int>(std::lround(static_cast<double>(text.size()) * Ruler(kNoteSize).narrow())) + 12;
+      return static_cast<int>(
+                 std::lround(static_cast<double>(text.size()) * Ruler(kNoteSize).narrow())) +
+             12;
     };
     const absl::string_view heading =
         picture_.compares() ? "change of the share (width: mean of both):" : "executing:";
@@ -457,11 +460,14 @@ class FlameGraph {
     size_t most_inlined = 0;
     for (size_t i = 0; i < kCodeKinds; ++i) {
       inlined = SaturatingAdd(inlined, executing_.of_kind[i].inlined);
-      if (executing_.of_kind[i].inlined > executing_.of_kind[most_inlined].inlined) most_inlined = i;
+      if (executing_.of_kind[i].inlined > executing_.of_kind[most_inlined].inlined)
+        most_inlined = i;
     }
     if (picture_.compares()) {
-      item(ColourOfChange(most_changed_), absl::StrCat("more, up to ", SignedPercent(most_changed_)));
-      item(ColourOfChange(-most_changed_), absl::StrCat("less, down to ", SignedPercent(-most_changed_)));
+      item(ColourOfChange(most_changed_),
+           absl::StrCat("more, up to ", SignedPercent(most_changed_)));
+      item(ColourOfChange(-most_changed_),
+           absl::StrCat("less, down to ", SignedPercent(-most_changed_)));
     } else if (inlined > 0) {
       item(ColourOf(static_cast<CodeKind>(most_inlined), true, 7),
            absl::StrCat("paler: inlined ", ShortPercent(inlined, total_)));

@@ -27,8 +27,8 @@ std::string ValidUtf8(absl::string_view raw, size_t max_bytes = kMaxNameBytes);
 std::string ShownName(const Profile& profile, const Function& function, uint32_t line,
                       size_t max_bytes = kMaxNameBytes);
 
-// What a script's function is called in what its compiler made of it, and where it is there, to be shown
-// below its name: "a /srv/dist/app.js:1:4711". "": it is shown as it is.
+// What a script's function is called in what its compiler made of it, and where it is there, to be
+// shown below its name: "a /srv/dist/app.js:1:4711". "": it is shown as it is.
 std::string GeneratedName(const Profile& profile, const Function& function);
 
 // Decodes the UTF-8 sequence at the start of `text`: its length in bytes and the code point, or

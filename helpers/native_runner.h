@@ -17,7 +17,8 @@
 
 namespace jprof {
 
-// In place of a register's value. No multiple of 8 and in no mapping: whoever follows it ends at once.
+// In place of a register's value. No multiple of 8 and in no mapping: whoever follows it ends at
+// once.
 inline constexpr uint64_t kUnknownRegister = 1;
 
 struct Registers {
@@ -32,8 +33,8 @@ struct Registers {
   bool all_known = true;    // else pc and sp alone are; the others are kUnknownRegister
 };
 
-// Where a frame is: its registers, and the first of the RawFrames that it gave, which may be several or
-// none.
+// Where a frame is: its registers, and the first of the RawFrames that it gave, which may be
+// several or none.
 struct FramePlace {
   uint32_t first = 0;
   uint64_t pc = 0;
@@ -71,9 +72,9 @@ class NativeRunner {
     on_frame_ = std::move(observer);
   }
 
-  // Is asked for the caller of the last of `frames`, those of a walk of `pid` from `start` on, where
-  // call-frame information says more than a table holds; nullopt: the walk ends there, as it does
-  // without a stepper.
+  // Is asked for the caller of the last of `frames`, those of a walk of `pid` from `start` on,
+  // where call-frame information says more than a table holds; nullopt: the walk ends there, as it
+  // does without a stepper.
   using Stepper = std::function<std::optional<FrameCaller>(Pid pid, const Registers& start,
                                                            std::span<const FramePlace> frames)>;
   void SetStepper(Stepper stepper) { stepper_ = std::move(stepper); }

@@ -116,7 +116,8 @@ class RuntimeInstance {
 
   // From now on functions have their ScriptPlace, which takes more reads of the process's memory.
   virtual void WantScriptPlaces() {}
-  // What a script says at its end of where its source map is: any URL, perhaps a data: URL of megabytes;
+  // What a script says at its end of where its source map is: any URL, perhaps a data: URL of
+  // megabytes;
   // "": nothing. To be asked once, it may be forgotten then.
   virtual std::string SourceMapUrl(uint32_t script) {
     static_cast<void>(script);

@@ -9,11 +9,11 @@
 
 namespace jprof {
 
-// A comparison (profiler/core/profile.h) of all sample types that both have. First comes the one that
-// `after` has last, which is the one to show; "samples" if in each of the two all weigh alike.
-// A function whose first line alone differs is one, with the line that it has in `after`, unless its
-// file has several of that name, or the profiles are by line. If each has one process, they are one,
-// named as in `after`. InvalidArgument: they have no type in common.
+// A comparison (profiler/core/profile.h) of all sample types that both have. First comes the one
+// that `after` has last, which is the one to show; "samples" if in each of the two all weigh alike.
+// A function whose first line alone differs is one, with the line that it has in `after`, unless
+// its file has several of that name, or the profiles are by line. If each has one process, they are
+// one, named as in `after`. InvalidArgument: they have no type in common.
 absl::StatusOr<Profile> Compare(const Profile& before, const Profile& after);
 
 // Of one function, by the text that pictures show; shares of all samples, 0 to 1.

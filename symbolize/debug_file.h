@@ -22,7 +22,8 @@ struct DebugLink {
 // nullopt: none, or one that is no plain file name.
 std::optional<DebugLink> ReadDebugLink(const ElfFile& file);
 
-// The checksum that a debug link has of `file`. nullopt: it cannot be read, or not within the budget.
+// The checksum that a debug link has of `file`. nullopt: it cannot be read, or not within the
+// budget.
 std::optional<uint32_t> DebugLinkChecksum(const ElfFile& file, WorkBudget& budget);
 
 // .gnu_debugdata: a small ELF file with the symbols that the file's own table lacks, packed by xz.

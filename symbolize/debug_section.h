@@ -21,8 +21,8 @@ class DebugSection {
 
   uint64_t size() const { return size_; }
 
-  // Bytes [offset, offset + size), fewer when the section ends before or cannot be read. They are in
-  // `buffer` or in the section itself, so valid as long as both.
+  // Bytes [offset, offset + size), fewer when the section ends before or cannot be read. They are
+  // in `buffer` or in the section itself, so valid as long as both.
   std::span<const uint8_t> Read(uint64_t offset, uint64_t size, std::vector<uint8_t>& buffer) const;
   // The string at `offset`, "" outside. Cut at kMaxStringBytes.
   std::string ReadString(uint64_t offset) const;

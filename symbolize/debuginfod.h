@@ -1,5 +1,5 @@
-// Debug files from debuginfod servers, by build ID, through elfutils' libdebuginfod, which keeps what
-// it fetched in its cache. The library is looked for when it is needed (dlopen), so jprof runs
+// Debug files from debuginfod servers, by build ID, through elfutils' libdebuginfod, which keeps
+// what it fetched in its cache. The library is looked for when it is needed (dlopen), so jprof runs
 // without it; it brings an HTTP and a TLS library that a profiler should not be linked with.
 //
 // What of a target gets to the servers is its build ID, as hex digits.
@@ -18,8 +18,8 @@ namespace jprof {
 class Debuginfod {
  public:
   // nullptr: $DEBUGINFOD_URLS names no server. All fetches together take `patience` at most and a
-  // second more, since that is how often the library lets itself be interrupted; the time is counted
-  // from the first one.
+  // second more, since that is how often the library lets itself be interrupted; the time is
+  // counted from the first one.
   static std::unique_ptr<Debuginfod> FromEnvironment(absl::Duration patience = absl::Seconds(7));
   ~Debuginfod();
 

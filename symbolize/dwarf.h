@@ -38,7 +38,7 @@ struct SourceFrame {
 // Of a list of addresses.
 struct SourceInfo {
   std::vector<SourceFunction> functions;  // the first one is empty
-  std::vector<std::string> files;         // absolute where the compiler said so; the first one is ""
+  std::vector<std::string> files;  // absolute where the compiler said so; the first one is ""
   std::vector<SourceFrame> frames;
   // The frames of address i are [first[i], first[i + 1]): innermost first, the function that the
   // code belongs to last. None: nothing is known of it.

@@ -1,5 +1,5 @@
-// The DWARF sections of one file, and how to read what they are made of. Everything that can fail does
-// so by an empty result, with the budget exhausted or not. Used by one thread.
+// The DWARF sections of one file, and how to read what they are made of. Everything that can fail
+// does so by an empty result, with the budget exhausted or not. Used by one thread.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// Files and lines of addresses: the line program of one unit, which runs past the questions once. Of
-// several rows for one address the last one has it.
+// Files and lines of addresses: the line program of one unit, which runs past the questions once.
+// Of several rows for one address the last one has it.
 #pragma once
 
 #include <cstdint>

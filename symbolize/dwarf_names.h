@@ -1,4 +1,5 @@
-// The functions and files of what was found, each once: their strings are read for the answers alone.
+// The functions and files of what was found, each once: their strings are read for the answers
+// alone.
 #pragma once
 
 #include <cstddef>

@@ -1,8 +1,8 @@
 // Which function an address is in, and which functions are inlined there: the entries of one unit.
 //
 // They are walked once, in the file's order: scopes are nested as their entries are, and each scope
-// takes the questions that lie in it from the ones around it. Of overlapping scopes the first one has
-// an address.
+// takes the questions that lie in it from the ones around it. Of overlapping scopes the first one
+// has an address.
 #pragma once
 
 #include <cstdint>

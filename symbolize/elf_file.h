@@ -69,9 +69,9 @@ class ElfFile {
   };
   absl::Status ForEachSymbolEntry(Table table,
                                   absl::FunctionRef<bool(const SymbolEntry&)> visit) const;
-  // Calls `visit` with the position in `names` and the text, "" when it cannot be read, of each until
-  // it returns false. The text is valid during the call only. Those that lie close together are read
-  // at once if they are sorted.
+  // Calls `visit` with the position in `names` and the text, "" when it cannot be read, of each
+  // until it returns false. The text is valid during the call only. Those that lie close together
+  // are read at once if they are sorted.
   void ForEachSymbolName(Table table, std::span<const uint32_t> names,
                          absl::FunctionRef<bool(size_t, absl::string_view)> visit) const;
   std::string SymbolName(Table table, uint32_t name) const;
@@ -100,8 +100,8 @@ class ElfFile {
   // "" for all other addresses. x86-64 only.
   std::vector<std::string> PltTargets(std::span<const ElfAddress> addresses) const;
 
-  // The content of a section, by its name. nullopt: there is none, it is compressed, has no content,
-  // leaves the file, or is larger than `max_bytes`.
+  // The content of a section, by its name. nullopt: there is none, it is compressed, has no
+  // content, leaves the file, or is larger than `max_bytes`.
   struct Section {
     ElfAddress address;
     std::vector<uint8_t> bytes;

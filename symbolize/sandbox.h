@@ -19,13 +19,13 @@ inline constexpr uint32_t kWholeSandbox =
 // "no privileges, bounded memory; not: few system calls (seccomp)".
 std::string SandboxText(uint32_t parts);
 
-// For good, of the calling process, which has one thread: all capabilities, and the way to get some;
-// core files, new processes, all but 64 descriptors, address space beyond `memory_bytes`; all system
-// calls but those for memory, for what is open already, for clocks and for its own end: another one
-// kills it (SIGSYS). Memory cannot be made executable any more.
+// For good, of the calling process, which has one thread: all capabilities, and the way to get
+// some; core files, new processes, all but 64 descriptors, address space beyond `memory_bytes`; all
+// system calls but those for memory, for what is open already, for clocks and for its own end:
+// another one kills it (SIGSYS). Memory cannot be made executable any more.
 //
-// What cannot be given up is no reason to read nothing: each of these stands for itself, and a kernel
-// without seccomp leaves the others. Returns the parts that took effect.
+// What cannot be given up is no reason to read nothing: each of these stands for itself, and a
+// kernel without seccomp leaves the others. Returns the parts that took effect.
 uint32_t GiveUpEverything(uint64_t memory_bytes);
 
 // What would take effect here, tried in a process of its own.

@@ -250,8 +250,8 @@ class Answers {
   }
 
   using Ids = absl::flat_hash_map<std::string, uint32_t>;
-  // The elements of an array of strings whose numbers are in `wanted`. What is no string, empty or too
-  // long stays unknown.
+  // The elements of an array of strings whose numbers are in `wanted`. What is no string, empty or
+  // too long stays unknown.
   absl::Status Read(absl::string_view array, absl::flat_hash_map<uint32_t, uint32_t>& wanted,
                     absl::string_view root, size_t max_bytes, Ids& ids,
                     std::vector<std::string>& texts) {

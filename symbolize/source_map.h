@@ -1,9 +1,9 @@
-// Source maps of version 3 (ECMA-426), index maps included: from positions in a script that a compiler
-// or bundler wrote to those in what it was made of.
+// Source maps of version 3 (ECMA-426), index maps included: from positions in a script that a
+// compiler or bundler wrote to those in what it was made of.
 //
-// A map is foreign: it is read with a budget (work_budget.h), in one pass over its mappings, of which no
-// more is kept than those of one line. Damage anywhere before the last position that is asked for
-// means that the whole map is not believed.
+// A map is foreign: it is read with a budget (work_budget.h), in one pass over its mappings, of
+// which no more is kept than those of one line. Damage anywhere before the last position that is
+// asked for means that the whole map is not believed.
 #pragma once
 
 #include <compare>
@@ -44,7 +44,8 @@ struct SourceMapQuery {
 
   // Out: filled by ReadSourceMap().
   std::vector<OriginalPosition> originals;  // one for each position
-  std::vector<std::string> sources;  // as the map has them, behind its sourceRoot: URLs, or relative
+  std::vector<std::string>
+      sources;  // as the map has them, behind its sourceRoot: URLs, or relative
   std::vector<bool> ignored;         // as sources: those of others, which debuggers step over
   std::vector<std::string> names;
   // Not OK: there are no originals. DataLoss: damaged, or no source map; ResourceExhausted: too

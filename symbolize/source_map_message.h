@@ -1,5 +1,5 @@
-// A SourceMapQuery on its way to the process that reads the map, and what comes back. Neither end believes
-// the other.
+// A SourceMapQuery on its way to the process that reads the map, and what comes back. Neither end
+// believes the other.
 #pragma once
 
 #include <string>

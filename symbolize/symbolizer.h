@@ -2,8 +2,8 @@
 //
 // Where a name is looked for, in this order, each only as long as some offset has none: the file's
 // symbol table, its dynamic symbols, its .gnu_debugdata, its separate debug file on this host, the
-// same from debuginfod. A debug file is believed if it has the file's build ID, or, of a file without
-// one, the checksum of its debug link.
+// same from debuginfod. A debug file is believed if it has the file's build ID, or, of a file
+// without one, the checksum of its debug link.
 //
 // One image takes 2 s at most, in steps and bytes that are counted (work_budget.h); what was not
 // found by then has no name, or no lines, and is counted. Values may take 1.5 s more, and cost no
@@ -31,9 +31,9 @@ struct SymbolName {
   uint64_t address = 0;     // ELF address of the offset that was asked for, 0 if outside segments
 };
 
-// Whether a physical function is better called by its symbol than as DWARF has it. Without a linkage
-// name it is of C, or local to its file, and the symbol knows the scope as well; a library's own
-// name for what others call ("__GI___libc_malloc") gives way to that ("malloc").
+// Whether a physical function is better called by its symbol than as DWARF has it. Without a
+// linkage name it is of C, or local to its file, and the symbol knows the scope as well; a
+// library's own name for what others call ("__GI___libc_malloc") gives way to that ("malloc").
 bool IsBetterName(const SymbolName& symbol, const SourceFunction& function);
 
 // One mapped file and what is to be named in it.

@@ -271,8 +271,8 @@ void WaitForWorkers() {
   ::sigprocmask(SIG_UNBLOCK, &child, nullptr);
 }
 
-// Demanglers recurse, whatever ulimit -s jprof was started with. The limit holds for what a stack grows
-// from now on; of who may not raise it beyond its maximum, up to that.
+// Demanglers recurse, whatever ulimit -s jprof was started with. The limit holds for what a stack
+// grows from now on; of who may not raise it beyond its maximum, up to that.
 void RaiseStackLimit() {
   constexpr rlim_t kStackBytes = rlim_t{8} << 20;
   rlimit limit;
@@ -401,8 +401,8 @@ bool SymbolizerProcess::HasAnswered() {
 
 absl::StatusOr<pid_t> SymbolizerProcess::AskForker(Role role, int socket) {
   if (!HasAnswered()) {
-    return absl::UnavailableError(
-        absl::StrCat(kCannotStart, ": the one that starts them has ended, or does not answer any more"));
+    return absl::UnavailableError(absl::StrCat(
+        kCannotStart, ": the one that starts them has ended, or does not answer any more"));
   }
   const auto deadline = Clock::now() + limits_.patience;
   Message answer;

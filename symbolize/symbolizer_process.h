@@ -1,5 +1,6 @@
-// SymbolizeImages() and ReadSourceMap() in processes that can do nothing else: files are foreign, and
-// whoever has made one may know of a fault in what reads it. Such a fault costs the names of that one file.
+// SymbolizeImages() and ReadSourceMap() in processes that can do nothing else: files are foreign,
+// and whoever has made one may know of a fault in what reads it. Such a fault costs the names of
+// that one file.
 //
 //   jprof ----- fork, before it has threads --> forker, which waits
 //     | socket <-- "another worker" ----------------' | fork

@@ -1,6 +1,7 @@
 // A jitdump: the file that a runtime writes about the code it compiles, and maps, so that profilers
-// find it. A perf map says what code there is; a jitdump says also when it was there, when it moved,
-// and which lines it is of. So a sample is named by the code that was at its address at its time:
+// find it. A perf map says what code there is; a jitdump says also when it was there, when it
+// moved, and which lines it is of. So a sample is named by the code that was at its address at its
+// time:
 //
 //   JitDump        reads the file while it grows, and keeps what it says
 //   JitDumpReplay  goes through that in the order of time, at the end of the recording
@@ -14,9 +15,9 @@
 // the file is why it is believed.
 //
 // Format: tools/perf/Documentation/jitdump-specification.txt in Linux. What writers differ in:
-// V8 has the wall clock in the header, columns as discriminators, and lines at addresses that are 64
-// too high; BEAM has lines before the code's begin (they are of its first byte) and line 0 for none.
-// Not thread-safe.
+// V8 has the wall clock in the header, columns as discriminators, and lines at addresses that are
+// 64 too high; BEAM has lines before the code's begin (they are of its first byte) and line 0 for
+// none. Not thread-safe.
 #pragma once
 
 #include <array>

@@ -173,9 +173,9 @@ absl::StatusOr<PerfMap> PerfMap::Open(Pid pid, const PerfMapOptions& options) {
     map.path_ = std::move(path);
     return map;
   }
-  return absl::NotFoundError(
-      folders.size() == 1 ? "there is no /tmp/perf-PID.map"
-                          : absl::StrCat("there is no perf-PID.map in ", absl::StrJoin(folders, ", ")));
+  return absl::NotFoundError(folders.size() == 1 ? "there is no /tmp/perf-PID.map"
+                                                 : absl::StrCat("there is no perf-PID.map in ",
+                                                                absl::StrJoin(folders, ", ")));
 }
 
 absl::StatusOr<PerfMap> PerfMap::OpenFile(UniqueFd fd, absl::string_view name,

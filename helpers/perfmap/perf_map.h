@@ -1,7 +1,7 @@
 // The names that a process writes to a file perf-PID.map about code that it compiled into anonymous
-// memory, in /tmp or where it was told to (map_folders.h): one line `START SIZE name` for each piece, hexadecimal, in the order of writing. Memory
-// is reused, so a later line is right about all that it covers and an older one only about the
-// rest.
+// memory, in /tmp or where it was told to (map_folders.h): one line `START SIZE name` for each
+// piece, hexadecimal, in the order of writing. Memory is reused, so a later line is right about all
+// that it covers and an older one only about the rest.
 //
 // The file is written by the target and is hostile. It is opened without following a link, its
 // type, owner and mode are checked on the descriptor before the first byte is read, bad lines are
@@ -47,9 +47,9 @@ struct PerfMapOptions {
 class PerfMap {
  public:
   // Opens the map of process `pid` under the number that the process itself knows. Reads nothing
-  // yet. NotFound: no such process, or it has no map; says where. FailedPrecondition: there is a file, but not
-  // one to believe: behind a link, no regular file, hard-linked, owned by somebody other than the
-  // process or its root, writable by others, or older than the process.
+  // yet. NotFound: no such process, or it has no map; says where. FailedPrecondition: there is a
+  // file, but not one to believe: behind a link, no regular file, hard-linked, owned by somebody
+  // other than the process or its root, writable by others, or older than the process.
   static absl::StatusOr<PerfMap> Open(Pid pid, const PerfMapOptions& options = {});
 
   // Of an open file, without questions about its origin. `name` is for messages.

@@ -49,8 +49,8 @@ inline bool IsOptimized(CodeKind kind) {
   return kind == CodeKind::kMaglev || kind == CodeKind::kTurbofan;
 }
 
-// What it takes to read values (v8_values.h): instance types, offsets, and bits of a map and of a property's
-// details. A type that is 0 does not exist, or is not known.
+// What it takes to read values (v8_values.h): instance types, offsets, and bits of a map and of a
+// property's details. A type that is 0 does not exist, or is not known.
 struct ValueLayout {
   bool known = false;
 

@@ -27,8 +27,8 @@ struct DeoptCoding {
   // First and last version of the row, major * 100 + minor.
   uint32_t first_version;
   uint32_t last_version;
-  // To V8 8.1: numbers have the flag that more follow in the lowest bit, opcodes are numbers, nothing is
-  // taken from earlier translations, and entries of safepoint tables are three u32s.
+  // To V8 8.1: numbers have the flag that more follow in the lowest bit, opcodes are numbers,
+  // nothing is taken from earlier translations, and entries of safepoint tables are three u32s.
   bool is_old;
   // How many operands each opcode has: a digit for each. Unless old, the last opcode is the one
   // that repeats an earlier translation's; bytes that are no opcodes are short forms of it.

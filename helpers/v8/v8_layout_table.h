@@ -51,8 +51,8 @@ inline constexpr VersionFacts kVersionFacts[] = {
     {1500, 1500, -40, 18, 8, 16, 5, 6, 3, 75, 527},  // Deno 2.9
 };
 
-// What the metadata says, for binaries that were stripped of it or built without. By name, without the type behind a
-// field; one value for each version.
+// What the metadata says, for binaries that were stripped of it or built without. By name, without
+// the type behind a field; one value for each version.
 inline constexpr uint32_t kStrippedVersions[] = {1306, 1401, 1406, 1500};
 struct StrippedMetadata {
   absl::string_view name;

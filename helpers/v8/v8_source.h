@@ -1,5 +1,5 @@
-// What the text of a script says that V8 does not keep: where its lines begin and its source map is, and
-// where in it a function has its name from.
+// What the text of a script says that V8 does not keep: where its lines begin and its source map
+// is, and where in it a function has its name from.
 #pragma once
 
 #include <cstddef>
@@ -32,8 +32,8 @@ class LineTable {
   bool after_return_ = false;
 };
 
-// Finds the comment "//# sourceMappingURL=..." at the end of a script, that is: behind its last line
-// that is neither blank nor a comment. Built from pieces of text, in order.
+// Finds the comment "//# sourceMappingURL=..." at the end of a script, that is: behind its last
+// line that is neither blank nor a comment. Built from pieces of text, in order.
 class SourceMapComment {
  public:
   void Append(std::u16string_view units);
@@ -48,10 +48,10 @@ class SourceMapComment {
   std::string url_;
 };
 
-// Where the identifier `name` begins in `before`, the text in front of a function's parameters, if the
-// function has its name from there: "function name", "name" of a method, "name = async function",
-// "name: ", "class name { constructor". For a qualified `name`, its last part. nullopt: it is
-// not there.
+// Where the identifier `name` begins in `before`, the text in front of a function's parameters, if
+// the function has its name from there: "function name", "name" of a method, "name = async
+// function", "name: ", "class name { constructor". For a qualified `name`, its last part. nullopt:
+// it is not there.
 std::optional<size_t> FindName(std::u16string_view before, absl::string_view name);
 
 }  // namespace jprof::v8

@@ -1,13 +1,14 @@
 // Values of V8's, as text for people: what a function on the stack was called with.
 //
-// The caller pushes receiver and arguments right above the callee's frame, whatever tier runs there:
+// The caller pushes receiver and arguments right above the callee's frame, whatever tier runs
+// there:
 //
 //   since V8 9   [fp+16] receiver, [fp+24] first argument ...; [fp-24] how many
 //   before       [fp+16] last argument ... first, receiver; as many as the function has parameters,
 //                for a frame between the two adapts them
 //
-// All memory is the target's, hence hostile: each object is checked by its map, and texts, depth and reads
-// are bounded. What does not pass is shown as "?".
+// All memory is the target's, hence hostile: each object is checked by its map, and texts, depth
+// and reads are bounded. What does not pass is shown as "?".
 #pragma once
 
 #include <cstdint>

@@ -1,19 +1,22 @@
 // Functions of WebAssembly, found from a pc.
 //
-//   instance --> module object --> Foreign --> record --> NativeModule --+--> the module's bytes: names
-//     (the frame's)    |                                                 +--> WasmCode of every function
+//   instance --> module object --> Foreign --> record --> NativeModule --+--> the module's bytes:
+//   names
+//     (the frame's)    |                                                 +--> WasmCode of every
+//     function
 //                      +--> Script: "wasm://wasm/HASH"
 //
 // The jump table tells where the code of each function is *now*. That is not enough: a loop goes on
-// in the code it began in long after a better one was made, and nothing in the table leads there. So
-// all code that the module owns is read, superseded code too, and each says its range and its
+// in the code it began in long after a better one was made, and nothing in the table leads there.
+// So all code that the module owns is read, superseded code too, and each says its range and its
 // function's number. A pc outside of those ranges has no name.
 //
 // NativeModule and what hangs on it are C++ objects, of which the metadata says nothing. Where they
 // have their members is therefore found by content: a pair of pointer and length that leads to
-// "\0asm", a tree or an array of pointers to objects that point back to the module. Only a WasmCode's
-// own members are known by version. All is hostile: reads, steps and sizes are bounded, and code is
-// believed when it says itself that it begins where the module has it and belongs to that module.
+// "\0asm", a tree or an array of pointers to objects that point back to the module. Only a
+// WasmCode's own members are known by version. All is hostile: reads, steps and sizes are bounded,
+// and code is believed when it says itself that it begins where the module has it and belongs to
+// that module.
 #pragma once
 
 #include <cstdint>
@@ -39,8 +42,9 @@ class WasmModules {
   // Both outlive this.
   WasmModules(const jp_v8_layout& layout, const MemoryReader& memory);
 
-  // The function whose code holds `pc`. `instance`: of the frame, tagged; 0: not known, then only the
-  // modules seen before are asked. A name of kind kBuiltin: the module's code, but of no function.
+  // The function whose code holds `pc`. `instance`: of the frame, tagged; 0: not known, then only
+  // the modules seen before are asked. A name of kind kBuiltin: the module's code, but of no
+  // function.
   std::optional<FrameName> Find(Address pc, uint64_t instance);
   void Advance();
 

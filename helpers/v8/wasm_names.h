@@ -1,7 +1,8 @@
 // The names that a WebAssembly module gives to its functions: its custom section "name".
 //
 // The module's bytes are read where they lie, in the target: the headers of its sections, then that
-// one section and the imports. Any bytes: all sizes and counts are checked against what is there, and bounded.
+// one section and the imports. Any bytes: all sizes and counts are checked against what is there,
+// and bounded.
 #pragma once
 
 #include <cstdint>
@@ -22,11 +23,12 @@ class WasmNames {
   static constexpr size_t kMaxFunctions = size_t{1} << 20;
   static constexpr size_t kMaxNameBytes = 1024;  // of a name; the rest is cut
 
-  // nullopt: no module lies there. A module whose names are absent, damaged or too many has none, or
-  // those before the damage.
+  // nullopt: no module lies there. A module whose names are absent, damaged or too many has none,
+  // or those before the damage.
   static std::optional<WasmNames> Read(const MemoryReader& memory, Address wire, uint64_t size);
 
-  // Of the function with this number, imported ones counted; "" where it has none. UTF-8, unchecked.
+  // Of the function with this number, imported ones counted; "" where it has none. UTF-8,
+  // unchecked.
   std::string Find(uint32_t function) const;
   // The first functions are imported ones.
   uint32_t imported() const { return imported_; }

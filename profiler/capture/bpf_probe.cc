@@ -27,10 +27,12 @@ constexpr Point kPoints[] = {{JP_PROBE_AT_ENTER, "jp_probe_enter"},
                              {JP_PROBE_AT_SIGNAL, "jp_probe_signal"},
                              {JP_PROBE_AT_ENTRY, "jp_probe_entry"},
                              {JP_PROBE_AT_RETURN, "jp_probe_return"}};
-constexpr const char* kMaps[] = {"jp_hits",       "jp_probe_threads", "jp_probe_begun", "jp_probe_cgroups",
-                                 "jp_probe_busy", ".rodata.jp_probe", ".data.jp_probe"};
+constexpr const char* kMaps[] = {"jp_hits",          "jp_probe_threads", "jp_probe_begun",
+                                 "jp_probe_cgroups", "jp_probe_busy",    ".rodata.jp_probe",
+                                 ".data.jp_probe"};
 
-// The coarse clock is the one of the ticks. If it should not say, the longest that Linux can be built with.
+// The coarse clock is the one of the ticks. If it should not say, the longest that Linux can be
+// built with.
 uint64_t TickNs() {
   timespec tick = {};
   if (::clock_getres(CLOCK_MONOTONIC_COARSE, &tick) != 0 || tick.tv_nsec == 0) return 10'000'000;
@@ -84,8 +86,8 @@ absl::StatusOr<std::unique_ptr<BpfProbe>> BpfProbe::Open(bpf_object* object, con
     (*static_cast<BpfProbe*>(context)->sink_)(hit);
     return 0;
   };
-  result->ring_.reset(ring_buffer__new(bpf_object__find_map_fd_by_name(object, "jp_hits"), on_record,
-                                       result.get(), nullptr));
+  result->ring_.reset(ring_buffer__new(bpf_object__find_map_fd_by_name(object, "jp_hits"),
+                                       on_record, result.get(), nullptr));
   if (result->ring_ == nullptr) return ErrnoStatus(errno, "BPF ring");
   JPROF_RETURN_IF_ERROR(result->TellKernel(probe));
   return result;
@@ -104,8 +106,8 @@ absl::Status BpfProbe::TellKernel(const Probe& probe) {
   const int key = self.get();
   const jp_probe_thread thread = {.is_jprof = 1};
   if (!self.valid() ||
-      bpf_map_update_elem(bpf_object__find_map_fd_by_name(object_, "jp_probe_threads"), &key, &thread,
-                          BPF_ANY) != 0) {
+      bpf_map_update_elem(bpf_object__find_map_fd_by_name(object_, "jp_probe_threads"), &key,
+                          &thread, BPF_ANY) != 0) {
     return ErrnoStatus(errno, "naming jprof to the kernel");
   }
   return absl::OkStatus();
@@ -135,9 +137,10 @@ absl::Status BpfProbe::Attach() {
       options.sz = sizeof(options);
       options.bpf_cookie = place.kind;
       options.retprobe = point.bit == JP_PROBE_AT_RETURN;
-      JPROF_RETURN_IF_ERROR(keep(
-          bpf_program__attach_uprobe_opts(program, pid_ == 0 ? -1 : pid_, place.path.c_str(), place.offset, &options),
-          absl::StrFormat("%s+0x%x", place.path, place.offset)));
+      JPROF_RETURN_IF_ERROR(
+          keep(bpf_program__attach_uprobe_opts(program, pid_ == 0 ? -1 : pid_, place.path.c_str(),
+                                               place.offset, &options),
+               absl::StrFormat("%s+0x%x", place.path, place.offset)));
     }
   }
   return absl::OkStatus();

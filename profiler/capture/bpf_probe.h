@@ -1,7 +1,8 @@
 // The user half of the probes (probe.h): what of the BPF object is loaded for one, where it is
 // attached, what it found.
 //
-// All of it hangs on descriptors of this process: when jprof ends, however it does, nothing is left.
+// All of it hangs on descriptors of this process: when jprof ends, however it does, nothing is
+// left.
 #pragma once
 
 #include <cstdint>
@@ -46,9 +47,9 @@ class BpfProbe {
   static absl::StatusOr<std::unique_ptr<BpfProbe>> Open(bpf_object* object, const Probe& probe);
   ~BpfProbe();
 
-  // From now on, for all processes; breakpoints (of `places`) are put into the probe's process alone, if it is
-  // about one. NotFound, PermissionDenied, FailedPrecondition: a place of the
-  // probe is none.
+  // From now on, for all processes; breakpoints (of `places`) are put into the probe's process
+  // alone, if it is about one. NotFound, PermissionDenied, FailedPrecondition: a place of the probe
+  // is none.
   absl::Status Attach();
   void Detach();
 

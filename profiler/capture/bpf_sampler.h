@@ -52,8 +52,8 @@ class BpfSampler : public Sampler {
   // nullptr: Options had none.
   BpfProbe* probe() { return probe_.get(); }
 
-  // Becomes readable when the kernel half met a file that nobody told of by SetFile(): a Drain() of the side-band
-  // is due soon. HaveWish() makes it wait for the next time.
+  // Becomes readable when the kernel half met a file that nobody told of by SetFile(): a Drain() of
+  // the side-band is due soon. HaveWish() makes it wait for the next time.
   int wish_fd() const;
   void HaveWish();
 
@@ -109,7 +109,8 @@ class BpfSampler : public Sampler {
     size_t size_ = 0;
   };
   MapMemory* Chunk(uint32_t number);
-  // After each change of what the kernel half keeps a copy of: jp_processes, jp_mapping_slices, jp_files.
+  // After each change of what the kernel half keeps a copy of: jp_processes, jp_mapping_slices,
+  // jp_files.
   void TellChange();
 
   std::unique_ptr<bpf_object, ObjectDeleter> object_;

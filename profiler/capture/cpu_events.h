@@ -1,12 +1,13 @@
-// Perf events of whole CPUs: on each that is online one that samples everything, idle excluded, and one
-// that tells of mappings, names, forks and exits.
+// Perf events of whole CPUs: on each that is online one that samples everything, idle excluded, and
+// one that tells of mappings, names, forks and exits.
 //
-// When a CPU goes offline, the kernel takes its events away, and they do not come back with it. So now
-// and then the list of CPUs is looked at, and for how long the events were enabled, since all CPUs but
-// one go and come back while a suspended machine's programs sleep. Those that are new get events.
+// When a CPU goes offline, the kernel takes its events away, and they do not come back with it. So
+// now and then the list of CPUs is looked at, and for how long the events were enabled, since all
+// CPUs but one go and come back while a suspended machine's programs sleep. Those that are new get
+// events.
 //
-// Threads: Update and rings(), with what is in them, on the reader's; throttled_*() when that has ended;
-// all else on any.
+// Threads: Update and rings(), with what is in them, on the reader's; throttled_*() when that has
+// ended; all else on any.
 #pragma once
 
 #include <cstdint>
@@ -57,7 +58,8 @@ class CpuEvents {
 
   // Opens the sampling events, all of one kind: samples of two kinds have no common weight.
   absl::Status Open();
-  // The same with the next kind of event, since the one that there is does not fire. False: there is none.
+  // The same with the next kind of event, since the one that there is does not fire. False: there
+  // is none.
   absl::StatusOr<bool> OpenNext();
   // Makes the rings, and turns the side-band on; after Open().
   absl::Status Begin(Attach attach);
@@ -72,7 +74,8 @@ class CpuEvents {
   bool hardware() const { return hardware_; }
   SamplingSource source() const { return options_.source; }
 
-  // Looks which CPUs are online, once in a second at most. `last`: gets the ring of each that is gone.
+  // Looks which CPUs are online, once in a second at most. `last`: gets the ring of each that is
+  // gone.
   void Update(uint64_t now_ns, absl::FunctionRef<void(Ring&)> last);
   std::vector<Ring>& rings() ABSL_NO_THREAD_SAFETY_ANALYSIS { return rings_; }
 

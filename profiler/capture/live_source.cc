@@ -46,8 +46,9 @@ struct SchedulingAttributes {
   uint64_t period = 0;
 };
 
-// The calling thread runs for short, and asks to run soon: a scheduler that knows slices (Linux 6.12)
-// lets it go first when it wakes up. It takes no privilege; others refuse or ignore it.
+// The calling thread runs for short, and asks to run soon: a scheduler that knows slices
+// (Linux 6.12) lets it go first when it wakes up. It takes no privilege; others refuse or ignore
+// it.
 void AskForPromptness() {
   SchedulingAttributes attr;
   attr.nice = Niceness();
@@ -139,7 +140,8 @@ absl::StatusOr<std::unique_ptr<LiveSource>> LiveSource::Open(const Options& opti
     if (kernel.ok()) return source;
     const bool of_some = (options.pid != 0 || options.selected) && options.cgroup_fd < 0 &&
                          options.comm.empty();
-    if (options.level == CaptureLevel::kKernel || !of_some || options.probe != nullptr) return kernel;
+    if (options.level == CaptureLevel::kKernel || !of_some || options.probe != nullptr)
+      return kernel;
     source->cpus_.reset();
     source->silent_events_.clear();
   }

@@ -1,10 +1,10 @@
 // Samples of the live system, and beside them the side-band events that tell of mappings, names,
-// forks and exits. At the level "kernel" BPF walks on every CPU, and names are resolved at the sample;
-// at the level "ring" the kernel copies stacks of single processes, and they are resolved right
-// after it (ring_sampler.h).
+// forks and exits. At the level "kernel" BPF walks on every CPU, and names are resolved at the
+// sample; at the level "ring" the kernel copies stacks of single processes, and they are resolved
+// right after it (ring_sampler.h).
 //
-// Threads: Open, Start, Stop, HalveRate and Wake on the main thread; Wait and Drain on the reader's, which
-// nobody else calls meanwhile.
+// Threads: Open, Start, Stop, HalveRate and Wake on the main thread; Wait and Drain on the
+// reader's, which nobody else calls meanwhile.
 #pragma once
 
 #include <poll.h>
@@ -82,9 +82,10 @@ class LiveSource {
   absl::Status Start();  // samples from now on
   absl::Status Stop();   // none from now on; what was taken waits to be drained
 
-  // Waits until much of a side-band ring is full, a sample met a file that is not known yet, or `timeout_ms` are
-  // over; then a Drain() is due. Other samples wake nobody, but at the level ring, where they are walked meanwhile.
-  // True: such a file was met, and what the side-band tells of it comes out of the Drain() kSortMarginNs later.
+  // Waits until much of a side-band ring is full, a sample met a file that is not known yet, or
+  // `timeout_ms` are over; then a Drain() is due. Other samples wake nobody, but at the level ring,
+  // where they are walked meanwhile. True: such a file was met, and what the side-band tells of it
+  // comes out of the Drain() kSortMarginNs later.
   bool Wait(int timeout_ms);
   // Ends a Wait(), and each later one at once.
   void Wake();

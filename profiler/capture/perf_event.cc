@@ -350,7 +350,8 @@ absl::StatusOr<std::vector<int>> OnlineCpus() {
   constexpr char kPath[] = "/sys/devices/system/cpu/online";
   absl::StatusOr<std::string> text = ReadProcFile(kPath, kMaxSysctlBytes);
   // No sysfs here: the C library counts them by other files.
-  if (absl::IsNotFound(text.status())) text = absl::StrCat("0-", ::sysconf(_SC_NPROCESSORS_ONLN) - 1);
+  if (absl::IsNotFound(text.status()))
+    text = absl::StrCat("0-", ::sysconf(_SC_NPROCESSORS_ONLN) - 1);
   if (!text.ok()) return text.status();
   absl::StatusOr<std::vector<int>> cpus = ParseCpuList(*text);
   if (!cpus.ok()) return Annotate(cpus.status(), kPath);

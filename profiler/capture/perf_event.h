@@ -27,8 +27,8 @@ enum class SamplingSource {
   kTaskClock,  // the kernel's other clock, for when that one does not fire
 };
 
-// Whether an event of the kind takes samples: it counts the calling thread, which is busy until the first one
-// or for 50 ms of CPU time. True as well where that cannot be tried. `hardware`: cycles.
+// Whether an event of the kind takes samples: it counts the calling thread, which is busy until the
+// first one or for 50 ms of CPU time. True as well where that cannot be tried. `hardware`: cycles.
 bool EventFires(SamplingSource source, bool hardware);
 using EventTrial = std::function<bool(SamplingSource, bool hardware)>;
 // That no kind of event does.
@@ -82,8 +82,8 @@ struct EventReading {
   // How long it was enabled, while its CPU was online, and for how much of that it had a counter.
   uint64_t enabled_ns = 0;
   uint64_t running_ns = 0;
-  // Its records, and those of events that inherited it, that found no room in its ring, told there or
-  // not; nullopt: a kernel before 6.0 does not count them.
+  // Its records, and those of events that inherited it, that found no room in its ring, told there
+  // or not; nullopt: a kernel before 6.0 does not count them.
   std::optional<uint64_t> lost;
 };
 absl::StatusOr<EventReading> ReadEvent(const UniqueFd& event);

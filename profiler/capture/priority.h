@@ -1,6 +1,6 @@
-// Whom the scheduler lets go first. Where hundreds of threads are runnable, one of ordinary priority
-// gets its turn every few seconds: the rings would run over, and a recording of 30 seconds would end,
-// and be written, minutes later.
+// Whom the scheduler lets go first. Where hundreds of threads are runnable, one of ordinary
+// priority gets its turn every few seconds: the rings would run over, and a recording of 30 seconds
+// would end, and be written, minutes later.
 #pragma once
 
 #include "absl/base/thread_annotations.h"
@@ -12,8 +12,8 @@ inline constexpr int kFirstNiceness = -20;
 
 // Of the calling thread: from -20, which goes first, to 19.
 int Niceness();
-// Threads and processes that it starts later have the same. Without the privilege to raise it (root, or
-// CAP_SYS_NICE) nothing changes.
+// Threads and processes that it starts later have the same. Without the privilege to raise it
+// (root, or CAP_SYS_NICE) nothing changes.
 void SetNiceness(int niceness);
 
 // A thread of ordinary priority, for one that goes first and comes to wait for it. Thread-safe.

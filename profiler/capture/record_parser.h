@@ -1,5 +1,5 @@
-// Bytes of a perf ring -> Event, or a sample with the thread's registers and stack. Bounds-checked; no
-// state.
+// Bytes of a perf ring -> Event, or a sample with the thread's registers and stack. Bounds-checked;
+// no state.
 #pragma once
 
 #include <cstddef>
@@ -23,8 +23,8 @@ inline constexpr size_t kSampleIdBytes = 24;
 // no number in our pid namespace. DataLoss: the record does not hold what its kind demands.
 absl::StatusOr<std::optional<Event>> ParseSidebandRecord(std::span<const std::byte> record);
 
-// The kernel stopped a sampling event for the rest of a clock tick, since it took too many samples or
-// too much time; or let it go on.
+// The kernel stopped a sampling event for the rest of a clock tick, since it took too many samples
+// or too much time; or let it go on.
 struct ThrottleRecord {
   uint64_t time_ns = 0;
   bool stopped = false;
@@ -58,8 +58,8 @@ struct TaskRecord {
   uint64_t lost = 0;  // samples that found no room
 };
 
-// `kernel_chain`: PERF_SAMPLE_CALLCHAIN is in sample_type as well, users' frames excluded. DataLoss:
-// the record does not hold what its kind demands.
+// `kernel_chain`: PERF_SAMPLE_CALLCHAIN is in sample_type as well, users' frames excluded.
+// DataLoss: the record does not hold what its kind demands.
 absl::StatusOr<TaskRecord> ParseTaskRecord(std::span<const std::byte> record, bool kernel_chain);
 
 }  // namespace jprof

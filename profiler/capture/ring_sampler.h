@@ -1,12 +1,13 @@
-// Samples without BPF: the kernel copies a thread's registers and the end of its stack into a ring, and
-// the walk and the helpers run here, natively, over that copy laid over the live process
-// (sampled_memory.h). Objects of a runtime are read a tenth of a millisecond after the sample if a CPU
-// is free, so Drain() is to be called as soon as there is something.
+// Samples without BPF: the kernel copies a thread's registers and the end of its stack into a ring,
+// and the walk and the helpers run here, natively, over that copy laid over the live process
+// (sampled_memory.h). Objects of a runtime are read a tenth of a millisecond after the sample if a
+// CPU is free, so Drain() is to be called as soon as there is something.
 //
 // What is read too late is not believed: a collector may have put another function where the
 // sampled one was. It takes two collections to get there, since V8 leaves the space that it
-// evacuated as it was until the next one; kLateSampleNs is shorter than that. Then only those frames have a
-// name that are still in the stack, or in it again: the collector keeps their words right.
+// evacuated as it was until the next one; kLateSampleNs is shorter than that. Then only those
+// frames have a name that are still in the stack, or in it again: the collector keeps their words
+// right.
 #pragma once
 
 #include <cstddef>

@@ -10,8 +10,8 @@
 
 namespace jprof {
 
-// What is read later after a sample is not believed: a collector may have put another object where the
-// sampled one was.
+// What is read later after a sample is not believed: a collector may have put another object where
+// the sampled one was.
 inline constexpr uint64_t kLateSampleNs = 4'000'000;
 
 struct SampleWalk {
@@ -21,8 +21,8 @@ struct SampleWalk {
   bool cut = false;     // and was changed there before it was read
 };
 
-// `runner` reads `memory`, and observes frames for it (SetFrameObserver, AtFrame). `process` and `live` are
-// those of the sample.
+// `runner` reads `memory`, and observes frames for it (SetFrameObserver, AtFrame). `process` and
+// `live` are those of the sample.
 SampleWalk WalkSample(NativeRunner& runner, SampledMemory& memory, const MemoryReader& live,
                       const jp_process& process, const TaskSample& sample);
 

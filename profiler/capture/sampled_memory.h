@@ -1,13 +1,13 @@
-// A process's memory as one thread had it at a sample: the copy of its stack that the kernel made at
-// that instant, laid over what the memory holds now.
+// A process's memory as one thread had it at a sample: the copy of its stack that the kernel made
+// at that instant, laid over what the memory holds now.
 //
 // The copy may end before the stack does. What lies beyond is the same as at the sample as long as
 // the thread has not returned from the functions whose frames are there; so it is read from the
 // memory of now, and afterwards the end of the copy is compared with what is there: a thread that
 // has returned to beyond, and called something else, has written over it.
 //
-// Objects on the heap are those of the sample for a short while only: a collector moves them. Where a
-// frame lies in the stack as it did at the sample, it is still there, or there again, and the
+// Objects on the heap are those of the sample for a short while only: a collector moves them. Where
+// a frame lies in the stack as it did at the sample, it is still there, or there again, and the
 // collector has kept its words right: what it refers to is of now.
 //
 // Memory is read by pages, each once: a system call costs more than the bytes.
@@ -33,9 +33,9 @@ class SampledMemory : public MemoryReader {
 
   SampledMemory();
 
-  // `copy`: of the stack from `sp` on. `whole`: the stack ends with it. Both memories outlive the reads
-  // until the next call. (A function that calls no other may keep things below `sp`, which the
-  // kernel does not copy: they are read as they are now.)
+  // `copy`: of the stack from `sp` on. `whole`: the stack ends with it. Both memories outlive the
+  // reads until the next call. (A function that calls no other may keep things below `sp`, which
+  // the kernel does not copy: they are read as they are now.)
   void Begin(const MemoryReader& live, uint64_t sp, std::span<const std::byte> copy, bool whole);
 
   size_t Read(Address address, std::span<std::byte> out) const override;
@@ -47,8 +47,8 @@ class SampledMemory : public MemoryReader {
   void CloseBeyond() { beyond_closed_ = true; }
   bool beyond_is_closed() const { return beyond_closed_; }
 
-  // From now on memory other than the stack is read anew, and for those frames only whose part of the
-  // stack is now as it was at the sample; or for none.
+  // From now on memory other than the stack is read anew, and for those frames only whose part of
+  // the stack is now as it was at the sample; or for none.
   void BelieveUnchangedFrames();
   void BelieveNoFrame() { believed_from_ = UINT64_MAX; }
   // What is read next is for a frame whose part of the stack begins there.

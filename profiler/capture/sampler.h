@@ -1,6 +1,6 @@
 // What takes samples, at whichever level of capture: it learns of processes, layouts and call-frame
-// tables as a LayoutSink and an UnwindSink, and delivers samples with the stacks and names that they
-// refer to.
+// tables as a LayoutSink and an UnwindSink, and delivers samples with the stacks and names that
+// they refer to.
 //
 // Threads: the sinks from any; Drain from any, one at a time.
 #pragma once

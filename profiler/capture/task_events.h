@@ -44,8 +44,8 @@ class TaskEvents {
     PerfRing ring;
   };
 
-  // Makes the rings, as large as the rate asks for and the limit of locked memory allows, and learns
-  // what else is allowed. PermissionDenied and ResourceExhausted carry a hint.
+  // Makes the rings, as large as the rate asks for and the limit of locked memory allows, and
+  // learns what else is allowed. PermissionDenied and ResourceExhausted carry a hint.
   static absl::StatusOr<TaskEvents> Open(const Options& options);
 
   // A process's threads, or one thread. What is there already is left as it is. The side-band is on

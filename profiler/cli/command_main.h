@@ -23,8 +23,9 @@ bool IsUsageError(const absl::Status& status);
 // Exit status 2 for a usage error, 0 for OK, else 1; an error is printed.
 int ReportedStatus(const absl::Status& status);
 
-// The same of work that is done in a child, as RunGuarded() has it (profiler/stop/guard.h), with the child's
-// exit status, or ended by the signal that asked for it. `instead`: in another one, where that was killed; may be empty.
+// The same of work that is done in a child, as RunGuarded() has it (profiler/stop/guard.h), with
+// the child's exit status, or ended by the signal that asked for it. `instead`: in another one,
+// where that was killed; may be empty.
 int ReportedGuarded(absl::FunctionRef<absl::Status()> work,
                     const std::function<absl::Status()>& instead = nullptr);
 // What there is to be done before that end is done between the two.

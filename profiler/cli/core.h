@@ -16,7 +16,8 @@ int CoreMain(const std::vector<std::string>& arguments, const RuntimeSet& runtim
 
 CommandText CoreText();
 
-// Whether a copy of the process may be made at all, as its core needs one. The hint names the way without.
+// Whether a copy of the process may be made at all, as its core needs one. The hint names the way
+// without.
 absl::Status CheckCopyable(Pid pid);
 
 }  // namespace jprof

@@ -23,14 +23,15 @@ namespace jprof {
 
 class CoreBundle {
  public:
-  // Opens the ELF files among `areas`, deleted ones too, and their debug files. `source` has the areas:
-  // the process, or a copy of it.
+  // Opens the ELF files among `areas`, deleted ones too, and their debug files. `source` has the
+  // areas: the process, or a copy of it.
   CoreBundle(Pid source, const std::vector<CoreArea>& areas);
 
   // Mapped files that cannot be had: a sentence each.
   const std::vector<std::string>& troubles() const { return troubles_; }
 
-  // `progress` is called with the bytes done and those to do; an error that it returns ends the work.
+  // `progress` is called with the bytes done and those to do; an error that it returns ends the
+  // work.
   absl::Status Write(
       const std::string& folder, const UniqueFd& core, CoreSink& sink,
       const std::function<absl::Status(uint64_t done, uint64_t all)>& progress) const;

@@ -1,5 +1,5 @@
-// Where `jprof core` writes to, and in which form: the core as it is, or packed with the files that it
-// takes to read it.
+// Where `jprof core` writes to, and in which form: the core as it is, or packed with the files that
+// it takes to read it.
 #pragma once
 
 #include <cstdint>
@@ -27,8 +27,8 @@ class CoreOutput {
   };
   static absl::StatusOr<CoreOutput> Open(const std::string& path, Form form);
 
-  // `source` stands still: the process or a copy of it. `go_on` is called now and then; an error that
-  // it returns ends the work.
+  // `source` stands still: the process or a copy of it. `go_on` is called now and then; an error
+  // that it returns ends the work.
   absl::Status WriteCoreOf(Pid source, const CoreProcess& process, const RuntimeSet& runtimes,
                            const std::function<absl::Status()>& go_on);
   uint64_t written_bytes() const { return figures_.written_bytes; }

@@ -25,8 +25,8 @@ class ArgumentReader {
 
   // All walks of the process are to be shown to it: each symbol is in one of them only.
   void Learn(const NativeRunner::Result& walk);
-  // Reads a bounded number of pieces of memory, for some milliseconds of CPU time at most, and, where
-  // the thread `stands` meanwhile, a tenth of a second of any. `walk` has places.
+  // Reads a bounded number of pieces of memory, for some milliseconds of CPU time at most, and,
+  // where the thread `stands` meanwhile, a tenth of a second of any. `walk` has places.
   StackArguments Read(const NativeRunner::Result& walk, const MemoryReader& memory, bool stands);
 
  private:

@@ -198,8 +198,9 @@ HostCheck CheckSandbox() {
                   .observed = SandboxText(parts),
                   .lost = "protection from a file that is made to harm who reads its names"};
   if (parts != kWholeSandbox) {
-    check.status = WithHint(absl::FailedPreconditionError(check.observed),
-                            "use a kernel with CONFIG_SECCOMP_FILTER, and a container that permits prctl");
+    check.status =
+        WithHint(absl::FailedPreconditionError(check.observed),
+                 "use a kernel with CONFIG_SECCOMP_FILTER, and a container that permits prctl");
   }
   return check;
 }

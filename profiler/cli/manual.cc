@@ -27,7 +27,8 @@ constexpr Entry kExitStatus[] = {
     {"2", "The command line is wrong."},
     {"3", "record: below --min-quality. diff: above --fail-above."},
     {"126, 127", "record: the command to start cannot be executed, or is not there."},
-    {"others", "record: that of the command that was started; 128 and its signal when one killed it."},
+    {"others",
+     "record: that of the command that was started; 128 and its signal when one killed it."},
 };
 
 constexpr Entry kEnvironment[] = {
@@ -40,7 +41,8 @@ constexpr Entry kEnvironment[] = {
 };
 
 constexpr Entry kFiles[] = {
-    {"~/.cache/jprof/unwind", "Call-frame tables of files that were seen before. May be removed at any time."},
+    {"~/.cache/jprof/unwind",
+     "Call-frame tables of files that were seen before. May be removed at any time."},
     {"/tmp/perf-PID.map",
      "Names of JIT code that a process wrote, read where no runtime helper has one: in the folder that its\n"
      "command line or environment names, if it does (--perf-basic-prof-path, DOTNET_PerfMapJitDumpPath)."},
@@ -56,7 +58,12 @@ constexpr Entry kExamples[] = {
 };
 
 std::string Escaped(absl::string_view text) {
-  return absl::StrReplaceAll(text, {{"\\", "\\e"}, {"-", "\\-"}, {"~", "\\(ti"}, {"^", "\\(ha"}, {"'", "\\(aq"}, {"`", "\\(ga"}});
+  return absl::StrReplaceAll(text, {{"\\", "\\e"},
+                                    {"-", "\\-"},
+                                    {"~", "\\(ti"},
+                                    {"^", "\\(ha"},
+                                    {"'", "\\(aq"},
+                                    {"`", "\\(ga"}});
 }
 
 // A line of text, which may begin like a request.
@@ -132,12 +139,14 @@ std::string ManualPage(const std::vector<CommandText>& commands, absl::string_vi
   }
   absl::StrAppend(&page, ".fi\n.SH DESCRIPTION\n",
                   absl::StripPrefix(Paragraphs(kDescription), ".PP\n"), ".SH COMMANDS\n");
-  for (const CommandText& command : commands) page += Tagged(absl::StrCat("\\fB", command.name, "\\fR"), command.summary);
+  for (const CommandText& command : commands)
+    page += Tagged(absl::StrCat("\\fB", command.name, "\\fR"), command.summary);
   page += ".SH OPTIONS\n";
   for (const CommandText& command : commands) page += Command(command);
-  absl::StrAppend(&page, Section("EXIT STATUS", kExitStatus), Section("ENVIRONMENT", kEnvironment),
-                  Section("FILES", kFiles), Section("EXAMPLES", kExamples),
-                  ".SH SEE ALSO\n.BR perf (1),\n.BR top (1),\n.BR proc (5),\n.BR capabilities (7)\n");
+  absl::StrAppend(
+      &page, Section("EXIT STATUS", kExitStatus), Section("ENVIRONMENT", kEnvironment),
+      Section("FILES", kFiles), Section("EXAMPLES", kExamples),
+      ".SH SEE ALSO\n.BR perf (1),\n.BR top (1),\n.BR proc (5),\n.BR capabilities (7)\n");
   return page;
 }
 

@@ -45,8 +45,9 @@ class OutputFile : public OutputSink {
   absl::Status AppendHole(uint64_t bytes);
   // The same file once more, to be committed before this one. Of a regular file; from any thread.
   absl::StatusOr<std::unique_ptr<OutputFile>> Another() const;
-  // A file for what does not go into this one as it is: without a name, in the same folder, or in that
-  // of temporary files where this one has none. It is gone with its owner; not to be committed.
+  // A file for what does not go into this one as it is: without a name, in the same folder, or in
+  // that of temporary files where this one has none. It is gone with its owner; not to be
+  // committed.
   absl::StatusOr<std::unique_ptr<OutputFile>> Scratch() const;
   // All that has been written to a scratch file, for reading.
   absl::StatusOr<UniqueFd> Reopen();

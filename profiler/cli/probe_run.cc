@@ -37,7 +37,8 @@ void InstallSignals() {
 
 bool ProbeRunInterrupted() { return g_stop_asked.load(); }
 
-absl::StatusOr<ProbeRunResult> RunProbe(const ProbeRunOptions& options, const RuntimeSet& runtimes) {
+absl::StatusOr<ProbeRunResult> RunProbe(const ProbeRunOptions& options,
+                                        const RuntimeSet& runtimes) {
   const Pid pid = options.probe->pid;
   if (pid != 0) JPROF_RETURN_IF_ERROR(CheckTarget(pid));
   // Before there are threads.
@@ -121,7 +122,8 @@ std::vector<std::string> ProbeWarnings(const ProbeRunResult& result) {
   auto warn = [&](uint64_t count, absl::string_view what) {
     if (count != 0) warnings.push_back(absl::StrCat(count, " ", what));
   };
-  warn(result.state.unreadable, "times a path or data could not be read, and was taken as not equal");
+  warn(result.state.unreadable,
+       "times a path or data could not be read, and was taken as not equal");
   warn(result.state.lost, "hits found no room, or the probe in use on their CPU");
   warn(result.misses, "calls were not looked at, since the probe was in use on their CPU");
   return warnings;

@@ -229,7 +229,8 @@ int RecordCommand(const RecordOptions& options, const RuntimeSet& runtimes, int 
   InstallSignals();
   RaiseDescriptorLimit();
   g_command = command->pid();
-  const int recorded = StatusOfRecording(Record(options, runtimes, &*command, niceness, std::move(symbolizer)));
+  const int recorded =
+      StatusOfRecording(Record(options, runtimes, &*command, niceness, std::move(symbolizer)));
   g_only_pass_on = true;
   if (!command->started()) {
     g_command = 0;

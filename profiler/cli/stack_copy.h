@@ -24,8 +24,8 @@ class StackCopier {
   // `memory` outlives this. Of a core (pid 0) all pages are in memory.
   StackCopier(const MemoryReader& memory, Pid pid);
 
-  // The copy of the stack that was walked just now. Bounded, and so are all copies together that are
-  // there at a time: then there is less in them.
+  // The copy of the stack that was walked just now. Bounded, and so are all copies together that
+  // are there at a time: then there is less in them.
   std::shared_ptr<const MemoryReader> Copy(const Registers& registers,
                                            const std::vector<FramePlace>& places);
 

@@ -87,7 +87,8 @@ std::string WaitText(const ReportedThread& thread) {
 }
 
 // nullptr: not known.
-const std::vector<FrameArgument>* ArgumentsOf(const ReportedThread& thread, const StackFrame& frame) {
+const std::vector<FrameArgument>* ArgumentsOf(const ReportedThread& thread,
+                                              const StackFrame& frame) {
   auto found = thread.arguments.find({frame.stack.value, frame.level});
   return found == thread.arguments.end() ? nullptr : &found->second;
 }

@@ -30,8 +30,8 @@ struct StackFrame {
 std::vector<StackFrame> FramesOf(const Profile& profile, StackId stack);
 // "file:line:column" of what executes, of the definition where only that is known; "" for neither.
 std::string PlaceText(const Profile& profile, const StackFrame& frame);
-// Name and place, or the file where there is none; shown as export/text.h has it. `arguments` is put
-// behind the name.
+// Name and place, or the file where there is none; shown as export/text.h has it. `arguments` is
+// put behind the name.
 std::string FrameText(const Profile& profile, const StackFrame& frame,
                       absl::string_view arguments = "");
 
@@ -77,7 +77,8 @@ std::string CheckFilter(const std::string& filter);
 std::string StackReportText(const StackReport& report, const Profile& profile,
                             const StackReportOptions& options);
 
-// One object: {"title", "threads": [{"tid", "name", "state", ..., "frames": [...]}]}, frames leaf first.
+// One object: {"title", "threads": [{"tid", "name", "state", ..., "frames": [...]}]}, frames leaf
+// first.
 std::string StackReportJson(const StackReport& report, const Profile& profile,
                             const StackReportOptions& options);
 

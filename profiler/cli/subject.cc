@@ -210,7 +210,8 @@ absl::StatusOr<Subject> LiveSubject(Pid pid, const LiveMemory& memory, Running r
   JPROF_ASSIGN_OR_RETURN(subject.events, SynthesizeProcessEvents(pid, MonotonicNow()));
   absl::StatusOr<std::string> comm = ReadThreadComm(pid, pid);
   subject.title = absl::StrCat(comm.ok() ? *comm : "process", " (pid ", pid, ")");
-  subject.capture = [pid, running](const WalkFunction& walk, const WalkSampleFunction& walk_sample) {
+  subject.capture = [pid, running](const WalkFunction& walk,
+                                   const WalkSampleFunction& walk_sample) {
     CaptureOptions options = {
         .may_stop = running == Running::kStop || running == Running::kStopAll,
         .wants_registers = running == Running::kStopAll};
@@ -221,7 +222,8 @@ absl::StatusOr<Subject> LiveSubject(Pid pid, const LiveMemory& memory, Running r
     }
     return CaptureThreads(pid, walk, options);
   };
-  subject.calls = {.memory = &memory, .describe_fd = DescribeFd, .is_thread = IsThreadOf, .pid = pid};
+  subject.calls = {
+      .memory = &memory, .describe_fd = DescribeFd, .is_thread = IsThreadOf, .pid = pid};
   return subject;
 }
 

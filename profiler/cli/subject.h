@@ -29,7 +29,8 @@ struct Subject {
   std::vector<Event> events;  // that made it what it is
   const MemoryReader* memory = nullptr;
   bool is_core = false;
-  std::function<std::vector<CapturedThread>(const WalkFunction&, const WalkSampleFunction&)> capture;
+  std::function<std::vector<CapturedThread>(const WalkFunction&, const WalkSampleFunction&)>
+      capture;
   CallContext calls;
   std::vector<std::string> notes;
 };

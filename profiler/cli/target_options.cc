@@ -96,8 +96,9 @@ absl::Status CheckTargetOptions(const Arguments& arguments, const TargetOptions&
         "with -p");
   }
   if (o.children && o.pids.empty()) {
-    return Usage(o.command.empty() ? "--children goes with -p PID"
-                                   : "--children goes with -p PID; a command's are recorded anyway");
+    return Usage(o.command.empty()
+                     ? "--children goes with -p PID"
+                     : "--children goes with -p PID; a command's are recorded anyway");
   }
   return absl::OkStatus();
 }

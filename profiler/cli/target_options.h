@@ -1,5 +1,5 @@
-// What is sampled, and how: options that `record` and `top` share. The commands' own options derive from
-// TargetOptions, and their tables begin with these rows.
+// What is sampled, and how: options that `record` and `top` share. The commands' own options derive
+// from TargetOptions, and their tables begin with these rows.
 #pragma once
 
 #include <string>
@@ -38,9 +38,10 @@ absl::Status TakePerfMapFolder(absl::string_view value, TargetOptions& out);
 absl::StatusOr<int> ParsePositive(absl::string_view option, absl::string_view text, int max,
                                   absl::string_view what);
 
-// `arguments` gave them: whether they go together, and name something. `commands`: a command to start may
-// be what is named.
-absl::Status CheckTargetOptions(const Arguments& arguments, const TargetOptions& options, bool commands);
+// `arguments` gave them: whether they go together, and name something. `commands`: a command to
+// start may be what is named.
+absl::Status CheckTargetOptions(const Arguments& arguments, const TargetOptions& options,
+                                bool commands);
 
 // Of a T that derives from TargetOptions: what is sampled, and how often and long.
 template <typename T>
@@ -73,10 +74,10 @@ std::vector<Option<T>> CaptureRows() {
          out.use_helpers = false;
          return absl::OkStatus();
        }},
-      {{"", "--perf-map-dir", "FOLDER",
-        "look for perf-PID.map there first, in the process's root"},
+      {{"", "--perf-map-dir", "FOLDER", "look for perf-PID.map there first, in the process's root"},
        [](absl::string_view value, T& out) { return TakePerfMapFolder(value, out); }},
-      {{"", "--tiers", "", "mark functions by their code: ~ interpreted, ^ + * compiled"}, &T::tiers},
+      {{"", "--tiers", "", "mark functions by their code: ~ interpreted, ^ + * compiled"},
+       &T::tiers},
       {{"", "--level", "kernel|ring", "capture by BPF, or without it (own processes)"},
        [](absl::string_view value, T& out) { return TakeLevel(value, out); }},
   };

@@ -1,4 +1,5 @@
-// The stacks of threads that run, without a stop: each from the first sample that the kernel takes of it.
+// The stacks of threads that run, without a stop: each from the first sample that the kernel takes
+// of it.
 #pragma once
 
 #include <functional>
@@ -12,8 +13,8 @@ namespace jprof {
 
 using WalkSampleFunction = std::function<CapturedWalk(const TaskSample& sample)>;
 
-// As SampleFunction has it. Takes a second at most; of a thread that was met neither running nor asleep
-// the status says so.
+// As SampleFunction has it. Takes a second at most; of a thread that was met neither running nor
+// asleep the status says so.
 void SampleThreads(std::span<CapturedThread* const> threads,
                    const std::function<bool(CapturedThread&)>& asleep,
                    const WalkSampleFunction& walk);

@@ -1,5 +1,6 @@
-// One recording that does not end: the runner names each second what was sampled (RecordingOptions::snapshot_ns)
-// and adds it to a table, on its own thread; here the table is drawn, and keys are waited for.
+// One recording that does not end: the runner names each second what was sampled
+// (RecordingOptions::snapshot_ns) and adds it to a table, on its own thread; here the table is
+// drawn, and keys are waited for.
 #include "profiler/cli/top.h"
 
 #include <poll.h>
@@ -85,7 +86,8 @@ class OwnCpu {
   double Percent() {
     const double used_ns = static_cast<double>(OwnCpuTime(reader_));
     const double now_ns = static_cast<double>(MonotonicNow());
-    const double percent = before_ns_ == 0 ? 0 : 100 * (used_ns - used_before_ns_) / (now_ns - before_ns_);
+    const double percent =
+        before_ns_ == 0 ? 0 : 100 * (used_ns - used_before_ns_) / (now_ns - before_ns_);
     used_before_ns_ = used_ns;
     before_ns_ = now_ns;
     return percent;
@@ -260,28 +262,31 @@ void PrintWarnings(const Runner& runner, Shared& shared) {
   }
 }
 
-absl::StatusOr<std::unique_ptr<Runner>> Attach(const TopOptions& options, const RuntimeSet& runtimes,
+absl::StatusOr<std::unique_ptr<Runner>> Attach(const TopOptions& options,
+                                               const RuntimeSet& runtimes,
                                                std::shared_ptr<SymbolizerProcess> symbolizer,
-                                               int niceness, const std::shared_ptr<Shared>& shared) {
+                                               int niceness,
+                                               const std::shared_ptr<Shared>& shared) {
   ProgressLine progress;
   progress.Show("looking at what runs");
-  return Runner::Attach({.targets = {.pids = options.pids,
-                                     .tid = options.tid,
-                                     .children = options.children,
-                                     .cgroup = options.cgroup,
-                                     .comm = options.comm,
-                                     .use_helpers = options.use_helpers},
-                         .level = options.level,
-                         .frequency_hz = static_cast<uint64_t>(options.frequency),
-                         .duration_ns = options.duration_ns,
-                         .snapshot_ns = options.interval_ns,
-                         .on_snapshot = [shared](const Profile& snapshot) { shared->Add(snapshot); },
-                         .tiers = options.tiers,
-                         .source_maps = options.source_maps,
-                         .perf_map_folder = options.perf_map_folder,
-                         .niceness = niceness,
-                         .symbolizer = std::move(symbolizer)},
-                        runtimes);
+  return Runner::Attach(
+      {.targets = {.pids = options.pids,
+                   .tid = options.tid,
+                   .children = options.children,
+                   .cgroup = options.cgroup,
+                   .comm = options.comm,
+                   .use_helpers = options.use_helpers},
+       .level = options.level,
+       .frequency_hz = static_cast<uint64_t>(options.frequency),
+       .duration_ns = options.duration_ns,
+       .snapshot_ns = options.interval_ns,
+       .on_snapshot = [shared](const Profile& snapshot) { shared->Add(snapshot); },
+       .tiers = options.tiers,
+       .source_maps = options.source_maps,
+       .perf_map_folder = options.perf_map_folder,
+       .niceness = niceness,
+       .symbolizer = std::move(symbolizer)},
+      runtimes);
 }
 
 absl::Status Run(const TopOptions& options, const RuntimeSet& runtimes) {
@@ -323,12 +328,14 @@ absl::Status Run(const TopOptions& options, const RuntimeSet& runtimes) {
 absl::Status TakeInterval(absl::string_view value, TopOptions& out) {
   JPROF_ASSIGN_OR_RETURN(out.interval_ns, ParseDuration("--interval", value));
   if (out.interval_ns >= kMinIntervalNs) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("--interval takes 100ms or more, not '", value, "'"));
+  return absl::InvalidArgumentError(
+      absl::StrCat("--interval takes 100ms or more, not '", value, "'"));
 }
 
 absl::Status TakeSort(absl::string_view value, TopOptions& out) {
   if (value != "self" && value != "total") {
-    return absl::InvalidArgumentError(absl::StrCat("--sort takes self or total, not '", value, "'"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("--sort takes self or total, not '", value, "'"));
   }
   out.by_total = value == "total";
   return absl::OkStatus();
@@ -353,7 +360,8 @@ std::vector<Option<TopOptions>> Options() {
       {{"-i", "--interval", "TIME", "refresh so often (default 1s)"}, TakeInterval},
       {{"", "--window", "TIME", "count the samples of the last TIME (default 10s)"}, &O::window_ns},
       {{"", "--since-start", "", "count all samples since the start"}, &O::since_start},
-      {{"", "--sort", "self|total", "sort by time without or with what a function calls"}, TakeSort},
+      {{"", "--sort", "self|total", "sort by time without or with what a function calls"},
+       TakeSort},
       {{"", "--filter", "REGEX", "only functions whose name or file matches"}, &O::filter},
       {{"", "--source-maps", "auto|FOLDER", "functions of scripts by their originals"},
        &O::source_maps},
@@ -378,21 +386,22 @@ std::vector<Option<TopOptions>> Options() {
 
 CommandSyntax<TopOptions> Syntax() {
   return {
-      .text = {.name = "top",
-               .summary = "show the hottest functions and stacks, refreshed each second",
-               .usage = "top (-p PID | -t TID | -G CGROUP | --comm NAME | -a) [options]\n",
-               .about =
-                   "Shows what processes do now: the hottest functions, JavaScript beside C++ and kernel, refreshed\n"
-                   "each second, and the stacks of one. One recording that goes on; the processes are not stopped.\n"
-                   "\n"
-                   "  jprof top -p 4711          one process\n"
-                   "  jprof top -a               every process\n"
-                   "  jprof top -p 4711 -b 1     once, as plain text\n",
-               .more =
-                   "Keys: q quits, arrows and PgUp, PgDn choose, Enter shows stacks, s and t sort by self and\n"
-                   "total, w the window or all since the start, k hides the kernel, / filters, p pauses, c begins\n"
-                   "anew, ? helps. Without a terminal each refresh is printed as plain text, until -d or Ctrl-C.\n",
-               .takes_words = false},
+      .text =
+          {.name = "top",
+           .summary = "show the hottest functions and stacks, refreshed each second",
+           .usage = "top (-p PID | -t TID | -G CGROUP | --comm NAME | -a) [options]\n",
+           .about =
+               "Shows what processes do now: the hottest functions, JavaScript beside C++ and kernel, refreshed\n"
+               "each second, and the stacks of one. One recording that goes on; the processes are not stopped.\n"
+               "\n"
+               "  jprof top -p 4711          one process\n"
+               "  jprof top -a               every process\n"
+               "  jprof top -p 4711 -b 1     once, as plain text\n",
+           .more =
+               "Keys: q quits, arrows and PgUp, PgDn choose, Enter shows stacks, s and t sort by self and\n"
+               "total, w the window or all since the start, k hides the kernel, / filters, p pauses, c begins\n"
+               "anew, ? helps. Without a terminal each refresh is printed as plain text, until -d or Ctrl-C.\n",
+           .takes_words = false},
       .options = Options(),
       .check = Check};
 }
@@ -402,8 +411,9 @@ CommandSyntax<TopOptions> Syntax() {
 CommandText TopText() { return TextOf(Syntax()); }
 
 int TopMain(const std::vector<std::string>& arguments, const RuntimeSet& runtimes) {
-  return CommandMain(Syntax(), arguments,
-                     [&](const TopOptions& options) { return ReportedStatus(Run(options, runtimes)); });
+  return CommandMain(Syntax(), arguments, [&](const TopOptions& options) {
+    return ReportedStatus(Run(options, runtimes));
+  });
 }
 
 }  // namespace jprof

@@ -1,5 +1,6 @@
-// A process is looked at three times: the stack of each thread that sleeps, then a second of samples,
-// then what each thread waits for at the end of it, and who is at the other end. It is never stopped.
+// A process is looked at three times: the stack of each thread that sleeps, then a second of
+// samples, then what each thread waits for at the end of it, and who is at the other end. It is
+// never stopped.
 #include "profiler/cli/why.h"
 
 #include <sys/wait.h>
@@ -33,8 +34,8 @@
 namespace jprof {
 namespace {
 
-// The answer is there in two seconds: where it takes long to begin, as on a busy machine, it watches
-// for less than one.
+// The answer is there in two seconds: where it takes long to begin, as on a busy machine, it
+// watches for less than one.
 constexpr int64_t kWatchNs = 1'000'000'000, kMinWatchNs = 500'000'000;
 constexpr int64_t kAnswerNs = 2'000'000'000, kNamingNs = 300'000'000;
 constexpr uint64_t kHz = 99;
@@ -143,7 +144,8 @@ void Watcher::AddZombie() {
   int code = 0;
   // It is zero, too, for those who may not know it.
   if (fields.size() > kExitCodeField - 2 &&
-      absl::SimpleAtoi(absl::StripAsciiWhitespace(fields[kExitCodeField - 2]), &code) && code != 0) {
+      absl::SimpleAtoi(absl::StripAsciiWhitespace(fields[kExitCodeField - 2]), &code) &&
+      code != 0) {
     facts_.ended = WIFSIGNALED(code) ? absl::StrCat("killed by signal ", WTERMSIG(code))
                                      : absl::StrCat("exit status ", WEXITSTATUS(code));
   }
@@ -255,7 +257,8 @@ void Watcher::LookAgain(const absl::flat_hash_map<Tid, Counts>& before) {
   if (!processes.ok()) return;
   for (Pid child : *processes) {
     auto stat = ReadProcStat(child);
-    if (!stat.ok() || stat->parent != facts_.pid || facts_.children.size() == kMaxChildren) continue;
+    if (!stat.ok() || stat->parent != facts_.pid || facts_.children.size() == kMaxChildren)
+      continue;
     facts_.children.push_back(child);
     AddOther(child);
   }
@@ -299,7 +302,8 @@ std::string TextOf(const Facts& facts, const Verdict& verdict,
   std::string text = absl::StrCat(ShownText(absl::StrCat(facts.name, " (pid ", facts.pid, "): ",
                                                          verdict.sentence)),
                                   "\n");
-  for (const std::string& line : verdict.evidence) absl::StrAppend(&text, "  ", ShownText(line), "\n");
+  for (const std::string& line : verdict.evidence)
+    absl::StrAppend(&text, "  ", ShownText(line), "\n");
   if (!comparison.empty()) absl::StrAppend(&text, "beside a healthy one:\n");
   for (const std::string& line : comparison) absl::StrAppend(&text, "  ", ShownText(line), "\n");
   return text;
@@ -349,13 +353,14 @@ absl::Status Check(const Arguments& arguments, WhyOptions& out) {
 CommandSyntax<WhyOptions> Syntax() {
   using O = WhyOptions;
   return {
-      .text = {.name = "why",
-               .summary = "say in one sentence what a process does, or waits for",
-               .usage = "why PID [options]\n",
-               .about =
-                   "Watches a process for a second and says in one sentence what it does or waits for: spinning in a\n"
-                   "function, collecting garbage, blocked in a write to a pipe and who should read it, deadlocked,\n"
-                   "stopped, idle; below it the evidence.\n"},
+      .text =
+          {.name = "why",
+           .summary = "say in one sentence what a process does, or waits for",
+           .usage = "why PID [options]\n",
+           .about =
+               "Watches a process for a second and says in one sentence what it does or waits for: spinning in a\n"
+               "function, collecting garbage, blocked in a write to a pipe and who should read it, deadlocked,\n"
+               "stopped, idle; below it the evidence.\n"},
       .options = {{{"", "--baseline", "PID", "says how it differs from this one, which is well"},
                    &O::baseline},
                   {{"", "--source-maps", "auto|FOLDER", "functions of scripts by their originals"},

@@ -17,8 +17,9 @@ struct SamplingRate {
   double asked_hz = 0;
   double granted_hz = 0;     // the kernel's maximum, if that was less
   double lowered_to_hz = 0;  // the maximum at the end, if it is below what was granted; else 0
-  // Of the time that it was sampled, the part in which the event counted: less than all where others
-  // use the CPU's counters too and the kernel lets them take turns. Samples' CPU times are scaled.
+  // Of the time that it was sampled, the part in which the event counted: less than all where
+  // others use the CPU's counters too and the kernel lets them take turns. Samples' CPU times are
+  // scaled.
   double counted_share = 1;
   uint64_t target_cpu_ns = 0;  // CPU time that the target used meanwhile; 0: not known
   uint64_t throttled_times = 0;
@@ -26,8 +27,9 @@ struct SamplingRate {
 
   // Samples taken in a second of the target's CPU time; 0 where that is not known.
   double AchievedHz(uint64_t taken) const {
-    return target_cpu_ns == 0 ? 0
-                              : static_cast<double>(taken) * 1e9 / static_cast<double>(target_cpu_ns);
+    return target_cpu_ns == 0
+               ? 0
+               : static_cast<double>(taken) * 1e9 / static_cast<double>(target_cpu_ns);
   }
 };
 

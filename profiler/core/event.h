@@ -84,7 +84,8 @@ struct ExitEvent {
   Tid tid = 0;
 };
 
-// Records that could not be delivered. Later events may refer to the stacks and symbols that were lost.
+// Records that could not be delivered. Later events may refer to the stacks and symbols that were
+// lost.
 struct LostEvent {
   enum class What : uint8_t { kSamples, kSideband, kStacks, kSymbols };
   What what = What::kSamples;

@@ -22,7 +22,7 @@ namespace jprof {
 // Frames without a name of one kind, and places where callers are missing.
 struct UnnamedFrames {
   std::string what;      // what is known of them: "[unknown] libc.so.6", "[truncated]"
-  std::string why;       // they have no name; behind a semicolon the least that would help, if known
+  std::string why;  // they have no name; behind a semicolon the least that would help, if known
   uint64_t samples = 0;  // that they appear in
   uint64_t frames = 0;   // a frame counts once for each sample; 0 for markers
 };
@@ -34,7 +34,8 @@ struct ValueType {
 
 struct Function {
   StringId name;            // demangled; for kUnknown what is known: "[unknown] libx.so+0x12"
-  StringId system_name;     // in the symbol table, or the generated script, with its place; else as name
+  StringId
+      system_name;  // in the symbol table, or the generated script, with its place; else as name
   StringId file;            // source file or script; the empty string where not known
   uint32_t start_line = 0;  // 1-based line of the definition, 0 where not known
   FrameKind kind = FrameKind::kUnknown;
@@ -128,19 +129,18 @@ inline constexpr char kBaseType[] = "base";
 // The first type of the second half; nullopt: not a comparison.
 std::optional<size_t> BaseType(const Profile& profile);
 
-// The type "samples", if in all samples the values of `type` are in one proportion to it: their shares
-// are then the same, and a number of samples says how sure they are. nullopt: it is not there, or
-// samples weigh differently.
+// The type "samples", if in all samples the values of `type` are in one proportion to it: their
+// shares are then the same, and a number of samples says how sure they are. nullopt: it is not
+// there, or samples weigh differently.
 std::optional<size_t> CountedType(const Profile& profile, size_t type);
 
 // Name of the kMarker frame between what runs (above it) and those who await it (kAsync, below it).
 inline constexpr char kAsyncSeparator[] = "--";
 
-// The text of a function in pictures and folded stacks: `name script:line` for a script function and
-// JIT code of known origin (the line of its definition, so that equal functions merge), the name
-// alone for all others.
-// With Profile::show_lines and a file and `line` known, `name file:line` for all.
-// Raw: not escaped for any format.
+// The text of a function in pictures and folded stacks: `name script:line` for a script function
+// and JIT code of known origin (the line of its definition, so that equal functions merge), the
+// name alone for all others. With Profile::show_lines and a file and `line` known, `name file:line`
+// for all. Raw: not escaped for any format.
 std::string FunctionText(const Profile& profile, const Function& function, uint32_t line = 0);
 
 }  // namespace jprof

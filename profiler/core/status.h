@@ -10,8 +10,8 @@
 namespace jprof {
 
 // "context: strerror(err)", with a code chosen from the errno (ENOENT, ESRCH: NotFound; EPERM,
-// EACCES: PermissionDenied; others: Unavailable, ResourceExhausted, Unknown as abseil maps them). Of
-// EMFILE the limit is told, with a hint.
+// EACCES: PermissionDenied; others: Unavailable, ResourceExhausted, Unknown as abseil maps them).
+// Of EMFILE the limit is told, with a hint.
 absl::Status ErrnoStatus(int err, absl::string_view context);
 
 // The same status with "context: " before its message; OK stays OK.

@@ -1,5 +1,5 @@
-// The memory of a process as a core sees it: its mappings, what the process wants of each, and which
-// pages are there.
+// The memory of a process as a core sees it: its mappings, what the process wants of each, and
+// which pages are there.
 #pragma once
 
 #include <cstddef>

@@ -46,12 +46,13 @@ class CoreSink {
 
 struct CoreFigures {
   uint64_t written_bytes = 0;  // of memory, without holes
-  uint64_t untold_bytes = 0;   // of shared memory, of which those pages alone are written that the process has used
+  uint64_t untold_bytes =
+      0;  // of shared memory, of which those pages alone are written that the process has used
 };
 
-// Memory is that of `source`, which this process traces, and `areas` its. `only`: of memory that files
-// do not have, these pages; nullptr: all. `progress` is called with the bytes done and those to do, now
-// and then; an error that it returns ends the work. Unavailable: `source` is gone.
+// Memory is that of `source`, which this process traces, and `areas` its. `only`: of memory that
+// files do not have, these pages; nullptr: all. `progress` is called with the bytes done and those
+// to do, now and then; an error that it returns ends the work. Unavailable: `source` is gone.
 absl::StatusOr<CoreFigures> WriteCore(
     const CoreProcess& process, Pid source, const std::vector<CoreArea>& areas, const PageSet* only,
     CoreSink& sink, const std::function<absl::Status(uint64_t done, uint64_t all)>& progress);

@@ -1,5 +1,5 @@
-// The files that a core's process had mapped, as they lie on this host: the same files by their build
-// IDs, or none. And with them the memory that the core leaves out, since it is theirs.
+// The files that a core's process had mapped, as they lie on this host: the same files by their
+// build IDs, or none. And with them the memory that the core leaves out, since it is theirs.
 #pragma once
 
 #include <memory>

@@ -1,5 +1,6 @@
-// An archive of files, .tar.gz, as GNU tar, bsdtar and Python read it: ustar, and pax records for what
-// that has no room for: long names, sizes from 8 GiB on. Holes of a file stay holes (GNU's format 1.0).
+// An archive of files, .tar.gz, as GNU tar, bsdtar and Python read it: ustar, and pax records for
+// what that has no room for: long names, sizes from 8 GiB on. Holes of a file stay holes (GNU's
+// format 1.0).
 #pragma once
 
 #include <zlib.h>

@@ -1,9 +1,10 @@
-// The profile so far, handed out every few seconds while it is recorded, so that a recording that is
-// killed leaves what it had.
+// The profile so far, handed out every few seconds while it is recorded, so that a recording that
+// is killed leaves what it had.
 //
 // The pipeline makes a copy of what was sampled; names are asked for, and the profile is built and
 // written, on a thread of its own. Files are asked for new offsets alone. A recording may last for
-// months: when copying and that thread take more than a hundredth of the time, it is done less often.
+// months: when copying and that thread take more than a hundredth of the time, it is done less
+// often.
 //
 // Used by the pipeline's thread.
 #pragma once
@@ -21,8 +22,8 @@ namespace jprof {
 
 class Checkpoints {
  public:
-  // Called on a thread that may be left behind: what it uses must be its own. `go_on`: false when it is
-  // not wanted any more.
+  // Called on a thread that may be left behind: what it uses must be its own. `go_on`: false when
+  // it is not wanted any more.
   using Sink = std::function<void(const Profile& profile, const std::function<bool()>& go_on)>;
 
   // The first one is due some seconds after `started_ns`.

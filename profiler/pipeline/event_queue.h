@@ -22,8 +22,8 @@ class EventQueue {
   // Samples and stacks are dropped beyond `max_bytes` of events, all beyond twice that.
   explicit EventQueue(size_t max_bytes = size_t{64} << 20) : max_bytes_(max_bytes) {}
 
-  // Stacks go with the samples: a sample that refers to one later is counted as without a stack, until
-  // the source, told of the loss, has given the stack a new number.
+  // Stacks go with the samples: a sample that refers to one later is counted as without a stack,
+  // until the source, told of the loss, has given the stack a new number.
   void Push(std::vector<Event> batch);
   // Nothing comes any more.
   void Close(absl::Status status);

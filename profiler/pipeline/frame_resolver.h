@@ -1,6 +1,6 @@
-// What is shown for a frame of a sampled stack: what its runtime's helper read at the instant of the
-// sample, a place in a mapped file, a name of a jitdump or a perf map, or what is known of it and why
-// that is not more.
+// What is shown for a frame of a sampled stack: what its runtime's helper read at the instant of
+// the sample, a place in a mapped file, a name of a jitdump or a perf map, or what is known of it
+// and why that is not more.
 //
 // Owned by the pipeline, used from its thread only. Frames and names are numbers in its FrameTable;
 // times are those of samples.
@@ -77,8 +77,8 @@ class FrameResolver {
   // The FrameTable is another.
   void ForgetInterned() { located_.clear(); }
 
-  // JVMs with code that has no name for want of a perf map, in the order of their numbers; some of them, if
-  // they are many. One that writes its map meanwhile is none.
+  // JVMs with code that has no name for want of a perf map, in the order of their numbers; some of
+  // them, if they are many. One that writes its map meanwhile is none.
   const absl::btree_set<Pid>& jvms_without_map() const { return jvms_without_map_; }
 
  private:

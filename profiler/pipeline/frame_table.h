@@ -61,7 +61,8 @@ struct PendingName {
   std::string image;  // "[v8]", "[jit]": what the profile shows as its mapping; "" for none
   std::string why;    // of kUnknown: UnnamedFrames::why
   ScriptLoss loss = ScriptLoss::kNone;
-  // Of a script with a source map: its number in SourceMaps, and where in the script the function is.
+  // Of a script with a source map: its number in SourceMaps, and where in the script the function
+  // is.
   uint32_t map = SourceMaps::kNone;
   ScriptPlace place;
   uint32_t prefix_bytes = 0;  // of `name`, that are put before it: "async "
@@ -113,8 +114,8 @@ class FrameTable {
   uint32_t InternLines(std::vector<PendingLine> lines);
   uint32_t InternName(PendingName name);
   uint32_t InternFrame(const PendingFrame& frame);
-  // A frame below `caller` in the tree of stacks; kNoStack: the outermost. Below one that was left out
-  // there is nothing: then it is `caller`.
+  // A frame below `caller` in the tree of stacks; kNoStack: the outermost. Below one that was left
+  // out there is nothing: then it is `caller`.
   uint32_t InternStack(uint32_t caller, uint32_t frame);
 
   // A kDumped frame; where there is no room, `dumped.otherwise`.

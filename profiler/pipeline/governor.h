@@ -12,8 +12,9 @@ class Governor {
   // `max_percent` of one CPU; 0: as much as it likes.
   explicit Governor(double max_percent) : max_percent_(max_percent) {}
 
-  // To be asked some times a second; `cpu_ns`: CPU time that was used so far, asked for once a second.
-  // True: in each of the last ten seconds it was more than is allowed. Then they are counted anew.
+  // To be asked some times a second; `cpu_ns`: CPU time that was used so far, asked for once a
+  // second. True: in each of the last ten seconds it was more than is allowed. Then they are
+  // counted anew.
   bool TakesTooMuch(uint64_t now_ns, absl::FunctionRef<uint64_t()> cpu_ns);
 
  private:

@@ -6,7 +6,8 @@
 // file and offset.
 //
 // Device and inode are a file's identity for as long as it is open: the number of a file that is
-// gone is given to a new one. A file that could not be opened is therefore known by its path as well.
+// gone is given to a new one. A file that could not be opened is therefore known by its path as
+// well.
 #pragma once
 
 #include <sys/types.h>

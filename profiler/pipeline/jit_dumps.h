@@ -1,6 +1,6 @@
-// The jitdumps of the processes of a recording. They are read now and then, so that the end need not
-// wait for it; code gets its name in the end (see helpers/perfmap/jit_dump.h for why), from the dump
-// as it was at the time of each sample.
+// The jitdumps of the processes of a recording. They are read now and then, so that the end need
+// not wait for it; code gets its name in the end (see helpers/perfmap/jit_dump.h for why), from the
+// dump as it was at the time of each sample.
 //
 // Owned by the pipeline, used from its thread only.
 #pragma once

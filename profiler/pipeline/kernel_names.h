@@ -5,10 +5,11 @@
 // where nothing can have changed: between two symbols of the kernel proper, or between two of one
 // module while the list of modules is still the same. Otherwise it is read once more.
 //
-// One who asks again and again has it read no oftener than he says: meanwhile modules and BPF programs that
-// came are named as before.
+// One who asks again and again has it read no oftener than he says: meanwhile modules and BPF
+// programs that came are named as before.
 //
-// One thread calls Begin(), and one Get(), behind the first Begin(); the reading has a thread of its own.
+// One thread calls Begin(), and one Get(), behind the first Begin(); the reading has a thread of
+// its own.
 #pragma once
 
 #include <atomic>
@@ -39,8 +40,8 @@ class KernelNames {
   // Reads them in the background. To be called when the first kernel stack is seen, again at will.
   void Begin();
 
-  // Symbols that are right about `addresses` as of `now_ns`, of any clock; waits for them. nullptr: the
-  // kernel gives none. Valid until the next call.
+  // Symbols that are right about `addresses` as of `now_ns`, of any clock; waits for them. nullptr:
+  // the kernel gives none. Valid until the next call.
   const KernelSymbols* Get(std::span<const uint64_t> addresses, uint64_t now_ns = 0);
   // Why it gives none, with a hint. To be asked behind Get().
   const absl::Status& status() const { return status_; }

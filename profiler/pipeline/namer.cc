@@ -88,8 +88,8 @@ absl::string_view WhyTruncated(WalkEnd end) {
          "-fno-omit-frame-pointer";
 }
 
-// Debug files of some images, with all that it takes to find them: whoever asks for them may still do
-// so when the images are gone (naming_deadline.h).
+// Debug files of some images, with all that it takes to find them: whoever asks for them may still
+// do so when the images are gone (naming_deadline.h).
 class Finder : public DebugFileFinder {
  public:
   Finder(std::vector<DebugFiles::Place> places, std::vector<std::shared_ptr<const UniqueFd>> roots,

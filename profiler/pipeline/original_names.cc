@@ -117,7 +117,8 @@ std::vector<OriginalNames::Place> OriginalNames::Ask(const std::vector<Key>& key
     }
   }
   if (!failed.empty()) {
-    troubles_.push_back(absl::StrCat(failed.size(), failed.size() == 1 ? " source map is" : " source maps are",
+    troubles_.push_back(absl::StrCat(failed.size(),
+                                     failed.size() == 1 ? " source map is" : " source maps are",
                                      " not used (", why, ")"));
   }
   return places;

@@ -46,8 +46,8 @@ class OriginalNames {
     std::map<uint32_t, int> failures;  // by map
   };
 
-  // Reads the maps that `frames` need, and closes them, unless there is a `known`. `frames` outlives
-  // the result.
+  // Reads the maps that `frames` need, and closes them, unless there is a `known`. `frames`
+  // outlives the result.
   OriginalNames(const FrameTable& frames, SourceMaps& maps, const ReadMapsFunction& read,
                 Known* known = nullptr);
 
@@ -64,7 +64,8 @@ class OriginalNames {
   const Place* Find(uint32_t map, GeneratedPosition position) const;
   // Of the keys, which are sorted; a place for each. `failed`: the maps that could not be read.
   std::vector<Place> Ask(const std::vector<Key>& keys, SourceMaps& maps,
-                         const ReadMapsFunction& read, bool keep_open, std::vector<uint32_t>& failed);
+                         const ReadMapsFunction& read, bool keep_open,
+                         std::vector<uint32_t>& failed);
   void Recall(SourceMaps& maps, const ReadMapsFunction& read, Known& known);
   void NameFunction(uint32_t number);
 

@@ -16,7 +16,8 @@ namespace {
 // A stack whose addresses lie in no mapping that we know of makes us read the process's maps, at
 // most this often for one process.
 constexpr uint64_t kRereadMapsAfterNs = 200'000'000;
-constexpr uint64_t kRereadMapsShare = 50;  // at most one of so many parts of the time goes into one process's
+constexpr uint64_t kRereadMapsShare =
+    50;  // at most one of so many parts of the time goes into one process's
 constexpr size_t kMaxProcessesNoted = 1 << 16;
 // Stands below the stacks of samples that may be in mappings of which the record was lost.
 constexpr char kInGap[] = "[mapping records lost]";
@@ -115,7 +116,8 @@ Pipeline::~Pipeline() = default;
 
 absl::StatusOr<UniqueFd> Pipeline::OpenFirst(const MapEvent& map) {
   absl::StatusOr<UniqueFd> file = world_.open_file(map);
-  if (!absl::IsNotFound(file.status()) || map.time_ns == 0 || !world_.open_file_through) return file;
+  if (!absl::IsNotFound(file.status()) || map.time_ns == 0 || !world_.open_file_through)
+    return file;
   const Process* process = processes_.Find(map.pid);
   std::vector<Pid> roots = {0};
   if (process != nullptr && process->parent != 0) roots.insert(roots.begin(), process->parent);
@@ -406,7 +408,8 @@ void Pipeline::Resolve(UserStack& stack, bool in_gap) {
     resolved.push_back(frames_.InternFrame(
         {.kind = PendingFrame::Kind::kTruncation, .value = static_cast<uint64_t>(end)}));
   }
-  if (in_gap) resolved.push_back(resolver_.NamedFrame({.name = kInGap, .kind = FrameKind::kMarker}));
+  if (in_gap)
+    resolved.push_back(resolver_.NamedFrame({.name = kInGap, .kind = FrameKind::kMarker}));
   std::vector<uint32_t> nodes(resolved.size());
   uint32_t node = FrameTable::kNoStack;
   for (size_t i = resolved.size(); i-- > 0;) {

@@ -120,8 +120,9 @@ struct PipelineOptions {
   UnwindCache* unwind_cache = nullptr;  // outlives the pipeline; nullptr: none
 };
 
-// Lets `world` open the source maps of live processes' scripts: those that the scripts name ("auto"), or
-// those in a directory; "": none. Returns PipelineOptions::source_maps. NotFound: no such directory.
+// Lets `world` open the source maps of live processes' scripts: those that the scripts name
+// ("auto"), or those in a directory; "": none. Returns PipelineOptions::source_maps. NotFound: no
+// such directory.
 absl::StatusOr<std::optional<SourceMaps::Options>> OpenSourceMaps(const std::string& where,
                                                                   PipelineWorld& world);
 
@@ -173,8 +174,8 @@ class Pipeline {
   // nullptr: the process has no such runtime.
   RuntimeInstance* Instance(Pid pid, uint8_t runtime) { return runtimes_.Instance(pid, runtime); }
 
-  // With PipelineOptions::places, after Finish(): where in the profile the frames of the stack with this
-  // number are; invalid: left out of the picture. Empty: the stack was in no sample.
+  // With PipelineOptions::places, after Finish(): where in the profile the frames of the stack with
+  // this number are; invalid: left out of the picture. Empty: the stack was in no sample.
   std::vector<StackId> PlacesOf(uint32_t number) const;
 
   // What is known for reading the parameters of a native frame.
@@ -189,13 +190,15 @@ class Pipeline {
   // Names all frames and builds the profile. Call once.
   absl::StatusOr<Profile> Finish(const RecordingEnd& end);
 
-  // Names and hands out what was sampled since the last call; the recording goes on, for as long as one
-  // likes: what was interned is forgotten when it has become much. `end.samples_taken` is not looked at.
+  // Names and hands out what was sampled since the last call; the recording goes on, for as long as
+  // one likes: what was interned is forgotten when it has become much. `end.samples_taken` is not
+  // looked at.
   absl::StatusOr<Profile> TakeSnapshot(const RecordingEnd& end);
 
-  // A copy of all that was sampled so far, of which a profile can be built on another thread while the
-  // recording goes on; one at a time, and before Finish(), which then asks files for new offsets alone, unless it shows inlines or lines.
-  // Without inlined functions, lines and originals of scripts: those are for the end.
+  // A copy of all that was sampled so far, of which a profile can be built on another thread while
+  // the recording goes on; one at a time, and before Finish(), which then asks files for new
+  // offsets alone, unless it shows inlines or lines. Without inlined functions, lines and originals
+  // of scripts: those are for the end.
   ProfileDraft Draft(const RecordingEnd& end);
 
  private:

@@ -43,7 +43,8 @@ struct NamedProfile {
   std::vector<StackId> places;        // if wanted, by node of the frame table; invalid: not shown
 };
 
-// Names the frames of `sampled`, by way of `kernel` and `namer`, and builds the profile. Internal: our bug.
+// Names the frames of `sampled`, by way of `kernel` and `namer`, and builds the profile. Internal:
+// our bug.
 absl::StatusOr<NamedProfile> BuildProfile(Sampled sampled, const RecordingEnd& end,
                                           int64_t period_ns, KernelNames& kernel,
                                           const NamerOptions& namer, bool places = false);

@@ -56,8 +56,8 @@ int64_t UnixNow() {
   return int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec;
 }
 
-// Of the descriptors that are not in use yet. The rest is for perf maps, two each, and for what is read in
-// passing.
+// Of the descriptors that are not in use yet. The rest is for perf maps, two each, and for what is
+// read in passing.
 size_t MaxPinnedFiles() {
   constexpr size_t kForOthers = 768;
   rlimit limit = {};
@@ -177,9 +177,10 @@ Runner::~Runner() {
 absl::Status Runner::GiveUp() {
   given_up_ = true;
   return WithHint(
-      absl::DeadlineExceededError(absl::StrCat(
-          targets_.name(), ": its files or memory, or the output's file system, do not answer; given "
-                           "up after 10 s without any")),
+      absl::DeadlineExceededError(
+          absl::StrCat(targets_.name(),
+                       ": its files or memory, or the output's file system, do not answer; given "
+                       "up after 10 s without any")),
       "look for a network or FUSE file system that hangs, or a userfaultfd: /proc/PID/maps");
 }
 
@@ -423,7 +424,8 @@ std::string Runner::Govern(Governor& governor, uint64_t now_ns) {
   });
   if (!too_much) return "";
   const absl::StatusOr<bool> halved = source.HalveRate();
-  const std::string why = absl::StrFormat("own CPU was above %g %% for 10 s", options_.max_cpu_percent);
+  const std::string why =
+      absl::StrFormat("own CPU was above %g %% for 10 s", options_.max_cpu_percent);
   if (!halved.ok()) {
     return absl::StrCat(why, ", and the rate cannot be lowered: ", halved.status().message());
   }
@@ -537,8 +539,9 @@ struct Runner::SoFar {
   void Describe(Profile& profile) const {
     profile.title = title;
     profile.comments = {
-        absl::StrFormat("the first %.1f s of a recording that did not end: written while it went on",
-                        profile.duration_ns * 1e-9),
+        absl::StrFormat(
+            "the first %.1f s of a recording that did not end: written while it went on",
+            profile.duration_ns * 1e-9),
         VerdictText(profile, level, runtimes, cpu_s), SamplesText(profile.accounting),
         RateText(profile.accounting), command_line};
     profile.comments.insert(profile.comments.end(), changes.begin(), changes.end());

@@ -6,9 +6,9 @@
 //   main thread:      watches the clock, the target and the caller's wish to stop
 //
 // A target whose files do not answer costs its own names (target_files.h). One whose memory does
-// not makes the pipeline's thread, or at the level ring the reader's, wait for ever (target_task.h).
-// A recording still ends when it should: what follows its end is then given up with
-// DeadlineExceeded.
+// not makes the pipeline's thread, or at the level ring the reader's, wait for ever
+// (target_task.h). A recording still ends when it should: what follows its end is then given up
+// with DeadlineExceeded.
 #pragma once
 
 #include <cstdint>
@@ -37,29 +37,31 @@ struct RecordingOptions {
   Targets::Options targets;
   CaptureLevel level = CaptureLevel::kBest;
   uint64_t frequency_hz = 99;
-  // Of one CPU, by our own threads, the processes that read files for us and, where the kernel counts it, the
-  // sampling: when it takes more for ten seconds, the rate is halved. 0: it is not.
+  // Of one CPU, by our own threads, the processes that read files for us and, where the kernel
+  // counts it, the sampling: when it takes more for ten seconds, the rate is halved. 0: it is not.
   double max_cpu_percent = 0;
   int64_t duration_ns = 0;  // 0: until stopped or the target exits
-  // Live: so often what was sampled is named, handed to `on_snapshot` and forgotten, and there is nothing
-  // to Finish(). It is called on the pipeline's thread, which may be left behind: what it uses must be its
-  // own. An interval without samples is an empty profile. 0: no.
+  // Live: so often what was sampled is named, handed to `on_snapshot` and forgotten, and there is
+  // nothing to Finish(). It is called on the pipeline's thread, which may be left behind: what it
+  // uses must be its own. An interval without samples is an empty profile. 0: no.
   int64_t snapshot_ns = 0;
   std::function<void(Profile)> on_snapshot;
-  // Not live: gets the profile so far, now and then; it says so in its comments. Empty: it is not made.
+  // Not live: gets the profile so far, now and then; it says so in its comments. Empty: it is not
+  // made.
   Checkpoints::Sink on_checkpoint;
   bool tiers = false;
   bool inlines = false;
   bool lines = false;
-  // "auto": functions of scripts are shown by their originals, by the source maps that the scripts name;
-  // else by those in this directory; "": not.
+  // "auto": functions of scripts are shown by their originals, by the source maps that the scripts
+  // name; else by those in this directory; "": not.
   std::string source_maps;
   bool async = false;
   std::string perf_map_folder;  // as PerfMapOptions has it
   // Samples are its hits, and not of CPU time; nullptr: none. Outlives the runner.
   const Probe* probe = nullptr;
   std::string command_line;
-  // Of what may take long and can wait, while it is recorded; all else has the caller's (priority.h).
+  // Of what may take long and can wait, while it is recorded; all else has the caller's
+  // (priority.h).
   int niceness = 0;
   // Reads the mapped files for their names, and opens them if it has stand-ins (target_files.h);
   // nullptr: this process does. Shared with the thread that is left behind when it hangs.

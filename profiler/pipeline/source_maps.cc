@@ -193,7 +193,8 @@ std::vector<std::string> SourceMaps::Troubles() const {
     if (t.count == 0) return;
     troubles.push_back(absl::StrCat(t.count, " ", t.count == 1 ? one : more, " (", t.first, ")"));
   };
-  tell(missing_, "script names a source map that is not there", "scripts name a source map that is not there");
+  tell(missing_, "script names a source map that is not there",
+       "scripts name a source map that is not there");
   tell(remote_, "script has its source map on the network, where jprof does not look",
        "scripts have their source maps on the network, where jprof does not look");
   tell(unopened_, "source map could not be opened", "source maps could not be opened");

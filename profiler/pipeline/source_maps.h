@@ -1,11 +1,11 @@
-// The source maps of a recording's scripts. Each is found and opened when a function of its script is first
-// seen, since process and file may be gone later, and read at the end, for the positions alone that the
-// frames need (original_names.h).
+// The source maps of a recording's scripts. Each is found and opened when a function of its script
+// is first seen, since process and file may be gone later, and read at the end, for the positions
+// alone that the frames need (original_names.h).
 //
-// A map is where the script's last comment says: in it (a data: URL) or in a file; else in SCRIPT.map
-// beside it. In a directory of the user's, it is looked for by the script's name, its folders in front
-// as far as there are such: DIR/srv/app/main.js.map, DIR/app/main.js.map, DIR/main.js.map. Never on the
-// network.
+// A map is where the script's last comment says: in it (a data: URL) or in a file; else in
+// SCRIPT.map beside it. In a directory of the user's, it is looked for by the script's name, its
+// folders in front as far as there are such: DIR/srv/app/main.js.map, DIR/app/main.js.map,
+// DIR/main.js.map. Never on the network.
 #pragma once
 
 #include <cstddef>
@@ -46,8 +46,8 @@ class SourceMaps {
       : opener_(std::move(opener)), options_(options) {}
 
   static constexpr uint32_t kNone = UINT32_MAX;
-  // The number in maps() of the map of a script, which a process numbers so; `url` is what the script says of
-  // its map, asked for once. kNone: there is none.
+  // The number in maps() of the map of a script, which a process numbers so; `url` is what the
+  // script says of its map, asked for once. kNone: there is none.
   uint32_t Find(Pid pid, uint32_t script, const std::string& file,
                 absl::FunctionRef<std::string()> url);
   // The process is gone, and its numbers of scripts.

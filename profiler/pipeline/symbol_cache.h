@@ -1,9 +1,9 @@
-// What was found out about mapped files' offsets, for a recording that names its frames again and again:
-// a file is opened for offsets that are new alone.
+// What was found out about mapped files' offsets, for a recording that names its frames again and
+// again: a file is opened for offsets that are new alone.
 //
-// Files are known by their number in the ImageTable, which pins them. One that cannot be read, or not
-// in full, is not tried again before the end: the next time would take as long. One whose reader died or
-// did not answer is, some times. Names only; no inlined functions or lines.
+// Files are known by their number in the ImageTable, which pins them. One that cannot be read, or
+// not in full, is not tried again before the end: the next time would take as long. One whose
+// reader died or did not answer is, some times. Names only; no inlined functions or lines.
 #pragma once
 
 #include <cstddef>
@@ -27,8 +27,8 @@ class SymbolCache {
   void Add(uint32_t image, const ImageQuery& answered);
   // The answer to a query, of what is known.
   void Fill(uint32_t image, ImageQuery& query) const;
-  // What might be known better when it is asked for once more: of images with trouble, and of those that are
-  // stripped.
+  // What might be known better when it is asked for once more: of images with trouble, and of those
+  // that are stripped.
   void ForgetDoubtful(bool stripped_too);
   // Between two rounds of the above.
   void MakeRoom();

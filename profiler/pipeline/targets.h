@@ -1,5 +1,5 @@
-// What a recording is of: processes, one thread, a control group, a name, or everything. Found and watched
-// through pidfds.
+// What a recording is of: processes, one thread, a control group, a name, or everything. Found and
+// watched through pidfds.
 //
 // Used by the main thread.
 #pragma once
@@ -27,11 +27,13 @@ class Targets {
     bool children = false;     // of `pids`: those that they have and start, and theirs
     std::string cgroup;        // a group of cgroup v2 or a container's id; "": any
     std::string comm;          // command name of a thread or its process; "": any
-    std::string command_name;  // what the process will be called that is about to execute it; else ""
+    std::string
+        command_name;  // what the process will be called that is about to execute it; else ""
     bool use_helpers = true;
   };
 
-  // NotFound, PermissionDenied, InvalidArgument and FailedPrecondition: what cannot be had, with a hint.
+  // NotFound, PermissionDenied, InvalidArgument and FailedPrecondition: what cannot be had, with a
+  // hint.
   static absl::StatusOr<Targets> Open(const Options& options);
 
   // For messages: "node (pid 4711)".

@@ -57,7 +57,8 @@ void WarnOfRate(const Accounting& a, bool is_steady, std::vector<std::string>& w
         rate.counted_share * 100));
   }
   const double expected = ExpectedSamples(rate) * rate.counted_share;
-  if (is_steady && expected >= 10 * kFewSamples && static_cast<double>(a.taken) < kMuchLess * expected) {
+  if (is_steady && expected >= 10 * kFewSamples &&
+      static_cast<double>(a.taken) < kMuchLess * expected) {
     warnings.push_back(absl::StrFormat(
         "%d samples where the targets' CPU time of %.1f s at %g Hz makes %.0f: the others did not "
         "happen (the sampling was throttled, the virtual machine stood still, or another BPF program "
@@ -105,9 +106,11 @@ std::string SamplesText(const Accounting& a) {
 
 std::string RateText(const Accounting& a) {
   const SamplingRate& rate = a.rate;
-  std::string text = absl::StrFormat("rate: %g Hz asked, %g granted", rate.asked_hz, rate.granted_hz);
+  std::string text =
+      absl::StrFormat("rate: %g Hz asked, %g granted", rate.asked_hz, rate.granted_hz);
   if (rate.target_cpu_ns != 0) {
-    absl::StrAppendFormat(&text, ", %.1f achieved: %d samples taken in %.3f s of the targets' CPU time",
+    absl::StrAppendFormat(&text,
+                          ", %.1f achieved: %d samples taken in %.3f s of the targets' CPU time",
                           rate.AchievedHz(a.taken), a.taken, rate.target_cpu_ns * 1e-9);
   }
   if (rate.throttled_times != 0) {
@@ -129,7 +132,8 @@ std::string RingQualityText(const RingSampler& ring) {
   RingSampler::Quality q = ring.quality();
   auto delay_ms = [&q](size_t percent) {
     if (q.delays_us.empty()) return 0.0;
-    auto at = q.delays_us.begin() + static_cast<ptrdiff_t>((q.delays_us.size() - 1) * percent / 100);
+    auto at =
+        q.delays_us.begin() + static_cast<ptrdiff_t>((q.delays_us.size() - 1) * percent / 100);
     std::nth_element(q.delays_us.begin(), at, q.delays_us.end());
     return *at * 1e-3;
   };
@@ -137,8 +141,7 @@ std::string RingQualityText(const RingSampler& ring) {
       "level ring: stacks of the instant, up to %d KiB, their functions read after it: 50 %% within "
       "%.2f ms, 99 %% within %.2f ms; %d samples read too late for names; %d stacks reach beyond the "
       "copy, %d of them changed before they were read, and are cut",
-      ring.stack_bytes() >> 10, delay_ms(50), delay_ms(99), q.late, q.beyond,
-      q.cut);
+      ring.stack_bytes() >> 10, delay_ms(50), delay_ms(99), q.late, q.beyond, q.cut);
 }
 
 std::string VerdictText(const Profile& profile, const std::string& level,
@@ -262,8 +265,9 @@ std::vector<std::string> WarningTexts(const Shortcomings& s) {
     const size_t count = s.jvms_without_map.size();
     const Pid pid = s.jvms_without_map[0];
     warnings.push_back(absl::StrCat(
-        count == 1 ? absl::StrCat("process ", pid, " is a JVM without a perf map")
-                   : absl::StrCat(count, " processes, such as ", pid, ", are JVMs without a perf map"),
+        count == 1
+            ? absl::StrCat("process ", pid, " is a JVM without a perf map")
+            : absl::StrCat(count, " processes, such as ", pid, ", are JVMs without a perf map"),
         ": Java functions have no names; jcmd ", pid,
         " Compiler.perfmap (JDK 17 or newer) writes one of what is compiled by then"));
   }
@@ -280,9 +284,10 @@ std::vector<std::string> WarningTexts(const Shortcomings& s) {
   }
   WarnOfRate(a, s.is_steady, warnings);
   append(s.changes);
-  warn(a.sideband_lost,
-       "records of mappings, execs, exits and functions lost: stacks below [mapping records lost] are of "
-       "meanwhile, and named by what was mapped later");
+  warn(
+      a.sideband_lost,
+      "records of mappings, execs, exits and functions lost: stacks below [mapping records lost] are of "
+      "meanwhile, and named by what was mapped later");
   warn(s.damaged_records, "records of mappings, execs and exits damaged");
   warn(s.unopened_images, "mapped files could not be opened: their frames are unnamed");
   warn(s.images_over_limit,

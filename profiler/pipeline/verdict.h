@@ -1,5 +1,5 @@
-// What is said of a recording: the verdict, in one line, the comments of its profile, and what will be
-// missing in the picture.
+// What is said of a recording: the verdict, in one line, the comments of its profile, and what will
+// be missing in the picture.
 #pragma once
 
 #include <cstdint>
@@ -14,8 +14,8 @@
 
 namespace jprof {
 
-// What was taken, lost, rooted, named, and by what: LevelText(), RuntimeTable::recognised(). `cpu_s`: that
-// it took of our own.
+// What was taken, lost, rooted, named, and by what: LevelText(), RuntimeTable::recognised().
+// `cpu_s`: that it took of our own.
 std::string VerdictText(const Profile& profile, const std::string& level,
                         const std::vector<std::string>& runtimes, double cpu_s);
 

@@ -53,8 +53,9 @@ absl::StatusOr<ProcStatus> ReadProcStatus(const UniqueFd& process);
 // The command name of one thread: /proc/PID/task/TID/comm without its newline.
 absl::StatusOr<std::string> ReadThreadComm(Pid pid, Tid tid);
 
-// The process's number; or, if its main thread has ended before the others, that of one which lives. Maps, root
-// and memory are to be had of a thread that lives alone. NotFound: all have ended.
+// The process's number; or, if its main thread has ended before the others, that of one which
+// lives. Maps, root and memory are to be had of a thread that lives alone. NotFound: all have
+// ended.
 absl::StatusOr<Tid> LivingThread(Pid pid);
 
 // All processes / all threads of a process that exist now, ascending.

@@ -58,7 +58,8 @@ bool IsFile(const UniqueFd& fd, const FileIdentity& file) {
          minor(st.st_dev) == file.device_minor && st.st_ino == file.inode;
 }
 
-// Its "root" or "cwd". Invalid with errno set. A main thread that has ended before the others has none.
+// Its "root" or "cwd". Invalid with errno set. A main thread that has ended before the others has
+// none.
 UniqueFd OpenFolder(const UniqueFd& process, absl::string_view name) {
   constexpr int kFlags = O_PATH | O_DIRECTORY | O_CLOEXEC;
   UniqueFd folder(::openat(process.get(), std::string(name).c_str(), kFlags));
@@ -85,8 +86,8 @@ int64_t Now(clockid_t clock) {
 
 absl::string_view NameIn(absl::string_view path) { return path.substr(path.rfind('/') + 1); }
 
-// From Linux 6.8 to 6.17 mapping events tell of an overlay's file the one behind it, by that one's device and
-// path; /proc does not.
+// From Linux 6.8 to 6.17 mapping events tell of an overlay's file the one behind it, by that one's
+// device and path; /proc does not.
 bool MayBeInFrontOf(const ProcMapping& m, const Mapping& behind) {
   const FileIdentity &front = m.file, &back = behind.file;
   return front.valid() &&
@@ -101,8 +102,8 @@ bool IsOnOverlay(const UniqueFd& fd) {
   return ::fstatfs(fd.get(), &system) == 0 && system.f_type == OVERLAYFS_SUPER_MAGIC;
 }
 
-// The kernel's own mapping of that file which covers `mapping` where it begins: ours may have been cut
-// or put together since. NotFound: there is none any more.
+// The kernel's own mapping of that file which covers `mapping` where it begins: ours may have been
+// cut or put together since. NotFound: there is none any more.
 absl::StatusOr<ProcMapping> CurrentMapping(Pid pid, const Mapping& mapping) {
   JPROF_ASSIGN_OR_RETURN(std::vector<ProcMapping> maps, ReadProcMaps(pid));
   for (ProcMapping& m : maps) {
@@ -286,7 +287,8 @@ absl::StatusOr<UniqueFd> OpenFileOfGoneProcess(Pid root_of, const Mapping& mappi
       UniqueFd fd,
       OpenInProcessRoot(process, mapping.path, LinkPolicy::kFollowInRoot, mapping.path));
   if (!mapping.file.valid() || !IsFile(fd, mapping.file) || WasChangedSince(fd, mapped_ns)) {
-    return absl::NotFoundError(absl::StrCat(mapping.path, ": perhaps not the file that was mapped"));
+    return absl::NotFoundError(
+        absl::StrCat(mapping.path, ": perhaps not the file that was mapped"));
   }
   return fd;
 }

@@ -23,9 +23,10 @@ namespace jprof {
 // not a regular file.
 absl::StatusOr<UniqueFd> OpenMappedFile(Pid pid, const Mapping& mapping);
 
-// The same when the process is gone: by the path in the root of a live process `root_of`, such as the parent's
-// or our own. Only a file that was not changed since it was mapped (at `mapped_ns`, CLOCK_MONOTONIC): the inode
-// numbers of deleted files are given to new ones. NotFound: not there, or not provably the same.
+// The same when the process is gone: by the path in the root of a live process `root_of`, such as
+// the parent's or our own. Only a file that was not changed since it was mapped (at `mapped_ns`,
+// CLOCK_MONOTONIC): the inode numbers of deleted files are given to new ones. NotFound: not there,
+// or not provably the same.
 absl::StatusOr<UniqueFd> OpenFileOfGoneProcess(Pid root_of, const Mapping& mapping,
                                                uint64_t mapped_ns);
 
@@ -65,13 +66,14 @@ absl::StatusOr<UniqueFd> OpenRootOf(Pid pid);
 absl::StatusOr<UniqueFd> OpenInProcessRoot(const UniqueFd& process, const std::string& path,
                                            LinkPolicy links, absl::string_view name);
 
-// The same by its path from the working directory of a process, and confined to that: ".." leads nowhere.
+// The same by its path from the working directory of a process, and confined to that: ".." leads
+// nowhere.
 absl::StatusOr<UniqueFd> OpenInWorkingDirectory(const UniqueFd& process, const std::string& path,
                                                 LinkPolicy links, absl::string_view name);
 
-// A regular file by its absolute path in the root of a process, read-only: one that the process's text
-// names, so it must be one that the process may read, as far as the file's owner and mode tell.
-// PermissionDenied: it may not, or jprof may not.
+// A regular file by its absolute path in the root of a process, read-only: one that the process's
+// text names, so it must be one that the process may read, as far as the file's owner and mode
+// tell. PermissionDenied: it may not, or jprof may not.
 absl::StatusOr<UniqueFd> OpenNamedByProcess(Pid pid, const std::string& path);
 
 }  // namespace jprof

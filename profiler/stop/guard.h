@@ -18,10 +18,10 @@ uint64_t NowNs();
 // No pause is longer, unless its PauseLimit says so: then the process that makes it is killed.
 inline constexpr absl::Duration kMaxPause = absl::Milliseconds(250);
 
-// Runs `work` in a child, until its end, and returns what it returns (0 to 255). The child is killed
-// when this process dies. To be called while there is one thread. Unavailable: the child was killed;
-// DeadlineExceeded: by a PauseLimit; Cancelled: since a signal asks this process to end (SIGINT, SIGTERM,
-// SIGHUP), which it is still to do.
+// Runs `work` in a child, until its end, and returns what it returns (0 to 255). The child is
+// killed when this process dies. To be called while there is one thread. Unavailable: the child was
+// killed; DeadlineExceeded: by a PauseLimit; Cancelled: since a signal asks this process to end
+// (SIGINT, SIGTERM, SIGHUP), which it is still to do.
 absl::StatusOr<int> RunGuarded(absl::FunctionRef<int()> work);
 // Of a Cancelled: by the signal that asked for it.
 [[noreturn]] void EndBySignal(const absl::Status& cancelled);

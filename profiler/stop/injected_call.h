@@ -5,10 +5,11 @@
 // that runs astray. So the thread is given, on unused stack, what it takes to come back by itself:
 // behind a call it returns into the C library's rt_sigreturn, which restores all its registers and
 // its signal mask from a frame that lies there, as it does after a signal's handler. What the calls
-// have changed is changed back the same way: a frame for each such call, which has the thread execute
-// that call and return into the next one. Normally none of them is executed: the tracer sets the
-// registers for each call, and in the end restores what was there before, bytes and registers. A child
-// that a call makes has a stack of its own, on which it returns into the C library's exit.
+// have changed is changed back the same way: a frame for each such call, which has the thread
+// execute that call and return into the next one. Normally none of them is executed: the tracer
+// sets the registers for each call, and in the end restores what was there before, bytes and
+// registers. A child that a call makes has a stack of its own, on which it returns into the C
+// library's exit.
 //
 //   sp of the thread -> 128 bytes that its code may use
 //                       registers of the floating point unit, as rt_sigreturn reads them
@@ -68,8 +69,9 @@ struct InjectedResult {
 };
 
 // `tid` is the process's main thread, seized, and stopped at an event stop of its own; it is again
-// afterwards, as it was. `maps`: as of before the stop. FailedPrecondition: it is in no state in which that is
-// safe, and nothing was done. Any other error: it has been left to come back by itself.
+// afterwards, as it was. `maps`: as of before the stop. FailedPrecondition: it is in no state in
+// which that is safe, and nothing was done. Any other error: it has been left to come back by
+// itself.
 absl::StatusOr<InjectedResult> Inject(Tid tid, const std::vector<ProcMapping>& maps,
                                       const CodePlaces& places, const Injection& injection);
 

@@ -26,7 +26,8 @@ class PageMemory : public MemoryReader {
   static constexpr size_t kMaxPages = 4096;
 
   const MemoryReader& memory_;
-  mutable absl::flat_hash_map<uint64_t, std::vector<std::byte>> pages_;  // shorter: that far readable
+  mutable absl::flat_hash_map<uint64_t, std::vector<std::byte>>
+      pages_;  // shorter: that far readable
 };
 
 }  // namespace jprof

@@ -22,8 +22,8 @@ struct ThreadRegisters {
 
 class StoppedProcess {
  public:
-  // Those born meanwhile too. Fails as StoppedThread::Stop does, then all run on but for `late`: those
-  // that have not come to their stop yet. `limit`, if not nullptr, counts from when none had.
+  // Those born meanwhile too. Fails as StoppedThread::Stop does, then all run on but for `late`:
+  // those that have not come to their stop yet. `limit`, if not nullptr, counts from when none had.
   static absl::StatusOr<StoppedProcess> Stop(Pid pid, const Patience& patience, PauseLimit* limit,
                                              std::vector<StoppedThread>& late);
 
@@ -35,7 +35,8 @@ class StoppedProcess {
 
  private:
   // Takes those that have stopped out of `pending`, until there are none left.
-  absl::Status Await(std::vector<StoppedThread>& pending, const Patience& patience, PauseLimit* limit);
+  absl::Status Await(std::vector<StoppedThread>& pending, const Patience& patience,
+                     PauseLimit* limit);
 
   std::vector<StoppedThread> threads_;
   uint64_t stands_since_ns_ = UINT64_MAX;
@@ -44,9 +45,9 @@ class StoppedProcess {
 // How long threads that sleep uninterruptibly are waited for.
 inline constexpr absl::Duration kMaxLate = absl::Seconds(5);
 
-// Waits for threads that were told to stop, and lets each go as soon as it has. One whose tracer ended
-// before that would find that its system call was interrupted. False: some have not stopped within the
-// limit, and stay traced until the calling thread ends.
+// Waits for threads that were told to stop, and lets each go as soon as it has. One whose tracer
+// ended before that would find that its system call was interrupted. False: some have not stopped
+// within the limit, and stay traced until the calling thread ends.
 bool LetGo(std::vector<StoppedThread> late, absl::Duration limit = kMaxLate);
 
 }  // namespace jprof

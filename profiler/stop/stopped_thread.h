@@ -21,8 +21,9 @@
 
 namespace jprof {
 
-// How long a thread that was told to stop is waited for. Nothing stands for as long as it has not, and a
-// system call that it was woken up from fails if the wait ends before: so one that waits for a CPU has time.
+// How long a thread that was told to stop is waited for. Nothing stands for as long as it has not,
+// and a system call that it was woken up from fails if the wait ends before: so one that waits for
+// a CPU has time.
 struct Patience {
   absl::Duration longest = absl::Seconds(2);
   // When it sleeps uninterruptibly, maybe for ever; or when other threads stand meanwhile.
@@ -35,12 +36,12 @@ using VectorRegisters = std::array<std::array<char, 16>, 16>;
 class StoppedThread {
  public:
   // Waits for the thread to stop. NotFound: it has exited; PermissionDenied: it may not be traced,
-  // or is traced already; DeadlineExceeded: it did not stop in `patience`, as one in uninterruptible
-  // sleep does not, or one that gets no CPU: it will be let go when the calling thread ends, and not
-  // before.
+  // or is traced already; DeadlineExceeded: it did not stop in `patience`, as one in
+  // uninterruptible sleep does not, or one that gets no CPU: it will be let go when the calling
+  // thread ends, and not before.
   static absl::StatusOr<StoppedThread> Stop(Tid tid, const Patience& patience = {});
-  // The same in steps, so that many threads stop at once. `limit`, if not nullptr, counts from when it was
-  // last seen to run.
+  // The same in steps, so that many threads stop at once. `limit`, if not nullptr, counts from when
+  // it was last seen to run.
   static absl::StatusOr<StoppedThread> Seize(Tid tid);
   absl::Status Interrupt();
   absl::Status AwaitStop(const Patience& patience, PauseLimit* limit);
@@ -82,8 +83,8 @@ class StoppedThread {
   user_regs_struct registers_ = {};
 };
 
-// Until it is time for another look at who has been told to stop, and has not since then. On a busy CPU,
-// who looks all the time keeps it from whom it waits for: the spans grow with the time waited.
+// Until it is time for another look at who has been told to stop, and has not since then. On a busy
+// CPU, who looks all the time keeps it from whom it waits for: the spans grow with the time waited.
 void SleepTillNextLook(uint64_t since_ns);
 
 VectorRegisters VectorsOf(const user_fpregs_struct& state);

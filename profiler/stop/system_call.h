@@ -45,8 +45,8 @@ struct CallContext {
 std::string DescribeCall(const SystemCall& call, const CallContext& context);
 
 // The thread that holds what a futex call waits for; 0 where that cannot be told: a
-// priority-inheriting futex says it in its word, and the C library's mutex, when it is contended (2),
-// in the second word behind.
+// priority-inheriting futex says it in its word, and the C library's mutex, when it is contended
+// (2), in the second word behind.
 Tid LockOwner(const SystemCall& call, const CallContext& context);
 
 // What a descriptor of a live process is: a file's path, a socket with its ends, a pipe, an epoll

@@ -48,7 +48,9 @@ uint64_t StatField(absl::string_view stat, int field) {
   const std::vector<absl::string_view> fields = absl::StrSplit(stat.substr(close + 1), ' ');
   const size_t index = static_cast<size_t>(field - 2);
   uint64_t value = 0;
-  if (index >= fields.size() || !absl::SimpleAtoi(absl::StripAsciiWhitespace(fields[index]), &value)) return 0;
+  if (index >= fields.size() ||
+      !absl::SimpleAtoi(absl::StripAsciiWhitespace(fields[index]), &value))
+    return 0;
   return value;
 }
 
@@ -69,7 +71,8 @@ bool GoesOnUnseen(Pid pid, const SystemCall& call) {
       return true;
     case SYS_read:
     case SYS_readv:
-      // A socket's may have a limit. A terminal's returns what it has read so far, as any write does.
+      // A socket's may have a limit. A terminal's returns what it has read so far, as any write
+      // does.
       return absl::StartsWith(DescribeFd(pid, static_cast<int>(call.arguments[0])), "pipe:");
     default:
       return false;
@@ -199,7 +202,8 @@ void Capturer::Stop(CapturedThread& thread) {
   }
   PauseLimit limit;
   if (!limit.armed()) {
-    thread.status = absl::UnavailableError("not stopped: no timer that would let it go on is to be had");
+    thread.status =
+        absl::UnavailableError("not stopped: no timer that would let it go on is to be had");
     return;
   }
   GoFirst();
@@ -308,13 +312,15 @@ absl::Status CheckTarget(Pid pid) {
   JPROF_RETURN_IF_ERROR(CheckProcFileSystem());
   if (pid == ::getpid() || pid == ::getppid()) {
     absl::StatusOr<std::string> own = ReadProcFile("/proc/self/comm", kMaxProcBytes);
-    absl::StatusOr<std::string> its = ReadProcFile(absl::StrCat("/proc/", pid, "/comm"), kMaxProcBytes);
+    absl::StatusOr<std::string> its =
+        ReadProcFile(absl::StrCat("/proc/", pid, "/comm"), kMaxProcBytes);
     if (pid == ::getpid() || (own.ok() && its.ok() && *own == *its)) {
       return absl::InvalidArgumentError(absl::StrCat("process ", pid, " is jprof itself"));
     }
   }
   absl::StatusOr<ProcStatus> status = ReadProcStatus(pid);
-  absl::StatusOr<std::string> stat = ReadProcFile(absl::StrCat("/proc/", pid, "/stat"), kMaxProcBytes);
+  absl::StatusOr<std::string> stat =
+      ReadProcFile(absl::StrCat("/proc/", pid, "/stat"), kMaxProcBytes);
   if (!status.ok() || !stat.ok()) {
     return WithHint(absl::NotFoundError(absl::StrCat("there is no process ", pid)),
                     "pgrep -a NAME lists the processes of a name");

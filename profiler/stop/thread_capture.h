@@ -4,14 +4,14 @@
 // user space with, and by call-frame tables the walk finds the other registers on the stack. It is
 // believed if the thread has not run from before the first read to behind the last (the kernel
 // counts its turns on a CPU), and if the walk reached the root of the stack without the registers
-// that nobody knew. So nearly all threads of a server are not disturbed at all, no call of theirs is
-// interrupted, and not even a ptrace is needed.
+// that nobody knew. So nearly all threads of a server are not disturbed at all, no call of theirs
+// is interrupted, and not even a ptrace is needed.
 //
 // All others are interrupted, walked while they stand, and let go, one after the other. The
 // helpers read the functions' names in that time, as they do in an interrupt: the heap's objects
 // cannot move then, and it is a few page reads. What is not needed to know the functions, their
-// lines, is read when the thread runs again. Or they are not touched at all, and CaptureOptions::sample
-// finds their stacks by other means.
+// lines, is read when the thread runs again. Or they are not touched at all, and
+// CaptureOptions::sample finds their stacks by other means.
 #pragma once
 
 #include <cstdint>
@@ -63,8 +63,8 @@ struct CapturedThread {
 // Walks a thread's stack from these registers.
 using WalkFunction = std::function<CapturedWalk(const Registers& registers)>;
 
-// Takes the stacks of threads that run without stopping them: fills `walk`, or `status`. `asleep` does so,
-// and returns true, when the thread has come to sleep.
+// Takes the stacks of threads that run without stopping them: fills `walk`, or `status`. `asleep`
+// does so, and returns true, when the thread has come to sleep.
 using SampleFunction = std::function<void(std::span<CapturedThread* const> threads,
                                           const std::function<bool(CapturedThread&)>& asleep)>;
 
@@ -76,8 +76,8 @@ struct CaptureOptions {
   SampleFunction sample = nullptr;  // used when it may not
 };
 
-// All threads, those too that are born meanwhile; one that exits meanwhile is left out. In the order
-// of their numbers.
+// All threads, those too that are born meanwhile; one that exits meanwhile is left out. In the
+// order of their numbers.
 std::vector<CapturedThread> CaptureThreads(Pid pid, const WalkFunction& walk,
                                            const CaptureOptions& options);
 

@@ -1,9 +1,10 @@
-// What is hot now: the stacks of the last seconds, and of all since the start, counted, and from them the
-// table of functions. It grows with neither time nor the target: beyond a limit the rarest stacks become
+// What is hot now: the stacks of the last seconds, and of all since the start, counted, and from
+// them the table of functions. It grows with neither time nor the target: beyond a limit the rarest
+// stacks become
 // "[left out]", so that shares stay right.
 //
-// A function counts once for a sample however often it is on the stack. Text is made showable when it
-// comes in. Not thread-safe.
+// A function counts once for a sample however often it is on the stack. Text is made showable when
+// it comes in. Not thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +21,8 @@ namespace jprof {
 
 struct HotFunction {
   std::string name;
-  std::string place;  // "app.js:12"; of native code its file, of the kernel "[kernel]" or its module
+  std::string
+      place;  // "app.js:12"; of native code its file, of the kernel "[kernel]" or its module
   CodeKind kind = CodeKind::kUnknown;
   bool is_marker = false;  // "[truncated]": no function
 

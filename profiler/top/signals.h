@@ -1,4 +1,5 @@
-// Signals as flags, and a descriptor that wakes who waits for one. There is one set of them in a process.
+// Signals as flags, and a descriptor that wakes who waits for one. There is one set of them in a
+// process.
 #pragma once
 
 #include <memory>

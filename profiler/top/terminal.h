@@ -1,5 +1,5 @@
-// A terminal while it is ours: alternate screen, no echo, key by key. It is given back as it was, however
-// that ends; a terminal that reads no more holds nobody up.
+// A terminal while it is ours: alternate screen, no echo, key by key. It is given back as it was,
+// however that ends; a terminal that reads no more holds nobody up.
 #pragma once
 
 #include <termios.h>
@@ -42,7 +42,8 @@ class Terminal {
   Happened Wait(int timeout_ms);
 
  private:
-  Terminal(UniqueFd output, UniqueFd input) : output_(std::move(output)), input_(std::move(input)) {}
+  Terminal(UniqueFd output, UniqueFd input)
+      : output_(std::move(output)), input_(std::move(input)) {}
 
   absl::Status Take();
   // False: the terminal is gone.

@@ -1,6 +1,6 @@
-// Text in cells of a terminal. What comes in was made showable (export/text.h); here it gets its width, and
-// what a terminal may not be trusted with is spelled out: characters whose width is not known, heaps of
-// combining ones, and where the terminal does not speak UTF-8 all but ASCII.
+// Text in cells of a terminal. What comes in was made showable (export/text.h); here it gets its
+// width, and what a terminal may not be trusted with is spelled out: characters whose width is not
+// known, heaps of combining ones, and where the terminal does not speak UTF-8 all but ASCII.
 #pragma once
 
 #include <cstddef>
@@ -21,8 +21,8 @@ class TerminalText {
   size_t cells() const;
   const std::string& text() const { return text_; }
 
-  // At most so many cells; an ellipsis stands for what was cut: in the middle, more of the end being left,
-  // at the start or at the end.
+  // At most so many cells; an ellipsis stands for what was cut: in the middle, more of the end
+  // being left, at the start or at the end.
   std::string CutMiddle(size_t cells) const;
   std::string CutStart(size_t cells) const;
   std::string CutEnd(size_t cells) const;

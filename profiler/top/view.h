@@ -1,5 +1,5 @@
-// What the user looks at, as a value: what is sorted by what, the line that is chosen, the filter. Keys
-// change it; screen.h draws it.
+// What the user looks at, as a value: what is sorted by what, the line that is chosen, the filter.
+// Keys change it; screen.h draws it.
 #pragma once
 
 #include <cstddef>

@@ -194,8 +194,8 @@ void Parser::NoteOverloads(absl::string_view symbol) {
   for (const ProbePlace& place : places) {
     if (names.size() < kMaxNamed) names.push_back(place.function);
   }
-  spec_.notes.push_back(absl::StrCat(symbol, " is the name of ", places.size(), " functions, all are meant: ",
-                                     absl::StrJoin(names, ", "),
+  spec_.notes.push_back(absl::StrCat(symbol, " is the name of ", places.size(),
+                                     " functions, all are meant: ", absl::StrJoin(names, ", "),
                                      names.size() < places.size() ? ", ..." : ""));
 }
 
@@ -231,8 +231,8 @@ absl::Status Parser::ParseOn(absl::string_view on) {
     }
     return absl::OkStatus();
   }
-  return Usage(absl::StrCat("--on takes signal=NAME, exit=nonzero or uprobe:BINARY:SYMBOL, not '", on,
-                            "'"));
+  return Usage(
+      absl::StrCat("--on takes signal=NAME, exit=nonzero or uprobe:BINARY:SYMBOL, not '", on, "'"));
 }
 
 absl::Status Parser::ParseCalls(absl::string_view names) {
@@ -297,8 +297,9 @@ absl::StatusOr<jp_probe_term> Parser::MemoryOf(absl::string_view key) const {
     }
     if (!result) result = own;
     if (!IsSamePlace(*result, *own)) {
-      return Usage(absl::StrCat("these system calls have their ", key,
-                                " in different places: a trap takes those that have it in the same"));
+      return Usage(
+          absl::StrCat("these system calls have their ", key,
+                       " in different places: a trap takes those that have it in the same"));
     }
     if (result->length != own->length) {
       return Usage("some of these system calls get data, others give it: take two traps");
@@ -320,7 +321,8 @@ absl::Status Parser::ParseText(const Word& word, jp_probe_term& term) {
   const bool is_beginning = absl::ConsumeSuffix(&text, "*") || word.key == "buf";
   const size_t most = word.key == "comm" ? 15 : JP_PROBE_TEXT - 1;
   if (text.empty() || text.size() > most) {
-    return Usage(absl::StrCat(word.key, " takes 1 to ", most, " characters, with a * for any more"));
+    return Usage(
+        absl::StrCat(word.key, " takes 1 to ", most, " characters, with a * for any more"));
   }
   std::memcpy(term.text, text.data(), text.size());
   term.bytes = static_cast<uint32_t>(text.size() + !is_beginning);  // with its zero
@@ -341,7 +343,8 @@ absl::Status Parser::ParseText(const Word& word, jp_probe_term& term) {
 absl::Status Parser::ParseTerm(absl::string_view text) {
   const Word word = SplitWord(text);
   if (word.op == kNever) {
-    return Usage(absl::StrCat("'", text, "' is no term such as errno=EBADF, ret<0, arg1>=4096, comm=node"));
+    return Usage(
+        absl::StrCat("'", text, "' is no term such as errno=EBADF, ret<0, arg1>=4096, comm=node"));
   }
   jp_probe_term term = {};
   term.op = static_cast<uint8_t>(word.op);
@@ -357,12 +360,14 @@ absl::Status Parser::ParseTerm(absl::string_view text) {
   if (key == "errno") {
     term.field = JP_PROBE_ERRNO;
     if (!is_number) value = ErrorNumber(word.value);
-    if (value < 0 || value > kMaxError) return Usage(absl::StrCat("there is no error '", word.value, "'"));
+    if (value < 0 || value > kMaxError)
+      return Usage(absl::StrCat("there is no error '", word.value, "'"));
     result_ = true;
   } else if (key == "duration") {
     term.field = JP_PROBE_DURATION;
     if (!ParseNanoseconds(word.value, value)) {
-      return Usage(absl::StrCat("duration takes a time such as 50us, 10ms or 1s, not '", word.value, "'"));
+      return Usage(
+          absl::StrCat("duration takes a time such as 50us, 10ms or 1s, not '", word.value, "'"));
     }
     duration_ = result_ = true;
   } else if (key == "cgroup") {
@@ -397,7 +402,8 @@ absl::Status Parser::ParseTerm(absl::string_view text) {
   } else if (absl::StartsWith(key, "arg") && absl::SimpleAtoi(key.substr(3), &argument) &&
              argument >= 0 && argument < 6) {
   } else {
-    return Usage(absl::StrCat("'", key, "' is none of ret, errno, arg0 to arg5, fd, path, buf, pid, tid, "
+    return Usage(absl::StrCat("'", key,
+                              "' is none of ret, errno, arg0 to arg5, fd, path, buf, pid, tid, "
                               "uid, comm, cgroup, duration"));
   }
   if (argument != kNever) {
@@ -434,9 +440,11 @@ absl::Status Parser::SetHitPoint() {
   const size_t beginning = never + (result_ ? 0 : CountIn(kReturnsFailed, calls_));
   const bool at_exit = calls_.empty() || beginning < calls_.size();
   if (at_exit && beginning > 0) {
-    return Usage("calls that do not return are met when they begin, others when they end: take two traps");
+    return Usage(
+        "calls that do not return are met when they begin, others when they end: take two traps");
   }
-  if (result_ && never > 0) return Usage("a call that does not return has no result, error or duration");
+  if (result_ && never > 0)
+    return Usage("a call that does not return has no result, error or duration");
   spec_.at_end = CountIn(kEnds, calls_) > 0;
   config().hit_point = at_exit ? JP_PROBE_AT_EXIT : JP_PROBE_AT_ENTER;
   config().points = config().hit_point;
@@ -444,7 +452,8 @@ absl::Status Parser::SetHitPoint() {
     config().points |= JP_PROBE_AT_ENTER;
     config().times = JP_PROBE_TIMES_EXACT;
     for (const jp_probe_term& t : terms_) {
-      if (t.field == JP_PROBE_DURATION && (t.op == JP_PROBE_GT || t.op == JP_PROBE_GE) && t.value >= kLongNs) {
+      if (t.field == JP_PROBE_DURATION && (t.op == JP_PROBE_GT || t.op == JP_PROBE_GE) &&
+          t.value >= kLongNs) {
         config().times = JP_PROBE_TIMES_BY_TICK;
       }
     }
@@ -467,9 +476,9 @@ absl::StatusOr<TrapSpec> Parser::Parse(absl::string_view text, absl::string_view
   JPROF_RETURN_IF_ERROR(SetHitPoint());
   if (terms_.size() > JP_PROBE_TERMS) return TooManyTerms();
   // Numbers are compared before memory is read.
-  std::stable_sort(terms_.begin(), terms_.end(), [](const jp_probe_term& a, const jp_probe_term& b) {
-    return a.field < b.field;
-  });
+  std::stable_sort(
+      terms_.begin(), terms_.end(),
+      [](const jp_probe_term& a, const jp_probe_term& b) { return a.field < b.field; });
   std::copy(terms_.begin(), terms_.end(), config().terms);
   config().term_count = static_cast<uint32_t>(terms_.size());
   config().max_hits = 1;
@@ -539,7 +548,8 @@ absl::StatusOr<std::vector<ProbePlace>> FindFunctions(const std::string& path,
   std::vector<ProbePlace> places;
   for (ElfFile::Table table : {ElfFile::Table::kDynsym, ElfFile::Table::kSymtab}) {
     JPROF_RETURN_IF_ERROR(file.ForEachSymbol(table, [&](const ElfFile::Symbol& s) {
-      const std::optional<FileOffset> offset = is_wanted(s.name) ? file.ToFileOffset(s.address) : std::nullopt;
+      const std::optional<FileOffset> offset =
+          is_wanted(s.name) ? file.ToFileOffset(s.address) : std::nullopt;
       if (offset && std::none_of(places.begin(), places.end(), [&](const ProbePlace& place) {
             return place.offset == offset->value;
           })) {
@@ -553,20 +563,24 @@ absl::StatusOr<std::vector<ProbePlace>> FindFunctions(const std::string& path,
                               ": name one as its symbol table does"));
   }
   if (places.empty()) {
-    return absl::NotFoundError(absl::StrCat(path, " has no function ", symbol, " in its symbol tables"));
+    return absl::NotFoundError(
+        absl::StrCat(path, " has no function ", symbol, " in its symbol tables"));
   }
   return places;
 }
 
 absl::Status CheckReturns(const std::string& path) {
   JPROF_ASSIGN_OR_RETURN(const ElfFile file, OpenElf(path));
-  constexpr absl::string_view kOfGo[] = {".note.go.buildid", ".gopclntab", ".data.rel.ro.gopclntab"};
+  constexpr absl::string_view kOfGo[] = {".note.go.buildid", ".gopclntab",
+                                         ".data.rel.ro.gopclntab"};
   const auto found = file.FindSections(kOfGo);
-  if (std::none_of(found.begin(), found.end(), [](const auto& place) { return place.has_value(); })) {
+  if (std::none_of(found.begin(), found.end(),
+                   [](const auto& place) { return place.has_value(); })) {
     return absl::OkStatus();
   }
   return absl::FailedPreconditionError(
-      absl::StrCat(path, " has code of Go, which moves its stacks and does not bear that returns are "
+      absl::StrCat(path,
+                   " has code of Go, which moves its stacks and does not bear that returns are "
                    "met: it would crash"));
 }
 
@@ -574,7 +588,8 @@ std::string DescribeHit(const jp_probe_hit& hit) {
   switch (hit.point) {
     case JP_PROBE_AT_SIGNAL: {
       const char* name = ::sigabbrev_np(static_cast<int>(hit.number));
-      return name == nullptr ? absl::StrCat("signal ", hit.number) : absl::StrCat("signal SIG", name);
+      return name == nullptr ? absl::StrCat("signal ", hit.number)
+                             : absl::StrCat("signal SIG", name);
     }
     case JP_PROBE_AT_ENTRY:
       return absl::StrFormat("function called with (0x%x, 0x%x, 0x%x, ...)", hit.arguments[0],
@@ -584,7 +599,8 @@ std::string DescribeHit(const jp_probe_hit& hit) {
     default:
       break;
   }
-  const bool known = hit.number >= 0 && hit.number < static_cast<int64_t>(std::size(kSystemCallNames));
+  const bool known =
+      hit.number >= 0 && hit.number < static_cast<int64_t>(std::size(kSystemCallNames));
   std::string text = absl::StrFormat(
       "%s(0x%x, 0x%x, 0x%x, 0x%x, 0x%x, 0x%x)",
       known ? std::string(kSystemCallNames[hit.number]) : absl::StrCat("system call ", hit.number),
@@ -599,7 +615,8 @@ std::string DescribeHit(const jp_probe_hit& hit) {
     absl::StrAppend(&text, " = ", hit.ret, ErrorName(hit.ret));
   }
   if (hit.duration_ns != 0) {
-    absl::StrAppend(&text, absl::StrFormat(", %.3f ms", static_cast<double>(hit.duration_ns) / 1e6));
+    absl::StrAppend(&text,
+                    absl::StrFormat(", %.3f ms", static_cast<double>(hit.duration_ns) / 1e6));
   }
   return text;
 }

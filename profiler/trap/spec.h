@@ -23,8 +23,9 @@ struct TrapSpec {
   std::vector<std::string> notes;  // what its user should know
 };
 
-// `on`: "" for the system calls that `text` begins with, else as above; then `text` has terms alone.
-// InvalidArgument says what is wrong and what would be right; of `on` also as FindFunctions() does.
+// `on`: "" for the system calls that `text` begins with, else as above; then `text` has terms
+// alone. InvalidArgument says what is wrong and what would be right; of `on` also as
+// FindFunctions() does.
 absl::StatusOr<TrapSpec> ParseTrap(absl::string_view text, absl::string_view on);
 
 // The name of a system call, of a signal without SIG, of an error: its number, -1: there is none.
@@ -33,9 +34,9 @@ int SignalNumber(absl::string_view name);
 int ErrorNumber(absl::string_view name);
 
 // Where functions of an ELF file begin in it: all of a name, as its symbol tables have it or
-// demangled, then with its arguments or without; of all names that begin with it where it ends in '*',
-// which is how a function is found with the copies that a compiler makes of it. What is split off as
-// cold is not among them. NotFound: there is none of this name, or the file cannot be read;
+// demangled, then with its arguments or without; of all names that begin with it where it ends in
+// '*', which is how a function is found with the copies that a compiler makes of it. What is split
+// off as cold is not among them. NotFound: there is none of this name, or the file cannot be read;
 // InvalidArgument: too many.
 absl::StatusOr<std::vector<ProbePlace>> FindFunctions(const std::string& path,
                                                       absl::string_view symbol);

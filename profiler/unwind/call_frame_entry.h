@@ -19,8 +19,8 @@ struct Entry {
   Reader content;    // of all behind the length; its cursor is behind the CIE's id or pointer
 };
 
-// The entry that begins at `at`; nullopt: none, or a damaged one. `next`: where the next one begins, 0 at
-// the end.
+// The entry that begins at `at`; nullopt: none, or a damaged one. `next`: where the next one
+// begins, 0 at the end.
 std::optional<Entry> TakeEntry(std::span<const uint8_t> bytes, size_t at, bool is_eh_frame,
                                size_t& next);
 
@@ -42,8 +42,8 @@ struct CodeSpan {
   uint64_t begin;
   uint64_t end;
 };
-// What code an FDE is about, up to the program. `address`: where the reader's bytes begin. nullopt: it is
-// damaged, or about none.
+// What code an FDE is about, up to the program. `address`: where the reader's bytes begin. nullopt:
+// it is damaged, or about none.
 std::optional<CodeSpan> TakeFdeHead(const CieHead& cie, Reader& in, uint64_t address,
                                     bool is_eh_frame);
 

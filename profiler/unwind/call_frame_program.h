@@ -1,5 +1,5 @@
-// The programs of call-frame information (DWARF 5, section 6.4.2), for whatever a row is to be: those of
-// tables, which hold a few rules, and those of one frame, which hold all.
+// The programs of call-frame information (DWARF 5, section 6.4.2), for whatever a row is to be:
+// those of tables, which hold a few rules, and those of one frame, which hold all.
 #pragma once
 
 #include <cstddef>
@@ -22,14 +22,13 @@ enum class Saved : uint8_t {
 };
 
 // Runs a program on `row`, which has
-//   SetCfa(reg, offset), SetCfaExpression(bytes); SetCfaRegister(reg), SetCfaOffset(offset): false if
-//   there is nothing to change
-//   SetSaved(reg, Saved, offset), SetInRegister(reg, other), SetExpression(reg, bytes, is_value)
-//   Restore(reg, initial)
-// `initial`: the row that the CIE's program made, for the program of an FDE; nullptr: it is the CIE's, and
-// at no location. `on_row(location)` is told where the row as it is now holds from on, before each step
-// forward; when it returns false, the program is at its end. False: the program is damaged; it goes
-// beyond `end`, or is nested too deeply.
+//   SetCfa(reg, offset), SetCfaExpression(bytes); SetCfaRegister(reg), SetCfaOffset(offset): false
+//   if there is nothing to change SetSaved(reg, Saved, offset), SetInRegister(reg, other),
+//   SetExpression(reg, bytes, is_value) Restore(reg, initial)
+// `initial`: the row that the CIE's program made, for the program of an FDE; nullptr: it is the
+// CIE's, and at no location. `on_row(location)` is told where the row as it is now holds from on,
+// before each step forward; when it returns false, the program is at its end. False: the program is
+// damaged; it goes beyond `end`, or is nested too deeply.
 template <typename Row, typename OnRow>
 bool RunProgram(const CieHead& cie, Reader in, uint64_t location, uint64_t end, const Row* initial,
                 std::vector<Row>& remembered, Row& row, OnRow on_row) {

@@ -3,10 +3,10 @@
 // static programs rest on it.
 //
 // A function is followed from its first instruction along all branches, with the distance of the
-// stack pointer from the CFA and the place of the caller's rbp as the state. That is no guess, since
-// it is checked: where two ways meet, their states must be the same, each return must find the stack
-// as at the entry, and pops must find what was pushed. A function that fails any of it, or does with
-// the stack what is not followed here, has no frames.
+// stack pointer from the CFA and the place of the caller's rbp as the state. That is no guess,
+// since it is checked: where two ways meet, their states must be the same, each return must find
+// the stack as at the entry, and pops must find what was pushed. A function that fails any of it,
+// or does with the stack what is not followed here, has no frames.
 //
 // Where a jump's target is not seen (switch tables), the code between that no other way leads to is
 // taken to begin with the state of the jump; the same checks hold for it.

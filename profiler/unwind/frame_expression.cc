@@ -112,7 +112,8 @@ class Machine {
     uint64_t value = 0;
     const uint64_t address = Pop();
     if (!ok_ || size == 0 || size > sizeof(value) ||
-        !memory_.ReadExactly(Address{address}, std::as_writable_bytes(std::span(&value, 1)).first(size))) {
+        !memory_.ReadExactly(Address{address},
+                             std::as_writable_bytes(std::span(&value, 1)).first(size))) {
       return Fail();
     }
     Push(value);

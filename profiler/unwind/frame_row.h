@@ -1,5 +1,5 @@
-// What call-frame information says of one frame, all of it: where the caller's registers are. The row of a
-// table (call_frame_builder.h) has the few that nearly all code needs.
+// What call-frame information says of one frame, all of it: where the caller's registers are. The
+// row of a table (call_frame_builder.h) has the few that nearly all code needs.
 #pragma once
 
 #include <array>
@@ -16,8 +16,8 @@ namespace jprof {
 // Refers to the bytes of the programs that made it.
 class FrameRow {
  public:
-  // The registers of the caller. `keeps_scratch`: even those that a function need not preserve, of which
-  // nothing is said. nullopt: it cannot be told where the caller is, or there is none.
+  // The registers of the caller. `keeps_scratch`: even those that a function need not preserve, of
+  // which nothing is said. nullopt: it cannot be told where the caller is, or there is none.
   std::optional<FrameRegisters> CallerOf(const FrameRegisters& frame, const MemoryReader& memory,
                                          bool keeps_scratch) const;
 
@@ -31,7 +31,9 @@ class FrameRow {
     cfa_.offset = offset;
     return cfa_.how == How::kRegister;
   }
-  void SetCfaExpression(std::span<const uint8_t> bytes) { cfa_ = {How::kIsExpression, 0, 0, bytes}; }
+  void SetCfaExpression(std::span<const uint8_t> bytes) {
+    cfa_ = {How::kIsExpression, 0, 0, bytes};
+  }
   void SetSaved(uint64_t reg, cfi::Saved saved, int64_t offset);
   void SetInRegister(uint64_t reg, uint64_t other) { Set(reg, {How::kRegister, 0, other, {}}); }
   void SetExpression(uint64_t reg, std::span<const uint8_t> bytes, bool is_value) {

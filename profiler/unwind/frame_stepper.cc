@@ -55,8 +55,11 @@ uint64_t FindFde(const MemoryReader& files, uint64_t index, uint64_t address) {
     int32_t fde;
   };
   const uint64_t table = index + in.at();
-  auto address_of = [index](int32_t offset) { return index + static_cast<uint64_t>(int64_t{offset}); };
-  uint32_t low = 0, high = count;  // the last row that begins at or before `address` is below `high`
+  auto address_of = [index](int32_t offset) {
+    return index + static_cast<uint64_t>(int64_t{offset});
+  };
+  uint32_t low = 0,
+           high = count;  // the last row that begins at or before `address` is below `high`
   uint64_t fde = 0;
   while (low < high) {
     const uint32_t middle = low + (high - low) / 2;

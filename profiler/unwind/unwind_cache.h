@@ -1,10 +1,10 @@
-// Call-frame tables on disk, in a directory of the user's own: one file for each table, named by the
-// fingerprint of what the table was made from. So a file with a forged build ID cannot put its table
-// in another's place.
+// Call-frame tables on disk, in a directory of the user's own: one file for each table, named by
+// the fingerprint of what the table was made from. So a file with a forged build ID cannot put its
+// table in another's place.
 //
 // What is read is believed only if its own fingerprint is right; all are made with a key that only
-// this directory has. The directory is bounded: beyond that the files unused for longest go. Several
-// jprofs may use it at once: files appear whole, by rename. Not thread-safe.
+// this directory has. The directory is bounded: beyond that the files unused for longest go.
+// Several jprofs may use it at once: files appear whole, by rename. Not thread-safe.
 #pragma once
 
 #include <cstdint>

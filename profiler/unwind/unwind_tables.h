@@ -43,8 +43,9 @@ class UnwindSink {
   // From now on these are the process's.
   virtual bool SetMappings(Pid pid, jp_mapping_slice slice) = 0;
   virtual void RemoveMappings(Pid pid) = 0;
-  // From now on this is the file's table, for mappings that nobody told of yet; without identity it is the
-  // vDSO's. Without segments: the file is known and has none. If there is no room, such mappings have none. For a sink that meets no such mappings, nothing.
+  // From now on this is the file's table, for mappings that nobody told of yet; without identity it
+  // is the vDSO's. Without segments: the file is known and has none. If there is no room, such
+  // mappings have none. For a sink that meets no such mappings, nothing.
   virtual void SetFile(const FileIdentity&, const jp_file_table&) {}
   virtual void RemoveFile(const FileIdentity&) {}
 };
@@ -60,8 +61,8 @@ class UnwindTables {
   struct Limits {
     uint32_t words = 6 << 20;  // of all tables: 48 MB
     uint32_t mappings = 1 << 14;  // of all processes; not more than the sink has
-    // A process whose mappings changed is left alone for so long: many end before, and the sink knows
-    // the files.
+    // A process whose mappings changed is left alone for so long: many end before, and the sink
+    // knows the files.
     uint64_t settle_ns = 0;
   };
 
@@ -78,8 +79,8 @@ class UnwindTables {
   // Whether there is work for an Update() now, and whether there will be.
   bool HasPending() const;
   bool HasLater() const { return !changed_.empty(); }
-  // Makes tables of new files, then tells the sink of the processes that changed, until that is done or
-  // took `budget_ns`.
+  // Makes tables of new files, then tells the sink of the processes that changed, until that is
+  // done or took `budget_ns`.
   void Update(const ProcessTable& processes, uint64_t budget_ns);
 
   // Those that are too large, or found no room yet.
@@ -142,7 +143,7 @@ class UnwindTables {
   FingerprintKey key_;
   absl::flat_hash_map<Pid, KnownProcess> processes_;
   absl::flat_hash_map<Pid, uint64_t> changed_;         // and when it is due
-  std::deque<std::pair<uint64_t, Pid>> due_;           // the same by time; stale where not in changed_
+  std::deque<std::pair<uint64_t, Pid>> due_;  // the same by time; stale where not in changed_
   struct NewFile {
     MapEvent map;  // the last one: that process is there longest
     uint64_t mapped = 0;

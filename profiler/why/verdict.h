@@ -1,6 +1,6 @@
 // From what was seen of a process to one sentence that says why it is as it is. Pure: no process is
-// touched here. The sentence never says more than the facts do: shares are of samples, states are of
-// the moment, and who holds a lock or reads a pipe is named only where it was found.
+// touched here. The sentence never says more than the facts do: shares are of samples, states are
+// of the moment, and who holds a lock or reads a pipe is named only where it was found.
 #pragma once
 
 #include <string>

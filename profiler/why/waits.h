@@ -1,5 +1,5 @@
-// What a thread waits for: not the system call alone (profiler/stop/system_call.h), but how full the
-// pipe or queue is, and which process is at the other end and what that does.
+// What a thread waits for: not the system call alone (profiler/stop/system_call.h), but how full
+// the pipe or queue is, and which process is at the other end and what that does.
 //
 // Everything is read from outside and from one moment to the next: what a reader of these values
 // may claim is that it was so when it was looked at. What is not found stays empty.
@@ -51,8 +51,8 @@ struct Wait {
 class WaitReader {
  public:
   Wait Read(Pid pid, Tid tid);
-  // "sleeps in nanosleep(...)", "is stopped"; of several threads "runs (thread 5)", if one does, or what its main
-  // one sleeps in.
+  // "sleeps in nanosleep(...)", "is stopped"; of several threads "runs (thread 5)", if one does, or
+  // what its main one sleeps in.
   std::string WhatDoes(Pid pid);
   bool incomplete() const { return holders_.incomplete(); }
 
@@ -60,8 +60,8 @@ class WaitReader {
     Tid tid;
     Wait wait;
   };
-  // Of the threads of a process, some at most, as they were when it was first asked: none when so many
-  // were asked about that it is enough.
+  // Of the threads of a process, some at most, as they were when it was first asked: none when so
+  // many were asked about that it is enough.
   const std::vector<ThreadWait>& ThreadsOf(Pid pid);
 
  private:

@@ -110,12 +110,15 @@ TEST(OptionsTest, AnUnknownOptionNearNothingPointsToTheHelp) {
 }
 
 TEST(OptionsTest, AWordThatIsNoOptionTellsHowAProcessIsNamed) {
-  EXPECT_EQ(Complaint("4711"), "unexpected argument '4711'; a process is named with -p PID, a command comes behind --");
+  EXPECT_EQ(
+      Complaint("4711"),
+      "unexpected argument '4711'; a process is named with -p PID, a command comes behind --");
   EXPECT_EQ(Complaint("recrod -p 1"), "unexpected argument 'recrod', did you mean 'record'?");
 }
 
 TEST(OptionsTest, AnEmptyWordIsUnexpected) {
-  EXPECT_EQ(Complaint({"-a", ""}), "unexpected argument ''; a process is named with -p PID, a command comes behind --");
+  EXPECT_EQ(Complaint({"-a", ""}),
+            "unexpected argument ''; a process is named with -p PID, a command comes behind --");
 }
 
 TEST(OptionsTest, AnUnknownFormatNamesTheNearestOneOrAll) {
@@ -157,9 +160,10 @@ TEST(OptionsTest, AValueThatIsNotTakenIsRefused) {
 }
 
 TEST(OptionsTest, TheTargetIsOneOfThree) {
-  EXPECT_EQ(Complaint(""),
-            "nothing to profile: name a process with -p PID, a thread with -t TID, a cgroup with -G, a "
-            "command name with --comm, all with -a, or a command to start behind --");
+  EXPECT_EQ(
+      Complaint(""),
+      "nothing to profile: name a process with -p PID, a thread with -t TID, a cgroup with -G, a "
+      "command name with --comm, all with -a, or a command to start behind --");
   for (absl::string_view line : {"-p 1 -t 2", "-p 1 -a", "-t 2 -a", "-p 1 -t 2 -a", "-p 1 -- x",
                                  "-a -- x"}) {
     EXPECT_EQ(Complaint(line), "-p, -t, -a and a command exclude each other: give one of them")
@@ -173,7 +177,8 @@ TEST(OptionsTest, AnOptionWithAValueIsGivenOnce) {
   EXPECT_EQ(Complaint("-t 1 --tid=2"), "option '--tid' is given twice (1, 2), keep one of them");
   EXPECT_EQ(Complaint("-a -F 99 -F199"), "option '-F' is given twice (99, 199), keep one of them");
   EXPECT_EQ(Complaint("-a -d 1 -d 2"), "option '-d' is given twice (1, 2), keep one of them");
-  EXPECT_EQ(Complaint("-a -o - -o x.svg"), "option '-o' is given twice (-, x.svg), keep one of them");
+  EXPECT_EQ(Complaint("-a -o - -o x.svg"),
+            "option '-o' is given twice (-, x.svg), keep one of them");
   EXPECT_EQ(Complaint("-a --format svg --format folded"),
             "option '--format' is given twice (svg, folded), keep one of them");
   EXPECT_EQ(Complaint("-a --all --no-helpers --no-helpers"), "");
@@ -244,9 +249,10 @@ TEST(OptionsTest, ARecordingThatMayLastLongTakesTwoPercentUnlessOneSaysMore) {
   EXPECT_EQ(Parse("-a --max-cpu 0")->max_cpu_percent, 0);
   EXPECT_EQ(Parse("-a -d 10 --max-cpu 0.5%")->max_cpu_percent, 0.5);
   for (absl::string_view text : {"", "-1", "x", "nan"}) {
-    EXPECT_EQ(Complaint({"-a", absl::StrCat("--max-cpu=", text)}),
-              absl::StrCat("--max-cpu takes a percentage of one CPU, from 0 (no limit) to 10000, not '",
-                           text, "'"));
+    EXPECT_EQ(
+        Complaint({"-a", absl::StrCat("--max-cpu=", text)}),
+        absl::StrCat("--max-cpu takes a percentage of one CPU, from 0 (no limit) to 10000, not '",
+                     text, "'"));
   }
 }
 
@@ -255,8 +261,9 @@ TEST(OptionsTest, AQualityIsAPercentage) {
   EXPECT_EQ(Parse("-a --min-quality 99.5")->min_quality, 99.5);
   EXPECT_EQ(Parse("-a --min-quality=90%")->min_quality, 90);
   for (absl::string_view text : {"0", "-1", "101", "x", "nan", ""}) {
-    EXPECT_EQ(Complaint({"-a", absl::StrCat("--min-quality=", text)}),
-              absl::StrCat("--min-quality takes a percentage above 0, up to 100, not '", text, "'"));
+    EXPECT_EQ(
+        Complaint({"-a", absl::StrCat("--min-quality=", text)}),
+        absl::StrCat("--min-quality takes a percentage above 0, up to 100, not '", text, "'"));
   }
 }
 
@@ -285,8 +292,8 @@ TEST(OptionsTest, ADurationIsSecondsOrHasAUnit) {
 }
 
 TEST(OptionsTest, WhatIsNoDurationIsRefusedInFull) {
-  for (absl::string_view text : {"", "0", "-1", "1d", "s", "ms", "1s1", "nan", "inf", "1e300", "1e-9",
-                                 "0.5ms", "9000h"}) {
+  for (absl::string_view text :
+       {"", "0", "-1", "1d", "s", "ms", "1s1", "nan", "inf", "1e300", "1e-9", "0.5ms", "9000h"}) {
     auto duration = ParseDuration("--window", text);
     ASSERT_FALSE(duration.ok()) << text;
     EXPECT_EQ(duration.status().code(), absl::StatusCode::kInvalidArgument);
@@ -298,14 +305,16 @@ TEST(OptionsTest, WhatIsNoDurationIsRefusedInFull) {
 
 TEST(OptionsTest, AFolderOfPerfMapsIsAbsolute) {
   for (absl::string_view folder : {"", "maps", "./maps"}) {
-    EXPECT_EQ(Complaint({"-a", "--perf-map-dir", std::string(folder)}),
-              absl::StrCat("--perf-map-dir takes an absolute path, in the root of the process, not '",
-                           folder, "'"));
+    EXPECT_EQ(
+        Complaint({"-a", "--perf-map-dir", std::string(folder)}),
+        absl::StrCat("--perf-map-dir takes an absolute path, in the root of the process, not '",
+                     folder, "'"));
   }
 }
 
 TEST(OptionsTest, AMessageIsOneLine) {
-  for (absl::string_view line : {"--frmat", "-p", "-p x", "", "-p 1 -a", "-o x -a", "-F 0", "-d 0"}) {
+  for (absl::string_view line :
+       {"--frmat", "-p", "-p x", "", "-p 1 -a", "-o x -a", "-F 0", "-d 0"}) {
     EXPECT_EQ(Complaint(line).find('\n'), std::string::npos) << line;
   }
 }

@@ -24,13 +24,15 @@ class CoreBuilder {
     status.pr_reg[16] = pc;
     status.pr_reg[19] = sp;
     status.pr_reg[15] = ~0ULL;  // in no system call
-    return Note("CORE", NT_PRSTATUS, absl::string_view(reinterpret_cast<char*>(&status), sizeof(status)));
+    return Note("CORE", NT_PRSTATUS,
+                absl::string_view(reinterpret_cast<char*>(&status), sizeof(status)));
   }
   CoreBuilder& Process(int32_t pid, absl::string_view comm) {
     elf_prpsinfo info = {};
     info.pr_pid = pid;
     std::memcpy(info.pr_fname, comm.data(), comm.size());
-    return Note("CORE", NT_PRPSINFO, absl::string_view(reinterpret_cast<char*>(&info), sizeof(info)));
+    return Note("CORE", NT_PRPSINFO,
+                absl::string_view(reinterpret_cast<char*>(&info), sizeof(info)));
   }
   // begin, end, offset in bytes.
   CoreBuilder& File(uint64_t begin, uint64_t end, uint64_t offset, absl::string_view path) {
@@ -107,7 +109,8 @@ class CoreBuilder {
 // A file without a name that holds these bytes.
 inline UniqueFd FileOf(absl::string_view bytes) {
   UniqueFd fd(::memfd_create("core", MFD_CLOEXEC));
-  if (::write(fd.get(), bytes.data(), bytes.size()) != static_cast<ssize_t>(bytes.size())) fd.Reset();
+  if (::write(fd.get(), bytes.data(), bytes.size()) != static_cast<ssize_t>(bytes.size()))
+    fd.Reset();
   return fd;
 }
 

@@ -150,9 +150,10 @@ TEST_F(CommandTest, ItRunsOnWhenJprofIsKilled) {
 
 TEST_F(CommandTest, ASignalWritesTheProfileAndIsPassedOn) {
   for (int number : {SIGINT, SIGTERM}) {
-    auto jprof = Jprof::Start({"-F", "999", "--format", "folded", "-o", "-", "--", "/bin/sh", "-c",
-                               "trap 'exit 9' INT TERM; i=0; while [ $i -lt 200000 ]; do i=$((i+1)); "
-                               "done; echo sampled >&2; while :; do :; done"});
+    auto jprof =
+        Jprof::Start({"-F", "999", "--format", "folded", "-o", "-", "--", "/bin/sh", "-c",
+                      "trap 'exit 9' INT TERM; i=0; while [ $i -lt 200000 ]; do i=$((i+1)); "
+                      "done; echo sampled >&2; while :; do :; done"});
     ASSERT_TRUE(jprof.ok()) << jprof.status();
     ASSERT_TRUE(jprof->WaitForText("sampled"));
     jprof->Signal(number);

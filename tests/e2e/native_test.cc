@@ -98,7 +98,8 @@ TEST_F(NativeTest, CodeWithoutFramePointersHasItsCallers) {
   }
 }
 
-// Natively by the programs of the frames; in the interrupt the stack ends there, and that is counted.
+// Natively by the programs of the frames; in the interrupt the stack ends there, and that is
+// counted.
 TEST_F(NativeTest, WhatNoTableExpressesIsSteppedNativelyAndCountedInTheKernel) {
   Child program = StartProgram({"expressions"});
   for (const bool natively : {true, false}) {
@@ -525,9 +526,9 @@ TEST_F(NativeTest, ARecordingThatTakesTooMuchIsSampledLess) {
 
 TEST_F(NativeTest, TheVerdictIsOneLineAndAllThatIsSaidWithoutATerminal) {
   Child spin = StartProgram({"spin"});
-  const JprofResult result =
-      RunJprof({"record", "-p", absl::StrCat(spin.pid()), "-d", "1", "-F", "999", "--format", "folded"},
-               {.stderr_is_terminal = false});
+  const JprofResult result = RunJprof(
+      {"record", "-p", absl::StrCat(spin.pid()), "-d", "1", "-F", "999", "--format", "folded"},
+      {.stderr_is_terminal = false});
   ASSERT_EQ(result.exit_code(), 0) << result.err;
   EXPECT_THAT(result.messages(),
               ElementsAre(MatchesRegex(

@@ -1,4 +1,5 @@
-// Node as users run it: no flag, no restart, functions by name. Needs build/nodes (ctest fetches it).
+// Node as users run it: no flag, no restart, functions by name. Needs build/nodes (ctest fetches
+// it).
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -64,7 +65,8 @@ Child StartNode(absl::string_view version, std::vector<std::string> flags) {
   command.push_back(kScript);
   absl::StatusOr<Child> child = Child::SpawnReady(command);
   if (!child.ok()) {
-    ADD_FAILURE() << command[0] << ": " << child.status() << " (tools/fetch-node " << version << ")";
+    ADD_FAILURE() << command[0] << ": " << child.status() << " (tools/fetch-node " << version
+                  << ")";
     std::abort();
   }
   return *std::move(child);
@@ -199,7 +201,8 @@ TEST(RingLevelTest, AnUnprivilegedUserSeesTheFunctionsOfOwnProcesses) {
     ASSERT_EQ(result.exit_code(), 0) << result.err;
     const std::vector<std::string> lines = result.messages();
     ASSERT_EQ(lines.size(), 2u) << result.err;
-    EXPECT_THAT(lines[0], testing::StartsWith("jprof: warning: level ring, without the kernel's part"));
+    EXPECT_THAT(lines[0],
+                testing::StartsWith("jprof: warning: level ring, without the kernel's part"));
     EXPECT_THAT(lines[1], HasSubstr("level ring (cpu-clock of user code"));
     const FoldedProfile profile = ParseFolded(result.out);
     for (const KnownFunction& function : kKnown) {

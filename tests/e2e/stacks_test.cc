@@ -121,7 +121,8 @@ std::vector<std::string> Frames(const std::string& text) {
   return frames;
 }
 
-// A report without what differs between two cores of one instant: their names, and CPU time spent for them.
+// A report without what differs between two cores of one instant: their names, and CPU time spent
+// for them.
 std::vector<std::string> Lines(const std::string& text) {
   std::vector<std::string> lines;
   for (absl::string_view line : absl::StrSplit(text, '\n')) {
@@ -234,8 +235,8 @@ TEST_F(StacksTest, AProcessWhoseMainThreadHasEndedIsNoneThatHasExited) {
   EXPECT_THAT(core.err, HasSubstr(absl::StrCat("the main thread of process ", pid, " has ended")));
 }
 
-// A stack of functions whose frames no table expresses, of a thread that sleeps (not all of its registers are
-// known), is stopped, is sampled, and in cores.
+// A stack of functions whose frames no table expresses, of a thread that sleeps (not all of its
+// registers are known), is stopped, is sampled, and in cores.
 TEST_F(StacksTest, FramesThatNoTableExpressesHaveTheirCallers) {
   const TemporaryFolder folder;
   for (const char* state : {"wait", "work"}) {
@@ -251,8 +252,9 @@ TEST_F(StacksTest, FramesThatNoTableExpressesHaveTheirCallers) {
       std::vector<std::string> command = how;
       command.insert(command.begin(), "stacks");
       const JprofResult result = RunJprof(command);
-      EXPECT_THAT(result.out, testing::ContainsRegex("saves_rbx.*\n.*third.*\n.*by_jump.*\n.*second.*\n.*"
-                                                     "by_place.*\n.*first.*\n.*by_jump.*\n.*main"))
+      EXPECT_THAT(result.out,
+                  testing::ContainsRegex("saves_rbx.*\n.*third.*\n.*by_jump.*\n.*second.*\n.*"
+                                         "by_place.*\n.*first.*\n.*by_jump.*\n.*main"))
           << state << " " << testing::PrintToString(how) << result.err;
       EXPECT_THAT(result.out, Not(HasSubstr("[truncated]")));
     }
@@ -324,8 +326,9 @@ TEST_F(StacksTest, ASmallCoreAWholeOneAndTheStoppedProcessSayTheSame) {
   const char* usual = "18.20.8,20.20.2,22.23.3,24.21.0,26.10.0";
   for (absl::string_view version : absl::StrSplit(nodes != nullptr ? nodes : usual, ',')) {
     SCOPED_TRACE(std::string(version));
-    auto node = Child::SpawnReady(
-        {absl::StrCat(JPROF_SOURCE_DIR "/build/nodes/", version, "/bin/node"), folder / "service.js"});
+    auto node =
+        Child::SpawnReady({absl::StrCat(JPROF_SOURCE_DIR "/build/nodes/", version, "/bin/node"),
+                           folder / "service.js"});
     ASSERT_TRUE(node.ok()) << node.status();
     Stop(*node);
     const std::string pid = absl::StrCat(node->pid());
@@ -337,9 +340,11 @@ TEST_F(StacksTest, ASmallCoreAWholeOneAndTheStoppedProcessSayTheSame) {
     Stop(*node);
     const JprofResult written = RunJprof({"core", pid, "--mini", "-o", folder / "mini"});
     ASSERT_EQ(written.exit_code(), 0) << written.err;
-    for (const std::vector<std::string>& options :
-         {std::vector<std::string>{"--all"}, {"--all", "--async", "--tiers"}, {"--all", "--args"}}) {
-      std::vector<std::string> whole = {"stacks", folder / "whole"}, mini = {"stacks", folder / "mini"};
+    for (const std::vector<std::string>& options : {std::vector<std::string>{"--all"},
+                                                    {"--all", "--async", "--tiers"},
+                                                    {"--all", "--args"}}) {
+      std::vector<std::string> whole = {"stacks", folder / "whole"},
+                               mini = {"stacks", folder / "mini"};
       whole.insert(whole.end(), options.begin(), options.end());
       mini.insert(mini.end(), options.begin(), options.end());
       const JprofResult of_mini = RunJprof(mini);
@@ -376,8 +381,10 @@ TEST_F(StacksTest, ABundleIsReadWhereTheFilesAreNot) {
     struct stat st;
     ASSERT_EQ(::stat(bundle.c_str(), &st), 0);
     EXPECT_EQ(st.st_mode & 0777, 0600u);
-    ASSERT_EQ(std::system(absl::StrCat("rm -rf ", folder / "core.*", "; cd ", folder.path(), " && tar xzf ",
-                                       bundle).c_str()), 0);
+    ASSERT_EQ(std::system(absl::StrCat("rm -rf ", folder / "core.*", "; cd ", folder.path(),
+                                       " && tar xzf ", bundle)
+                              .c_str()),
+              0);
     const std::string unpacked = folder / absl::StrCat("core.", pid);
     const JprofResult elsewhere =
         RunJprof({"stacks", unpacked + "/core", "--sysroot", unpacked + "/root"});
@@ -387,7 +394,8 @@ TEST_F(StacksTest, ABundleIsReadWhereTheFilesAreNot) {
     EXPECT_THAT(elsewhere.out, Not(HasSubstr("No such file")));
     EXPECT_THAT(RunJprof({"stacks", unpacked + "/core"}).out, Not(HasSubstr("spin_here")));
   }
-  EXPECT_EQ(folder.Names(), (std::vector<std::string>{"bundle.tar.gz", absl::StrCat("core.", waits->pid())}));
+  EXPECT_EQ(folder.Names(),
+            (std::vector<std::string>{"bundle.tar.gz", absl::StrCat("core.", waits->pid())}));
   ExpectRunsOn(*waits);
 }
 
@@ -437,7 +445,8 @@ TEST_F(StacksTest, ACoreHasMemoryThatIsSharedAndTakesNoneForIt) {
         content.replace(page * kPage, kPage, kPage, static_cast<char>(first + kind));
       }
       EXPECT_TRUE(BytesInCore(core, {Address{begin}, Address{end}}) == content);
-      EXPECT_EQ(BlocksOf(shares->pid(), places[kind]), static_cast<blkcnt_t>(kFilled * kPage / 512));
+      EXPECT_EQ(BlocksOf(shares->pid(), places[kind]),
+                static_cast<blkcnt_t>(kFilled * kPage / 512));
     }
     struct stat st;
     ASSERT_EQ(::stat(core.c_str(), &st), 0);
@@ -459,8 +468,9 @@ TEST_F(StacksTest, ArgumentsOfJavaScriptAreWhatWasPassed) {
   const TemporaryFolder folder;
   std::vector<std::string> versions = {"18.20.8", "24.21.0"};
   if (std::getenv("JPROF_TEST_ALL_NODES") != nullptr) {
-    for (const char* more : {"12.22.12", "13.14.0", "14.21.3", "15.14.0", "16.20.2", "17.9.1", "19.8.1",
-                             "20.20.2", "21.7.3", "22.23.3", "23.11.1", "25.9.0", "26.10.0"}) {
+    for (const char* more :
+         {"12.22.12", "13.14.0", "14.21.3", "15.14.0", "16.20.2", "17.9.1", "19.8.1", "20.20.2",
+          "21.7.3", "22.23.3", "23.11.1", "25.9.0", "26.10.0"}) {
       versions.push_back(more);
     }
   }
@@ -478,8 +488,9 @@ TEST_F(StacksTest, ArgumentsOfJavaScriptAreWhatWasPassed) {
                               R"(leaf(1, -7, "say \"hé\"\n)", std::string(31, 'x'),
                               R"("…, true, null, undefined, )", canvas, ")  ")))
         << version;
-    EXPECT_THAT(live.out, HasSubstr(absl::StrCat("paint(this=", canvas, R"(, ")", std::string(40, 'x'),
-                                                 R"("…, Array(2) [1.5, -0.25])  )")))
+    EXPECT_THAT(live.out,
+                HasSubstr(absl::StrCat("paint(this=", canvas, R"(, ")", std::string(40, 'x'),
+                                       R"("…, Array(2) [1.5, -0.25])  )")))
         << version;
     EXPECT_THAT(live.out, HasSubstr(absl::StrCat("middle(function max, 12345678901234567890n, ",
                                                  canvas, ")  ")))
@@ -488,7 +499,8 @@ TEST_F(StacksTest, ArgumentsOfJavaScriptAreWhatWasPassed) {
       EXPECT_THAT(live.out, HasSubstr("many(1, 2, 3, 4, 5, 6, 7, 8, …)  ")) << version;
       EXPECT_THAT(live.out, HasSubstr("few(Object {deep: Object {…}, f: 0.5})  ")) << version;
     } else {  // what is beyond the parameters is not in the frame
-      EXPECT_THAT(live.out, HasSubstr("few(Object {deep: Object {…}, f: ?}, undefined, undefined)  "))
+      EXPECT_THAT(live.out,
+                  HasSubstr("few(Object {deep: Object {…}, f: ?}, undefined, undefined)  "))
           << version;
     }
     if (version == "24.21.0") {
@@ -509,7 +521,8 @@ TEST_F(StacksTest, ArgumentsOfJavaScriptAreWhatWasPassed) {
 std::map<std::string, std::string> ValuesOf(const std::string& json) {
   std::map<std::string, std::string> values;
   std::smatch frame;
-  const std::regex frames(R"re("name":"([A-Za-z:]+)[^"]*","kind":"native".*?"arguments":\[(.*?)\])re");
+  const std::regex frames(
+      R"re("name":"([A-Za-z:]+)[^"]*","kind":"native".*?"arguments":\[(.*?)\])re");
   const std::regex arguments(R"re(\{"name":"(\w*)","value":"((?:[^"\\]|\\.)*)"\})re");
   for (std::sregex_iterator f(json.begin(), json.end(), frames), end; f != end; ++f) {
     const std::string of_frame = (*f)[2];
@@ -601,8 +614,9 @@ TEST_F(StacksTest, ValuesOnTheStackAreInASampleToo) {
     shown = RunJprof({"stacks", pid, "--args", "--no-stop"}).out;
   }
   // Its own are below the stack pointer, of which a sample has nothing.
-  EXPECT_THAT(shown, AllOf(HasSubstr("Spin(factor=?, offset=?)"), HasSubstr("main(argc=2, argv=0x"),
-                           HasSubstr("--no-stop: of threads that run there are only those values")));
+  EXPECT_THAT(shown,
+              AllOf(HasSubstr("Spin(factor=?, offset=?)"), HasSubstr("main(argc=2, argv=0x"),
+                    HasSubstr("--no-stop: of threads that run there are only those values")));
 }
 
 // The first child of a process; 0: none.
@@ -660,15 +674,17 @@ std::string OutputOf(const std::string& command) {
   return text;
 }
 
-constexpr const char* kFunctionsOfWaits[] = {"main", "locker", "reader", "spin_here", "spinner", "answerer"};
+constexpr const char* kFunctionsOfWaits[] = {"main",      "locker",  "reader",
+                                             "spin_here", "spinner", "answerer"};
 
 TEST_F(StacksTest, OtherToolsReadACore) {
   const TemporaryFolder folder;
   Child waits = SpawnWaits();
   ASSERT_EQ(RunJprof({"core", absl::StrCat(waits.pid()), "-o", folder / "core"}).exit_code(), 0);
   const std::string elfutils = OutputOf(absl::StrCat("eu-stack --core=", folder / "core", " 2>&1"));
-  const std::string gdb = OutputOf(absl::StrCat("gdb -batch -nx -ex 'thread apply all bt' ",
-                                                TestProgram("waits"), " ", folder / "core", " 2>&1"));
+  const std::string gdb =
+      OutputOf(absl::StrCat("gdb -batch -nx -ex 'thread apply all bt' ", TestProgram("waits"), " ",
+                            folder / "core", " 2>&1"));
   for (const char* function : kFunctionsOfWaits) {
     EXPECT_THAT(elfutils, HasSubstr(absl::StrCat(" ", function, "\n")));
     EXPECT_THAT(gdb, HasSubstr(absl::StrCat(function, " (")));
@@ -698,10 +714,12 @@ TEST_F(StacksTest, ACoreOfTheKernelIsReadAlsoWhenItIsCutShort) {
   waits.Signal(SIGABRT);
   ASSERT_TRUE(WCOREDUMP(waits.Wait()));
   std::string core = folder / "core";
-  if (::access(core.c_str(), F_OK) != 0) core += absl::StrCat(".", waits.pid());  // kernel.core_uses_pid
+  if (::access(core.c_str(), F_OK) != 0)
+    core += absl::StrCat(".", waits.pid());  // kernel.core_uses_pid
   const JprofResult whole = RunJprof({"stacks", core});
   EXPECT_EQ(whole.exit_code(), 0) << whole.err;
-  EXPECT_THAT(whole.out, AllOf(HasSubstr("5 threads"), HasSubstr("signal 6"), Not(HasSubstr("cut short"))));
+  EXPECT_THAT(whole.out,
+              AllOf(HasSubstr("5 threads"), HasSubstr("signal 6"), Not(HasSubstr("cut short"))));
   for (const char* function : kFunctionsOfWaits) EXPECT_THAT(whole.out, HasSubstr(function));
   struct stat st;
   ASSERT_EQ(::stat(core.c_str(), &st), 0);

@@ -59,7 +59,8 @@ class ControlGroup {
     const UniqueFd processes(
         ::openat(root_.directory.get(), (folder + "cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC));
     const std::string text = absl::StrCat(pid_);
-    EXPECT_EQ(::write(processes.get(), text.data(), text.size()), static_cast<ssize_t>(text.size()));
+    EXPECT_EQ(::write(processes.get(), text.data(), text.size()),
+              static_cast<ssize_t>(text.size()));
   }
   const std::string name_;
   const Pid pid_;
@@ -98,7 +99,8 @@ std::string ProgramOf32Bits() {
 
 size_t HitsIn(const JprofResult& result) {
   size_t hits = 0;
-  for (size_t at = 0; (at = result.out.find("trapped (pid ", at)) != std::string::npos; ++at) ++hits;
+  for (size_t at = 0; (at = result.out.find("trapped (pid ", at)) != std::string::npos; ++at)
+    ++hits;
   return hits;
 }
 
@@ -184,7 +186,8 @@ TEST_F(TrapTest, EachKindOfTermIsTrueOfTheCallThatItIsAbout) {
               HasSubstr(" = 0, "));
   ExpectDone("s");
   // By the kernel's ticks: never too short, and not for one that is far from it.
-  EXPECT_THAT(HitBy("p", {Of("nanosleep,clock_nanosleep duration>=1.1s")}), testing::ContainsRegex(" = 0, 1[0-9]{3}[.]"));
+  EXPECT_THAT(HitBy("p", {Of("nanosleep,clock_nanosleep duration>=1.1s")}),
+              testing::ContainsRegex(" = 0, 1[0-9]{3}[.]"));
   ExpectDone("p");
 }
 
@@ -206,8 +209,10 @@ TEST_F(TrapTest, DataInPiecesAndEveryPathAreCompared) {
 }
 
 TEST_F(TrapTest, WhatCannotBeComparedIsCounted) {
-  const std::string told = "warning: 1 times a path or data could not be read, and was taken as not equal";
-  for (const char* condition : {"writev buf!=ERROR", "sendmsg buf!=ERROR", "connect path!=/jprof-test/socket"}) {
+  const std::string told =
+      "warning: 1 times a path or data could not be read, and was taken as not equal";
+  for (const char* condition :
+       {"writev buf!=ERROR", "sendmsg buf!=ERROR", "connect path!=/jprof-test/socket"}) {
     Jprof jprof = Arm({Of(condition)});
     Tell("u");
     const JprofResult result = jprof.Wait();
@@ -270,8 +275,8 @@ TEST_F(TrapTest, WhatAltersAProcessIsAskedForTwice) {
 
 TEST_F(TrapTest, OfAMillionCallsItTakesWhatItWasTold) {
   Tell("l");
-  const JprofResult result =
-      RunJprof({"trap", Of("close errno=EBADF"), "--do", "signal=USR2", "--allow-signal", "--count", "3"});
+  const JprofResult result = RunJprof(
+      {"trap", Of("close errno=EBADF"), "--do", "signal=USR2", "--allow-signal", "--count", "3"});
   EXPECT_EQ(result.exit_code(), 0) << result.err;
   EXPECT_EQ(HitsIn(result), 3u);
   EXPECT_EQ(count_[1], 3);
@@ -279,11 +284,13 @@ TEST_F(TrapTest, OfAMillionCallsItTakesWhatItWasTold) {
 
 TEST_F(TrapTest, AFunctionASignalAndAnEndAreMetToo) {
   const std::string program = TestProgram("trapped");
-  EXPECT_THAT(HitBy("f", {"--on", absl::StrCat("uprobe:", program, ":trapped_function"), Of("arg0=41")}),
-              AllOf(HasSubstr("function called with (0x29"), HasSubstr("#0  trapped_function"),
-                    HasSubstr("#1  main")));
+  EXPECT_THAT(
+      HitBy("f", {"--on", absl::StrCat("uprobe:", program, ":trapped_function"), Of("arg0=41")}),
+      AllOf(HasSubstr("function called with (0x29"), HasSubstr("#0  trapped_function"),
+            HasSubstr("#1  main")));
   ExpectDone("f");
-  EXPECT_THAT(HitBy("v", {"--on", "signal=SEGV", Of("")}), AllOf(HasSubstr("signal SIGSEGV"), HasSubstr("main")));
+  EXPECT_THAT(HitBy("v", {"--on", "signal=SEGV", Of("")}),
+              AllOf(HasSubstr("signal SIGSEGV"), HasSubstr("main")));
 }
 
 TEST_F(TrapTest, BreakpointsAreInTheProcessThatItIsAboutAlone) {
@@ -316,7 +323,8 @@ TEST_F(TrapTest, ACallThatWasInterruptedHasNoResultButEintr) {
   Jprof failing = Arm({Of("read errno!=0")});
   Jprof jprof = Arm({Of("read errno=EINTR")});
   trapped_->Signal(SIGUSR2);  // begins anew after it
-  EXPECT_THAT(jprof.Wait().out, AllOf(HasSubstr("read(0x0, "), HasSubstr(") is interrupted (restarts, or EINTR)")));
+  EXPECT_THAT(jprof.Wait().out,
+              AllOf(HasSubstr("read(0x0, "), HasSubstr(") is interrupted (restarts, or EINTR)")));
   failing.Signal(SIGINT);
   EXPECT_THAT(failing.Wait().err, HasSubstr("the trap was not met"));
   Tell("f");
@@ -325,8 +333,9 @@ TEST_F(TrapTest, ACallThatWasInterruptedHasNoResultButEintr) {
 
 TEST_F(TrapTest, WhatCannotActAtAnEndIsRefused) {
   for (const char* action : {"stop", "abort", "core", "signal=USR2"}) {
-    for (const std::vector<std::string>& end :
-         {std::vector<std::string>{"--on", "exit=nonzero"}, {"exit_group arg0=1"}, {"exit,exit_group"}}) {
+    for (const std::vector<std::string>& end : {std::vector<std::string>{"--on", "exit=nonzero"},
+                                                {"exit_group arg0=1"},
+                                                {"exit,exit_group"}}) {
       std::vector<std::string> command = {"trap", "--do", action, "--allow-stop", "--allow-signal"};
       command.insert(command.end(), end.begin(), end.end());
       const JprofResult result = RunJprof(command);
@@ -335,7 +344,8 @@ TEST_F(TrapTest, WhatCannotActAtAnEndIsRefused) {
     }
   }
   const std::string told = folder_ / "told";
-  Jprof jprof = Arm({"--on", "exit=nonzero", Of(""), "--do", "exec=echo end > " + told, "--allow-exec"});
+  Jprof jprof =
+      Arm({"--on", "exit=nonzero", Of(""), "--do", "exec=echo end > " + told, "--allow-exec"});
   Tell("x");
   EXPECT_EQ(jprof.Wait().exit_code(), 0);
   EXPECT_EQ(ReadWholeFile(told), "end\n");
@@ -344,7 +354,8 @@ TEST_F(TrapTest, WhatCannotActAtAnEndIsRefused) {
 TEST_F(TrapTest, ACoreOfAFilteredProcessIsWrittenWhileItStands) {
   Tell("g");
   ExpectDone("g");
-  std::vector<std::string> command = {Of("close errno=EBADF"), "--do", "core", "--allow-stop", "-o", folder_ / "core"};
+  std::vector<std::string> command = {Of("close errno=EBADF"), "--do", "core",
+                                      "--allow-stop",          "-o",   folder_ / "core"};
   std::vector<std::string> refused = command;
   refused.insert(refused.begin(), "trap");
   const JprofResult result = RunJprof(refused);
@@ -362,7 +373,8 @@ TEST_F(TrapTest, OnlyAnEndThatIsNoSuccessIsMet) {
   Tell("cx");
   const JprofResult result = jprof.Wait();
   EXPECT_EQ(result.exit_code(), 0) << result.err;
-  EXPECT_THAT(result.out, AllOf(HasSubstr("exit_group(0x3"), HasSubstr("main"), Not(HasSubstr("close"))));
+  EXPECT_THAT(result.out,
+              AllOf(HasSubstr("exit_group(0x3"), HasSubstr("main"), Not(HasSubstr("close"))));
 }
 
 TEST_F(TrapTest, AnEndBySigkillIsMetOnce) {
@@ -408,8 +420,8 @@ TEST_F(TrapTest, AnEndOfTheLastThreadIsMet) {
 TEST_F(TrapTest, AProcessRunsOnWheneverJprofIsKilled) {
   Tell("l");
   for (int i = 0; i < 6; ++i) {
-    auto jprof = Jprof::Start({"trap", Of("close errno=EBADF"), "--do", "core", "--allow-stop", "--count",
-                               "1000", "-o", folder_ / "core"});
+    auto jprof = Jprof::Start({"trap", Of("close errno=EBADF"), "--do", "core", "--allow-stop",
+                               "--count", "1000", "-o", folder_ / "core"});
     ASSERT_TRUE(jprof.ok()) << jprof.status();
     ::usleep(static_cast<useconds_t>(100'000 + 150'000 * i));
     jprof->Signal(SIGKILL);
@@ -449,12 +461,13 @@ TEST_F(TrapTest, AHistogramHasEveryCallAndTheStackOfTheSlowest) {
   jprof->Signal(SIGINT);
   const JprofResult result = jprof->Wait();
   EXPECT_EQ(result.exit_code(), 0) << result.err;
-  EXPECT_THAT(result.out, AllOf(HasSubstr("4 times"), HasSubstr("the slowest, "), HasSubstr("main")));
+  EXPECT_THAT(result.out,
+              AllOf(HasSubstr("4 times"), HasSubstr("the slowest, "), HasSubstr("main")));
 }
 
 TEST_F(TrapTest, AFunctionsTimeIsMeasuredToo) {
-  absl::StatusOr<Jprof> jprof =
-      Jprof::Start({"hist", absl::StrCat("uprobe:", TestProgram("trapped"), ":trapped_function"), "--json"});
+  absl::StatusOr<Jprof> jprof = Jprof::Start(
+      {"hist", absl::StrCat("uprobe:", TestProgram("trapped"), ":trapped_function"), "--json"});
   ASSERT_TRUE(jprof.ok()) << jprof.status();
   ASSERT_TRUE(jprof->WaitForText("measuring uprobe:"));
   Tell("fff");
@@ -462,12 +475,13 @@ TEST_F(TrapTest, AFunctionsTimeIsMeasuredToo) {
   jprof->Signal(SIGINT);
   const JprofResult result = jprof->Wait();
   EXPECT_EQ(result.exit_code(), 0) << result.err;
-  EXPECT_THAT(result.out, AllOf(HasSubstr("\"count\":"), HasSubstr("\"slowest\""), HasSubstr("\"main\"")));
+  EXPECT_THAT(result.out,
+              AllOf(HasSubstr("\"count\":"), HasSubstr("\"slowest\""), HasSubstr("\"main\"")));
 }
 
 TEST_F(TrapTest, OfCallsWithinEachOtherTheOutermostIsMeasured) {
-  absl::StatusOr<Jprof> jprof =
-      Jprof::Start({"hist", absl::StrCat("uprobe:", TestProgram("trapped"), ":recursive_function")});
+  absl::StatusOr<Jprof> jprof = Jprof::Start(
+      {"hist", absl::StrCat("uprobe:", TestProgram("trapped"), ":recursive_function")});
   ASSERT_TRUE(jprof.ok()) << jprof.status();
   ASSERT_TRUE(jprof->WaitForText("measuring uprobe:"));
   Tell("rr");
@@ -493,7 +507,8 @@ TEST_F(TrapTest, ACallThatWasLeftIsNoneThatOthersAreWithin) {
 
 TEST_F(TrapTest, AGroupIsItsProcessesAndThoseOfTheGroupsBelow) {
   const ControlGroup group(pid());
-  EXPECT_THAT(HitBy("c", {absl::StrCat("close errno=EBADF cgroup=", group.name())}), HasSubstr("EBADF"));
+  EXPECT_THAT(HitBy("c", {absl::StrCat("close errno=EBADF cgroup=", group.name())}),
+              HasSubstr("EBADF"));
   ExpectDone("c");
   Jprof others = Arm({Of(absl::StrCat("close errno=EBADF cgroup!=", group.name()))});
   Tell("c");
@@ -568,7 +583,8 @@ TEST_F(TrapTest, A32BitProgramIsRefused) {
     if (std::filesystem::read_symlink("/proc/" + pid + "/exe", error) == path) break;
   }
   for (const JprofResult& refused :
-       {RunJprof({"trap", "close pid=" + pid}), RunJprof({"stacks", pid}), RunJprof({"-p", pid, "-d", "300ms"})}) {
+       {RunJprof({"trap", "close pid=" + pid}), RunJprof({"stacks", pid}),
+        RunJprof({"-p", pid, "-d", "300ms"})}) {
     EXPECT_EQ(refused.exit_code(), 1);
     EXPECT_THAT(refused.messages(), ElementsAre("jprof: error: process " + pid +
                                                 " runs a 32-bit program: jprof reads 64-bit ones"));

@@ -181,7 +181,8 @@ TEST(SvgTest, ALabelThatDoesNotFitKeepsItsFunction) {
   const std::pair<const char*, const char*> cases[] = {
       {"v8::internal::Heap::CollectGarbage(v8::Reason)", "..internal::Heap::CollectGarbage"},
       {"ns::Map<a::b, c::d>::insert_or_assign(int, int)", "ns::Map<a::b, ..insert_or_assign"},
-      {"std::less<std::string<char>, int>::operator()(int) const", "std::less<std::strin..operator()"},
+      {"std::less<std::string<char>, int>::operator()(int) const",
+       "std::less<std::strin..operator()"},
       {"std::ostream& std::operator<< <char>(std::ostream&)", "std::ostream&..operator<< <char>"},
       {"(anonymous namespace)::Parser::ParseExpression()", "(anonym..Parser::ParseExpression"},
       {"renderTheWholePage /srv/application_server.js:12_[j]", "renderTheWholePage..server.js:12"},

@@ -1,7 +1,7 @@
-// Memory that a fuzzer's input makes up for what reads V8's objects: 64-bit words from kBase on, which
-// wrap around, so that every pointer into the window leads to something. A word is written in one
-// byte, or in nine: `t` below 0xf0 is a tagged pointer to word t, 0xf0 to 0xfe a small integer, 0xff
-// takes the next eight bytes as they are.
+// Memory that a fuzzer's input makes up for what reads V8's objects: 64-bit words from kBase on,
+// which wrap around, so that every pointer into the window leads to something. A word is written in
+// one byte, or in nine: `t` below 0xf0 is a tagged pointer to word t, 0xf0 to 0xfe a small integer,
+// 0xff takes the next eight bytes as they are.
 #pragma once
 
 #include <cstddef>

@@ -16,8 +16,8 @@
 
 namespace jprof::v8 {
 
-// Functions 1 to 3 of the module have code: of 1 and 2 in the tree, of 1 also newer code, of 3 in the
-// vector. Function 0 is imported, its code is in the tree. 1 and 3 have names.
+// Functions 1 to 3 of the module have code: of 1 and 2 in the tree, of 1 also newer code, of 3 in
+// the vector. Function 0 is imported, its code is in the tree. 1 and 3 have names.
 class WasmHeap : public MemoryReader {
  public:
   static constexpr uint64_t kBase = 0x10000;

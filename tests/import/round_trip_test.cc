@@ -129,8 +129,8 @@ std::map<std::string, int64_t> Stacks(const Profile& p, bool threads = false) {
         const Function& f = p.functions[line.function.value];
         const uint32_t number = p.show_lines && line.line != 0 ? line.line : f.start_line;
         const bool has_place = number != 0 && !p.String(f.file).empty();
-        frames.push_back(absl::StrCat(p.String(f.name), " ",
-                                      has_place ? absl::StrCat(p.String(f.file), ":", number) : ""));
+        frames.push_back(absl::StrCat(
+            p.String(f.name), " ", has_place ? absl::StrCat(p.String(f.file), ":", number) : ""));
       }
     }
     if (threads && !frames.empty()) frames.pop_back();

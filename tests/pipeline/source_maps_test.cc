@@ -32,7 +32,8 @@ class SourceMapsTest : public testing::Test {
           tried_.push_back(path);
           auto it = files_.find(path);
           if (it == files_.end()) return absl::NotFoundError(path);
-          if (it->second.empty()) return absl::PermissionDeniedError(absl::StrCat(path, ": denied"));
+          if (it->second.empty())
+            return absl::PermissionDeniedError(absl::StrCat(path, ": denied"));
           return UniqueFd(::dup(it->second[0].get()));
         },
         options);
@@ -68,7 +69,8 @@ TEST_F(SourceMapsTest, ScriptNamesItsMapElseItLiesBeside) {
 
 TEST_F(SourceMapsTest, ScriptsWithoutAPathHaveNoFileBeside) {
   SourceMaps maps = Make();
-  for (const char* name : {"node:internal/timers", "evalmachine.<anonymous>", "", "https://x/a.js"}) {
+  for (const char* name :
+       {"node:internal/timers", "evalmachine.<anonymous>", "", "https://x/a.js"}) {
     EXPECT_EQ(Find(maps, name, ""), kNone) << name;
     EXPECT_THAT(tried_, IsEmpty()) << name;
   }
@@ -350,8 +352,10 @@ TEST_F(OriginalNamesTest, DamagedMapIsToldAndNamesStayGenerated) {
       frames.InternName(Name("a", Find(maps, "/srv/dist/app.js", "app.js.map"), 11, 10));
   const OriginalNames names(frames, maps, nullptr);
   EXPECT_EQ(names.Of(a), nullptr);
-  EXPECT_THAT(names.troubles(),
-              ElementsAre("1 source map is not used (/srv/dist/app.js.map: not a source map of version 3)"));
+  EXPECT_THAT(
+      names.troubles(),
+      ElementsAre(
+          "1 source map is not used (/srv/dist/app.js.map: not a source map of version 3)"));
 }
 
 }  // namespace

@@ -109,7 +109,9 @@ TEST(WarningTest, EachShortcomingIsToldWithWhatItCosts) {
       {with([](Shortcomings& s) { s.jvms_without_map = {4711}; }),
        "process 4711 is a JVM without a perf map: Java functions have no names; jcmd 4711 "
        "Compiler.perfmap (JDK 17 or newer) writes one of what is compiled by then"},
-      {with([](Shortcomings& s) { s.jvms_without_map = {4711, 4712, 4713}; }),
+      {with([](Shortcomings& s) {
+         s.jvms_without_map = {4711, 4712, 4713};
+       }),
        "3 processes, such as 4711, are JVMs without a perf map: Java functions have no names; jcmd "
        "4711 Compiler.perfmap (JDK 17 or newer) writes one of what is compiled by then"},
       {with([](Shortcomings& s) { s.perf_maps = {"process 1: /tmp/perf-1.map: older"}; }),
@@ -201,7 +203,9 @@ TEST(WarningTest, WhatIsLittleIsNotWorthALine) {
   // Of a rate that was not the same all the time, and of few samples, nothing is expected.
   a.rate.target_cpu_ns = 20'000'000'000;
   EXPECT_THAT(WarningTexts({.accounting = a, .is_steady = false}), IsEmpty());
-  a = {.taken = 10, .kept = 10, .rate = {.asked_hz = 99, .granted_hz = 99, .target_cpu_ns = 2'000'000'000}};
+  a = {.taken = 10,
+       .kept = 10,
+       .rate = {.asked_hz = 99, .granted_hz = 99, .target_cpu_ns = 2'000'000'000}};
   EXPECT_THAT(WarningTexts({.accounting = a}), IsEmpty());
 }
 

@@ -246,7 +246,8 @@ class Hog {
   pid_t pid_ = 0;
 };
 
-// Of epoll_wait, for one: it fails when its thread was woken up, and nobody is there any more when that stops.
+// Of epoll_wait, for one: it fails when its thread was woken up, and nobody is there any more when
+// that stops.
 TEST(ThreadCaptureTest, AThreadThatGetsNoCpuIsWaitedFor) {
   JPROF_REQUIRE_ROOT();
   Child waits = SpawnWaits();

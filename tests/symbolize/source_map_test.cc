@@ -23,7 +23,8 @@ using ::testing::HasSubstr;
 
 std::string Vlq(int64_t value) {
   constexpr char kDigits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  uint64_t bits = value < 0 ? static_cast<uint64_t>(-value) << 1 | 1 : static_cast<uint64_t>(value) << 1;
+  uint64_t bits =
+      value < 0 ? static_cast<uint64_t>(-value) << 1 | 1 : static_cast<uint64_t>(value) << 1;
   std::string out;
   do {
     out += kDigits[(bits & 31) | (bits > 31 ? 32 : 0)];
@@ -92,10 +93,12 @@ TEST(SourceMapTest, SegmentsOfALineNeedNotBeSorted) {
 
 TEST(SourceMapTest, SourceRootIsPutBeforeRelativeSources) {
   const std::string mappings = absl::StrCat(Fields({0, 0, 0, 0}), ",", Fields({1, 1, 0, 0}));
-  EXPECT_THAT(Ask(absl::StrCat(R"({"version":3,"sourceRoot":"../src","sources":["a.ts","/b.ts"],"mappings":")",
-                               mappings, "\"}"),
-                  {{1, 1}, {1, 2}}),
-              ElementsAre("../src/a.ts:1:1", "/b.ts:1:1"));
+  EXPECT_THAT(
+      Ask(absl::StrCat(
+              R"({"version":3,"sourceRoot":"../src","sources":["a.ts","/b.ts"],"mappings":")",
+              mappings, "\"}"),
+          {{1, 1}, {1, 2}}),
+      ElementsAre("../src/a.ts:1:1", "/b.ts:1:1"));
 }
 
 TEST(SourceMapTest, SourcesAndNamesThatAreNotThereAreUnknown) {
@@ -147,28 +150,30 @@ TEST(SourceMapTest, SourcesOfOthersAreTold) {
 }
 
 TEST(SourceMapTest, DamageIsToldAndNothingIsBelieved) {
-  for (const auto& [map, what] : std::vector<std::pair<std::string, std::string>>{
-           {"", "JSON"},
-           {"{", "JSON"},
-           {"[]", "version 3"},
-           {R"({"version":2,"mappings":"AAAA"})", "version 3"},
-           {R"({"version":3})", "no mappings"},
-           {R"({"version":3,"mappings":7})", "no mappings"},
-           {Map("AAAA,A*AA"), "damaged"},
-           {Map("AA"), "damaged"},
-           {Map("AAA"), "damaged"},
-           {Map("AAAAAA"), "damaged"},
-           {Map("gggggggggA"), "damaged"},   // wider than 32 bits
-           {Map("+/////HAAA"), "damaged"},   // as well
-           {Map("D"), "damaged"},            // column -1
-           {Map("AADA"), "damaged"},         // line -1
-           {Map("AAAA;g"), "damaged"},       // ends within a number
-           {R"({"version":3,"sections":[{"offset":{"line":1,"column":0},"map":{}},)"
-            R"({"offset":{"line":0,"column":0},"map":{}}]})", "sections"},
-           {R"({"version":3,"sections":[{"offset":{"line":0,"column":0},"url":"x"}]})", "sections"},
-           {R"({"version":3,"sections":[{"offset":{"line":0,"column":0},"map":{"version":3,"sections":[]}}]})",
-            "no mappings"},
-       }) {
+  for (
+      const auto& [map, what] : std::vector<std::pair<std::string, std::string>>{
+          {"", "JSON"},
+          {"{", "JSON"},
+          {"[]", "version 3"},
+          {R"({"version":2,"mappings":"AAAA"})", "version 3"},
+          {R"({"version":3})", "no mappings"},
+          {R"({"version":3,"mappings":7})", "no mappings"},
+          {Map("AAAA,A*AA"), "damaged"},
+          {Map("AA"), "damaged"},
+          {Map("AAA"), "damaged"},
+          {Map("AAAAAA"), "damaged"},
+          {Map("gggggggggA"), "damaged"},  // wider than 32 bits
+          {Map("+/////HAAA"), "damaged"},  // as well
+          {Map("D"), "damaged"},           // column -1
+          {Map("AADA"), "damaged"},        // line -1
+          {Map("AAAA;g"), "damaged"},      // ends within a number
+          {R"({"version":3,"sections":[{"offset":{"line":1,"column":0},"map":{}},)"
+           R"({"offset":{"line":0,"column":0},"map":{}}]})",
+           "sections"},
+          {R"({"version":3,"sections":[{"offset":{"line":0,"column":0},"url":"x"}]})", "sections"},
+          {R"({"version":3,"sections":[{"offset":{"line":0,"column":0},"map":{"version":3,"sections":[]}}]})",
+           "no mappings"},
+      }) {
     SourceMapQuery query;
     query.path = "x.map";
     query.positions = {{1, 1}, {2, 1}, {9, 9}};

@@ -11,8 +11,8 @@
 // pid and the process name where not). "process 2" is two samples without a stack.
 //
 // A frame is a name and a suffix for its kind:
-//   none native · _[k] kernel · _[j] script: "name file:line", or "name file:line,line" with the one
-//   that executes · _[l] one of others, _[a] one that awaits, likewise ·
+//   none native · _[k] kernel · _[j] script: "name file:line", or "name file:line,line" with the
+//   one that executes · _[l] one of others, _[a] one that awaits, likewise ·
 //   _[b] builtin · _[p] JIT, from a perf map · _[u] unknown · _[m] marker · _[i] native, inlined
 //   into the frame before it
 // A name may end in " (image+0xoffset)": the image is then mapped at 0x10000000 times its number,

@@ -54,8 +54,8 @@ void DefaultSignals();
 // Has `threads` (tests/programs), started with an argument, go on without its main thread.
 absl::Status EndMainThread(Child& threads);
 
-// Until the process has used so much more CPU time, however little of it others leave. False: it has
-// not in a minute, or is gone.
+// Until the process has used so much more CPU time, however little of it others leave. False: it
+// has not in a minute, or is gone.
 bool AwaitCpuTime(Pid pid, uint64_t ns);
 
 // The path of a program of tests/programs.

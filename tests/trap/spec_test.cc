@@ -111,7 +111,8 @@ TEST(TrapSpecTest, LongDurationsAreCountedInTicks) {
 }
 
 TEST(TrapSpecTest, ACallThatDoesNotReturnIsMetAtItsBeginning) {
-  EXPECT_EQ(Parsed("exit_group arg0=1").probe.config.points, static_cast<uint32_t>(JP_PROBE_AT_ENTER));
+  EXPECT_EQ(Parsed("exit_group arg0=1").probe.config.points,
+            static_cast<uint32_t>(JP_PROBE_AT_ENTER));
   for (const char* mixed : {"exit_group,close", "exit_group,close errno=EBADF", "execve,close"}) {
     EXPECT_THAT(Wrong(mixed), HasSubstr("take two traps")) << mixed;
   }
@@ -119,12 +120,14 @@ TEST(TrapSpecTest, ACallThatDoesNotReturnIsMetAtItsBeginning) {
   EXPECT_THAT(Wrong("exit_group duration>1s"), HasSubstr("has no result"));
   // Where its result is asked for, it has one.
   for (const char* failed : {"execve errno=ENOENT", "execve,open errno=ENOENT"}) {
-    EXPECT_EQ(Parsed(failed).probe.config.points, static_cast<uint32_t>(JP_PROBE_AT_EXIT)) << failed;
+    EXPECT_EQ(Parsed(failed).probe.config.points, static_cast<uint32_t>(JP_PROBE_AT_EXIT))
+        << failed;
   }
 }
 
 TEST(TrapSpecTest, ADescriptorAndANegativeArgumentAreInts) {
-  for (const char* narrow : {"fd=-1", "fd=1", "fd<0", "fd>1000", "arg0=-1", "arg0<0", "arg0<=0", "arg0>-2"}) {
+  for (const char* narrow :
+       {"fd=-1", "fd=1", "fd<0", "fd>1000", "arg0=-1", "arg0<0", "arg0<=0", "arg0>-2"}) {
     EXPECT_TRUE(Parsed(absl::StrCat("close ", narrow)).probe.config.terms[0].narrow) << narrow;
   }
   for (const char* whole : {"arg0=1", "arg0>1000", "arg0>0", "arg0=0", "arg1>=0x100000000"}) {

@@ -1,4 +1,5 @@
-// Any bytes as a file in memory, as a stack and as an expression: steps end, and read only what is there.
+// Any bytes as a file in memory, as a stack and as an expression: steps end, and read only what is
+// there.
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
