@@ -41,15 +41,16 @@ function listens() {
 }
 
 // What `load` starts, which gives up after half a second.
+let daemon;
 async function load(text) {
   const file = join(scratch, "out.firefox.json");
   execFileSync(writeProfile, ["firefox", file], { input: text });
-  const daemon = spawn(node, [release, "--daemon", file, "--session", SESSION], { env: environment, stdio: "ignore" });
+  daemon = spawn(node, [release, "--daemon", file, "--session", SESSION], { env: environment, stdio: "ignore" });
   for (; !listens(); await wait()) assert.equal(daemon.exitCode, null, "the daemon has ended");
   for (;; await wait()) {
     try {
       ask("status");
-      return daemon;
+      return;
     } catch (error) {
       if (daemon.exitCode !== null || !/loading|connect/i.test(error.stderr)) throw error;
     }
@@ -66,9 +67,8 @@ function functions(thread) {
 const near = (actual, expected, what) => assert.ok(Math.abs(actual - expected) < 1e-3, `${what}: ${actual}, not ${expected}`);
 const MS = 10.10101;  // of a sample
 
-let daemon;
 try {
-  daemon = await load(String.raw`
+  await load(String.raw`
 # title: node app.js (pid 4711)
 # time: 1700000000000000000 30000000000
 node@4711;main (/usr/bin/node+0x1000);render /srv/app.js:12_[j] 40
