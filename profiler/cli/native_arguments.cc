@@ -3,21 +3,22 @@
 #include <algorithm>
 #include <optional>
 
-#include "profiler/cli/location.h"
+#include "profiler/unwind/location.h"
 #include "profiler/cli/value_text.h"
 
 namespace jprof {
 namespace {
 
-constexpr uint32_t kRbp = 6, kRsp = 7, kPc = 16;
+constexpr uint32_t kRbp = 6, kRsp = 7;
 constexpr uint32_t kPreserved[] = {3, kRbp, 12, 13, 14, 15};  // rbx, rbp, r12 to r15
 constexpr size_t kMaxParameters = 16;
 constexpr int kMaxAsked = 10'000;
 
 FrameRegisters LeafRegisters(const Registers& registers) {
   FrameRegisters result;
-  for (uint32_t i = 0; registers.all_known && i < JP_REGISTERS; ++i)
-    result[i] = registers.others[i];
+  for (uint32_t i = 0; registers.all_known && i < JP_REGISTERS; ++i) {
+    result.Set(i, registers.others[i]);
+  }
   return result;
 }
 
@@ -25,17 +26,16 @@ FrameRegisters LeafRegisters(const Registers& registers) {
 FrameRegisters CallerRegisters(const RegisterRow& row, const LocationContext& frame) {
   FrameRegisters caller;
   if (!row.known || !frame.cfa) return caller;
-  for (uint32_t number : kPreserved) caller[number] = frame.registers[number];
+  for (uint32_t number : kPreserved) caller.Set(number, frame.registers.Get(number));
   for (const RegisterRule& rule : row.rules) {
-    if (rule.number >= kFrameRegisters) continue;
-    std::optional<uint64_t>& value = caller[rule.number];
+    if (rule.number >= FrameRegisters::kCount) continue;
+    std::optional<uint64_t> value;
     const uint64_t beside_cfa = *frame.cfa + static_cast<uint64_t>(rule.offset);
     switch (rule.kind) {
       case RegisterRule::Kind::kSame:
-        value = frame.registers[rule.number];
+        value = frame.registers.Get(rule.number);
         break;
       case RegisterRule::Kind::kUndefined:
-        value.reset();
         break;
       case RegisterRule::Kind::kAtCfa:
         value = frame.memory.ReadValue<uint64_t>({beside_cfa});
@@ -44,10 +44,7 @@ FrameRegisters CallerRegisters(const RegisterRow& row, const LocationContext& fr
         value = beside_cfa;
         break;
       case RegisterRule::Kind::kRegister:
-        value.reset();
-        if (static_cast<uint64_t>(rule.offset) < kFrameRegisters) {
-          value = frame.registers[static_cast<size_t>(rule.offset)];
-        }
+        value = frame.registers.Get(static_cast<uint64_t>(rule.offset));
         break;
       case RegisterRule::Kind::kAtExpression:
       case RegisterRule::Kind::kExpression:
@@ -57,6 +54,7 @@ FrameRegisters CallerRegisters(const RegisterRow& row, const LocationContext& fr
         }
         break;
     }
+    caller.Set(rule.number, value);
   }
   return caller;
 }
@@ -124,13 +122,11 @@ class Frames {
 
   void TakeFromWalk(size_t i, Frame& frame) const {
     const FramePlace& place = walk_.places[i];
-    frame.registers[kRsp] = place.sp;
-    frame.registers[kPc] = place.pc;
+    frame.registers.Set(kRsp, place.sp);
+    frame.registers.Set(FrameRegisters::kPc, place.pc);
     // It has followed rbp, from what stands for it where that is not known.
-    frame.registers[kRbp].reset();
-    if (walk_.registers.all_known || place.fp != walk_.registers.fp) {
-      frame.registers[kRbp] = place.fp;
-    }
+    const bool knows_fp = walk_.registers.all_known || place.fp != walk_.registers.fp;
+    frame.registers.Set(kRbp, knows_fp ? std::optional(place.fp) : std::nullopt);
     const bool is_one =
         i + 1 == walk_.places.size() || walk_.places[i + 1].first == place.first + 1;
     if (is_one && place.first < values_.size()) frame.at = values_[place.first];

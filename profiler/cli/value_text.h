@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "profiler/cli/location.h"
+#include "profiler/unwind/location.h"
 #include "profiler/process/memory_reader.h"
 #include "symbolize/frame_values.h"
 

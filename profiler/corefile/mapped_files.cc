@@ -15,6 +15,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "profiler/core/status.h"
+#include "profiler/process/target_file.h"
 #include "symbolize/elf_file.h"
 
 namespace jprof {
@@ -29,15 +30,7 @@ constexpr size_t kMaxVdsoBytes = 1 << 20;
 absl::StatusOr<UniqueFd> OpenRegular(const std::string& path) {
   const UniqueFd place(::open(path.c_str(), O_PATH | O_CLOEXEC));
   if (!place.valid()) return ErrnoStatus(errno, path);
-  struct stat st;
-  if (::fstat(place.get(), &st) != 0) return ErrnoStatus(errno, path);
-  if (!S_ISREG(st.st_mode)) {
-    return absl::FailedPreconditionError(absl::StrCat(path, ": not a regular file"));
-  }
-  UniqueFd fd(::open(absl::StrCat("/proc/self/fd/", place.get()).c_str(),
-                     O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
-  if (!fd.valid()) return ErrnoStatus(errno, path);
-  return fd;
+  return OpenPathOnly(place, path);
 }
 
 UniqueFd Duplicate(const UniqueFd& fd) { return UniqueFd(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0)); }

@@ -18,6 +18,7 @@
 #include "helpers/native_runner.h"
 #include "profiler/core/ids.h"
 #include "profiler/stop/guard.h"
+#include "profiler/unwind/frame_registers.h"
 
 namespace jprof {
 
@@ -29,9 +30,6 @@ struct Patience {
   // When it sleeps uninterruptibly, maybe for ever; or when other threads stand meanwhile.
   absl::Duration shortest = absl::Milliseconds(100);
 };
-
-// xmm0 to xmm15.
-using VectorRegisters = std::array<std::array<char, 16>, 16>;
 
 class StoppedThread {
  public:

@@ -1,6 +1,7 @@
 // The registers of a frame, as far as they are known.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -8,25 +9,26 @@
 
 namespace jprof {
 
+// xmm0 to xmm15.
+using VectorRegisters = std::array<std::array<char, 16>, 16>;
+
 // By DWARF's numbers of x86-64: the general ones, and the pc.
 class FrameRegisters {
  public:
   static constexpr size_t kCount = 17;
   static constexpr uint64_t kPc = 16;
 
+  // nullopt: not known, or there is none of that number.
   std::optional<uint64_t> Get(uint64_t number) const {
-    if (number >= kCount || !(known_ >> number & 1)) return std::nullopt;
-    return values_[number];
+    return number < kCount ? values_[number] : std::nullopt;
   }
-  void Set(uint64_t number, uint64_t value) {
-    values_[number] = value;
-    known_ |= uint32_t{1} << number;
+  void Set(uint64_t number, std::optional<uint64_t> value) { values_[number] = value; }
+  bool all_known() const {
+    return std::all_of(values_.begin(), values_.end(), [](const auto& v) { return v.has_value(); });
   }
-  bool all_known() const { return known_ == (uint32_t{1} << kCount) - 1; }
 
  private:
-  std::array<uint64_t, kCount> values_ = {};
-  uint32_t known_ = 0;
+  std::array<std::optional<uint64_t>, kCount> values_;
 };
 
 }  // namespace jprof

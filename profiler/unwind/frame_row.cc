@@ -1,12 +1,16 @@
 #include "profiler/unwind/frame_row.h"
 
 #include "helpers/abi/unwind_table.h"
-#include "profiler/unwind/frame_expression.h"
+#include "profiler/unwind/location.h"
 
 namespace jprof {
 namespace {
 
 constexpr uint32_t kPreserved = 0xf048;  // rbx, rbp, r12 to r15
+
+absl::string_view Text(std::span<const uint8_t> expression) {
+  return {reinterpret_cast<const char*>(expression.data()), expression.size()};
+}
 
 }  // namespace
 
@@ -26,12 +30,13 @@ void FrameRow::SetSaved(uint64_t reg, cfi::Saved saved, int64_t offset) {
 std::optional<FrameRegisters> FrameRow::CallerOf(const FrameRegisters& frame,
                                                  const MemoryReader& memory,
                                                  bool keeps_scratch) const {
+  const LocationContext context = {.registers = frame, .memory = memory};
   std::optional<uint64_t> cfa;
   if (cfa_.how == How::kRegister) {
     cfa = frame.Get(cfa_.reg);
     if (cfa) *cfa += static_cast<uint64_t>(cfa_.offset);
   } else if (cfa_.how == How::kIsExpression) {
-    cfa = EvaluateFrameExpression(cfa_.expression, frame, memory);
+    cfa = Compute(Text(cfa_.expression), context);
   }
   if (!cfa) return std::nullopt;
   FrameRegisters caller;
@@ -62,14 +67,14 @@ std::optional<FrameRegisters> FrameRow::CallerOf(const FrameRegisters& frame,
         value = frame.Get(rule.reg);
         break;
       case How::kAtExpression:
-        value = EvaluateFrameExpression(rule.expression, frame, memory, cfa);
+        value = Compute(Text(rule.expression), context, cfa);
         if (value) value = memory.ReadValue<uint64_t>(Address{*value});
         break;
       case How::kIsExpression:
-        value = EvaluateFrameExpression(rule.expression, frame, memory, cfa);
+        value = Compute(Text(rule.expression), context, cfa);
         break;
     }
-    if (value) caller.Set(number, *value);
+    caller.Set(number, value);
   }
   if (!caller.Get(FrameRegisters::kPc) || !caller.Get(JP_REGISTER_RSP)) return std::nullopt;
   return caller;

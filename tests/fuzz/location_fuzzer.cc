@@ -8,8 +8,8 @@
 #include <string>
 #include <utility>
 
-#include "profiler/cli/location.h"
 #include "profiler/cli/value_text.h"
+#include "profiler/unwind/location.h"
 #include "symbolize/frame_values_message.h"
 
 namespace jprof {
@@ -45,7 +45,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace jprof;
   const InputMemory memory({data, size});
   FrameRegisters registers;
-  for (uint32_t i = 0; i < kFrameRegisters; i += 2) registers[i] = 64 * i;
+  for (uint32_t i = 0; i < FrameRegisters::kCount; i += 2) registers.Set(i, 64 * i);
   const std::string text(reinterpret_cast<const char*>(data), size);
   const LocationContext context = {.registers = registers,
                                    .cfa = 256,

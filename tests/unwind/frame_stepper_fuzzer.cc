@@ -6,7 +6,6 @@
 #include <span>
 #include <vector>
 
-#include "profiler/unwind/frame_expression.h"
 #include "profiler/unwind/frame_stepper.h"
 
 namespace jprof {
@@ -45,10 +44,6 @@ void Run(std::span<const uint8_t> bytes) {
                                           {.pc = kFile + bytes.size() / 4, .sp = start.sp + 8}};
   stepper.Step(1, start, std::span(frames).first(1), memory, memory);
   stepper.Step(1, start, frames, memory, memory);
-
-  FrameRegisters registers;
-  for (uint64_t i = 0; i < FrameRegisters::kCount; ++i) registers.Set(i, kFile + 8 * i);
-  EvaluateFrameExpression(bytes, registers, memory, kFile);
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-#include "profiler/cli/location.h"
+#include "profiler/unwind/location.h"
 
 #include <algorithm>
 #include <cstring>
@@ -127,9 +127,9 @@ class Machine {
   }
 
   uint64_t RegisterAt(uint64_t number) {
-    const bool known = number < kFrameRegisters && context_.registers[number].has_value();
-    if (!known) ok_ = false;
-    return known ? *context_.registers[number] : 0;
+    const std::optional<uint64_t> value = context_.registers.Get(number);
+    if (!value) ok_ = false;
+    return value.value_or(0);
   }
 
   // The value is in it.
@@ -246,7 +246,8 @@ class Machine {
   void StepOther(uint8_t op) {
     switch (op) {
       case kAddr:
-        Push(c_.U64() + context_.bias);
+        if (!context_.bias) ok_ = false;
+        Push(c_.U64() + context_.bias.value_or(0));
         break;
       case kDeref:
         Load(sizeof(uint64_t));

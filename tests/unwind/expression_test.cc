@@ -1,4 +1,4 @@
-#include "profiler/unwind/frame_expression.h"
+#include "profiler/unwind/location.h"
 
 #include <gtest/gtest.h>
 
@@ -20,10 +20,12 @@ std::optional<uint64_t> Evaluate(std::vector<uint8_t> expression,
   FrameRegisters registers;
   registers.Set(3, kMemory);
   registers.Set(7, 100);
-  return EvaluateFrameExpression(expression, registers, memory, first);
+  const absl::string_view bytes(reinterpret_cast<const char*>(expression.data()),
+                                expression.size());
+  return Compute(bytes, {.registers = registers, .memory = memory}, first);
 }
 
-TEST(FrameExpressionTest, EachOperationDoesWhatDwarfSays) {
+TEST(ExpressionTest, EachOperationDoesWhatDwarfSays) {
   const struct {
     std::vector<uint8_t> expression;
     uint64_t value;
@@ -85,7 +87,7 @@ TEST(FrameExpressionTest, EachOperationDoesWhatDwarfSays) {
   EXPECT_EQ(Evaluate({0x23, 8}, 100), 108u);
 }
 
-TEST(FrameExpressionTest, WhatCannotBeToldIsNotGuessed) {
+TEST(ExpressionTest, WhatCannotBeToldIsNotGuessed) {
   const std::vector<uint8_t> kCases[] = {
       {},                                // nothing
       {0x96},                            // nop alone

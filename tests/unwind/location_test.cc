@@ -1,4 +1,4 @@
-#include "profiler/cli/location.h"
+#include "profiler/unwind/location.h"
 
 #include <initializer_list>
 #include <optional>
@@ -21,8 +21,8 @@ std::string Expression(std::initializer_list<int> bytes) {
 class LocationTest : public testing::Test {
  protected:
   LocationTest() {
-    registers_[0] = 0x1122334455667788;
-    registers_[6] = 0x7000;  // rbp
+    registers_.Set(0, 0x1122334455667788);
+    registers_.Set(6, 0x7000);  // rbp
     memory_.PutValue(Address{0x6ff0}, uint64_t{0x1234});
   }
 

@@ -1,9 +1,9 @@
-// Where a variable is, from DWARF's expression of it and what is known of a frame. The expression
-// comes from a file and is believed in nothing: it takes a bounded number of steps, and what needs
-// a register or memory that is not known is not known either.
+// DWARF's expressions (DWARF 5, section 2.5), with what is known of a frame: where a variable is, and
+// in call-frame information where a register was saved. They come from files and are believed in
+// nothing: they take a bounded number of steps, and what needs a register or memory that is not known
+// is not known either. Thread-safe if the reader of memory is.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -11,19 +11,16 @@
 
 #include "absl/strings/string_view.h"
 #include "profiler/process/memory_reader.h"
-#include "profiler/stop/stopped_thread.h"
+#include "profiler/unwind/frame_registers.h"
 
 namespace jprof {
 
-// By DWARF's numbers for x86-64; 16: the return address, or pc.
-inline constexpr uint32_t kFrameRegisters = 17;
-using FrameRegisters = std::array<std::optional<uint64_t>, kFrameRegisters>;
-
 struct LocationContext {
   const FrameRegisters& registers;
-  std::optional<uint64_t> cfa;
-  absl::string_view frame_base;  // an expression, "" where there is none
-  uint64_t bias = 0;             // of addresses in memory over those in the file
+  std::optional<uint64_t> cfa = std::nullopt;
+  absl::string_view frame_base = "";  // an expression, "" where there is none
+  // Of addresses in memory over those in the file; nullopt: an expression must not have any.
+  std::optional<uint64_t> bias = std::nullopt;
   const MemoryReader& memory;
   const VectorRegisters* vectors = nullptr;  // not known: calls do not preserve them
   // What a register held when the function was called; empty: not known of any.
