@@ -4,6 +4,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "export/tracks.h"
 
 namespace jprof {
 namespace {
@@ -15,7 +16,9 @@ bool IsModule(absl::string_view file) {
 }
 
 // V8 says nowhere that a function collects garbage; these parts of names do, in all its versions.
+// Its own profiler has one frame for it all.
 bool CollectsGarbage(absl::string_view name) {
+  if (name == "(garbage collector)") return true;
   constexpr absl::string_view kOwners[] = {"v8::internal::", "cppgc::"};
   constexpr absl::string_view kParts[] = {
       "CollectGarbage", "GarbageCollect", "Scaveng",  "MarkCompact", "MarkSweep", "Sweeper",
@@ -109,14 +112,7 @@ Rgb ColourOf(CodeKind kind, bool inlined, int shade) {
 }
 
 Packages::Packages(const Profile& profile)
-    : profile_(profile), image_of_(profile.functions.size()) {
-  for (const Location& location : profile.locations) {
-    for (const Line& line : profile.Lines(location)) {
-      ImageId& image = image_of_[line.function.value];
-      if (!image.valid()) image = location.image;
-    }
-  }
-}
+    : profile_(profile), image_of_(ImagesOfFunctions(profile)) {}
 
 std::string Packages::Of(const Function& function) const {
   switch (function.kind) {

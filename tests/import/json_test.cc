@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "export/code_kind.h"
 #include "profiler/core/profile_builder.h"
 #include "tests/export/sample_profiles.h"
 #include "tests/import/read.h"
@@ -169,6 +170,10 @@ TEST(CpuprofileReaderTest, AsNodeWritesIt) {
   EXPECT_THAT(imported->notes, ElementsAre("cpuprofile: 1 samples of (idle) are left out"));
   EXPECT_EQ(imported->profile.samples[0].time_ns, 100'000);
   EXPECT_EQ(imported->profile.Value(0, 1), 1'000'000);
+  for (const Function& f : imported->profile.functions) {
+    const bool is_gc = imported->profile.String(f.name) == "(garbage collector)";
+    EXPECT_EQ(KindOf(imported->profile, f) == CodeKind::kGc, is_gc);
+  }
 }
 
 TEST(DeepStackTest, IsCutInEachFormat) {
