@@ -17,6 +17,8 @@ namespace jprof {
 namespace {
 
 constexpr size_t kMaxDepth = 100'000;
+// Of a row: one more than AddPath takes, so that it sees that the stack is cut.
+constexpr size_t kKeptFrames = kMaxStackDepth + 1;
 
 // Out of range it names no frame.
 uint32_t Index(int64_t n) {
@@ -104,6 +106,13 @@ class SpeedscopeReader {
     });
   }
 
+  // If a row that begins at `first` has more frames than `most`, those at its leaf stay.
+  static void CutAtRoot(std::vector<uint32_t>& frames, size_t first, size_t most) {
+    if (frames.size() - first <= most) return;
+    frames.erase(frames.begin() + static_cast<ptrdiff_t>(first),
+                 frames.end() - static_cast<ptrdiff_t>(kKeptFrames));
+  }
+
   void ReadOne(JsonReader& json) {
     RawProfile& p = profiles_.emplace_back();
     Account(json, sizeof(RawProfile));
@@ -127,9 +136,10 @@ class SpeedscopeReader {
           Row row;
           row.first_frame = static_cast<uint32_t>(p.frames.size());
           json.Array([&] {
-            const uint32_t frame = Index(json.Index());
-            if (p.frames.size() - row.first_frame <= kMaxStackDepth) p.frames.push_back(frame);
+            p.frames.push_back(Index(json.Index()));
+            CutAtRoot(p.frames, row.first_frame, 2 * kKeptFrames);
           });
+          CutAtRoot(p.frames, row.first_frame, kKeptFrames);
           row.frame_count = static_cast<uint32_t>(p.frames.size()) - row.first_frame;
           p.rows.push_back(row);
           Account(json, sizeof(Row) + row.frame_count * sizeof(uint32_t));
@@ -171,10 +181,10 @@ class SpeedscopeReader {
     p.frames.clear();
     for (const Event& event : p.events) {
       if (event.at > at && !open.empty()) {
-        const size_t depth = std::min(open.size(), kMaxStackDepth + 1);
+        const size_t depth = std::min(open.size(), kKeptFrames);
         p.rows.push_back({at, event.at - at, static_cast<uint32_t>(p.frames.size()),
                           static_cast<uint32_t>(depth)});
-        p.frames.insert(p.frames.end(), open.begin(), open.begin() + static_cast<ptrdiff_t>(depth));
+        p.frames.insert(p.frames.end(), open.end() - static_cast<ptrdiff_t>(depth), open.end());
         if (!budget_.Take(sizeof(Row) + depth * sizeof(uint32_t))) return budget_.status();
       }
       at = std::max(at, event.at);

@@ -21,6 +21,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::UnorderedElementsAre;
 
 std::string Complaint(absl::string_view text) {
   return std::string(Import(text).status().message());
@@ -176,27 +177,59 @@ TEST(CpuprofileReaderTest, AsNodeWritesIt) {
   }
 }
 
-TEST(DeepStackTest, IsCutInEachFormat) {
-  std::string nodes, frames;
+TEST(DeepStackTest, IsCutAtTheRootInEachFormat) {
+  std::string nodes, samples, opened, names;
+  for (int i = 1; i <= 5000; ++i) {
+    const char* comma = i == 1 ? "" : ",";
+    absl::StrAppend(&nodes, comma, R"({"id":)", i, R"(,"callFrame":{"functionName":"f)", i,
+                    R"("},"children":[)", i < 5000 ? absl::StrCat(i + 1) : "", "]}");
+    absl::StrAppend(&samples, comma, i - 1);
+    absl::StrAppend(&opened, R"({"type":"O","at":0,"frame":)", i - 1, "},");
+    absl::StrAppend(&names, comma, R"({"name":"f)", i, R"("})");
+  }
+  auto speedscope = [&](absl::string_view profile) {
+    return absl::StrCat(R"({"$schema":"https://www.speedscope.app/file-format-schema.json",)",
+                        R"("shared":{"frames":[)", names, R"(]},"profiles":[{"unit":"none",)",
+                        profile, "}]}");
+  };
+  for (const std::string& text :
+       {absl::StrCat(R"({"timeDeltas":[1],"samples":[5000],"nodes":[)", nodes, "]}"),
+        speedscope(absl::StrCat(R"("type":"sampled","weights":[1],"samples":[[)", samples, "]]")),
+        speedscope(absl::StrCat(R"("type":"evented","events":[)", opened,
+                                R"({"type":"C","at":1,"frame":4999}])"))}) {
+    const auto imported = Import(text);
+    ASSERT_TRUE(imported.ok()) << imported.status();
+    const Profile& p = imported->profile;
+    ASSERT_EQ(p.samples.size(), 1u);
+    std::vector<std::string> frames;  // leaf first
+    for (StackId s = p.samples[0].stack; s.valid(); s = p.stacks[s.value].caller) {
+      const Location& location = p.locations[p.stacks[s.value].location.value];
+      frames.emplace_back(p.String(p.functions[p.Lines(location)[0].function.value].name));
+    }
+    ASSERT_EQ(frames.size(), 2001u);
+    EXPECT_EQ(frames[0], "f5000");
+    EXPECT_EQ(frames[1999], "f3001");
+    EXPECT_EQ(frames[2000], "[truncated]");
+    EXPECT_THAT(imported->notes, ElementsAre(HasSubstr(": 1 samples of stacks deeper than 2000")));
+  }
+}
+
+// A node whose stack is cut, and one above it that is not, are two stacks.
+TEST(DeepStackTest, OfACpuprofileEachIsCutByItself) {
+  std::string nodes;
   for (int i = 1; i <= 3000; ++i) {
     absl::StrAppend(&nodes, i == 1 ? "" : ",", R"({"id":)", i, R"(,"children":[)",
                     i < 3000 ? absl::StrCat(i + 1) : "", "]}");
-    absl::StrAppend(&frames, i == 1 ? "" : ",", "0");
   }
-  for (const std::string& text :
-       {absl::StrCat(R"({"timeDeltas":[1,1],"samples":[3000,1500],"nodes":[)", nodes, "]}"),
-        absl::StrCat(R"({"$schema":"https://www.speedscope.app/file-format-schema.json",)",
-                     R"("shared":{"frames":[{"name":"a"}]},"profiles":[{"type":"sampled",)",
-                     R"("unit":"none","samples":[[)", frames, R"(]],"weights":[1]}]})")}) {
-    const auto imported = Import(text);
-    ASSERT_TRUE(imported.ok()) << imported.status();
-    EXPECT_LE(imported->profile.stacks.size(), 4001u);
-    size_t depth = 0;
-    const Profile& p = imported->profile;
-    for (StackId s = p.samples[0].stack; s.valid(); s = p.stacks[s.value].caller) ++depth;
-    EXPECT_TRUE(depth == 2001 || depth == 1500) << depth;
-    EXPECT_THAT(imported->notes, ElementsAre(HasSubstr(": 1 samples of stacks deeper than 2000")));
+  const Profile p =
+      Read(absl::StrCat(R"({"timeDeltas":[1,1],"samples":[3000,1500],"nodes":[)", nodes, "]}"));
+  EXPECT_LE(p.stacks.size(), 4001u);
+  std::vector<size_t> depths;
+  for (const ProfileSample& sample : p.samples) {
+    depths.push_back(0);
+    for (StackId s = sample.stack; s.valid(); s = p.stacks[s.value].caller) ++depths.back();
   }
+  EXPECT_THAT(depths, UnorderedElementsAre(2001u, 1500u));
 }
 
 TEST(CpuprofileReaderTest, ANodeAboveItselfIsDamage) {
