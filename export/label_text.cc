@@ -168,9 +168,11 @@ std::string FitText(absl::string_view label, double room, const Ruler& ruler) {
     // Without its arguments it fits.
     if (parts.end < label.size() && ruler.Width(part(0)) <= room)
       return absl::StrCat(part(0), "..");
-    size_t i = 1;
-    while (ruler.Width(part(parts.begins[i])) > room) ++i;
-    const size_t begin = parts.begins[i];
+    // The longest part that fits; each is shorter than the one before it.
+    const size_t begin = *std::partition_point(
+        parts.begins.begin() + 1, parts.begins.end() - 1, [&](size_t i) {
+          return ruler.Prefix(part(i), room).size() < part(i).size();
+        });
     absl::string_view head =
         ruler.Prefix(label.substr(0, begin), room - ruler.Width(part(begin)));
     return absl::StrCat(head, "..", part(begin));
