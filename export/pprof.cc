@@ -312,8 +312,8 @@ class Converter {
   // Few values each: every distinct set splits a sample.
   std::string LabelsOf(const Thread& thread) {
     WireWriter out;
-    AddLabel("pid", thread.pid, out);
-    AddLabel("tid", thread.tid, out);
+    if (thread.pid != 0) AddLabel("pid", thread.pid, out);
+    if (thread.tid != 0) AddLabel("tid", thread.tid, out);
     AddLabel("comm", profile_.String(thread.process_name), out);
     AddLabel("thread", profile_.String(thread.name), out);
     const absl::string_view cgroup = profile_.String(thread.cgroup);

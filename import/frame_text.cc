@@ -71,6 +71,12 @@ FrameKind KindOfName(absl::string_view name) {
   return FrameKind::kNative;
 }
 
+std::string UnknownName(absl::string_view path, uint64_t offset) {
+  constexpr size_t kMaxFileName = 255;  // the kernel's limit; each address repeats it
+  return absl::StrCat("[unknown] ", path.substr(path.rfind('/') + 1).substr(0, kMaxFileName),
+                      path.empty() ? "" : "+", "0x", absl::Hex(offset));
+}
+
 bool IsScriptFile(absl::string_view file) {
   if (absl::StartsWith(file, "node:")) return true;
   for (absl::string_view suffix : {".js", ".mjs", ".cjs", ".ts", ".mts", ".jsx", ".tsx"}) {

@@ -32,6 +32,9 @@ FrameText SplitJitName(absl::string_view text);
 // Of a name that nothing else is known of: "[unknown] ..." is kUnknown, "--" is kMarker.
 FrameKind KindOfName(absl::string_view name);
 
+// Of code without a name: "[unknown] libfoo.so+0x1234", "[unknown] 0x1234" where it is in no file.
+std::string UnknownName(absl::string_view path, uint64_t offset);
+
 // ".js", ".mjs", ".cjs", ".ts", ".jsx", ".tsx", or "node:".
 bool IsScriptFile(absl::string_view file);
 

@@ -96,7 +96,7 @@ class PerfDataReader {
     damaged_ += file.damaged();
     Imported out;
     if (!builder_) return out;
-    NameCode(out.notes);
+    JPROF_RETURN_IF_ERROR(NameCode(out.notes));
     JPROF_RETURN_IF_ERROR(AddSamples());
     AddNotes(out.notes);
     Head(file);
@@ -371,7 +371,7 @@ class PerfDataReader {
   }
 
   // Asks for the names of all code, and makes a location of each.
-  void NameCode(std::vector<std::string>& notes) {
+  absl::Status NameCode(std::vector<std::string>& notes) {
     std::vector<CodeNames::Image> images(files_.size());
     CodeNames::Kernel kernel;
     for (size_t i = 0; i < files_.size(); ++i) {
@@ -404,6 +404,7 @@ class PerfDataReader {
                            : c.kind == Code::Kind::kKernel ? KernelLocation(c, kernel)
                            : c.kind == Code::Kind::kJit    ? JitLocation(c)
                                                            : TextLocation(c));
+      JPROF_RETURN_IF_ERROR(budget_.status());
     }
     if (!kernel.why.empty()) notes.push_back(absl::StrCat("perf.data: ", kernel.why));
     constexpr size_t kTold = 5;
@@ -418,6 +419,7 @@ class PerfDataReader {
       notes.push_back(
           absl::StrCat("perf.data: no names in JIT code of process ", jit.pid, ": ", jit.why));
     }
+    return absl::OkStatus();
   }
 
   void NameJitCode() {
@@ -450,9 +452,8 @@ class PerfDataReader {
            f.line, f.column});
     }
     if (lines.empty()) {
-      const std::string name =
-          absl::StrCat("[unknown] ", absl::string_view(file.path).substr(file.path.rfind('/') + 1),
-                       "+0x", absl::Hex(code.value));
+      const std::string name = UnknownName(file.path, code.value);
+      budget_.Take(name.size() + sizeof(name));
       lines.push_back({builder_->AddFunction(name, "", "", 0, FrameKind::kUnknown)});
     }
     return builder_->AddLocation(id, address, lines);

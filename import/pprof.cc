@@ -13,6 +13,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "import/frame_text.h"
 #include "import/importer.h"
@@ -26,6 +27,7 @@ namespace {
 constexpr size_t kMaxTypes = 64;
 constexpr size_t kMaxLines = 10'000;  // of one location
 constexpr size_t kMaxPath = 10'000'000;
+constexpr size_t kMaxLabelBytes = 64 << 10;  // of one sample, with some for each label
 constexpr uint32_t kOriginField = 1000;
 constexpr absl::string_view kNoStack = "[no stack]";
 constexpr absl::string_view kBaseLabel = "pprof::base";
@@ -93,6 +95,8 @@ class PprofReader {
     if (types.empty()) return absl::DataLossError("no sample type");
     builder_.emplace(std::move(types), TypeOf(period_type_), period_);
     builder_->SetTimes(start_time_ns_, duration_ns_);
+    for (uint64_t comment : comments_) budget_.Take(String(comment).size() + sizeof(std::string));
+    JPROF_RETURN_IF_ERROR(budget_.status());
     for (size_t i = 0; i < comments_.size(); ++i) {
       if (i == 0 && origin_ && origin_->has_title) {
         builder_->SetTitle(String(comments_[i]));
@@ -109,6 +113,11 @@ class PprofReader {
       out.notes.push_back(absl::StrCat("pprof: ", negative_,
                                        " samples have negative values, which "
                                        "pictures leave out"));
+    }
+    if (labels_left_out_ > 0) {
+      out.notes.push_back(absl::StrCat("pprof: ", labels_left_out_,
+                                       " labels are left out, of samples with more than ",
+                                       kMaxLabelBytes >> 10, " KiB of them"));
     }
     JPROF_RETURN_IF_ERROR(AddSamples(out));
     JPROF_ASSIGN_OR_RETURN(out.profile, std::move(*builder_).Build());
@@ -358,8 +367,8 @@ class PprofReader {
   }
 
   FunctionId Unnamed(absl::string_view path, uint64_t address) {
-    const std::string name = absl::StrCat("[unknown] ", path.substr(path.rfind('/') + 1),
-                                          path.empty() ? "" : "+", "0x", absl::Hex(address));
+    const std::string name = UnknownName(path, address);
+    budget_.Take(name.size() + sizeof(name));
     return builder_->AddFunction(name, name, "", 0, FrameKind::kUnknown);
   }
 
@@ -422,41 +431,59 @@ class PprofReader {
 
   struct Labels {
     bool is_base = false;
-    int64_t pid = 0;
-    int64_t tid = 0;
+    Pid pid = 0;
+    Tid tid = 0;
     absl::string_view comm;
     absl::string_view thread;
     absl::string_view cgroup;
     std::vector<Label> others;
+    size_t bytes = 0;  // of these
   };
 
-  bool ReadLabel(absl::string_view message, Labels& labels) const {
-    uint64_t key = 0, text = 0, unit = 0;
-    int64_t number = 0;
+  bool ReadLabel(absl::string_view message, Labels& labels) {
+    Label label{.is_number = true};
     WireReader f(message);
     while (f.Next()) {
-      if (f.field() == 1) key = f.number();
-      if (f.field() == 2) text = f.number();
-      if (f.field() == 3) number = f.integer();
-      if (f.field() == 4) unit = f.number();
+      if (f.field() == 1) label.key = String(f.number());
+      if (f.field() == 2) label.text = String(f.number());
+      if (f.field() == 2) label.is_number = f.number() == 0;
+      if (f.field() == 3) label.number = f.integer();
+      if (f.field() == 4) label.unit = String(f.number());
     }
-    const absl::string_view name = String(key);
-    if (name == "pid") {
-      labels.pid = number;
-    } else if (name == "tid" || name == "thread_id") {
-      labels.tid = number;
-    } else if (name == "comm") {
-      labels.comm = String(text);
-    } else if (name == "thread" || name == "thread_name" || name == "thread_comm") {
-      labels.thread = String(text);
-    } else if (name == kBaseLabel) {
-      labels.is_base = String(text) == "true";
-    } else if (name == "cgroup") {
-      labels.cgroup = String(text);
-    } else if (!name.empty() && !(origin_ && name == "container")) {  // jprof's: from the group
-      labels.others.push_back({name, String(text), text == 0, number, String(unit)});
+    if (label.key == "pid" && IsId(label)) {
+      labels.pid = static_cast<Pid>(label.number);
+    } else if ((label.key == "tid" || label.key == "thread_id") && IsId(label)) {
+      labels.tid = static_cast<Tid>(label.number);
+    } else if (label.key == "comm") {
+      labels.comm = label.text;
+    } else if (label.key == "thread" || label.key == "thread_name" || label.key == "thread_comm") {
+      labels.thread = label.text;
+    } else if (label.key == kBaseLabel) {
+      labels.is_base = label.text == "true";
+    } else if (label.key == "cgroup") {
+      labels.cgroup = label.text;
+    } else if (!label.key.empty() &&
+               !(origin_ && label.key == "container")) {  // jprof's: from the group
+      AddOther(label, labels);
     }
     return f.ok();
+  }
+
+  // Whether it is a number of the kernel's; decimal text becomes one. What is not stays a label.
+  static bool IsId(Label& label) {
+    if (!label.is_number && !absl::SimpleAtoi(label.text, &label.number)) return false;
+    return label.number >= 0 && label.number <= INT32_MAX;
+  }
+
+  // A few bytes of the file name a text of any length.
+  void AddOther(const Label& label, Labels& labels) {
+    const size_t bytes = sizeof(Label) + label.key.size() + label.text.size() + label.unit.size();
+    if (bytes > kMaxLabelBytes - labels.bytes) {
+      ++labels_left_out_;
+      return;
+    }
+    labels.bytes += bytes;
+    labels.others.push_back(label);
   }
 
   ThreadId ThreadOf(Labels& labels) {
@@ -464,9 +491,8 @@ class PprofReader {
     if (process.empty() && !origin_) process = ProgramName();
     const std::string others = JoinLabels(labels.others);
     budget_.Take(others.size());
-    return builder_->AddThread(static_cast<Pid>(Bounded(labels.pid) & INT32_MAX),
-                               static_cast<Tid>(Bounded(labels.tid) & INT32_MAX), process,
-                               labels.thread, labels.cgroup, others);
+    return builder_->AddThread(labels.pid, labels.tid, process, labels.thread, labels.cgroup,
+                               others);
   }
 
   // The main executable's, as pprof takes it: the first mapping's.
@@ -554,6 +580,7 @@ class PprofReader {
   std::vector<int64_t> merged_values_;
   uint64_t truncated_ = 0;
   uint64_t negative_ = 0;
+  uint64_t labels_left_out_ = 0;
   TableBudget budget_;
 };
 

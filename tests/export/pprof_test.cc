@@ -304,6 +304,16 @@ TEST(PprofTest, GroupAndContainerAreLabels) {
                                   "cgroup=/user.slice ", ""));
 }
 
+TEST(PprofTest, IdsThatAreNoNumbersAreLabelsOfTheirName) {
+  ProfileBuilder builder({{"samples", "count"}}, {"cpu", "nanoseconds"}, 1);
+  builder.AddSample(0, builder.AddThread(0, 0, "", "", "", "pid\ta\ntid\tb"), 0, StackId{},
+                    std::vector<int64_t>{1});
+  builder.accounting().taken = builder.accounting().kept = 1;
+  const pb::Profile message = Read(std::move(builder).Build().value());
+  ExpectWellFormed(message);
+  EXPECT_EQ(message.sample(0).label_size(), 2);
+}
+
 TEST(PprofTest, AFailingSinkEndsTheExport) {
   class FullDisk : public OutputSink {
     absl::Status Append(absl::string_view) override {

@@ -229,6 +229,14 @@ TEST(PerfDataTest, CodeInNoFileIsNamedByWhatTheProcessTold) {
               Contains("perf.data: no names in JIT code of process 7: some are missing"));
 }
 
+TEST(PerfDataTest, OfALongPathAnAddressShowsAFilesName) {
+  const auto imported = Stream()
+                            .Add(Maps(7, "/bin/" + std::string(30'000, 'p')))
+                            .Sample(50, 7, 7, {kUserMark, 0x10100})
+                            .Read();
+  EXPECT_EQ(Folded(imported), "prog;[unknown] " + std::string(255, 'p') + "+0x1100 1\n");
+}
+
 TEST(PerfDataTest, ACallerThatIsMappedNowhereIsShown) {
   FakeNames names;
   const auto imported =

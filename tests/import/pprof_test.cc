@@ -17,6 +17,8 @@ namespace jprof {
 namespace {
 
 namespace pb = ::perftools::profiles;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 TEST(PprofReaderTest, WhatWasWrittenComesBack) {
   // In pprof the kernel has the name that pprof knows.
@@ -69,8 +71,8 @@ TEST(PprofReaderTest, TheTypeThatTheFileNamesIsTheOneToShow) {
   EXPECT_EQ(profile.Value(0, 0), 3);
   // Where samples are not counted, pictures and folded stacks are of it.
   EXPECT_EQ(Write(profile, "folded"), "[unknown];f 4096\n");
-  EXPECT_THAT(Write(profile, "svg"), testing::HasSubstr("<title>f (4,096 bytes, 100.00%)</title>"));
-  EXPECT_THAT(Write(profile, "svg"), testing::HasSubstr("<title>all (4,096 bytes, 100%)</title>"));
+  EXPECT_THAT(Write(profile, "svg"), HasSubstr("<title>f (4,096 bytes, 100.00%)</title>"));
+  EXPECT_THAT(Write(profile, "svg"), HasSubstr("<title>all (4,096 bytes, 100%)</title>"));
 }
 
 TEST(PprofReaderTest, TheDefaultTypeIsShownWhereSamplesWeighDifferently) {
@@ -99,8 +101,7 @@ TEST(PprofReaderTest, TheDefaultTypeIsShownWhereSamplesWeighDifferently) {
   add(2, 6, 10, 1);
   const Profile profile = Read(p.SerializeAsString());
   EXPECT_EQ(Write(profile, "folded"), "[unknown];f 490\n[unknown];g 10\n");
-  EXPECT_THAT(Write(profile, "svg"),
-              testing::HasSubstr("<title>f (490 nanoseconds, 98.00%)</title>"));
+  EXPECT_THAT(Write(profile, "svg"), HasSubstr("<title>f (490 nanoseconds, 98.00%)</title>"));
   p.mutable_sample(1)->set_value(0, 980);
   p.mutable_sample(1)->set_value(1, 2);
   EXPECT_EQ(Write(Read(p.SerializeAsString()), "folded"), "[unknown];f 1\n[unknown];g 2\n");
@@ -180,6 +181,83 @@ TEST(PprofReaderTest, OtherProducersAreRead) {
             "app;main.work;inlined_[i];read_[k] 5\n");
   // The address in the second mapping of the file is moved into the first.
   EXPECT_EQ(profile.locations[1].address, 0x400523u);
+}
+
+// Adds a string; its number.
+int64_t Text(pb::Profile& p, const std::string& text) {
+  p.add_string_table(text);
+  return p.string_table_size() - 1;
+}
+
+void AddLabel(pb::Profile& p, int sample, const std::string& key, const std::string& text) {
+  pb::Label& label = *p.mutable_sample(sample)->add_label();
+  label.set_key(Text(p, key));
+  label.set_str(Text(p, text));
+}
+
+TEST(PprofReaderTest, IdsMayBeText) {
+  pb::Profile p = Foreign();
+  AddLabel(p, 0, "pid", "47");
+  AddLabel(p, 0, "thread_id", "48");
+  AddLabel(p, 1, "pid", "worker");
+  AddLabel(p, 1, "tid", "-1");
+  pb::Label& large = *p.mutable_sample(2)->add_label();
+  large.set_key(Text(p, "tid"));
+  large.set_num(int64_t{1} << 40);
+  const Profile profile = Read(p.SerializeAsString());
+  std::vector<std::string> threads;
+  for (const Thread& t : profile.threads) {
+    threads.push_back(absl::StrCat(t.pid, "/", t.tid, " ", profile.String(t.labels)));
+  }
+  EXPECT_THAT(threads, ElementsAre("47/48 ", "0/0 pid\tworker\ntid\t-1",
+                                   absl::StrCat("0/0 tid\t\t", int64_t{1} << 40, "\t")));
+}
+
+TEST(PprofReaderTest, FewBytesThatStandForManyLabelsAreRefused) {
+  pb::Profile p = Foreign();
+  AddLabel(p, 0, "route", "/api");
+  const int64_t key = Text(p, std::string(50'000, 'k'));
+  for (int i = 0; i < 2000; ++i) {
+    pb::Label& label = *p.mutable_sample(0)->add_label();
+    label.set_key(key);
+    label.set_num(i);
+  }
+  for (int i = 0; i < 2000; ++i) {
+    pb::Label& label = *p.mutable_sample(1)->add_label();
+    label.set_key(1);
+  }
+  const auto imported = Import(p.SerializeAsString());
+  ASSERT_TRUE(imported.ok()) << imported.status();
+  for (const std::string& text : imported->profile.strings) EXPECT_LE(text.size(), 65'536u);
+  EXPECT_THAT(imported->notes, ElementsAre(testing::MatchesRegex(
+                                   "pprof: [0-9]+ labels are left out, of samples with "
+                                   "more than 64 KiB of them")));
+  EXPECT_THAT(Dump(imported->profile), HasSubstr("route\t/api"));
+}
+
+TEST(PprofReaderTest, FewBytesThatStandForManyCommentsAreRefused) {
+  pb::Profile p = Foreign();
+  const int64_t text = Text(p, std::string(1 << 20, 'c'));
+  for (int i = 0; i < 1100; ++i) p.add_comment(text);
+  const absl::Status status = Import(p.SerializeAsString()).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(status.message(), "pprof: its tables are larger than what jprof holds");
+}
+
+TEST(PprofReaderTest, OfALongPathAnAddressShowsAFilesName) {
+  pb::Profile p = Foreign();
+  p.mutable_mapping(0)->set_filename(Text(p, "/bin/" + std::string(100'000, 'p')));
+  for (int i = 0; i < 1000; ++i) {
+    pb::Location& location = *p.add_location();
+    location.set_id(static_cast<uint64_t>(1000 + i));
+    location.set_mapping_id(1);
+    location.set_address(static_cast<uint64_t>(0x400000 + i));
+  }
+  const Profile profile = Read(p.SerializeAsString());
+  size_t bytes = 0;
+  for (const std::string& string : profile.strings) bytes += string.size();
+  EXPECT_LT(bytes, 1'000'000u);
+  EXPECT_THAT(profile.strings, testing::Contains("[unknown] " + std::string(255, 'p') + "+0x3e7"));
 }
 
 TEST(PprofReaderTest, WhatIsNotThereIsDamage) {
