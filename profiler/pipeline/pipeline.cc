@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "profiler/core/status.h"
+#include "profiler/pipeline/debug_files.h"
 #include "profiler/process/target_file.h"
 
 namespace jprof {
@@ -107,6 +108,8 @@ Pipeline::Pipeline(PipelineOptions options, const RuntimeSet& runtimes, LayoutSi
   unwind_.emplace(*options_.unwind_sink,
                   UnwindTables::World{
                       .open_image = [this](const MapEvent& map) { return OpenImage(map); },
+                      .open_debug_file =
+                          [this](const std::string& build_id) { return OpenDebugFile(build_id); },
                       .now = [this] { return world_.now(); },
                       .cache = options_.unwind_cache},
                   options_.unwind_limits);
@@ -144,6 +147,15 @@ absl::StatusOr<ElfFile> Pipeline::OpenImage(const MapEvent& map) {
   absl::StatusOr<UniqueFd> file = OpenAgain(map);
   if (!file.ok()) return file.status();
   return ElfFile::Open(*std::move(file), map.path);
+}
+
+absl::StatusOr<ElfFile> Pipeline::OpenDebugFile(const std::string& build_id) const {
+  DebugFiles files({DebugFiles::Place()}, nullptr, world_.image_files.open_debug_file);
+  for (UniqueFd& file : files.Find(0, {.build_id = build_id})) {
+    absl::StatusOr<ElfFile> debug = ElfFile::Open(std::move(file), build_id);
+    if (debug.ok() && debug->build_id() == build_id) return debug;
+  }
+  return absl::NotFoundError(absl::StrCat("no debug file of build ID ", build_id));
 }
 
 void Pipeline::Handle(Event event) {

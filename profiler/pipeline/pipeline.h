@@ -257,6 +257,9 @@ class Pipeline {
   absl::StatusOr<UniqueFd> OpenFirst(const MapEvent& map);
   absl::StatusOr<UniqueFd> OpenAgain(const MapEvent& map);
   absl::StatusOr<ElfFile> OpenImage(const MapEvent& map);
+  // Of this host: what a process's own root holds is the process's word alone, and a table is shared
+  // by all that map the file.
+  absl::StatusOr<ElfFile> OpenDebugFile(const std::string& build_id) const;
 
   const PipelineOptions options_;
   PipelineWorld world_;

@@ -21,6 +21,7 @@ absl::Status Builder::Add(const CallFrameSection& section) {
   }
   section_ = section;
   cies_.clear();
+  cie_budget_ = CieBudget(section.bytes.size());
   const size_t first_piece = pieces_.size();
   for (size_t at = 0; at + 4 <= section.bytes.size();) {
     const size_t next = AddEntry(at);

@@ -121,6 +121,7 @@ class Builder {
 
   CallFrameSection section_;
   absl::flat_hash_map<uint64_t, Cie> cies_;  // by where they begin in the section
+  CieBudget cie_budget_{0};
   std::vector<State> remembered_;
   std::vector<UnwindRow> rows_;
   std::vector<jp_rule> rules_;

@@ -2,6 +2,8 @@
 
 #include <string>
 
+#include "absl/container/flat_hash_map.h"
+
 namespace jprof::cfi {
 namespace {
 
@@ -111,6 +113,31 @@ std::optional<CodeSpan> TakeFdeHead(const CieHead& cie, Reader& in, uint64_t add
   // Functions that the linker dropped are at 0.
   if (!in.ok() || begin == 0 || size == 0 || begin + size < begin) return std::nullopt;
   return CodeSpan{begin, begin + size};
+}
+
+uint64_t DescribedBytes(std::span<const uint8_t> bytes, uint64_t address, bool is_eh_frame) {
+  uint64_t sum = 0;
+  absl::flat_hash_map<uint64_t, std::optional<CieHead>> cies;
+  CieBudget budget(bytes.size());
+  size_t next;
+  for (size_t at = 0; at < bytes.size(); at = next) {
+    std::optional<Entry> entry = TakeEntry(bytes, at, is_eh_frame, next);
+    if (entry && !entry->is_cie && (cies.size() < kMaxCies || cies.contains(entry->cie))) {
+      auto [cie, is_new] = cies.try_emplace(entry->cie);
+      if (is_new) {
+        size_t unused;
+        std::optional<Entry> head = TakeEntry(bytes, entry->cie, is_eh_frame, unused);
+        if (head && head->is_cie && budget.Spend(*head)) cie->second = TakeCieHead(head->content);
+      }
+      std::optional<CodeSpan> code;
+      if (cie->second) {
+        code = TakeFdeHead(*cie->second, entry->content, address + entry->body, is_eh_frame);
+      }
+      if (code) sum += code->end - code->begin;
+    }
+    if (next <= at) break;
+  }
+  return sum;
 }
 
 }  // namespace jprof::cfi

@@ -11,6 +11,7 @@
 namespace jprof::cfi {
 
 inline constexpr uint64_t kRaColumn = 16;  // of x86-64
+inline constexpr size_t kMaxCies = 1 << 16;  // of one section
 
 struct Entry {
   bool is_cie = false;
@@ -38,6 +39,22 @@ struct CieHead {
 // Up to the program. nullopt: it is damaged, or of another machine.
 std::optional<CieHead> TakeCieHead(Reader& in);
 
+// CIEs do not overlap, so that all together are not larger than their section. Who reads those that
+// FDEs refer to stops there: the same bytes could be called thousands of CIEs.
+class CieBudget {
+ public:
+  explicit CieBudget(size_t section_bytes) : left_(section_bytes) {}
+  // False: this one is not to be read.
+  bool Spend(const Entry& cie) {
+    if (cie.content.size() > left_) return false;
+    left_ -= cie.content.size();
+    return true;
+  }
+
+ private:
+  size_t left_;
+};
+
 struct CodeSpan {
   uint64_t begin;
   uint64_t end;
@@ -46,5 +63,8 @@ struct CodeSpan {
 // it is damaged, or about none.
 std::optional<CodeSpan> TakeFdeHead(const CieHead& cie, Reader& in, uint64_t address,
                                     bool is_eh_frame);
+
+// How much code the entries of a section at `address` are about, each by itself.
+uint64_t DescribedBytes(std::span<const uint8_t> bytes, uint64_t address, bool is_eh_frame);
 
 }  // namespace jprof::cfi

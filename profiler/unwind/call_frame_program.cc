@@ -7,8 +7,6 @@
 namespace jprof::cfi {
 namespace {
 
-constexpr size_t kMaxCies = 1 << 16;
-
 // The expressions that are understood.
 struct Expression {
   State::Cfa kind = State::Cfa::kOther;
@@ -124,7 +122,7 @@ Cie Builder::ParseCie(uint64_t at) {
   Cie cie;
   size_t next;
   std::optional<Entry> entry = TakeEntry(section_.bytes, at, section_.is_eh_frame, next);
-  if (!entry || !entry->is_cie) return cie;
+  if (!entry || !entry->is_cie || !cie_budget_.Spend(*entry)) return cie;
   const std::optional<CieHead> head = TakeCieHead(entry->content);
   if (!head) return cie;
   cie.head = *head;

@@ -18,6 +18,7 @@ class Reader {
   bool ok() const { return ok_; }
   bool done() const { return !ok_ || at_ == bytes_.size(); }
   size_t at() const { return at_; }
+  size_t size() const { return bytes_.size(); }
   void Fail() { ok_ = false; }
 
   template <typename T>

@@ -9,12 +9,18 @@
 
 #include "absl/status/status.h"
 #include "profiler/unwind/call_frame_builder.h"
+#include "symbolize/debug_section.h"
+#include "symbolize/work_budget.h"
 
 namespace jprof {
 namespace {
 
 // Another one when the same input gives another table: cached ones are not used then.
 constexpr uint64_t kBuilderVersion = 4;
+
+constexpr absl::string_view kEhFrame = ".eh_frame";
+constexpr absl::string_view kDebugFrame = ".debug_frame";
+constexpr uint64_t kMuch = 8;  // one of so many parts of the code
 
 // mov $15 (rt_sigreturn), %rax; syscall. Where the kernel lets signal handlers return to.
 constexpr uint8_t kSignalReturn[] = {0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05};
@@ -81,20 +87,39 @@ absl::StatusOr<UnwindTable> BuildUnwindTable(std::span<const CallFrameSection> s
   return builder.Build();
 }
 
+void CallFrames::AddSection(const ElfFile& elf, absl::string_view name) {
+  const auto place = elf.FindSections({&name, 1})[0];
+  if (!place) return;
+  WorkBudget budget({.bytes = cfi::kMaxSectionBytes});
+  const DebugSection section(elf, *place, budget);
+  if (budget.exhausted() || section.size() > cfi::kMaxSectionBytes) {
+    too_large_ = true;
+    return;
+  }
+  ElfFile::Section content{place->address, {}};
+  const std::span<const uint8_t> bytes = section.Read(0, section.size(), content.bytes);
+  if (bytes.empty()) return;
+  if (bytes.data() != content.bytes.data()) content.bytes.assign(bytes.begin(), bytes.end());
+  sections_.push_back({std::move(content), name == kEhFrame});
+}
+
+void CallFrames::AddDebugFile(const ElfFile& debug) { AddSection(debug, kDebugFrame); }
+
 CallFrames::CallFrames(const ElfFile& elf) {
   if (!elf.is_x86_64()) return;
   bool signals = false;
-  for (absl::string_view name : {".eh_frame", ".debug_frame"}) {
-    std::optional<ElfFile::Section> section = elf.ReadSection(name, cfi::kMaxSectionBytes);
-    if (!section) {
-      const auto place = elf.FindSections({&name, 1})[0];
-      too_large_ |= place && place->size > cfi::kMaxSectionBytes;
-      continue;
-    }
+  uint64_t described = 0, code = 0;
+  for (absl::string_view name : {kEhFrame, kDebugFrame}) AddSection(elf, name);
+  for (const Section& section : sections_) {
+    const std::span<const uint8_t> bytes = section.content.bytes;
     // Who describes some signal frame describes this one.
-    signals |= ::memmem(section->bytes.data(), section->bytes.size(), "zRS", 4) != nullptr;
-    sections_.push_back({*std::move(section), name[1] == 'e'});
+    signals |= ::memmem(bytes.data(), bytes.size(), "zRS", 4) != nullptr;
+    described += cfi::DescribedBytes(bytes, section.content.address.value, section.is_eh_frame);
   }
+  for (const ElfFile::LoadedSegment& segment : elf.LoadedSegments()) {
+    if (segment.executable) code += segment.file_size;
+  }
+  lacks_much_ = described < code - code / kMuch;
   if (!signals) signal_returns_ = FindSignalReturns(elf);
   uint64_t described_bytes = 0;
   for (const Section& section : sections_) described_bytes += section.content.bytes.size();

@@ -12,6 +12,9 @@
 // Of DWARF's expressions those are understood that occur in numbers: linkage stubs, frames that
 // realign the stack (CFA in memory), signal frames.
 //
+// A .debug_frame may be compressed, and in a separate debug file instead of the file itself; that is
+// looked for where much of the code is described by no other section.
+//
 // Files in which hardly anything is described (musl), and static programs, whose C library may be
 // like that, are looked through besides: code_frames.h.
 //
@@ -24,6 +27,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "profiler/unwind/code_frames.h"
 #include "profiler/unwind/fingerprint.h"
 #include "profiler/unwind/unwind_table.h"
@@ -48,6 +52,11 @@ class CallFrames {
   // Of a file that is not of x86-64, nothing.
   explicit CallFrames(const ElfFile& elf);
 
+  // Much of the code is described by no section.
+  bool lacks_much() const { return lacks_much_; }
+  // What the file's separate debug file says besides.
+  void AddDebugFile(const ElfFile& debug);
+
   // A section is larger than is read: its code is not described.
   bool too_large() const { return too_large_; }
   bool empty() const { return sections_.empty() && signal_returns_.empty() && code_.empty(); }
@@ -56,12 +65,15 @@ class CallFrames {
   absl::StatusOr<UnwindTable> Build() const;
 
  private:
+  void AddSection(const ElfFile& elf, absl::string_view name);
+
   struct Section {
     ElfFile::Section content;
     bool is_eh_frame;
   };
   std::vector<Section> sections_;
   bool too_large_ = false;
+  bool lacks_much_ = false;
   // Where the return from a signal handler is, in C libraries that do not describe it.
   std::vector<uint64_t> signal_returns_;
   // What code_frames.h looks through: segments of code, and where functions are known to begin.

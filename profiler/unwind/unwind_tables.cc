@@ -129,7 +129,11 @@ void UnwindTables::Load(Image& image, const MapEvent& map) {
     return;
   }
   image.unopened_by = 0;
-  const CallFrames frames(*elf);
+  CallFrames frames(*elf);
+  if (frames.lacks_much() && world_.open_debug_file && !elf->build_id().empty()) {
+    absl::StatusOr<ElfFile> debug = world_.open_debug_file(elf->build_id());
+    if (debug.ok()) frames.AddDebugFile(*debug);
+  }
   image.too_large = frames.too_large();
   if (frames.empty()) return;
   image.table = frames.FingerprintWith(key_);

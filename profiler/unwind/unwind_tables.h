@@ -13,6 +13,7 @@
 #include <functional>
 #include <optional>
 #include <span>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -55,6 +56,8 @@ class UnwindTables {
   struct World {
     // The file behind a mapping, or the vDSO's image.
     std::function<absl::StatusOr<ElfFile>(const MapEvent&)> open_image;
+    // The separate debug file of this build ID; empty: there are none.
+    std::function<absl::StatusOr<ElfFile>(const std::string& build_id)> open_debug_file = nullptr;
     std::function<uint64_t()> now;  // nanoseconds, of any steady clock
     UnwindCache* cache = nullptr;   // outlives the tables; nullptr: none
   };

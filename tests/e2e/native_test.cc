@@ -1,4 +1,5 @@
 // Whole recordings of small C programs.
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -8,6 +9,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <map>
 #include <set>
@@ -18,7 +20,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "profiler/core/unique_fd.h"
 #include "profiler/process/proc_status.h"
+#include "symbolize/elf_file.h"
 #include "tests/e2e/run_jprof.h"
 #include "tests/testing/require.h"
 #include "tests/testing/spawn.h"
@@ -231,12 +235,36 @@ INSTANTIATE_TEST_SUITE_P(Linked, MuslTest,
                                          "libc_mix_musl_static_pie"),
                          [](const auto& instance) { return std::string(instance.param); });
 
-TEST_F(NativeTest, WhatADebuggerIsToldTellsTheCaller) {
-  Child told = StartProgram({"told_to_debugger"});
+// In its own file, compressed there, and of a library's.
+class ToldToDebuggerTest : public NativeTest, public testing::WithParamInterface<const char*> {};
+
+TEST_P(ToldToDebuggerTest, WhatADebuggerIsToldTellsTheCaller) {
+  Child told = StartProgram({GetParam()});
   const FoldedProfile profile = ParseFolded(RunJprofFor(200, Folded("-p", told.pid())).out);
-  for (const FoldedStack& stack : profile.stacks) {
-    EXPECT_TRUE(stack.Has("main")) << testing::PrintToString(stack.frames);
-  }
+  EXPECT_EQ(profile.With("main"), profile.total());
+  EXPECT_GE(profile.With("repeat"), profile.total() * 9 / 10);
+}
+
+INSTANTIATE_TEST_SUITE_P(Of, ToldToDebuggerTest,
+                         testing::Values("told_to_debugger", "told_packed", "told_by_library"),
+                         [](const auto& instance) { return std::string(instance.param); });
+
+TEST_F(NativeTest, WhatADebuggerIsToldMayBeInASeparateFile) {
+  const std::string program = TestProgram("told_apart");
+  auto elf = ElfFile::Open(UniqueFd(::open(program.c_str(), O_RDONLY | O_CLOEXEC)), program);
+  ASSERT_TRUE(elf.ok()) << elf.status();
+  const std::string id = elf->build_id();
+  ASSERT_GT(id.size(), 2u);
+  const std::filesystem::path directory = "/usr/lib/debug/.build-id/" + id.substr(0, 2);
+  const std::filesystem::path debug_file = directory / (id.substr(2) + ".debug");
+  const bool is_new = std::filesystem::create_directories(directory);
+  std::filesystem::copy_file(program + ".debug", debug_file,
+                             std::filesystem::copy_options::overwrite_existing);
+  Child told = StartProgram({"told_apart"});
+  const FoldedProfile profile = ParseFolded(RunJprofFor(200, Folded("-p", told.pid())).out);
+  std::filesystem::remove(debug_file);
+  if (is_new) std::filesystem::remove(directory);
+  EXPECT_EQ(profile.With("main"), profile.total());
 }
 
 TEST_F(NativeTest, SamplesTimesPeriodIsTheCpuTime) {

@@ -2,11 +2,15 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <zlib.h>
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "profiler/unwind/call_frame_entry.h"
+#include "tests/symbolize/elf_builder.h"
 #include "tests/unwind/cfi_builder.h"
 
 namespace jprof {
@@ -211,6 +215,106 @@ TEST(CallFramesTest, LongCodeIsFoundThroughItsBuckets) {
   for (uint64_t at = 0; at < table.size(); ++at) {
     ASSERT_EQ(RuleAt(table, 0x1000 + at), absl::StrCat("rsp+", 8 + at / 100 % 7 * 8)) << at;
   }
+}
+
+std::string BytesOf(const CfiBuilder& cfi) {
+  return std::string(cfi.bytes().begin(), cfi.bytes().end());
+}
+
+// Of a file with `bytes` of code at 0x1000.
+ElfBuilder FileWithCode(uint64_t bytes) {
+  ElfBuilder file;
+  file.Segment(ElfBuilder::kContent, 0x1000, bytes, bytes, PF_R | PF_X);
+  file.Content(std::string(bytes, '\xcc'));
+  return file;
+}
+
+ElfFile Opened(const ElfBuilder& builder) {
+  absl::StatusOr<ElfFile> file = ElfFile::Open(FileOf(builder.Build()), "file");
+  EXPECT_TRUE(file.ok()) << file.status();
+  return *std::move(file);
+}
+
+// As .debug_frame.
+std::string Packed(const CfiBuilder& cfi, uint64_t announced) {
+  uLongf size = ::compressBound(cfi.bytes().size());
+  std::string packed(size, '\0');
+  EXPECT_EQ(::compress(reinterpret_cast<Bytef*>(packed.data()), &size, cfi.bytes().data(),
+                       cfi.bytes().size()),
+            Z_OK);
+  Elf64_Chdr header = {.ch_type = ELFCOMPRESS_ZLIB, .ch_reserved = 0, .ch_size = announced,
+                       .ch_addralign = 8};
+  return std::string(reinterpret_cast<const char*>(&header), sizeof(header)) +
+         packed.substr(0, size);
+}
+
+TEST(CallFramesTest, ACompressedSectionIsUnpacked) {
+  CfiBuilder cfi(/*is_eh_frame=*/false, 0);
+  cfi.Cie().Fde(0x1000, 0x20, {kDefCfaOffset, 24});
+  ElfBuilder file = FileWithCode(0x100);
+  file.CompressedSection(".debug_frame", Packed(cfi, cfi.bytes().size()));
+  const absl::StatusOr<UnwindTable> table = CallFrames(Opened(file)).Build();
+  ASSERT_TRUE(table.ok()) << table.status();
+  EXPECT_THAT(Rows(*table), ElementsAre("1000 rsp+24"));
+}
+
+TEST(CallFramesTest, ASectionThatWouldBeTooLargeUnpackedIsNot) {
+  CfiBuilder cfi(/*is_eh_frame=*/false, 0);
+  cfi.Cie().Fde(0x1000, 0x20, {});
+  ElfBuilder file = FileWithCode(0x100);
+  file.CompressedSection(".debug_frame", Packed(cfi, uint64_t{1} << 40));
+  const CallFrames frames(Opened(file));
+  EXPECT_TRUE(frames.too_large());
+  EXPECT_TRUE(frames.Build()->empty());
+}
+
+TEST(CallFramesTest, ADebugFileSaysWhatTheFileLacks) {
+  CfiBuilder own, separate(/*is_eh_frame=*/false, 0);
+  own.Cie().Fde(0x1000, 0x20, {kDefCfaOffset, 16});
+  separate.Cie().Fde(0x1000, 0x20, {kDefCfaOffset, 24}).Fde(0x1020, 0xe0, {kDefCfaOffset, 32});
+  ElfBuilder file = FileWithCode(0x100), debug;
+  file.NamedSection(".eh_frame", own.address(), BytesOf(own));
+  debug.NamedSection(".debug_frame", 0, BytesOf(separate));
+  CallFrames frames(Opened(file));
+  EXPECT_TRUE(frames.lacks_much());
+  frames.AddDebugFile(Opened(debug));
+  const absl::StatusOr<UnwindTable> table = frames.Build();
+  ASSERT_TRUE(table.ok()) << table.status();
+  EXPECT_THAT(Rows(*table), ElementsAre("1000 rsp+16", "1020 rsp+32"));
+}
+
+TEST(CallFramesTest, AFileThatDescribesNearlyAllOfItsCodeLacksLittle) {
+  for (bool is_eh_frame : {true, false}) {
+    CfiBuilder cfi(is_eh_frame);
+    cfi.Cie().Fde(0x1000, 0x80, {}).Cie().Fde(0x1080, 0x70, {});
+    ElfBuilder file = FileWithCode(0x100);
+    file.NamedSection(is_eh_frame ? ".eh_frame" : ".debug_frame", cfi.address(), BytesOf(cfi));
+    EXPECT_FALSE(CallFrames(Opened(file)).lacks_much()) << is_eh_frame;
+  }
+}
+
+// Each goes up to where all end, so that reading them all would take the square of their number.
+TEST(CallFramesTest, CiesThatOverlapAreNotAllBelieved) {
+  constexpr uint32_t kCies = 64, kBytes = 16;
+  std::vector<uint8_t> bytes;
+  auto put = [&bytes](auto value) {
+    const auto* p = reinterpret_cast<const uint8_t*>(&value);
+    bytes.insert(bytes.end(), p, p + sizeof(value));
+  };
+  for (uint32_t i = 0; i < kCies; ++i) {
+    put(uint32_t{(kCies - i) * kBytes - 4});
+    put(uint32_t{0xffffffff});
+    for (uint8_t byte : {1, 0, 1, 0x78, int{kRa}, 0, 0, 0}) put(byte);
+  }
+  for (uint32_t i = 0; i < kCies; ++i) {
+    put(uint32_t{20});
+    put(uint32_t{i * kBytes});
+    put(uint64_t{0x1000 + i});
+    put(uint64_t{1});
+  }
+  const uint64_t described = cfi::DescribedBytes(bytes, 0, /*is_eh_frame=*/false);
+  EXPECT_GT(described, 0u);
+  EXPECT_LT(described, kCies);
 }
 
 TEST(UnwindTableTest, ItsWordsMakeTheSameTable) {

@@ -50,6 +50,12 @@ class UnwindTablesTest : public testing::Test {
                           }
                           return ElfFile::Open(FileOf(it->second), map.path);
                         },
+                        .open_debug_file =
+                            [this](const std::string& build_id) -> absl::StatusOr<ElfFile> {
+                          auto it = debug_files_.find(build_id);
+                          if (it == debug_files_.end()) return absl::NotFoundError("no");
+                          return ElfFile::Open(FileOf(it->second), build_id);
+                        },
                         .now = [this] { return now_ns_; }},
                     limits);
     return *tables_;
@@ -81,6 +87,7 @@ class UnwindTablesTest : public testing::Test {
   }
 
   RecordingUnwindSink sink_;
+  std::map<std::string, std::string> debug_files_;  // by build ID
   std::map<uint64_t, std::string> files_ = {{1, Library(16)}, {2, Library(40)}};
   ProcessTable processes_;
   std::optional<UnwindTables> tables_;
@@ -101,6 +108,24 @@ TEST_F(UnwindTablesTest, AProcessHasTheTablesOfItsMappings) {
   EXPECT_EQ(CfaOffset(10, 0x6000'0010), 40);
   EXPECT_EQ(CfaOffset(10, 0x6000'0020), -1);  // behind the function
   EXPECT_EQ(CfaOffset(11, 0x7000'0010), -1);
+}
+
+TEST_F(UnwindTablesTest, WhatAFileLacksIsInItsDebugFile) {
+  CfiBuilder cfi(/*is_eh_frame=*/false, 0);
+  cfi.Cie().Fde(0x1000, 0x10000, {kDefCfaOffset, 48});
+  const std::string frames(cfi.bytes().begin(), cfi.bytes().end());
+  debug_files_["abcd"] = ElfBuilder().NamedSection(".debug_frame", 0, frames).Build();
+  const ElfBuilder code = ElfBuilder()
+                              .Segment(ElfBuilder::kContent, 0x1000, 0x10000, 0x10000, PF_R | PF_X)
+                              .Content(std::string(0x10000, '\xcc'));
+  files_[3] = ElfBuilder(code).BuildId("\xab\xcd").Build();
+  files_[4] = ElfBuilder(code).BuildId("\xab\xce").Build();
+  Make();
+  Map(10, 0x7000'0000, 3);
+  Map(10, 0x6000'0000, 4);
+  Update();
+  EXPECT_EQ(CfaOffset(10, 0x7000'0010), 48);
+  EXPECT_EQ(CfaOffset(10, 0x6000'0010), -1);
 }
 
 TEST_F(UnwindTablesTest, MappingsAreSorted) {
