@@ -29,6 +29,7 @@ struct NativeRunner::Callbacks {
   uint32_t life;
   const Registers& start;
   Result& result;
+  bool stepped = false;
 
   static Callbacks& Of(void* context) { return *static_cast<Callbacks*>(context); }
 
@@ -77,7 +78,10 @@ struct NativeRunner::Callbacks {
   static int Step(void* context, jp_caller* to) {
     Callbacks& self = Of(context);
     const std::optional<FrameCaller> caller =
-        self.runner.stepper_(self.pid, self.start, self.result.places);
+        self.runner.stepper_({.pid = self.pid,
+                              .start = self.start,
+                              .frames = self.result.places,
+                              .is_first = !std::exchange(self.stepped, true)});
     if (!caller) return -1;
     to->registers = ToWords(caller->registers);
     to->is_interrupted = caller->is_interrupted;
@@ -104,7 +108,11 @@ void NativeRunner::SetLayout(uint32_t index, std::span<const std::byte> layout) 
 NativeRunner::Result NativeRunner::Walk(const jp_process& process, Pid pid,
                                         const Registers& registers) {
   Result result;
-  Callbacks callbacks{*this, pid, process.life, registers, result};
+  Callbacks callbacks{.runner = *this,
+                      .pid = pid,
+                      .life = process.life,
+                      .start = registers,
+                      .result = result};
   // __u64 is another type of the same size.
   const auto* pool_words = reinterpret_cast<const __u64*>(pool_.data());
   const jp_host host = {.context = &callbacks,

@@ -48,6 +48,15 @@ struct FrameCaller {
   bool is_interrupted = false;  // by a signal: the pc is no return address, and all are known
 };
 
+// A walk that has come to a frame of which call-frame information says more than a table holds: the
+// last of `frames`.
+struct WalkSoFar {
+  Pid pid = 0;
+  const Registers& start;
+  std::span<const FramePlace> frames;  // from `start` on
+  bool is_first = true;                // such frame of this walk
+};
+
 class NativeRunner {
  public:
   // Beyond these many names, or threads, what is known of them is forgotten.
@@ -72,11 +81,9 @@ class NativeRunner {
     on_frame_ = std::move(observer);
   }
 
-  // Is asked for the caller of the last of `frames`, those of a walk of `pid` from `start` on,
-  // where call-frame information says more than a table holds; nullopt: the walk ends there, as it
-  // does without a stepper.
-  using Stepper = std::function<std::optional<FrameCaller>(Pid pid, const Registers& start,
-                                                           std::span<const FramePlace> frames)>;
+  // Is asked for the caller of that frame; nullopt: the walk ends there, as it does without a
+  // stepper.
+  using Stepper = std::function<std::optional<FrameCaller>(const WalkSoFar&)>;
   void SetStepper(Stepper stepper) { stepper_ = std::move(stepper); }
 
   // Results have `places` from now on.

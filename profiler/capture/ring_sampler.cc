@@ -8,7 +8,6 @@
 #include "profiler/capture/record_parser.h"
 #include "profiler/capture/sample_walk.h"
 #include "profiler/process/live_memory.h"
-#include "profiler/process/proc_maps.h"
 
 namespace jprof {
 namespace {
@@ -41,17 +40,18 @@ RingSampler::RingSampler(const RuntimeSet& set, TaskEvents events, uint32_t mapp
       pool_(Reserve<uint64_t>(kPoolWords)),
       mapping_count_(mappings),
       mappings_(Reserve<jp_mapping>(mappings)),
-      stepper_(ReadProcMaps),
+      stepper_([](Pid pid, std::span<const uint64_t> addresses) {
+        return FindFrameCode(pid, addresses);
+      }),
       runner_(set, memory_, {}),
       throttling_(events_.sample_rings().size()),
       passed_over_(events_.sample_rings().size()) {
   runner_.SetFrameObserver([this](uint64_t stack_from) ABSL_NO_THREAD_SAFETY_ANALYSIS {
     memory_.AtFrame(stack_from);
   });
-  runner_.SetStepper([this](Pid pid, const Registers& start, std::span<const FramePlace> frames)
-                         ABSL_NO_THREAD_SAFETY_ANALYSIS {
-                           return stepper_.Step(pid, start, frames, memory_, LiveMemory(pid));
-                         });
+  runner_.SetStepper([this](const WalkSoFar& walk) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    return stepper_.Step(walk, memory_);
+  });
 }
 
 RingSampler::Quality RingSampler::quality() const {

@@ -85,7 +85,6 @@ absl::Status TakeStacks(Subject subject, const StackNaming& naming, const Runtim
   if (source_maps) {
     subject.world.open_source_map = WithDeadline(std::move(subject.world.open_source_map));
   }
-  FrameStepper::ReadMaps read_maps = subject.world.read_maps;
   Pipeline pipeline(PipelineOptions{.only_pid = pid,
                                     .tiers = naming.tiers,
                                     .async = naming.async,
@@ -104,10 +103,8 @@ absl::Status TakeStacks(Subject subject, const StackNaming& naming, const Runtim
   ChosenMemory memory;
   NativeRunner runner(runtimes, memory, tables.layouts());
   runner.SetTables(tables.pool(), tables.MappingsOf(pid));
-  FrameStepper stepper(std::move(read_maps));
-  runner.SetStepper([&](Pid of, const Registers& start, std::span<const FramePlace> frames) {
-    return stepper.Step(of, start, frames, memory, *subject.memory);
-  });
+  FrameStepper stepper(subject.find_frame_code);
+  runner.SetStepper([&](const WalkSoFar& walk) { return stepper.Step(walk, memory); });
   runner.SetFrameObserver([&sampled](uint64_t stack_from) { sampled.AtFrame(stack_from); });
   const jp_process process = tables.ProcessOf(pid);
   ArgumentReader arguments([&](uint8_t runtime) { return pipeline.Instance(pid, runtime); });
@@ -207,6 +204,9 @@ absl::StatusOr<Subject> LiveSubject(Pid pid, const LiveMemory& memory, Running r
                    .open_jit_dump = JitDump::Open,
                    .open_root = OpenRootOf,
                    .now = MonotonicNow};
+  subject.find_frame_code = [](Pid p, std::span<const uint64_t> addresses) {
+    return FindFrameCode(p, addresses);
+  };
   JPROF_ASSIGN_OR_RETURN(subject.events, SynthesizeProcessEvents(pid, MonotonicNow()));
   absl::StatusOr<std::string> comm = ReadThreadComm(pid, pid);
   subject.title = absl::StrCat(comm.ok() ? *comm : "process", " (pid ", pid, ")");
@@ -260,6 +260,9 @@ Subject CoreSubject(const CoreFile& core,
         return absl::NotFoundError("a core has none");
       },
       .now = MonotonicNow};
+  subject.find_frame_code = [&](Pid, std::span<const uint64_t> addresses) {
+    return FindFrameCode(core.mappings(), memory, addresses);
+  };
   for (const ProcMapping& m : core.mappings()) {
     if (!m.executable) continue;
     subject.events.push_back(MapEvent{MonotonicNow(), pid, m.range, m.offset, m.file,

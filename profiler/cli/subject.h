@@ -19,6 +19,7 @@
 #include "profiler/process/live_memory.h"
 #include "profiler/stop/system_call.h"
 #include "profiler/stop/thread_capture.h"
+#include "profiler/unwind/frame_stepper.h"
 
 namespace jprof {
 
@@ -31,6 +32,7 @@ struct Subject {
   bool is_core = false;
   std::function<std::vector<CapturedThread>(const WalkFunction&, const WalkSampleFunction&)>
       capture;
+  FrameStepper::Find find_frame_code;
   CallContext calls;
   std::vector<std::string> notes;
 };

@@ -29,8 +29,8 @@ void FrameRow::SetSaved(uint64_t reg, cfi::Saved saved, int64_t offset) {
 
 std::optional<FrameRegisters> FrameRow::CallerOf(const FrameRegisters& frame,
                                                  const MemoryReader& memory,
-                                                 bool keeps_scratch) const {
-  const LocationContext context = {.registers = frame, .memory = memory};
+                                                 bool keeps_scratch, int& steps) const {
+  const LocationContext context = {.registers = frame, .memory = memory, .steps = &steps};
   std::optional<uint64_t> cfa;
   if (cfa_.how == How::kRegister) {
     cfa = frame.Get(cfa_.reg);

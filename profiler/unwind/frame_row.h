@@ -17,9 +17,10 @@ namespace jprof {
 class FrameRow {
  public:
   // The registers of the caller. `keeps_scratch`: even those that a function need not preserve, of
-  // which nothing is said. nullopt: it cannot be told where the caller is, or there is none.
+  // which nothing is said. `steps`: that are left to expressions. nullopt: it cannot be told where
+  // the caller is, or there is none.
   std::optional<FrameRegisters> CallerOf(const FrameRegisters& frame, const MemoryReader& memory,
-                                         bool keeps_scratch) const;
+                                         bool keeps_scratch, int& steps) const;
 
   // For cfi::RunProgram().
   void SetCfa(uint64_t reg, int64_t offset) { cfa_ = {How::kRegister, offset, reg, {}}; }

@@ -9,16 +9,16 @@
 //
 // The registers. Tables follow pc, sp and rbp. An expression, or a CFA that is counted from rbx,
 // refers to another one, which a callee may have saved: so the walk is made once more, from where
-// all registers are known, frame by frame, up to the frame in question. Where both do not agree,
-// and where nothing is said of a frame (JIT code), only what the walk knows is known from there on.
-// A register that is not known ends it: nothing is guessed.
+// all registers are known, frame by frame, up to the frame in question, and goes on from there when
+// the walk comes to another one. Where both do not agree, and where nothing is said of a frame (JIT
+// code), only what the walk knows is known from there on. A register that is not known ends it:
+// nothing is guessed.
 //
-// The bytes. They are read from the process's memory, where each file's .eh_frame_hdr leads to the
-// entry of an address: nothing but that entry, 64 KiB at most, is taken, and it is parsed where it
-// was copied to, by the reader that makes the tables. Programs and expressions are bounded in their
-// steps. Why not by libunwind: it would parse hostile bytes in our own process, by code that was
-// not written for that, be one more library to install, and could no more be asked for its opinion
-// in the tests. Code that .debug_frame alone describes is not stepped; no such row is known.
+// The bytes. They are the process's own (frame_code.h), fetched once by whoever may wait for them,
+// kept as they are, and run by the reader that makes the tables. They are believed in nothing: all
+// that one walk makes of them is bounded (kMaxSteps), and so is what is kept. Why not by libunwind:
+// it would parse hostile bytes in our own process, by code that was not written for that, be one
+// more library to install, and could no more be asked for its opinion in the tests.
 //
 // Not thread-safe.
 #pragma once
@@ -31,43 +31,71 @@
 #include <span>
 #include <vector>
 
+#include "absl/container/btree_map.h"
 #include "absl/container/flat_hash_map.h"
-#include "absl/status/statusor.h"
+#include "absl/container/flat_hash_set.h"
 #include "helpers/native_runner.h"
 #include "profiler/core/ids.h"
 #include "profiler/process/memory_reader.h"
-#include "profiler/process/proc_maps.h"
+#include "profiler/unwind/frame_code.h"
 #include "profiler/unwind/frame_registers.h"
 
 namespace jprof {
 
 class FrameStepper {
  public:
-  using ReadMaps = std::function<absl::StatusOr<std::vector<ProcMapping>>(Pid)>;
-  explicit FrameStepper(ReadMaps read_maps);
+  // Of one walk: bytes of programs and operations of expressions, and reads for so many. A walk of
+  // 512 frames that each save all registers takes three quarters of it.
+  static constexpr int kMaxSteps = 1 << 17;
+  static constexpr int kStepsOfRead = 8;
+  // Questions of one walk, and addresses of each.
+  static constexpr int kMaxQuestions = 8;
+  static constexpr size_t kMaxAddresses = 64;
+  static constexpr size_t kMaxBytes = 4 << 20;  // that are kept of all processes
+
+  // As FindFrameCode() of the process; what is not there, or did not answer in time, is missed.
+  using Find =
+      std::function<std::vector<FrameCode>(Pid, std::span<const uint64_t> addresses)>;
+  explicit FrameStepper(Find find);
   ~FrameStepper();
 
-  // From the last of `frames` to its caller; they are those of a walk from `start` on. `stack` is
-  // memory as it was then, `files` what is mapped from files. nullopt: it cannot be told.
-  std::optional<FrameCaller> Step(Pid pid, const Registers& start,
-                                  std::span<const FramePlace> frames, const MemoryReader& stack,
-                                  const MemoryReader& files);
+  // From the last of the walk's frames to its caller. `stack` is memory as it was then. nullopt: it
+  // cannot be told, or this walk has taken too much.
+  std::optional<FrameCaller> Step(const WalkSoFar& walk, const MemoryReader& stack);
 
   // Its mappings are not what they were.
   void Forget(Pid pid);
 
+  // Are left to the walk.
+  int steps() const { return steps_; }
+  // That are kept.
+  size_t bytes() const { return bytes_; }
+
  private:
-  struct Entry;    // of a frame's code
-  struct Process;  // what is known of one
-  static constexpr size_t kMaxProcesses = 64;
-  static constexpr size_t kMaxEntries = 1 << 12;
+  struct Entry;  // of a frame's code
+  struct Process {
+    absl::btree_map<uint64_t, std::unique_ptr<const Entry>> entries;  // by where the code begins
+    absl::flat_hash_set<uint64_t> without;  // addresses of which nothing is said
+  };
 
-  const Entry* FindEntry(Process& process, const MemoryReader& files, uint64_t address);
-  // Where the .eh_frame_hdr of the file is that is mapped at `address`; 0: nowhere.
-  uint64_t FindIndex(Process& process, const MemoryReader& files, uint64_t address);
+  static const Entry* Known(const Process& process, uint64_t address);
+  const Entry* FindEntry(const WalkSoFar& walk, uint64_t address);
+  void Keep(Pid pid, uint64_t address, FrameCode code);
+  // Finds the caller of the frame at hand.
+  void Leave(const WalkSoFar& walk, const MemoryReader& stack);
 
-  const ReadMaps read_maps_;
-  absl::flat_hash_map<Pid, std::unique_ptr<Process>> processes_;
+  const Find find_;
+  absl::flat_hash_map<Pid, Process> processes_;
+  size_t bytes_ = 0;
+
+  // The walk at hand, and the frame that it has come to.
+  size_t at_ = 0;
+  FrameRegisters registers_;
+  bool is_leaf_ = true;                   // its pc is no return address
+  std::optional<FrameRegisters> caller_;  // nullopt: not known
+  bool is_signal_ = false;                // that frame is a signal's
+  int steps_ = 0;
+  int questions_ = 0;
 };
 
 }  // namespace jprof

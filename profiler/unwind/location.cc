@@ -97,7 +97,10 @@ class Machine {
 
   // What the value is in, or is.
   ValuePlace Run() {
-    for (int i = 0; i < kMaxSteps && ok_ && c_.ok() && c_.left() > 0; ++i) Step();
+    for (int i = 0; i < kMaxSteps && ok_ && c_.ok() && c_.left() > 0; ++i) {
+      if (context_.steps != nullptr && --*context_.steps < 0) return {};
+      Step();
+    }
     if (!ok_ || !c_.ok() || c_.left() > 0) return {};
     if (has_pieces_) return std::move(pieces_);
     return Take();

@@ -25,6 +25,7 @@ struct LocationContext {
   const VectorRegisters* vectors = nullptr;  // not known: calls do not preserve them
   // What a register held when the function was called; empty: not known of any.
   std::function<std::optional<uint64_t>(uint64_t number)> at_entry = nullptr;
+  int* steps = nullptr;  // that are left to several expressions together, which take from it
 };
 
 struct ValuePlace {

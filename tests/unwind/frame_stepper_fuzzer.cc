@@ -31,19 +31,21 @@ class Bytes : public MemoryReader {
 
 void Run(std::span<const uint8_t> bytes) {
   const Bytes memory(bytes);
-  FrameStepper stepper([&](Pid) {
-    return std::vector<ProcMapping>{{.range = {{kFile}, {kFile + 0x10'0000}},
-                                     .offset = {0},
-                                     .file = {1, 2, 3},
-                                     .executable = true,
-                                     .path = "/lib/x.so"}};
+  const std::vector<ProcMapping> maps = {{.range = {{kFile}, {kFile + 0x10'0000}},
+                                          .offset = {0},
+                                          .file = {1, 2, 3},
+                                          .executable = true,
+                                          .path = "/lib/x.so"}};
+  FrameStepper stepper([&](Pid, std::span<const uint64_t> addresses) {
+    return FindFrameCode(maps, memory, addresses);
   });
   Registers start = {.pc = kFile + bytes.size() / 2, .sp = kFile + 8, .fp = kFile + 16};
   start.others.fill(kFile + 24);
   const std::vector<FramePlace> frames = {{.pc = start.pc, .sp = start.sp, .fp = start.fp},
                                           {.pc = kFile + bytes.size() / 4, .sp = start.sp + 8}};
-  stepper.Step(1, start, std::span(frames).first(1), memory, memory);
-  stepper.Step(1, start, frames, memory, memory);
+  stepper.Step({.pid = 1, .start = start, .frames = std::span(frames).first(1)}, memory);
+  stepper.Step({.pid = 1, .start = start, .frames = frames, .is_first = false}, memory);
+  stepper.Step({.pid = 1, .start = start, .frames = frames}, memory);
 }
 
 }  // namespace

@@ -4,8 +4,12 @@
 #include <elf.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "tests/testing/fake_memory.h"
@@ -26,7 +30,8 @@ constexpr uint64_t F(uint64_t function) { return kCode + function * 0x100 + 0x10
 
 class FrameStepperTest : public testing::Test {
  protected:
-  FrameStepperTest() : stepper_([this](Pid) { return Maps(); }) {
+  FrameStepperTest()
+      : stepper_([this](Pid, std::span<const uint64_t> addresses) { return Find(addresses); }) {
     memory_.Zero({{kStack}, {kStack + 0x1000}});
     start_ = {.pc = F(0), .sp = kStack, .fp = 0x66};
     start_.others.fill(0x99);
@@ -56,7 +61,7 @@ class FrameStepperTest : public testing::Test {
     index.p_vaddr = kIndex - kFile;
     memory_.PutValue(Address{kFile + sizeof(header)}, load);
     memory_.PutValue(Address{kFile + sizeof(header) + sizeof(load)}, index);
-    memory_.Zero({{kIndex}, {kIndex + 0x40}});
+    memory_.Zero({{kIndex}, {kIndex + 0x100}});
     memory_.PutValue(Address{kIndex}, uint32_t{0x3b'03'1b'01});
     memory_.PutValue(Address{kIndex + 8}, static_cast<uint32_t>(fdes_.size()));
     for (uint64_t i = 0; i < fdes_.size(); ++i) {
@@ -66,17 +71,28 @@ class FrameStepperTest : public testing::Test {
     memory_.Put(Address{kSection}, std::as_bytes(std::span(cfi_.bytes())));
     memory_.Zero({{kSection + cfi_.bytes().size()}, {kSection + cfi_.bytes().size() + 32}});
   }
-  std::vector<ProcMapping> Maps() {
-    ++maps_reads_;
+  std::vector<FrameCode> Find(std::span<const uint64_t> addresses) {
+    ++questions_;
+    addresses_ += addresses.size();
     const FileIdentity file = {1, 2, 3};
-    return {{.range = {{kFile}, {kCode}}, .offset = {0}, .file = file, .path = "/lib/x.so"},
-            {.range = {{kCode}, {kCode + 0x1'0000}}, .offset = {kCode - kFile}, .file = file,
-             .executable = true, .path = "/lib/x.so"}};
+    const std::vector<ProcMapping> maps = {
+        {.range = {{kFile}, {kCode}}, .offset = {0}, .file = file, .path = "/lib/x.so"},
+        {.range = {{kCode}, {kStack}},
+         .offset = {kCode - kFile},
+         .file = file,
+         .executable = true,
+         .path = "/lib/x.so"}};
+    return FindFrameCode(maps, memory_, addresses);
+  }
+  std::optional<FrameCaller> StepOn(const std::vector<FramePlace>& frames, bool is_first = true) {
+    return stepper_.Step(
+        {.pid = kPid, .start = start_, .frames = frames, .is_first = is_first}, memory_);
   }
   std::optional<FrameCaller> Step(const std::vector<FramePlace>& frames) {
     PutFile();
-    return stepper_.Step(kPid, start_, frames, memory_, memory_);
+    return StepOn(frames);
   }
+  size_t Follow(size_t most, uint64_t frame_bytes);
   FramePlace Leaf() const { return {.pc = start_.pc, .sp = start_.sp, .fp = start_.fp}; }
 
   FakeMemory memory_;
@@ -84,7 +100,8 @@ class FrameStepperTest : public testing::Test {
   CfiBuilder cfi_{true, kSection};
   std::vector<uint64_t> fdes_;
   Registers start_;
-  int maps_reads_ = 0;
+  size_t questions_ = 0;
+  size_t addresses_ = 0;
 };
 
 // DW_CFA_def_cfa_expression: breg3 16, lit8, minus.
@@ -212,7 +229,7 @@ TEST_F(FrameStepperTest, NoReadThatFailsIsGuessed) {
   for (uint64_t n = 1;; ++n, ++failed) {
     stepper_.Forget(kPid);
     memory_.FailRead(n);
-    const auto caller = stepper_.Step(kPid, start_, frames, memory_, memory_);
+    const auto caller = StepOn(frames);
     if (!memory_.FailedAsTold()) break;
     // Whether the caller's rbp was saved is known without a read, so nothing else comes out.
     EXPECT_FALSE(caller) << n;
@@ -225,12 +242,157 @@ TEST_F(FrameStepperTest, EachFileIsAskedForOnce) {
   Word(kStack + 0x800, F(1));
   ASSERT_TRUE(Step({Leaf()}));
   const uint64_t before = memory_.reads();
-  ASSERT_TRUE(stepper_.Step(kPid, start_, std::vector{Leaf()}, memory_, memory_));
+  ASSERT_TRUE(StepOn({Leaf()}));
   EXPECT_EQ(memory_.reads(), before + 1);  // of the stack
-  EXPECT_EQ(maps_reads_, 1);
+  EXPECT_EQ(questions_, 1u);
   stepper_.Forget(kPid);
-  ASSERT_TRUE(stepper_.Step(kPid, start_, std::vector{Leaf()}, memory_, memory_));
-  EXPECT_EQ(maps_reads_, 2);
+  ASSERT_TRUE(StepOn({Leaf()}));
+  EXPECT_EQ(questions_, 2u);
+}
+
+// Frames of one function, each from its callee, as long as they are told.
+size_t FrameStepperTest::Follow(size_t most, uint64_t frame_bytes) {
+  std::vector<FramePlace> frames = {Leaf()};
+  while (frames.size() <= most) {
+    const auto caller = StepOn(frames, frames.size() == 1);
+    if (!caller) break;
+    EXPECT_EQ(caller->registers.sp, kStack + frames.size() * frame_bytes);
+    frames.push_back({.pc = caller->registers.pc, .sp = caller->registers.sp, .fp = 0x66});
+  }
+  return frames.size() - 1;
+}
+
+TEST_F(FrameStepperTest, AWalkRunsEachFrameOnce) {
+  Function({kDefCfaOffset, 16});
+  PutFile();
+  constexpr size_t kFrames = 200;
+  for (uint64_t i = 0; i < kFrames; ++i) Word(kStack + 16 * i + 8, F(0));
+  ASSERT_EQ(Follow(1, 16), 1u);
+  const uint64_t before = memory_.reads();
+  EXPECT_EQ(Follow(kFrames, 16), kFrames);
+  EXPECT_EQ(memory_.reads(), before + kFrames);
+}
+
+// A register's value, by 4 operations 240 times.
+std::vector<uint8_t> CountDown(uint8_t number) {
+  return {0x16 /* val_expression */, number, 9, 0x0a, 240, 0, 0x31, 0x1c, 0x12, 0x28, 0xfa, 0xff};
+}
+
+TEST_F(FrameStepperTest, AWalkThatTakesTooManyStepsEnds) {
+  std::vector<uint8_t> program = {kDefCfaOffset, 16};
+  for (uint8_t number = 0; number < kRa; ++number) {
+    const std::vector<uint8_t> rule = CountDown(number);
+    if (number != kRsp) program.insert(program.end(), rule.begin(), rule.end());
+  }
+  Function(program);
+  PutFile();
+  for (uint64_t i = 0; i < 64; ++i) Word(kStack + 16 * i + 8, F(0));
+  for (int walk = 0; walk < 2; ++walk) {
+    const size_t frames = Follow(64, 16);
+    EXPECT_GT(frames, 4u);
+    EXPECT_LE(frames, FrameStepper::kMaxSteps / (15 * 4 * 240u));
+    EXPECT_LT(stepper_.steps(), 0);
+  }
+}
+
+TEST_F(FrameStepperTest, AWalkThatReadsTooMuchEnds) {
+  std::vector<uint8_t> program = {kDefCfaOffset, 16};
+  constexpr int kReads = 300;
+  for (uint8_t number : {0, 1, 2, 3}) {
+    // breg7 0, and then dup, deref, drop.
+    constexpr int kBytes = 2 + 3 * kReads;
+    program.insert(program.end(), {0x16 /* val_expression */, number, (kBytes & 0x7f) | 0x80,
+                                   kBytes >> 7, 0x77, 0});
+    for (int i = 0; i < kReads; ++i) program.insert(program.end(), {0x12, 0x06, 0x13});
+  }
+  Function(program);
+  PutFile();
+  for (uint64_t i = 0; i < 64; ++i) Word(kStack + 16 * i + 8, F(0));
+  ASSERT_EQ(Follow(1, 16), 1u);
+  const uint64_t before = memory_.reads();
+  EXPECT_LT(Follow(64, 16), 64u);
+  EXPECT_LE(memory_.reads(), before + FrameStepper::kMaxSteps / FrameStepper::kStepsOfRead);
+}
+
+TEST_F(FrameStepperTest, AWalkAsksFewQuestions) {
+  constexpr size_t kFunctions = 12;
+  for (uint64_t i = 0; i < kFunctions; ++i) {
+    Function({kDefCfaOffset, 16});
+    Word(kStack + 16 * i + 8, F(i + 1));
+  }
+  PutFile();
+  EXPECT_EQ(Follow(64, 16), size_t{FrameStepper::kMaxQuestions});
+  EXPECT_EQ(questions_, size_t{FrameStepper::kMaxQuestions});
+  EXPECT_EQ(Follow(64, 16), kFunctions);  // what it was told is known
+}
+
+TEST_F(FrameStepperTest, OneQuestionIsAboutAllFrames) {
+  std::vector<FramePlace> frames;
+  for (uint64_t i = 0; i < 8; ++i) {
+    Function({kDefCfaOffset, 16});
+    Word(kStack + 16 * i + 8, F(i + 1));
+    frames.push_back({.pc = F(i), .sp = kStack + 16 * i, .fp = 0x66});
+  }
+  EXPECT_TRUE(Step(frames));
+  EXPECT_EQ(questions_, 1u);
+  EXPECT_EQ(addresses_, 8u);
+}
+
+TEST_F(FrameStepperTest, AFunctionIsKeptOnce) {
+  Function({kDefCfaOffset, 16});
+  Word(kStack + 8, F(0));
+  ASSERT_TRUE(Step({Leaf()}));
+  const size_t bytes = stepper_.bytes();
+  for (uint64_t i = 1; i < 100; ++i) {
+    start_.pc = F(0) + i;
+    EXPECT_TRUE(StepOn({Leaf()}));
+  }
+  EXPECT_EQ(stepper_.bytes(), bytes);
+  EXPECT_EQ(questions_, 1u);
+  stepper_.Forget(kPid);
+  EXPECT_EQ(stepper_.bytes(), 0u);
+}
+
+TEST_F(FrameStepperTest, WhatIsKeptOfAllProcessesIsBounded) {
+  // Each function has an entry of its own that is as large as may be; every other one has none.
+  const std::vector<uint8_t> nops(FrameCode::kMaxEntryBytes - 64);
+  FrameStepper stepper([&](Pid, std::span<const uint64_t> addresses) {
+    std::vector<FrameCode> found(addresses.size());
+    for (size_t i = 0; i < addresses.size(); ++i) {
+      if (addresses[i] / 0x100 % 2 != 0) continue;
+      CfiBuilder cfi(true, kSection);
+      cfi.Cie();
+      const size_t cie_bytes = cfi.bytes().size();
+      cfi.Fde(addresses[i] / 0x100 * 0x100, 0x100, nops);
+      const auto middle = cfi.bytes().begin() + static_cast<ptrdiff_t>(cie_bytes);
+      found[i] = {.address = kSection + cie_bytes,
+                  .fde = {middle, cfi.bytes().end()},
+                  .cie = {cfi.bytes().begin(), middle}};
+    }
+    return found;
+  });
+  Word(kStack, F(0));
+  size_t told = 0, most = 0;
+  for (uint64_t i = 0; i < 4000; ++i) {
+    start_.pc = F(i);
+    told += stepper
+                .Step({.pid = static_cast<Pid>(1 + i % 7),
+                       .start = start_,
+                       .frames = std::vector{Leaf()}},
+                      memory_)
+                .has_value();
+    most = std::max(most, stepper.bytes());
+  }
+  EXPECT_EQ(told, 2000u);
+  EXPECT_LE(most, FrameStepper::kMaxBytes);
+  EXPECT_GT(most, FrameStepper::kMaxBytes / 2);
+}
+
+TEST_F(FrameStepperTest, AnEntryThatIsTooLargeIsNotTaken) {
+  Function(std::vector<uint8_t>(FrameCode::kMaxEntryBytes));
+  Word(kStack, F(0));
+  EXPECT_FALSE(Step({Leaf()}));
+  EXPECT_LT(stepper_.bytes(), 100u);
 }
 
 // One word of the file is another one.
@@ -261,7 +423,7 @@ TEST_F(FrameStepperTest, WhatIsNotUnderstoodIsNotFollowed) {
     PutFile();
     memory_.PutValue(Address{c.at}, c.value);
     stepper_.Forget(kPid);
-    EXPECT_FALSE(stepper_.Step(kPid, start_, std::vector{Leaf()}, memory_, memory_)) << c.what;
+    EXPECT_FALSE(StepOn({Leaf()})) << c.what;
   }
 }
 

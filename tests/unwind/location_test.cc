@@ -152,6 +152,15 @@ TEST_F(LocationTest, RegistersAreFoundByTheRowsExpressions) {
   EXPECT_EQ(ValueOf({0x32, 0x33, 0x17, 0x1c, 0x1c}), 3u - (5u - 2u));  // rot: 3 5 2
 }
 
+TEST_F(LocationTest, StepsMayBeLimited) {
+  int steps = 5;
+  const LocationContext context = {.registers = registers_, .memory = memory_, .steps = &steps};
+  // lit1, plus, nop
+  EXPECT_EQ(Compute(Expression({0x31, 0x22, 0x96}), context, uint64_t{5}), 6u);
+  EXPECT_EQ(steps, 2);
+  EXPECT_EQ(Compute(Expression({0x31, 0x22, 0x96}), context, uint64_t{5}), std::nullopt);
+}
+
 TEST_F(LocationTest, NonsenseIsNotKnown) {
   EXPECT_EQ(LocateIn({0x06}).kind, Kind::kUnknown);                          // of nothing
   EXPECT_EQ(LocateIn({0x31, 0x30, 0x1b}).kind, Kind::kUnknown);              // 1 / 0

@@ -89,10 +89,9 @@ Agreement Compare(Pid pid, size_t stops) {
   ProcessTables tables(pid);
   NativeRunner runner(BuiltinRuntimes(), memory, {});
   runner.SetTables(tables.pool(), tables.mappings());
-  FrameStepper stepper(ReadProcMaps);
-  runner.SetStepper([&](Pid of, const Registers& start, std::span<const FramePlace> frames) {
-    return stepper.Step(of, start, frames, memory, memory);
-  });
+  FrameStepper stepper(
+      [](Pid of, std::span<const uint64_t> addresses) { return FindFrameCode(of, addresses); });
+  runner.SetStepper([&](const WalkSoFar& walk) { return stepper.Step(walk, memory); });
   Libunwind libunwind;
   std::mt19937 random(1);
   Agreement agreement;

@@ -298,11 +298,11 @@ TEST_F(TableStepTest, AFrameThatNoTableExpressesIsLeftToTheStepper) {
   Word(kStack + 0x18, F(1));
   Word(kStack + 0x208, F(3));
   std::vector<uint64_t> seen;
-  stepper_ = [&](Pid pid, const Registers& start, std::span<const FramePlace> frames) {
-    EXPECT_EQ(pid, 1);
-    EXPECT_EQ(start.r13, 0x1313u);
-    for (const FramePlace& frame : frames) seen.push_back(frame.pc);
-    EXPECT_EQ(frames.back().sp, kStack + 0x20);
+  stepper_ = [&](const WalkSoFar& walk) {
+    EXPECT_EQ(walk.pid, 1);
+    EXPECT_EQ(walk.start.r13, 0x1313u);
+    for (const FramePlace& frame : walk.frames) seen.push_back(frame.pc);
+    EXPECT_EQ(walk.frames.back().sp, kStack + 0x20);
     return FrameCaller{{.pc = F(2), .sp = kStack + 0x100, .fp = kStack + 0x200}};
   };
   const auto result = Walk({.pc = F(0), .sp = kStack, .fp = 0x66, .r13 = 0x1313});
@@ -314,12 +314,25 @@ TEST_F(TableStepTest, AFrameThatNoTableExpressesIsLeftToTheStepper) {
   EXPECT_TRUE(result.places.empty()) << "nobody asked for them";
 }
 
+TEST_F(TableStepTest, TheStepperIsToldOfEachWalksFirstStep) {
+  Rule({.kind = JP_RULE_OTHER});
+  Rule({.kind = JP_RULE_OTHER});
+  Rule({.kind = JP_RULE_ROOT});
+  std::vector<bool> first;
+  stepper_ = [&](const WalkSoFar& walk) {
+    first.push_back(walk.is_first);
+    return FrameCaller{{.pc = F(walk.frames.size()), .sp = walk.frames.back().sp + 0x10}};
+  };
+  for (int i = 0; i < 2; ++i) Walk({.pc = F(0), .sp = kStack});
+  EXPECT_THAT(first, ElementsAre(true, false, true, false));
+}
+
 TEST_F(TableStepTest, TheStepperLeadsOutOfASignalHandlersStack) {
   Rule({.kind = JP_RULE_OTHER});
   Offset(3, 0x10);  // by rbx, which a leaf's registers have
   Rule({.kind = JP_RULE_ROOT});
   Word(kStack - 0x100 + 8, F(2));
-  stepper_ = [&](Pid, const Registers&, std::span<const FramePlace>) {
+  stepper_ = [&](const WalkSoFar&) {
     FrameCaller caller{{.pc = F(1), .sp = kStack - 0x100}, true};
     caller.registers.others[3] = kStack - 0x100;
     return caller;
@@ -342,7 +355,7 @@ TEST_F(TableStepTest, WhatTheStepperSaysIsNotBelievedIfItLeadsNowhere) {
       FrameCaller{{.pc = F(1), .sp = kStack - 12}, true},
   };
   for (const auto& caller : kCases) {
-    stepper_ = [&](Pid, const Registers&, std::span<const FramePlace>) { return caller; };
+    stepper_ = [&](const WalkSoFar&) { return caller; };
     const auto result = Walk({.pc = F(0), .sp = kStack});
     EXPECT_THAT(Addresses(result), ElementsAre(F(0)));
     EXPECT_EQ(result.stack.end, WalkEnd::kNoRule);
