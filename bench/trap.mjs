@@ -14,8 +14,9 @@ const traps = {
   'a trap of another call': ['fsync errno=EIO'],
   'of this call and another error': ['close errno=EINTR'],
   'of this call and another name': ['close errno=EBADF comm=nobody'],
+  'of the duration of another call': ['fsync duration>900ms'],
   'of this call and its duration': ['close duration>10s'],
-  'the same, by the clock': ['close duration>10ms'],
+  'the same, by the clock': ['close duration>900ms'],
   'of any call': ['any errno=EOVERFLOW uid=12345'],
 };
 

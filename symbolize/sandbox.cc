@@ -110,7 +110,8 @@ std::string SandboxText(uint32_t parts) {
   for (const auto& part : kParts) (parts & part.part ? there : missing).push_back(part.name);
   std::string text = absl::StrJoin(there, ", ");
   if (!missing.empty()) {
-    absl::StrAppend(&text, there.empty() ? "" : "; ", "not: ", absl::StrJoin(missing, ", "));
+    absl::StrAppend(&text, there.empty() ? "none of: " : "; refused: ",
+                    absl::StrJoin(missing, ", "));
   }
   return text;
 }

@@ -327,13 +327,28 @@ bool IsRunnable(pid_t pid) {
   return name_end != nullptr && std::strncmp(name_end, ") R", 3) == 0;
 }
 
-// Waits until there is something to read. False: there is nothing, and the process has waited for
-// `patience`.
+// How long it has run, waited for a CPU, and how often it got one; empty: it has ended, or the kernel
+// does not count that.
+std::string ScheduledText(pid_t pid) {
+  char text[128] = {};
+  const UniqueFd file(
+      ::open(absl::StrCat("/proc/", pid, "/schedstat").c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file.valid() || ::read(file.get(), text, sizeof(text) - 1) <= 0) return "";
+  return text;
+}
+
+// Waits until there is something to read. False: there is nothing, and the process waits for something
+// else than a CPU, which `patience` and a second look have not changed.
 bool AwaitProcess(int socket, pid_t pid, std::chrono::milliseconds patience) {
   constexpr std::chrono::seconds kAtMost{10};
   const auto give_up = Clock::now() + kAtMost;
   while (!Await(socket, POLLIN, Clock::now() + patience)) {
-    if (!IsRunnable(pid) || Clock::now() >= give_up) return false;
+    if (Clock::now() >= give_up) return false;
+    if (IsRunnable(pid)) continue;
+    // It may have had no CPU until now, and wait for a page or have answered since.
+    const std::string before = ScheduledText(pid);
+    if (Await(socket, POLLIN, Clock::now() + patience / 4)) return true;
+    if (ScheduledText(pid) == before) return false;
   }
   return true;
 }
@@ -387,7 +402,7 @@ absl::StatusOr<SymbolizerProcess::Peer> SymbolizerProcess::StartOne(Role role) {
     return absl::UnavailableError(absl::StrCat(kCannotStart, ": it ended, or did not answer"));
   }
   ByteCursor c = CursorOf(sandbox.bytes);
-  sandbox_.fetch_and(c.U32());
+  sandbox_.fetch_and(c.U32() & kWholeSandbox);
   return peer;
 }
 

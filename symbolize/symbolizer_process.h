@@ -86,8 +86,11 @@ class SymbolizerProcess {
   // Whether one that did not answer in time has since, or has ended.
   static bool HasComeBack(const Peer& stand_in);
 
-  // The parts of the sandbox that took effect in all workers so far.
-  uint32_t sandbox() const { return sandbox_.load(std::memory_order_relaxed); }
+  // The parts of the sandbox that took effect in all workers so far; nullopt: there was none.
+  std::optional<uint32_t> sandbox() const {
+    const uint32_t parts = sandbox_.load(std::memory_order_relaxed);
+    return parts == kNoWorker ? std::nullopt : std::optional(parts);
+  }
 
   // Of the process that starts the workers and waits for them.
   pid_t pid() const { return pid_; }
@@ -117,7 +120,8 @@ class SymbolizerProcess {
   bool awaits_answer_ ABSL_GUARDED_BY(mutex_) = false;
   const pid_t pid_;
   std::atomic<uint64_t> progress_{0};
-  std::atomic<uint32_t> sandbox_{kWholeSandbox};
+  static constexpr uint32_t kNoWorker = ~uint32_t{0};
+  std::atomic<uint32_t> sandbox_{kNoWorker};
 };
 
 }  // namespace jprof

@@ -1,10 +1,9 @@
 // Functions of WebAssembly, found from a pc.
 //
 //   instance --> module object --> Foreign --> record --> NativeModule --+--> the module's bytes:
-//   names
-//     (the frame's)    |                                                 +--> WasmCode of every
-//     function
-//                      +--> Script: "wasm://wasm/HASH"
+//     (the frame's)    |                                                 |    names
+//                      |                                                 +--> WasmCode of every
+//                      +--> Script: "wasm://wasm/HASH"                        function
 //
 // The jump table tells where the code of each function is *now*. That is not enough: a loop goes on
 // in the code it began in long after a better one was made, and nothing in the table leads there.

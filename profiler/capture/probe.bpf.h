@@ -309,11 +309,15 @@ static __always_inline void jp_begin_call(__u64 regs)
 	/* None but the thread itself gives up its place. */
 	if (!begun || (begun->regs != regs && __sync_val_compare_and_swap(&begun->regs, 0, regs)))
 		jp_begin(0, 0);
-	else
-		begun->at = jp_probe.times == JP_PROBE_TIMES_BY_TICK ? bpf_jiffies64() : bpf_ktime_get_ns();
+	else if (jp_probe.times == JP_PROBE_TIMES_BY_TICK)
+		begun->at = bpf_jiffies64();
+	else {
+		begun->tick = bpf_jiffies64();
+		begun->at = bpf_ktime_get_ns();
+	}
 }
 
-/* 0: it began before the probe did. */
+/* 0: it began before the probe did, or was too short for a hit. */
 static __always_inline __u64 jp_end_call(__u64 regs)
 {
 	struct jp_probe_begun *begun = jp_begun_of(regs);
@@ -324,6 +328,10 @@ static __always_inline __u64 jp_end_call(__u64 regs)
 	begun->regs = 0;
 	if (jp_probe.times == JP_PROBE_TIMES_BY_TICK)
 		return (bpf_jiffies64() - begun->at + 1) * jp_probe.tick_ns;
+	/* Nearly every call ends in the tick that it began in: no need to read the clock again. Twice a
+	 * tick, since ticks may be late. */
+	if (jp_probe.at_least_ns >= 2 * jp_probe.tick_ns && bpf_jiffies64() == begun->tick)
+		return 0;
 	duration = bpf_ktime_get_ns() - begun->at;
 	return duration ? duration : 1;
 }

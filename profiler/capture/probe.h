@@ -93,7 +93,8 @@ struct jp_probe_config {
 	__u8 histogram;   /* measure: hits are those that take longer than all before */
 	__u8 times;       /* enum jp_probe_times */
 	__u8 only_failing; /* AT_ENTER of exit and exit_group, AT_SIGNAL: only what ends the process badly */
-	__u64 tick_ns; /* of TIMES_BY_TICK; set when it is loaded */
+	__u64 tick_ns;     /* of the kernel; set when it is loaded */
+	__u64 at_least_ns; /* what takes less time than this can be no hit */
 	struct jp_probe_term terms[JP_PROBE_TERMS];
 };
 
@@ -112,6 +113,7 @@ struct jp_probe_thread {
 struct jp_probe_begun {
 	__u64 regs; /* where the thread's user registers are, at the top of that stack; 0: nobody's */
 	__u64 at;   /* ns, or ticks */
+	__u64 tick; /* of TIMES_EXACT: that it began in */
 };
 
 /* What a call that a signal interrupts returns as long as it is in the kernel: it begins anew, or is -EINTR to

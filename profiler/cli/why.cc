@@ -28,7 +28,7 @@
 #include "profiler/pipeline/runner.h"
 #include "profiler/pipeline/target_files.h"
 #include "profiler/process/proc_status.h"
-#include "profiler/why/verdict.h"
+#include "profiler/why/explanation.h"
 #include "symbolize/symbolizer_process.h"
 
 namespace jprof {
@@ -48,7 +48,7 @@ constexpr size_t kExitCodeField = 52;  // of /proc/PID/stat, as in proc(5)
 
 struct WhyOptions {
   Pid pid = 0;
-  Pid baseline = 0;  // 0: none
+  Pid baseline = 0;         // 0: none
   std::string source_maps;  // as RecordingOptions has it
   bool json = false;
   bool help = false;
@@ -283,8 +283,8 @@ absl::StatusOr<Facts> Watcher::Watch() {
   }
   JPROF_RETURN_IF_ERROR(CheckTarget(facts_.pid));
   char program[4096];
-  const ssize_t size = ::readlink(absl::StrCat("/proc/", living, "/exe").c_str(), program,
-                                  sizeof(program));
+  const ssize_t size =
+      ::readlink(absl::StrCat("/proc/", living, "/exe").c_str(), program, sizeof(program));
   if (size > 0) program_.assign(program, static_cast<size_t>(size));
   JPROF_RETURN_IF_ERROR(TakeFirstStacks());
   if (facts_.state == 'T' || facts_.state == 't') {
@@ -297,19 +297,18 @@ absl::StatusOr<Facts> Watcher::Watch() {
   return facts_;
 }
 
-std::string TextOf(const Facts& facts, const Verdict& verdict,
+std::string TextOf(const Facts& facts, const Explanation& explanation,
                    const std::vector<std::string>& comparison) {
-  std::string text = absl::StrCat(ShownText(absl::StrCat(facts.name, " (pid ", facts.pid, "): ",
-                                                         verdict.sentence)),
-                                  "\n");
-  for (const std::string& line : verdict.evidence)
+  std::string text = absl::StrCat(
+      ShownText(absl::StrCat(facts.name, " (pid ", facts.pid, "): ", explanation.sentence)), "\n");
+  for (const std::string& line : explanation.evidence)
     absl::StrAppend(&text, "  ", ShownText(line), "\n");
   if (!comparison.empty()) absl::StrAppend(&text, "beside a healthy one:\n");
   for (const std::string& line : comparison) absl::StrAppend(&text, "  ", ShownText(line), "\n");
   return text;
 }
 
-std::string JsonOf(const Facts& facts, const Verdict& verdict,
+std::string JsonOf(const Facts& facts, const Explanation& explanation,
                    const std::vector<std::string>& comparison) {
   auto list = [](const std::vector<std::string>& lines) {
     return absl::StrJoin(lines, ",", [](std::string* out, const std::string& line) {
@@ -317,9 +316,9 @@ std::string JsonOf(const Facts& facts, const Verdict& verdict,
     });
   };
   return absl::StrCat("{\"pid\":", facts.pid, ",\"name\":", JsonText(facts.name),
-                      ",\"cause\":", JsonText(verdict.cause),
-                      ",\"sentence\":", JsonText(verdict.sentence), ",\"evidence\":[",
-                      list(verdict.evidence), "],\"baseline\":[", list(comparison), "]}\n");
+                      ",\"cause\":", JsonText(explanation.cause),
+                      ",\"sentence\":", JsonText(explanation.sentence), ",\"evidence\":[",
+                      list(explanation.evidence), "],\"baseline\":[", list(comparison), "]}\n");
 }
 
 absl::Status Run(const WhyOptions& options, const RuntimeSet& runtimes) {
@@ -330,14 +329,14 @@ absl::Status Run(const WhyOptions& options, const RuntimeSet& runtimes) {
     return Watcher(pid, options.source_maps, runtimes, symbolizer).Watch();
   };
   JPROF_ASSIGN_OR_RETURN(const Facts facts, watch(options.pid));
-  const Verdict verdict = Explain(facts);
+  const Explanation explanation = Explain(facts);
   std::vector<std::string> comparison;
   if (options.baseline != 0) {
     JPROF_ASSIGN_OR_RETURN(const Facts healthy, watch(options.baseline));
     comparison = Compare(facts, healthy);
   }
-  const std::string text =
-      options.json ? JsonOf(facts, verdict, comparison) : TextOf(facts, verdict, comparison);
+  const std::string text = options.json ? JsonOf(facts, explanation, comparison)
+                                        : TextOf(facts, explanation, comparison);
   return WriteStandardOutput(text);
 }
 

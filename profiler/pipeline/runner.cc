@@ -485,9 +485,10 @@ absl::StatusOr<Profile> Runner::Finish() {
   if (std::string trouble = files_ == nullptr ? "" : files_->Trouble(); !trouble.empty()) {
     profile.comments.push_back(std::move(trouble));
   }
-  if (options_.symbolizer != nullptr) {
-    profile.comments.push_back(absl::StrCat("files were read for names by processes with ",
-                                            SandboxText(options_.symbolizer->sandbox())));
+  const SymbolizerProcess* const symbolizer = options_.symbolizer.get();
+  if (const auto parts = symbolizer == nullptr ? std::nullopt : symbolizer->sandbox()) {
+    profile.comments.push_back(
+        absl::StrCat("files were read for names by processes with ", SandboxText(*parts)));
   }
   if (const RingSampler* ring = work_->source->ring()) {
     profile.comments.insert(profile.comments.begin() + 1, RingQualityText(*ring));

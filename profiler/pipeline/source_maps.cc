@@ -52,9 +52,15 @@ UniqueFd MemoryFile(absl::string_view text) {
 
 uint32_t SourceMaps::Find(Pid pid, uint32_t script, const std::string& file,
                           absl::FunctionRef<std::string()> url) {
-  if (scripts_.size() >= kMaxProcesses && !scripts_.contains(pid)) scripts_.clear();
-  absl::flat_hash_map<uint32_t, uint32_t>& known = scripts_[pid];
-  if (known.size() >= kMaxScripts) known.clear();
+  if (scripts_.size() >= kMaxProcesses && !scripts_.contains(pid)) {
+    for (const auto& [of, known] : scripts_) Release(known);
+    scripts_.clear();
+  }
+  Scripts& known = scripts_[pid];
+  if (known.size() >= kMaxScripts) {
+    Release(known);
+    known.clear();
+  }
   auto [it, added] = known.try_emplace(script, kNone);
   if (added) {
     it->second = Open(pid, file, url());
@@ -66,10 +72,14 @@ uint32_t SourceMaps::Find(Pid pid, uint32_t script, const std::string& file,
 void SourceMaps::Forget(Pid pid) {
   const auto process = scripts_.find(pid);
   if (process == scripts_.end()) return;
-  for (const auto& [script, map] : process->second) {
+  Release(process->second);
+  scripts_.erase(process);
+}
+
+void SourceMaps::Release(const Scripts& scripts) {
+  for (const auto& [script, map] : scripts) {
     if (map != kNone) --maps_[map].scripts;
   }
-  scripts_.erase(process);
 }
 
 void SourceMaps::CloseUnused() {

@@ -76,12 +76,14 @@ class SourceMaps {
   // Whether another one may be opened.
   bool HasRoom() const;
   uint32_t Add(Map map);
+  using Scripts = absl::flat_hash_map<uint32_t, uint32_t>;  // to their maps
+  void Release(const Scripts& scripts);
   std::vector<std::string> Candidates(const std::string& file, const std::string& url) const;
 
   const Opener opener_;
   const Options options_;
   std::vector<Map> maps_;
-  absl::flat_hash_map<Pid, absl::flat_hash_map<uint32_t, uint32_t>> scripts_;
+  absl::flat_hash_map<Pid, Scripts> scripts_;
   using Identity = std::tuple<uint64_t, uint64_t, int64_t, std::string>;
   absl::flat_hash_map<Identity, uint32_t> by_file_;
   size_t inline_bytes_ = 0;  // of those that are open

@@ -210,7 +210,7 @@ absl::StatusOr<UniqueFd> TargetFiles::OpenOfGone(const MapEvent& map, Pid root_o
   const uint64_t device = uint64_t{map.file.device_major} << 32 | map.file.device_minor;
   Fields f = About(Question::kOfGone, map);
   f.pid = root_of;
-  return Open(Encode(f), nullptr, {root_of, device}, map.path);
+  return Open(Encode(f), nullptr, {map.pid, device}, map.path);
 }
 
 absl::StatusOr<UniqueFd> TargetFiles::OpenInProcess(Pid pid, const UniqueFd& process,
@@ -263,7 +263,7 @@ std::string TargetFiles::Trouble() const {
   absl::MutexLock lock(&mutex_);
   if (first_silent_.empty()) return "";
   return absl::StrCat(
-      silent_.empty() ? "files" : absl::StrCat("files of ", silent_.size(), " processes"),
+      silent_.empty() ? "files" : absl::StrCat("files of ", silent_.size(), silent_.size() == 1 ? " process" : " processes"),
       " could not be opened, since their file systems did not answer within half a second, such as ",
       first_silent_, "; look for a network or FUSE file system that hangs: /proc/PID/maps");
 }

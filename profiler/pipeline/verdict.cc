@@ -163,7 +163,9 @@ std::string VerdictText(const Profile& profile, const std::string& level,
                                     LossesOfScripts(a)));
   }
   if (a.silent_processes != 0) {
-    parts.push_back(absl::StrCat("files of ", a.silent_processes, " processes did not answer"));
+    parts.push_back(absl::StrCat("files of ", a.silent_processes,
+                                 a.silent_processes == 1 ? " process" : " processes",
+                                 " did not answer"));
   }
   parts.push_back(ShortRate(a));
   parts.push_back(level);

@@ -310,7 +310,7 @@ absl::StatusOr<jp_probe_term> Parser::MemoryOf(absl::string_view key) const {
 }
 
 // Of a call that takes longer than this, a few milliseconds are no matter.
-constexpr int64_t kLongNs = 1'000'000'000;
+constexpr uint64_t kLongNs = 1'000'000'000;
 
 absl::Status Parser::ParseText(const Word& word, jp_probe_term& term) {
   if (word.op != JP_PROBE_EQ && word.op != JP_PROBE_NE) {
@@ -451,12 +451,15 @@ absl::Status Parser::SetHitPoint() {
   if (duration_) {
     config().points |= JP_PROBE_AT_ENTER;
     config().times = JP_PROBE_TIMES_EXACT;
+    bool all_long = true;
     for (const jp_probe_term& t : terms_) {
-      if (t.field == JP_PROBE_DURATION && (t.op == JP_PROBE_GT || t.op == JP_PROBE_GE) &&
-          t.value >= kLongNs) {
-        config().times = JP_PROBE_TIMES_BY_TICK;
-      }
+      if (t.field != JP_PROBE_DURATION) continue;
+      const bool at_least = t.op == JP_PROBE_GT || t.op == JP_PROBE_GE;
+      const __u64 ns = static_cast<__u64>(t.value);
+      if (at_least) config().at_least_ns = std::max(config().at_least_ns, ns);
+      all_long = all_long && at_least && ns >= kLongNs;
     }
+    if (all_long) config().times = JP_PROBE_TIMES_BY_TICK;
   }
   return absl::OkStatus();
 }

@@ -22,9 +22,10 @@ enum class Saved : uint8_t {
 };
 
 // Runs a program on `row`, which has
-//   SetCfa(reg, offset), SetCfaExpression(bytes); SetCfaRegister(reg), SetCfaOffset(offset): false
-//   if there is nothing to change SetSaved(reg, Saved, offset), SetInRegister(reg, other),
-//   SetExpression(reg, bytes, is_value) Restore(reg, initial)
+//   SetCfa(reg, offset), SetCfaExpression(bytes)
+//   SetCfaRegister(reg), SetCfaOffset(offset): false if there is nothing to change
+//   SetSaved(reg, Saved, offset), SetInRegister(reg, other), SetExpression(reg, bytes, is_value)
+//   Restore(reg, initial)
 // `initial`: the row that the CIE's program made, for the program of an FDE; nullptr: it is the
 // CIE's, and at no location. `on_row(location)` is told where the row as it is now holds from on,
 // before each step forward; when it returns false, the program is at its end. False: the program is

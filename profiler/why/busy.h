@@ -1,5 +1,5 @@
-// Where a thread spends its time, from samples: the parts of a verdict that are about programs that
-// run.
+// Where a thread spends its time, from samples: the parts of an explanation that are about programs
+// that run.
 #pragma once
 
 #include <cstddef>
@@ -18,12 +18,12 @@ struct HotPlace {
 };
 
 struct BusyFacts {
-  Tid tid = 0;         // the thread; 0: no samples
-  size_t all = 0;      // samples of the process
+  Tid tid = 0;     // the thread; 0: no samples
+  size_t all = 0;  // samples of the process
   size_t of_thread = 0;
-  size_t gc = 0;       // of the process, within a garbage collector
-  size_t regexp = 0;   // of the thread, within a regular expression's matcher
-  size_t kernel = 0;   // of the thread, in kernel mode
+  size_t gc = 0;      // of the process, within a garbage collector
+  size_t regexp = 0;  // of the thread, within a regular expression's matcher
+  size_t kernel = 0;  // of the thread, in kernel mode
   // The innermost function, of the program's own language if there is one, that nearly all samples
   // of the thread have in common; empty text: none but the ground of the stack.
   HotPlace common;

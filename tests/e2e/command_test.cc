@@ -196,70 +196,79 @@ TEST_F(CommandTest, ACommandNameIsThatOfTheThreadOrOfItsProcess) {
   }
 }
 
-// Where it is mounted depends on the host.
+// Where it is mounted depends on the host; empty: nowhere.
 std::string CgroupMount() {
   const std::string mount = ReadWholeFile("/proc/self/mountinfo");
   const size_t line_end = mount.find(" - cgroup2 ");
-  if (line_end == std::string::npos) {
-    ADD_FAILURE() << "needs cgroup v2";
-    return "";
-  }
+  if (line_end == std::string::npos) return "";
   const size_t line = mount.rfind('\n', line_end) + 1;
   const std::vector<std::string> words =
       absl::StrSplit(mount.substr(line, line_end - line), ' ');
   return words[4];
 }
 
+// A control group for as long as the object lives: longer than the processes in it.
+class ControlGroup {
+ public:
+  explicit ControlGroup(std::string path) : path_(std::move(path)) {
+    EXPECT_EQ(::mkdir(path_.c_str(), 0755), 0) << path_;
+  }
+  ~ControlGroup() { EXPECT_EQ(::rmdir(path_.c_str()), 0) << path_; }
+  ControlGroup(const ControlGroup&) = delete;
+  ControlGroup& operator=(const ControlGroup&) = delete;
+
+  const std::string& path() const { return path_; }
+  void Take(const Child& process) const {
+    std::ofstream(path_ + "/cgroup.procs") << process.pid();
+  }
+
+ private:
+  const std::string path_;
+};
+
 TEST_F(CommandTest, ACgroupIsItsProcessesAndThoseOfTheGroupsBelow) {
   const std::string mount = CgroupMount();
-  const std::string group = absl::StrCat(mount, "/jprof_test_", ::getpid());
+  ASSERT_NE(mount, "") << "needs cgroup v2";
+  const ControlGroup group(absl::StrCat(mount, "/jprof_test_", ::getpid()));
   const std::string id = absl::StrCat(absl::Hex(::getpid(), absl::kZeroPad8), std::string(56, 'd'));
-  const std::string below = group + "/" + id;
-  ASSERT_EQ(::mkdir(group.c_str(), 0755) | ::mkdir(below.c_str(), 0755), 0);
-  {
-    auto spin = Child::SpawnReady({TestProgram("spin")});
-    auto other = Child::SpawnReady({TestProgram("sorter")});
-    ASSERT_TRUE(spin.ok() && other.ok());
-    std::ofstream(below + "/cgroup.procs") << spin->pid();
-    for (const std::string& name :
-         {group, group.substr(mount.size()), id.substr(0, 12), id}) {
-      const JprofResult result =
-          RunJprofFor(100, {"-G", name, "-F", "999", "--format", "folded"});
-      const FoldedProfile profile = ParseFolded(result.out);
-      EXPECT_GT(profile.total(), 0u) << name << result.err;
-      EXPECT_EQ(profile.With("spin"), profile.total()) << name << result.out;
-    }
+  const ControlGroup below(absl::StrCat(group.path(), "/", id));
+  auto spin = Child::SpawnReady({TestProgram("spin")});
+  auto other = Child::SpawnReady({TestProgram("sorter")});
+  ASSERT_TRUE(spin.ok() && other.ok());
+  below.Take(*spin);
+  for (const std::string& name :
+       {group.path(), group.path().substr(mount.size()), id.substr(0, 12), id}) {
+    const JprofResult result = RunJprofFor(100, {"-G", name, "-F", "999", "--format", "folded"});
+    const FoldedProfile profile = ParseFolded(result.out);
+    EXPECT_GT(profile.total(), 0u) << name << result.err;
+    EXPECT_EQ(profile.With("spin"), profile.total()) << name << result.out;
   }
-  EXPECT_EQ(::rmdir(below.c_str()) | ::rmdir(group.c_str()), 0);
 }
 
 TEST_F(CommandTest, AProcessThatIsMovedIntoTheCgroupIsRecordedFromThenOn) {
   const std::string mount = CgroupMount();
-  const std::string group = absl::StrCat(mount, "/jprof_test_", ::getpid());
-  ASSERT_EQ(::mkdir(group.c_str(), 0755), 0);
-  {
-    auto spin = Child::SpawnReady({TestProgram("spin")});
-    auto moved = Child::SpawnReady({TestProgram("deep"), "40"});
-    ASSERT_TRUE(spin.ok() && moved.ok());
-    std::ofstream(group + "/cgroup.procs") << spin->pid();
-    auto jprof = Jprof::Start({"-G", group, "-F", "999", "--format", "folded"});
-    ASSERT_TRUE(jprof.ok()) << jprof.status();
-    ASSERT_TRUE(jprof->WaitForSamples(100));
-    std::ofstream(group + "/cgroup.procs") << moved->pid();
-    ASSERT_TRUE(jprof->WaitForSamples(600));
-    jprof->Signal(SIGINT);
-    const JprofResult result = jprof->Wait();
-    const FoldedProfile profile = ParseFolded(result.out);
-    uint64_t of_moved = 0;
-    for (const FoldedStack& stack : profile.stacks) {
-      if (stack.frames[0] != "deep") continue;
-      of_moved += stack.count;
-      EXPECT_GE(stack.Count("descend"), 39u) << result.out;
-    }
-    EXPECT_GT(of_moved, 0u) << result.out;
-    EXPECT_EQ(of_moved + profile.With("spin"), profile.total()) << result.out;
+  ASSERT_NE(mount, "") << "needs cgroup v2";
+  const ControlGroup group(absl::StrCat(mount, "/jprof_test_", ::getpid()));
+  auto spin = Child::SpawnReady({TestProgram("spin")});
+  auto moved = Child::SpawnReady({TestProgram("deep"), "40"});
+  ASSERT_TRUE(spin.ok() && moved.ok());
+  group.Take(*spin);
+  auto jprof = Jprof::Start({"-G", group.path(), "-F", "999", "--format", "folded"});
+  ASSERT_TRUE(jprof.ok()) << jprof.status();
+  ASSERT_TRUE(jprof->WaitForSamples(100));
+  group.Take(*moved);
+  ASSERT_TRUE(jprof->WaitForSamples(600));
+  jprof->Signal(SIGINT);
+  const JprofResult result = jprof->Wait();
+  const FoldedProfile profile = ParseFolded(result.out);
+  uint64_t of_moved = 0;
+  for (const FoldedStack& stack : profile.stacks) {
+    if (stack.frames[0] != "deep") continue;
+    of_moved += stack.count;
+    EXPECT_GE(stack.Count("descend"), 39u) << result.out;
   }
-  EXPECT_EQ(::rmdir(group.c_str()), 0);
+  EXPECT_GT(of_moved, 0u) << result.out;
+  EXPECT_EQ(of_moved + profile.With("spin"), profile.total()) << result.out;
 }
 
 TEST_F(CommandTest, ChildrenAreRecordedWhenAskedFor) {

@@ -57,7 +57,7 @@ TEST_F(HungFilesTest, AProgramBehindAHungMountIsRecordedWithoutItsNames) {
   EXPECT_THAT(result.messages(),
               Contains(HasSubstr(absl::StrCat("did not answer within half a second, such as ",
                                               fuse.file(), " of process ", process.pid()))));
-  EXPECT_THAT(result.messages().back(), HasSubstr("files of 1 processes did not answer"));
+  EXPECT_THAT(result.messages().back(), HasSubstr("files of 1 process did not answer"));
   const FoldedProfile profile = ParseFolded(result.out);
   ExpectUnnamedMain(profile);
   EXPECT_EQ(profile.With("__libc_start_call_main"), profile.total());

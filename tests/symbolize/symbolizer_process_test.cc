@@ -351,9 +351,9 @@ TEST(SandboxTest, ItSaysWhatTookEffect) {
   EXPECT_EQ(SandboxText(kWholeSandbox),
             "no privileges, few resources, bounded memory, few system calls (seccomp)");
   EXPECT_EQ(SandboxText(kWholeSandbox & ~kSandboxCalls),
-            "no privileges, few resources, bounded memory; not: few system calls (seccomp)");
+            "no privileges, few resources, bounded memory; refused: few system calls (seccomp)");
   EXPECT_EQ(SandboxText(0),
-            "not: no privileges, few resources, bounded memory, few system calls (seccomp)");
+            "none of: no privileges, few resources, bounded memory, few system calls (seccomp)");
 }
 
 // In one that may not use seccomp, since an outer filter refuses it.

@@ -101,13 +101,23 @@ TEST(TrapSpecTest, ADurationTakesTheBeginningToo) {
   EXPECT_TRUE(HasCall(config, SYS_fsync));
 }
 
+TEST(TrapSpecTest, CallsThatAreTooShortAreToldByTheirLeastDuration) {
+  const auto least = [](absl::string_view text) { return Parsed(text).probe.config.at_least_ns; };
+  EXPECT_EQ(least("any duration>10ms"), 10'000'000U);
+  EXPECT_EQ(least("any duration>=5ms duration>20ms duration<9s"), 20'000'000U);
+  EXPECT_EQ(least("any duration<5ms"), 0U);
+  EXPECT_EQ(least("any duration!=5ms"), 0U);
+}
+
 TEST(TrapSpecTest, LongDurationsAreCountedInTicks) {
   const auto times = [](absl::string_view text) { return Parsed(text).probe.config.times; };
   EXPECT_EQ(times("any errno=EIO"), JP_PROBE_TIMES_NONE);
   EXPECT_EQ(times("any duration>999ms"), JP_PROBE_TIMES_EXACT);
   EXPECT_EQ(times("any duration<5s"), JP_PROBE_TIMES_EXACT);
   EXPECT_EQ(times("any duration>=1s"), JP_PROBE_TIMES_BY_TICK);
-  EXPECT_EQ(times("any duration<9s duration>5s"), JP_PROBE_TIMES_BY_TICK);
+  EXPECT_EQ(times("any duration>5s duration>=1s"), JP_PROBE_TIMES_BY_TICK);
+  // An upper end would be missed by some that are shorter.
+  EXPECT_EQ(times("any duration<9s duration>5s"), JP_PROBE_TIMES_EXACT);
 }
 
 TEST(TrapSpecTest, ACallThatDoesNotReturnIsMetAtItsBeginning) {
@@ -172,7 +182,9 @@ TEST(TrapSpecTest, AllFunctionsOfANameAreMeantAndListed) {
 TEST(TrapSpecTest, ReturnsOfGoProgramsAreNotMet) {
   const std::string go = absl::StrCat(testing::TempDir(), "go_program_", ::getpid());
   ASSERT_EQ(std::system(absl::StrCat("objcopy --add-section .note.go.buildid=/proc/self/comm ",
-                                     TestProgram("spin"), " ", go).c_str()), 0);
+                                     TestProgram("spin"), " ", go)
+                            .c_str()),
+            0);
   EXPECT_THAT(CheckReturns(go).message(), HasSubstr("has code of Go"));
   ::unlink(go.c_str());
   EXPECT_TRUE(CheckReturns(TestProgram("spin")).ok());

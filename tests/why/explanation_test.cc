@@ -1,4 +1,4 @@
-#include "profiler/why/verdict.h"
+#include "profiler/why/explanation.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -58,19 +58,19 @@ Facts Busy() {
   return Watched({thread});
 }
 
-TEST(VerdictTest, TheInnermostFunctionThatNearlyAllSamplesShareIsNamed) {
+TEST(ExplanationTest, TheInnermostFunctionThatNearlyAllSamplesShareIsNamed) {
   Facts facts = Busy();
   AddSamples(
       facts, 60,
       {Native("memcpy"), Script("inner", "a.js:3"), Script("outer", "a.js:9"), Native("main")});
   AddSamples(facts, 30, {Script("inner", "a.js:4"), Script("outer", "a.js:9"), Native("main")});
   AddSamples(facts, 5, {Script("outer", "a.js:8"), Native("main")});
-  const Verdict verdict = Explain(facts);
-  EXPECT_EQ(verdict.cause, "spinning");
-  EXPECT_EQ(verdict.sentence, "spinning in inner a.js:3 (95 % of 95 samples)");
+  const Explanation explanation = Explain(facts);
+  EXPECT_EQ(explanation.cause, "spinning");
+  EXPECT_EQ(explanation.sentence, "spinning in inner a.js:3 (95 % of 95 samples)");
 }
 
-TEST(VerdictTest, WhatIsSpreadIsNotSaidToSpinAnywhere) {
+TEST(ExplanationTest, WhatIsSpreadIsNotSaidToSpinAnywhere) {
   Facts facts = Busy();
   for (int i = 0; i < 10; ++i) {
     AddSamples(
@@ -81,14 +81,14 @@ TEST(VerdictTest, WhatIsSpreadIsNotSaidToSpinAnywhere) {
               AllOf(HasSubstr("busy in no single place"), Not(HasSubstr("spinning"))));
 }
 
-TEST(VerdictTest, OneThatWaitsNowAndThenIsBusyAndDoesNotSpin) {
+TEST(ExplanationTest, OneThatWaitsNowAndThenIsBusyAndDoesNotSpin) {
   Facts facts = Busy();
   facts.threads[0].sleeps = 3;
   AddSamples(facts, 90, {Native("work"), Native("main")});
   EXPECT_EQ(Explain(facts).sentence, "busy in work (100 % of 90 samples)");
 }
 
-TEST(VerdictTest, HalfOfTheSamplesInTheCollectorAreAThrash) {
+TEST(ExplanationTest, HalfOfTheSamplesInTheCollectorAreAThrash) {
   Facts facts = Busy();
   AddSamples(facts, 50, {Native("v8::internal::Heap::CollectGarbage()"), Script("fill", "a.js:1")});
   AddSamples(facts, 40, {Script("fill", "a.js:1")});
@@ -97,7 +97,7 @@ TEST(VerdictTest, HalfOfTheSamplesInTheCollectorAreAThrash) {
               HasSubstr("collecting garbage in 56 % of 90 samples, below fill a.js:1"));
 }
 
-TEST(VerdictTest, ThreadsThatShareACollectorsWorkAreAThrashTogether) {
+TEST(ExplanationTest, ThreadsThatShareACollectorsWorkAreAThrashTogether) {
   std::vector<ThreadFacts> threads = {Waiting(10, Wait::Kind::kLock),
                                       Waiting(11, Wait::Kind::kLock),
                                       Waiting(12, Wait::Kind::kLock)};
@@ -116,12 +116,12 @@ TEST(VerdictTest, ThreadsThatShareACollectorsWorkAreAThrashTogether) {
   EXPECT_NE(Explain(facts).cause, "gc");
 }
 
-TEST(VerdictTest, AMatcherIsTheRuntimesAndNotAFunctionOfThatName) {
+TEST(ExplanationTest, AMatcherIsTheRuntimesAndNotAFunctionOfThatName) {
   EXPECT_TRUE(IsRegExp({"RegExpPrototypeTest", "", FrameKind::kBuiltin}));
   EXPECT_FALSE(IsRegExp(Script("parseRegExp", "a.js:1")));
 }
 
-TEST(VerdictTest, ACircleOfLocksIsADeadlockAndARowIsNot) {
+TEST(ExplanationTest, ACircleOfLocksIsADeadlockAndARowIsNot) {
   std::vector<ThreadFacts> threads = {Waiting(10, Wait::Kind::kLock),
                                       Waiting(11, Wait::Kind::kLock),
                                       Waiting(12, Wait::Kind::kLock)};
@@ -129,19 +129,20 @@ TEST(VerdictTest, ACircleOfLocksIsADeadlockAndARowIsNot) {
   threads[1].wait.owner = 12;
   EXPECT_EQ(Explain(Watched(threads)).cause, "lock");
   threads[2].wait.owner = 11;  // the first one waits for the circle
-  const Verdict verdict = Explain(Watched(threads));
-  EXPECT_EQ(verdict.cause, "deadlock");
-  EXPECT_THAT(verdict.sentence, HasSubstr("thread 11 app waits for a lock that thread 12 holds"));
+  const Explanation explanation = Explain(Watched(threads));
+  EXPECT_EQ(explanation.cause, "deadlock");
+  EXPECT_THAT(explanation.sentence,
+              HasSubstr("thread 11 app waits for a lock that thread 12 holds"));
   threads[2].wait.owner = 0;  // not known
   EXPECT_EQ(Explain(Watched(threads)).cause, "lock");
 }
 
-TEST(VerdictTest, AnUnknownHolderIsNotGuessed) {
+TEST(ExplanationTest, AnUnknownHolderIsNotGuessed) {
   EXPECT_THAT(Explain(Watched({Waiting(10, Wait::Kind::kLock)})).sentence,
               HasSubstr("a lock whose holder cannot be told"));
 }
 
-TEST(VerdictTest, AFullPipeNamesItsReaderOrSaysThatThereIsNone) {
+TEST(ExplanationTest, AFullPipeNamesItsReaderOrSaysThatThereIsNone) {
   ThreadFacts thread = Waiting(10, Wait::Kind::kPipeWrite);
   thread.wait.object = "a pipe";
   thread.wait.full = true;
@@ -154,7 +155,7 @@ TEST(VerdictTest, AFullPipeNamesItsReaderOrSaysThatThereIsNone) {
   EXPECT_THAT(Explain(facts).sentence, HasSubstr("whose reader log (pid 99) sleeps in pause()"));
 }
 
-TEST(VerdictTest, ACircleOfReadersIsADeadlockOnlyIfNobodyElseMayWrite) {
+TEST(ExplanationTest, ACircleOfReadersIsADeadlockOnlyIfNobodyElseMayWrite) {
   ThreadFacts thread = Waiting(10, Wait::Kind::kPipeRead);
   thread.wait.object = "a pipe";
   thread.wait.others = {99};
@@ -176,17 +177,17 @@ TEST(VerdictTest, ACircleOfReadersIsADeadlockOnlyIfNobodyElseMayWrite) {
   EXPECT_EQ(Explain(Watched({thread})).cause, "pipe-empty");
 }
 
-TEST(VerdictTest, AnotherThreadsTroubleIsToldBeforeTheIdleLoop) {
+TEST(ExplanationTest, AnotherThreadsTroubleIsToldBeforeTheIdleLoop) {
   ThreadFacts blocked = Waiting(11, Wait::Kind::kQueueSend);
   blocked.wait.object = "System V message queue 3";
   blocked.wait.full = true;
-  const Verdict verdict = Explain(Watched({Waiting(10, Wait::Kind::kEvents), blocked}));
-  EXPECT_THAT(verdict.sentence,
+  const Explanation explanation = Explain(Watched({Waiting(10, Wait::Kind::kEvents), blocked}));
+  EXPECT_THAT(explanation.sentence,
               HasSubstr("thread 11 app: blocked in sending to System V message queue 3"));
-  EXPECT_EQ(verdict.cause, "queue-full");
+  EXPECT_EQ(explanation.cause, "queue-full");
 }
 
-TEST(VerdictTest, WhatLastsIsToldBeforeWhatOneLookMet) {
+TEST(ExplanationTest, WhatLastsIsToldBeforeWhatOneLookMet) {
   ThreadFacts passing = Waiting(10, Wait::Kind::kQueueSend),
               stuck = Waiting(11, Wait::Kind::kQueueSend);
   passing.wait.object = "System V message queue 3";
@@ -196,7 +197,7 @@ TEST(VerdictTest, WhatLastsIsToldBeforeWhatOneLookMet) {
   EXPECT_THAT(Explain(Watched({passing})).sentence, HasSubstr("System V message queue 3"));
 }
 
-TEST(VerdictTest, ALoopThatNeverWokeUpIsNotCalledAlive) {
+TEST(ExplanationTest, ALoopThatNeverWokeUpIsNotCalledAlive) {
   ThreadFacts loop = Waiting(10, Wait::Kind::kEvents);
   EXPECT_THAT(Explain(Watched({loop})).sentence,
               AllOf(HasSubstr("nothing came"), Not(HasSubstr("alive"))));
@@ -204,7 +205,7 @@ TEST(VerdictTest, ALoopThatNeverWokeUpIsNotCalledAlive) {
   EXPECT_THAT(Explain(Watched({loop})).sentence, HasSubstr("alive and idle: it woke up 4 times"));
 }
 
-TEST(VerdictTest, AThreadInAQueueForTheCpuIsNotIdle) {
+TEST(ExplanationTest, AThreadInAQueueForTheCpuIsNotIdle) {
   EXPECT_EQ(Explain(Watched({Thread(10, 'R')})).cause, "busy");
 }
 

@@ -10,14 +10,14 @@
 
 namespace jprof {
 
-struct Verdict {
+struct Explanation {
   // For programs: "spinning", "busy", "regexp", "gc", "lock", "deadlock", "pipe-full", ...
   std::string cause;
   std::string sentence;               // without a full stop
   std::vector<std::string> evidence;  // lines
 };
 
-Verdict Explain(const Facts& facts);
+Explanation Explain(const Facts& facts);
 
 // How it differs from an instance of the same program that is well: lines.
 std::vector<std::string> Compare(const Facts& facts, const Facts& healthy);

@@ -1,4 +1,4 @@
-#include "profiler/why/verdict.h"
+#include "profiler/why/explanation.h"
 
 #include <algorithm>
 #include <cmath>
@@ -68,7 +68,7 @@ class Explainer {
  public:
   explicit Explainer(const Facts& facts) : facts_(facts) {}
 
-  Verdict Explain();
+  Explanation Explain();
 
  private:
   bool ExplainState();
@@ -82,11 +82,11 @@ class Explainer {
   void ExplainIdle(const ThreadFacts& main);
 
   void Say(absl::string_view cause, std::string sentence) {
-    verdict_.cause = std::string(cause);
-    verdict_.sentence = std::move(sentence);
+    explanation_.cause = std::string(cause);
+    explanation_.sentence = std::move(sentence);
   }
   void Add(std::string line) {
-    if (!line.empty()) verdict_.evidence.push_back(std::move(line));
+    if (!line.empty()) explanation_.evidence.push_back(std::move(line));
   }
   void AddThread(const ThreadFacts& thread);
   void AddOthers();
@@ -99,7 +99,7 @@ class Explainer {
   std::string OthersText(const std::vector<Pid>& pids, absl::string_view role) const;
 
   const Facts& facts_;
-  Verdict verdict_;
+  Explanation explanation_;
 };
 
 const ThreadFacts* Explainer::Find(Tid tid) const {
@@ -197,9 +197,8 @@ bool Explainer::ExplainState() {
   const std::string at = main == nullptr ? "" : In(TellingPlace(main->frames));
   if (facts_.state == 't') {
     Say("debugger", absl::StrCat("stopped by a debugger",
-                                 facts_.tracer != 0
-                                     ? absl::StrCat(": ", OtherText(facts_.tracer))
-                                     : std::string(),
+                                 facts_.tracer != 0 ? absl::StrCat(": ", OtherText(facts_.tracer))
+                                                    : std::string(),
                                  at.empty() ? "" : absl::StrCat(",", at)));
     return true;
   }
@@ -258,21 +257,19 @@ void Explainer::ExplainBusy(const ThreadFacts& thread, double wanted) {
                      Percent(static_cast<double>(thread.cpu_ns) / 1e9 / facts_.seconds),
                      " of one, within which no sample met it", In(TellingPlace(thread.frames))));
   } else if (!place.empty()) {
-    const bool spins =
-        wanted >= kSpins && thread.sleeps == 0 && busy.of_thread >= kSamplesOfSpin;
+    const bool spins = wanted >= kSpins && thread.sleeps == 0 && busy.of_thread >= kSamplesOfSpin;
     Say(spins ? "spinning" : "busy",
         absl::StrCat(spins ? "spinning in " : "busy in ", place, " (",
                      ShareText(busy.common.samples, busy.of_thread), ")", who));
     if (spins) Add("it did not wait for anything in that time");
   } else {
-    Say("busy", absl::StrCat("busy in no single place: ", Percent(wanted), " of the time",
-                             busy.hottest.empty() ? ""
-                                                  : absl::StrCat(", most in ", busy.hottest[0].text,
-                                                                 " (",
-                                                                 ShareText(busy.hottest[0].samples,
-                                                                           busy.of_thread),
-                                                                 ")"),
-                             who));
+    Say("busy",
+        absl::StrCat("busy in no single place: ", Percent(wanted), " of the time",
+                     busy.hottest.empty()
+                         ? ""
+                         : absl::StrCat(", most in ", busy.hottest[0].text, " (",
+                                        ShareText(busy.hottest[0].samples, busy.of_thread), ")"),
+                     who));
   }
   for (const HotPlace& hot : busy.hottest) {
     Add(absl::StrCat("on top of the stack: ", hot.text, ", ",
@@ -281,7 +278,7 @@ void Explainer::ExplainBusy(const ThreadFacts& thread, double wanted) {
   if (busy.kernel * 2 >= busy.of_thread && busy.kernel > 0) {
     Add(absl::StrCat("in the kernel: ", ShareText(busy.kernel, busy.of_thread)));
   }
-  if (busy.gc > 0 && verdict_.cause != "gc") {
+  if (busy.gc > 0 && explanation_.cause != "gc") {
     Add(absl::StrCat("collecting garbage: ", ShareText(busy.gc, busy.all), " of all threads"));
   }
 }
@@ -303,9 +300,9 @@ bool Explainer::ExplainDeadlock() {
                                      In(TellingPlace(path[i]->frames)),
                                      " waits for a lock that thread ", holder->tid, " holds"));
       }
-      Say("deadlock", absl::StrCat(path.size() == 1 ? "a thread waits for a lock of its own: "
-                                                    : "deadlock: ",
-                                   absl::StrJoin(texts, "; ")));
+      Say("deadlock",
+          absl::StrCat(path.size() == 1 ? "a thread waits for a lock of its own: " : "deadlock: ",
+                       absl::StrJoin(texts, "; ")));
       for (const ThreadFacts* thread : path) AddThread(*thread);
       return true;
     }
@@ -314,8 +311,8 @@ bool Explainer::ExplainDeadlock() {
 }
 
 void Explainer::ExplainLock(const ThreadFacts& thread) {
-  std::string sentence = absl::StrCat(Name(thread), " waits for a lock held by thread ",
-                                      thread.wait.owner);
+  std::string sentence =
+      absl::StrCat(Name(thread), " waits for a lock held by thread ", thread.wait.owner);
   const ThreadFacts* owner = Find(thread.wait.owner);
   if (owner != nullptr) {
     absl::StrAppend(
@@ -418,14 +415,14 @@ void Explainer::ExplainIdle(const ThreadFacts& main) {
   const Wait& wait = main.wait;
   const std::string place = In(TellingPlace(main.frames));
   const std::string who = Name(main) == "it" ? "" : absl::StrCat(Name(main), ": ");
-  const std::string used = absl::StrFormat("%.1f %% of a CPU in %.1f s",
-                                           static_cast<double>(main.cpu_ns) / 1e7 / facts_.seconds,
-                                           facts_.seconds);
+  const std::string used =
+      absl::StrFormat("%.1f %% of a CPU in %.1f s",
+                      static_cast<double>(main.cpu_ns) / 1e7 / facts_.seconds, facts_.seconds);
   switch (wait.kind) {
     case Kind::kEvents: {
-      const std::string limit =
-          wait.limit_s ? absl::StrCat(", for ", SecondsText(*wait.limit_s), " at most")
-                       : ", for as long as it takes";
+      const std::string limit = wait.limit_s
+                                    ? absl::StrCat(", for ", SecondsText(*wait.limit_s), " at most")
+                                    : ", for as long as it takes";
       if (main.sleeps > 0) {
         Say("idle",
             absl::StrCat("event loop alive and idle: it woke up ", main.sleeps, " times and used ",
@@ -448,35 +445,36 @@ void Explainer::ExplainIdle(const ThreadFacts& main) {
                        ": ", wait.call, place));
       break;
     case Kind::kLock:
-      Say("futex", absl::StrCat(who, "waits on a futex (a condition, a semaphore, or a lock whose "
-                                     "holder cannot be told)", place));
+      Say("futex", absl::StrCat(who,
+                                "waits on a futex (a condition, a semaphore, or a lock whose "
+                                "holder cannot be told)",
+                                place));
       break;
     case Kind::kChild:
-      Say("child", absl::StrCat(who, "waits for a child to exit", place,
-                                facts_.children.empty()
-                                    ? ""
-                                    : absl::StrCat("; ", Does(facts_.children))));
+      Say("child",
+          absl::StrCat(who, "waits for a child to exit", place,
+                       facts_.children.empty() ? "" : absl::StrCat("; ", Does(facts_.children))));
       break;
     case Kind::kNone:
       Say("idle", absl::StrCat(who, "mostly idle: ", used, place));
       break;
     default:
       if (!ExplainOtherEnd(main)) {
-        Say("waiting", absl::StrCat(who, "waits in ", wait.call,
-                                    wait.kernel_function.empty()
-                                        ? ""
-                                        : absl::StrCat(" (", wait.kernel_function, ")"),
-                                    place));
+        Say("waiting",
+            absl::StrCat(
+                who, "waits in ", wait.call,
+                wait.kernel_function.empty() ? "" : absl::StrCat(" (", wait.kernel_function, ")"),
+                place));
       }
       break;
   }
 }
 
-Verdict Explainer::Explain() {
-  if (ExplainState()) return verdict_;
+Explanation Explainer::Explain() {
+  if (ExplainState()) return explanation_;
   if (facts_.threads.empty()) {
     Say("unknown", "no thread could be looked at");
-    return verdict_;
+    return explanation_;
   }
   if (facts_.seconds > 0) {
     Add(absl::StrFormat("watched for %.1f s, %d samples, %d threads", facts_.seconds,
@@ -506,7 +504,7 @@ Verdict Explainer::Explain() {
   size_t lines = 0;
   for (const ThreadFacts& thread : facts_.threads) {
     const bool new_one = std::none_of(
-        verdict_.evidence.begin(), verdict_.evidence.end(), [&](const std::string& line) {
+        explanation_.evidence.begin(), explanation_.evidence.end(), [&](const std::string& line) {
           return absl::StartsWith(line, absl::StrCat("thread ", thread.tid, " "));
         });
     if (new_one &&
@@ -517,7 +515,7 @@ Verdict Explainer::Explain() {
     }
   }
   AddOthers();
-  return verdict_;
+  return explanation_;
 }
 
 void Explainer::AddOthers() {
@@ -538,11 +536,11 @@ std::map<std::string, double> Tops(const Facts& facts) {
 
 }  // namespace
 
-Verdict Explain(const Facts& facts) { return Explainer(facts).Explain(); }
+Explanation Explain(const Facts& facts) { return Explainer(facts).Explain(); }
 
 std::vector<std::string> Compare(const Facts& facts, const Facts& healthy) {
   std::vector<std::string> lines;
-  const Verdict other = Explain(healthy);
+  const Explanation other = Explain(healthy);
   lines.push_back(absl::StrCat(healthy.name, " (pid ", healthy.pid, "): ", other.sentence));
   auto cpu = [](const Facts& f) {
     double ns = 0;
