@@ -37,4 +37,8 @@ std::string SignedPercent(int64_t hundredths) {
   return absl::StrFormat("%c%d.%02d%%", hundredths < 0 ? '-' : '+', size / 100, size % 100);
 }
 
+std::string MoreComments(size_t count) {
+  return absl::StrCat(count, count == 1 ? " more comment" : " more comments");
+}
+
 }  // namespace jprof

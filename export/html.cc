@@ -23,6 +23,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "export/figures.h"
 #include "export/picture_tree.h"
 #include "export/report_data.h"
 #include "export/text.h"
@@ -124,6 +125,10 @@ class HtmlExporter : public Exporter {
         .Markup("</h1>\n<div id=\"verdict\">\n");
     for (size_t i = 0; i < std::min(profile.comments.size(), ReportData::kMaxComments); ++i) {
       html.Markup("<p>").Text(XmlText::Escape(profile.comments[i])).Markup("</p>\n");
+    }
+    if (profile.comments.size() > ReportData::kMaxComments) {
+      const std::string more = MoreComments(profile.comments.size() - ReportData::kMaxComments);
+      html.Markup("<p>").Text(XmlText::EscapeShown(more)).Markup("</p>\n");
     }
     html.Markup(
         "</div>\n</header>\n"

@@ -34,7 +34,8 @@
 // that is not all that its drawn callees leave. Children are sorted by name and nothing is random:
 // equal profiles give equal bytes.
 //
-// The verdict is part of the picture: all comments of the profile stand below the title.
+// The verdict is part of the picture: the first comments of the profile stand below the title, and
+// how many more there are.
 //
 // Hostile names. They pass ShownText (no control character, no direction mark, valid UTF-8, 4 KiB
 // at most) and XmlText; Svg::Text takes nothing else. Markup comes from string literals only, the
@@ -168,13 +169,14 @@ class FlameGraph {
     }
     for (size_t i = 0; i < std::min(profile.comments.size(), kMaxComments); ++i) {
       comments_.push_back(ShownText(profile.comments[i], kMaxCommentBytes));
-      for (std::string& line :
-           WrapText(comments_.back(), kWidth - 2 * kPadding, 3, Ruler(kNoteSize))) {
-        notes_.push_back(std::move(line));
-      }
     }
     if (profile.comments.size() > kMaxComments) {
-      notes_.push_back(absl::StrCat(profile.comments.size() - kMaxComments, " more comments"));
+      comments_.push_back(MoreComments(profile.comments.size() - kMaxComments));
+    }
+    for (const std::string& comment : comments_) {
+      for (std::string& line : WrapText(comment, kWidth - 2 * kPadding, 3, Ruler(kNoteSize))) {
+        notes_.push_back(std::move(line));
+      }
     }
     left_out_ = layout_.LeftOut();
     drawn_below_.assign(picture.nodes().size(), 0);
@@ -386,7 +388,7 @@ class FlameGraph {
         "text-anchor=\"end\">Search</text>\n</g>\n");
   }
 
-  // Line by line; the tooltip has each comment in full, and the script breaks them anew.
+  // Line by line; the tooltip has them unbroken, and the script breaks them anew.
   void Subtitle(Svg& svg) {
     svg.Markup("<text id=\"subtitle\" x=\"10\" y=\"44\" font-size=\"11\" fill=\"#57606a\">");
     if (!comments_.empty()) {
@@ -501,7 +503,7 @@ class FlameGraph {
   const std::string unit_;  // of it: "samples"
   int64_t most_changed_ = 0;
   std::vector<int64_t> drawn_below_;  // by node: weight of the callees that are drawn
-  std::vector<std::string> comments_;  // shown
+  std::vector<std::string> comments_;  // shown, and how many more there are
   std::vector<std::string> notes_;     // the same in lines
   std::string left_out_;
   int legend_y_ = 0;

@@ -59,6 +59,12 @@ TEST(HtmlTest, EveryCommentIsInTheVerdict) {
   EXPECT_THAT(html, HasSubstr("<p>first</p>\n<p>second</p>"));
 }
 
+TEST(HtmlTest, MoreCommentsThanAHundredAreCounted) {
+  std::string text;
+  for (int i = 0; i < 101; ++i) absl::StrAppend(&text, "# comment: c", i, "\n");
+  EXPECT_THAT(Html(text + "node;f 1"), HasSubstr("<p>c99</p>\n<p>1 more comment</p>\n</div>"));
+}
+
 TEST(HtmlTest, HostileNamesAddNoMarkup) {
   const std::string tame = Html("# title: t\n# comment: c\nnode;f 1");
   for (const char* name : {"</script><script>alert(1)</script>", "</title><img src=x onerror=x>",

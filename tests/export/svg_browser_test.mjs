@@ -47,11 +47,20 @@ execFileSync(writeProfile, ["svg", many], { input: Array.from({ length: THIN }, 
   `node;main;thin${String(i).padStart(4, "0")} 1\n`).join("") });
 const manyUrl = pathToFileURL(many).href;
 
+function write(name, text) {
+  const path = join(scratch, name);
+  execFileSync(writeProfile, ["svg", path], { input: text });
+  return pathToFileURL(path).href;
+}
 // `main` itself is never executing; 300 of its callees are too thin to be drawn.
-const thinner = join(scratch, "thinner.svg");
-execFileSync(writeProfile, ["svg", thinner], { input: "node;main;wide 1000000\n" + Array.from({ length: 300 },
-  (_, i) => `node;main;thin${i} 1\n`).join("") });
-const thinnerUrl = pathToFileURL(thinner).href;
+const thinnerUrl = write("thinner.svg", "node;main;wide 1000000\n" + Array.from({ length: 300 },
+  (_, i) => `node;main;thin${i} 1\n`).join(""));
+// As wide as what it calls, `main` is hardly ever executing itself.
+const callerUrl = write("caller.svg", "node;main;wide 1000000\nnode;main 10\n");
+// All but three of the 21,003 frames are of one sample.
+const crowdedUrl = write("crowded.svg", Array.from({ length: 7000 }, (_, i) => `node;main;a${i};b${i};c${i} 1\n`).join(""));
+const allUrl = write("all.svg", "app;all 10\napp;other 30\n");
+const nineUrl = write("nine.svg", Array.from({ length: 9 }, (_, i) => `# comment: c${i}\n`).join("") + "node;main 1\n");
 
 const browser = await Browser.start(chromium);
 let failures = 0;
@@ -474,6 +483,13 @@ try {
     await page.press("Enter");
     assert.match(await page.evaluate("document.getElementById('subtitle').lastChild.previousSibling.textContent"), /jprof -p/);
   });
+
+  await test("of more than eight comments the verdict says how many there are", async (page) => {
+    await page.evaluate("document.getElementById('subtitle').focus()");
+    await page.press("Enter");
+    assert.deepEqual(await page.evaluate("[...document.querySelectorAll('#subtitle > tspan')].slice(-3, -1).map((line) => line.textContent)"),
+                     ["c7", "1 more comment"]);
+  }, "", nineUrl);
 
   await test("dark for who prefers it, light on paper", async (page) => {
     const background = "getComputedStyle(document.getElementById('background')).fill";
