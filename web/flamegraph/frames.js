@@ -30,10 +30,6 @@ const ROW = 16;
 const FOOTER = 34;
 const WIDE = 3;           // pixels; arriving.js and export/svg.cc (class w) have the same
 const MAX_CELLS = 20000;  // of a view that is made here
-const HINT = "click zooms \u00b7 right click: more \u00b7 / searches \u00b7 arrows walk, Enter zooms, Esc goes back";
-// By number, as in export/code_kind.h.
-const KINDS = ["", "JavaScript", "JavaScript of node_modules", "JavaScript of Node's library", "builtin",
-  "WebAssembly", "awaits", "native code", "garbage collector", "kernel", "JIT code", "unnamed"];
 
 const toggle = (element, name, on) => {
   if (element.classList.contains(name) !== on) element.classList.toggle(name, on);

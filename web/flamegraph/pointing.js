@@ -7,11 +7,7 @@ function openMenu(cell, clientX, clientY) {
   setCurrent(cell.index);
   const items = [["Zoom in", "Enter", () => zoomTo(cell.index)]];
   if (cell.index > 0) {
-    items.push(
-      ["Focus: only stacks with it", "f", onCurrent.focus],
-      ["Ignore: no stacks with it", "x", onCurrent.ignored],
-      ["Hide: take it out of its stacks", "h", onCurrent.hidden],
-      ["Search for it", "s", searchCurrent]);
+    for (const [label, key] of ACTIONS) if (key in letters) items.push([label, key, letters[key]]);
   }
   const width = 300, tall = 27 * items.length + 10;
   const box = create("foreignObject", { id: "menu", width, height: tall });
@@ -76,7 +72,7 @@ function tellOf(cell) {
   const kind = KINDS[cell.kind] + (cell.inlined ? ", inlined" : "");
   if (kind) parts.push(kind);
   const own = packageOf(cell);
-  if (own && cell.kind !== 9 && cell.kind !== 4) parts.push(own);
+  if (own && cell.kind !== KERNEL && cell.kind !== BUILTIN) parts.push(own);
   if (generated) parts.push("from " + generated);
   return parts;
 }

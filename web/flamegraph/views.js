@@ -92,7 +92,6 @@ const onCurrent = {
 
 // ---- colours -------------------------------------------------------------------------------------
 
-const dark = window.matchMedia ? window.matchMedia("(prefers-color-scheme: dark)") : { matches: false };
 const shadeOf = (label) => (Math.imul(label, 0x9e3779b1) >>> 29);
 
 const packageOf = (cell) => (cell.package < 0 ? "" : packages[cell.package]);

@@ -120,7 +120,7 @@ class Graph extends Surface {
     const kind = KINDS[tree.kinds[i]] + (isInlined(tree.label[i]) ? ", inlined" : "");
     if (kind) parts.push(kind);
     const own = packageOf(tree.label[i]);
-    if (own && tree.kinds[i] !== 9 && tree.kinds[i] !== 4) parts.push(own);
+    if (own && tree.kinds[i] !== KERNEL && tree.kinds[i] !== BUILTIN) parts.push(own);
     if (generated.has(tree.label[i])) parts.push("from " + generated.get(tree.label[i]));
     return parts.join(" \u00b7 ");
   }

@@ -1,6 +1,5 @@
 // The page: what is shown when.
 
-const HINT = "click zooms \u00b7 right click: more \u00b7 / searches \u00b7 arrows walk, Enter zooms, Esc goes back";
 const TIME_HINT = " \u00b7 drag over the heat map for a range of time";
 
 const graph = new Graph("flame graph: arrow keys walk, Enter zooms, f focuses, x ignores, h hides", {

@@ -3,10 +3,7 @@
 // In a comparison each sample is of one side. A call path is drawn by the mean of its shares of both:
 // its weight is the samples after and, scaled to the same total, those before (`sides`).
 
-const NATIVE = 7, GC = 8;  // as in export/code_kind.h
-const INLINED = 16;        // added to the shade
-const KINDS = ["", "JavaScript", "JavaScript of node_modules", "JavaScript of Node's library", "builtin",
-  "WebAssembly", "awaits", "native code", "garbage collector", "kernel", "JIT code", "unnamed"];
+const INLINED = 16;  // added to the shade
 
 let compares = false, unit = "samples";
 // Labels: names and what is known of them; those of our own ("all", processes) come last.
