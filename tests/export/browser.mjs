@@ -154,13 +154,18 @@ class Page {
     await this.send("Input.dispatchMouseEvent", { type: "mouseReleased", ...at });
   }
 
-  // The button of the menu of what the expression gives that begins with `item`.
-  async chooseFromMenu(expression, item) {
+  // The menu of what the expression gives.
+  async openMenu(expression) {
     const at = await this.middleOf(expression);
     for (const type of ["mousePressed", "mouseReleased"]) {
       await this.send("Input.dispatchMouseEvent", { type, ...at, button: "right", clickCount: 1 });
     }
     await this.until("document.getElementById('menu') !== null");
+  }
+
+  // The button of that menu that begins with `item`.
+  async chooseFromMenu(expression, item) {
+    await this.openMenu(expression);
     await this.click(`[...document.querySelectorAll('#menu button')].find((b) => b.textContent.startsWith('${item}'))`);
   }
 

@@ -343,6 +343,48 @@ try {
     assert.ok((await labels(page)).includes("main"));
   });
 
+  await test("letters in the menu act and close it; Escape closes it and nothing else", async (page) => {
+    const isOpen = () => page.evaluate("document.getElementById('menu') !== null");
+    await page.click("spot('handle')");
+    await page.until("params().z !== undefined");
+    const before = await page.evaluate("params()");
+    await page.openMenu("spot('walk')");
+    await page.press("Escape");
+    assert.equal(await isOpen(), false);
+    assert.deepEqual(await page.evaluate("params()"), before);
+    assert.equal(await page.evaluate("document.activeElement === document.querySelector('.graph canvas')"), true);
+    await page.openMenu("spot('walk')");
+    await page.press("h");
+    assert.equal(await isOpen(), false);
+    assert.equal((await page.evaluate("params()")).h, "^walk \\/srv\\/app\\.js:12$");
+    assert.equal((await labels(page)).includes("walk app.js:12"), false);
+    await page.openMenu("spot('handle')");
+    await page.press("/");
+    assert.equal(await page.evaluate("document.activeElement.id"), "search");
+    assert.equal(await isOpen(), false);
+    await page.openMenu("spot('start')");
+    await page.press("t");
+    assert.equal((await page.evaluate("params()")).tab, "functions");
+    assert.match(await page.evaluate("text('chosen')"), /^start: /);
+  });
+
+  await test("keys of an input method are not the report's", async (page) => {
+    await page.press("/");
+    await page.send("Input.imeSetComposition", { text: "ka", selectionStart: 2, selectionEnd: 2 });
+    await page.press("Escape");
+    assert.equal(await page.evaluate("document.activeElement.id"), "search");
+  });
+
+  await test("a thread is no function: keys that take one do nothing there", async (page) => {
+    const before = await labels(page);
+    await page.evaluate("document.querySelector('.graph canvas').focus()");
+    await page.press("ArrowUp");
+    assert.match(await page.evaluate("text('details')"), /^node \(thread/);
+    for (const key of "fxhts") await page.press(key);
+    assert.deepEqual(await page.evaluate("params()"), { g: "thread" });
+    assert.deepEqual(await labels(page), before);
+  }, url + "?g=thread");
+
   await test("on paper the report is light, as wide as the page, and whole", async (page) => {
     await page.send("Emulation.setDeviceMetricsOverride", { width: 1400, height: 320, deviceScaleFactor: 1, mobile: false });
     await page.until("innerWidth === 1400");

@@ -400,6 +400,35 @@ try {
     assert.deepEqual(await page.evaluate("params()"), {});
   });
 
+  await test("letters in the menu act and close it; Escape closes it and nothing else", async (page) => {
+    const isOpen = () => page.evaluate("document.getElementById('menu') !== null");
+    await page.openMenu("rect('walk')");
+    await page.press("h");
+    assert.equal(await isOpen(), false);
+    assert.equal((await shown(page)).some(([, name]) => /^walk/.test(name)), false);
+    await page.openMenu("rect('handle')");
+    await page.press("Escape");
+    assert.equal(await isOpen(), false);
+    assert.equal((await shown(page)).some(([, name]) => /^walk/.test(name)), false);
+    await page.openMenu("rect('handle')");
+    await page.press("ArrowLeft");
+    assert.match(await page.evaluate("document.activeElement.textContent"), /^Zoom in/);
+    await page.press("/");
+    await page.until("document.activeElement.id === 'field'");
+    assert.equal(await isOpen(), false);
+  });
+
+  await test("keys of an input method are not the picture's", async (page) => {
+    const width = "rect('handle').getAttribute('width')";
+    await page.click("rect('handle')");
+    await page.press("/");
+    await page.until("document.activeElement.id === 'field'");
+    await page.send("Input.imeSetComposition", { text: "ka", selectionStart: 2, selectionEnd: 2 });
+    await page.press("Escape");
+    assert.equal(await page.evaluate(width), "1180.00");
+    assert.equal(await page.evaluate("document.activeElement.id"), "field");
+  });
+
   await test("the address restores the view, its filters and its zoom", async (page) => {
     assert.equal((await shown(page))[0][2], 500);
     assert.equal(await page.evaluate("rect('walk').getAttribute('width')"), "1180.00");

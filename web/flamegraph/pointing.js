@@ -38,7 +38,7 @@ function openMenu(cell, clientX, clientY) {
     } else if (event.key === "Escape") {
       closeMenu();
       view.cells[current].g.focus({ preventScroll: true });
-    } else if (event.key !== "Enter" && event.key !== " " && event.key !== "Tab") {
+    } else if (!["Enter", " ", "Tab", "ArrowLeft", "ArrowRight"].includes(event.key)) {
       return;
     }
     event.stopPropagation();
@@ -173,6 +173,7 @@ function onKey(event) {
   const key = event.key;
   if (isShortcut(event)) {
     event.preventDefault();
+    closeMenu();
     if (key.toLowerCase() === "i") setIgnoreCase(!ignoreCase);
     else openField();
     return;
@@ -180,6 +181,7 @@ function onKey(event) {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const onButton = event.target.closest && event.target.closest(".button");
   if (key in letters) {
+    closeMenu();
     letters[key]();
   } else if (key === "Escape") {
     back();

@@ -81,7 +81,9 @@ function openField() {
     timer = setTimeout(apply, 120);
   });
   input.addEventListener("keydown", (event) => {
-    if (event.isComposing) return;
+    if (!event.isComposing && isShortcut(event)) return;
+    event.stopPropagation();
+    if (event.isComposing) return;  // keys of the input method
     if (event.key === "Enter") {
       apply();
       closeField();
@@ -89,14 +91,10 @@ function openField() {
       clearTimeout(timer);
       search(before);
       closeField();
-    } else if (!isShortcut(event)) {
-      event.stopPropagation();
+    } else {
       return;
     }
-    if (event.key === "Enter" || event.key === "Escape") {
-      event.preventDefault();
-      event.stopPropagation();
-    }
+    event.preventDefault();
   });
   box.appendChild(input);
   header.appendChild(box);

@@ -54,27 +54,37 @@ function search(source) {
 let menu = null;
 function openMenu(label, zoom, x, y) {
   closeMenu();
+  const before = document.activeElement;
   const items = zoom ? [["Zoom in", "Enter", zoom]] : [];
-  if (label < labelCount) {
-    for (const [text, key] of [["Focus: only stacks with it", "f"], ["Ignore: no stacks with it", "x"],
-      ["Hide: take it out of its stacks", "h"], ["Callers, callees, lines", "t"], ["Search for it", "s"]]) {
-      items.push([text, key, () => act(key, label)]);
-    }
-  }
+  if (label < labelCount) for (const [text, key] of ACTIONS) items.push([text, key, () => act(key, label)]);
+  const choose = (action) => {
+    closeMenu();
+    action();
+  };
   menu = create("div", { id: "menu", role: "menu" }, ...items.map(([text, key, action]) => {
     const item = create("button", { role: "menuitem" }, text, create("kbd", {}, key));
-    item.addEventListener("click", () => {
-      closeMenu();
-      action();
-    });
+    item.addEventListener("click", () => choose(action));
     return item;
   }));
   menu.style.left = Math.max(0, Math.min(x, window.innerWidth - 300)) + "px";
   menu.style.top = Math.max(0, Math.min(y, window.innerHeight - 26 * items.length - 12)) + "px";
   menu.addEventListener("keydown", (event) => {
-    const to = { ArrowDown: document.activeElement.nextElementSibling, ArrowUp: document.activeElement.previousElementSibling }[event.key];
-    if (to) to.focus();
-    if (event.key !== "Escape") event.stopPropagation();
+    const { key } = event;
+    if (event.ctrlKey || event.metaKey || event.altKey || key === "Enter") return;
+    const to = { ArrowDown: document.activeElement.nextElementSibling, ArrowUp: document.activeElement.previousElementSibling }[key];
+    const chosen = items.find((item) => item[1] === key);
+    if (to) {
+      to.focus();
+    } else if (chosen) {
+      choose(chosen[2]);
+    } else if (key === "Escape") {
+      closeMenu();
+      before.focus({ preventScroll: true });
+    } else {
+      return;
+    }
+    event.preventDefault();
+    event.stopPropagation();
   });
   document.body.append(menu);
   menu.firstElementChild.focus();

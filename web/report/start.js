@@ -26,6 +26,7 @@ function wireSearch() {
   });
   input.addEventListener("keydown", (event) => {
     event.stopPropagation();
+    if (event.isComposing) return;  // keys of the input method
     if (event.key === "Enter") apply();
     if (event.key !== "Escape") return;
     input.value = "";
@@ -121,6 +122,7 @@ function wirePage() {
     if (event.key === "F3" || ((event.ctrlKey || event.metaKey) && event.key === "f")
         || (event.key === "/" && event.target !== input)) {
       event.preventDefault();
+      closeMenu();
       input.focus();
       input.select();
     } else if (event.key === "Escape") {

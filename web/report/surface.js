@@ -103,7 +103,7 @@ class Surface {
 
   // Does what the key does with a function. Whether it does anything.
   acts(event, label) {
-    if (!"fxhts".includes(event.key) || label === ALL) return false;
+    if (label >= labelCount || !ACTIONS.some(([, key]) => key === event.key)) return false;
     act(event.key, label);
     event.stopPropagation();
     return true;
