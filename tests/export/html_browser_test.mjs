@@ -64,6 +64,11 @@ const HELPERS = `
   window.text = (id) => document.getElementById(id).textContent;
   window.rows = () => [...document.querySelectorAll("#list tbody tr")].map((r) => [...r.children].map((c) => c.textContent));
   window.heat = () => document.querySelector("#heat canvas");
+  window.colourAt = (label, i = 0) => {
+    const at = spot(label, i).getBoundingClientRect();
+    const canvas = document.querySelectorAll(".graph canvas")[i], box = canvas.getBoundingClientRect();
+    return [...canvas.getContext("2d").getImageData(at.x - box.x - 5, at.y - box.y + 6, 1, 1).data].join();
+  };
   true`;
 const SPY = `
   const drawn = new Map();
@@ -385,6 +390,21 @@ try {
     assert.deepEqual(await labels(page), before);
   }, url + "?g=thread");
 
+  await test("who calls the collector is not the collector, what it calls is, inverted or not", async (page) => {
+    await page.evaluate("document.querySelector('#rows td[title*=CollectGarbage]').click()");
+    await page.hover("spot('main', 2)");
+    assert.match(await page.evaluate("text('details')"), /^main .* \u00b7 native code/);
+    await page.hover("spot('memmove', 3)");
+    assert.match(await page.evaluate("text('details')"), /^memmove .* \u00b7 garbage collector/);
+    await press(page, "inverted");
+    await page.hover("spot('memmove', 3)");
+    assert.match(await page.evaluate("text('details')"), /^memmove .* \u00b7 garbage collector/);
+    await press(page, "tab-time");
+    const colour = await page.evaluate("colourAt('memmove', 1)");
+    await press(page, "inverted");
+    assert.equal(await page.evaluate("colourAt('memmove', 1)"), colour);
+  }, url + "?tab=functions");
+
   await test("on paper the report is light, as wide as the page, and whole", async (page) => {
     await page.send("Emulation.setDeviceMetricsOverride", { width: 1400, height: 320, deviceScaleFactor: 1, mobile: false });
     await page.until("innerWidth === 1400");
@@ -509,12 +529,7 @@ try {
   }, diffUrl);
 
   await test("in the dark what a comparison has unchanged does not glare", async (page) => {
-    const colour = await page.evaluate(`(() => {
-      const at = spot('all').getBoundingClientRect();
-      const canvas = document.querySelector(".graph canvas"), box = canvas.getBoundingClientRect();
-      return [...canvas.getContext("2d").getImageData(at.x - box.x - 5, at.y - box.y + 6, 1, 1).data].join();
-    })()`);
-    assert.equal(colour, "134,141,150,255");
+    assert.equal(await page.evaluate("colourAt('all')"), "134,141,150,255");
   }, diffUrl, [{ name: "prefers-color-scheme", value: "dark" }]);
 
   await test("a comparison's functions and lines have both sides and sort by the change", async (page) => {

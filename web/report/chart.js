@@ -25,7 +25,7 @@ class Chart extends Surface {
     this.thread = thread;
     const { hidden, ...which } = spec();
     const place = new Int32Array(paths.count);
-    this.tree = withKinds(Trees.derive(paths, rank, { hidden, once: wish.merged, place }));
+    this.tree = withKinds(Trees.derive(paths, rank, { hidden, once: wish.merged, place }), false);
     const counts = Trees.counting(paths, which);
     // Where the samples of a path are drawn; what is not in focus leaves a gap.
     this.place = counts ? place.map((node, i) => (counts[i] ? node : 0)) : place;

@@ -51,8 +51,8 @@ function showFunctions() {
   };
   const from = generated.has(fn) ? ` (from ${generated.get(fn)})` : "";
   byId("chosen").textContent = `${names[fn]}${from}: itself ${tell(self, sums.before)}, with what it calls ${tell(total, sums.beforeTotal)}`;
-  const up = withKinds(Trees.invert(tree, rank, { of: fn, least: total[fn] / 20000 }));
-  const down = withKinds(Trees.derive(tree, rank, { from: fn }));
+  const up = withKinds(Trees.invert(tree, rank, { of: fn, least: total[fn] * LEAST }), true);
+  const down = withKinds(Trees.derive(tree, rank, { from: fn }), false);
   for (const t of [up, down]) t.label[0] = ALL;
   showLines(fn);
   callers.show(up, Math.min(1, up.count - 1), false);

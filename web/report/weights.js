@@ -4,6 +4,7 @@
 // its weight is the samples after and, scaled to the same total, those before (`sides`).
 
 const INLINED = 16;  // added to the shade
+const LEAST = 1 / 20000;  // of all: what is less is not followed where callers are shown above callees
 
 let compares = false, unit = "samples";
 // Labels: names and what is known of them; those of our own ("all", processes) come last.
@@ -42,7 +43,7 @@ function takeHead(head) {
   setSides(tree.total[0], compares ? tree.beforeTotal[0] : 0);
   mix(tree.self, tree.before);
   mix(tree.total, tree.beforeTotal);
-  return withKinds(tree);
+  return withKinds(tree, false);
 }
 
 function takeProfile(profile) {
@@ -161,12 +162,13 @@ const functionsTree = (once) => Trees.derive(paths, rank, { ...spec(), once });
 function makeGraph() {
   const groups = weigh();
   let tree = groups ? Trees.derive(paths, rank, { ...spec(), once: wish.merged, groups }) : functionsTree(wish.merged);
-  if (wish.inverted) tree = Trees.invert(tree, rank, { least: tree.total[0] / 20000 });
+  if (wish.inverted) tree = Trees.invert(tree, rank, { least: tree.total[0] * LEAST });
   tree.label[0] = ALL;
-  return withKinds(tree);
+  return withKinds(tree, wish.inverted);
 }
 
 // The kind of each node: what native code does for the garbage collector is the collector's.
+// `upward`: below a node are its callers.
 function kindsOf(tree, upward) {
   const all = new Uint8Array(tree.count);
   for (let i = 1; i < tree.count; i += 1) {
@@ -177,8 +179,8 @@ function kindsOf(tree, upward) {
 }
 
 // Adds what drawing takes: kinds, levels, and in a comparison the change of each share.
-function withKinds(tree) {
-  tree.kinds = kindsOf(tree, wish.inverted);
+function withKinds(tree, upward) {
+  tree.kinds = kindsOf(tree, upward);
   tree.levels = 1;
   for (let i = 0; i < tree.count; i += 1) if (tree.depth[i] >= tree.levels) tree.levels = tree.depth[i] + 1;
   if (!compares) return tree;
