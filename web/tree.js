@@ -414,7 +414,7 @@ const Trees = (() => {
 
   // Upside down: below all the functions that were executing, below these their callers. With
   // `of`, below all that function, whatever it called counted, recursion once. Branches below
-  // `least` are not followed.
+  // `least` are not followed, and only their first node is counted in leftOut.
   function invert(tree, rank, { least = 0, of } = {}) {
     const growing = new Growing(1024, Boolean(tree.before));
     // Entries: a node of the result, the node of `tree` that it stands for there, and what of it.
@@ -431,21 +431,15 @@ const Trees = (() => {
       i = starts && of !== undefined ? tree.end[i] : i + 1;
     }
     const nodes = places.map((i) => (i === 0 ? 0 : growing.child(0, tree.label[i])));
-    let cut = 0;
     for (let count = places.length; count > 0; ) {
       const branch = new Float64Array(growing.count);
       for (let e = 0; e < count; e += 1) branch[nodes[e]] += weights[e];
-      const isCut = new Uint8Array(growing.count);
       let kept = 0;
       for (let e = 0; e < count; e += 1) {
         const node = nodes[e], caller = tree.parent[places[e]];
         if (places[e] === 0 || caller === 0 || branch[node] < least) {
           growing.self[node] += weights[e];
           if (before) growing.before[node] += befores[e];
-          if (branch[node] < least && !isCut[node]) {
-            isCut[node] = 1;
-            cut += 1;
-          }
           continue;
         }
         nodes[kept] = growing.child(node, tree.label[caller]);
@@ -456,8 +450,23 @@ const Trees = (() => {
       }
       count = kept;
     }
-    const result = growing.finish(rank, least);
-    result.leftOut = cut;
+    return growing.finish(rank, least);
+  }
+
+  // The `most` widest nodes of a tree, callers before callees; `crowded` says how many there were more.
+  function widest(tree, most) {
+    const { count, parent, depth, end, total } = tree;
+    if (count <= most) return { ...tree, crowded: 0 };
+    const order = Uint32Array.from(total, (_, i) => i).sort((a, b) => total[b] - total[a] || depth[a] - depth[b] || a - b);
+    const kept = order.subarray(0, most).sort();
+    const at = new Int32Array(count + 1);  // how many are kept before each: its number, if it is
+    for (const i of kept) at[i + 1] = 1;
+    for (let i = 0; i < count; i += 1) at[i + 1] += at[i];
+    const result = { count: most, leftOut: tree.leftOut, crowded: count - most,
+                     parent: Int32Array.from(kept, (i) => at[parent[i]]), end: Int32Array.from(kept, (i) => at[end[i]]) };
+    for (const key of ["label", "depth", "self", "total", ...(tree.before ? ["before", "beforeTotal"] : [])]) {
+      result[key] = tree[key].constructor.from(kept, (i) => tree[key][i]);
+    }
     return result;
   }
 
@@ -502,5 +511,5 @@ const Trees = (() => {
   }
 
   return { labelOf, partsOf, fit, summed, escapeRegExp, compile, patternOf, typedOf, exactly, grouped, percent,
-           packageColours, changeColour, counting, filtered, derive, invert, byFunction, matched };
+           packageColours, changeColour, counting, filtered, derive, invert, widest, byFunction, matched };
 })();

@@ -10,3 +10,9 @@ const HINT = "click zooms \u00b7 right click: more \u00b7 / searches \u00b7 arro
 // What can be done with a function: what the menu says of it, and its key.
 const ACTIONS = [["Focus: only stacks with it", "f"], ["Ignore: no stacks with it", "x"],
   ["Hide: take it out of its stacks", "h"], ["Callers, callees, lines", "t"], ["Search for it", "s"]];
+
+// So many frames are not drawn. `upward`: what is above them are their callers, which are not drawn either.
+function framesOf(count, upward) {
+  const [frames, their] = count === 1 ? ["frame", "its"] : ["frames", "their"];
+  return `${Trees.grouped(count)} ${frames}` + (upward ? `, and ${their} callers,` : "");
+}

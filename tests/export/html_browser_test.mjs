@@ -53,6 +53,9 @@ node;a;f /srv/app.js:3,5_[j] 10
 node;b;f /srv/app.js:3,6_[j] 20
 node;b;f /srv/app.js:3,7_[j];deep 30
 `);
+const longUrl = write("long.html", Array.from({ length: 103 }, (_, i) => `node;f /srv/app.js:3,${i + 4}_[j] 1\n`).join(""));
+// Hardly ever is `f` called by `rare`.
+const rareUrl = write("rare.html", "node;main;f 100000\nnode;rare;f 1\n");
 // As of formats that know no processes.
 const namedUrl = write("named.html", "node@0;main 10\npython@0;main 20\n");
 const browser = await Browser.start(chromium);
@@ -260,6 +263,12 @@ try {
     assert.deepEqual(await show("&h=deep"), [["line 7", "30", "30"], ["line 6", "20", "20"], ["line 5", "10", "10"]]);
   }, linesUrl);
 
+  await test("of a function with very many lines the others are counted", async (page) => {
+    const lines = await page.evaluate("[...document.querySelectorAll('#lines tbody tr')].map((row) => row.lastChild.textContent)");
+    assert.equal(lines.length, 101);
+    assert.equal(lines[100], "3 more lines");
+  }, longUrl + "?tab=functions");
+
   await test("processes without a number are told apart by their names", async (page) => {
     await page.evaluate("document.getElementById('split').value = 'process'; document.getElementById('split').dispatchEvent(new Event('change'))");
     const shown = await labels(page);
@@ -404,6 +413,17 @@ try {
     await press(page, "inverted");
     assert.equal(await page.evaluate("colourAt('memmove', 1)"), colour);
   }, url + "?tab=functions");
+
+  await test("callers that are not followed are told", async (page) => {
+    const told = () => page.evaluate("[document.getElementById('leftout').offsetHeight > 0, text('leftout')]");
+    assert.equal((await told())[0], false);
+    await press(page, "inverted");
+    assert.deepEqual(await told(), [true, "not drawn: 1 frame, and its callers, of less than 0.005% of all"]);
+    await press(page, "tab-functions");
+    assert.deepEqual(await told(), [true, "not drawn: 1 frame, and its callers, of less than 0.005% of f"]);
+    await press(page, "tab-time");
+    assert.equal((await told())[0], false);
+  }, rareUrl);
 
   await test("on paper the report is light, as wide as the page, and whole", async (page) => {
     await page.send("Emulation.setDeviceMetricsOverride", { width: 1400, height: 320, deviceScaleFactor: 1, mobile: false });

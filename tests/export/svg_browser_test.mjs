@@ -567,6 +567,30 @@ try {
     assert.match(await page.evaluate("text('leftout')"), /part of their callers$/);
   }, "", thinnerUrl);
 
+  await test("what a view leaves out is told", async (page) => {
+    assert.equal(await page.evaluate("text('leftout')"), "");
+    const top = "rect('wide').getBoundingClientRect().top - document.getElementById('legend').getBoundingClientRect().bottom";
+    const gap = await page.evaluate(top);
+    await press(page, "inverted");
+    assert.equal(await page.evaluate("text('leftout')"), "not drawn: 1 frame, and its callers, thinner than 0.1 px");
+    const [told, legend] = await page.evaluate(`["leftout", "legend"].map((id) => {
+      const { top, bottom } = document.getElementById(id).getBoundingClientRect();
+      return { top, bottom };
+    })`);
+    assert.ok(told.bottom <= legend.top + 1, `it ends at ${told.bottom}, the legend begins at ${legend.top}`);
+    await press(page, "inverted");
+    assert.equal(await page.evaluate("text('leftout')"), "");
+    assert.equal(await page.evaluate(top), gap);
+  }, "", callerUrl);
+
+  await test("of too many frames of one width as many as can be are kept", async (page) => {
+    await press(page, "merged");
+    const drawn = await page.evaluate(`document.querySelectorAll("#frames > g").length
+      + [...document.querySelectorAll("#thin > path")].reduce((sum, path) => sum + path.getAttribute("d").split("M").length - 1, 0)`);
+    assert.equal(drawn, 20000);
+    assert.equal(await page.evaluate("text('leftout')"), "not drawn: 1,003 thin frames beyond 20,000");
+  }, "", crowdedUrl);
+
   await test("the address remembers that case is ignored", async (page) => {
     assert.equal(await page.evaluate("text('matched')"), "Matched: 50.0%");
     assert.equal(await page.evaluate("document.getElementById('ignorecase').classList.contains('show')"), true);

@@ -61,7 +61,9 @@ function layout() {
 const titleText = byId("title").lastChild;
 const fullTitle = titleText ? titleText.data : "";
 const subtitle = byId("subtitle");
-const leftOut = byId("leftout");
+const leftOut = byId("leftout") || header.insertBefore(
+  create("text", { id: "leftout", x: PAD, "font-size": 11, fill: "#9a3412" }), subtitle.nextSibling);
+const fileLeftOut = leftOut.textContent;
 const comments = subtitle.firstElementChild ? subtitle.firstElementChild.textContent.split("\n") : [];
 let expanded = false;  // the verdict
 
@@ -127,10 +129,7 @@ function layoutVerdict(y) {
   const tooltip = subtitle.querySelector("title");
   subtitle.replaceChildren(...(tooltip ? [tooltip] : []));
   subtitle.setAttribute("y", y);
-  lines.forEach((line, i) => {
-    if (i === 0) subtitle.append(line);
-    else subtitle.append(create("tspan", { x: PAD, dy: 14 }, line));
-  });
+  addLines(subtitle, lines);
   if (folds) subtitle.append(create("tspan", { class: "more" }, MORE));
   toggle(subtitle, "button", folds);
   if (folds) {
@@ -139,17 +138,28 @@ function layoutVerdict(y) {
     subtitle.setAttribute("aria-expanded", String(expanded));
   }
   y += 14 * Math.max(1, lines.length);
-  if (leftOut) {
-    leftOut.setAttribute("y", y);
-    leftOut.textContent = fit(leftOutText(), room, 11);
-    y += 14;
-  }
-  return y + 5;
+  const missing = leftOutTexts().flatMap((text) => wrap(text, room, 11));
+  leftOut.replaceChildren();
+  leftOut.setAttribute("y", y);
+  addLines(leftOut, missing);
+  return y + 14 * missing.length + 5;
 }
 
-const fileLeftOut = leftOut ? leftOut.textContent : "";
-function leftOutText() {
-  return view === file && !wish.byPackage ? fileLeftOut : fileLeftOut + "; here they are part of their callers";
+// Lines of a <text>.
+function addLines(text, lines) {
+  lines.forEach((line, i) => text.append(i === 0 ? line : create("tspan", { x: PAD, dy: 14 }, line)));
+}
+
+// What the file leaves out, and what the view does.
+function leftOutTexts() {
+  const { leftOut: thin, crowded } = view.tree;
+  const texts = [];
+  if (fileLeftOut) texts.push(fileLeftOut + (view === file && !wish.byPackage ? "" : "; here they are part of their callers"));
+  const parts = [];
+  if (thin > 0) parts.push(framesOf(thin, wish.inverted) + " thinner than 0.1 px");
+  if (crowded > 0) parts.push(`${Trees.grouped(crowded)} thin frames beyond ${Trees.grouped(MAX_CELLS)}`);
+  if (parts.length) texts.push((fileLeftOut ? "in this view not drawn: " : "not drawn: ") + parts.join(", "));
+  return texts;
 }
 
 // Header and footer stay in sight when the picture is higher than the window.

@@ -82,7 +82,7 @@ function tellOwn(cell) {
   readTitles();
   const { tree } = view;
   const known = view === file ? cell.g.getAttribute("data-self") : null;
-  const isMost = leftOut && view !== file;
+  const isMost = fileLeftOut !== "" && view !== file;
   const own = known === null ? ownSamplesOf(tree, cell.index) : Number(known);
   return (isMost && own > 0 ? "at most " : "") + Trees.percent(own, samplesOf(tree, 0));
 }

@@ -21,7 +21,7 @@ const file = (() => {
   const elements = arriving();
   const count = elements.length;
   const tree = {
-    count, leftOut: 0,
+    count, leftOut: 0, crowded: 0,
     parent: new Int32Array(count), label: new Int32Array(count), depth: new Int32Array(count),
     end: new Int32Array(count), self: new Float64Array(count), total: new Float64Array(count),
   };

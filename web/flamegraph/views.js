@@ -18,14 +18,10 @@ function makeView() {
   const rank = ranks();
   const spec = { hidden: flags(wish.hidden), focus: flags(wish.focus), ignored: flags(wish.ignored), once: wish.merged };
   const whole = Trees.derive(file.tree, rank, spec);
-  const make = (least) => wish.inverted ? Trees.invert(whole, rank, { least }) : Trees.derive(file.tree, rank, { ...spec, least });
   // What is thinner than 0.1 px is not drawn, as in the file.
-  let tree = make(whole.total[0] / (10 * (FULL - 2 * PAD)));
-  if (tree.count > MAX_CELLS) {
-    const widest = tree.total.slice().sort();
-    tree = make(widest[tree.count - MAX_CELLS] + 1e-9);
-  }
-  return dress(tree);
+  const least = whole.total[0] / (10 * (FULL - 2 * PAD));
+  const tree = wish.inverted ? Trees.invert(whole, rank, { least }) : Trees.derive(file.tree, rank, { ...spec, least });
+  return dress(Trees.widest(tree, MAX_CELLS));
 }
 
 // Gives each node of a tree its cell.

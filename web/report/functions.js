@@ -1,6 +1,6 @@
 // The functions' table, and of one of them callers, callees and lines.
 
-const MAX_ROWS = 500;
+const MAX_ROWS = 500, MAX_LINES = 100;
 const percentage = (share) => (100 * share).toFixed(2) + "%";
 
 // Of the table: [what it is sorted by, its head, what it is sorted by of a function, what is shown].
@@ -55,6 +55,7 @@ function showFunctions() {
   const down = withKinds(Trees.derive(tree, rank, { from: fn }), false);
   for (const t of [up, down]) t.label[0] = ALL;
   showLines(fn);
+  tellLeftOut(up.leftOut, shortOf(fn));
   callers.show(up, Math.min(1, up.count - 1), false);
   callees.show(down, Math.min(1, down.count - 1), true);
 }
@@ -146,10 +147,13 @@ function showLines(fn) {
     return [percentage(own.before), percentage(own.after), signed(sharesOf(...total.get(line)).change)];
   };
   byId("lines").hidden = rows.length === 0 || (rows.length === 1 && rows[0] === 0);
-  byId("lines").querySelector("tbody").replaceChildren(...rows.slice(0, 100).map((line) => {
+  const body = byId("lines").querySelector("tbody");
+  body.replaceChildren(...rows.slice(0, MAX_LINES).map((line) => {
     const bar = create("i");
     bar.style.width = 100 * total.get(line)[0] / most + "%";
     return create("tr", {}, ...figuresOf(line).map((text) => create("td", {}, text)),
       create("td", { className: "bar" }, bar), create("td", {}, line === 0 ? "line not known" : "line " + line));
   }));
+  const more = rows.length - MAX_LINES;
+  if (more > 0) body.append(create("tr", {}, create("td", { colSpan: 5 }, `${Trees.grouped(more)} more ${more === 1 ? "line" : "lines"}`)));
 }

@@ -55,6 +55,12 @@ function showLegend() {
   byId("legend").append(item(colourOfKind(most, 7 + INLINED), "paler: inlined", all));
 }
 
+// How many branches of a tree of callers were not followed. `all`: of what they are a part.
+function tellLeftOut(count, all) {
+  byId("leftout").hidden = count === 0;
+  byId("leftout").textContent = `not drawn: ${framesOf(count, true)} of less than ${100 * LEAST}% of ${all}`;
+}
+
 function report() {
   const tree = wish.tab === "graph" ? graph.tree : null;
   byId("matched").textContent = "";
@@ -96,6 +102,7 @@ function show() {
   if (heat.key !== heatKey()) layoutHeat();
   else drawHeat();
   showLegend();
+  tellLeftOut(wish.tab === "graph" ? graphTree.leftOut : 0, "all");
   if (wish.tab === "graph") graph.show(graphTree, wish.zoom, wish.icicle);
   else if (wish.tab === "time") showTime();
   else showFunctions();

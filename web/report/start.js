@@ -63,6 +63,7 @@ function buildPage() {
     create("div", { id: "heat" }, heat.canvas,
       button("whole", "", "the whole recording again", () => change({ from: 0, to: 0 }))),
     create("div", { id: "legend", title: "share of the samples in which this kind of code was executing" }),
+    create("div", { id: "leftout", hidden: true }),
     graph.box, chart.box,
     create("div", { id: "functions", hidden: true },
       create("div", { id: "list" },
