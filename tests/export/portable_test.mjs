@@ -15,7 +15,7 @@ const bare = (script) => script.replace(/^\s*\/\/.*$|\s\/\/ .*$/gm, "").replace(
 
 const ONE_ENGINE = /\b(?:webkit|moz|ms)[A-Z]\w*|\bchrome\.|\buserAgentData\b|\bscrollIntoViewIfNeeded\b|\bshow(?:Save|Open)FilePicker\b|\bevent\.path\b|\bperformance\.memory\b|\bnavigator\.(?:connection|deviceMemory|keyboard|scheduling)\b|\brequestIdleCallback\b|\bdocument\.all\b|\bcaptureStackTrace\b|\bstyle\.zoom\b|\bgetIntersectionList\b/;
 // Firefox and Safari had them after 2021.
-const AFTER_2021 = /\bstructuredClone\b|\bhasOwn\(|\.(?:findLast|findLastIndex|toSorted|toReversed|toSpliced|with|groupBy|fromAsync|at)\(|\bDecompressionStream\b|\bfromBase64\b|\bOffscreenCanvas\b/;
+const AFTER_2021 = /\bstructuredClone\b|\bhasOwn\(|\.(?:findLast|findLastIndex|toSorted|toReversed|toSpliced|with|groupBy|fromAsync|at)\(|\bDecompressionStream\b|\bfromBase64\b|\bOffscreenCanvas\b|\(\?<[=!]/;
 // There is no body in an SVG, and its elements are made with a namespace.
 const ONLY_HTML = /\bdocument\.body\b|\bdocument\.createElement\(|\binner(?:HTML|Text)\b|\bclassName\b|\binsertAdjacentHTML\b/;
 // Of a name that is asked for before it is used.

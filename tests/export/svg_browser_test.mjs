@@ -429,6 +429,19 @@ try {
     assert.equal(await page.evaluate("document.activeElement.id"), "field");
   });
 
+  await test("a function named as the root is not the root", async (page) => {
+    const fill = await page.evaluate("rect('all (10 ').getAttribute('fill')");
+    assert.notEqual(await page.evaluate("rect('all').getAttribute('fill')"), fill);
+    await page.evaluate("focusOn('all (10 ')");
+    await page.press("f");
+    assert.deepEqual(await shown(page), [[0, "all", 10], [1, "app", 10], [2, "all", 10]]);
+    assert.equal(await page.evaluate("rect('all (10 samples, 100.00%)').getAttribute('fill')"), fill);
+    await page.press("Escape");
+    await page.evaluate("focusOn('all (10 ')");
+    await page.press("x");
+    assert.deepEqual(await shown(page), [[0, "all", 30], [1, "app", 30], [2, "other", 30]]);
+  }, "", allUrl);
+
   await test("the address restores the view, its filters and its zoom", async (page) => {
     assert.equal((await shown(page))[0][2], 500);
     assert.equal(await page.evaluate("rect('walk').getAttribute('width')"), "1180.00");

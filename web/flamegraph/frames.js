@@ -212,7 +212,7 @@ const fit = (text, room, size = 12) => Trees.fit(text, room * 12 / size, charWid
 function wrap(text, room, size) {
   const lines = [];
   let line = "", used = 0;
-  for (const word of text.split(/(?<= )/)) {
+  for (const word of text.match(/[^ ]* |[^ ]+$/g) || []) {
     const width = textWidth(word, size);
     if (line && used + width > room) {
       lines.push(line.trimEnd());

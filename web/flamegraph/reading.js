@@ -70,7 +70,8 @@ function readTitles() {
     const name = parts ? parts[1] : cell.title[0];
     let label = numbers.get(name);
     if (label === undefined) {
-      numbers.set(name, label = names.length);
+      label = names.length;
+      if (cell.index > 0) numbers.set(name, label);  // a function may be called "all" too
       names.push(name);
     }
     tree.label[cell.index] = label;
