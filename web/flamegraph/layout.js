@@ -171,7 +171,7 @@ function follow() {
   footer.setAttribute("transform", "translate(0 " + bottom + ")");
 }
 
-// On paper everything is where it belongs, and as wide as in the file.
+// On paper header and footer are where they belong; the style fits the width.
 function beforePrint() {
   header.removeAttribute("transform");
   footer.setAttribute("transform", "translate(0 " + (height - fileHeight) + ")");
