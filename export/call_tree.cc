@@ -1,7 +1,6 @@
 #include "export/call_tree.h"
 
 #include <algorithm>
-#include <limits>
 #include <numeric>
 #include <span>
 #include <tuple>
@@ -118,10 +117,6 @@ class SampleTree {
 };
 
 }  // namespace
-
-int64_t SaturatingAdd(int64_t a, int64_t b) {
-  return a > std::numeric_limits<int64_t>::max() - b ? std::numeric_limits<int64_t>::max() : a + b;
-}
 
 CallTree CallTree::Build(const Profile& profile, const Options& options) {
   return SampleTree(profile, options).Build();

@@ -77,7 +77,4 @@ class CallTree {
   std::vector<uint32_t> sample_nodes_;
 };
 
-// Sum that stops at the largest value. Both are 0 or more.
-int64_t SaturatingAdd(int64_t a, int64_t b);
-
 }  // namespace jprof

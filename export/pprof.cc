@@ -203,17 +203,11 @@ class Converter {
         }
         for (size_t type = 0; type < types_; ++type) {
           int64_t& sum = values_[at * types_ + type];
-          sum = Sum(sum, profile_.Value(i, first_type + type));
+          sum = SaturatingAdd(sum, profile_.Value(i, first_type + type));
         }
         if (!is_comparison_) sample_of_.push_back(at);
       }
     }
-  }
-
-  static int64_t Sum(int64_t a, int64_t b) {
-    int64_t sum = 0;
-    if (!__builtin_add_overflow(a, b, &sum)) return sum;
-    return b > 0 ? std::numeric_limits<int64_t>::max() : std::numeric_limits<int64_t>::min();
   }
 
   bool HasValue(size_t sample, size_t first_type) const {
@@ -276,34 +270,50 @@ class Converter {
     origin.set_kinds(kinds);
     origin.set_has_title(!profile_.title.empty());
     origin.set_show_lines(profile_.show_lines);
-    if (!SamplesAreEqualParts()) return;
+    const std::vector<ProfileSample>& samples = profile_.samples;
+    const bool has_cpus = std::any_of(samples.begin(), samples.end(),
+                                      [](const ProfileSample& s) { return s.cpu != kUnknownCpu; });
+    // Of others there is no more than the sums.
+    if (is_comparison_ || samples.empty() || samples.front().time_ns < 0 ||
+        (samples.back().time_ns == 0 && !has_cpus)) {
+      return;
+    }
     int64_t time_ns = 0, sample = 0;
-    for (size_t i = 0; i < profile_.samples.size(); ++i) {
-      const ProfileSample& s = profile_.samples[i];
-      origin.add_time_ns(static_cast<uint64_t>(s.time_ns - time_ns));
+    for (size_t i = 0; i < samples.size(); ++i) {
+      origin.add_time_ns(static_cast<uint64_t>(samples[i].time_ns - time_ns));
       origin.add_sample(static_cast<int64_t>(sample_of_[i]) - sample);
-      origin.add_cpu(s.cpu);
-      time_ns = s.time_ns;
+      if (has_cpus) origin.add_cpu(samples[i].cpu);
+      time_ns = samples[i].time_ns;
       sample = sample_of_[i];
+    }
+    AddParts(origin);
+  }
+
+  // Of the types whose sums do not say what each sample had of them.
+  void AddParts(pb::Origin& origin) const {
+    std::vector<int64_t> counts(merged_.size());
+    for (uint32_t m : sample_of_) ++counts[m];
+    for (size_t type = 0; type < types_; ++type) {
+      if (AreEqualParts(type, counts)) continue;
+      pb::Parts& parts = *origin.add_parts();
+      parts.set_type(static_cast<uint32_t>(type));
+      uint64_t before = 0;
+      for (size_t i = 0; i < sample_of_.size(); ++i) {
+        const auto value = static_cast<uint64_t>(profile_.Value(i, type));
+        parts.add_value(static_cast<int64_t>(value - before));
+        before = value;
+      }
     }
   }
 
-  // So that they can be had back from the sums; and whether there is more to them than the sums.
-  bool SamplesAreEqualParts() const {
-    if (is_comparison_ || profile_.samples.empty() || profile_.samples.back().time_ns <= 0 ||
-        profile_.samples.front().time_ns < 0) {
-      return false;
-    }
-    std::vector<int64_t> parts(merged_.size());
-    for (uint32_t m : sample_of_) ++parts[m];
+  // `counts`: of samples, by what they are merged into.
+  bool AreEqualParts(size_t type, const std::vector<int64_t>& counts) const {
     for (size_t i = 0; i < sample_of_.size(); ++i) {
       const size_t m = sample_of_[i];
-      for (size_t type = 0; type < types_; ++type) {
-        int64_t product = 0;
-        if (__builtin_mul_overflow(profile_.Value(i, type), parts[m], &product) ||
-            product != values_[m * types_ + type]) {
-          return false;
-        }
+      int64_t product = 0;
+      if (__builtin_mul_overflow(profile_.Value(i, type), counts[m], &product) ||
+          product != values_[m * types_ + type]) {
+        return false;
       }
     }
     return true;

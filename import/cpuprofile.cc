@@ -131,7 +131,7 @@ class CpuprofileReader {
       for (size_t i = 0; i < nodes_.size(); ++i) {
         if (nodes_[i].hits <= 0 || nodes_[i].name == "(idle)") continue;
         JPROF_ASSIGN_OR_RETURN(const StackId stack, StackOf(builder, i));
-        AddSample(builder, 0, thread, 0, stack, std::vector<int64_t>{nodes_[i].hits});
+        AddSample(builder, 0, thread, kUnknownCpu, stack, std::vector<int64_t>{nodes_[i].hits});
       }
     }
     int64_t at_us = 0;
@@ -150,7 +150,8 @@ class CpuprofileReader {
         continue;
       }
       JPROF_ASSIGN_OR_RETURN(const StackId stack, StackOf(builder, it->second));
-      AddSample(builder, at_us * 1000, thread, 0, stack, std::vector<int64_t>{1, weight_us * 1000});
+      AddSample(builder, at_us * 1000, thread, kUnknownCpu, stack,
+                std::vector<int64_t>{1, weight_us * 1000});
     }
     JPROF_RETURN_IF_ERROR(CheckRoom(builder));
     for (const std::string& comment : comments_) builder.AddComment(comment);

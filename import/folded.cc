@@ -98,7 +98,8 @@ class FoldedReader {
     }
     before_.assign(line.data(), cut > 0 ? 0 : line.size());
     if (cut > 0) groups_.clear();
-    AddSample(*builder_, 0, thread_, 0, stack, std::span(weights).first(is_comparison_ ? 2 : 1));
+    AddSample(*builder_, 0, thread_, kUnknownCpu, stack,
+              std::span(weights).first(is_comparison_ ? 2 : 1));
     return true;
   }
 

@@ -444,7 +444,7 @@ absl::Status PerfDataFile::Parse(const PerfRecord& record, const PerfAttribute& 
   for (uint64_t bit : {kTime, kAddr, kId, kStreamId}) {
     if ((bits & bit) != 0) at.U64();
   }
-  sample.cpu = (bits & kCpu) != 0 ? static_cast<uint32_t>(at.U64()) : 0;
+  sample.cpu = (bits & kCpu) != 0 ? static_cast<uint32_t>(at.U64()) : kUnknownCpu;
   sample.period = (bits & kPeriod) != 0 ? at.U64() : attribute.is_frequency ? 1 : attribute.period;
   if ((bits & kRead) != 0) SkipRead(attribute.read_format, at);
   sample.chain.clear();

@@ -40,7 +40,7 @@ struct Event {
   absl::string_view comm;
   Pid pid = 0;
   Tid tid = 0;
-  uint32_t cpu = 0;
+  uint32_t cpu = kUnknownCpu;
   int64_t time_ns = 0;
   int64_t period = 0;       // 0: not told
   absl::string_view name;   // "cpu-clock"; "" where not told

@@ -49,6 +49,12 @@ struct RawFunction {
   int64_t start_line = 0;
 };
 
+// What each sample that was taken had of a type.
+struct Parts {
+  uint64_t type = 0;
+  std::vector<int64_t> value;
+};
+
 // What only jprof writes.
 struct Origin {
   absl::string_view kinds;  // a letter for each function
@@ -56,8 +62,11 @@ struct Origin {
   bool show_lines = false;
   std::vector<uint64_t> time_ns;  // since the sample before
   std::vector<uint64_t> sample;   // zigzag of the difference
-  std::vector<uint64_t> cpu;
+  std::vector<uint64_t> cpu;      // empty: none is known
+  std::vector<Parts> parts;
 };
+
+uint64_t Unzigzag(uint64_t n) { return (n >> 1) ^ (~(n & 1) + 1); }
 
 uint32_t Bounded(int64_t n) {
   return n < 0 || n > std::numeric_limits<uint32_t>::max() ? 0 : static_cast<uint32_t>(n);
@@ -81,10 +90,7 @@ class PprofReader {
       for (size_t i = 0; i < types.size(); ++i) {
         if (types[i].type == String(default_type_)) shown_ = i;
       }
-      if (shown_ < types.size()) {
-        std::rotate(types.begin() + static_cast<ptrdiff_t>(shown_),
-                    types.begin() + static_cast<ptrdiff_t>(shown_) + 1, types.end());
-      }
+      PutShownLast(types);
     }
     if (is_comparison_) {
       for (size_t i = 0; i < types_.size(); ++i) {
@@ -129,8 +135,17 @@ class PprofReader {
     return absl::DataLossError(absl::StrCat("damaged ", what));
   }
 
-  void Append(std::vector<uint64_t>& to, uint64_t number) {
+  template <typename T>
+  void Append(std::vector<T>& to, T number) {
     if (budget_.Take(sizeof(number))) to.push_back(number);
+  }
+
+  // What is by type of the file.
+  template <typename T>
+  void PutShownLast(std::vector<T>& by_type) const {
+    if (shown_ >= by_type.size()) return;
+    const auto shown = by_type.begin() + static_cast<ptrdiff_t>(shown_);
+    std::rotate(shown, shown + 1, by_type.end());
   }
 
   absl::string_view String(uint64_t index) const {
@@ -234,6 +249,24 @@ class PprofReader {
       if (f.field() == 4) append(origin_->sample);
       if (f.field() == 5) append(origin_->cpu);
       if (f.field() == 6) origin_->show_lines = f.number() != 0;
+      if (f.field() == 7) good = good && ReadParts(f.bytes());
+    }
+    return f.ok() && good;
+  }
+
+  bool ReadParts(absl::string_view message) {
+    if (origin_->parts.size() == kMaxTypes) return false;
+    Parts& parts = origin_->parts.emplace_back();
+    uint64_t value = 0;
+    auto append = [&](uint64_t difference) {
+      value += Unzigzag(difference);
+      Append(parts.value, static_cast<int64_t>(value));
+    };
+    WireReader f(message);
+    bool good = true;
+    while (f.Next()) {
+      if (f.field() == 1) parts.type = f.number();
+      if (f.field() == 2) good = good && f.Numbers(append);
     }
     return f.ok() && good;
   }
@@ -396,10 +429,7 @@ class PprofReader {
       }
       if (!g.ok() || !good) return Damaged("sample");
       if (values_.size() != types_.size()) return Damaged("sample: as many values as types");
-      if (shown_ < values_.size()) {
-        std::rotate(values_.begin() + static_cast<ptrdiff_t>(shown_),
-                    values_.begin() + static_cast<ptrdiff_t>(shown_) + 1, values_.end());
-      }
+      PutShownLast(values_);
       if (path_.size() == 1 && path_[0] == no_stack_ && no_stack_ != 0) path_.clear();
       located_.clear();
       for (uint64_t id : path_) {
@@ -515,43 +545,66 @@ class PprofReader {
       out.notes.push_back("pprof: the times of its samples do not fit its samples");
     }
     for (size_t i = 0; i < merged_.size(); ++i) {
-      AddSample(*builder_, 0, merged_[i].thread, 0, merged_[i].stack,
+      AddSample(*builder_, 0, merged_[i].thread, kUnknownCpu, merged_[i].stack,
                 std::span(merged_values_).subspan(i * types, types));
     }
     return CheckRoom(*builder_);
   }
 
-  // Each sample that was taken, its values the equal parts of what was merged.
+  // Each sample that was taken. False: what tells of them does not fit what was merged.
   bool AddInTime() {
     const Origin& o = *origin_;
     const size_t types = types_.size();
-    if (o.sample.size() != o.time_ns.size() || o.cpu.size() != o.time_ns.size() ||
-        o.time_ns.size() > kMaxSamples) {
+    if (o.sample.size() != o.time_ns.size() || o.time_ns.size() > kMaxSamples ||
+        (!o.cpu.empty() && o.cpu.size() != o.time_ns.size())) {
       return false;
     }
-    std::vector<int64_t> parts(merged_.size());
+    std::vector<int64_t> counts(merged_.size());
     std::vector<uint64_t> index(o.sample.size());
     uint64_t at = 0;
     for (size_t i = 0; i < index.size(); ++i) {
-      at += (o.sample[i] >> 1) ^ (~(o.sample[i] & 1) + 1);
+      at += Unzigzag(o.sample[i]);
       if (at >= merged_.size()) return false;
       index[i] = at;
-      ++parts[at];
+      ++counts[at];
     }
-    for (size_t i = 0; i < merged_.size(); ++i) {
-      if (parts[i] == 0) return false;
-      for (size_t t = 0; t < types; ++t) {
-        if (merged_values_[i * types + t] % parts[i] != 0) return false;
-      }
+    if (std::find(counts.begin(), counts.end(), 0) != counts.end()) return false;
+    std::vector<const std::vector<int64_t>*> parts(types);  // nullptr: equal ones
+    for (const Parts& p : o.parts) {
+      if (p.type >= types || p.value.size() != index.size()) return false;
+      parts[p.type] = &p.value;
+    }
+    PutShownLast(parts);
+    for (size_t t = 0; t < types; ++t) {
+      if (!Fit(t, parts[t], index, counts)) return false;
     }
     std::vector<int64_t> values(types);
     uint64_t time_ns = 0;
     for (size_t i = 0; i < index.size(); ++i) {
       time_ns += o.time_ns[i];
       const size_t m = index[i];
-      for (size_t t = 0; t < types; ++t) values[t] = merged_values_[m * types + t] / parts[m];
+      for (size_t t = 0; t < types; ++t) {
+        values[t] =
+            parts[t] == nullptr ? merged_values_[m * types + t] / counts[m] : (*parts[t])[i];
+      }
       AddSample(*builder_, static_cast<int64_t>(time_ns & INT64_MAX), merged_[m].thread,
-                Bounded(static_cast<int64_t>(o.cpu[i])), merged_[m].stack, values);
+                o.cpu.empty() ? kUnknownCpu : Bounded(static_cast<int64_t>(o.cpu[i])),
+                merged_[m].stack, values);
+    }
+    return true;
+  }
+
+  // Whether the parts of a type make up what was merged. `index`: by sample that was taken, what it
+  // was merged into; `counts`: of samples, by the latter.
+  bool Fit(size_t type, const std::vector<int64_t>* parts, const std::vector<uint64_t>& index,
+           const std::vector<int64_t>& counts) const {
+    std::vector<int64_t> sums(parts == nullptr ? 0 : merged_.size());
+    for (size_t i = 0; parts != nullptr && i < index.size(); ++i) {
+      sums[index[i]] = SaturatingAdd(sums[index[i]], (*parts)[i]);
+    }
+    for (size_t i = 0; i < merged_.size(); ++i) {
+      const int64_t merged = merged_values_[i * types_.size() + type];
+      if (parts == nullptr ? merged % counts[i] != 0 : merged != sums[i]) return false;
     }
     return true;
   }

@@ -264,7 +264,7 @@ class SpeedscopeReader {
         if (nanos != 0 && row.frame_count == 0) continue;
         const std::vector<int64_t> values =
             types.size() == 2 ? std::vector<int64_t>{1, weight} : std::vector<int64_t>{weight};
-        AddSample(*builder_, start, thread, 0, stack, values);
+        AddSample(*builder_, start, thread, kUnknownCpu, stack, values);
       }
       JPROF_RETURN_IF_ERROR(CheckRoom(*builder_));
     }

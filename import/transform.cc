@@ -81,12 +81,7 @@ class Transformer {
         copy_(from, builder_) {}
 
   absl::StatusOr<Profile> Run() {
-    if (!KnowsKey()) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "--by takes comm, pid, tid, thread, cgroup, container, cpu or a label that its "
-          "samples have, not '",
-          transform_.by, "'"));
-    }
+    JPROF_RETURN_IF_ERROR(CheckKey());
     const bool is_part = transform_.from_ns > 0 || transform_.to_ns < INT64_MAX;
     if (is_part && !from_.samples.empty() && from_.samples.back().time_ns <= 0) {
       return absl::InvalidArgumentError("it has no times for --from and --to");
@@ -113,14 +108,25 @@ class Transformer {
   }
 
  private:
-  bool KnowsKey() const {
-    if (transform_.by.empty() ||
-        std::find(std::begin(kKeys), std::end(kKeys), transform_.by) != std::end(kKeys)) {
-      return true;
+  absl::Status CheckKey() const {
+    const std::string& by = transform_.by;
+    auto is_told = [&](const struct Thread& t) {
+      return (by == "pid" && t.pid != 0) || (by == "tid" && t.tid != 0) ||
+             !LabelValue(from_.String(t.labels), by).empty();
+    };
+    auto has_cpu = [](const ProfileSample& s) { return s.cpu != kUnknownCpu; };
+    if (by.empty() || std::any_of(from_.threads.begin(), from_.threads.end(), is_told) ||
+        (by == "cpu" && std::any_of(from_.samples.begin(), from_.samples.end(), has_cpu))) {
+      return absl::OkStatus();
     }
-    return std::any_of(from_.threads.begin(), from_.threads.end(), [this](const struct Thread& t) {
-      return !LabelValue(from_.String(t.labels), transform_.by).empty();
-    });
+    if (std::find(std::begin(kKeys), std::end(kKeys), by) == std::end(kKeys)) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "--by takes comm, pid, tid, thread, cgroup, container, cpu or a label that its "
+          "samples have, not '",
+          by, "'"));
+    }
+    if (by != "pid" && by != "tid" && by != "cpu") return absl::OkStatus();
+    return absl::InvalidArgumentError(absl::StrCat("its samples have no ", by, " for --by"));
   }
 
   void Heading() {
@@ -141,10 +147,10 @@ class Transformer {
     const absl::string_view cgroup = from_.String(t.cgroup);
     std::string root;
     if (transform_.by == "pid") {
-      root = absl::StrCat(process, " ", t.pid);
+      root = Joined(process, IdOf(t, "pid", t.pid), " ");
     } else if (transform_.by == "tid") {
-      root = absl::StrCat(process, " ", t.pid, "/", t.tid, name == process ? "" : " ",
-                          name == process ? "" : name);
+      const std::string ids = Joined(IdOf(t, "pid", t.pid), IdOf(t, "tid", t.tid), "/");
+      root = Joined(Joined(process, ids, " "), name == process ? "" : name, " ");
     } else if (transform_.by == "thread") {
       root = std::string(name);
     } else if (transform_.by == "cgroup") {
@@ -153,12 +159,28 @@ class Transformer {
       const absl::string_view id = ContainerId(cgroup);
       root = id.empty() ? "[no container]" : std::string(id.substr(0, kShownIdDigits));
     } else if (transform_.by == "cpu") {
-      root = absl::StrCat("cpu ", s.cpu);
+      root = CpuOf(s, t);
     } else {
       root = LabelValue(from_.String(t.labels), transform_.by);
       if (root.empty()) root = absl::StrCat("[no ", transform_.by, "]");
     }
     return builder_.AddThread(t.pid, t.tid, root, name, cgroup, from_.String(t.labels));
+  }
+
+  // As a number, or as a label says it; "": not known.
+  std::string IdOf(const struct Thread& t, absl::string_view key, int32_t id) const {
+    return id != 0 ? absl::StrCat(id) : LabelValue(from_.String(t.labels), key);
+  }
+
+  std::string CpuOf(const ProfileSample& s, const struct Thread& t) const {
+    if (s.cpu == kSeveralCpus) return "[several CPUs]";
+    if (s.cpu != kUnknownCpu) return absl::StrCat("cpu ", s.cpu);
+    const std::string label = LabelValue(from_.String(t.labels), "cpu");
+    return label.empty() ? "[no cpu]" : absl::StrCat("cpu ", label);
+  }
+
+  static std::string Joined(absl::string_view a, absl::string_view b, absl::string_view between) {
+    return absl::StrCat(a, a.empty() || b.empty() ? "" : between, b);
   }
 
   StackId StackOf(StackId leaf) {

@@ -79,11 +79,15 @@ struct Thread {
   StringId labels;
 };
 
+// Instead of a CPU's number: it is several samples, of several CPUs; it is not known.
+inline constexpr uint32_t kSeveralCpus = UINT32_MAX;
+inline constexpr uint32_t kUnknownCpu = UINT32_MAX - 1;
+
 // One sample; of a long recording, several that are alike.
 struct ProfileSample {
   int64_t time_ns = 0;  // since Profile::start_time_ns
   ThreadId thread;
-  uint32_t cpu = 0;  // UINT32_MAX: several
+  uint32_t cpu = kUnknownCpu;  // or kSeveralCpus, or a number
   StackId stack;  // the leaf's node; invalid for an empty stack
 };
 
@@ -136,6 +140,13 @@ std::optional<size_t> CountedType(const Profile& profile, size_t type);
 
 // Name of the kMarker frame between what runs (above it) and those who await it (kAsync, below it).
 inline constexpr char kAsyncSeparator[] = "--";
+
+// Of values: a sum that stops at the largest number, or the smallest.
+inline int64_t SaturatingAdd(int64_t a, int64_t b) {
+  int64_t sum = 0;
+  if (!__builtin_add_overflow(a, b, &sum)) return sum;
+  return b > 0 ? INT64_MAX : INT64_MIN;
+}
 
 // The text of a function in pictures and folded stacks: `name script:line` for a script function
 // and JIT code of known origin (the line of its definition, so that equal functions merge), the

@@ -35,6 +35,7 @@ absl::StatusOr<NamedProfile> BuildProfile(Sampled sampled, const RecordingEnd& e
         sample.pid, sample.tid, sampled.comms[sample.process_name],
         sampled.comms[sample.thread_name], sampled.comms[sample.cgroup]);
     const Namer::Stack stack = namer.Find(sample.stack);
+    static_assert(KeptSamples::kManyCpus == kSeveralCpus);
     const auto period_ns_scaled = static_cast<int64_t>(sample.period_ns / end.rate.counted_share);
     const std::array<int64_t, 2> values = {sample.count, sample.count * period_ns_scaled};
     builder.AddSample(static_cast<int64_t>(sample.time_ns - end.start_monotonic_ns), thread_id,

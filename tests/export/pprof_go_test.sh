@@ -61,6 +61,19 @@ expect raw.txt '\[kernel\.kallsyms\] .*\[FN\]'
 pprof -top -diff_base=a.pb.gz a.pb.gz > diff.txt
 expect diff.txt 'Showing nodes accounting for 0, 0% of'
 
+# Samples that weigh differently, as where the rate was halved: what jprof alone reads of them is
+# nothing to others.
+"$write_profile" pprof halved.pb.gz <<'PROFILE'
+# time: 1700000000000000000 1000000000
+node@4711;main;render /srv/app.js:12_[j] 40
+node@4711;main;gc 20
+# period: 20202020
+node@4711;main;render /srv/app.js:12_[j] 10
+PROFILE
+pprof -top halved.pb.gz > halved.txt
+expect halved.txt 'Total samples = 808\.08ms'
+expect halved.txt '606\.06ms 75\.00% .* render$'
+
 # Nothing was asked for that needs a symbolizer, and nothing was complained about.
 if grep -iE 'error|warn|fail|no such' stderr.txt; then exit 1; fi
 echo "all passed"

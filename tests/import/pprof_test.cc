@@ -123,6 +123,90 @@ TEST(PprofReaderTest, CpuNumbersComeBack) {
   EXPECT_EQ(Dump(Read(Write(profile, "pprof"))), Dump(profile));
 }
 
+// Two samples of one stack and one of another.
+Profile Uneven() {
+  ProfileBuilder builder({{"samples", "count"}, {"cpu", "nanoseconds"}}, {"cpu", "nanoseconds"}, 1);
+  const ThreadId thread = builder.AddThread(7, 7, "a", "a");
+  const Line line{builder.AddFunction("f", "f", "", 0, FrameKind::kNative)};
+  const StackId stack = builder.AddStack(StackId{}, builder.AddLocation(ImageId{}, 0, {&line, 1}));
+  builder.AddSample(1000, thread, 3, stack, std::vector<int64_t>{1, 10});
+  builder.AddSample(2000, thread, 1, StackId{}, std::vector<int64_t>{1, 7});
+  builder.AddSample(3000, thread, kSeveralCpus, stack, std::vector<int64_t>{1, 15});
+  builder.accounting().taken = builder.accounting().kept = 3;
+  return std::move(builder).Build().value();
+}
+
+pb::Profile Message(const Profile& profile) {
+  const std::string bytes = Write(profile, "pprof");
+  Input input(std::make_unique<MemorySource>(bytes));
+  pb::Profile message;
+  EXPECT_TRUE(message.ParseFromString(input.Rest().value()));
+  return message;
+}
+
+TEST(PprofReaderTest, OfSamplesThatWeighDifferentlyNothingIsLost) {
+  const Profile profile = Uneven();
+  EXPECT_EQ(Dump(Read(Write(profile, "pprof"))), Dump(profile));
+  // For other readers it is what it was: a sum for each stack.
+  const pb::Profile message = Message(profile);
+  ASSERT_EQ(message.sample_size(), 2);
+  EXPECT_THAT(message.sample(0).value(), ElementsAre(2, 25));
+  // Of the type that has equal parts there is no list.
+  ASSERT_EQ(message.jprof().parts_size(), 1);
+  EXPECT_EQ(message.jprof().parts(0).type(), 1u);
+  EXPECT_THAT(message.jprof().parts(0).value(), ElementsAre(10, -3, 8));
+}
+
+TEST(PprofReaderTest, PartsOfAnySizeComeBack) {
+  ProfileBuilder builder({{"samples", "count"}}, {"cpu", "nanoseconds"}, 1);
+  const ThreadId thread = builder.AddThread(7, 7, "a", "a");
+  int64_t time_ns = 0;
+  for (int64_t value : {INT64_MAX, INT64_MAX, int64_t{0}, INT64_MIN, int64_t{-1}}) {
+    builder.AddSample(++time_ns, thread, kUnknownCpu, StackId{}, std::vector<int64_t>{value});
+  }
+  builder.accounting().taken = builder.accounting().kept = 5;
+  const Profile profile = std::move(builder).Build().value();
+  EXPECT_EQ(Dump(Read(Write(profile, "pprof"))), Dump(profile));
+}
+
+TEST(PprofReaderTest, PartsThatDoNotFitAreLeftOutAndTold) {
+  auto read = [](const pb::Profile& p) {
+    const auto imported = Import(p.SerializeAsString());
+    EXPECT_TRUE(imported.ok()) << imported.status();
+    EXPECT_EQ(imported->profile.samples.size(), 2u);
+    EXPECT_EQ(imported->profile.Value(0, 1), 25);
+    return imported->notes;
+  };
+  const auto told = ElementsAre("pprof: the times of its samples do not fit its samples");
+  pb::Profile p = Message(Uneven());
+  p.mutable_jprof()->mutable_parts(0)->set_type(2);
+  EXPECT_THAT(read(p), told);
+  p = Message(Uneven());
+  p.mutable_jprof()->mutable_parts(0)->add_value(0);
+  EXPECT_THAT(read(p), told);
+  p = Message(Uneven());
+  p.mutable_jprof()->mutable_parts(0)->set_value(2, 9);
+  EXPECT_THAT(read(p), told);
+  p = Message(Uneven());
+  p.mutable_jprof()->clear_parts();
+  EXPECT_THAT(read(p), told);
+  p = Message(Uneven());
+  p.mutable_jprof()->mutable_cpu()->RemoveLast();
+  EXPECT_THAT(read(p), told);
+  p = Message(Uneven());
+  for (int i = 0; i < 100; ++i) p.mutable_jprof()->add_parts();
+  EXPECT_EQ(Import(p.SerializeAsString()).status().message(), "pprof: damaged message");
+}
+
+TEST(PprofReaderTest, CpusThatAreNotKnownTakeNoRoom) {
+  const Profile profile = Read(R"J({"nodes":[{"id":1,"callFrame":{"functionName":"f"}}],
+    "startTime":0,"endTime":40,"samples":[1,1,1],"timeDeltas":[5,10,20]})J");
+  const pb::Profile message = Message(profile);
+  EXPECT_EQ(message.jprof().time_ns_size(), 3);
+  EXPECT_EQ(message.jprof().cpu_size(), 0);
+  EXPECT_EQ(Dump(Read(Write(profile, "pprof"))), Dump(profile));
+}
+
 // As another producer might write it: sparse ids, two mappings of one file, nothing of ours.
 pb::Profile Foreign() {
   pb::Profile p;

@@ -24,8 +24,9 @@ class RandomProfile {
  public:
   explicit RandomProfile(uint32_t seed) : random_(seed) {}
 
-  Profile Make() {
-    const bool in_time = Below(2) == 0;
+  // `uneven`: samples weigh differently, and have times.
+  Profile Make(bool uneven = false) {
+    const bool in_time = Below(2) == 0 || uneven;
     ProfileBuilder builder({{"samples", "count"}, {"cpu", "nanoseconds"}}, {"cpu", "nanoseconds"},
                            10'000);
     builder.SetTitle(Below(3) == 0 ? "" : Name());
@@ -33,10 +34,17 @@ class RandomProfile {
     builder.SetTimes(in_time ? 1'700'000'000'000'000'000 : 0, 5'000'000);
     builder.ShowLines(Below(2) == 0);
     const uint32_t samples = 1 + Below(30);
+    ThreadId thread;
+    StackId stack;
     for (uint32_t i = 0; i < samples; ++i) {
-      const std::vector<int64_t> values = {1, 10'000};
-      builder.AddSample(in_time ? i * 1000 + 1 : 0, AddThread(builder), in_time ? Below(4) : 0,
-                        AddStack(builder), values);
+      if (i == 0 || Below(3) > 0) {
+        thread = AddThread(builder);
+        stack = AddStack(builder);
+      }
+      const std::vector<int64_t> values = {uneven ? 1 + Below(3) : 1,
+                                           uneven ? int64_t{Below(20'000)} - 1000 : 10'000};
+      builder.AddSample(in_time ? i * 1000 + 1 : 0, thread, in_time ? RandomCpu() : kUnknownCpu,
+                        stack, values);
     }
     builder.accounting().taken = builder.accounting().kept = samples;
     absl::StatusOr<Profile> profile = std::move(builder).Build();
@@ -46,6 +54,11 @@ class RandomProfile {
 
  private:
   uint32_t Below(uint32_t limit) { return static_cast<uint32_t>(random_() % limit); }
+
+  uint32_t RandomCpu() {
+    constexpr uint32_t kCpus[] = {0, 1, 255, kSeveralCpus, kUnknownCpu};
+    return kCpus[Below(std::size(kCpus))];
+  }
 
   std::string Name() {
     constexpr const char* kNames[] = {"main",   "a;b",       "std::map<int, int>::at(int)",
@@ -98,8 +111,8 @@ std::vector<std::string> SortedDump(const Profile& profile) {
 Profile Summed(const Profile& profile) { return Read(Write(profile, "pprof")); }
 
 TEST(RoundTripTest, PprofLosesNothing) {
-  for (uint32_t seed = 1; seed <= 60; ++seed) {
-    const Profile profile = RandomProfile(seed).Make();
+  for (uint32_t seed = 1; seed <= 120; ++seed) {
+    const Profile profile = RandomProfile(seed).Make(seed % 2 == 0);
     const Profile back = Read(Write(profile, "pprof"));
     if (profile.start_time_ns != 0) {
       ASSERT_EQ(Dump(back), Dump(profile)) << seed;

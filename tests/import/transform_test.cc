@@ -4,8 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "profiler/core/profile_builder.h"
 #include "tests/import/read.h"
 #include "tests/testing/profile_text.h"
@@ -45,6 +47,45 @@ TEST(TransformTest, TheRootIsWhatWasAskedFor) {
       Folded({.by = "colour"}),
       "--by takes comm, pid, tid, thread, cgroup, container, cpu or a label that its samples have, "
       "not 'colour'");
+}
+
+// A sample of each thread.
+std::string ByOf(const std::string& by, const std::vector<std::pair<Thread, uint32_t>>& cpus,
+                 const std::string& labels) {
+  ProfileBuilder builder({{"samples", "count"}}, {"cpu", "nanoseconds"}, 1);
+  for (const auto& [t, cpu] : cpus) {
+    const bool is_told = t.pid == 0 && cpu == kUnknownCpu;
+    const ThreadId thread =
+        builder.AddThread(t.pid, t.tid, "app", "app", "", is_told ? labels : "");
+    builder.AddSample(0, thread, cpu, StackId{}, std::vector<int64_t>{1});
+  }
+  builder.accounting().taken = builder.accounting().kept = cpus.size();
+  const absl::StatusOr<Profile> p = Transformed(std::move(builder).Build().value(), {.by = by});
+  return p.ok() ? Write(*p, "folded") : std::string(p.status().message());
+}
+
+TEST(TransformTest, TheRootIsNoNumberThatIsNotKnown) {
+  const std::vector<std::pair<Thread, uint32_t>> samples = {
+      {{.pid = 7, .tid = 8}, 3}, {{.pid = 9}, kSeveralCpus}, {{}, kUnknownCpu}};
+  EXPECT_EQ(ByOf("cpu", samples, ""), "[no_cpu] 1\n[several_CPUs] 1\ncpu_3 1\n");
+  EXPECT_EQ(ByOf("pid", samples, ""), "app 1\napp_7 1\napp_9 1\n");
+  EXPECT_EQ(ByOf("tid", samples, ""), "app 1\napp_7/8 1\napp_9 1\n");
+}
+
+TEST(TransformTest, WhatIsNoNumberOfAThreadMayBeALabel) {
+  const std::string labels = "cpu\t\t5\t\npid\tw1\ntid\tw2";
+  EXPECT_EQ(ByOf("cpu", {{{}, kUnknownCpu}}, labels), "cpu_5 1\n");
+  EXPECT_EQ(ByOf("pid", {{{}, kUnknownCpu}}, labels), "app_w1 1\n");
+  EXPECT_EQ(ByOf("tid", {{{}, kUnknownCpu}}, labels), "app_w1/w2 1\n");
+}
+
+TEST(TransformTest, WhatNothingIsKnownOfIsNoRoot) {
+  const Profile p = Read("p;a 1\np;b 2\n");
+  for (const char* by : {"pid", "tid", "cpu"}) {
+    EXPECT_EQ(Transformed(p, {.by = by}).status().message(),
+              absl::StrCat("its samples have no ", by, " for --by"));
+  }
+  EXPECT_TRUE(Transformed(p, {.by = "cgroup"}).ok());
 }
 
 TEST(TransformTest, TheRootMayBeALabel) {

@@ -89,6 +89,8 @@ class Parser {
     } else if (absl::ConsumePrefix(&line, "time: ")) {
       std::pair<absl::string_view, absl::string_view> times = absl::StrSplit(line, ' ');
       builder_.SetTimes(Number<int64_t>(times.first), Number<int64_t>(times.second));
+    } else if (absl::ConsumePrefix(&line, "period: ")) {
+      period_ns_ = Number<int64_t>(line);
     } else {
       Malformed("unknown directive", line);
     }
@@ -111,9 +113,9 @@ class Parser {
       stack = builder_.AddStack(stack, builder_.AddLocation(frame.image, frame.address, lines));
     }
     for (uint32_t i = 0; i < count; ++i) {
-      std::array<int64_t, 2> values = {1, kPeriodNs};
+      std::array<int64_t, 2> values = {1, period_ns_};
       builder_.AddSample(time_ns_, thread, 0, stack, values);
-      time_ns_ += kPeriodNs;
+      time_ns_ += period_ns_;
       ++builder_.accounting().taken;
       ++builder_.accounting().kept;
     }
@@ -216,6 +218,7 @@ class Parser {
   ProfileBuilder builder_{
       {{"samples", "count"}, {"cpu", "nanoseconds"}}, {"cpu", "nanoseconds"}, kPeriodNs};
   int64_t time_ns_ = 0;
+  int64_t period_ns_ = kPeriodNs;
   std::map<std::string, std::string> generated_;
 };
 

@@ -4,6 +4,7 @@
 //   # comment: 3 samples, 0 lost
 //   # time: 1700000000000000000 30000000000
 //   # generated: render = r /srv/dist/app.js:1:4711     (its system_name; before it is used)
+//   # period: 20202020                (ns that each of the samples below weighs; else 10,101,010)
 //   node@4711/4712:worker;main (/usr/bin/node+0x1234);render /srv/app.js:12_[j] 3
 //
 // A line is one stack: the process, then its frames, root first, then a blank and the number of
@@ -19,7 +20,7 @@
 // in the order of first sight, and the location's address lies in it.
 //
 // \n, \\ and \xHH stand for bytes, so "\x3b" is a ';' within a name. Lines that are blank are
-// skipped. Samples are 1 and 10,101,010 ns each, 10,101,010 ns apart, in the order of the lines.
+// skipped. Samples are 1 and their period each, one period apart, in the order of the lines.
 #pragma once
 
 #include "absl/strings/string_view.h"
