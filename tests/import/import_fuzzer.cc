@@ -43,7 +43,8 @@ void Check(const absl::StatusOr<Imported>& imported) {
   if (!IsSmall(profile)) return;
   WriteAll(profile);
   for (const Transform& transform :
-       {Transform{.focus = "a", .by = "tid", .merge = true}, Transform{.hide = "a", .invert = true},
+       {Transform{.focus = "a", .by = "thread", .merge = true},
+        Transform{.hide = "a", .invert = true}, Transform{.by = "tid"}, Transform{.by = "cpu"},
         Transform{.ignore = "b", .by = "cgroup", .from_ns = 1}}) {
     const absl::StatusOr<Profile> part = Transformed(profile, transform);
     Require(!absl::IsInternal(part.status()), std::string(part.status().message()));
