@@ -8,7 +8,7 @@ function(jprof_bpf_object object source)
   get_filename_component(name ${object} NAME)
   add_custom_command(
     OUTPUT ${object}
-    COMMAND ${JPROF_BPF_CLANG} -target bpf -mcpu=v3 -O2 -g -Wall -Werror -D__TARGET_ARCH_x86
+    COMMAND ${CMAKE_C_COMPILER_LAUNCHER} ${JPROF_BPF_CLANG} -target bpf -mcpu=v3 -O2 -g -Wall -Werror -D__TARGET_ARCH_x86
             -fdebug-prefix-map=${PROJECT_SOURCE_DIR}=.
             -I${PROJECT_SOURCE_DIR} ${includes} -I/usr/include/${CMAKE_LIBRARY_ARCHITECTURE}
             -MD -MF ${object}.d -c ${source} -o ${object}

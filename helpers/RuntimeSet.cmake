@@ -15,7 +15,6 @@ function(jprof_runtime_set target)
   set(resume_cases "")
   set(declarations "")
   set(entries "")
-  set(sources "")
   set(libraries "")
   set(number 0)
   foreach(folder ${ARG_RUNTIMES})
@@ -31,14 +30,19 @@ function(jprof_runtime_set target)
     endif()
     string(APPEND declarations "namespace ${name} {\nconst Runtime& GetRuntime();\n}\n")
     string(APPEND entries "&${name}::GetRuntime(), ")
-    list(APPEND sources ${PROJECT_SOURCE_DIR}/${folder}/${name}_probe.cc
-                        ${PROJECT_SOURCE_DIR}/${folder}/${name}_names.cc)
-    if(EXISTS ${PROJECT_SOURCE_DIR}/${folder}/CMakeLists.txt)
-      if(NOT TARGET jprof_${name})
+    # Sets that have a runtime in common share its user-space side.
+    if(NOT TARGET jprof_${name}_runtime)
+      set(parts jprof_helpers)
+      if(EXISTS ${PROJECT_SOURCE_DIR}/${folder}/CMakeLists.txt)
         add_subdirectory(${PROJECT_SOURCE_DIR}/${folder} ${PROJECT_BINARY_DIR}/${folder})
+        list(APPEND parts jprof_${name})
       endif()
-      list(APPEND libraries jprof_${name})
+      jprof_library(jprof_${name}_runtime
+        SOURCES ${PROJECT_SOURCE_DIR}/${folder}/${name}_probe.cc
+                ${PROJECT_SOURCE_DIR}/${folder}/${name}_names.cc
+        DEPS ${parts})
     endif()
+    list(APPEND libraries jprof_${name}_runtime)
   endforeach()
 
   file(CONFIGURE OUTPUT ${dir}/runtime_helpers.h @ONLY CONTENT [[
@@ -86,12 +90,11 @@ const RuntimeSet& @ARG_FUNCTION@() {
   set(object ${dir}/sampler_${target}.bpf.o)
   jprof_bpf_object(${object} ${PROJECT_SOURCE_DIR}/profiler/capture/sampler.bpf.c ${dir})
 
-  add_library(${target} STATIC ${dir}/${target}.cc ${sources}
-              ${PROJECT_SOURCE_DIR}/helpers/abi/native_walk.c)
+  add_library(${target} STATIC ${dir}/${target}.cc ${PROJECT_SOURCE_DIR}/helpers/abi/native_walk.c)
   set_source_files_properties(${PROJECT_SOURCE_DIR}/helpers/abi/native_walk.c
     TARGET_DIRECTORY ${target} PROPERTIES COMPILE_OPTIONS "-Wno-unused-parameter;-Wno-unused-function")
   target_compile_definitions(${target} PRIVATE JP_NATIVE_WALK=jp_native_walk_${target})
   target_include_directories(${target} PUBLIC ${dir})
-  target_link_libraries(${target} PUBLIC jprof_helpers ${libraries})
+  target_link_libraries(${target} PUBLIC ${libraries})
   jprof_embed(TARGET ${target} HEADER ${target}.gen/bpf_assets.h FILES ${object})
 endfunction()
