@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
 #include <numeric>
 #include <utility>
@@ -15,6 +14,7 @@
 #include "helpers/perfmap/jit_name.h"
 #include "profiler/core/status.h"
 #include "profiler/process/proc_status.h"
+#include "profiler/process/target_file.h"
 
 namespace jprof {
 namespace {
@@ -75,7 +75,7 @@ uint64_t StartTimeNs(const ProcStat& stat) {
 // Bytes of the file by their offset, read in large pieces.
 class JitDump::Window {
  public:
-  explicit Window(int fd) : fd_(fd), buffer_(kWindowBytes, '\0') {}
+  explicit Window(GrowingFile& file) : file_(file), buffer_(kWindowBytes, '\0') {}
 
   // Shorter where the file ends. Valid until the next call.
   absl::string_view Get(uint64_t offset, size_t size) {
@@ -84,27 +84,27 @@ class JitDump::Window {
       begin_ = offset;
       filled_ = 0;
       while (filled_ < size) {
-        const ssize_t got = ::pread(fd_, buffer_.data() + filled_, buffer_.size() - filled_,
-                                    static_cast<off_t>(offset + filled_));
-        if (got < 0 && errno == EINTR) continue;
-        if (got < 0) error_ = errno;
-        if (got <= 0) break;
-        filled_ += static_cast<size_t>(got);
-        bytes_read_ += static_cast<uint64_t>(got);
+        const absl::StatusOr<size_t> got =
+            file_.Read(offset + filled_, std::span(buffer_).subspan(filled_));
+        if (!got.ok()) status_ = got.status();
+        if (!got.ok() || *got == 0) break;
+        filled_ += *got;
+        bytes_read_ += *got;
       }
     }
     return absl::string_view(buffer_).substr(0, filled_).substr(offset - begin_, size);
   }
   uint64_t bytes_read() const { return bytes_read_; }
-  int error() const { return error_; }
+  // Of the last read that failed.
+  const absl::Status& status() const { return status_; }
 
  private:
-  int fd_;
+  GrowingFile& file_;
   std::string buffer_;
   uint64_t begin_ = 0;
   size_t filled_ = 0;
   uint64_t bytes_read_ = 0;
-  int error_ = 0;
+  absl::Status status_;
 };
 
 bool JitDump::IsPathOfOne(absl::string_view path) {
@@ -117,22 +117,23 @@ bool JitDump::IsPathOfOne(absl::string_view path) {
 }
 
 JitDump::JitDump(UniqueFd fd, absl::string_view name, const JitDumpOptions& options)
-    : fd_(std::move(fd)), name_(name), options_(options) {}
+    : file_(std::move(fd), name, options.read_part), options_(options) {}
 
-absl::StatusOr<JitDump> JitDump::Open(Pid pid, UniqueFd fd, absl::string_view name) {
+absl::StatusOr<JitDump> JitDump::Open(Pid pid, UniqueFd fd, absl::string_view name,
+                                      ReadFilePart read_part) {
   JPROF_ASSIGN_OR_RETURN(ProcStatus status, ReadProcStatus(pid));
   JPROF_ASSIGN_OR_RETURN(ProcStat stat, ReadProcStat(pid));
   const uint64_t start = StartTimeNs(stat);
   return OpenFile(std::move(fd), name,
                   {.pid = status.innermost_pid,
-                   .not_before_ns = start - std::min(start, kClockSlackNs)});
+                   .not_before_ns = start - std::min(start, kClockSlackNs),
+                   .read_part = std::move(read_part)});
 }
 
 absl::StatusOr<JitDump> JitDump::OpenFile(UniqueFd fd, absl::string_view name,
                                           const JitDumpOptions& options) {
-  struct stat st;
-  if (::fstat(fd.get(), &st) != 0) return ErrnoStatus(errno, name);
-  if (!S_ISREG(st.st_mode)) {
+  JPROF_ASSIGN_OR_RETURN(const FileFacts facts, FactsOf(fd, name));
+  if (!S_ISREG(facts.mode)) {
     return absl::FailedPreconditionError(absl::StrCat(name, ": not a regular file"));
   }
   return JitDump(std::move(fd), name, options);
@@ -140,11 +141,13 @@ absl::StatusOr<JitDump> JitDump::OpenFile(UniqueFd fd, absl::string_view name,
 
 absl::Status JitDump::Update(uint64_t now_ns) {
   JPROF_RETURN_IF_ERROR(refused_);
-  struct stat st;
-  if (::fstat(fd_.get(), &st) != 0) return ErrnoStatus(errno, name_);
-  const auto size = static_cast<uint64_t>(st.st_size);
-  Window window(fd_.get());
-  if (!StillTheSame(window, size)) {
+  behind_ = false;
+  JPROF_RETURN_IF_ERROR(file_.Begin(last_record_));
+  const uint64_t size = file_.size();
+  Window window(file_);
+  const bool still_the_same = StillTheSame(window, size);
+  JPROF_RETURN_IF_ERROR(window.status());
+  if (!still_the_same) {
     ++counters_.restarts;
     offset_ = last_record_ = 0;
     damaged_ = false;
@@ -153,7 +156,6 @@ absl::Status JitDump::Update(uint64_t now_ns) {
   }
   if (offset_ == 0 && size >= kHeaderBytes) refused_ = ReadHeader(window);
   const uint64_t read_before = bytes_read_;
-  behind_ = false;
   while (!behind_ && refused_.ok() && offset_ != 0 && !exhausted_ && !damaged_ &&
          offset_ + kRecordHeadBytes <= size) {
     const absl::string_view head = window.Get(offset_, kRecordHeadBytes);
@@ -183,7 +185,7 @@ absl::Status JitDump::Update(uint64_t now_ns) {
     behind_ = window.bytes_read() >= options_.max_bytes_per_update;
   }
   bytes_read_ += window.bytes_read();
-  if (window.error() != 0) return ErrnoStatus(window.error(), absl::StrCat("cannot read ", name_));
+  JPROF_RETURN_IF_ERROR(window.status());
   return refused_;
 }
 
@@ -191,7 +193,7 @@ absl::Status JitDump::ReadHeader(Window& window) {
   const absl::string_view header = window.Get(0, kHeaderBytes);
   if (header.size() < kHeaderBytes) return absl::OkStatus();
   auto refuse = [this](auto... why) {
-    return absl::FailedPreconditionError(absl::StrCat(name_, ": ", why...));
+    return absl::FailedPreconditionError(absl::StrCat(name(), ": ", why...));
   };
   const uint32_t magic = U32(header, 0), version = U32(header, 4), size = U32(header, 8);
   if (magic == kForeignMagic) return refuse("in another byte order than this machine's");
@@ -352,14 +354,14 @@ std::optional<uint32_t> JitDump::InternFile(absl::string_view file) {
 std::string JitDump::Trouble() const {
   if (!refused_.ok()) return absl::StrCat(refused_.message(), "; its names are not used");
   if (exhausted_) {
-    return absl::StrCat(name_, ": too large; only the first ", changes_.size(),
+    return absl::StrCat(name(), ": too large; only the first ", changes_.size(),
                         " pieces of code have names");
   }
   if (damaged_) {
-    return absl::StrCat(name_, ": damaged at byte ", offset_, "; what follows is not used");
+    return absl::StrCat(name(), ": damaged at byte ", offset_, "; what follows is not used");
   }
   if (!has_times_) {
-    return absl::StrCat(name_,
+    return absl::StrCat(name(),
                         ": its times are of another clock than CLOCK_MONOTONIC; where memory "
                         "was used again the last name is shown");
   }

@@ -31,6 +31,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "helpers/perfmap/growing_file.h"
 #include "helpers/perfmap/name_store.h"
 #include "helpers/perfmap/painted_ranges.h"
 #include "profiler/core/address.h"
@@ -51,6 +52,7 @@ struct JitDumpOptions {
   size_t max_records = 2'000'000;  // of code and moves
   size_t max_lines = 8'000'000;
   size_t max_name_bytes = size_t{128} << 20;  // and of files
+  ReadFilePart read_part = nullptr;  // for a descriptor that is path-only
 };
 
 class JitDump {
@@ -58,9 +60,11 @@ class JitDump {
   // Whether a mapped file of this path is meant as a jitdump.
   static bool IsPathOfOne(absl::string_view path);
 
-  // The dump of process `pid`, which maps `fd`, read-only. Reads nothing yet. `name` is for
-  // messages. NotFound: no such process. FailedPrecondition: no regular file.
-  static absl::StatusOr<JitDump> Open(Pid pid, UniqueFd fd, absl::string_view name);
+  // The dump of process `pid`, which maps `fd`, read-only, or path-only if it is read by
+  // `read_part`. Reads nothing yet. `name` is for messages. NotFound: no such process.
+  // FailedPrecondition: no regular file.
+  static absl::StatusOr<JitDump> Open(Pid pid, UniqueFd fd, absl::string_view name,
+                                      ReadFilePart read_part = nullptr);
   // Without questions about the process.
   static absl::StatusOr<JitDump> OpenFile(UniqueFd fd, absl::string_view name,
                                           const JitDumpOptions& options);
@@ -91,7 +95,10 @@ class JitDump {
     uint64_t restarts = 0;
   };
   const Counters& counters() const { return counters_; }
-  const std::string& name() const { return name_; }
+  const std::string& name() const { return file_.name(); }
+  uint64_t bytes_read() const { return bytes_read_; }
+  // Its file system may stop to answer.
+  bool is_remote() const { return file_.is_remote(); }
   size_t memory_bytes() const;  // about
 
  private:
@@ -130,8 +137,7 @@ class JitDump {
   std::optional<uint32_t> InternFile(absl::string_view file);
   bool HasRoomFor(size_t name_bytes);
 
-  UniqueFd fd_;
-  std::string name_;
+  GrowingFile file_;
   JitDumpOptions options_;
   absl::Status refused_;   // for good
   uint64_t offset_ = 0;    // all before it is read; 0: the header is not yet

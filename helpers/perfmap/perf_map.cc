@@ -89,29 +89,27 @@ uid_t NamespaceRoot(const UniqueFd& process) {
   return 0;
 }
 
-int64_t Nanoseconds(const timespec& t) { return int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec; }
-
 int64_t NowNs(clockid_t clock) {
   timespec now;
   ::clock_gettime(clock, &now);
-  return Nanoseconds(now);
+  return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
 }
 
-absl::Status Believable(const struct stat& st, const Owners& owners, int64_t start_time_ns,
+absl::Status Believable(const FileFacts& file, const Owners& owners, int64_t start_time_ns,
                         absl::string_view name) {
   auto refuse = [&](absl::string_view why) {
     return absl::FailedPreconditionError(absl::StrCat(name, ": ", why));
   };
-  if (st.st_nlink != 1) return refuse(absl::StrCat("it has ", st.st_nlink, " hard links"));
-  if (st.st_uid != owners.process && st.st_uid != owners.root && st.st_uid != 0) {
+  if (file.links != 1) return refuse(absl::StrCat("it has ", file.links, " hard links"));
+  if (file.owner != owners.process && file.owner != owners.root && file.owner != 0) {
     return refuse(
-        absl::StrCat("it belongs to user ", st.st_uid, ", the process to user ", owners.process));
+        absl::StrCat("it belongs to user ", file.owner, ", the process to user ", owners.process));
   }
-  if ((st.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
-    return refuse(absl::StrCat("others may write to it (mode ", absl::Hex(st.st_mode >> 6 & 7),
-                               absl::Hex(st.st_mode >> 3 & 7), absl::Hex(st.st_mode & 7), ")"));
+  if ((file.mode & (S_IWGRP | S_IWOTH)) != 0) {
+    return refuse(absl::StrCat("others may write to it (mode ", absl::Hex(file.mode >> 6 & 7),
+                               absl::Hex(file.mode >> 3 & 7), absl::Hex(file.mode & 7), ")"));
   }
-  if (Nanoseconds(st.st_ctim) < start_time_ns - kAgeSlackNs) {
+  if (file.changed_ns < start_time_ns - kAgeSlackNs) {
     return refuse("it is older than the process");
   }
   return absl::OkStatus();
@@ -133,15 +131,15 @@ absl::StatusOr<UniqueFd> OpenBelieved(const UniqueFd& process, const std::string
       : path[0] == '/' ? OpenInProcessRoot(process, path, LinkPolicy::kRefuse, name)
                        : OpenInWorkingDirectory(process, path, LinkPolicy::kRefuse, name);
   JPROF_ASSIGN_OR_RETURN(UniqueFd fd, std::move(opened));
-  struct stat st;
-  if (::fstat(fd.get(), &st) != 0) return ErrnoStatus(errno, name);
+  JPROF_ASSIGN_OR_RETURN(const FileFacts facts, FactsOf(fd, name));
   JPROF_RETURN_IF_ERROR(
-      Believable(st, {status.effective_uid, NamespaceRoot(process)}, StartTimeNs(stat), name));
+      Believable(facts, {status.effective_uid, NamespaceRoot(process)}, StartTimeNs(stat), name));
   return fd;
 }
 
 // Where to look, in this order.
 std::vector<std::string> FoldersOf(const UniqueFd& process, const std::string& first) {
+  // What of these lies in a mapped file, or behind a userfaultfd, the kernel does not wait for.
   auto read = [&process](const char* file) {
     return ReadProcFile(process, file, kMaxArgumentBytes).value_or("");
   };
@@ -155,7 +153,7 @@ std::vector<std::string> FoldersOf(const UniqueFd& process, const std::string& f
 }  // namespace
 
 PerfMap::PerfMap(UniqueFd fd, absl::string_view name, const PerfMapOptions& options)
-    : fd_(std::move(fd)), name_(name), options_(options) {}
+    : file_(std::move(fd), name, options.read_part), options_(options) {}
 
 absl::StatusOr<PerfMap> PerfMap::Open(Pid pid, const PerfMapOptions& options) {
   JPROF_ASSIGN_OR_RETURN(UniqueFd process, OpenProcess(pid));
@@ -191,19 +189,19 @@ absl::StatusOr<PerfMap> PerfMap::OpenFile(UniqueFd fd, absl::string_view name,
 absl::Status PerfMap::Update() {
   changed_ = false;
   JPROF_RETURN_IF_ERROR(FollowReplacement());
+  JPROF_RETURN_IF_ERROR(file_.Begin(offset_ - before_offset_.size()));
   JPROF_RETURN_IF_ERROR(CheckContinuity());
 
   std::string buffer(kReadBytes, '\0');
   size_t used = 0;  // bytes of an unfinished line at the start of the buffer; they follow offset_
   absl::Status status;
   while (!exhausted_) {
-    ssize_t got = ::pread(fd_.get(), buffer.data() + used, buffer.size() - used,
-                          static_cast<off_t>(offset_ + used));
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) status = ErrnoStatus(errno, absl::StrCat("cannot read ", name_));
-    if (got <= 0) break;
-    bytes_read_ += static_cast<uint64_t>(got);
-    absl::string_view rest(buffer.data(), used + static_cast<size_t>(got));
+    const absl::StatusOr<size_t> got =
+        file_.Read(offset_ + used, std::span(buffer).subspan(used));
+    status = got.status();
+    if (!got.ok() || *got == 0) break;
+    bytes_read_ += *got;
+    absl::string_view rest(buffer.data(), used + *got);
     const absl::string_view all = rest;
     while (!exhausted_) {
       const size_t newline = rest.find('\n');
@@ -235,16 +233,15 @@ absl::Status PerfMap::Update() {
 // Takes the file that is at the path now, if it is another one.
 absl::Status PerfMap::FollowReplacement() {
   if (!process_.valid()) return absl::OkStatus();
-  absl::StatusOr<UniqueFd> fd = OpenBelieved(process_, path_, name_, options_);
+  const std::string name = file_.name();
+  absl::StatusOr<UniqueFd> fd = OpenBelieved(process_, path_, name, options_);
   if (absl::IsNotFound(fd.status())) return absl::OkStatus();
   JPROF_RETURN_IF_ERROR(fd.status());
-  struct stat now, before;
-  if (::fstat(fd->get(), &now) != 0 || ::fstat(fd_.get(), &before) != 0) {
-    return ErrnoStatus(errno, name_);
-  }
+  JPROF_ASSIGN_OR_RETURN(const FileFacts now, FactsOf(*fd, name));
+  JPROF_ASSIGN_OR_RETURN(const FileFacts before, FactsOf(file_.fd(), name));
   // Our descriptor keeps the old inode in use, so its number cannot be given to another file.
-  if (now.st_dev == before.st_dev && now.st_ino == before.st_ino) return absl::OkStatus();
-  fd_ = *std::move(fd);
+  if (now.device == before.device && now.inode == before.inode) return absl::OkStatus();
+  file_ = GrowingFile(*std::move(fd), name, options_.read_part);
   StartOver();
   return absl::OkStatus();
 }
@@ -254,12 +251,8 @@ absl::Status PerfMap::CheckContinuity() {
   if (offset_ == 0) return absl::OkStatus();
   char now[kContinuityBytes];
   const size_t size = before_offset_.size();
-  ssize_t got;
-  do {
-    got = ::pread(fd_.get(), now, size, static_cast<off_t>(offset_ - size));
-  } while (got < 0 && errno == EINTR);
-  if (got < 0) return ErrnoStatus(errno, absl::StrCat("cannot read ", name_));
-  if (absl::string_view(now, static_cast<size_t>(got)) != before_offset_) StartOver();
+  JPROF_ASSIGN_OR_RETURN(const size_t got, file_.Read(offset_ - size, std::span(now, size)));
+  if (absl::string_view(now, got) != before_offset_) StartOver();
   return absl::OkStatus();
 }
 

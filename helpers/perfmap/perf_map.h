@@ -19,6 +19,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "helpers/perfmap/growing_file.h"
 #include "helpers/perfmap/name_store.h"
 #include "helpers/perfmap/painted_ranges.h"
 #include "profiler/core/address.h"
@@ -37,6 +38,8 @@ struct PerfMapOptions {
   std::function<absl::StatusOr<UniqueFd>(const UniqueFd& process, const std::string& path,
                                          LinkPolicy links, absl::string_view name)>
       open = nullptr;
+  // Reads what `open` opened by its path alone.
+  ReadFilePart read_part = nullptr;
   // Of all that is ever read through one PerfMap, so that a target that rewrites its file does not
   // cost more than one with a large file.
   uint64_t max_bytes = uint64_t{1} << 30;
@@ -88,7 +91,9 @@ class PerfMap {
   uint64_t bytes_read() const { return bytes_read_; }
   size_t size() const { return code_.size(); }
   size_t memory_bytes() const { return names_.memory_bytes() + code_.memory_bytes(); }  // about
-  const std::string& name() const { return name_; }
+  const std::string& name() const { return file_.name(); }
+  // Its file system may stop to answer.
+  bool is_remote() const { return file_.is_remote(); }
 
   static constexpr size_t kMaxNameBytes = NameStore::kMaxNameBytes;
 
@@ -101,8 +106,7 @@ class PerfMap {
   void AddLine(absl::string_view line);
   void Insert(uint64_t begin, uint64_t end, absl::string_view name);
 
-  UniqueFd fd_;
-  std::string name_;
+  GrowingFile file_;
   PerfMapOptions options_;
   // As OpenProcess has it; not valid after OpenFile(). The root directory is not kept open, because
   // that would keep a container's file system mounted.

@@ -201,7 +201,10 @@ absl::StatusOr<Subject> LiveSubject(Pid pid, const LiveMemory& memory, Running r
                    .read_maps = ReadProcMaps,
                    .open_memory = [](Pid p) { return std::make_unique<LiveMemory>(p); },
                    .open_perf_map = [](Pid p) { return PerfMap::Open(p); },
-                   .open_jit_dump = JitDump::Open,
+                   .open_jit_dump =
+                       [](Pid p, UniqueFd file, absl::string_view name) {
+                         return JitDump::Open(p, std::move(file), name);
+                       },
                    .open_root = OpenRootOf,
                    .now = MonotonicNow};
   subject.find_frame_code = [](Pid p, std::span<const uint64_t> addresses) {

@@ -1,6 +1,7 @@
 #include "profiler/pipeline/jit_dumps.h"
 
 #include <algorithm>
+#include <chrono>
 #include <tuple>
 #include <utility>
 
@@ -10,7 +11,11 @@
 namespace jprof {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
 constexpr uint64_t kUpdateAfterNs = 1'000'000'000;
+// Of all dumps behind file systems that may be slow.
+constexpr std::chrono::milliseconds kSlowAtTheEnd{2000};
 
 // Gives the stacks of one recording's samples, in their order of time, the names of one dump; of
 // one that was given up, none.
@@ -132,19 +137,41 @@ void JitDumps::Update(uint64_t now_ns) {
   UpdateAll(now_ns, /*to_the_end=*/false);
 }
 
+void JitDumps::Update(Dump& dump, uint64_t now_ns) {
+  const uint64_t read_before = dump.dump->bytes_read();
+  absl::Status updated = dump.dump->Update(now_ns);
+  read_bytes_ += dump.dump->bytes_read() - read_before;
+  dump.trouble = dump.dump->Trouble();
+  if (!updated.ok() && dump.trouble.empty()) {
+    dump.trouble = absl::StrCat(updated.message(), "; its newer names are not used");
+  }
+}
+
 void JitDumps::UpdateAll(uint64_t now_ns, bool to_the_end) {
   updated_ns_ = now_ns;
+  const auto slow_until = Clock::now() + (to_the_end ? kSlowAtTheEnd : GrowingFile::kPatience);
+  const size_t first = next_slow_;
+  bool is_late = false;
   size_t bytes = 0;
-  for (Dump& dump : dumps_) {
+  for (size_t i = 0; i < dumps_.size(); ++i) {
+    const size_t number = (first + i) % dumps_.size();
+    Dump& dump = dumps_[number];
     if (!dump.dump) continue;
     const size_t others = bytes;
     do {
-      absl::Status updated = dump.dump->Update(now_ns);
-      dump.trouble = dump.dump->Trouble();
-      if (!updated.ok() && dump.trouble.empty()) {
-        dump.trouble = absl::StrCat(updated.message(), "; its newer names are not used");
+      const bool too_late = dump.dump->is_remote() && Clock::now() >= slow_until;
+      if (too_late && !std::exchange(is_late, true)) next_slow_ = number;
+      if (read_bytes_ >= options_.read_bytes) {
+        dump.trouble = absl::StrCat(dump.dump->name(), ": ", options_.read_bytes >> 20,
+                                    " MB of jitdumps were read; its newer names are not used");
+      } else if (too_late && to_the_end) {
+        dump.trouble = absl::StrCat(
+            dump.dump->name(), ": its file system is slow; its newer names are not used");
+      } else if (!too_late) {
+        Update(dump, now_ns);
       }
       bytes = others + dump.dump->memory_bytes();
+      if (too_late || read_bytes_ >= options_.read_bytes) break;
     } while (to_the_end && dump.dump->behind() && bytes <= options_.max_bytes);
     if (bytes > options_.max_bytes) {
       bytes = others;

@@ -32,6 +32,7 @@ class JitDumps {
   struct Options {
     bool tiers = false;    // as PipelineOptions has it
     size_t max_bytes = 0;  // of memory, for all dumps together
+    uint64_t read_bytes = UINT64_MAX;  // the same, of what is read
   };
   static constexpr size_t kMaxDumps = 256;  // in one recording: a descriptor each
   static constexpr uint32_t kNone = UINT32_MAX;
@@ -71,6 +72,7 @@ class JitDumps {
     std::string trouble;  // that it could not be opened, was given up or not read to its end
   };
   void UpdateAll(uint64_t now_ns, bool to_the_end);
+  void Update(Dump& dump, uint64_t now_ns);
 
   Opener opener_;
   Options options_;
@@ -78,6 +80,8 @@ class JitDumps {
   absl::flat_hash_map<Pid, uint32_t> of_;
   uint64_t updated_ns_ = 0;
   uint64_t over_limit_ = 0;
+  uint64_t read_bytes_ = 0;
+  size_t next_slow_ = 0;  // of those behind slow file systems: whose turn it is
 };
 
 }  // namespace jprof

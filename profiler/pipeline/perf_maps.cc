@@ -1,6 +1,7 @@
 #include "profiler/pipeline/perf_maps.h"
 
 #include <algorithm>
+#include <chrono>
 
 #include "absl/strings/str_cat.h"
 
@@ -9,6 +10,7 @@ namespace {
 
 constexpr uint64_t kRetryAfterNs = 1'000'000'000;
 constexpr uint64_t kUpdateAfterNs = 50'000'000;
+constexpr uint64_t kRemoteShare = 20;  // one of so many parts of the time goes into slow files
 constexpr size_t kMaxTroubles = 256;
 
 }  // namespace
@@ -26,9 +28,13 @@ PerfMap* PerfMaps::Find(Pid pid, uint64_t time_ns) {
     state.tried_at_ns = now;
     Open(pid, state);
   }
-  if (state.map && (state.updated_at_ns == 0 || now >= state.updated_at_ns + kUpdateAfterNs)) {
-    state.updated_at_ns = now;
+  if (state.map && now >= state.update_at_ns) {
+    const auto began = std::chrono::steady_clock::now();
     Update(state);
+    const auto took = std::chrono::nanoseconds(std::chrono::steady_clock::now() - began);
+    const bool is_remote = state.map && state.map->is_remote();
+    const uint64_t rest_ns = kRemoteShare * maps_.size() * static_cast<uint64_t>(took.count());
+    state.update_at_ns = now + std::max(kUpdateAfterNs, is_remote ? rest_ns : 0);
   }
   return state.map ? &*state.map : nullptr;
 }

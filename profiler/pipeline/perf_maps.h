@@ -50,8 +50,8 @@ class PerfMaps {
  private:
   struct State {
     std::optional<PerfMap> map;
-    uint64_t tried_at_ns = 0;    // 0: never
-    uint64_t updated_at_ns = 0;  // 0: never
+    uint64_t tried_at_ns = 0;  // 0: never
+    uint64_t update_at_ns = 0;
     size_t bytes = 0;            // of map, as counted in bytes_
     bool given_up = false;
     std::string trouble;         // "" for none

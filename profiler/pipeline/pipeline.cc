@@ -81,11 +81,13 @@ Pipeline::Pipeline(PipelineOptions options, const RuntimeSet& runtimes, LayoutSi
       frames_(options_.max_frame_bytes),
       jit_dumps_(
           [this](const MapEvent& map, absl::string_view name) -> absl::StatusOr<JitDump> {
-            absl::StatusOr<UniqueFd> file = OpenAgain(map);
+            absl::StatusOr<UniqueFd> file = OpenKept(map);
             if (!file.ok()) return file.status();
             return world_.open_jit_dump(map.pid, *std::move(file), name);
           },
-          {.tiers = options.tiers, .max_bytes = options.max_perf_map_bytes}),
+          {.tiers = options.tiers,
+           .max_bytes = options.max_perf_map_bytes,
+           .read_bytes = options.max_perf_map_reads}),
       perf_maps_(world_.open_perf_map, {.memory_bytes = options.max_perf_map_bytes,
                                         .read_bytes = options.max_perf_map_reads}),
       resolver_({.use_helpers = options.use_helpers, .tiers = options.tiers},
@@ -131,16 +133,18 @@ absl::StatusOr<UniqueFd> Pipeline::OpenFirst(const MapEvent& map) {
   return file;
 }
 
-absl::StatusOr<UniqueFd> Pipeline::OpenAgain(const MapEvent& map) {
+absl::StatusOr<UniqueFd> Pipeline::OpenKept(const MapEvent& map) {
   const uint32_t known = images_.Find(map.file, map.path);
   if (known == ImageTable::kNone || images_.images()[known].file == nullptr) {
-    JPROF_ASSIGN_OR_RETURN(UniqueFd file, world_.open_file(map));
-    if (!IsPathOnly(file)) return file;
-    return world_.image_files.open_again(file, map.path);
+    return world_.open_file(map);
   }
-  const UniqueFd& file = *images_.images()[known].file;
-  if (IsPathOnly(file)) return world_.image_files.open_again(file, map.path);
-  return UniqueFd(::fcntl(file.get(), F_DUPFD_CLOEXEC, 0));
+  return UniqueFd(::fcntl(images_.images()[known].file->get(), F_DUPFD_CLOEXEC, 0));
+}
+
+absl::StatusOr<UniqueFd> Pipeline::OpenAgain(const MapEvent& map) {
+  absl::StatusOr<UniqueFd> file = OpenKept(map);
+  if (!file.ok() || !IsPathOnly(*file)) return file;
+  return world_.image_files.open_again(*file, map.path);
 }
 
 absl::StatusOr<ElfFile> Pipeline::OpenImage(const MapEvent& map) {

@@ -69,7 +69,8 @@ struct PipelineWorld {
   std::function<absl::StatusOr<std::string>(Pid)> read_cgroup = nullptr;
   std::function<std::unique_ptr<MemoryReader>(Pid)> open_memory;
   PerfMaps::Opener open_perf_map;
-  // Of a file that the process maps; the text is for messages. Empty: jitdumps are not used.
+  // Of a file that the process maps, as open_file opens it; the text is for messages. Empty:
+  // jitdumps are not used.
   std::function<absl::StatusOr<JitDump>(Pid, UniqueFd, absl::string_view)> open_jit_dump = nullptr;
   std::function<absl::StatusOr<UniqueFd>(Pid)> open_root;  // empty: all paths are jprof's own
   SymbolizeFunction symbolize;                             // empty: in this process
@@ -109,7 +110,7 @@ struct PipelineOptions {
   // a perf map that is read is given up,
   size_t max_perf_map_bytes = size_t{512} << 20;  // of all together, and of all jitdumps
   // perf maps are read no further,
-  uint64_t max_perf_map_reads = uint64_t{2} << 30;  // bytes, of all together
+  uint64_t max_perf_map_reads = uint64_t{2} << 30;  // bytes, of all together; so are jitdumps
   // and files are not kept open.
   size_t max_pinned_files = SIZE_MAX;
   // It will be asked for snapshots, or drafts.
@@ -256,6 +257,8 @@ class Pipeline {
   // The file of a mapping, by any way; and again, once it is pinned.
   absl::StatusOr<UniqueFd> OpenFirst(const MapEvent& map);
   absl::StatusOr<UniqueFd> OpenAgain(const MapEvent& map);
+  // The same as it is kept: perhaps path-only.
+  absl::StatusOr<UniqueFd> OpenKept(const MapEvent& map);
   absl::StatusOr<ElfFile> OpenImage(const MapEvent& map);
   // Of this host: what a process's own root holds is the process's word alone, and a table is shared
   // by all that map the file.

@@ -74,6 +74,12 @@ absl::StatusOr<UniqueFd> OpenFile(const MapEvent& map) {
   return OpenMappedFile(map.pid, Mapping{map.range, map.offset, map.file, map.path});
 }
 
+ReadFilePart ReaderOf(const std::shared_ptr<TargetFiles>& files, Pid pid) {
+  return [files, pid](const UniqueFd& path_only, uint64_t offset, const std::string& name) {
+    return files->ReadPart(pid, path_only, offset, name);
+  };
+}
+
 // Has what may wait for ever done by `files`.
 void OpenThrough(const std::shared_ptr<TargetFiles>& files, const std::string& perf_map_folder,
                  PipelineWorld& world) {
@@ -93,7 +99,11 @@ void OpenThrough(const std::shared_ptr<TargetFiles>& files, const std::string& p
                                 absl::string_view name) {
       return files->OpenInProcess(pid, process, path, links, name);
     };
+    options.read_part = ReaderOf(files, pid);
     return PerfMap::Open(pid, options);
+  };
+  world.open_jit_dump = [files](Pid pid, UniqueFd file, absl::string_view name) {
+    return JitDump::Open(pid, std::move(file), name, ReaderOf(files, pid));
   };
   world.image_files = {
       .open_again = [files](const UniqueFd& path_only,
@@ -256,7 +266,9 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Attach(const RecordingOptions& o
           [folder = options.perf_map_folder](Pid pid) {
             return PerfMap::Open(pid, {.folder = folder});
           },
-      .open_jit_dump = JitDump::Open,
+      .open_jit_dump = [](Pid pid, UniqueFd file, absl::string_view name) {
+        return JitDump::Open(pid, std::move(file), name);
+      },
       .open_root = OpenRootOf,
       .symbolize = options.symbolizer == nullptr
                        ? SymbolizeFunction()

@@ -2,8 +2,10 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <utility>
 
@@ -20,8 +22,20 @@ constexpr std::chrono::milliseconds kPatience{500};
 constexpr size_t kSilencesOfKnown = 3;
 constexpr size_t kMaxNoted = 1 << 16;
 constexpr size_t kMaxTextBytes = size_t{60} << 20;  // of one answer
+// A file system that is not faster than twice that in a second counts as silent.
+constexpr size_t kPartBytes = 256 << 10;
+static_assert(kPartBytes >= FilePart::kMinPartBytes);
 
-enum class Question : uint32_t { kMapped, kOfGone, kInProcess, kNamed, kBelow, kAgain, kMaps };
+enum class Question : uint32_t {
+  kMapped,
+  kOfGone,
+  kInProcess,
+  kNamed,
+  kBelow,
+  kAgain,
+  kMaps,
+  kPart,
+};
 
 struct Fields {
   Question question = Question::kMapped;
@@ -92,6 +106,7 @@ absl::StatusOr<UniqueFd> OpenFor(const Fields& f, const UniqueFd& given) {
     case Question::kAgain:
       return OpenPathOnly(given, path);
     case Question::kMaps:
+    case Question::kPart:
       break;
   }
   return absl::InvalidArgumentError("not a question");
@@ -108,21 +123,50 @@ absl::StatusOr<UniqueFd> OpenAndProve(const Fields& f, const UniqueFd& given) {
   JPROF_ASSIGN_OR_RETURN(UniqueFd file, OpenFor(f, given));
   if (!MayStopAnswering(file)) return file;
   JPROF_RETURN_IF_ERROR(AwaitFileSystem(file, f.mapping.path));
-  const bool is_kept = f.question == Question::kMapped || f.question == Question::kOfGone;
+  const bool is_kept = f.question == Question::kMapped || f.question == Question::kOfGone ||
+                       f.question == Question::kInProcess;
   return is_kept ? ToPathOnly(file) : std::move(file);
+}
+
+// The file's size, then the bytes.
+absl::StatusOr<std::string> ReadPartFor(const Fields& f, const UniqueFd& path_only) {
+  JPROF_ASSIGN_OR_RETURN(const UniqueFd file, OpenPathOnly(path_only, f.mapping.path));
+  struct stat st;
+  if (::fstat(file.get(), &st) != 0) return ErrnoStatus(errno, f.mapping.path);
+  std::string bytes(kPartBytes, '\0');
+  size_t filled = 0;
+  while (filled < bytes.size()) {
+    const ssize_t got = ::pread(file.get(), bytes.data() + filled, bytes.size() - filled,
+                                static_cast<off_t>(f.mapping.offset.value + filled));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return ErrnoStatus(errno, absl::StrCat("cannot read ", f.mapping.path));
+    if (got == 0) break;
+    filled += static_cast<size_t>(got);
+  }
+  bytes.resize(filled);
+  MessageWriter w;
+  w.U64(static_cast<uint64_t>(st.st_size)).Text(bytes);
+  return std::move(w).bytes();
+}
+
+absl::StatusOr<std::string> TextFor(const Fields& f, const UniqueFd& given) {
+  if (f.question == Question::kPart) return ReadPartFor(f, given);
+  absl::StatusOr<std::string> text = ReadProcMapsText(f.pid);
+  if (text.ok() && text->size() > kMaxTextBytes) {
+    return absl::ResourceExhaustedError(absl::StrCat("/proc/", f.pid, "/maps: too large"));
+  }
+  return text;
 }
 
 SymbolizerProcess::Parcel RunErrand(SymbolizerProcess::Parcel errand) {
   const Fields f = Decode(errand.text);
-  if (f.question == Question::kMaps) {
-    absl::StatusOr<std::string> text = ReadProcMapsText(f.pid);
-    if (text.ok() && text->size() > kMaxTextBytes) {
-      text = absl::ResourceExhaustedError(absl::StrCat("/proc/", f.pid, "/maps: too large"));
-    }
+  const UniqueFd given =
+      errand.descriptors.empty() ? UniqueFd() : std::move(errand.descriptors[0]);
+  if (f.question >= Question::kMaps) {
+    const absl::StatusOr<std::string> text = TextFor(f, given);
     return Answer(text.status(), text.ok() ? *text : "");
   }
-  absl::StatusOr<UniqueFd> file =
-      OpenAndProve(f, errand.descriptors.empty() ? UniqueFd() : std::move(errand.descriptors[0]));
+  absl::StatusOr<UniqueFd> file = OpenAndProve(f, given);
   SymbolizerProcess::Parcel answer = Answer(file.status());
   if (file.ok()) answer.descriptors.push_back(*std::move(file));
   return answer;
@@ -149,13 +193,13 @@ uint64_t TargetFiles::DeviceOf(const UniqueFd& file) {
 }
 
 bool TargetFiles::IsHopeless(const Subject& of) const {
-  size_t silences = 0;
+  size_t same_device = 0;
   for (const LeftBehind& one : left_behind_) {
     if (one.of == of) return true;
-    silences += of.device != 0 && one.of.device == of.device;
+    same_device += of.is_of_device() && one.of.device == of.device;
   }
   return left_behind_.size() >= kMaxLeftBehind ||
-         silences >= (devices_.contains(of.device) ? kSilencesOfKnown : 1);
+         same_device >= (devices_.contains(of.device) ? kSilencesOfKnown : 1);
 }
 
 absl::Status TargetFiles::Silent(const Subject& of, absl::string_view name) {
@@ -219,11 +263,12 @@ absl::StatusOr<UniqueFd> TargetFiles::OpenInProcess(Pid pid, const UniqueFd& pro
   Fields f = About(Question::kInProcess, pid, path);
   f.links = links;
   f.name = std::string(name);
-  return Open(Encode(f), &process, {pid, 0}, name);
+  return Open(Encode(f), &process, {pid, Subject::kSomeDevice}, name);
 }
 
 absl::StatusOr<UniqueFd> TargetFiles::OpenNamed(Pid pid, const std::string& path) {
-  return Open(Encode(About(Question::kNamed, pid, path)), nullptr, {pid, 0}, path);
+  return Open(Encode(About(Question::kNamed, pid, path)), nullptr, {pid, Subject::kSomeDevice},
+              path);
 }
 
 absl::StatusOr<UniqueFd> TargetFiles::OpenBelow(const UniqueFd& root, const std::string& path) {
@@ -235,18 +280,41 @@ absl::StatusOr<UniqueFd> TargetFiles::OpenAgain(const UniqueFd& path_only,
   return Open(Encode(About(Question::kAgain, 0, path)), &path_only, {0, DeviceOf(path_only)}, path);
 }
 
+absl::StatusOr<std::string> TargetFiles::Read(std::string question, const UniqueFd* descriptor,
+                                              const Subject& of, absl::string_view name) {
+  JPROF_ASSIGN_OR_RETURN(const SymbolizerProcess::Parcel answer,
+                         Ask(question, descriptor, of, name));
+  ByteCursor c = CursorOf(answer.text);
+  JPROF_RETURN_IF_ERROR(StatusIn(c));
+  std::string text = Text(c);
+  if (!c.ok()) return absl::InternalError(absl::StrCat(name, ": no text in the answer"));
+  return text;
+}
+
 absl::StatusOr<std::vector<ProcMapping>> TargetFiles::ReadMaps(Pid pid) {
   const std::string name = absl::StrCat("/proc/", pid, "/maps");
   JPROF_ASSIGN_OR_RETURN(
-      const SymbolizerProcess::Parcel answer,
-      Ask(Encode(About(Question::kMaps, pid, "")), nullptr, {pid, 0}, name));
-  ByteCursor c = CursorOf(answer.text);
-  JPROF_RETURN_IF_ERROR(StatusIn(c));
-  const std::string text = Text(c);
-  if (!c.ok()) return absl::InternalError("no mappings in the answer");
+      const std::string text,
+      Read(Encode(About(Question::kMaps, pid, "")), nullptr, {pid, Subject::kKernel}, name));
   absl::StatusOr<std::vector<ProcMapping>> mappings = ParseProcMaps(text);
   if (!mappings.ok()) return Annotate(mappings.status(), name);
   return mappings;
+}
+
+absl::StatusOr<FilePart> TargetFiles::ReadPart(Pid pid, const UniqueFd& path_only, uint64_t offset,
+                                               const std::string& name) {
+  const Subject of = {pid, DeviceOf(path_only)};
+  Fields f = About(Question::kPart, pid, name);
+  f.mapping.offset.value = offset;
+  JPROF_ASSIGN_OR_RETURN(const std::string text, Read(Encode(f), &path_only, of, name));
+  ByteCursor c = CursorOf(text);
+  FilePart part;
+  part.file_size = c.U64();
+  part.bytes = Text(c);
+  if (!c.ok()) return absl::InternalError(absl::StrCat(name, ": no part in the answer"));
+  absl::MutexLock lock(&mutex_);
+  if (devices_.size() < kMaxNoted) devices_.insert(of.device);
+  return part;
 }
 
 size_t TargetFiles::left_behind() const {
@@ -263,8 +331,10 @@ std::string TargetFiles::Trouble() const {
   absl::MutexLock lock(&mutex_);
   if (first_silent_.empty()) return "";
   return absl::StrCat(
-      silent_.empty() ? "files" : absl::StrCat("files of ", silent_.size(), silent_.size() == 1 ? " process" : " processes"),
-      " could not be opened, since their file systems did not answer within half a second, such as ",
+      silent_.empty() ? "files"
+                      : absl::StrCat("files of ", silent_.size(),
+                                     silent_.size() == 1 ? " process" : " processes"),
+      " could not be read, since their file systems did not answer within half a second, such as ",
       first_silent_, "; look for a network or FUSE file system that hangs: /proc/PID/maps");
 }
 

@@ -6,7 +6,7 @@
 //
 // What comes from a file system that may stop to answer later is a path-only descriptor, to be
 // opened (OpenAgain) when it is read, and closed soon: so a recording holds nothing that it could
-// not let go.
+// not let go. What is read again and again (ReadPart) is not even opened here.
 //
 // Thread-safe.
 #pragma once
@@ -25,6 +25,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
+#include "helpers/perfmap/growing_file.h"
 #include "profiler/core/event.h"
 #include "profiler/core/ids.h"
 #include "profiler/core/unique_fd.h"
@@ -55,6 +56,9 @@ class TargetFiles {
   absl::StatusOr<UniqueFd> OpenBelow(const UniqueFd& root, const std::string& path);
   absl::StatusOr<UniqueFd> OpenAgain(const UniqueFd& path_only, const std::string& path);
   absl::StatusOr<std::vector<ProcMapping>> ReadMaps(Pid pid);
+  // A part of a file that the process writes.
+  absl::StatusOr<FilePart> ReadPart(Pid pid, const UniqueFd& path_only, uint64_t offset,
+                                    const std::string& name);
 
   // Stand-ins that have not come back.
   size_t left_behind() const;
@@ -66,8 +70,11 @@ class TargetFiles {
  private:
   // Whom a question is about.
   struct Subject {
-    Pid pid = 0;          // 0: no process
-    uint64_t device = 0;  // 0: not known
+    // Instead of a device: none, one that is not known.
+    static constexpr uint64_t kKernel = 0, kSomeDevice = UINT64_MAX;
+    Pid pid = 0;  // 0: no process
+    uint64_t device = kKernel;
+    bool is_of_device() const { return device != kKernel && device != kSomeDevice; }
     friend bool operator==(const Subject&, const Subject&) = default;
   };
   struct LeftBehind {
@@ -78,10 +85,13 @@ class TargetFiles {
 
   absl::StatusOr<UniqueFd> Open(std::string question, const UniqueFd* descriptor, const Subject& of,
                                 absl::string_view name);
+  absl::StatusOr<std::string> Read(std::string question, const UniqueFd* descriptor,
+                                   const Subject& of, absl::string_view name);
   absl::StatusOr<SymbolizerProcess::Parcel> Ask(const std::string& question,
                                                 const UniqueFd* descriptor, const Subject& of,
                                                 absl::string_view name);
   bool IsHopeless(const Subject& of) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // It did not answer, or is not asked.
   absl::Status Silent(const Subject& of, absl::string_view name)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 

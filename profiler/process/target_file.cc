@@ -200,14 +200,27 @@ absl::Status AwaitFileSystem(const UniqueFd& file, absl::string_view name) {
   return absl::OkStatus();
 }
 
-bool WasChangedSince(const UniqueFd& fd, uint64_t monotonic_ns) {
-  const int as_known = IsPathOnly(fd) ? AT_STATX_DONT_SYNC : AT_STATX_SYNC_AS_STAT;
+absl::StatusOr<FileFacts> FactsOf(const UniqueFd& file, absl::string_view name) {
+  const int as_known = IsPathOnly(file) ? AT_STATX_DONT_SYNC : AT_STATX_SYNC_AS_STAT;
   struct statx st;
-  if (::statx(fd.get(), "", AT_EMPTY_PATH | as_known, STATX_CTIME, &st) != 0) return true;
-  const int64_t changed_ns = int64_t{st.stx_ctime.tv_sec} * 1'000'000'000 + st.stx_ctime.tv_nsec;
+  if (::statx(file.get(), "", AT_EMPTY_PATH | as_known, STATX_BASIC_STATS, &st) != 0) {
+    return ErrnoStatus(errno, name);
+  }
+  return FileFacts{
+      .device = uint64_t{st.stx_dev_major} << 32 | st.stx_dev_minor,
+      .inode = st.stx_ino,
+      .mode = st.stx_mode,
+      .links = st.stx_nlink,
+      .owner = st.stx_uid,
+      .changed_ns = int64_t{st.stx_ctime.tv_sec} * 1'000'000'000 + st.stx_ctime.tv_nsec};
+}
+
+bool WasChangedSince(const UniqueFd& fd, uint64_t monotonic_ns) {
+  const absl::StatusOr<FileFacts> facts = FactsOf(fd, "");
+  if (!facts.ok()) return true;
   const int64_t since_ns =
       static_cast<int64_t>(monotonic_ns) + Now(CLOCK_REALTIME) - Now(CLOCK_MONOTONIC);
-  return changed_ns >= since_ns - kTimeStampNs;
+  return facts->changed_ns >= since_ns - kTimeStampNs;
 }
 
 absl::StatusOr<UniqueFd> OpenInRoot(const UniqueFd& root, const std::string& path, LinkPolicy links,

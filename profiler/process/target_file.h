@@ -4,6 +4,7 @@
 // reading. All of these may wait (network file systems): not for a path that must not wait.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -43,6 +44,16 @@ bool IsPathOnly(const UniqueFd& file);
 absl::StatusOr<UniqueFd> ToPathOnly(const UniqueFd& file);
 // The same file for reading. FailedPrecondition: it is no regular file.
 absl::StatusOr<UniqueFd> OpenPathOnly(const UniqueFd& path_only, absl::string_view name);
+// What a file's system says of it; of a path-only descriptor, what it said last.
+struct FileFacts {
+  uint64_t device = 0;
+  uint64_t inode = 0;
+  uint32_t mode = 0;
+  uint32_t links = 0;
+  uint32_t owner = 0;
+  int64_t changed_ns = 0;  // wall clock
+};
+absl::StatusOr<FileFacts> FactsOf(const UniqueFd& file, absl::string_view name);
 // Waits until the file's system says that the file is there still.
 absl::Status AwaitFileSystem(const UniqueFd& file, absl::string_view name);
 

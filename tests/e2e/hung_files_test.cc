@@ -2,16 +2,24 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/mount.h>
+#include <unistd.h>
 
+#include <cstdint>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "profiler/capture/monotonic_clock.h"
 #include "tests/e2e/run_jprof.h"
 #include "tests/testing/hung_fuse.h"
+#include "tests/testing/jit_dump_builder.h"
 #include "tests/testing/require.h"
 #include "tests/testing/spawn.h"
 
@@ -89,6 +97,87 @@ TEST_F(HungFilesTest, AMountThatHangsMeanwhileDoesNotKeepTheRecordingFromItsEnd)
   const JprofResult result = jprof->Wait();
   EXPECT_EQ(result.exit_code(), 0) << result.err;
   ExpectUnnamedMain(ParseFolded(result.out));
+}
+
+// A file in a file system that can hang, at another path as well.
+class HungFile {
+ public:
+  HungFile(const std::string& path, const std::string& content) : path_(path) {
+    const std::string original = path + ".original";
+    std::ofstream(original) << content;
+    fuse_.emplace(original);
+    std::filesystem::remove(original);
+    std::ofstream(path).close();
+    EXPECT_EQ(::mount(fuse_->file().c_str(), path.c_str(), "", MS_BIND, nullptr), 0);
+  }
+  ~HungFile() {
+    ::umount2(path_.c_str(), MNT_DETACH);
+    std::filesystem::remove(path_);
+  }
+  void Hang() { fuse_->Hang(); }
+
+ private:
+  const std::string path_;
+  std::optional<HungFuse> fuse_;
+};
+
+// Of anonymous_code.
+constexpr char kPerfMap[] = "600000000000 10 hot\n";
+
+std::string PerfMapPath(const Child& process) {
+  return absl::StrCat("/tmp/perf-", process.pid(), ".map");
+}
+
+TEST_F(HungFilesTest, APerfMapThatHangsMeanwhileNamesWhatItHadNamed) {
+  const Child process = Start(TestProgram("anonymous_code"));
+  HungFile map(PerfMapPath(process), kPerfMap);
+  absl::StatusOr<Jprof> jprof =
+      Jprof::Start({"-p", absl::StrCat(process.pid()), "-F", "499", "--format", "folded"});
+  ASSERT_TRUE(jprof.ok()) << jprof.status();
+  ASSERT_TRUE(jprof->WaitForSamples(100));
+  map.Hang();
+  ASSERT_TRUE(jprof->WaitForSamples(1500));
+  jprof->Signal(SIGINT);
+  const JprofResult result = jprof->Wait();
+  EXPECT_EQ(result.exit_code(), 0) << result.err;
+  EXPECT_THAT(result.messages(), Contains(HasSubstr("its newer names are not used")));
+  const FoldedProfile profile = ParseFolded(result.out);
+  EXPECT_GE(profile.With("hot_[j]"), profile.total() * 9 / 10);
+}
+
+TEST_F(HungFilesTest, APerfMapThatHangsCostsItsNamesAlone) {
+  const Child process = Start(TestProgram("anonymous_code"));
+  HungFile map(PerfMapPath(process), kPerfMap);
+  map.Hang();
+  const JprofResult result =
+      RunJprofFor(100, {"-p", absl::StrCat(process.pid()), "-F", "499", "--format", "folded"});
+  EXPECT_EQ(result.exit_code(), 0) << result.err;
+  EXPECT_THAT(result.messages().back(), HasSubstr("files of 1 process did not answer"));
+  const FoldedProfile profile = ParseFolded(result.out);
+  EXPECT_EQ(profile.With("runs_code"), profile.total());
+  EXPECT_EQ(profile.With("hot_[j]"), 0u);
+}
+
+TEST_F(HungFilesTest, AJitDumpThatHangsMeanwhileNamesWhatItHadNamed) {
+  const std::string path = absl::StrCat("/tmp/jit-", ::getpid(), ".dump");
+  absl::StatusOr<Child> process = Child::SpawnReady({TestProgram("anonymous_code"), path});
+  ASSERT_TRUE(process.ok()) << process.status();
+  const auto pid = static_cast<uint32_t>(process->pid());
+  HungFile dump(path, JitDumpBuilder(pid).Load(MonotonicNow(), 0x600000000000, 0x10, "hot").bytes());
+  ASSERT_TRUE(process->Write("x").ok());
+  ASSERT_EQ(process->ReadLine().value_or(""), "ready");
+  absl::StatusOr<Jprof> jprof =
+      Jprof::Start({"-p", absl::StrCat(pid), "-F", "499", "--format", "folded"});
+  ASSERT_TRUE(jprof.ok()) << jprof.status();
+  ASSERT_TRUE(jprof->WaitForSamples(1000));
+  dump.Hang();
+  ASSERT_TRUE(jprof->WaitForSamples(2500));
+  jprof->Signal(SIGINT);
+  const JprofResult result = jprof->Wait();
+  EXPECT_EQ(result.exit_code(), 0) << result.err;
+  EXPECT_THAT(result.messages(), Contains(HasSubstr("its newer names are not used")));
+  const FoldedProfile profile = ParseFolded(result.out);
+  EXPECT_GE(profile.With("hot_[j]"), profile.total() * 9 / 10);
 }
 
 TEST_F(HungFilesTest, AStackThatHangsWhoeverReadsItDoesNotKeepTheRecordingFromItsEnd) {

@@ -9,12 +9,14 @@
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "profiler/process/target_file.h"
 #include "tests/pipeline/pipeline_fixture.h"
 #include "tests/testing/jit_dump_builder.h"
 
 namespace jprof {
 namespace {
 
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::EndsWith;
 using ::testing::HasSubstr;
@@ -214,6 +216,50 @@ TEST_F(JitDumpPipelineTest, DumpsThatAreTooLargeTogetherAreNotUsedAndSaid) {
   Sample(1);
   EXPECT_THAT(FinishedStacks(), ElementsAre("_start;[unknown] [jit]"));
   EXPECT_THAT(pipeline().JitDumpTroubles(), ElementsAre(HasSubstr("all jitdumps together")));
+}
+
+TEST_F(JitDumpPipelineTest, DumpsAreReadNoFurtherThanAllTogetherMay) {
+  options_.max_perf_map_reads = 1;
+  Map(kApp, 1, "/bin/app");
+  Map(kApp, 1, "/bin/app", 200);
+  MapDump(JitDumpBuilder().Load(0, kJit + 0x100, 0x80, "first"));
+  world_.File(10, JitDumpBuilder(200).Load(0, kJit + 0x100, 0x80, "second").bytes());
+  Map(kDumpAt, 10, "/tmp/jit-200.dump", 200);
+  MapAnonymous(kJit, 0x2000, 200);
+  Stack(1, {kJit + 0x110, kApp + 0x10});
+  Stack(2, {kJit + 0x110, kApp + 0x10}, WalkEnd::kRoot, 200);
+  Sample(1);
+  Sample(2, 0, 200);
+  EXPECT_THAT(FinishedStacks(), ElementsAre("_start;first", "_start;[unknown] [jit]"));
+  EXPECT_THAT(pipeline().JitDumpTroubles(),
+              Contains(HasSubstr("MB of jitdumps were read; its newer names are not used")));
+}
+
+// The file system of the dump does not answer: whoever opens it gets a descriptor of its path.
+TEST_F(JitDumpPipelineTest, ADumpThatHangsKeepsNobodyFromTheEnd) {
+  PipelineWorld world = world_.World();
+  world.open_file = [open = world.open_file](const MapEvent& map) -> absl::StatusOr<UniqueFd> {
+    absl::StatusOr<UniqueFd> file = open(map);
+    return file.ok() && map.file.inode == 9 ? ToPathOnly(*file) : std::move(file);
+  };
+  world.image_files.open_again = [](const UniqueFd&, const std::string&) {
+    return absl::DeadlineExceededError("no answer");
+  };
+  world.open_jit_dump = [](Pid pid, UniqueFd fd, absl::string_view name) {
+    return JitDump::OpenFile(
+        std::move(fd), name,
+        {.pid = pid, .read_part = [](const UniqueFd&, uint64_t, const std::string& of) {
+           return absl::DeadlineExceededError(absl::StrCat(of, ": no answer"));
+         }});
+  };
+  pipeline_ = std::make_unique<Pipeline>(options_, set_, world_, std::move(world));
+  Map(kApp, 1, "/bin/app");
+  MapDump(JitDumpBuilder().Load(0, kJit + 0x100, 0x80, "f"));
+  Stack(1, {kJit + 0x110, kApp + 0x10});
+  Sample(1);
+  EXPECT_THAT(FinishedStacks(), ElementsAre("_start;[unknown] [jit]"));
+  EXPECT_THAT(pipeline().JitDumpTroubles(),
+              ElementsAre("process 100: /tmp/jit-100.dump: no answer; its newer names are not used"));
 }
 
 TEST_F(PipelineTest, CodeInMemoryThatIsSharedIsNamedByAPerfMap) {

@@ -5,13 +5,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
+#include "profiler/process/proc_status.h"
 #include "tests/testing/hung_fuse.h"
 #include "tests/testing/require.h"
 #include "tests/testing/spawn.h"
@@ -124,6 +127,32 @@ TEST_F(TargetFilesTest, ProcessesOfOneFileSystemDoNotWaitOneByOne) {
   }
   EXPECT_EQ(files_->silent_processes(), processes.size());
   EXPECT_EQ(files_->left_behind(), 1u);
+}
+
+TEST_F(TargetFilesTest, AFileThatIsWrittenIsReadInPartsAsLongAsItAnswers) {
+  HungFuse fuse(TestProgram("spin"));
+  const Child process = Start(TestProgram("spin"));
+  absl::StatusOr<UniqueFd> folder = OpenProcess(process.pid());
+  ASSERT_TRUE(folder.ok()) << folder.status();
+  absl::StatusOr<UniqueFd> file = files_->OpenInProcess(process.pid(), *folder, fuse.file(),
+                                                        LinkPolicy::kRefuse, "the file");
+  ASSERT_TRUE(file.ok()) << file.status();
+  EXPECT_TRUE(IsPathOnly(*file));
+  const absl::StatusOr<FilePart> head = files_->ReadPart(process.pid(), *file, 0, "the file");
+  ASSERT_TRUE(head.ok()) << head.status();
+  EXPECT_EQ(head->file_size, std::filesystem::file_size(TestProgram("spin")));
+  EXPECT_EQ(head->bytes.substr(0, 4), "\x7f" "ELF");
+  const absl::StatusOr<FilePart> rest = files_->ReadPart(process.pid(), *file, 4, "the file");
+  ASSERT_TRUE(rest.ok()) << rest.status();
+  EXPECT_EQ(rest->bytes.substr(0, 100), head->bytes.substr(4, 100));
+  fuse.Hang();
+  for (int i = 0; i < 2; ++i) {
+    const absl::Status status =
+        files_->ReadPart(process.pid(), *file, 0, "the file").status();
+    EXPECT_TRUE(absl::IsDeadlineExceeded(status)) << status;
+  }
+  EXPECT_EQ(files_->left_behind(), 1u);
+  EXPECT_EQ(files_->silent_processes(), 1u);
 }
 
 }  // namespace

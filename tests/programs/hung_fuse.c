@@ -14,6 +14,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common.h"
@@ -25,6 +26,7 @@ static char* content;
 static size_t content_size;
 static char held[kMaxHeld][kBuffer];
 static int held_count;
+static uint64_t started;
 
 static void reply(const struct fuse_in_header* in, int error, const void* data, size_t size) {
   struct fuse_out_header out = {
@@ -34,7 +36,7 @@ static void reply(const struct fuse_in_header* in, int error, const void* data, 
 }
 
 static struct fuse_attr attributes(uint64_t node) {
-  struct fuse_attr attr = {.ino = node, .nlink = 1, .blksize = 4096};
+  struct fuse_attr attr = {.ino = node, .nlink = 1, .blksize = 4096, .ctime = started};
   attr.mode = node == kFile ? S_IFREG | 0755 : S_IFDIR | 0755;
   attr.size = node == kFile ? content_size : 0;
   return attr;
@@ -117,6 +119,7 @@ static void load(const char* path) {
 int main(int argc, char** argv) {
   if (argc != 3) return 2;
   load(argv[2]);
+  started = (uint64_t)time(NULL);
   fuse = open("/dev/fuse", O_RDWR | O_CLOEXEC);
   char options[128];
   snprintf(options, sizeof(options), "fd=%d,rootmode=40755,user_id=0,group_id=0,allow_other", fuse);
