@@ -7,7 +7,7 @@
 #include "profiler/capture/monotonic_clock.h"
 #include "profiler/capture/record_parser.h"
 #include "profiler/capture/sample_walk.h"
-#include "profiler/process/live_memory.h"
+#include "profiler/process/resident_memory.h"
 
 namespace jprof {
 namespace {
@@ -53,6 +53,8 @@ RingSampler::RingSampler(const RuntimeSet& set, TaskEvents events, uint32_t mapp
     return stepper_.Step(walk, memory_);
   });
 }
+
+RingSampler::~RingSampler() = default;
 
 RingSampler::Quality RingSampler::quality() const {
   absl::MutexLock lock(&mutex_);
@@ -147,6 +149,13 @@ std::pair<uint32_t, bool> RingSampler::NumberOf(const StackKey& key) {
   return {it->second, added};
 }
 
+const MemoryReader& RingSampler::MemoryOf(Pid pid) {
+  if (memories_.size() >= kMaxMemories && !memories_.contains(pid)) memories_.clear();
+  std::unique_ptr<ResidentMemory>& memory = memories_[pid];
+  if (memory == nullptr) memory = std::make_unique<ResidentMemory>(pid, nullptr);
+  return *memory;
+}
+
 uint32_t RingSampler::TakeKernelStack(const TaskSample& sample,
                                       absl::FunctionRef<void(Event)> sink) {
   uint64_t hash = 0;
@@ -164,12 +173,11 @@ uint32_t RingSampler::TakeUserStack(const TaskSample& sample,
                  .frames = {{.address = sample.registers.pc}}},
                 sink);
   }
-  const LiveMemory live(sample.pid);
   auto found = processes_.find(sample.pid);
   const Process process = found == processes_.end() ? Process() : found->second;
   runner_.SetTables({pool_.get(), kPoolWords},
                     {mappings_.get() + process.mappings.first, process.mappings.count});
-  SampleWalk walk = WalkSample(runner_, memory_, live, process.runtimes, sample);
+  SampleWalk walk = WalkSample(runner_, memory_, MemoryOf(sample.pid), process.runtimes, sample);
   NativeRunner::Result& result = walk.result;
   counters_.symbols += result.symbols.size();
   for (SymbolEvent& symbol : result.symbols) sink(std::move(symbol));
@@ -262,6 +270,7 @@ bool RingSampler::SetMappings(Pid pid, jp_mapping_slice slice) {
 void RingSampler::RemoveMappings(Pid pid) {
   absl::MutexLock lock(&mutex_);
   stepper_.Forget(pid);
+  memories_.erase(pid);
   auto it = processes_.find(pid);
   if (it == processes_.end()) return;
   it->second.mappings = {};

@@ -31,6 +31,8 @@
 
 namespace jprof {
 
+class ResidentMemory;
+
 class RingSampler : public Sampler {
  public:
   // What the level costs in exactness, of the samples so far.
@@ -43,6 +45,7 @@ class RingSampler : public Sampler {
 
   // `set` outlives the sampler; `mappings`: that UnwindTables may hand over.
   RingSampler(const RuntimeSet& set, TaskEvents events, uint32_t mappings);
+  ~RingSampler() override;
 
   TaskEvents& events() { return events_; }
   const TaskEvents& events() const { return events_; }
@@ -85,6 +88,7 @@ class RingSampler : public Sampler {
 
   static constexpr size_t kMaxProcesses = 1 << 13;
   static constexpr size_t kMaxStacks = 1 << 15;
+  static constexpr size_t kMaxMemories = 64;  // a descriptor each
   static constexpr size_t kDelays = 1 << 12;
   static constexpr uint32_t kPoolWords = JP_MAX_CHUNKS * JP_CHUNK_WORDS;
 
@@ -97,6 +101,8 @@ class RingSampler : public Sampler {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   uint32_t TakeKernelStack(const TaskSample& sample, absl::FunctionRef<void(Event)> sink)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // What of it is there: the reader of the rings waits for nobody.
+  const MemoryReader& MemoryOf(Pid pid) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // The number, and whether it is new.
   std::pair<uint32_t, bool> NumberOf(const StackKey& key) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
@@ -111,6 +117,7 @@ class RingSampler : public Sampler {
   FrameStepper stepper_ ABSL_GUARDED_BY(mutex_);
   NativeRunner runner_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<Pid, Process> processes_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_map<Pid, std::unique_ptr<ResidentMemory>> memories_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<StackKey, uint32_t> stacks_ ABSL_GUARDED_BY(mutex_);
   jp_counters counters_ ABSL_GUARDED_BY(mutex_) = {};
   uint64_t lost_told_ ABSL_GUARDED_BY(mutex_) = 0;

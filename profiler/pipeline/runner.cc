@@ -27,6 +27,7 @@
 #include "profiler/process/proc_status.h"
 #include "profiler/process/process_access.h"
 #include "profiler/process/process_table.h"
+#include "profiler/process/resident_memory.h"
 #include "profiler/process/target_file.h"
 
 namespace jprof {
@@ -90,6 +91,9 @@ void OpenThrough(const std::shared_ptr<TargetFiles>& files, const std::string& p
     return files->OpenOfGone(map, root_of == 0 ? ::getpid() : root_of);
   };
   world.read_maps = [files](Pid pid) { return files->ReadMaps(pid); };
+  world.open_memory = [files](Pid pid) {
+    return std::make_unique<ResidentMemory>(pid, std::make_unique<TargetMemory>(files, pid));
+  };
   world.describe = [read_maps = world.read_maps](Pid pid, uint64_t time_ns) {
     return SynthesizeProcessEvents(pid, time_ns, read_maps);
   };

@@ -5,10 +5,10 @@
 //   pipeline thread:  queue -> Pipeline, and at the end the naming; may wait for the target
 //   main thread:      watches the clock, the target and the caller's wish to stop
 //
-// A target whose files do not answer costs its own names (target_files.h). One whose memory does
-// not makes the pipeline's thread, or at the level ring the reader's, wait for ever
-// (target_task.h). A recording still ends when it should: what follows its end is then given up
-// with DeadlineExceeded.
+// A target whose files or memory do not answer costs its own names (target_files.h,
+// resident_memory.h). Where the pipeline's or the reader's thread waits for ever all the same
+// (target_task.h), a recording still ends when it should: what follows its end is then given up with
+// DeadlineExceeded.
 #pragma once
 
 #include <cstdint>

@@ -7,10 +7,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "profiler/core/status.h"
+#include "profiler/process/live_memory.h"
 #include "symbolize/byte_cursor.h"
 #include "symbolize/message_fields.h"
 
@@ -34,6 +36,7 @@ enum class Question : uint32_t {
   kBelow,
   kAgain,
   kMaps,
+  kMemory,
   kPart,
 };
 
@@ -106,6 +109,7 @@ absl::StatusOr<UniqueFd> OpenFor(const Fields& f, const UniqueFd& given) {
     case Question::kAgain:
       return OpenPathOnly(given, path);
     case Question::kMaps:
+    case Question::kMemory:
     case Question::kPart:
       break;
   }
@@ -126,6 +130,14 @@ absl::StatusOr<UniqueFd> OpenAndProve(const Fields& f, const UniqueFd& given) {
   const bool is_kept = f.question == Question::kMapped || f.question == Question::kOfGone ||
                        f.question == Question::kInProcess;
   return is_kept ? ToPathOnly(file) : std::move(file);
+}
+
+std::string ReadMemoryFor(const Fields& f) {
+  std::string bytes(std::min<uint64_t>(f.mapping.range.size(), kPartBytes), '\0');
+  const LiveMemory memory(f.pid);
+  bytes.resize(
+      memory.Read(f.mapping.range.begin, std::as_writable_bytes(std::span(bytes))));
+  return bytes;
 }
 
 // The file's size, then the bytes.
@@ -151,6 +163,7 @@ absl::StatusOr<std::string> ReadPartFor(const Fields& f, const UniqueFd& path_on
 
 absl::StatusOr<std::string> TextFor(const Fields& f, const UniqueFd& given) {
   if (f.question == Question::kPart) return ReadPartFor(f, given);
+  if (f.question == Question::kMemory) return ReadMemoryFor(f);
   absl::StatusOr<std::string> text = ReadProcMapsText(f.pid);
   if (text.ok() && text->size() > kMaxTextBytes) {
     return absl::ResourceExhaustedError(absl::StrCat("/proc/", f.pid, "/maps: too large"));
@@ -193,13 +206,15 @@ uint64_t TargetFiles::DeviceOf(const UniqueFd& file) {
 }
 
 bool TargetFiles::IsHopeless(const Subject& of) const {
-  size_t same_device = 0;
+  size_t same_device = 0, memories = 0;
   for (const LeftBehind& one : left_behind_) {
     if (one.of == of) return true;
     same_device += of.is_of_device() && one.of.device == of.device;
+    memories += one.of.device == Subject::kMemory;
   }
   return left_behind_.size() >= kMaxLeftBehind ||
-         same_device >= (devices_.contains(of.device) ? kSilencesOfKnown : 1);
+         same_device >= (devices_.contains(of.device) ? kSilencesOfKnown : 1) ||
+         (of.device == Subject::kMemory && memories >= kMaxSilentMemories);
 }
 
 absl::Status TargetFiles::Silent(const Subject& of, absl::string_view name) {
@@ -207,7 +222,8 @@ absl::Status TargetFiles::Silent(const Subject& of, absl::string_view name) {
     first_silent_ = of.pid == 0 ? std::string(name) : absl::StrCat(name, " of process ", of.pid);
   }
   if (of.pid != 0 && silent_.size() < kMaxNoted) silent_.insert(of.pid);
-  return absl::DeadlineExceededError(absl::StrCat(name, ": its file system does not answer"));
+  const absl::string_view what = of.device == Subject::kMemory ? "it" : "its file system";
+  return absl::DeadlineExceededError(absl::StrCat(name, ": ", what, " does not answer"));
 }
 
 absl::StatusOr<SymbolizerProcess::Parcel> TargetFiles::Ask(const std::string& question,
@@ -301,6 +317,22 @@ absl::StatusOr<std::vector<ProcMapping>> TargetFiles::ReadMaps(Pid pid) {
   return mappings;
 }
 
+size_t TargetFiles::ReadMemory(Pid pid, Address address, std::span<std::byte> out) {
+  size_t done = 0;
+  while (done < out.size()) {
+    const size_t size = std::min(out.size() - done, kPartBytes);
+    Fields f = About(Question::kMemory, pid, "");
+    f.mapping.range = {address + done, address + done + size};
+    const absl::StatusOr<std::string> bytes =
+        Read(Encode(f), nullptr, {pid, Subject::kMemory}, "memory");
+    if (!bytes.ok() || bytes->size() > size) break;
+    std::memcpy(out.data() + done, bytes->data(), bytes->size());
+    done += bytes->size();
+    if (bytes->size() < size) break;
+  }
+  return done;
+}
+
 absl::StatusOr<FilePart> TargetFiles::ReadPart(Pid pid, const UniqueFd& path_only, uint64_t offset,
                                                const std::string& name) {
   const Subject of = {pid, DeviceOf(path_only)};
@@ -334,8 +366,10 @@ std::string TargetFiles::Trouble() const {
       silent_.empty() ? "files"
                       : absl::StrCat("files of ", silent_.size(),
                                      silent_.size() == 1 ? " process" : " processes"),
-      " could not be read, since their file systems did not answer within half a second, such as ",
-      first_silent_, "; look for a network or FUSE file system that hangs: /proc/PID/maps");
+      " could not be read, since their file systems or memory did not answer within half a second, "
+      "such as ",
+      first_silent_,
+      "; look for a network or FUSE file system that hangs, or a userfaultfd: /proc/PID/maps");
 }
 
 }  // namespace jprof

@@ -1,8 +1,8 @@
 // Opens what targets name, and reads what the kernel says of them, without waiting for ever: a
 // stand-in (symbolize/symbolizer_process.h) does it, and is left behind when it waits for half a
-// second. That costs the files of that process on that file system, until the stand-in has come
-// back; a file system that never answered is asked once for all processes, one that did so before a
-// few times.
+// second. That costs the files of that process on that file system, or its memory, until the
+// stand-in has come back; a file system that never answered is asked once for all processes, one that
+// did so before a few times.
 //
 // What comes from a file system that may stop to answer later is a path-only descriptor, to be
 // opened (OpenAgain) when it is read, and closed soon: so a recording holds nothing that it could
@@ -17,6 +17,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -26,9 +27,11 @@
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "helpers/perfmap/growing_file.h"
+#include "profiler/core/address.h"
 #include "profiler/core/event.h"
 #include "profiler/core/ids.h"
 #include "profiler/core/unique_fd.h"
+#include "profiler/process/memory_reader.h"
 #include "profiler/process/proc_maps.h"
 #include "profiler/process/target_file.h"
 #include "symbolize/symbolizer_process.h"
@@ -41,6 +44,7 @@ absl::StatusOr<std::shared_ptr<SymbolizerProcess>> StartFileReaders();
 class TargetFiles {
  public:
   static constexpr size_t kMaxLeftBehind = 16;
+  static constexpr size_t kMaxSilentMemories = 8;  // of them
 
   // `processes` has stand-ins.
   explicit TargetFiles(std::shared_ptr<SymbolizerProcess> processes)
@@ -56,6 +60,8 @@ class TargetFiles {
   absl::StatusOr<UniqueFd> OpenBelow(const UniqueFd& root, const std::string& path);
   absl::StatusOr<UniqueFd> OpenAgain(const UniqueFd& path_only, const std::string& path);
   absl::StatusOr<std::vector<ProcMapping>> ReadMaps(Pid pid);
+  // As LiveMemory. Nothing where it does not answer, and then no more of that process.
+  size_t ReadMemory(Pid pid, Address address, std::span<std::byte> out);
   // A part of a file that the process writes.
   absl::StatusOr<FilePart> ReadPart(Pid pid, const UniqueFd& path_only, uint64_t offset,
                                     const std::string& name);
@@ -70,11 +76,11 @@ class TargetFiles {
  private:
   // Whom a question is about.
   struct Subject {
-    // Instead of a device: none, one that is not known.
-    static constexpr uint64_t kKernel = 0, kSomeDevice = UINT64_MAX;
+    // Instead of a device: none, one that is not known, the process's memory.
+    static constexpr uint64_t kKernel = 0, kSomeDevice = UINT64_MAX - 1, kMemory = UINT64_MAX;
     Pid pid = 0;  // 0: no process
     uint64_t device = kKernel;
-    bool is_of_device() const { return device != kKernel && device != kSomeDevice; }
+    bool is_of_device() const { return device != kKernel && device < kSomeDevice; }
     friend bool operator==(const Subject&, const Subject&) = default;
   };
   struct LeftBehind {
@@ -102,6 +108,21 @@ class TargetFiles {
   absl::flat_hash_set<uint64_t> devices_ ABSL_GUARDED_BY(mutex_);  // that a file came from
   absl::flat_hash_set<Pid> silent_ ABSL_GUARDED_BY(mutex_);
   std::string first_silent_ ABSL_GUARDED_BY(mutex_);
+};
+
+// The memory of a process, as far as it answers.
+class TargetMemory : public MemoryReader {
+ public:
+  TargetMemory(std::shared_ptr<TargetFiles> files, Pid pid)
+      : files_(std::move(files)), pid_(pid) {}
+
+  size_t Read(Address address, std::span<std::byte> out) const override {
+    return files_->ReadMemory(pid_, address, out);
+  }
+
+ private:
+  const std::shared_ptr<TargetFiles> files_;
+  const Pid pid_;
 };
 
 }  // namespace jprof

@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "profiler/process/proc_status.h"
+#include "profiler/process/resident_memory.h"
 #include "tests/testing/hung_fuse.h"
 #include "tests/testing/require.h"
 #include "tests/testing/spawn.h"
@@ -153,6 +154,33 @@ TEST_F(TargetFilesTest, AFileThatIsWrittenIsReadInPartsAsLongAsItAnswers) {
   }
   EXPECT_EQ(files_->left_behind(), 1u);
   EXPECT_EQ(files_->silent_processes(), 1u);
+}
+
+TEST_F(TargetFilesTest, MemoryThatHangsCostsItselfAlone) {
+  const Child process = Start(TestProgram("hung_stack"));
+  const Child other = Start(TestProgram("spin"));
+  const std::shared_ptr<TargetFiles> files(&*files_, [](TargetFiles*) {});
+  auto stack_of = [&](Pid pid) {
+    for (const ProcMapping& m : files->ReadMaps(pid).value_or(std::vector<ProcMapping>())) {
+      if (m.path == "[stack]") return m.range;
+    }
+    ADD_FAILURE() << "no stack";
+    return AddressRange();
+  };
+  // What hangs lies just below, as a mapping of its own.
+  const AddressRange stack = stack_of(process.pid());
+  const Address hung = {stack.begin.value - 4096};
+  const ResidentMemory memory(process.pid(),
+                              std::make_unique<TargetMemory>(files, process.pid()));
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_FALSE(memory.ReadValue<uint64_t>(hung));
+    EXPECT_TRUE(memory.ReadValue<uint64_t>({stack.end.value - 8}));
+  }
+  EXPECT_TRUE(TargetMemory(files, other.pid())
+                  .ReadValue<uint64_t>({stack_of(other.pid()).end.value - 8}));
+  EXPECT_EQ(files_->left_behind(), 1u);
+  EXPECT_EQ(files_->silent_processes(), 1u);
+  EXPECT_THAT(files_->Trouble(), HasSubstr(absl::StrCat("memory of process ", process.pid())));
 }
 
 }  // namespace
