@@ -21,6 +21,8 @@ class GrowingTree {
 
   // The child of `parent` with that label and line. Node 0 is there from the beginning.
   uint32_t Child(uint32_t parent, uint32_t label, uint32_t line = 0);
+  // For one who is about to add to nodes: brings one into the processor's cache.
+  void Expect(uint32_t node) const { __builtin_prefetch(&nodes_[node].self, 1); }
   // Both 0 or more.
   void AddSelf(uint32_t node, int64_t self, int64_t base = 0);
   // All of another tree; returns the numbers here of its labels.

@@ -17,20 +17,24 @@
 // or not, are given up at a limit. How many nodes are not in the tree is estimated from the share
 // of the cells that are empty (linear counting; a percent or better).
 //
+// What takes the time is memory that is not in the processor's cache: a file in any order leads to
+// another place with each frame. So paths are looked up, not frames one below the other: of most
+// stacks all is known but the last frame or two, whatever their depth. In the first reading a part
+// of all paths is known at a time, those that were met lately and those that stacks have in common;
+// what is below them is gathered there and goes into the sketch when there are too many (Settle).
+// And what the stacks of one Read will need is fetched for all of them before it is looked at.
+//
 // Sources are read side by side, each into its own sketch, names and tree, which are merged.
 #include "export/pruned_tree.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
-#include <memory>
-#include <new>
 #include <optional>
+#include <span>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -42,6 +46,8 @@
 #include "export/flame_layout.h"
 #include "export/growing_tree.h"
 #include "export/svg.h"
+#include "profiler/core/key_table.h"
+#include "profiler/core/large_array.h"
 #include "profiler/core/status.h"
 
 namespace jprof {
@@ -56,7 +62,7 @@ size_t CellOf(uint64_t hash) { return hash >> (64 - kCellBits); }
 
 class Sketch {
  public:
-  Sketch() : sums_(Allocate()) {}
+  Sketch() : sums_(kCells) {}
   void Expect(uint64_t hash) const { __builtin_prefetch(&sums_[CellOf(hash)], 1); }
   void Add(uint64_t hash, int64_t weight) { Raise(sums_[CellOf(hash)], weight); }
   void Add(const Sketch& other) {
@@ -68,39 +74,27 @@ class Sketch {
   absl::StatusOr<int64_t> Hashes() const {
     constexpr double kMinEmpty = 100;
     const double all = static_cast<double>(kCells);
-    const double empty = static_cast<double>(std::count(&sums_[0], &sums_[0] + kCells, 0));
+    const double empty = static_cast<double>(std::count(sums_.begin(), sums_.end(), 0u));
     if (empty < kMinEmpty) return absl::UnimplementedError("too many nodes for the sketch");
     return std::llround(all * std::log(all / empty));
   }
 
  private:
-  struct Free {
-    void operator()(uint32_t* sums) const { std::free(sums); }
-  };
-  using Sums = std::unique_ptr<uint32_t[], Free>;
-  // In large pages, if there are any: neighbours in time are seldom on one small page.
-  static Sums Allocate() {
-    constexpr size_t kBytes = kCells * sizeof(uint32_t), kHugePage = size_t{2} << 20;
-    Sums sums(static_cast<uint32_t*>(std::aligned_alloc(kHugePage, kBytes)));
-    if (sums == nullptr) throw std::bad_alloc();
-    ::madvise(sums.get(), kBytes, MADV_HUGEPAGE);
-    std::fill_n(sums.get(), kCells, 0);
-    return sums;
-  }
   static constexpr uint32_t kMany = UINT32_MAX;  // or more
   static void Raise(uint32_t& sum, int64_t weight) {
     sum = weight < kMany - sum ? sum + static_cast<uint32_t>(weight) : kMany;
   }
 
-  Sums sums_;
+  LargeArray<uint32_t> sums_;
 };
 
 // The cells that may hold a node which is drawn.
 class WideCells {
  public:
   WideCells(const Sketch& sketch, int64_t total) : bits_(kCells / 64) {
+    const int64_t least = LeastWide(total);
     for (size_t i = 0; i < kCells; ++i) {
-      if (!FlameLayout::IsThin(sketch.Bound(i), total)) bits_[i / 64] |= uint64_t{1} << i % 64;
+      bits_[i / 64] |= uint64_t{sketch.Bound(i) >= least} << i % 64;
     }
   }
   bool Has(uint64_t hash) const {
@@ -109,6 +103,16 @@ class WideCells {
   }
 
  private:
+  // The least that is not thin.
+  static int64_t LeastWide(int64_t total) {
+    int64_t thin = 0, wide = total;
+    while (wide - thin > 1) {
+      const int64_t middle = thin + (wide - thin) / 2;
+      (FlameLayout::IsThin(middle, total) ? thin : wide) = middle;
+    }
+    return wide;
+  }
+
   std::vector<uint64_t> bits_;
 };
 
@@ -130,23 +134,19 @@ absl::Status CheckNodes(const GrowingTree& tree, size_t max_nodes) {
 // What one source gives.
 class Part {
  public:
-  explicit Part(StackSource& source) : source_(source) {}
+  explicit Part(StackSource& source) : source_(source), known_(kMaxKnown) {}
 
   absl::Status Sum() {
     source_.Rewind();
-    std::vector<Summed> path;
     for (;;) {
-      JPROF_ASSIGN_OR_RETURN(const bool more, source_.Next());
-      Close(path, more ? source_.kept() : 0);
-      if (!more) return absl::OkStatus();
-      while (const std::optional<uint32_t> number = source_.TakeFrame()) Open(path, *number);
-      const int64_t weight = source_.weight();
-      if (weight > kMaxTotal - total_) return absl::UnimplementedError("too large a weight");
-      total_ += weight;
-      Summed& leaf = path.back();
-      leaf.sum += weight;
-      executing_.Add(leaf.frame.label, leaf.frame.inlined, leaf.kind, weight);
+      JPROF_ASSIGN_OR_RETURN(const Stacks stacks, source_.Read());
+      if (stacks.empty()) break;
+      JPROF_RETURN_IF_ERROR(SumStacks(stacks));
     }
+    Settle();
+    summed_ = {};
+    known_.Clear();
+    return absl::OkStatus();
   }
 
   Sketch TakeSketch() { return std::move(sketch_); }
@@ -154,24 +154,19 @@ class Part {
   // `wide`: of all parts.
   absl::Status Grow(const WideCells& wide, size_t max_nodes) {
     source_.Rewind();
-    std::vector<Grown> path;
+    std::array<uint32_t, StackSource::kMaxRead> nodes;
     for (;;) {
-      JPROF_ASSIGN_OR_RETURN(const bool more, source_.Next());
-      if (!more) return absl::OkStatus();
-      path.resize(source_.kept());
-      while (path.empty() || !path.back().thin) {
-        const std::optional<uint32_t> number = source_.TakeFrame();
-        if (!number) break;
-        if (*number >= frames_.size()) return absl::AbortedError("changed while it was read");
-        const Frame& frame = frames_[*number];
-        const uint32_t caller = path.empty() ? 0 : path.back().node;
-        const uint64_t hash = HashOf(path.empty() ? 0 : path.back().hash, frame.hash);
-        // Above the deepest level nothing is left out: there all is counted, thin or not.
-        const bool thin = path.size() <= kMaxSvgDepth && !wide.Has(hash);
-        path.push_back({tree_.Child(caller, frame.label), hash, thin});
-        JPROF_RETURN_IF_ERROR(CheckNodes(tree_, max_nodes));
+      JPROF_ASSIGN_OR_RETURN(const Stacks stacks, source_.Read());
+      if (stacks.empty()) return absl::OkStatus();
+      for (const StackSource::Stack& stack : stacks) {
+        for (uint64_t path : stack.paths) known_.Expect(path);
       }
-      tree_.AddSelf(path.back().node, source_.weight());
+      for (size_t i = 0; i < stacks.size(); ++i) {
+        JPROF_ASSIGN_OR_RETURN(nodes[i], GrowPath(i, stacks[i].paths, wide));
+        JPROF_RETURN_IF_ERROR(CheckNodes(tree_, max_nodes));
+        tree_.Expect(nodes[i]);
+      }
+      for (size_t i = 0; i < stacks.size(); ++i) tree_.AddSelf(nodes[i], stacks[i].weight);
     }
   }
 
@@ -203,35 +198,165 @@ class Part {
   }
 
  private:
+  using Stacks = std::span<const StackSource::Stack>;
+  static constexpr size_t kMaxKnown = size_t{1} << 16;  // paths, beside those of one Read
+
   struct Frame {
     uint64_t hash;  // of the label
     uint32_t label;
     CodeKind kind;
     bool inlined;
   };
-  // Nodes on the way to the leaf.
+  // A path that is known, and what was gathered there since the last Settle: of stacks that end
+  // below it.
   struct Summed {
-    Frame frame;
-    CodeKind kind;
-    uint64_t hash;
-    int64_t sum;
+    uint64_t path = 0;
+    uint64_t hash = 0;
+    int64_t weight = 0;
+    uint32_t stacks = 0;
+    uint32_t caller = 0;
+    CodeKind kind = CodeKind::kBase;
   };
+  // A node of the tree. Value: as known_ has it.
   struct Grown {
-    uint32_t node;
-    uint64_t hash;
-    bool thin;
+    uint32_t node = 0;
+    bool thin = false;
+
+    static Grown Of(uint32_t value) { return {value >> 1, (value & 1) != 0}; }
+    uint32_t Value() const { return node << 1 | (thin ? 1 : 0); }
   };
 
-  void Open(std::vector<Summed>& path, uint32_t number) {
+  absl::Status SumStacks(Stacks stacks) {
+    size_t frames = 0;
+    for (const StackSource::Stack& stack : stacks) {
+      const std::span<const uint64_t> callers = CallersOf(stack);
+      for (uint64_t path : callers) known_.Expect(path);
+      frames += callers.size();
+    }
+    if (summed_.size() + frames > kMaxKnown) Settle();
+    std::array<Found, StackSource::kMaxRead> found;
+    for (size_t i = 0; i < stacks.size(); ++i) {
+      found[i] = FindSummed(CallersOf(stacks[i]));
+      __builtin_prefetch(&summed_[found[i].at]);
+    }
+    // Most stacks end at a path of their own, which need not be known.
+    std::array<uint64_t, StackSource::kMaxRead> hashes;
+    for (size_t i = 0; i < stacks.size(); ++i) {
+      const int64_t weight = stacks[i].weight;
+      if (weight > kMaxTotal - total_) return absl::UnimplementedError("too large a weight");
+      total_ += weight;
+      Summed& caller = summed_[AddCallers(i, CallersOf(stacks[i]), found[i])];
+      caller.weight += weight;
+      ++caller.stacks;
+      const Frame& leaf = FrameOf(i, stacks[i].paths.size() - 1);
+      hashes[i] = HashOf(caller.hash, leaf.hash);
+      sketch_.Expect(hashes[i]);
+      const CodeKind kind = PictureTree::KindBelow(caller.kind, leaf.kind);
+      executing_.Meet(kind);
+      executing_.Add(leaf.label, leaf.inlined, kind, weight);
+    }
+    for (size_t i = 0; i < stacks.size(); ++i) sketch_.Add(hashes[i], stacks[i].weight);
+    return absl::OkStatus();
+  }
+
+  static std::span<const uint64_t> CallersOf(const StackSource::Stack& stack) {
+    return stack.paths.first(stack.paths.size() - 1);
+  }
+
+  // The deepest of these paths that is known.
+  struct Found {
+    uint32_t at = 0;  // in summed_
+    size_t depth = 0;
+  };
+  Found FindSummed(std::span<const uint64_t> paths) const {
+    Found found = {.at = 0, .depth = paths.size()};
+    while (found.depth > 0 && (found.at = known_.Find(paths[found.depth - 1])) == 0) --found.depth;
+    return found;
+  }
+
+  // Where the weight of what is called from these is gathered.
+  uint32_t AddCallers(size_t stack, std::span<const uint64_t> paths, Found found) {
+    uint32_t at = found.at;
+    for (size_t depth = found.depth; depth < paths.size(); ++depth) {
+      // A stack that was read with this one may have added it.
+      if (const uint32_t known = known_.Find(paths[depth]); known != 0) {
+        at = known;
+        continue;
+      }
+      const Frame& frame = FrameOf(stack, depth);
+      const Summed& caller = summed_[at];
+      const CodeKind kind = PictureTree::KindBelow(caller.kind, frame.kind);
+      executing_.Meet(kind);
+      summed_.push_back({.path = paths[depth],
+                         .hash = HashOf(caller.hash, frame.hash),
+                         .caller = at,
+                         .kind = kind});
+      at = static_cast<uint32_t>(summed_.size() - 1);
+      known_.Add(paths[depth], at);
+    }
+    return at;
+  }
+
+  // Sums up what was gathered. Paths that several stacks had in common stay known: they are likely
+  // to be met again.
+  void Settle() {
+    constexpr size_t kAhead = 16;
+    size_t common = 0;
+    // A caller is always older than its callees.
+    for (size_t i = summed_.size(); i-- > 1;) {
+      if (i > kAhead) {
+        sketch_.Expect(summed_[i - kAhead].hash);
+        __builtin_prefetch(&summed_[summed_[i - kAhead].caller]);
+      }
+      const Summed& path = summed_[i];
+      sketch_.Add(path.hash, path.weight);
+      summed_[path.caller].weight += path.weight;
+      summed_[path.caller].stacks += path.stacks;
+      if (path.stacks > 1) ++common;
+    }
+    const uint32_t min_stacks = common <= kMaxKnown / 2 ? 2 : UINT32_MAX;
+    known_.Clear();
+    std::vector<uint32_t> kept_as(summed_.size());
+    uint32_t kept = 0;
+    for (size_t i = 1; i < summed_.size(); ++i) {
+      if (summed_[i].stacks < min_stacks) continue;
+      Summed& path = summed_[kept_as[i] = ++kept] = summed_[i];
+      path.caller = kept_as[path.caller];
+      path.weight = path.stacks = 0;
+      known_.Add(path.path, kept);
+    }
+    summed_.resize(1 + kept);
+    summed_[0] = {};
+  }
+
+  // The node at which a stack with these paths ends, or is thin.
+  absl::StatusOr<uint32_t> GrowPath(size_t stack, std::span<const uint64_t> paths,
+                                    const WideCells& wide) {
+    // Several texts may be one label: there may be more paths than nodes.
+    if (known_.size() + paths.size() > kMaxKnown + tree_.size()) known_.Clear();
+    Grown at;
+    for (size_t depth = 0; depth < paths.size() && !at.thin; ++depth) {
+      if (const uint32_t known = known_.Find(paths[depth]); known != 0) {
+        at = Grown::Of(known);
+        continue;
+      }
+      const uint32_t number = source_.FrameAt(stack, depth);
+      if (number >= frames_.size()) return absl::AbortedError("changed while it was read");
+      const Frame& frame = frames_[number];
+      const uint64_t hash = HashOf(hashes_[at.node], frame.hash);
+      at.node = tree_.Child(at.node, frame.label);
+      hashes_.resize(tree_.size() + 1, hash);
+      // Above the deepest level nothing is left out: there all is counted, thin or not.
+      at.thin = depth <= kMaxSvgDepth && !wide.Has(hash);
+      known_.Add(paths[depth], at.Value());
+    }
+    return at.node;
+  }
+
+  const Frame& FrameOf(size_t stack, size_t depth) {
+    const uint32_t number = source_.FrameAt(stack, depth);
     if (number == frames_.size()) AddFrame(number);
-    const Frame& frame = frames_[number];
-    const bool outermost = path.empty();
-    const CodeKind kind =
-        PictureTree::KindBelow(outermost ? CodeKind::kBase : path.back().kind, frame.kind);
-    const uint64_t hash = HashOf(outermost ? 0 : path.back().hash, frame.hash);
-    sketch_.Expect(hash);
-    executing_.Meet(kind);
-    path.push_back({frame, kind, hash, 0});
+    return frames_[number];
   }
 
   void AddFrame(uint32_t number) {
@@ -245,19 +370,13 @@ class Part {
     frames_.back().label = tree_.Intern(std::move(label));
   }
 
-  void Close(std::vector<Summed>& path, size_t kept) {
-    while (path.size() > kept) {
-      const Summed& closed = path.back();
-      sketch_.Add(closed.hash, closed.sum);
-      if (path.size() > 1) path[path.size() - 2].sum += closed.sum;
-      path.pop_back();
-    }
-  }
-
   StackSource& source_;
   Sketch sketch_;
+  KeyTable known_;  // paths: of summed_, then of nodes (Grown)
+  std::vector<Summed> summed_ = {Summed()};  // the first is the root
   std::vector<Frame> frames_;  // by number
   GrowingTree tree_;
+  std::vector<uint64_t> hashes_ = {0};  // of the paths to its nodes
   int64_t total_ = 0;
   PictureTree::Executing executing_;
 };

@@ -5,7 +5,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <utility>
 #include <vector>
 
@@ -28,16 +27,6 @@ class IndexTable {
       }
       if (slot.tag == tag && equals(slot.row)) return {slot.row, false};
     }
-  }
-
-  // For one who knows hashes before they are looked up: brings where the search for one begins into
-  // the processor's cache, and tells the row that is there, which is most likely the one.
-  void Expect(size_t hash) const {
-    if (!slots_.empty()) __builtin_prefetch(&slots_[Tag(hash) & mask_]);
-  }
-  std::optional<uint32_t> Likely(size_t hash) const {
-    if (slots_.empty() || slots_[Tag(hash) & mask_].row == kFree) return std::nullopt;
-    return slots_[Tag(hash) & mask_].row;
   }
 
  private:

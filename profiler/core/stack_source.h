@@ -1,13 +1,13 @@
 // Stacks one after another, as often as they are asked for: of a file that is too large to keep.
 // What a reader of a format offers (import/) and a picture takes (export/).
 //
-// Neighbours share most of their stack, so of each stack only the frames are asked for in which it
-// differs from the one before, and of those as many as the asker wants.
+// They come some at a time, so that what is known of them can be looked for side by side. Most of a
+// stack is in others before it, so its frames are asked for where a path to them is not known yet.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <optional>
+#include <span>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -25,23 +25,27 @@ class StackSource {
     bool inlined = false;
   };
 
+  struct Stack {
+    // By frame, outermost first: a number that stands for the path down to it. Different paths have
+    // different numbers, in all of a source's stacks and readings, but for a chance of 2^-64 for
+    // each two, whatever the source is made of. There is a frame, at least.
+    std::span<const uint64_t> paths;
+    int64_t weight;  // above 0
+  };
+
   virtual ~StackSource() = default;
 
   // Goes before the first stack. Frames keep their numbers.
   virtual void Rewind() = 0;
 
-  // Goes to the next stack; false at the end. Unimplemented: the stacks are not as simple as this
-  // interface has them.
-  virtual absl::StatusOr<bool> Next() = 0;
+  // The next stacks, at most kMaxRead, valid until the next call; none at the end. Unimplemented:
+  // they are not as simple as this interface has them.
+  static constexpr size_t kMaxRead = 32;
+  virtual absl::StatusOr<std::span<const Stack>> Read() = 0;
 
-  // How many of the frames that were taken of the stack before this one has too, and in these
-  // places. They count as taken.
-  virtual size_t kept() const = 0;
-  // Takes the next frame of the stack, outermost first; nullopt behind the leaf. Numbers are given
-  // in the order of first sight.
-  virtual std::optional<uint32_t> TakeFrame() = 0;
-  // Above 0.
-  virtual int64_t weight() const = 0;
+  // The number of a frame of a stack that was read last. Numbers are given in the order of first
+  // sight.
+  virtual uint32_t FrameAt(size_t stack, size_t depth) = 0;
 
   // Of a number, and the tables that it refers to.
   virtual Frame frame(uint32_t number) const = 0;
