@@ -117,7 +117,8 @@ absl::Status LiveSource::OpenRingLevel(const Options& options, const RuntimeSet&
   } else if (options.pid != 0) {
     JPROF_RETURN_IF_ERROR(events.AddProcess(options.pid));
   }
-  auto sampler = std::make_unique<RingSampler>(runtimes, std::move(events), options.mappings);
+  auto sampler = std::make_unique<RingSampler>(runtimes, std::move(events), options.mappings,
+                                               options.find_frame_code);
   ring_ = sampler.get();
   sampler_ = std::move(sampler);
   return absl::OkStatus();

@@ -54,6 +54,7 @@ class LiveSource {
     const Probe* probe = nullptr;  // samples are its hits; of the level kernel alone
     std::function<absl::StatusOr<std::vector<int>>()> online_cpus = OnlineCpus;
     EventTrial event_fires = EventFires;
+    FrameStepper::Find find_frame_code;  // at the level ring; must not wait for ever
   };
 
   static constexpr uint64_t kSortMarginNs = 20'000'000;

@@ -35,20 +35,20 @@ uint64_t HashOf(const StackEvent& stack) {
 
 }  // namespace
 
-RingSampler::RingSampler(const RuntimeSet& set, TaskEvents events, uint32_t mappings)
+RingSampler::RingSampler(const RuntimeSet& set, TaskEvents events, uint32_t mappings,
+                         FrameStepper::Find find_code)
     : events_(std::move(events)),
       pool_(Reserve<uint64_t>(kPoolWords)),
       mapping_count_(mappings),
       mappings_(Reserve<jp_mapping>(mappings)),
-      stepper_([](Pid pid, std::span<const uint64_t> addresses) {
-        return FindFrameCode(pid, addresses);
-      }),
+      stepper_(std::move(find_code)),
       runner_(set, memory_, {}),
       throttling_(events_.sample_rings().size()),
       passed_over_(events_.sample_rings().size()) {
   runner_.SetFrameObserver([this](uint64_t stack_from) ABSL_NO_THREAD_SAFETY_ANALYSIS {
     memory_.AtFrame(stack_from);
   });
+  if (!stepper_.can_find()) return;
   runner_.SetStepper([this](const WalkSoFar& walk) ABSL_NO_THREAD_SAFETY_ANALYSIS {
     return stepper_.Step(walk, memory_);
   });

@@ -43,8 +43,10 @@ class RingSampler : public Sampler {
     std::vector<uint32_t> delays_us;  // from the sample to the end of its walk, some thousands
   };
 
-  // `set` outlives the sampler; `mappings`: that UnwindTables may hand over.
-  RingSampler(const RuntimeSet& set, TaskEvents events, uint32_t mappings);
+  // `set` outlives the sampler; `mappings`: that UnwindTables may hand over; `find_code`, empty:
+  // frames that no table expresses end the walk.
+  RingSampler(const RuntimeSet& set, TaskEvents events, uint32_t mappings,
+              FrameStepper::Find find_code = nullptr);
   ~RingSampler() override;
 
   TaskEvents& events() { return events_; }

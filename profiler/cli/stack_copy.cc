@@ -100,6 +100,14 @@ bool StackCopier::IsResident(uint64_t page) const {
          (entry & kPresent) != 0;
 }
 
+std::vector<std::byte> StackCopier::CopyStack(uint64_t sp) const {
+  uint64_t end = sp / kPageBytes * kPageBytes;
+  while (end < sp + kStackBytes && IsResident(end / kPageBytes)) end += kPageBytes;
+  std::vector<std::byte> bytes(end <= sp ? 0 : end - sp);
+  bytes.resize(memory_.Read(Address{sp}, bytes));
+  return bytes;
+}
+
 std::shared_ptr<const MemoryReader> StackCopier::Copy(const Registers& registers,
                                                       const std::vector<FramePlace>& places) {
   auto copy = std::make_shared<PageCopy>(pages_);

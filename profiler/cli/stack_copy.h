@@ -24,6 +24,10 @@ class StackCopier {
   // `memory` outlives this. Of a core (pid 0) all pages are in memory.
   StackCopier(const MemoryReader& memory, Pid pid);
 
+  // The stack's bytes from `sp` on, as far as they are in memory.
+  static constexpr size_t kStackBytes = 64 << 10;  // no more
+  std::vector<std::byte> CopyStack(uint64_t sp) const;
+
   // The copy of the stack that was walked just now. Bounded, and so are all copies together that
   // are there at a time: then there is less in them.
   std::shared_ptr<const MemoryReader> Copy(const Registers& registers,

@@ -18,6 +18,7 @@
 #include "profiler/corefile/core_file.h"
 #include "profiler/corefile/mapped_files.h"
 #include "profiler/pipeline/naming_deadline.h"
+#include "profiler/pipeline/target_files.h"
 #include "profiler/process/live_memory.h"
 #include "symbolize/symbolizer_process.h"
 
@@ -57,7 +58,7 @@ absl::Status Run(const StacksOptions& options, const RuntimeSet& runtimes) {
   Profile profile;
   // Before there are threads.
   JPROF_ASSIGN_OR_RETURN(const std::shared_ptr<SymbolizerProcess> symbolizer,
-                         SymbolizerProcess::Start());
+                         StartFileReaders());
   const SymbolizeFunction symbolize = Names(symbolizer);
   auto read_maps = [&symbolizer](std::vector<SourceMapQuery>& queries) {
     symbolizer->ReadSourceMaps(queries);
@@ -70,6 +71,7 @@ absl::Status Run(const StacksOptions& options, const RuntimeSet& runtimes) {
                     options.no_stop              ? Running::kSample
                     : options.naming.arguments ? Running::kStopAll
                                                  : Running::kStop));
+    subject.find_frame_code = FrameCodeFinder(symbolizer);
     subject.world.symbolize = symbolize;
     subject.world.read_source_maps = read_maps;
     JPROF_RETURN_IF_ERROR(

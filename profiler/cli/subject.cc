@@ -2,6 +2,7 @@
 
 #include <iterator>
 #include <utility>
+#include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
@@ -104,7 +105,12 @@ absl::Status TakeStacks(Subject subject, const StackNaming& naming, const Runtim
   NativeRunner runner(runtimes, memory, tables.layouts());
   runner.SetTables(tables.pool(), tables.MappingsOf(pid));
   FrameStepper stepper(subject.find_frame_code);
-  runner.SetStepper([&](const WalkSoFar& walk) { return stepper.Step(walk, memory); });
+  bool stands = false;  // the thread whose stack is walked
+  runner.SetStepper([&](const WalkSoFar& walk) -> std::optional<FrameCaller> {
+    // What a step needs is read from files, and a thread is not to stand for as long as that takes.
+    if (stands || !stepper.can_find()) return std::nullopt;
+    return stepper.Step(walk, memory);
+  });
   runner.SetFrameObserver([&sampled](uint64_t stack_from) { sampled.AtFrame(stack_from); });
   const jp_process process = tables.ProcessOf(pid);
   ArgumentReader arguments([&](uint8_t runtime) { return pipeline.Instance(pid, runtime); });
@@ -121,15 +127,39 @@ absl::Status TakeStacks(Subject subject, const StackNaming& naming, const Runtim
     walk.symbols.clear();
     return walk;
   };
+  // The walk of a thread that runs again, over its stack as it was.
+  auto walk_on = [&](const TaskSample& sample, CapturedWalk& walk) {
+    memory.Choose(sampled);
+    CapturedWalk whole =
+        finish(WalkSample(runner, sampled, *subject.memory, process, sample).result, false);
+    if (whole.no_rule < walk.no_rule) walk.GoOnAs(std::move(whole));
+  };
   std::vector<CapturedThread> threads = subject.capture(
       [&](const Registers& registers) {
         pages.Forget();
         memory.Choose(pages);
+        stands = !subject.is_core && registers.all_known;
+        const uint64_t since_ns = MonotonicNow();
         CapturedWalk walk = finish(runner.Walk(process, pid, registers), true);
+        std::vector<FramePlace> places = walk.places;
+        if (stands && walk.no_rule > 0) {
+          places.push_back({.sp = registers.sp + StackCopier::kStackBytes});
+          walk.rest = [&, since_ns, registers,
+                       stack = copier.CopyStack(registers.sp)](CapturedWalk& of) {
+            if (stack.empty()) return;
+            walk_on({.time_ns = since_ns,
+                     .pid = pid,
+                     .tid = registers.tid,
+                     .registers = registers,
+                     .stack = stack},
+                    of);
+          };
+        }
+        stands = false;
         if (!naming.arguments) return walk;
         walk.registers = registers;
         walk.memory = subject.is_core ? std::make_shared<BorrowedMemory>(*subject.memory)
-                                      : copier.Copy(registers, walk.places);
+                                      : copier.Copy(registers, places);
         return walk;
       },
       [&](const TaskSample& sample) {
@@ -207,9 +237,6 @@ absl::StatusOr<Subject> LiveSubject(Pid pid, const LiveMemory& memory, Running r
                        },
                    .open_root = OpenRootOf,
                    .now = MonotonicNow};
-  subject.find_frame_code = [](Pid p, std::span<const uint64_t> addresses) {
-    return FindFrameCode(p, addresses);
-  };
   JPROF_ASSIGN_OR_RETURN(subject.events, SynthesizeProcessEvents(pid, MonotonicNow()));
   absl::StatusOr<std::string> comm = ReadThreadComm(pid, pid);
   subject.title = absl::StrCat(comm.ok() ? *comm : "process", " (pid ", pid, ")");

@@ -32,7 +32,7 @@ struct Subject {
   bool is_core = false;
   std::function<std::vector<CapturedThread>(const WalkFunction&, const WalkSampleFunction&)>
       capture;
-  FrameStepper::Find find_frame_code;
+  FrameStepper::Find find_frame_code;  // asked for while no thread stands; a live one has none yet
   CallContext calls;
   std::vector<std::string> notes;
 };

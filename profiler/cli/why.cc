@@ -154,6 +154,7 @@ void Watcher::AddZombie() {
 absl::Status Watcher::TakeFirstStacks() {
   const LiveMemory memory(facts_.pid);
   JPROF_ASSIGN_OR_RETURN(Subject subject, LiveSubject(facts_.pid, memory, Running::kLeave));
+  subject.find_frame_code = FrameCodeFinder(symbolizer_);
   subject.world.symbolize = [this](std::vector<ImageQuery>& queries, int threads,
                                    DebugFileFinder* finder) {
     symbolizer_->Symbolize(queries, threads, finder);

@@ -248,7 +248,8 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Attach(const RecordingOptions& o
        .comm = options.targets.comm,
        .frequency_hz = options.frequency_hz,
        .mappings = mappings,
-       .probe = options.probe},
+       .probe = options.probe,
+       .find_frame_code = FrameCodeFinder(options.symbolizer)},
       runtimes);
   if (!source.ok()) {
     return Annotate(source.status(), absl::StrCat("cannot sample ", of.name()));

@@ -38,6 +38,7 @@ enum class Question : uint32_t {
   kMaps,
   kMemory,
   kPart,
+  kCode,
 };
 
 struct Fields {
@@ -47,6 +48,7 @@ struct Fields {
   Mapping mapping;  // its path, too, of what is no mapping
   std::string name;  // for messages
   uint64_t time_ns = 0;
+  std::vector<uint64_t> addresses;
 };
 
 std::string Encode(const Fields& f) {
@@ -56,7 +58,8 @@ std::string Encode(const Fields& f) {
   w.U64(f.mapping.range.end.value).U64(f.mapping.offset.value);
   w.U32(f.mapping.file.device_major).U32(f.mapping.file.device_minor);
   w.U64(f.mapping.file.inode).Text(f.mapping.path).Text(f.name);
-  w.U64(f.time_ns);
+  w.U64(f.time_ns).U32(static_cast<uint32_t>(f.addresses.size()));
+  for (uint64_t address : f.addresses) w.U64(address);
   return std::move(w).bytes();
 }
 
@@ -75,6 +78,8 @@ Fields Decode(const std::string& bytes) {
   f.mapping.path = Text(c);
   f.name = Text(c);
   f.time_ns = c.U64();
+  f.addresses.resize(Count(c, sizeof(uint64_t)));
+  for (uint64_t& address : f.addresses) address = c.U64();
   return f;
 }
 
@@ -111,9 +116,35 @@ absl::StatusOr<UniqueFd> OpenFor(const Fields& f, const UniqueFd& given) {
     case Question::kMaps:
     case Question::kMemory:
     case Question::kPart:
+    case Question::kCode:
       break;
   }
   return absl::InvalidArgumentError("not a question");
+}
+
+std::string Encode(const std::vector<FrameCode>& found) {
+  auto text = [](const std::vector<uint8_t>& bytes) {
+    return absl::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  };
+  MessageWriter w;
+  w.U32(static_cast<uint32_t>(found.size()));
+  for (const FrameCode& code : found) w.U64(code.address).Text(text(code.fde)).Text(text(code.cie));
+  return std::move(w).bytes();
+}
+
+std::vector<FrameCode> DecodeCode(const std::string& bytes) {
+  auto taken = [](ByteCursor& c) {
+    const std::span<const uint8_t> text = c.Bytes(c.U32());
+    return std::vector<uint8_t>(text.begin(), text.end());
+  };
+  ByteCursor c = CursorOf(bytes);
+  std::vector<FrameCode> found(Count(c, sizeof(uint64_t) + 2 * sizeof(uint32_t)));
+  for (FrameCode& code : found) {
+    code.address = c.U64();
+    code.fde = taken(c);
+    code.cie = taken(c);
+  }
+  return found;
 }
 
 SymbolizerProcess::Parcel Answer(const absl::Status& status, absl::string_view text = "") {
@@ -164,6 +195,7 @@ absl::StatusOr<std::string> ReadPartFor(const Fields& f, const UniqueFd& path_on
 absl::StatusOr<std::string> TextFor(const Fields& f, const UniqueFd& given) {
   if (f.question == Question::kPart) return ReadPartFor(f, given);
   if (f.question == Question::kMemory) return ReadMemoryFor(f);
+  if (f.question == Question::kCode) return Encode(FindFrameCode(f.pid, f.addresses));
   absl::StatusOr<std::string> text = ReadProcMapsText(f.pid);
   if (text.ok() && text->size() > kMaxTextBytes) {
     return absl::ResourceExhaustedError(absl::StrCat("/proc/", f.pid, "/maps: too large"));
@@ -349,6 +381,29 @@ absl::StatusOr<FilePart> TargetFiles::ReadPart(Pid pid, const UniqueFd& path_onl
   return part;
 }
 
+absl::StatusOr<std::vector<FrameCode>> TargetFiles::FindCode(Pid pid,
+                                                             std::span<const uint64_t> addresses) {
+  constexpr absl::string_view kName = "call-frame information";
+  using Clock = std::chrono::steady_clock;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (time_of_code_.size() >= kMaxNoted) time_of_code_.clear();
+    if (time_of_code_[pid] > kMaxTimeOfCode) {
+      return absl::ResourceExhaustedError(absl::StrCat(kName, " of process ", pid, ": too slow"));
+    }
+  }
+  Fields f = {.question = Question::kCode, .pid = pid};
+  f.addresses.assign(addresses.begin(), addresses.end());
+  const Clock::time_point begin = Clock::now();
+  const absl::StatusOr<std::string> text = Read(Encode(f), nullptr, {pid, 0}, kName);
+  {
+    absl::MutexLock lock(&mutex_);
+    time_of_code_[pid] += Clock::now() - begin;
+  }
+  JPROF_RETURN_IF_ERROR(text.status());
+  return DecodeCode(*text);
+}
+
 size_t TargetFiles::left_behind() const {
   absl::MutexLock lock(&mutex_);
   return left_behind_.size();
@@ -370,6 +425,14 @@ std::string TargetFiles::Trouble() const {
       "such as ",
       first_silent_,
       "; look for a network or FUSE file system that hangs, or a userfaultfd: /proc/PID/maps");
+}
+
+FrameStepper::Find FrameCodeFinder(std::shared_ptr<SymbolizerProcess> processes) {
+  if (processes == nullptr || !processes->has_stand_ins()) return nullptr;
+  return [files = std::make_shared<TargetFiles>(std::move(processes))](
+             Pid pid, std::span<const uint64_t> addresses) {
+    return files->FindCode(pid, addresses).value_or(std::vector<FrameCode>());
+  };
 }
 
 }  // namespace jprof

@@ -11,6 +11,7 @@
 // Thread-safe.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -21,6 +22,7 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -34,6 +36,7 @@
 #include "profiler/process/memory_reader.h"
 #include "profiler/process/proc_maps.h"
 #include "profiler/process/target_file.h"
+#include "profiler/unwind/frame_stepper.h"
 #include "symbolize/symbolizer_process.h"
 
 namespace jprof {
@@ -45,6 +48,7 @@ class TargetFiles {
  public:
   static constexpr size_t kMaxLeftBehind = 16;
   static constexpr size_t kMaxSilentMemories = 8;  // of them
+  static constexpr std::chrono::seconds kMaxTimeOfCode{2};
 
   // `processes` has stand-ins.
   explicit TargetFiles(std::shared_ptr<SymbolizerProcess> processes)
@@ -65,6 +69,8 @@ class TargetFiles {
   // A part of a file that the process writes.
   absl::StatusOr<FilePart> ReadPart(Pid pid, const UniqueFd& path_only, uint64_t offset,
                                     const std::string& name);
+  // As FindFrameCode(). A process is not asked about for longer than kMaxTimeOfCode in all.
+  absl::StatusOr<std::vector<FrameCode>> FindCode(Pid pid, std::span<const uint64_t> addresses);
 
   // Stand-ins that have not come back.
   size_t left_behind() const;
@@ -108,6 +114,8 @@ class TargetFiles {
   absl::flat_hash_set<uint64_t> devices_ ABSL_GUARDED_BY(mutex_);  // that a file came from
   absl::flat_hash_set<Pid> silent_ ABSL_GUARDED_BY(mutex_);
   std::string first_silent_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_map<Pid, std::chrono::steady_clock::duration> time_of_code_
+      ABSL_GUARDED_BY(mutex_);
 };
 
 // The memory of a process, as far as it answers.
@@ -124,5 +132,10 @@ class TargetMemory : public MemoryReader {
   const std::shared_ptr<TargetFiles> files_;
   const Pid pid_;
 };
+
+// For who must not wait for a process's files: nothing of it is found when they do not answer.
+// Empty where `processes`, which may be nullptr, has no stand-ins. Not through a TargetFiles that
+// others use: who asks would wait for the answers to them.
+FrameStepper::Find FrameCodeFinder(std::shared_ptr<SymbolizerProcess> processes);
 
 }  // namespace jprof

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -225,6 +226,7 @@ void Capturer::CaptureStopped(CapturedThread& thread) {
   // The kernel lets go what a thread traces when that ends, also one that was told to stop and
   // has not come to it yet: for want of a CPU, or since it waits for a device.
   std::thread([&] { Stop(thread); }).join();
+  if (auto rest = std::exchange(thread.walk.rest, nullptr)) rest(thread.walk);
 }
 
 std::optional<CapturedThread> Capturer::Capture(Tid tid) {
@@ -265,6 +267,35 @@ std::optional<CapturedThread> Capturer::Capture(Tid tid) {
 }
 
 }  // namespace
+
+void CapturedWalk::GoOnAs(CapturedWalk whole) {
+  const std::vector<RawFrame>& told = stack.frames;
+  std::vector<RawFrame>& frames = whole.stack.frames;
+  auto same = [](const RawFrame& a, const RawFrame& b) {
+    return a.address == b.address && a.is_return_address == b.is_return_address;
+  };
+  const auto first = std::mismatch(told.begin(), told.end(), frames.begin(), frames.end(), same);
+  const auto last = std::mismatch(told.rbegin(), std::make_reverse_iterator(first.first),
+                                  frames.rbegin(), std::make_reverse_iterator(first.second), same);
+  const auto before = static_cast<size_t>(first.first - told.begin());
+  const auto behind = static_cast<size_t>(last.first - told.rbegin());
+  absl::flat_hash_map<uint32_t, std::vector<FrameArgument>> values;
+  for (auto& [index, of] : arguments) {
+    if (index < before) {
+      values[index] = std::move(of);
+    } else if (index >= told.size() - behind) {
+      values[static_cast<uint32_t>(index + frames.size() - told.size())] = std::move(of);
+    }
+  }
+  std::copy(told.begin(), first.first, frames.begin());
+  std::copy(told.rbegin(), last.first, frames.rbegin());
+  arguments = std::move(values);
+  stack = std::move(whole.stack);
+  places = std::move(whole.places);
+  unreadable = whole.unreadable;
+  corrupt = whole.corrupt;
+  no_rule = whole.no_rule;
+}
 
 std::vector<CapturedThread> CaptureThreads(Pid pid, const WalkFunction& walk,
                                            const CaptureOptions& options) {

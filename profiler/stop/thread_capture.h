@@ -10,7 +10,8 @@
 // All others are interrupted, walked while they stand, and let go, one after the other. The
 // helpers read the functions' names in that time, as they do in an interrupt: the heap's objects
 // cannot move then, and it is a few page reads. What is not needed to know the functions, their
-// lines, is read when the thread runs again. Or they are not touched at all, and
+// lines, is read when the thread runs again, and what lies in files is read then alone
+// (CapturedWalk::rest): nobody can say how long that takes. Or they are not touched at all, and
 // CaptureOptions::sample finds their stacks by other means.
 #pragma once
 
@@ -38,12 +39,18 @@ struct CapturedWalk : NativeRunner::Result {
   CapturedWalk() = default;
   CapturedWalk(NativeRunner::Result result) : NativeRunner::Result(std::move(result)) {}  // NOLINT
 
+  // `whole` is the same walk over a copy, and goes further. What was told of frames while they stood
+  // stays: of those before, and, where a runtime knew how to go on, of those behind.
+  void GoOnAs(CapturedWalk whole);
+
   // Values of runtimes' functions' parameters, by index of the frame; only where asked for.
   absl::flat_hash_map<uint32_t, std::vector<FrameArgument>> arguments;
   // Where it began, and memory as it was then; nullptr: not kept.
   Registers registers;
   std::optional<VectorRegisters> vectors;  // nullopt: not known
   std::shared_ptr<const MemoryReader> memory;
+  // What is left to be done when the thread runs again, and soon; empty: nothing.
+  std::function<void(CapturedWalk&)> rest;
 };
 
 struct CapturedThread {

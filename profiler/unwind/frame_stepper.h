@@ -56,8 +56,11 @@ class FrameStepper {
   // As FindFrameCode() of the process; what is not there, or did not answer in time, is missed.
   using Find =
       std::function<std::vector<FrameCode>(Pid, std::span<const uint64_t> addresses)>;
+  // `find`, empty: nothing is found.
   explicit FrameStepper(Find find);
   ~FrameStepper();
+
+  bool can_find() const { return find_ != nullptr; }
 
   // From the last of the walk's frames to its caller. `stack` is memory as it was then. nullopt: it
   // cannot be told, or this walk has taken too much.

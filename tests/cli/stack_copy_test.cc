@@ -1,5 +1,8 @@
 #include "profiler/cli/stack_copy.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <cstddef>
 #include <cstring>
 #include <memory>
@@ -7,6 +10,7 @@
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "profiler/process/live_memory.h"
 
 namespace jprof {
 namespace {
@@ -27,6 +31,30 @@ class LargeMemory : public MemoryReader {
     return out.size();
   }
 };
+
+TEST(StackCopierTest, AStackIsCopiedUpToALimit) {
+  const LargeMemory memory;
+  const StackCopier copier(memory, 0);
+  const std::vector<std::byte> stack = copier.CopyStack(kStack + 256);
+  EXPECT_GE(stack.size(), StackCopier::kStackBytes);
+  EXPECT_LT(stack.size(), StackCopier::kStackBytes + kPage);
+}
+
+// Of our own process: pages that nobody has touched are in no memory.
+TEST(StackCopierTest, AStackIsCopiedAsFarAsItIsInMemory) {
+  constexpr size_t kPages = 8, kTouched = 3;
+  auto* pages = static_cast<char*>(::mmap(nullptr, kPages * kPage, PROT_READ | PROT_WRITE,
+                                          MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  ASSERT_NE(pages, MAP_FAILED);
+  ::madvise(pages, kPages * kPage, MADV_NOHUGEPAGE);
+  for (size_t i = 0; i < kTouched; ++i) pages[i * kPage] = 'x';
+  const LiveMemory memory(::getpid());
+  const StackCopier copier(memory, ::getpid());
+  const auto begin = reinterpret_cast<uint64_t>(pages);
+  EXPECT_EQ(copier.CopyStack(begin).size(), kTouched * kPage);
+  EXPECT_EQ(copier.CopyStack(begin + kTouched * kPage).size(), 0u);
+  ::munmap(pages, kPages * kPage);
+}
 
 TEST(StackCopierTest, ACopyThatIsGoneTakesNoRoom) {
   const LargeMemory memory;

@@ -180,6 +180,34 @@ TEST_F(HungFilesTest, AJitDumpThatHangsMeanwhileNamesWhatItHadNamed) {
   EXPECT_GE(profile.With("hot_[j]"), profile.total() * 9 / 10);
 }
 
+// Frames that no table expresses need their file once more, as late as at the first sample of them.
+TEST_F(HungFilesTest, AMountThatHangsBeforeItsFramesAreMetCutsThem) {
+  HungFuse fuse(TestProgram("expressions"));
+  absl::StatusOr<Child> process = Child::SpawnReady({fuse.file(), "wait"});
+  ASSERT_TRUE(process.ok()) << process.status();
+  const Child other = Start(TestProgram("spin"));
+  absl::StatusOr<Jprof> jprof =
+      Jprof::Start({"--level", "ring", "-p", absl::StrCat(process->pid(), ",", other.pid()), "-F",
+                    "499", "--format", "folded"});
+  ASSERT_TRUE(jprof.ok()) << jprof.status();
+  ASSERT_TRUE(jprof->WaitForSamples(100));
+  fuse.Hang();
+  ASSERT_TRUE(process->Write("x").ok());
+  ASSERT_TRUE(jprof->WaitForSamples(1500));
+  jprof->Signal(SIGINT);
+  const JprofResult result = jprof->Wait();
+  EXPECT_EQ(result.exit_code(), 0) << result.err;
+  const FoldedProfile profile = ParseFolded(result.out);
+  uint64_t cut = 0;
+  for (const FoldedStack& stack : profile.stacks) {
+    if (stack.frames[0] != "file") continue;
+    EXPECT_TRUE(stack.Has("[truncated]"));
+    cut += stack.count;
+  }
+  EXPECT_GT(cut, 0u);
+  EXPECT_GT(profile.With("hot70"), 0u);
+}
+
 TEST_F(HungFilesTest, AStackThatHangsWhoeverReadsItIsCutThere) {
   const Child process = Start(TestProgram("hung_stack"));
   const JprofResult result = RunJprofFor(100, {"--level", "ring", "-p", absl::StrCat(process.pid()),

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -90,6 +91,41 @@ TEST_F(TargetFilesTest, AFileSystemThatMayHangIsHeldByItsPathAlone) {
   ASSERT_TRUE(again.ok()) << again.status();
   char magic[4];
   EXPECT_EQ(::pread(again->get(), magic, 4, 0), 4);
+}
+
+TEST_F(TargetFilesTest, CallFrameInformationIsFoundUnlessItsFileHangs) {
+  HungFuse fuse(TestProgram("spin"));
+  const Child process = Start(fuse.file());
+  const Child other = Start(TestProgram("spin"));
+  const MapEvent hung = MappingOf(process.pid(), "/file"), answering = MappingOf(other.pid(), "spin");
+  // The entry of some function of it.
+  auto find = [&](const MapEvent& map) {
+    std::vector<uint64_t> addresses;
+    for (uint64_t at = map.range.begin.value; at < map.range.end.value; at += 64) {
+      addresses.push_back(at);
+    }
+    absl::StatusOr<std::vector<FrameCode>> found = files_->FindCode(map.pid, addresses);
+    if (!found.ok()) return found.status();
+    EXPECT_EQ(found->size(), addresses.size());
+    EXPECT_TRUE(std::any_of(found->begin(), found->end(), [](const FrameCode& code) {
+      return code.address != 0 && code.fde.size() > 8 && code.cie.size() > 8;
+    }));
+    return absl::OkStatus();
+  };
+  EXPECT_TRUE(find(hung).ok());
+  fuse.Hang();
+  EXPECT_TRUE(absl::IsDeadlineExceeded(find(hung)));
+  EXPECT_TRUE(absl::IsDeadlineExceeded(find(hung)));
+  EXPECT_TRUE(find(answering).ok());
+  EXPECT_EQ(files_->left_behind(), 1u);
+  EXPECT_THAT(files_->Trouble(), HasSubstr("call-frame information of process "));
+  fuse.AnswerAgain();
+  absl::Status status = find(hung);
+  while (absl::IsDeadlineExceeded(status)) {
+    ::usleep(1000);
+    status = find(hung);
+  }
+  EXPECT_TRUE(status.ok()) << status;
 }
 
 TEST_F(TargetFilesTest, OneThatHangsCostsItsOwnFilesUntilItAnswers) {

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdlib>
 #include <ctime>
@@ -66,6 +67,11 @@ Child SpawnWaits() {
   return *std::move(waits);
 }
 
+char StateOf(Tid tid) {
+  auto stat = ReadProcStat(tid);
+  return stat.ok() ? stat->state : '?';
+}
+
 std::map<std::string, CapturedThread> ByName(std::vector<CapturedThread> threads) {
   std::map<std::string, CapturedThread> result;
   for (CapturedThread& thread : threads) result[thread.name] = std::move(thread);
@@ -84,6 +90,72 @@ TEST(ThreadCaptureTest, OnlyAThreadThatRunsIsStopped) {
     EXPECT_EQ(threads[name].walk.stack.frames.size(), 1u) << name;
   }
   EXPECT_EQ(threads["waits"].call->number, SYS_epoll_wait);
+}
+
+// What is left to be done of a walk is done when the thread runs again.
+TEST(ThreadCaptureTest, TheRestOfAWalkIsDoneWhenTheThreadRuns) {
+  Child waits = SpawnWaits();
+  int standing = 0, running = 0;
+  auto looks = [&](const Registers& registers) {
+    CapturedWalk walk = OneFrame(registers);
+    if (!registers.all_known) return walk;
+    standing += StateOf(registers.tid) == 't';
+    walk.rest = [&running, tid = registers.tid](CapturedWalk& of) {
+      running += StateOf(tid) != 't';
+      of.stack.frames.push_back({.address = 0x4711});
+    };
+    return walk;
+  };
+  auto threads = ByName(CaptureThreads(waits.pid(), looks, {}));
+  EXPECT_EQ(standing, 1);
+  EXPECT_EQ(running, 1);
+  EXPECT_EQ(threads["spinner"].walk.stack.frames.size(), 2u);
+  EXPECT_EQ(threads["reader"].walk.stack.frames.size(), 1u);
+  EXPECT_FALSE(threads["spinner"].walk.rest);
+}
+
+// Frames of these addresses, named by their numbers.
+CapturedWalk Frames(const std::vector<uint64_t>& addresses, uint32_t symbols) {
+  CapturedWalk walk;
+  for (uint64_t address : addresses) {
+    walk.stack.frames.push_back(
+        {.address = address, .symbol = symbols == 0 ? 0 : symbols++, .is_return_address = true});
+  }
+  return walk;
+}
+
+std::vector<uint32_t> SymbolsOf(const CapturedWalk& walk) {
+  std::vector<uint32_t> symbols;
+  for (const RawFrame& frame : walk.stack.frames) symbols.push_back(frame.symbol);
+  return symbols;
+}
+
+TEST(CapturedWalkTest, WhatWasToldBeforeStays) {
+  const std::vector<uint64_t> whole = {1, 2, 3, 4, 5, 6};
+  const struct {
+    std::vector<uint64_t> told;
+    std::vector<uint32_t> symbols;  // 10 and up: told before; 100 and up: not
+    std::vector<uint32_t> arguments;
+  } kCases[] = {
+      {{}, {100, 101, 102, 103, 104, 105}, {}},
+      {{1, 2}, {10, 11, 102, 103, 104, 105}, {0, 1}},
+      {{1, 2, 0, 5, 6}, {10, 11, 102, 103, 13, 14}, {0, 1, 4, 5}},  // a runtime went on
+      {{0, 6}, {100, 101, 102, 103, 104, 11}, {5}},
+      {whole, {10, 11, 12, 13, 14, 15}, {0, 1, 2, 3, 4, 5}},
+      {{1, 2, 3, 4, 5, 6, 6}, {10, 11, 12, 13, 14, 15}, {0, 1, 2, 3, 4, 5}},
+  };
+  for (const auto& c : kCases) {
+    CapturedWalk walk = Frames(c.told, 10);
+    for (uint32_t i = 0; i < c.told.size(); ++i) walk.arguments[i] = {};
+    walk.no_rule = 1;
+    walk.GoOnAs(Frames(whole, 100));
+    EXPECT_EQ(SymbolsOf(walk), c.symbols);
+    EXPECT_EQ(walk.no_rule, 0u);
+    std::vector<uint32_t> arguments;
+    for (const auto& [index, values] : walk.arguments) arguments.push_back(index);
+    std::sort(arguments.begin(), arguments.end());
+    EXPECT_EQ(arguments, c.arguments);
+  }
 }
 
 TEST(ThreadCaptureTest, ASleeperIsStoppedWhenTheWalkNeedsARegister) {
@@ -111,11 +183,6 @@ Pid TracerOf(Tid tid) {
   while (status >> word && word != "TracerPid:") continue;
   status >> tracer;
   return tracer;
-}
-
-char StateOf(Tid tid) {
-  auto stat = ReadProcStat(tid);
-  return stat.ok() ? stat->state : '?';
 }
 
 // A process that sleeps uninterruptibly until it is woken, and then in pause().
