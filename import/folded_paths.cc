@@ -116,6 +116,7 @@ size_t FoldedPaths::KeepFrames(absl::string_view stack) {
     --end;
   }
   const size_t kept = end - before.first_frame;
+  if (kept == 0) return first;
   MakeRoomForFrames(kept);
   std::copy_n(&ends_[before.first_frame], kept, &ends_[first]);
   std::copy_n(&numbers_[before.first_frame], kept, &numbers_[first]);

@@ -264,6 +264,7 @@ bool RingSampler::SetMappings(Pid pid, jp_mapping_slice slice) {
   if (processes_.size() >= kMaxProcesses && !processes_.contains(pid)) return false;
   processes_[pid].mappings = slice;
   stepper_.Forget(pid);
+  memories_.erase(pid);  // it may be that of the program before
   return true;
 }
 

@@ -132,7 +132,7 @@ absl::Status TakeStacks(Subject subject, const StackNaming& naming, const Runtim
     memory.Choose(sampled);
     CapturedWalk whole =
         finish(WalkSample(runner, sampled, *subject.memory, process, sample).result, false);
-    if (whole.no_rule < walk.no_rule) walk.GoOnAs(std::move(whole));
+    if (whole.stack.frames.size() > walk.stack.frames.size()) walk.GoOnAs(std::move(whole));
   };
   std::vector<CapturedThread> threads = subject.capture(
       [&](const Registers& registers) {

@@ -16,6 +16,7 @@ using Clock = std::chrono::steady_clock;
 constexpr uint64_t kUpdateAfterNs = 1'000'000'000;
 // Of all dumps behind file systems that may be slow.
 constexpr std::chrono::milliseconds kSlowAtTheEnd{2000};
+constexpr uint64_t kRemoteShare = 20;  // one of so many parts of the time goes into them
 
 // Gives the stacks of one recording's samples, in their order of time, the names of one dump; of
 // one that was given up, none.
@@ -134,12 +135,18 @@ void JitDumps::OnMap(const MapEvent& map) {
 
 void JitDumps::Update(uint64_t now_ns) {
   if (dumps_.empty() || now_ns < updated_ns_ + kUpdateAfterNs) return;
+  slow_ns_ = 0;
   UpdateAll(now_ns, /*to_the_end=*/false);
+  updated_ns_ += kRemoteShare * slow_ns_;
 }
 
 void JitDumps::Update(Dump& dump, uint64_t now_ns) {
   const uint64_t read_before = dump.dump->bytes_read();
+  const auto began = Clock::now();
   absl::Status updated = dump.dump->Update(now_ns);
+  if (dump.dump->is_remote()) {
+    slow_ns_ += static_cast<uint64_t>(std::chrono::nanoseconds(Clock::now() - began).count());
+  }
   read_bytes_ += dump.dump->bytes_read() - read_before;
   dump.trouble = dump.dump->Trouble();
   if (!updated.ok() && dump.trouble.empty()) {

@@ -79,6 +79,7 @@ class JitDumps {
   std::vector<Dump> dumps_;
   absl::flat_hash_map<Pid, uint32_t> of_;
   uint64_t updated_ns_ = 0;
+  uint64_t slow_ns_ = 0;  // that slow file systems took then
   uint64_t over_limit_ = 0;
   uint64_t read_bytes_ = 0;
   size_t next_slow_ = 0;  // of those behind slow file systems: whose turn it is

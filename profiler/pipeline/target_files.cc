@@ -238,15 +238,17 @@ uint64_t TargetFiles::DeviceOf(const UniqueFd& file) {
 }
 
 bool TargetFiles::IsHopeless(const Subject& of) const {
-  size_t same_device = 0, memories = 0;
+  size_t same_device = 0, memories = 0, code = 0;
   for (const LeftBehind& one : left_behind_) {
     if (one.of == of) return true;
     same_device += of.is_of_device() && one.of.device == of.device;
     memories += one.of.device == Subject::kMemory;
+    code += one.of.device == Subject::kCode;
   }
   return left_behind_.size() >= kMaxLeftBehind ||
          same_device >= (devices_.contains(of.device) ? kSilencesOfKnown : 1) ||
-         (of.device == Subject::kMemory && memories >= kMaxSilentMemories);
+         (of.device == Subject::kMemory && memories >= kMaxSilentMemories) ||
+         (of.device == Subject::kCode && code >= kMaxSilentCode);
 }
 
 absl::Status TargetFiles::Silent(const Subject& of, absl::string_view name) {
@@ -395,7 +397,7 @@ absl::StatusOr<std::vector<FrameCode>> TargetFiles::FindCode(Pid pid,
   Fields f = {.question = Question::kCode, .pid = pid};
   f.addresses.assign(addresses.begin(), addresses.end());
   const Clock::time_point begin = Clock::now();
-  const absl::StatusOr<std::string> text = Read(Encode(f), nullptr, {pid, 0}, kName);
+  const absl::StatusOr<std::string> text = Read(Encode(f), nullptr, {pid, Subject::kCode}, kName);
   {
     absl::MutexLock lock(&mutex_);
     time_of_code_[pid] += Clock::now() - begin;

@@ -48,6 +48,7 @@ class TargetFiles {
  public:
   static constexpr size_t kMaxLeftBehind = 16;
   static constexpr size_t kMaxSilentMemories = 8;  // of them
+  static constexpr size_t kMaxSilentCode = 3;      // of them: who asks for it reads samples
   static constexpr std::chrono::seconds kMaxTimeOfCode{2};
 
   // `processes` has stand-ins.
@@ -82,11 +83,13 @@ class TargetFiles {
  private:
   // Whom a question is about.
   struct Subject {
-    // Instead of a device: none, one that is not known, the process's memory.
-    static constexpr uint64_t kKernel = 0, kSomeDevice = UINT64_MAX - 1, kMemory = UINT64_MAX;
+    // Instead of a device: none, those of call-frame information, one that is not known, the process's
+    // memory.
+    static constexpr uint64_t kKernel = 0, kCode = UINT64_MAX - 2, kSomeDevice = UINT64_MAX - 1,
+                              kMemory = UINT64_MAX;
     Pid pid = 0;  // 0: no process
     uint64_t device = kKernel;
-    bool is_of_device() const { return device != kKernel && device < kSomeDevice; }
+    bool is_of_device() const { return device != kKernel && device < kCode; }
     friend bool operator==(const Subject&, const Subject&) = default;
   };
   struct LeftBehind {

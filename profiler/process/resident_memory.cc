@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "profiler/process/proc_status.h"
 
 namespace jprof {
 namespace {
@@ -23,19 +24,34 @@ uint64_t NowNs() {
                                std::chrono::nanoseconds(1));
 }
 
+UniqueFd OpenPages(Pid pid) {
+  const Tid living = LivingThread(pid).value_or(pid);
+  return UniqueFd(
+      ::open(absl::StrCat("/proc/", living, "/pagemap").c_str(), O_RDONLY | O_CLOEXEC));
+}
+
 }  // namespace
 
 ResidentMemory::ResidentMemory(Pid pid, std::unique_ptr<const MemoryReader> others)
     : memory_(pid),
-      pages_(::open(absl::StrCat("/proc/", pid, "/pagemap").c_str(), O_RDONLY | O_CLOEXEC)),
+      pages_(OpenPages(pid)),
       others_(std::move(others)),
       known_(std::make_unique<std::array<KnownPage, kKnownPages>>()) {}
 
 bool ResidentMemory::Ask(uint64_t first, uint64_t count, uint64_t now_ns) const {
   std::array<uint64_t, 32> entries = {};
-  const ssize_t got = ::pread(pages_.get(), entries.data(),
-                              std::min<uint64_t>(count, entries.size()) * sizeof(entries[0]),
-                              static_cast<off_t>(first * sizeof(entries[0])));
+  auto read = [&] {
+    return ::pread(pages_.get(), entries.data(),
+                   std::min<uint64_t>(count, entries.size()) * sizeof(entries[0]),
+                   static_cast<off_t>(first * sizeof(entries[0])));
+  };
+  ssize_t got = read();
+  // Also when the process has another program by now: it is the memory of the one before.
+  if (got == 0 && now_ns >= open_again_ns_) {
+    open_again_ns_ = now_ns + kKnownForNs;
+    pages_ = OpenPages(memory_.pid());
+    got = read();
+  }
   if (got < static_cast<ssize_t>(sizeof(entries[0]))) return false;
   for (size_t i = 0; i < static_cast<size_t>(got) / sizeof(entries[0]); ++i) {
     if ((entries[i] & kPresent) == 0) continue;

@@ -47,7 +47,8 @@ class ResidentMemory : public MemoryReader {
   };
 
   LiveMemory memory_;
-  UniqueFd pages_;
+  mutable UniqueFd pages_;
+  mutable uint64_t open_again_ns_ = 0;  // not before
   std::unique_ptr<const MemoryReader> others_;
   std::unique_ptr<std::array<KnownPage, kKnownPages>> known_;  // that are there; a cache
 };

@@ -178,6 +178,7 @@ const FrameStepper::Entry* FrameStepper::FindEntry(const WalkSoFar& walk, uint64
       if (!is_told(next) && asked.insert(next).second) addresses.push_back(next);
     }
     std::vector<FrameCode> found = find_(walk.pid, addresses);
+    if (found.empty()) return nullptr;  // no answer, this time
     found.resize(addresses.size());
     for (size_t i = addresses.size(); i-- > 0;) Keep(walk.pid, addresses[i], std::move(found[i]));
   }

@@ -4,10 +4,15 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
 #include <utility>
 #include <vector>
+
+#include "absl/status/statusor.h"
+#include "profiler/process/proc_maps.h"
+#include "tests/testing/spawn.h"
 
 namespace jprof {
 namespace {
@@ -74,6 +79,28 @@ TEST_F(ResidentMemoryTest, WithoutOthersAReadEndsAtTheFirstPageThatIsMissing) {
   EXPECT_EQ(memory.Read(At(64 * kPage), out), 0u);
   // Nor was it asked for: it is missing still.
   EXPECT_EQ(memory.Read(At(64 * kPage), out), 0u);
+}
+
+// The bytes that are there at the end of its stack.
+size_t StackBytes(const MemoryReader& memory, Pid pid) {
+  const absl::StatusOr<std::vector<ProcMapping>> maps = ReadProcMaps(pid);
+  if (!maps.ok()) return 0;
+  const auto stack = std::find_if(maps->begin(), maps->end(),
+                                  [](const ProcMapping& m) { return m.path == "[stack]"; });
+  if (stack == maps->end()) return 0;
+  std::byte out[16];
+  return memory.Read({stack->range.end.value - sizeof(out)}, out);
+}
+
+TEST_F(ResidentMemoryTest, AProcessMayStartAnotherProgram) {
+  absl::StatusOr<Child> child =
+      Child::SpawnReady({"/bin/sh", "-c", "echo ready; read go; exec " + TestProgram("spin")});
+  ASSERT_TRUE(child.ok()) << child.status();
+  const ResidentMemory memory(child->pid(), nullptr);
+  EXPECT_EQ(StackBytes(memory, child->pid()), 16u);
+  ASSERT_TRUE(child->Write("go\n").ok());
+  ASSERT_TRUE(child->ReadLine().ok());  // of the program: it is ready
+  EXPECT_EQ(StackBytes(memory, child->pid()), 16u);
 }
 
 TEST_F(ResidentMemoryTest, OfAProcessThatIsGoneNothingIsThere) {

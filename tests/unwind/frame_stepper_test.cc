@@ -250,6 +250,21 @@ TEST_F(FrameStepperTest, EachFileIsAskedForOnce) {
   EXPECT_EQ(questions_, 2u);
 }
 
+TEST_F(FrameStepperTest, WhereThereIsNoAnswerItAsksAgain) {
+  Function(kByRbx);
+  Word(kStack + 0x800, F(1));
+  PutFile();
+  bool answers = false;
+  FrameStepper stepper([&](Pid, std::span<const uint64_t> addresses) {
+    return answers ? Find(addresses) : std::vector<FrameCode>();
+  });
+  const std::vector<FramePlace> frames = {Leaf()};
+  const WalkSoFar walk = {.pid = kPid, .start = start_, .frames = frames, .is_first = true};
+  EXPECT_FALSE(stepper.Step(walk, memory_));
+  answers = true;
+  EXPECT_TRUE(stepper.Step(walk, memory_));
+}
+
 // Frames of one function, each from its callee, as long as they are told.
 size_t FrameStepperTest::Follow(size_t most, uint64_t frame_bytes) {
   std::vector<FramePlace> frames = {Leaf()};
