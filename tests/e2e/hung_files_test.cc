@@ -128,21 +128,26 @@ std::string PerfMapPath(const Child& process) {
   return absl::StrCat("/tmp/perf-", process.pid(), ".map");
 }
 
-TEST_F(HungFilesTest, APerfMapThatHangsMeanwhileNamesWhatItHadNamed) {
-  const Child process = Start(TestProgram("anonymous_code"));
-  HungFile map(PerfMapPath(process), kPerfMap);
+// The file hangs after so many samples, and the recording ends after so many in all.
+void ExpectNamesStay(const Child& process, HungFile& file, uint64_t before, uint64_t all) {
   absl::StatusOr<Jprof> jprof =
       Jprof::Start({"-p", absl::StrCat(process.pid()), "-F", "499", "--format", "folded"});
   ASSERT_TRUE(jprof.ok()) << jprof.status();
-  ASSERT_TRUE(jprof->WaitForSamples(100));
-  map.Hang();
-  ASSERT_TRUE(jprof->WaitForSamples(1500));
+  ASSERT_TRUE(jprof->WaitForSamples(before));
+  file.Hang();
+  ASSERT_TRUE(jprof->WaitForSamples(all));
   jprof->Signal(SIGINT);
   const JprofResult result = jprof->Wait();
   EXPECT_EQ(result.exit_code(), 0) << result.err;
   EXPECT_THAT(result.messages(), Contains(HasSubstr("its newer names are not used")));
   const FoldedProfile profile = ParseFolded(result.out);
   EXPECT_GE(profile.With("hot_[j]"), profile.total() * 9 / 10);
+}
+
+TEST_F(HungFilesTest, APerfMapThatHangsMeanwhileNamesWhatItHadNamed) {
+  const Child process = Start(TestProgram("anonymous_code"));
+  HungFile map(PerfMapPath(process), kPerfMap);
+  ExpectNamesStay(process, map, 100, 1500);
 }
 
 TEST_F(HungFilesTest, APerfMapThatHangsCostsItsNamesAlone) {
@@ -166,18 +171,7 @@ TEST_F(HungFilesTest, AJitDumpThatHangsMeanwhileNamesWhatItHadNamed) {
   HungFile dump(path, JitDumpBuilder(pid).Load(MonotonicNow(), 0x600000000000, 0x10, "hot").bytes());
   ASSERT_TRUE(process->Write("x").ok());
   ASSERT_EQ(process->ReadLine().value_or(""), "ready");
-  absl::StatusOr<Jprof> jprof =
-      Jprof::Start({"-p", absl::StrCat(pid), "-F", "499", "--format", "folded"});
-  ASSERT_TRUE(jprof.ok()) << jprof.status();
-  ASSERT_TRUE(jprof->WaitForSamples(1000));
-  dump.Hang();
-  ASSERT_TRUE(jprof->WaitForSamples(2500));
-  jprof->Signal(SIGINT);
-  const JprofResult result = jprof->Wait();
-  EXPECT_EQ(result.exit_code(), 0) << result.err;
-  EXPECT_THAT(result.messages(), Contains(HasSubstr("its newer names are not used")));
-  const FoldedProfile profile = ParseFolded(result.out);
-  EXPECT_GE(profile.With("hot_[j]"), profile.total() * 9 / 10);
+  ExpectNamesStay(*process, dump, 1000, 2500);
 }
 
 // Frames that no table expresses need their file once more, as late as at the first sample of them.
