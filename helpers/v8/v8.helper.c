@@ -207,12 +207,29 @@ JP_SUBPROG(jp_v8_typed)
 	return JP_MINE;
 }
 
+/* The frame of one who awaits, as jp_v8_await() left it. */
+JP_SUBPROG(jp_v8_awaiter)
+{
+	int answer;
+
+	if (w->scratch[JP_V8_COMBINED])
+		answer = JP_CALL(jp_v8_combinator, w);
+	else if (w->scratch[JP_V8_FUNCTION])
+		answer = JP_CALL(jp_v8_function, w);
+	else
+		return 0;
+	if (answer) {
+		jp_count(w, answer);
+		jp_emit(w, JP_FRAME_UNRESOLVED, 0, 0, answer);
+	}
+	return 0;
+}
+
 /* Those who await the function above the frame at hand: the frame is of a builtin that goes on with
  * an asynchronous function, or of the loop that calls a callback. */
 static __always_inline void jp_v8_awaiters(struct jp_walk *w)
 {
 	__u64 seen = 0, i; /* 64 bits: the verifier loses track of less, when it is spilled */
-	int answer;
 
 	if (w->scratch[JP_V8_BUILTIN] ? JP_CALL(jp_v8_resumed, w) : JP_CALL(jp_v8_microtask, w))
 		return;
@@ -225,17 +242,7 @@ static __always_inline void jp_v8_awaiters(struct jp_walk *w)
 			seen = w->scratch[JP_V8_PROMISE];
 		if (JP_CALL(jp_v8_await, w) || w->scratch[JP_V8_PROMISE] == seen)
 			break;
-		if (w->scratch[JP_V8_COMBINED]) {
-			answer = JP_CALL(jp_v8_combinator, w);
-		} else if (w->scratch[JP_V8_FUNCTION]) {
-			answer = JP_CALL(jp_v8_function, w);
-		} else {
-			continue;
-		}
-		if (answer) {
-			jp_count(w, answer);
-			jp_emit(w, JP_FRAME_UNRESOLVED, 0, 0, answer);
-		}
+		JP_CALL(jp_v8_awaiter, w);
 	}
 	w->async = 0;
 }
