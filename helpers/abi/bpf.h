@@ -23,6 +23,20 @@
 	static __always_inline int name##_body(struct jp_walk *w)
 #define JP_CALL(name, w) name()
 
+/* The same with an address. */
+#define JP_SUBPROG_AT(name, address)                                               \
+	static __always_inline int name##_body(struct jp_walk *w, __u64 address);  \
+	__attribute__((noinline)) int name(__u64 address)                          \
+	{                                                                          \
+		struct jp_walk *w = jp_scratch();                                  \
+		return w ? name##_body(w, address) : 0;                            \
+	}                                                                          \
+	static __always_inline int name##_body(struct jp_walk *w, __u64 address)
+#define JP_CALL_AT(name, w, address) name(address)
+
+struct jp_walk;
+static __always_inline struct jp_walk *jp_scratch(void);
+
 #include "helpers/abi/helper.h"
 
 struct {

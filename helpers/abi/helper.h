@@ -110,7 +110,8 @@ struct jp_walk {
 	struct jp_frame frames[JP_MAX_FRAMES];
 };
 
-/* What a back end provides, besides JP_SUBPROG(name), JP_CALL(name, w) and JP_OPAQUE(x).
+/* What a back end provides, besides JP_SUBPROG(name), JP_CALL(name, w), the same for an address with _AT, and
+ * JP_OPAQUE(x).
  *
  * jp_read:        copies `size` bytes at `address` of the target; 0 when all could be read.
  * jp_layout:      the layout of w->range, JP_LAYOUT_BYTES long, or null.
@@ -147,6 +148,33 @@ static __always_inline __u64 jp_mix(__u64 hash, __u64 value)
 {
 	hash = (hash ^ value) * 0x9e3779b97f4a7c15ULL;
 	return hash ^ (hash >> 29);
+}
+
+/* The process's range that holds `address`: its index and 1; 0 for none. */
+JP_SUBPROG_AT(jp_range_at, address)
+{
+	__u32 i;
+
+	for (i = 0; i < JP_MAX_RANGES; i++) {
+		if (i >= w->process.range_count)
+			return 0;
+		if (address - w->process.ranges[i].begin <
+		    w->process.ranges[i].end - w->process.ranges[i].begin)
+			return i + 1;
+	}
+	return 0;
+}
+
+/* The range itself, or null. */
+static __always_inline const struct jp_range *jp_find_range(struct jp_walk *w, __u64 address)
+{
+	__u64 found = JP_CALL_AT(jp_range_at, w, address);
+
+	if (!found)
+		return 0;
+	found--;
+	JP_OPAQUE(found);
+	return &w->process.ranges[found & (JP_MAX_RANGES - 1)];
 }
 
 /* Appends a frame. Past the limit nothing is written; the walk notices the depth. */

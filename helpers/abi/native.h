@@ -12,6 +12,9 @@
 
 #define JP_SUBPROG(name) static __attribute__((noinline)) int name(struct jp_walk *w)
 #define JP_CALL(name, w) name(w)
+#define JP_SUBPROG_AT(name, address) \
+	static __attribute__((noinline)) int name(struct jp_walk *w, __u64 address)
+#define JP_CALL_AT(name, w, address) name(w, address)
 
 #include "helpers/abi/helper.h"
 

@@ -24,12 +24,10 @@ static __always_inline int jp_done(struct jp_walk *w, __u32 end);
 static __always_inline int jp_read_window(struct jp_walk *w, __u64 fp);
 
 /* Sets w->mapping to the one that holds `pc`. Not 0: it does. */
-static __always_inline int jp_find_mapping(struct jp_walk *w, __u64 pc)
+JP_SUBPROG_AT(jp_search_mapping, pc)
 {
 	__u32 low = w->mappings.first, high = low + w->mappings.count, i;
 
-	if (pc - w->mapping.begin < w->mapping.end - w->mapping.begin)
-		return 1;
 	for (i = 0; i < JP_MAPPING_STEPS; i++) {
 		__u32 middle = low + (high - low) / 2;
 		const struct jp_mapping *m;
@@ -49,6 +47,13 @@ static __always_inline int jp_find_mapping(struct jp_walk *w, __u64 pc)
 			low = middle + 1;
 	}
 	return 0;
+}
+
+/* The same, where most frames' is the last one. */
+static __always_inline int jp_find_mapping(struct jp_walk *w, __u64 pc)
+{
+	return pc - w->mapping.begin < w->mapping.end - w->mapping.begin ||
+	       JP_CALL_AT(jp_search_mapping, w, pc);
 }
 
 static __always_inline int jp_in_area(const struct jp_area *area, __u64 pc)

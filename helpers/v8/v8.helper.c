@@ -320,21 +320,6 @@ JP_SUBPROG(jp_v8_frame)
 	return JP_STEPPED;
 }
 
-/* Whether code of V8's or JIT code is at pc. */
-static __always_inline int jp_v8_owns(struct jp_walk *w, __u64 pc)
-{
-	__u32 i;
-
-	for (i = 0; i < JP_MAX_RANGES; i++) {
-		if (i >= w->process.range_count)
-			break;
-		if (pc - w->process.ranges[i].begin <
-		    w->process.ranges[i].end - w->process.ranges[i].begin)
-			return 1;
-	}
-	return 0;
-}
-
 /* Native code that JavaScript called cannot be walked. V8 itself must find its frames from there:
  * it keeps the frame pointer of the frame that was left last, in the isolate (the root register,
  * r13, points into it; known from a sample in V8's code) and, for calls before, in each entry
@@ -355,7 +340,7 @@ JP_SUBPROG(jp_v8_resume)
 		if (l->isolate_fast_call && !jp_read(w, w->scratch, 3 * 8, root + l->isolate_fast_call - 8) &&
 		    w->scratch[1]) {
 			frame = w->scratch[1];
-			pc = jp_v8_owns(w, w->scratch[0]) ? w->scratch[0] : w->scratch[2];
+			pc = jp_find_range(w, w->scratch[0]) ? w->scratch[0] : w->scratch[2];
 		} else if (jp_read(w, &frame, 8, root + l->isolate_exit_frame)) {
 			return 1;
 		}
@@ -365,7 +350,7 @@ JP_SUBPROG(jp_v8_resume)
 	if (frame & 7 || frame <= w->leaf_registers.sp || frame - w->leaf_registers.sp > JP_V8_MAX_STACK ||
 	    (w->base && frame >= w->base))
 		return 1;
-	if (jp_read(w, w->scratch, 8, frame + 8) || !jp_v8_owns(w, pc ? pc : w->scratch[0]))
+	if (jp_read(w, w->scratch, 8, frame + 8) || !jp_find_range(w, pc ? pc : w->scratch[0]))
 		return 1;
 	w->fp = frame;
 	w->pc = pc;

@@ -110,7 +110,8 @@ JP_SUBPROG(jp_v8_leaf)
  * checks that it is in that function's code. */
 JP_SUBPROG(jp_v8_place)
 {
-	__u32 i, r;
+	const struct jp_range *range;
+	__u32 i;
 
 	w->scratch[JP_V8_PLACE] = 0;
 	if (jp_read(w, w->scratch, 8 * 8, w->sp))
@@ -118,15 +119,10 @@ JP_SUBPROG(jp_v8_place)
 	for (i = 0; i < 8; i++) {
 		if (w->sp + 8 * i >= w->fp)
 			break;
-		for (r = 0; r < JP_MAX_RANGES; r++) {
-			if (r >= w->process.range_count)
-				break;
-			if (w->process.ranges[r].kind == JP_RANGE_JIT &&
-			    w->scratch[i] - w->process.ranges[r].begin <
-				    w->process.ranges[r].end - w->process.ranges[r].begin) {
-				w->scratch[JP_V8_PLACE] = w->scratch[i];
-				return 0;
-			}
+		range = jp_find_range(w, w->scratch[i]);
+		if (range && range->kind == JP_RANGE_JIT) {
+			w->scratch[JP_V8_PLACE] = w->scratch[i];
+			break;
 		}
 	}
 	return 0;
