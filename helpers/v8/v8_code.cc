@@ -339,34 +339,36 @@ CodeKind CodeFinder::KindOf(uint32_t flags) const {
 
 std::optional<CodeObject> CodeFinder::Verify(uint64_t header) {
   const uint16_t wanted = layout_.stream_type != 0 ? layout_.stream_type : layout_.code_type;
-  auto map = memory_.ReadValue<uint64_t>(Address{header});
-  if (!map || types_.TypeOfMap(*map) != wanted) return std::nullopt;
-
-  CodeObject result;
-  result.code = header + 1;
-  if (layout_.stream_type != 0) {
-    auto code = memory_.ReadValue<uint64_t>(Address{header + layout_.stream_code});
-    if (!code || types_.TypeOf(*code) != layout_.code_type) return std::nullopt;
-    result.code = *code;
-  } else {
-    // No pointer back; instead the first field, the relocation table, has a type.
-    auto relocation = memory_.ReadValue<uint64_t>(Address{header + kCodeRelocation});
-    if (!relocation || types_.TypeOf(*relocation) != layout_.byte_array_types[0]) {
-      return std::nullopt;
-    }
-  }
+  const bool has_stream = layout_.stream_type != 0;
   std::array<std::byte, kMaxCodeBytes> bytes;
-  const size_t length =
-      std::max({layout_.code_start + 8, layout_.code_size + 4, layout_.code_flags + 4,
-                layout_.code_deopt + 8, layout_.code_positions + 8});
-  if (length > bytes.size() ||
-      !memory_.ReadExactly(Address{result.code - 1}, std::span(bytes.data(), length))) {
-    return std::nullopt;
-  }
-  auto field = [&](uint16_t offset, auto value) {
+  auto read = [&](uint64_t address, size_t length) {
+    return length <= bytes.size() &&
+           memory_.ReadExactly(Address{address}, std::span(bytes.data(), length));
+  };
+  auto field = [&](size_t offset, auto value) {
     std::memcpy(&value, bytes.data() + offset, sizeof(value));
     return value;
   };
+  // What leads back from instructions of their own is the pointer to Code; of others it is the first
+  // field, the relocation table, that has a type.
+  const size_t leads_to = has_stream ? layout_.stream_code : kCodeRelocation;
+  if (!read(header, leads_to + sizeof(uint64_t)) ||
+      types_.TypeOfMap(field(0, uint64_t{})) != wanted) {
+    return std::nullopt;
+  }
+  const uint64_t led_to = field(leads_to, uint64_t{});
+  CodeObject result;
+  result.code = has_stream ? led_to : header + 1;
+  if (has_stream ? !IsStrong(led_to) : types_.TypeOf(led_to) != layout_.byte_array_types[0]) {
+    return std::nullopt;
+  }
+  const size_t length =
+      std::max({layout_.code_start + 8, layout_.code_size + 4, layout_.code_flags + 4,
+                layout_.code_deopt + 8, layout_.code_positions + 8});
+  if (!read(result.code - 1, length) ||
+      types_.TypeOfMap(field(0, uint64_t{})) != layout_.code_type) {
+    return std::nullopt;
+  }
   const uint64_t start = header + layout_.header;
   if (layout_.code_start != 0 && field(layout_.code_start, uint64_t{}) != start) {
     return std::nullopt;

@@ -31,9 +31,8 @@ class MadeUpFrame : public MemoryReader {
   }
 
   size_t Read(Address address, std::span<std::byte> out) const override {
-    if (address.value < kBegin || address.value >= kBegin + kBytes) {
-      return under_.Read(address, out);
-    }
+    if (address.value < kBegin) return 0;
+    if (address.value >= kBegin + kBytes) return under_.Read(address, out);
     const uint64_t offset = address.value - kBegin;
     const size_t size = std::min<size_t>(out.size(), kBytes - offset);
     std::memcpy(out.data(), bytes_ + offset, size);

@@ -10,9 +10,11 @@
 #include "helpers/v8/v8_names.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <chrono>
 #include <cstring>
+#include <span>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -46,6 +48,8 @@ constexpr uint32_t kWholeSource = UINT32_MAX;
 // Reads of the target count as one instant for so long.
 constexpr auto kInstant = std::chrono::milliseconds(20);
 constexpr size_t kMaxFunctions = 1 << 17;
+constexpr size_t kMaxLastingMaps = 64;
+constexpr size_t kSharedWords = 7;  // that the helper believes in
 
 // JP_V8_SOURCE_HASH.
 struct SourceHash {
@@ -95,12 +99,24 @@ class V8Instance : public RuntimeInstance {
     jp_symbol symbol;
     FrameName name;
   };
+  // The words of a SharedFunctionInfo that tell it from another one at the same address, as
+  // jp_v8_content() has them.
+  struct SharedWords {
+    uint64_t name_or_scope_info = 0;
+    uint64_t script = 0;
+    uint64_t behind_script = 0;
+    friend bool operator==(const SharedWords&, const SharedWords&) = default;
+  };
+  struct SharedFunction {
+    Function function;
+    SharedWords words;
+  };
   using Clock = std::chrono::steady_clock;
 
   void SeeInstant(Clock::time_point now);
   absl::StatusOr<Function> ReadRecord(std::span<const uint8_t> bytes);
   std::vector<ScriptPosition> Positions(const Function& function, const RawFrame& frame);
-  std::optional<uint64_t> BytecodeOf(uint64_t shared) const;
+  std::optional<uint64_t> BytecodeOf(uint64_t shared);
   const Function* FindShared(uint64_t shared);
   FrameLine MakeLine(const Function& function, int32_t position);
   ScriptPlace PlaceOf(const Function& function);
@@ -111,14 +127,17 @@ class V8Instance : public RuntimeInstance {
     uint32_t number = 0;    // ScriptPlace::script
   };
   const Script* FindScript(const jp_symbol& symbol);
-  bool IsStillThere(const jp_symbol& symbol) const;
-  std::optional<uint64_t> ScriptId(uint64_t script) const;
-  std::optional<uint64_t> SourceNow(const jp_symbol& symbol) const;
+  std::optional<SharedWords> ReadShared(uint64_t shared);
+  bool IsStillThere(const jp_symbol& symbol);
+  bool IsOfScript(const SharedWords& shared, const jp_symbol& symbol);
+  std::optional<uint64_t> ScriptId(uint64_t script);
+  std::optional<uint64_t> SourceNow(const jp_symbol& symbol);
   std::optional<SourceHash> HashOf(uint64_t string) const;
-  std::optional<uint16_t> TypeOf(uint64_t tagged) const;
+  std::optional<uint16_t> TypeOf(uint64_t tagged);
+  std::optional<uint16_t> TypeOfMap(uint64_t map);
   using TakeUnits = absl::FunctionRef<void(std::u16string_view)>;
   bool ReadSource(uint64_t tagged, SourceHash hash, uint32_t from_unit, uint32_t size,
-                  TakeUnits take) const;
+                  TakeUnits take);
 
   const RuntimeImage image_;
   const MemoryReader& memory_;
@@ -130,7 +149,8 @@ class V8Instance : public RuntimeInstance {
   std::optional<WasmModules> wasm_;
   Clock::time_point instant_;
   absl::flat_hash_map<uint32_t, Function> functions_;  // by symbol number
-  absl::flat_hash_map<uint64_t, Function> shared_;     // by SharedFunctionInfo, of this instant
+  absl::flat_hash_map<uint64_t, SharedFunction> shared_;  // by SharedFunctionInfo
+  absl::flat_hash_map<uint64_t, uint16_t> lasting_maps_;  // their types
   // By (script id, script address): two isolates of a process may use one id for two scripts.
   absl::flat_hash_map<std::pair<uint64_t, uint64_t>, Script> scripts_;
   size_t lines_kept_ = 0;  // in scripts_
@@ -245,7 +265,7 @@ std::string V8Instance::SourceMapUrl(uint32_t script) {
 }
 
 // The BytecodeArray of a function that runs, or ran a moment ago.
-std::optional<uint64_t> V8Instance::BytecodeOf(uint64_t shared) const {
+std::optional<uint64_t> V8Instance::BytecodeOf(uint64_t shared) {
   if (TypeOf(shared) != layout_.shared_type) return std::nullopt;
   auto data = memory_.ReadValue<uint64_t>(Address{shared - 1 + layout_.shared_data});
   // Baseline code and what the interpreter keeps beside the bytecode point to it.
@@ -303,16 +323,22 @@ std::vector<ScriptPosition> V8Instance::Positions(const Function& function, cons
 }
 
 const V8Instance::Function* V8Instance::FindShared(uint64_t shared) {
+  const std::optional<SharedWords> words = ReadShared(shared);
   auto it = shared_.find(shared);
   if (it != shared_.end()) {
-    if (IsStillThere(it->second.symbol)) return &it->second;
+    if (words == it->second.words && IsOfScript(*words, it->second.function.symbol)) {
+      return &it->second.function;
+    }
     shared_.erase(it);
   }
+  if (!words) return nullptr;
   std::optional<std::vector<uint8_t>> record = ReadFunction(image_, layout_, memory_, shared);
   if (!record) return nullptr;
   absl::StatusOr<Function> function = ReadRecord(*record);
   if (!function.ok()) return nullptr;
-  return &shared_.emplace(shared, *std::move(function)).first->second;
+  if (shared_.size() >= kMaxFunctions) shared_.clear();
+  return &shared_.emplace(shared, SharedFunction{*std::move(function), *words})
+              .first->second.function;
 }
 
 void V8Instance::SeeInstant(Clock::time_point now) {
@@ -321,7 +347,6 @@ void V8Instance::SeeInstant(Clock::time_point now) {
   finder_.Advance();
   positions_.Advance();
   wasm_->Advance();
-  shared_.clear();
 }
 
 // Regular expressions are compiled to code without a function of its own, and so are the ways into
@@ -397,27 +422,55 @@ char V8Instance::Tier(const RawFrame& frame) {
 
 // Of an object that may be gone: where its map was may be a pointer to anything, and the type of
 // that a string's. A map has a map, and that one is its own.
-std::optional<uint16_t> V8Instance::TypeOf(uint64_t tagged) const {
+std::optional<uint16_t> V8Instance::TypeOfMap(uint64_t map) {
+  if (auto it = lasting_maps_.find(map); it != lasting_maps_.end()) return it->second;
   const auto map_of = [this](uint64_t object) -> std::optional<uint64_t> {
     if ((object & 3) != 1) return std::nullopt;
     return memory_.ReadValue<uint64_t>(Address{object - 1});
   };
-  const auto map = map_of(tagged);
-  const auto meta = map ? map_of(*map) : std::nullopt;
+  const auto meta = map_of(map);
   if (!meta || map_of(*meta) != meta) return std::nullopt;
-  return memory_.ReadValue<uint16_t>(Address{*map - 1 + layout_.map_instance_type});
+  const auto type = memory_.ReadValue<uint16_t>(Address{map - 1 + layout_.map_instance_type});
+  // V8 makes these two once and for all.
+  if (type == layout_.shared_type || type == layout_.script_type) {
+    if (lasting_maps_.size() >= kMaxLastingMaps) lasting_maps_.clear();
+    lasting_maps_.emplace(map, *type);
+  }
+  return type;
+}
+
+std::optional<uint16_t> V8Instance::TypeOf(uint64_t tagged) {
+  if ((tagged & 3) != 1) return std::nullopt;
+  const auto map = memory_.ReadValue<uint64_t>(Address{tagged - 1});
+  return map ? TypeOfMap(*map) : std::nullopt;
+}
+
+// nullopt: it is none, or none any more.
+std::optional<V8Instance::SharedWords> V8Instance::ReadShared(uint64_t shared) {
+  std::array<uint64_t, kSharedWords> words;
+  if ((shared & 3) != 1 ||
+      !memory_.ReadExactly(Address{shared - 1}, std::as_writable_bytes(std::span(words))) ||
+      TypeOfMap(words[0]) != layout_.shared_type) {
+    return std::nullopt;
+  }
+  const auto word = [&words](size_t index) { return index < words.size() ? words[index] : 0; };
+  const size_t script = layout_.shared_script / sizeof(uint64_t);
+  return SharedWords{word(layout_.shared_name_or_scope_info / sizeof(uint64_t)), word(script),
+                     word(script + 1)};
 }
 
 // Whether the function's address is not another's by now: its script's id is given once.
-bool V8Instance::IsStillThere(const jp_symbol& symbol) const {
-  const uint64_t shared = symbol.identity;
-  if (TypeOf(shared) != layout_.shared_type) return false;
-  if (symbol.words[JP_V8_SCRIPT_OBJECT] == 0) return true;
-  auto script = memory_.ReadValue<uint64_t>(Address{shared - 1 + layout_.shared_script});
-  return script && ScriptId(*script) == symbol.words[JP_V8_SCRIPT_ID];
+bool V8Instance::IsStillThere(const jp_symbol& symbol) {
+  const std::optional<SharedWords> shared = ReadShared(symbol.identity);
+  return shared && IsOfScript(*shared, symbol);
 }
 
-std::optional<uint64_t> V8Instance::ScriptId(uint64_t script) const {
+bool V8Instance::IsOfScript(const SharedWords& shared, const jp_symbol& symbol) {
+  return symbol.words[JP_V8_SCRIPT_OBJECT] == 0 ||
+         ScriptId(shared.script) == symbol.words[JP_V8_SCRIPT_ID];
+}
+
+std::optional<uint64_t> V8Instance::ScriptId(uint64_t script) {
   if (TypeOf(script) != layout_.script_type) return std::nullopt;
   auto id = memory_.ReadValue<uint64_t>(Address{script - 1 + layout_.script_id});
   if (!id) return std::nullopt;
@@ -427,7 +480,7 @@ std::optional<uint64_t> V8Instance::ScriptId(uint64_t script) const {
 // The source of the script as it is now. A script lives where it was made, in the old generation,
 // but its source, when young, moves with the first collections after it was loaded: just when a
 // busy program is first looked at.
-std::optional<uint64_t> V8Instance::SourceNow(const jp_symbol& symbol) const {
+std::optional<uint64_t> V8Instance::SourceNow(const jp_symbol& symbol) {
   const uint64_t script = symbol.words[JP_V8_SCRIPT_OBJECT];
   if (ScriptId(script) != symbol.words[JP_V8_SCRIPT_ID]) return std::nullopt;
   auto source = memory_.ReadValue<uint64_t>(Address{script - 1 + layout_.script_source});
@@ -484,7 +537,7 @@ const V8Instance::Script* V8Instance::FindScript(const jp_symbol& symbol) {
 // Units [from_unit, from_unit + size) of a source, or up to its end. False unless the text is
 // `hash`'s, as far as its pieces tell.
 bool V8Instance::ReadSource(uint64_t tagged, SourceHash hash, uint32_t from_unit, uint32_t size,
-                            TakeUnits take) const {
+                            TakeUnits take) {
   struct Piece {
     uint64_t string;
     uint32_t start;
