@@ -49,6 +49,7 @@ constexpr uint32_t kWholeSource = UINT32_MAX;
 constexpr auto kInstant = std::chrono::milliseconds(20);
 constexpr size_t kMaxFunctions = 1 << 17;
 constexpr size_t kMaxLastingMaps = 64;
+constexpr size_t kMaxScriptBytes = 256;  // up to its id
 constexpr size_t kSharedWords = 7;  // that the helper believes in
 
 // JP_V8_SOURCE_HASH.
@@ -471,10 +472,18 @@ bool V8Instance::IsOfScript(const SharedWords& shared, const jp_symbol& symbol) 
 }
 
 std::optional<uint64_t> V8Instance::ScriptId(uint64_t script) {
-  if (TypeOf(script) != layout_.script_type) return std::nullopt;
-  auto id = memory_.ReadValue<uint64_t>(Address{script - 1 + layout_.script_id});
-  if (!id) return std::nullopt;
-  return *id >> 32;
+  // One read for both words: they are close together.
+  std::array<std::byte, kMaxScriptBytes> bytes;
+  const size_t id_at = layout_.script_id;
+  uint64_t map, id;
+  if ((script & 3) != 1 || id_at + sizeof(id) > bytes.size() ||
+      !memory_.ReadExactly(Address{script - 1}, std::span(bytes.data(), id_at + sizeof(id)))) {
+    return std::nullopt;
+  }
+  std::memcpy(&map, bytes.data(), sizeof(map));
+  std::memcpy(&id, bytes.data() + id_at, sizeof(id));
+  if (TypeOfMap(map) != layout_.script_type) return std::nullopt;
+  return id >> 32;
 }
 
 // The source of the script as it is now. A script lives where it was made, in the old generation,
