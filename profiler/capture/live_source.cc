@@ -307,6 +307,9 @@ void LiveSource::TakeSideband(PerfRing& ring, Throttling* throttling) {
     }
     if (!event->has_value()) return;
     if (auto* lost = std::get_if<LostEvent>(&**event)) sideband_lost_told_ += lost->count;
+    if (auto* exit = std::get_if<ExitEvent>(&**event); exit != nullptr && ring_ != nullptr) {
+      ring_->events().threads().Ended(exit->tid);
+    }
     Take(*std::move(*event));
   });
   damaged_records_ += result.corrupt();

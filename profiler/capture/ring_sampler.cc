@@ -84,7 +84,7 @@ absl::Status RingSampler::Drain(absl::FunctionRef<void(Event)> sink) {
                          }
                          CountLost(record->lost);
                          lost_told_ += record->lost;
-                         if (!record->sample || events_.IsDuplicate(*record->sample)) return;
+                         if (!record->sample || IsDuplicate(*record->sample)) return;
                          if (++passed_over_[i] < keep_one_of_) return;
                          passed_over_[i] = 0;
                          Take(*record->sample, sink);
@@ -92,7 +92,12 @@ absl::Status RingSampler::Drain(absl::FunctionRef<void(Event)> sink) {
                        .corrupt();
     if (damaged) return absl::DataLossError("the ring of samples is damaged");
   }
+  events_.threads().Drained();
   return absl::OkStatus();
+}
+
+bool RingSampler::IsDuplicate(const TaskSample& sample) {
+  return events_.threads().IsDuplicate(sample.event, sample.tid, sample.cpu);
 }
 
 void RingSampler::SetKeepOneOf(uint32_t count) {

@@ -81,6 +81,7 @@ class RingSampler : public Sampler {
 
  private:
   // Hits of the event; samples are so many of them as are kept.
+  bool IsDuplicate(const TaskSample& sample);
   void CountLost(uint64_t hits) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   struct Process {
     jp_process runtimes = {};

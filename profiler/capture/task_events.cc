@@ -22,7 +22,6 @@ constexpr uint32_t kStackBytes[] = {32 << 10, 16 << 10, 8 << 10, 4 << 10};
 constexpr size_t kSampleBytes = 1536;  // the rest of a sample, with a kernel stack
 constexpr size_t kSidebandPages = 8;
 constexpr uint32_t kSidebandWakeupBytes = kSidebandPages * kPageBytes / 4;
-constexpr size_t kMaxThreads = 1 << 16;  // and CPUs
 constexpr uint64_t kLookEveryNs = 1'000'000'000;
 
 size_t SamplesWanted(uint64_t frequency_hz) {
@@ -98,8 +97,7 @@ absl::Status TaskEvents::AddThreadOn(Tid tid, size_t place) {
   JPROF_ASSIGN_OR_RETURN(UniqueFd sampling, OpenTaskSamplingEvent(tid, cpu, options_));
   JPROF_RETURN_IF_ERROR(RedirectEvent(sampling, sample_rings_[place].event));
   JPROF_ASSIGN_OR_RETURN(const uint64_t number, EventNumber(sampling));
-  opened_for_[number] = tid;
-  sampled_by_[{tid, static_cast<uint32_t>(cpu)}] = tid;
+  threads_.Opened(number, tid, static_cast<uint32_t>(cpu));
   absl::MutexLock lock(mutex_.get());
   if (started_) JPROF_RETURN_IF_ERROR(EnableEvent(sampling));
   sampling_.push_back(std::move(sampling));
@@ -180,13 +178,5 @@ absl::Status TaskEvents::Stop() {
 
 uint64_t TaskEvents::LostSamples() const { return SumOfLost(sampling_); }
 uint64_t TaskEvents::LostSideband() const { return SumOfLost(sideband_); }
-
-bool TaskEvents::IsDuplicate(const TaskSample& sample) {
-  auto opened = opened_for_.find(sample.event);
-  if (opened == opened_for_.end()) return false;
-  if (sampled_by_.size() >= kMaxThreads) sampled_by_.clear();
-  return sampled_by_.try_emplace({sample.tid, sample.cpu}, opened->second).first->second !=
-         opened->second;
-}
 
 }  // namespace jprof

@@ -2,7 +2,7 @@
 //
 // The kernel gives each event one CPU and one thread, so there is one for each pair; all events of
 // a CPU write into one ring. A thread that starts while its process is being gone through may have
-// an inherited event and one of its own: a sample names its event, so that IsDuplicate() can tell.
+// an inherited event and one of its own: a sample names its event, and threads() can tell.
 //
 // When a CPU goes offline they stay with their threads, and count again when it is back. For one
 // that was not there at first Update() makes new ones.
@@ -15,7 +15,6 @@
 #include <utility>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
@@ -23,7 +22,7 @@
 #include "absl/synchronization/mutex.h"
 #include "profiler/capture/perf_event.h"
 #include "profiler/capture/perf_ring.h"
-#include "profiler/capture/record_parser.h"
+#include "profiler/capture/sampled_threads.h"
 #include "profiler/core/ids.h"
 #include "profiler/core/unique_fd.h"
 
@@ -72,8 +71,7 @@ class TaskEvents {
   std::vector<Ring>& sample_rings() { return sample_rings_; }
   std::vector<Ring>& sideband_rings() { return sideband_rings_; }
 
-  // Whether the thread's samples are counted by another event than this one's.
-  bool IsDuplicate(const TaskSample& sample);
+  SampledThreads& threads() { return threads_; }
 
   SamplingSource clock() const { return options_.clock; }
   bool kernel() const { return options_.kernel; }
@@ -103,9 +101,7 @@ class TaskEvents {
   bool started_ = false;
   std::vector<UniqueFd> sideband_;
   absl::flat_hash_set<Tid> added_;
-  absl::flat_hash_map<uint64_t, Tid> opened_for_;  // by the event's number
-  // Of each thread and CPU: by the event of which thread.
-  absl::flat_hash_map<std::pair<Tid, uint32_t>, Tid> sampled_by_;
+  SampledThreads threads_;
 };
 
 }  // namespace jprof
