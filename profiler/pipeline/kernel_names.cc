@@ -10,6 +10,7 @@ namespace jprof {
 namespace {
 
 constexpr size_t kMaxModulesBytes = 4 << 20;
+constexpr size_t kMaxAsked = 1 << 17;
 
 // One line for each module, with its address and size. "": the kernel has no modules.
 std::string ReadModules(const std::string& path) {
@@ -29,7 +30,7 @@ KernelNames::~KernelNames() {
 }
 
 void KernelNames::Begin() {
-  if (begun_.exchange(true)) return;
+  if (ask_ || begun_.exchange(true)) return;
   loader_ = std::thread([this] {
     loading_.Begin();
     Load();
@@ -55,7 +56,23 @@ bool KernelNames::IsCurrent(std::span<const uint64_t> addresses) const {
   return true;
 }
 
-const KernelSymbols* KernelNames::Get(std::span<const uint64_t> addresses, uint64_t now_ns) {
+// The kernel proper stays as it is; in the place of modules and BPF programs may be others.
+void KernelNames::Ask(std::span<const uint64_t> addresses) {
+  if (asked_.size() > kMaxAsked) asked_.clear();
+  absl::erase_if(asked_, [](const auto& known) {
+    return known.second.name.empty() || !known.second.module.empty();
+  });
+  for (uint64_t address : addresses) {
+    auto [known, is_new] = asked_.try_emplace(address);
+    if (is_new) known->second = ask_(address).value_or(KernelSymbol());
+  }
+}
+
+const absl::Status& KernelNames::Learn(std::span<const uint64_t> addresses, uint64_t now_ns) {
+  if (ask_) {
+    Ask(addresses);
+    return status_;
+  }
   Begin();
   loading_.LendPriority();
   if (loader_.joinable()) loader_.join();
@@ -64,7 +81,15 @@ const KernelSymbols* KernelNames::Get(std::span<const uint64_t> addresses, uint6
     Load();
     reloaded_ns_ = now_ns;
   }
-  return symbols_ ? &*symbols_ : nullptr;
+  return status_;
+}
+
+KernelSymbols::Match KernelNames::Find(uint64_t address) const {
+  if (!ask_) return symbols_ ? symbols_->Find(address) : KernelSymbols::Match{};
+  const auto known = asked_.find(address);
+  if (known == asked_.end()) return {};
+  const KernelSymbol& symbol = known->second;
+  return {symbol.name, symbol.module, symbol.offset, true};
 }
 
 }  // namespace jprof

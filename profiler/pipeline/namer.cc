@@ -304,8 +304,9 @@ void Namer::NameFrames(const FrameTable& frames, const BuiltinCodes& builtins,
     for (const SymbolName& name : asked[i].names) found.addresses.push_back(name.address);
     found.values = std::move(asked[i].values);
   }
-  const KernelSymbols* kernel =
-      kernel_addresses.empty() ? nullptr : kernel_names.Get(kernel_addresses, options.now_ns);
+  const absl::Status kernel = kernel_addresses.empty()
+                                  ? absl::OkStatus()
+                                  : kernel_names.Learn(kernel_addresses, options.now_ns);
 
   auto image_id = [&](uint32_t index) {
     const PinnedImage& image = images_.images[index];
@@ -325,17 +326,15 @@ void Namer::NameFrames(const FrameTable& frames, const BuiltinCodes& builtins,
     switch (frame.kind) {
       case PendingFrame::Kind::kKernel: {
         const ImageId image = builder_.AddImage(kKernelImage, "", 0, 0, 0);
-        const KernelSymbols::Match match =
-            kernel ? kernel->Find(frame.value) : KernelSymbols::Match{};
+        const KernelSymbols::Match match = kernel_names.Find(frame.value);
         if (match.name.empty()) {
           named.counts.unnamed = 1;
           named.location =
               Place(image, frame.value, "[unknown] [kernel]", "", "", 0, FrameKind::kKernel);
           SetUnnamed(named, "[unknown] [kernel]",
-                     kernel ? "no symbol in /proc/kallsyms lies near: a module or BPF program that "
-                              "is gone"
-                            : absl::StrCat(kernel_names.status().message(), "; ",
-                                           HintOf(kernel_names.status())));
+                     kernel.ok() ? "no symbol of the kernel's lies near: a module or BPF program "
+                                   "that is gone"
+                                 : absl::StrCat(kernel.message(), "; ", HintOf(kernel)));
         } else {
           const ImageId module =
               match.module.empty()

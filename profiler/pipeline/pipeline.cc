@@ -99,7 +99,8 @@ Pipeline::Pipeline(PipelineOptions options, const RuntimeSet& runtimes, LayoutSi
                  .perf_maps = perf_maps_,
                  .source_maps = source_maps_,
                  .frames = frames_}),
-      kernel_names_(world_.kallsyms, world_.modules, options.live ? kReloadKernelAfterNs : 0),
+      kernel_names_(world_.kallsyms, world_.modules, options.live ? kReloadKernelAfterNs : 0,
+                    world_.name_kernel),
       forget_interned_at_(options_.max_frame_bytes / kForgetInternedPart),
       samples_(options_.max_samples) {
   InternComm(kLeftOutComm);

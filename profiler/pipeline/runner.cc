@@ -15,6 +15,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/time/time.h"
 #include "helpers/perfmap/perf_map.h"
+#include "profiler/capture/kernel_lookup.h"
 #include "profiler/capture/priority.h"
 #include "profiler/core/status.h"
 #include "profiler/pipeline/event_queue.h"
@@ -286,6 +287,12 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Attach(const RecordingOptions& o
         return source->PeriodNs(time_ns);
       },
   };
+  if (runner->work_->source->ring() == nullptr) {
+    if (absl::StatusOr<KernelLookup> lookup = KernelLookup::Make(); lookup.ok()) {
+      world.name_kernel = [lookup = std::make_shared<KernelLookup>(*std::move(lookup))](
+                              uint64_t address) { return lookup->Find(address); };
+    }
+  }
   JPROF_ASSIGN_OR_RETURN(std::optional<SourceMaps::Options> source_maps,
                          OpenSourceMaps(options.source_maps, world));
   if (options.symbolizer != nullptr && options.symbolizer->has_stand_ins()) {

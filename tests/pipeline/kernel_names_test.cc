@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <fstream>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -52,8 +53,8 @@ class KernelNamesTest : public testing::Test {
   }
   std::string Find(uint64_t address) {
     const std::vector<uint64_t> addresses = {address};
-    const KernelSymbols* symbols = names_->Get(addresses);
-    return symbols == nullptr ? "none" : std::string(symbols->Find(address).name);
+    if (!names_->Learn(addresses).ok()) return "none";
+    return std::string(names_->Find(address).name);
   }
   void ReadThenChange() {
     ASSERT_EQ(Find(0xffffffff81000010), "one");
@@ -93,12 +94,36 @@ TEST_F(KernelNamesTest, WhoAsksOftenDoesNotHaveItReadEachTime) {
   names_ = std::make_unique<KernelNames>(Path("kallsyms"), Path("modules"), 10);
   const std::vector<uint64_t> bpf = {0xffffffffc0100090};
   auto find = [&](uint64_t now_ns) {
-    return std::string(names_->Get(bpf, now_ns)->Find(bpf[0]).name);
+    EXPECT_TRUE(names_->Learn(bpf, now_ns).ok());
+    return std::string(names_->Find(bpf[0]).name);
   };
   EXPECT_EQ(find(100), "bpf_prog_a");
   Write("kallsyms", kAfter);
   EXPECT_EQ(find(109), "bpf_prog_a");
   EXPECT_EQ(find(110), "new");
+}
+
+TEST_F(KernelNamesTest, OneWhoAnswersIsAskedOnceOfTheKernelItselfAndAgainOfWhatMayGo) {
+  std::vector<uint64_t> asked;
+  auto ask = [&](uint64_t address) -> std::optional<KernelSymbol> {
+    asked.push_back(address);
+    if (address == 3) return std::nullopt;
+    return KernelSymbol{.name = absl::StrCat("name", asked.size()),
+                        .module = address == 2 ? "ext4" : ""};
+  };
+  names_ = std::make_unique<KernelNames>("/nowhere", "/nowhere", 0, ask);
+  names_->Begin();
+  const std::vector<uint64_t> addresses = {1, 2, 3};
+  ASSERT_TRUE(names_->Learn(addresses).ok());
+  EXPECT_EQ(names_->Find(1).name, "name1");
+  EXPECT_EQ(names_->Find(2).name, "name2");
+  EXPECT_EQ(names_->Find(2).module, "ext4");
+  EXPECT_EQ(names_->Find(3).name, "");
+  EXPECT_EQ(names_->Find(4).name, "");
+  ASSERT_TRUE(names_->Learn(addresses).ok());
+  EXPECT_EQ(names_->Find(1).name, "name1");
+  EXPECT_EQ(names_->Find(2).name, "name4");
+  EXPECT_THAT(asked, testing::ElementsAre(1, 2, 3, 2, 3));
 }
 
 TEST_F(KernelNamesTest, WithoutKallsymsThereIsNone) {
