@@ -34,7 +34,7 @@
 #define JP_LOWEST_ADDRESS 4096
 #define JP_USER_LIMIT 0x0000800000000000ULL
 
-#define JP_SCRATCH_WORDS 24
+#define JP_SCRATCH_WORDS 26
 #define JP_KEPT_WORDS 16
 #define JP_OBJECT_WORDS 16 /* of one object, read at once; power of two */
 #define JP_PENDING 16 /* pieces of a string that wait to be read; power of two */

@@ -56,9 +56,9 @@ static __always_inline void jp_walk_begin(struct jp_walk *w, __u32 tgid, __u32 t
 	w->end = JP_END_DEPTH;
 }
 
-/* Finds the range of the frame at hand. A return address may be the first byte behind the call's
+/* Sets w->range to that of the frame at hand. Not 0: it has one. A return address may be the first byte behind the call's
  * function, so it is the call that is looked up. */
-static __always_inline int jp_is_in_range(struct jp_walk *w)
+static __always_inline int jp_find_own_range(struct jp_walk *w)
 {
 	const struct jp_range *range = jp_find_range(w, w->leaf ? w->pc : w->pc - 1);
 
@@ -117,7 +117,7 @@ static __always_inline int jp_walk_frame(struct jp_walk *w)
 	__u64 fp = w->fp, next_pc;
 	int answer = JP_NOT_MINE, user = fp >= JP_LOWEST_ADDRESS && fp < JP_USER_LIMIT;
 	int readable = 0;
-	int in_range = w->process.range_count && jp_is_in_range(w);
+	int in_range = w->process.range_count && jp_find_own_range(w);
 
 	if (w->depth >= JP_MAX_FRAMES)
 		return jp_done(w, JP_END_DEPTH);

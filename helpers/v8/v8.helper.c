@@ -83,16 +83,16 @@ static __always_inline __u64 jp_v8_content(struct jp_walk *w, const struct jp_v8
 JP_SUBPROG(jp_v8_function)
 {
 	const struct jp_v8_layout *l = jp_layout(w);
-	__u64 function = w->scratch[JP_V8_FUNCTION];
-	__u64 shared, data, content, offset;
+	__u64 object = w->scratch[JP_V8_FUNCTION]; /* then its SharedFunctionInfo: the stack is short */
+	__u64 data, offset;
 	__u32 number;
 	int type, answer;
 
 	if (!l)
 		return JP_NOT_MINE;
-	if (!jp_v8_is_object(function))
+	if (!jp_v8_is_object(object))
 		return w->leaf ? jp_v8_no_function(w) : JP_CORRUPT;
-	if (jp_v8_words(w, &function, 6))
+	if (jp_v8_words(w, &object, 6))
 		return w->leaf ? jp_v8_no_function(w) : JP_UNREADABLE;
 	if (w->scratch[0] != w->kept[JP_V8_FUNCTION_MAP]) {
 		type = jp_v8_type(w, l, w->scratch[0]);
@@ -101,10 +101,10 @@ JP_SUBPROG(jp_v8_function)
 		w->kept[JP_V8_FUNCTION_MAP] = w->scratch[0];
 	}
 
-	shared = w->scratch[(l->function_shared >> 3) & JP_V8_WORD_MASK];
-	if (!jp_v8_is_object(shared))
+	object = w->scratch[(l->function_shared >> 3) & JP_V8_WORD_MASK];
+	if (!jp_v8_is_object(object))
 		return JP_CORRUPT;
-	if (jp_v8_words(w, &shared, 7))
+	if (jp_v8_words(w, &object, 7))
 		return JP_UNREADABLE;
 	/* A Smi is the number of a builtin: a function of JavaScript's own library. */
 	data = w->scratch[(l->shared_data >> 3) & JP_V8_WORD_MASK];
@@ -117,13 +117,12 @@ JP_SUBPROG(jp_v8_function)
 		return JP_MINE;
 	}
 
-	content = jp_v8_content(w, l);
-	number = jp_find_symbol(w, shared, content);
+	w->scratch[JP_V8_SHARED] = object;
+	w->scratch[JP_V8_CONTENT] = jp_v8_content(w, l);
+	number = jp_find_symbol(w, object, w->scratch[JP_V8_CONTENT]);
 	if (!number) {
 		if (w->resolves++ >= JP_MAX_RESOLVES)
 			return JP_UNREADABLE;
-		w->scratch[JP_V8_SHARED] = shared;
-		w->scratch[JP_V8_CONTENT] = content;
 		answer = JP_CALL(jp_v8_resolve, w);
 		if (answer)
 			return answer;
@@ -207,21 +206,13 @@ JP_SUBPROG(jp_v8_typed)
 	return JP_MINE;
 }
 
-/* The frame of one who awaits, as jp_v8_await() left it. */
-JP_SUBPROG(jp_v8_awaiter)
+/* One who awaits could not be told: scratch[JP_V8_AWAIT] is the answer. */
+JP_SUBPROG(jp_v8_unresolved)
 {
-	int answer;
+	int answer = w->scratch[JP_V8_AWAIT];
 
-	if (w->scratch[JP_V8_COMBINED])
-		answer = JP_CALL(jp_v8_combinator, w);
-	else if (w->scratch[JP_V8_FUNCTION])
-		answer = JP_CALL(jp_v8_function, w);
-	else
-		return 0;
-	if (answer) {
-		jp_count(w, answer);
-		jp_emit(w, JP_FRAME_UNRESOLVED, 0, 0, answer);
-	}
+	jp_count(w, answer);
+	jp_emit(w, JP_FRAME_UNRESOLVED, 0, 0, answer);
 	return 0;
 }
 
@@ -230,6 +221,7 @@ JP_SUBPROG(jp_v8_awaiter)
 static __always_inline void jp_v8_awaiters(struct jp_walk *w)
 {
 	__u64 seen = 0, i; /* 64 bits: the verifier loses track of less, when it is spilled */
+	int answer;
 
 	if (w->scratch[JP_V8_BUILTIN] ? JP_CALL(jp_v8_resumed, w) : JP_CALL(jp_v8_microtask, w))
 		return;
@@ -242,7 +234,16 @@ static __always_inline void jp_v8_awaiters(struct jp_walk *w)
 			seen = w->scratch[JP_V8_PROMISE];
 		if (JP_CALL(jp_v8_await, w) || w->scratch[JP_V8_PROMISE] == seen)
 			break;
-		JP_CALL(jp_v8_awaiter, w);
+		if (w->scratch[JP_V8_COMBINED])
+			answer = JP_CALL(jp_v8_combinator, w);
+		else if (w->scratch[JP_V8_FUNCTION])
+			answer = JP_CALL(jp_v8_function, w);
+		else
+			continue;
+		if (answer) {
+			w->scratch[JP_V8_AWAIT] = answer;
+			JP_CALL(jp_v8_unresolved, w);
+		}
 	}
 	w->async = 0;
 }

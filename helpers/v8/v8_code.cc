@@ -349,8 +349,8 @@ std::optional<CodeObject> CodeFinder::Verify(uint64_t header) {
     std::memcpy(&value, bytes.data() + offset, sizeof(value));
     return value;
   };
-  // What leads back from instructions of their own is the pointer to Code; of others it is the first
-  // field, the relocation table, that has a type.
+  // What leads back from instructions of their own is the pointer to Code; of others it is the
+  // first field, the relocation table, that has a type.
   const size_t leads_to = has_stream ? layout_.stream_code : kCodeRelocation;
   if (!read(header, leads_to + sizeof(uint64_t)) ||
       types_.TypeOfMap(field(0, uint64_t{})) != wanted) {

@@ -48,6 +48,7 @@ constexpr uint32_t kWholeSource = UINT32_MAX;
 // Reads of the target count as one instant for so long.
 constexpr auto kInstant = std::chrono::milliseconds(20);
 constexpr size_t kMaxFunctions = 1 << 17;
+constexpr size_t kMaxInlined = 1 << 14;  // functions that were met inlined
 constexpr size_t kMaxLastingMaps = 64;
 constexpr size_t kMaxScriptBytes = 256;  // up to its id
 constexpr size_t kSharedWords = 7;  // that the helper believes in
@@ -96,6 +97,8 @@ class V8Instance : public RuntimeInstance {
   std::optional<FrameName> NameCode(Address address) override;
 
  private:
+  using Clock = std::chrono::steady_clock;
+
   struct Function {
     jp_symbol symbol;
     FrameName name;
@@ -111,9 +114,9 @@ class V8Instance : public RuntimeInstance {
   struct SharedFunction {
     Function function;
     SharedWords words;
+    Clock::time_point instant;
+    bool lasts = false;  // else it is read anew in another instant
   };
-  using Clock = std::chrono::steady_clock;
-
   void SeeInstant(Clock::time_point now);
   absl::StatusOr<Function> ReadRecord(std::span<const uint8_t> bytes);
   std::vector<ScriptPosition> Positions(const Function& function, const RawFrame& frame);
@@ -327,18 +330,25 @@ const V8Instance::Function* V8Instance::FindShared(uint64_t shared) {
   const std::optional<SharedWords> words = ReadShared(shared);
   auto it = shared_.find(shared);
   if (it != shared_.end()) {
-    if (words == it->second.words && IsOfScript(*words, it->second.function.symbol)) {
-      return &it->second.function;
+    const SharedFunction& known = it->second;
+    if (words == known.words && (known.lasts || known.instant == instant_) &&
+        IsOfScript(*words, known.function.symbol)) {
+      return &known.function;
     }
     shared_.erase(it);
   }
-  if (!words) return nullptr;
+  if (!words) return nullptr;  // or it moves just now: then its caller stands for it
   std::optional<std::vector<uint8_t>> record = ReadFunction(image_, layout_, memory_, shared);
   if (!record) return nullptr;
   absl::StatusOr<Function> function = ReadRecord(*record);
   if (!function.ok()) return nullptr;
-  if (shared_.size() >= kMaxFunctions) shared_.clear();
-  return &shared_.emplace(shared, SharedFunction{*std::move(function), *words})
+  // A source that cannot be read now may be there soon.
+  const bool has_places =
+      function->symbol.words[JP_V8_EXTENT] == ~uint64_t{0} ||
+      (function->name.start_line != 0 && (!want_places_ || function->name.place.script != 0));
+  const bool lasts = has_places && ReadShared(shared) == words;
+  if (shared_.size() >= kMaxInlined) shared_.clear();
+  return &shared_.emplace(shared, SharedFunction{*std::move(function), *words, instant_, lasts})
               .first->second.function;
 }
 
@@ -432,7 +442,7 @@ std::optional<uint16_t> V8Instance::TypeOfMap(uint64_t map) {
   const auto meta = map_of(map);
   if (!meta || map_of(*meta) != meta) return std::nullopt;
   const auto type = memory_.ReadValue<uint16_t>(Address{map - 1 + layout_.map_instance_type});
-  // V8 makes these two once and for all.
+  // V8 makes these two once for each isolate.
   if (type == layout_.shared_type || type == layout_.script_type) {
     if (lasting_maps_.size() >= kMaxLastingMaps) lasting_maps_.clear();
     lasting_maps_.emplace(map, *type);
@@ -454,10 +464,10 @@ std::optional<V8Instance::SharedWords> V8Instance::ReadShared(uint64_t shared) {
       TypeOfMap(words[0]) != layout_.shared_type) {
     return std::nullopt;
   }
-  const auto word = [&words](size_t index) { return index < words.size() ? words[index] : 0; };
+  const size_t name = layout_.shared_name_or_scope_info / sizeof(uint64_t);
   const size_t script = layout_.shared_script / sizeof(uint64_t);
-  return SharedWords{word(layout_.shared_name_or_scope_info / sizeof(uint64_t)), word(script),
-                     word(script + 1)};
+  if (name >= words.size() || script + 1 >= words.size()) return std::nullopt;
+  return SharedWords{words[name], words[script], words[script + 1]};
 }
 
 // Whether the function's address is not another's by now: its script's id is given once.

@@ -24,6 +24,8 @@
 #define JP_V8_COMBINED 21    /* enum jp_v8_combinator that awaits, else 0 */
 #define JP_V8_LIVE 22        /* address of a JP_V8_HANDLER frame, if the frame is one; else 0 */
 #define JP_V8_SCRIPT_AT 23   /* tagged: the function's script */
+#define JP_V8_NAME_STRING 24     /* tagged: its name; 0: none */
+#define JP_V8_INFERRED_STRING 25 /* right behind: what V8 inferred for one without */
 
 /* w->object: the beginning of the function's name or ScopeInfo, from w->scratch[JP_V8_OBJECT_AT] on. */
 #define JP_V8_OBJECT_AT JP_V8_PLACE /* its address; 0: it could not be read in one go */

@@ -42,50 +42,52 @@ static __always_inline int jp_v8_object(struct jp_walk *w, const struct jp_v8_la
 	return jp_v8_type(w, l, w->object[0]);
 }
 
-/* Name and extent from the ScopeInfo in scratch[JP_V8_SCOPE]. Its variable part is: [one
+/* Extent from the ScopeInfo in scratch[JP_V8_SCOPE], and where its names are. Its variable part is: [one
  * slot in module scopes], the context locals' names (or one table of them), their infos, [receiver
  * slot], the function's name with its slot index, [inferred name], [start and end position]. */
 JP_SUBPROG(jp_v8_scope)
 {
 	const struct jp_v8_layout *l = jp_layout(w);
-	__u64 slots, name, index, inferred = 0, start, end, at, after_locals;
+	__u64 *pair = w->scratch, *slots = pair + 2, *after_locals = pair + 3; /* the stack is short */
+	__u64 *name = &w->scratch[JP_V8_NAME_STRING], *inferred = &w->scratch[JP_V8_INFERRED_STRING];
+	__u64 at;
 	__u32 flags, locals, names;
-	int skip, type, answer;
+	int skip, type;
 
 	if (!l)
 		return JP_NOT_MINE;
-	slots = w->scratch[JP_V8_SCOPE] - 1 + l->scope_slots;
-	if (jp_v8_pair(w, slots))
+	*slots = w->scratch[JP_V8_SCOPE] - 1 + l->scope_slots;
+	*inferred = 0;
+	if (jp_v8_pair(w, *slots))
 		return JP_UNREADABLE;
-	flags = jp_v8_is_smi(w->scratch[0]) ? w->scratch[0] >> 32 : (__u32)w->scratch[0];
-	if (jp_v8_pair(w, slots + 8))
+	flags = jp_v8_is_smi(pair[0]) ? pair[0] >> 32 : (__u32)pair[0];
+	if (jp_v8_pair(w, *slots + 8))
 		return JP_UNREADABLE;
-	if (!jp_v8_is_smi(w->scratch[1]))
+	if (!jp_v8_is_smi(pair[1]))
 		return JP_CORRUPT;
-	locals = w->scratch[1] >> 32;
+	locals = pair[1] >> 32;
 	if (locals > JP_V8_MAX_LOCALS)
 		return JP_CORRUPT;
 	names = l->scope_hashed_locals && locals >= l->scope_hashed_locals ? 1 : locals;
-	at = slots + 8 * (__u64)(l->scope_base + ((flags & 15) == l->scope_module_type) + names + locals);
+	at = *slots + 8 * (__u64)(l->scope_base + ((flags & 15) == l->scope_module_type) + names + locals);
 
 	/* Only function scopes have a name; their type is the one before the modules'. Not a word more
 	 * is read than there must be: behind the object is another one, or nothing. */
-	after_locals = at;
+	*after_locals = at;
 	for (skip = (flags & 15) + 1 == l->scope_module_type ? 0 : 3; skip < 3; skip++, at += 8) {
 		if (jp_v8_pair(w, at))
 			return JP_UNREADABLE;
-		name = w->scratch[0];
-		index = w->scratch[1];
-		if (!jp_v8_is_smi(index) || jp_v8_smi(index) < -1 || jp_v8_smi(index) > 9999)
+		*name = pair[0];
+		if (!jp_v8_is_smi(pair[1]) || jp_v8_smi(pair[1]) < -1 || jp_v8_smi(pair[1]) > 9999)
 			continue;
-		if (name == 0) {
-			if (jp_v8_smi(index) == -1)
+		if (*name == 0) {
+			if (jp_v8_smi(pair[1]) == -1)
 				break;
 			continue;
 		}
-		if (!jp_v8_is_object(name))
+		if (!jp_v8_is_object(*name))
 			continue;
-		type = jp_v8_object_type(w, l, &name);
+		type = jp_v8_object_type(w, l, name);
 		if (type < 0)
 			return JP_UNREADABLE;
 		if (type < l->first_nonstring_type)
@@ -94,54 +96,60 @@ JP_SUBPROG(jp_v8_scope)
 	if (skip < 3) {
 		at += 2 * 8;
 		/* Where positions are elsewhere, the name may be the last of it. */
-		if (jp_read(w, &start, 8, at)) {
+		if (jp_read(w, inferred, 8, at)) {
 			if (!l->scope_position_slot)
 				return JP_UNREADABLE;
-		} else if (jp_v8_is_object(start)) {
-			inferred = start;
+			*inferred = 0;
+		} else if (jp_v8_is_object(*inferred)) {
 			at += 8;
+		} else {
+			*inferred = 0;
 		}
 	} else {
 		/* The top level of a script, a module or of eval'd code. */
-		name = 0;
-		at = after_locals;
+		*name = 0;
+		at = *after_locals;
 	}
 	if (l->scope_position_slot)
-		at = slots + 8 * (__u64)l->scope_position_slot;
+		at = *slots + 8 * (__u64)l->scope_position_slot;
 	if (jp_v8_pair(w, at))
 		return JP_UNREADABLE;
-	start = w->scratch[0];
-	end = w->scratch[1];
-	if (jp_v8_is_smi(start) && jp_v8_is_smi(end) && jp_v8_smi(start) >= 0 &&
-	    jp_v8_smi(start) <= jp_v8_smi(end))
-		w->symbol.words[JP_V8_EXTENT] = end | start >> 32;
+	if (jp_v8_is_smi(pair[0]) && jp_v8_is_smi(pair[1]) && jp_v8_smi(pair[0]) >= 0 &&
+	    jp_v8_smi(pair[0]) <= jp_v8_smi(pair[1]))
+		w->symbol.words[JP_V8_EXTENT] = pair[1] | pair[0] >> 32;
+	return JP_MINE;
+}
 
-	if (name) {
-		answer = jp_v8_append_string(w, JP_V8_NAME, name);
-		if (answer)
-			return answer;
-		if (jp_v8_appended(w)) {
-			w->symbol.words[JP_V8_NAME_SOURCE] = JP_V8_NAME;
-			return JP_MINE;
-		}
-	}
-	if (inferred) {
-		type = jp_v8_object_type(w, l, &inferred);
+/* Appends the first of the two strings that has any text. */
+static __always_inline int jp_v8_append_name(struct jp_walk *w, const struct jp_v8_layout *l)
+{
+	__u64 i; /* 64 bits: the verifier loses track of less, when it is spilled */
+
+	for (i = 0; i < 2; i++) {
+		int answer, type = -1;
+
+		if (!w->scratch[JP_V8_NAME_STRING + i])
+			continue;
+		type = jp_v8_object_type(w, l, &w->scratch[JP_V8_NAME_STRING + i]);
 		if (type < 0)
 			return JP_UNREADABLE;
 		if (type >= l->first_nonstring_type)
-			return JP_MINE; /* undefined: nothing was inferred */
-		answer = jp_v8_append_string(w, JP_V8_INFERRED, inferred);
+			break; /* undefined: nothing was inferred */
+		answer = jp_v8_append_string(w, i ? JP_V8_INFERRED : JP_V8_NAME,
+					     w->scratch[JP_V8_NAME_STRING + i]);
 		if (answer)
 			return answer;
-		if (jp_v8_appended(w))
-			w->symbol.words[JP_V8_NAME_SOURCE] = JP_V8_INFERRED;
+		if (jp_v8_appended(w)) {
+			w->symbol.words[JP_V8_NAME_SOURCE] = i ? JP_V8_INFERRED : JP_V8_NAME;
+			break;
+		}
 	}
 	return JP_MINE;
 }
 
-/* Begins a record with the script in scratch[JP_V8_SCRIPT_AT], or without one if that is no script.
- * Most functions of a stack come with others of their script. */
+/* Begins a record with the script in scratch[JP_V8_SCRIPT_AT], or without one if that is no script, and
+ * leaves the string of its name in scratch[JP_V8_NAME_STRING]. Most functions of a stack come with others of
+ * their script. */
 JP_SUBPROG(jp_v8_script)
 {
 	const struct jp_v8_layout *l = jp_layout(w);
@@ -150,6 +158,7 @@ JP_SUBPROG(jp_v8_script)
 
 	if (!l)
 		return JP_NOT_MINE;
+	w->scratch[JP_V8_NAME_STRING] = 0;
 	if (script == w->kept[JP_V8_SCRIPT_BEGUN]) {
 		w->symbol.text_bytes = w->kept[JP_V8_SCRIPT_TEXT];
 		w->symbol.flags &= JP_SYMBOL_CUT(JP_V8_SCRIPT);
@@ -177,13 +186,10 @@ JP_SUBPROG(jp_v8_script)
 			type = jp_v8_object_type(w, l, &name);
 			if (type < 0)
 				return JP_UNREADABLE;
-			type = type < l->first_nonstring_type ? jp_v8_append_string(w, JP_V8_SCRIPT, name) : 0;
-			if (type)
-				return type;
+			if (type < l->first_nonstring_type)
+				w->scratch[JP_V8_NAME_STRING] = name;
 		}
 	}
-	w->kept[JP_V8_SCRIPT_BEGUN] = w->scratch[JP_V8_SCRIPT_AT];
-	w->kept[JP_V8_SCRIPT_TEXT] = w->symbol.text_bytes;
 	return JP_MINE;
 }
 
@@ -192,35 +198,43 @@ JP_SUBPROG(jp_v8_script)
 JP_SUBPROG(jp_v8_resolve)
 {
 	const struct jp_v8_layout *l = jp_layout(w);
-	__u64 shared, name, map;
+	__u64 name;
 	int type, answer;
 
 	if (!l)
 		return JP_NOT_MINE;
 	if (jp_v8_type(w, l, w->scratch[0]) != l->shared_type)
 		return JP_CORRUPT;
-	shared = w->scratch[JP_V8_SHARED];
-	name = w->scratch[(l->shared_name_or_scope_info >> 3) & JP_V8_WORD_MASK];
+	/* Nobody else uses the word meanwhile, and the stack is short. */
+	w->scratch[JP_V8_INFERRED_STRING] =
+		w->scratch[(l->shared_name_or_scope_info >> 3) & JP_V8_WORD_MASK];
 	w->scratch[JP_V8_SCRIPT_AT] = w->scratch[(l->shared_script >> 3) & JP_V8_WORD_MASK];
 	if (!jp_v8_is_object(w->scratch[JP_V8_SCRIPT_AT]))
 		return JP_CORRUPT;
 	answer = JP_CALL(jp_v8_script, w);
+	if (!answer && w->scratch[JP_V8_NAME_STRING])
+		answer = jp_v8_append_string(w, JP_V8_SCRIPT, w->scratch[JP_V8_NAME_STRING]);
 	if (answer)
 		return answer;
+	w->kept[JP_V8_SCRIPT_BEGUN] = w->scratch[JP_V8_SCRIPT_AT];
+	w->kept[JP_V8_SCRIPT_TEXT] = w->symbol.text_bytes;
 
+	name = w->scratch[JP_V8_INFERRED_STRING];
 	if (jp_v8_is_object(name)) {
 		type = jp_v8_object(w, l, &name);
 		if (type < 0)
 			return JP_UNREADABLE;
-		if (type < l->first_nonstring_type) {
-			answer = jp_v8_append_string(w, JP_V8_NAME, name);
-			w->symbol.words[JP_V8_NAME_SOURCE] = JP_V8_NAME;
-		} else if (type == l->scope_info_type) {
+		w->scratch[JP_V8_NAME_STRING] = name;
+		w->scratch[JP_V8_INFERRED_STRING] = 0;
+		if (type == l->scope_info_type) {
 			w->scratch[JP_V8_SCOPE] = name;
 			answer = JP_CALL(jp_v8_scope, w);
-		} else {
+			if (answer)
+				return answer;
+		} else if (type >= l->first_nonstring_type) {
 			return JP_CORRUPT;
 		}
+		answer = jp_v8_append_name(w, l);
 		if (answer)
 			return answer;
 	} else if (!jp_v8_is_smi(name)) {
@@ -228,10 +242,10 @@ JP_SUBPROG(jp_v8_resolve)
 	}
 
 	/* Collector threads may have moved things meanwhile. */
-	if (jp_read(w, &map, 8, shared - 1))
+	if (jp_read(w, w->scratch, 8, w->scratch[JP_V8_SHARED] - 1))
 		return JP_UNREADABLE;
-	if (jp_v8_type(w, l, map) != l->shared_type)
+	if (jp_v8_type(w, l, w->scratch[0]) != l->shared_type)
 		return JP_CORRUPT;
-	w->scratch[JP_V8_SCOPE] = jp_add_symbol(w, shared, w->scratch[JP_V8_CONTENT]);
+	w->scratch[JP_V8_SCOPE] = jp_add_symbol(w, w->scratch[JP_V8_SHARED], w->scratch[JP_V8_CONTENT]);
 	return JP_MINE;
 }

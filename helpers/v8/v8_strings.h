@@ -37,7 +37,8 @@ static __always_inline void jp_v8_push(struct jp_walk *w, __u64 string, __u32 st
 JP_SUBPROG(jp_v8_string)
 {
 	const struct jp_v8_layout *l = jp_layout(w);
-	__u64 n = w->scratch[JP_V8_PENDING], string, address, first, second, head[2];
+	__u64 n = w->scratch[JP_V8_PENDING], string, address;
+	__u64 *head = w->scratch, *first = head + 2, *second = head + 3;
 	__u32 start, length, wanted, own;
 	int type, shift, encoding;
 	__u8 tag;
@@ -52,11 +53,11 @@ JP_SUBPROG(jp_v8_string)
 	wanted = w->pending[n & (JP_PENDING - 1)].length;
 	if (!jp_v8_is_object(string))
 		return JP_CORRUPT;
-	if (jp_read(w, head, sizeof(head), string - 1))
+	if (jp_read(w, head, 2 * sizeof(*head), string - 1))
 		return JP_UNREADABLE;
 	if (!(head[0] & 1)) { /* moved */
 		string = head[0] + 1;
-		if (jp_read(w, head, sizeof(head), string - 1))
+		if (jp_read(w, head, 2 * sizeof(*head), string - 1))
 			return JP_UNREADABLE;
 	}
 	type = jp_v8_type(w, l, head[0]);
@@ -97,22 +98,22 @@ JP_SUBPROG(jp_v8_string)
 		return JP_MINE;
 	}
 	if (tag == l->cons_tag) {
-		if (jp_read(w, &first, 8, string + l->cons_first) ||
-		    jp_read(w, &second, 8, string + l->cons_second))
+		if (jp_read(w, first, 8, string + l->cons_first) ||
+		    jp_read(w, second, 8, string + l->cons_second))
 			return JP_UNREADABLE;
 		/* A slice of a Cons string: V8 flattens before it slices, so all is in the first. */
 		if (start == 0 && length == own)
-			jp_v8_push(w, second, 0, JP_V8_WHOLE);
-		jp_v8_push(w, first, start, start == 0 && length == own ? JP_V8_WHOLE : length);
+			jp_v8_push(w, *second, 0, JP_V8_WHOLE);
+		jp_v8_push(w, *first, start, start == 0 && length == own ? JP_V8_WHOLE : length);
 	} else if (tag == l->thin_tag) {
-		if (jp_read(w, &first, 8, string + l->thin_actual))
+		if (jp_read(w, first, 8, string + l->thin_actual))
 			return JP_UNREADABLE;
-		jp_v8_push(w, first, start, wanted);
+		jp_v8_push(w, *first, start, wanted);
 	} else if (tag == l->sliced_tag) {
-		if (jp_read(w, &first, 8, string + l->sliced_parent) ||
-		    jp_read(w, &second, 8, string + l->sliced_offset))
+		if (jp_read(w, first, 8, string + l->sliced_parent) ||
+		    jp_read(w, second, 8, string + l->sliced_offset))
 			return JP_UNREADABLE;
-		jp_v8_push(w, first, start + (__u32)jp_v8_smi(second), length);
+		jp_v8_push(w, *first, start + (__u32)jp_v8_smi(*second), length);
 	} else {
 		return JP_CORRUPT;
 	}
@@ -122,7 +123,8 @@ JP_SUBPROG(jp_v8_string)
 /* Appends a string, flattened. A step is a subprogram, since the verifier follows a loop round by round. */
 static __always_inline int jp_v8_append_string(struct jp_walk *w, __u8 field, __u64 string)
 {
-	int i, answer;
+	__u64 i; /* 64 bits: the verifier loses track of less, when it is spilled */
+	int answer;
 
 	w->scratch[JP_V8_FIELD] = field;
 	w->scratch[JP_V8_PENDING] = 0;

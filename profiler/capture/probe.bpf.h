@@ -42,11 +42,17 @@ struct {
 	__type(value, __u32);
 } jp_probe_cgroups SEC(".maps");
 
+/* Who tells of a hit has it for himself. */
+struct jp_probe_telling {
+	__u64 busy;
+	struct jp_sample sample; /* not on the stack, which the walk needs */
+};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, __u32);
+	__type(value, struct jp_probe_telling);
 } jp_probe_busy SEC(".maps");
 
 #include "profiler/capture/probe_condition.bpf.h"
@@ -123,21 +129,22 @@ static __always_inline int jp_measure(const struct jp_probe_hit *hit)
 	return 0;
 }
 
-static __always_inline void jp_tell_hit(struct jp_probe_hit *hit)
+static __always_inline void jp_tell_hit(struct jp_probe_hit *hit, struct jp_sample *sample)
 {
-	struct jp_sample sample = {.type = JP_RECORD_SAMPLE};
 	struct jp_counters *counters = jp_counters();
 
 	bpf_get_current_comm(hit->comm, sizeof(hit->comm));
 	hit->uid = (__u32)bpf_get_current_uid_gid();
-	sample.cpu = bpf_get_smp_processor_id();
-	sample.tgid = hit->tgid;
-	sample.tid = hit->tid;
-	sample.time_ns = hit->time_ns;
+	__builtin_memset(sample, 0, sizeof(*sample));
+	sample->type = JP_RECORD_SAMPLE;
+	sample->cpu = bpf_get_smp_processor_id();
+	sample->tgid = hit->tgid;
+	sample->tid = hit->tid;
+	sample->time_ns = hit->time_ns;
 	if (counters)
 		counters->samples++;
-	if (jp_take_user_stack(hit->tgid, hit->tid, &sample.user_stack) ||
-	    bpf_ringbuf_output(&jp_ring, &sample, sizeof(sample), BPF_RB_NO_WAKEUP)) {
+	if (jp_take_user_stack(hit->tgid, hit->tid, &sample->user_stack) ||
+	    bpf_ringbuf_output(&jp_ring, sample, sizeof(*sample), BPF_RB_NO_WAKEUP)) {
 		if (counters)
 			counters->samples_lost++;
 	}
@@ -169,7 +176,7 @@ static __always_inline int jp_send_signal(struct jp_probe_hit *hit, __u32 number
 static __always_inline void jp_at_hit(struct jp_probe_hit *hit)
 {
 	__u32 zero = 0, number;
-	__u32 *busy;
+	struct jp_probe_telling *telling;
 
 	hit->time_ns = bpf_ktime_get_ns();
 	if (jp_probe.histogram) {
@@ -184,16 +191,16 @@ static __always_inline void jp_at_hit(struct jp_probe_hit *hit)
 		if (jp_probe.signal && jp_send_signal(hit, number))
 			return;
 	}
-	busy = bpf_map_lookup_elem(&jp_probe_busy, &zero);
-	if (!busy)
+	telling = bpf_map_lookup_elem(&jp_probe_busy, &zero);
+	if (!telling)
 		return;
-	if (*busy) {
+	if (telling->busy) {
 		__sync_fetch_and_add(&jp_probe_state.lost, 1);
 		return;
 	}
-	*busy = 1;
-	jp_tell_hit(hit);
-	*busy = 0;
+	telling->busy = 1;
+	jp_tell_hit(hit, &telling->sample);
+	telling->busy = 0;
 }
 
 /* Whose the thread is; -1: nobody's of interest. */

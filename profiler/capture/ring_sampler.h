@@ -80,8 +80,8 @@ class RingSampler : public Sampler {
   void RemoveMappings(Pid pid) override;
 
  private:
-  // Hits of the event; samples are so many of them as are kept.
   bool IsDuplicate(const TaskSample& sample);
+  // Hits of the event; samples are so many of them as are kept.
   void CountLost(uint64_t hits) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   struct Process {
     jp_process runtimes = {};
