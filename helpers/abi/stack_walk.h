@@ -197,7 +197,14 @@ static __always_inline void jp_walk_all(struct jp_walk *w)
 
 	/* A helper may emit nothing for a frame, so chunks are counted, not frames. */
 	for (i = 0; i < 2 * JP_MAX_FRAMES / JP_WALK_CHUNK; i++) {
-		if (JP_CALL(jp_walk_chunk, w) && JP_CALL(jp_resume, w))
+		int done = JP_CALL(jp_walk_chunk, w);
+
+		/* Else clang begins in the middle of the loop, which kernels before 6.8 refuse. */
+		JP_OPAQUE(done);
+		if (done)
+			done = JP_CALL(jp_resume, w);
+		JP_OPAQUE(done);
+		if (done)
 			break;
 	}
 }
