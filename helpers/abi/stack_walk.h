@@ -56,8 +56,8 @@ static __always_inline void jp_walk_begin(struct jp_walk *w, __u32 tgid, __u32 t
 	w->end = JP_END_DEPTH;
 }
 
-/* Sets w->range to that of the frame at hand. Not 0: it has one. A return address may be the first byte behind the call's
- * function, so it is the call that is looked up. */
+/* Sets w->range to that of the frame at hand. Not 0: it has one. A return address may be the first byte
+ * behind the call's function, so it is the call that is looked up. */
 static __always_inline int jp_find_own_range(struct jp_walk *w)
 {
 	const struct jp_range *range = jp_find_range(w, w->leaf ? w->pc : w->pc - 1);

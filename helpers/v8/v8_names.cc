@@ -117,6 +117,7 @@ class V8Instance : public RuntimeInstance {
     Clock::time_point instant;
     bool lasts = false;  // else it is read anew in another instant
   };
+
   void SeeInstant(Clock::time_point now);
   absl::StatusOr<Function> ReadRecord(std::span<const uint8_t> bytes);
   std::vector<ScriptPosition> Positions(const Function& function, const RawFrame& frame);

@@ -133,8 +133,8 @@ static __always_inline int jp_v8_append_name(struct jp_walk *w, const struct jp_
 		type = jp_v8_object_type(w, l, &w->scratch[JP_V8_NAME_STRING + i]);
 		if (type < 0)
 			return JP_UNREADABLE;
-		if (type >= l->first_nonstring_type)
-			break; /* undefined: nothing was inferred */
+		if (type >= l->first_nonstring_type) /* undefined: nothing was inferred */
+			return i ? JP_MINE : JP_CORRUPT;
 		answer = jp_v8_append_string(w, i ? JP_V8_INFERRED : JP_V8_NAME,
 					     w->scratch[JP_V8_NAME_STRING + i]);
 		if (answer)

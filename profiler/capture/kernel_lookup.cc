@@ -3,12 +3,14 @@
 #include <bpf/bpf.h>
 #include <linux/bpf.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
 #include <iterator>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/strip.h"
 #include "profiler/core/status.h"
@@ -58,6 +60,18 @@ UniqueFd MakeFormat() {
   return map;
 }
 
+// As bpf_prog_ksym_set_name() and bpf_trampoline_ksym_add() of the kernel name them; no function of its
+// own is named like that.
+bool IsBpf(absl::string_view name) {
+  constexpr size_t kTagDigits = 2 * BPF_TAG_SIZE;
+  if (absl::ConsumePrefix(&name, "bpf_prog_")) {
+    return name.size() >= kTagDigits &&
+           std::all_of(name.begin(), name.begin() + kTagDigits, absl::ascii_isxdigit);
+  }
+  return absl::ConsumePrefix(&name, "bpf_trampoline_") && !name.empty() &&
+         std::all_of(name.begin(), name.end(), absl::ascii_isdigit);
+}
+
 }  // namespace
 
 std::optional<KernelSymbol> ParseKernelSymbol(absl::string_view text) {
@@ -75,6 +89,8 @@ std::optional<KernelSymbol> ParseKernelSymbol(absl::string_view text) {
     text.remove_prefix(space + 1);
     if (!absl::ConsumePrefix(&text, "[") || !absl::ConsumeSuffix(&text, "]")) return std::nullopt;
     result.module = std::string(text);
+  } else if (IsBpf(result.name)) {
+    result.module = "bpf";
   }
   return result;
 }
@@ -108,7 +124,7 @@ absl::StatusOr<KernelLookup> KernelLookup::Make() {
   return KernelLookup(std::move(text), std::move(loaded));
 }
 
-std::optional<KernelSymbol> KernelLookup::Find(uint64_t address) {
+absl::StatusOr<std::optional<KernelSymbol>> KernelLookup::Find(uint64_t address) {
   bpf_test_run_opts options = {};
   options.sz = sizeof(options);
   options.ctx_in = &address;
@@ -117,7 +133,7 @@ std::optional<KernelSymbol> KernelLookup::Find(uint64_t address) {
   std::array<char, kTextBytes> text;
   if (::bpf_prog_test_run_opts(program_.get(), &options) != 0 ||
       ::bpf_map_lookup_elem(text_.get(), &zero, text.data()) != 0) {
-    return std::nullopt;
+    return ErrnoStatus(errno, "asking the kernel for its symbols by BPF");
   }
   return ParseKernelSymbol({text.data(), ::strnlen(text.data(), text.size())});
 }

@@ -11,7 +11,7 @@ void SampledThreads::Opened(uint64_t event, Tid tid, uint32_t cpu) {
 bool SampledThreads::IsDuplicate(uint64_t event, Tid tid, uint32_t cpu) {
   auto opened = opened_for_.find(event);
   if (opened == opened_for_.end()) return false;
-  if (sampled_by_.size() >= kMaxThreads) sampled_by_.clear();
+  if (sampled_by_.size() >= kMaxThreads && !sampled_by_.contains({tid, cpu})) sampled_by_.clear();
   cpus_.insert(cpu);
   return sampled_by_.try_emplace({tid, cpu}, opened->second).first->second != opened->second;
 }

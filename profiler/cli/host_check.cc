@@ -14,6 +14,7 @@
 #include "absl/strings/str_split.h"
 #include "export/text.h"
 #include "profiler/capture/bpf_sampler.h"
+#include "profiler/capture/kernel_lookup.h"
 #include "profiler/capture/perf_event.h"
 #include "profiler/core/status.h"
 #include "profiler/core/unique_fd.h"
@@ -161,6 +162,7 @@ HostCheck CheckKernelNames() {
   HostCheck check{.what = "names of kernel functions",
                   .observed = Setting("kptr_restrict"),
                   .lost = "names of kernel frames"};
+  if (KernelLookup::Make().ok()) return check;
   const UniqueFd file(::open("/proc/kallsyms", O_RDONLY | O_CLOEXEC));
   std::string text(4096, '\0');
   const ssize_t n = ::read(file.get(), text.data(), text.size());

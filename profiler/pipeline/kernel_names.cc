@@ -10,7 +10,6 @@ namespace jprof {
 namespace {
 
 constexpr size_t kMaxModulesBytes = 4 << 20;
-constexpr size_t kMaxAsked = 1 << 17;
 
 // One line for each module, with its address and size. "": the kernel has no modules.
 std::string ReadModules(const std::string& path) {
@@ -56,15 +55,16 @@ bool KernelNames::IsCurrent(std::span<const uint64_t> addresses) const {
   return true;
 }
 
-// The kernel proper stays as it is; in the place of modules and BPF programs may be others.
+// All anew: where a BPF program was is soon another.
 void KernelNames::Ask(std::span<const uint64_t> addresses) {
-  if (asked_.size() > kMaxAsked) asked_.clear();
-  absl::erase_if(asked_, [](const auto& known) {
-    return known.second.name.empty() || !known.second.module.empty();
-  });
+  asked_.clear();
+  status_ = absl::OkStatus();
   for (uint64_t address : addresses) {
     auto [known, is_new] = asked_.try_emplace(address);
-    if (is_new) known->second = ask_(address).value_or(KernelSymbol());
+    if (!is_new) continue;
+    absl::StatusOr<std::optional<KernelSymbol>> symbol = ask_(address);
+    status_.Update(symbol.status());
+    if (symbol.ok() && *symbol) known->second = **std::move(symbol);
   }
 }
 

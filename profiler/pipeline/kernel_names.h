@@ -1,6 +1,6 @@
-// The kernel's symbols. Where it answers for single addresses (kernel_lookup.h) it is asked; else its list is
-// read while the recording goes on: at its end that would take longer than all other naming together, most of
-// it in the kernel, which prints them line by line.
+// The kernel's symbols. Where it answers for single addresses (kernel_lookup.h) it is asked; else its
+// list is read while the recording goes on: at its end that would take longer than all other naming
+// together, most of it in the kernel, which prints them line by line.
 //
 // Modules and BPF programs come and go meanwhile. So at the end an early table is believed only
 // where nothing can have changed: between two symbols of the kernel proper, or between two of one
@@ -9,8 +9,8 @@
 // One who asks again and again has it read no oftener than he says: meanwhile modules and BPF
 // programs that came are named as before.
 //
-// One thread calls Begin(), and one Learn() and Find(), behind the first Begin(); the reading has a thread
-// of its own.
+// One thread calls Begin(), and one Learn() and Find(), behind the first Begin(); the reading has a
+// thread of its own.
 #pragma once
 
 #include <atomic>
@@ -22,8 +22,9 @@
 #include <thread>
 #include <utility>
 
-#include "absl/container/node_hash_map.h"
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "profiler/capture/kernel_lookup.h"
 #include "profiler/capture/priority.h"
 #include "symbolize/kernel_symbols.h"
@@ -32,7 +33,7 @@ namespace jprof {
 
 class KernelNames {
  public:
-  using Asker = std::function<std::optional<KernelSymbol>(uint64_t address)>;
+  using Asker = std::function<absl::StatusOr<std::optional<KernelSymbol>>(uint64_t address)>;
 
   // Paths of the kernel's lists: /proc/kallsyms, /proc/modules. With `ask` they are not read.
   KernelNames(std::string kallsyms, std::string modules, uint64_t reload_after_ns = 0,
@@ -48,8 +49,8 @@ class KernelNames {
   // Reads them in the background. To be called when the first kernel stack is seen, again at will.
   void Begin();
 
-  // Learns what is right about `addresses` as of `now_ns`, of any clock; waits for it. An error, with a
-  // hint: the kernel gives no symbols.
+  // Learns what is right about `addresses` as of `now_ns`, of any clock; waits for it. An error: the
+  // kernel gives no symbols.
   const absl::Status& Learn(std::span<const uint64_t> addresses, uint64_t now_ns = 0);
   // Of one of the addresses that were learnt last; an empty name when there is none. Valid until the
   // next Learn().
@@ -64,7 +65,7 @@ class KernelNames {
   const std::string modules_;
   const uint64_t reload_after_ns_;
   const Asker ask_;
-  absl::node_hash_map<uint64_t, KernelSymbol> asked_;  // by address
+  absl::flat_hash_map<uint64_t, KernelSymbol> asked_;  // by address
   uint64_t reloaded_ns_ = 0;  // 0: never
   std::thread loader_;
   AwaitedThread loading_;

@@ -333,7 +333,7 @@ void Namer::NameFrames(const FrameTable& frames, const BuiltinCodes& builtins,
               Place(image, frame.value, "[unknown] [kernel]", "", "", 0, FrameKind::kKernel);
           SetUnnamed(named, "[unknown] [kernel]",
                      kernel.ok() ? "no symbol of the kernel's lies near: a module or BPF program "
-                                   "that is gone"
+                                   "that is gone, or code that the kernel made"
                                  : absl::StrCat(kernel.message(), "; ", HintOf(kernel)));
         } else {
           const ImageId module =

@@ -1,7 +1,9 @@
 #include "profiler/capture/kernel_lookup.h"
 
+#include <bpf/bpf.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <linux/bpf.h>
 #include <unistd.h>
 
 #include <cstdint>
@@ -23,8 +25,14 @@ TEST(KernelSymbolTest, IsReadAsTheKernelPrintsIt) {
               Optional(KernelSymbol{"do_syscall_64", "", 0x5b}));
   EXPECT_THAT(ParseKernelSymbol("ext4_sync_file+0x0/0x3a0 [ext4]"),
               Optional(KernelSymbol{"ext4_sync_file", "ext4", 0}));
-  EXPECT_THAT(ParseKernelSymbol("bpf_prog_5d0ac9d2_a+0xf/0x20 [bpf]"),
-              Optional(KernelSymbol{"bpf_prog_5d0ac9d2_a", "bpf", 15}));
+  EXPECT_THAT(ParseKernelSymbol("bpf_prog_6deef7357e7b4530_a+0xf/0x20"),
+              Optional(KernelSymbol{"bpf_prog_6deef7357e7b4530_a", "bpf", 15}));
+  EXPECT_THAT(ParseKernelSymbol("bpf_trampoline_6442536467+0xf/0x20"),
+              Optional(KernelSymbol{"bpf_trampoline_6442536467", "bpf", 15}));
+  EXPECT_THAT(ParseKernelSymbol("bpf_prog_load+0xf/0x20"),
+              Optional(KernelSymbol{"bpf_prog_load", "", 15}));
+  EXPECT_THAT(ParseKernelSymbol("bpf_trampoline_link_prog+0xf/0x20"),
+              Optional(KernelSymbol{"bpf_trampoline_link_prog", "", 15}));
   EXPECT_THAT(ParseKernelSymbol("<T+0x1>::f+0x2/0x3"), Optional(KernelSymbol{"<T+0x1>::f", "", 2}));
 }
 
@@ -40,6 +48,12 @@ class KernelLookupTest : public testing::Test {
   void SetUp() override {
     if (::geteuid() != 0) GTEST_SKIP() << "needs root";
     ASSERT_TRUE(lookup_.ok()) << lookup_.status();
+  }
+
+  std::optional<KernelSymbol> Find(uint64_t address) {
+    auto found = lookup_->Find(address);
+    EXPECT_TRUE(found.ok()) << found.status();
+    return found.ok() ? *found : std::nullopt;
   }
 
   absl::StatusOr<KernelLookup> lookup_ = KernelLookup::Make();
@@ -59,7 +73,7 @@ TEST_F(KernelLookupTest, FindsWhatTheKernelsListHas) {
     if (++at % kEach != 0 || std::next(next) == symbols.end()) continue;
     const uint64_t size = std::next(next)->first - next->first;
     const uint64_t address = next->first + size / 2;
-    const std::optional<KernelSymbol> found = lookup_->Find(address);
+    const std::optional<KernelSymbol> found = Find(address);
     ASSERT_TRUE(found) << *next->second.begin();
     EXPECT_THAT(next->second, Contains(found->name));
     EXPECT_EQ(found->offset, size / 2) << found->name;
@@ -70,9 +84,29 @@ TEST_F(KernelLookupTest, FindsWhatTheKernelsListHas) {
 }
 
 TEST_F(KernelLookupTest, WhereNoCodeIsThereIsNone) {
-  EXPECT_EQ(lookup_->Find(0), std::nullopt);
-  EXPECT_EQ(lookup_->Find(reinterpret_cast<uint64_t>(this)), std::nullopt);
-  EXPECT_EQ(lookup_->Find(~uint64_t{0}), std::nullopt);
+  EXPECT_EQ(Find(0), std::nullopt);
+  EXPECT_EQ(Find(reinterpret_cast<uint64_t>(this)), std::nullopt);
+  EXPECT_EQ(Find(~uint64_t{0}), std::nullopt);
+}
+
+TEST_F(KernelLookupTest, ABpfProgramIsOne) {
+  const bpf_insn code[] = {{.code = BPF_ALU64 | BPF_MOV | BPF_K}, {.code = BPF_JMP | BPF_EXIT}};
+  const UniqueFd program(::bpf_prog_load(BPF_PROG_TYPE_SOCKET_FILTER, "jprof_test", "GPL", code,
+                                         std::size(code), nullptr));
+  ASSERT_TRUE(program.valid());
+  uint64_t address = 0;
+  bpf_prog_info info = {};
+  info.nr_jited_ksyms = 1;
+  info.jited_ksyms = reinterpret_cast<uint64_t>(&address);
+  uint32_t size = sizeof(info);
+  ASSERT_EQ(::bpf_obj_get_info_by_fd(program.get(), &info, &size), 0);
+  if (address == 0) GTEST_SKIP() << "BPF programs are interpreted";
+  const std::optional<KernelSymbol> found = Find(address + 1);
+  ASSERT_TRUE(found);
+  EXPECT_THAT(found->name, testing::AllOf(testing::StartsWith("bpf_prog_"),
+                                          testing::EndsWith("_jprof_test")));
+  EXPECT_EQ(found->module, "bpf");
+  EXPECT_EQ(found->offset, 1u);
 }
 
 }  // namespace
