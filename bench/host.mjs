@@ -42,7 +42,9 @@ function memory(pid) {
   const kb = (key) => Number(new RegExp(`^${key}:\\s+(\\d+)`, 'm').exec(status)[1]);
   let maps = 0;
   for (const fd of readdirSync(`/proc/${pid}/fd`)) {
-    if (!/bpf-map/.test(readlinkSync(`/proc/${pid}/fd/${fd}`))) continue;
+    let what = '';
+    try { what = readlinkSync(`/proc/${pid}/fd/${fd}`); } catch { /* closed meanwhile */ }
+    if (!what.includes('bpf-map')) continue;
     maps += Number(/^memlock:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/fdinfo/${fd}`, 'utf8'))?.[1] ?? 0);
   }
   const rings = os.cpus().length * ringPages * pageBytes;

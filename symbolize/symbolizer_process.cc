@@ -414,11 +414,24 @@ bool SymbolizerProcess::HasAnswered() {
   return !awaits_answer_;
 }
 
+namespace {
+
+// Where hundreds of threads are runnable, one of ordinary priority gets its turn every few seconds: who
+// is waited for has the priority of the one who waits. Of one that ended, the number may be another's.
+void LendPriority(int socket, pid_t pid) {
+  char byte;
+  if (::recv(socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0) return;
+  ::setpriority(PRIO_PROCESS, static_cast<id_t>(pid), ::getpriority(PRIO_PROCESS, 0));
+}
+
+}  // namespace
+
 absl::StatusOr<pid_t> SymbolizerProcess::AskForker(Role role, int socket) {
   if (!HasAnswered()) {
     return absl::UnavailableError(absl::StrCat(
         kCannotStart, ": the one that starts them has ended, or does not answer any more"));
   }
+  LendPriority(forker_.get(), pid_);  // and to those that it starts
   const auto deadline = Clock::now() + limits_.patience;
   Message answer;
   awaits_answer_ = true;
@@ -444,6 +457,7 @@ absl::StatusOr<SymbolizerProcess::Parcel> SymbolizerProcess::Ask(
     const Peer& stand_in, const std::string& text, std::span<const int> descriptors,
     std::chrono::milliseconds patience) {
   const int socket = stand_in.socket.get();
+  LendPriority(socket, stand_in.pid);
   bool in_time = true;
   auto receive = [&](Message* message) {
     in_time = AwaitProcess(socket, stand_in.pid, patience);
