@@ -13,11 +13,13 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstddef>
 #include <fstream>
 #include <functional>
 #include <iterator>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -113,6 +115,24 @@ TEST(SymbolizerProcessTest, AnswersAsThisProcessDoes) {
     EXPECT_EQ(here[i].source.frames, there[i].source.frames);
   }
   EXPECT_GT(there[0].source.frames.size(), 100u);
+}
+
+SymbolizerProcess::Parcel TellNiceness(SymbolizerProcess::Parcel) {
+  return {absl::StrCat(::getpriority(PRIO_PROCESS, 0)), {}};
+}
+
+TEST(SymbolizerProcessTest, AStandInHasThePriorityOfWhoAsks) {
+  auto process = SymbolizerProcess::Start({}, &TellNiceness);
+  ASSERT_TRUE(process.ok()) << process.status();
+  auto stand_in = (*process)->StartStandIn();
+  ASSERT_TRUE(stand_in.ok()) << stand_in.status();
+  std::thread([&] {  // whose niceness ends with it
+    const int niceness = ::getpriority(PRIO_PROCESS, 0) + 3;
+    ASSERT_EQ(::setpriority(PRIO_PROCESS, 0, niceness), 0);
+    const auto answer = (*process)->Ask(*stand_in, "", {}, std::chrono::seconds(10));
+    ASSERT_TRUE(answer.ok()) << answer.status();
+    EXPECT_EQ(answer->text, absl::StrCat(niceness));
+  }).join();
 }
 
 TEST(SymbolizerProcessTest, DebugFilesAreFoundByTheCaller) {
