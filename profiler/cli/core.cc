@@ -88,18 +88,23 @@ absl::Status CannotCopy(absl::string_view why) {
       "--stopped writes the core while the process stands still");
 }
 
-// Children that were made for a core by a jprof that was killed: ended, and waited for by nobody.
-// Told by what hardly another child is: it has no signal at its end, never became another program,
-// and touched next to no memory, since all that it may have done is exit.
-std::vector<Pid> LeftBehind(Pid pid) {
-  std::vector<Pid> left;
+struct LikelyCopy {
+  Pid pid;
+  bool ended;
+};
+
+// Children that may have been made for a core. Told by what hardly another child is: it has no
+// signal at its end, never became another program, and touched next to no memory, since all that it
+// may have done is exit.
+std::vector<LikelyCopy> LikelyCopies(Pid pid) {
+  std::vector<LikelyCopy> left;
   auto processes = ListProcesses();
   if (!processes.ok()) return left;
   for (Pid child : *processes) {
     auto text = ReadProcFile(absl::StrCat("/proc/", child, "/stat"), kMaxProcBytes);
     if (!text.ok()) continue;
     auto stat = ParseProcStat(*text);
-    if (!stat.ok() || stat->parent != pid || stat->state != 'Z') continue;
+    if (!stat.ok() || stat->parent != pid) continue;
     const absl::string_view line = absl::StripAsciiWhitespace(*text);
     const std::vector<absl::string_view> fields = absl::StrSplit(line.substr(line.rfind(')')), ' ');
     const auto number = [&fields](size_t field) {
@@ -109,7 +114,7 @@ std::vector<Pid> LeftBehind(Pid pid) {
     };
     if (number(kExitSignalField) == 0 && (number(kFlagsField) & kNeverExecuted) != 0 &&
         number(kUserTimeField) == 0 && number(kFaultsField) <= kMaxFaults) {
-      left.push_back(child);
+      left.push_back({child, stat->state == 'Z'});
     }
   }
   return left;
@@ -118,6 +123,7 @@ std::vector<Pid> LeftBehind(Pid pid) {
 // What the guarding process must know when the other one is killed.
 struct Shared {
   std::atomic<Pid> copy{0};
+  std::atomic<bool> making{false};  // it may have been made, and its number not been told
 };
 
 // A system call of the process that leaves nothing of an ended child behind.
@@ -143,16 +149,19 @@ std::vector<InjectedCall> AdviceCalls(const std::vector<AddressRange>& ranges, i
 
 // How the process is copied. It stays so whoever dies: what is changed in it is changed back by
 // calls of its own.
-Injection CopyInjection(Pid pid, int niceness, const std::vector<AddressRange>& not_forked) {
+Injection CopyInjection(Pid pid, int niceness, const std::vector<AddressRange>& not_forked,
+                        Shared& shared) {
   Injection injection;
   injection.calls = AdviceCalls(not_forked, MADV_DOFORK);
   injection.calls.push_back({SYS_clone, {CLONE_FILES}, true});
   injection.undo = AdviceCalls(not_forked, MADV_DONTFORK);
   // All wait for the thread that is copied, so it goes first meanwhile.
   injection.undo.push_back({SYS_setpriority, {PRIO_PROCESS, 0, static_cast<uint64_t>(niceness)}});
-  injection.before = [pid] {
+  injection.before = [pid, &shared] {
+    shared.making = true;
     ::setpriority(PRIO_PROCESS, static_cast<id_t>(pid), kFirstNiceness);
   };
+  injection.made = [&shared](Pid child) { shared.copy = child; };
   return injection;
 }
 
@@ -169,16 +178,15 @@ absl::Status CheckAdvice(const Injection& injection, const InjectedResult& resul
   return absl::OkStatus();
 }
 
-// Reap() of a process that runs. Aborted: try again, it stopped too late; DeadlineExceeded: it does
-// not.
-absl::Status ReapStopped(Pid pid, const std::vector<ProcMapping>& maps, const CodePlaces& places,
-                         Pid child) {
+// Does `work` while the main thread stands. Aborted: try again, it stopped too late;
+// DeadlineExceeded: it does not.
+absl::Status WithMainStopped(Pid pid, absl::FunctionRef<absl::Status()> work) {
   JPROF_ASSIGN_OR_RETURN(StoppedThread main, StoppedThread::Seize(pid));
   {
     PauseLimit limit;
     absl::Status stopped = main.Interrupt();
     if (stopped.ok()) stopped = main.AwaitStop({}, &limit);
-    if (stopped.ok()) return Reap(pid, maps, places, child);
+    if (stopped.ok()) return work();
     if (!absl::IsDeadlineExceeded(stopped)) return stopped;
   }
   std::vector<StoppedThread> late;
@@ -187,22 +195,50 @@ absl::Status ReapStopped(Pid pid, const std::vector<ProcMapping>& maps, const Co
   return absl::DeadlineExceededError("its main thread did not stop in time");
 }
 
+// The same until it need not be tried again, or for some seconds.
+absl::Status RetryWithMainStopped(Pid pid, absl::FunctionRef<absl::Status()> work) {
+  absl::Status done = absl::OkStatus();
+  const uint64_t until = NowNs() + kMaxReapNs;
+  for (int attempt = 0; attempt < kReapAttempts && NowNs() < until; ++attempt) {
+    done = WithMainStopped(pid, work);
+    if (!absl::IsFailedPrecondition(done) && !absl::IsAborted(done)) break;
+    const timespec pause = {0, 10'000'000};
+    ::nanosleep(&pause, nullptr);
+  }
+  return done;
+}
+
+// Has the process forget a copy that ends by itself.
+absl::Status Forget(Pid pid, const CodePlaces& places, Pid copy) {
+  return RetryWithMainStopped(pid, [&]() -> absl::Status {
+    JPROF_ASSIGN_OR_RETURN(const std::vector<ProcMapping> maps, ReadProcMaps(pid));
+    return Reap(pid, maps, places, copy);
+  });
+}
+
 // Ends the copy and has the process forget it.
 absl::Status EndCopy(Pid pid, const CodePlaces& places, Pid copy) {
   ::kill(copy, SIGKILL);
   int status;
   while (::waitpid(copy, &status, __WALL) < 0 && errno == EINTR) {
   }
-  absl::Status reaped = absl::OkStatus();
-  const uint64_t until = NowNs() + kMaxReapNs;
-  for (int attempt = 0; attempt < kReapAttempts && NowNs() < until; ++attempt) {
-    JPROF_ASSIGN_OR_RETURN(const std::vector<ProcMapping> maps, ReadProcMaps(pid));
-    reaped = ReapStopped(pid, maps, places, copy);
-    if (!absl::IsFailedPrecondition(reaped) && !absl::IsAborted(reaped)) break;
-    const timespec pause = {0, 10'000'000};
-    ::nanosleep(&pause, nullptr);
-  }
-  return reaped;
+  return Forget(pid, places, copy);
+}
+
+// The copy whose maker was killed before it got to know its number. 0: none was made.
+absl::StatusOr<Pid> FindUntoldCopy(Pid pid, const std::vector<LikelyCopy>& before) {
+  Pid copy = 0;
+  // Where the main thread stops, the call that makes the copy has ended.
+  JPROF_RETURN_IF_ERROR(RetryWithMainStopped(pid, [&] {
+    for (const LikelyCopy& child : LikelyCopies(pid)) {
+      const bool is_new = std::none_of(before.begin(), before.end(), [&](const LikelyCopy& old) {
+        return old.pid == child.pid;
+      });
+      if (is_new) copy = child.pid;
+    }
+    return absl::OkStatus();
+  }));
+  return copy;
 }
 
 absl::StatusOr<CodePlaces> PlacesOf(Pid pid) {
@@ -230,7 +266,7 @@ absl::StatusOr<std::vector<CoreArea>> AreasNow(Pid pid, std::vector<CoreArea> be
 
 // A child of the process with the same memory. The process stands still.
 absl::StatusOr<Pid> MakeCopy(Pid pid, const CodePlaces& places, std::vector<CoreArea> before,
-                             const std::vector<Pid>& left_behind, Shared& shared) {
+                             const std::vector<LikelyCopy>& before_us, Shared& shared) {
   JPROF_ASSIGN_OR_RETURN(const std::vector<CoreArea> areas, AreasNow(pid, std::move(before)));
   std::vector<ProcMapping> maps;
   for (const CoreArea& area : areas) maps.push_back(area.mapping);
@@ -239,9 +275,9 @@ absl::StatusOr<Pid> MakeCopy(Pid pid, const CodePlaces& places, std::vector<Core
     return CannotCopy("it keeps too many pieces of memory from its children");
   }
   const int niceness = ::getpriority(PRIO_PROCESS, static_cast<id_t>(pid));
-  Injection injection = CopyInjection(pid, niceness, not_forked);
-  injection.made = [&shared](Pid child) { shared.copy = child; };
+  const Injection injection = CopyInjection(pid, niceness, not_forked, shared);
   const absl::StatusOr<InjectedResult> made = Inject(pid, maps, places, injection);
+  if (made.ok()) shared.making = false;
   // A security module may have forbidden the process its own setpriority().
   if (!made.ok() || made->values.empty() || made->values.back() != 0) {
     ::setpriority(PRIO_PROCESS, static_cast<id_t>(pid), niceness);
@@ -254,7 +290,9 @@ absl::StatusOr<Pid> MakeCopy(Pid pid, const CodePlaces& places, std::vector<Core
   // Its end takes as long as its making, and has time.
   ::setpriority(PRIO_PROCESS, static_cast<id_t>(made->child), kLastNiceness);
   JPROF_RETURN_IF_ERROR(CheckAdvice(injection, *made));
-  for (Pid child : left_behind) static_cast<void>(Reap(pid, maps, places, child));
+  for (const LikelyCopy& child : before_us) {
+    if (child.ended) static_cast<void>(Reap(pid, maps, places, child.pid));
+  }
   return made->child;
 }
 
@@ -303,15 +341,15 @@ absl::StatusOr<uint64_t> WhileStopped(Pid pid, std::optional<absl::Duration> lim
 
 // The core, from a copy; how long the process stood still.
 absl::StatusOr<uint64_t> WriteFromCopy(Pid pid, CoreProcess& process, const RuntimeSet& runtimes,
+                                       const std::vector<LikelyCopy>& before_us,
                                        CoreOutput& output, Shared& shared) {
   JPROF_ASSIGN_OR_RETURN(const CodePlaces places, PlacesOf(pid));
   JPROF_ASSIGN_OR_RETURN(std::vector<CoreArea> areas, ReadCoreAreas(pid));
-  const std::vector<Pid> left_behind = LeftBehind(pid);
   const auto rss_kib = static_cast<double>(
       NumberIn(absl::StrCat("/proc/", pid, "/status"), "VmRSS:").value_or(0));
   Pid copy = 0;
   const auto make_copy = [&]() -> absl::Status {
-    JPROF_ASSIGN_OR_RETURN(copy, MakeCopy(pid, places, std::move(areas), left_behind, shared));
+    JPROF_ASSIGN_OR_RETURN(copy, MakeCopy(pid, places, std::move(areas), before_us, shared));
     return absl::OkStatus();
   };
   JPROF_ASSIGN_OR_RETURN(
@@ -338,8 +376,8 @@ absl::StatusOr<CoreOutput> OpenOutput(const CoreOptions& options) {
   return CoreOutput::Open(options.output, {options.mini, options.bundle});
 }
 
-absl::Status Run(const CoreOptions& options, const RuntimeSet& runtimes, CoreOutput& output,
-                 Shared& shared) {
+absl::Status Run(const CoreOptions& options, const RuntimeSet& runtimes,
+                 const std::vector<LikelyCopy>& before_us, CoreOutput& output, Shared& shared) {
   const Pid pid = options.pid;
   JPROF_ASSIGN_OR_RETURN(CoreProcess process, DescribeProcess(pid));
   uint64_t pause_ns = 0;
@@ -349,7 +387,7 @@ absl::Status Run(const CoreOptions& options, const RuntimeSet& runtimes, CoreOut
                            }));
     output.CollectFiles(pid);
   } else {
-    JPROF_ASSIGN_OR_RETURN(pause_ns, WriteFromCopy(pid, process, runtimes, output, shared));
+    JPROF_ASSIGN_OR_RETURN(pause_ns, WriteFromCopy(pid, process, runtimes, before_us, output, shared));
   }
   JPROF_RETURN_IF_ERROR(output.Commit(pid));
   PrintNote(absl::StrFormat("%d threads, %d MiB of memory; the process stood still for %.1f ms",
@@ -393,6 +431,33 @@ CommandSyntax<CoreOptions> Syntax() {
       .check = Check};
 }
 
+// After a guarded process that was killed. The copy has ended or is about to: by the kernel with
+// its tracer, or by itself. The process is still to forget it.
+void CleanUp(Pid pid, const std::vector<LikelyCopy>& before_us, Shared& shared) {
+  const uint64_t until = NowNs() + kMaxReapNs;
+  const auto is_left = [&shared] { return shared.copy != 0 || shared.making; };
+  for (int i = 0; is_left() && i < kMaxAttempts && NowNs() < until; ++i) {
+    static_cast<void>(RunGuarded([&] {
+      if (shared.copy == 0) {
+        const absl::StatusOr<Pid> untold = FindUntoldCopy(pid, before_us);
+        if (!untold.ok() && ReadProcStat(pid).ok()) return 1;
+        shared.copy = untold.value_or(0);
+      }
+      shared.making = false;
+      auto stat = ReadProcStat(shared.copy);
+      const bool is_there = stat.ok() && stat->parent == pid;
+      auto places = is_there ? PlacesOf(pid) : CodePlaces();
+      if (!is_there || (places.ok() && Forget(pid, *places, shared.copy).ok())) {
+        shared.copy = 0;
+      }
+      return 0;
+    }));
+  }
+  if (is_left()) {
+    PrintWarning("the process may keep an ended child until the next jprof core of it");
+  }
+}
+
 int WriteCoreFile(const CoreOptions& options, const RuntimeSet& runtimes) {
   void* page = ::mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
                       -1, 0);
@@ -401,26 +466,11 @@ int WriteCoreFile(const CoreOptions& options, const RuntimeSet& runtimes) {
   // Here, so that a file that has a name meanwhile loses it however the other process ends.
   absl::StatusOr<CoreOutput> output = OpenOutput(options);
   if (!output.ok()) return ReportedStatus(AsUsageError(output.status()));
-  const absl::StatusOr<int> exit_status =
-      StatusOfGuarded([&] { return AsUsageError(Run(options, runtimes, *output, shared)); });
-  // The copy is not there any more: if the guarded process was killed, the kernel has ended it with
-  // its tracer. The process is still to forget it.
-  const uint64_t until = NowNs() + kMaxReapNs;
-  for (int i = 0; shared.copy != 0 && i < kMaxAttempts && NowNs() < until; ++i) {
-    static_cast<void>(RunGuarded([&] {
-      auto stat = ReadProcStat(shared.copy);
-      const bool is_there = stat.ok() && stat->parent == options.pid;
-      auto places = is_there ? PlacesOf(options.pid) : CodePlaces();
-      if (!is_there || (places.ok() && EndCopy(options.pid, *places, shared.copy).ok())) {
-        shared.copy = 0;
-      }
-      return 0;
-    }));
-  }
-  if (shared.copy != 0) {
-    PrintWarning(absl::StrCat("the process keeps an ended child, ", shared.copy.load(),
-                              ", until the next jprof core of it"));
-  }
+  const std::vector<LikelyCopy> before_us =
+      options.stopped ? std::vector<LikelyCopy>() : LikelyCopies(options.pid);
+  const absl::StatusOr<int> exit_status = StatusOfGuarded(
+      [&] { return AsUsageError(Run(options, runtimes, before_us, *output, shared)); });
+  CleanUp(options.pid, before_us, shared);
   {
     const CoreOutput closed = *std::move(output);
   }
