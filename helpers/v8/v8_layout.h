@@ -118,11 +118,10 @@ enum jp_v8_word {
 	JP_V8_SCRIPT_ID = 2,
 	JP_V8_SOURCE_HASH = 3, /* of the source's text: V8's hash in the low half, its length above; 0: unknown */
 	JP_V8_LINE_OFFSET = 4,   /* of the script's first line in its file */
-	JP_V8_NAME_SOURCE = 5,   /* enum jp_v8_field of the name that was found, 0: anonymous */
-	JP_V8_WASM_INSTANCE = 6, /* tagged: the record is of an instance's functions; 0: of one function */
+	JP_V8_WASM_INSTANCE = 5, /* tagged: the record is of an instance's functions; 0: of one function */
 	/* enum jp_v8_combinator, with the promise's number in it from 1 on, or 0, above; not 0: all else
 	 * is empty */
-	JP_V8_COMBINATOR = 7,
+	JP_V8_COMBINATOR = 6,
 };
 #define JP_V8_NUMBER_SHIFT 8
 

@@ -139,10 +139,8 @@ static __always_inline int jp_v8_append_name(struct jp_walk *w, const struct jp_
 					     w->scratch[JP_V8_NAME_STRING + i]);
 		if (answer)
 			return answer;
-		if (jp_v8_appended(w)) {
-			w->symbol.words[JP_V8_NAME_SOURCE] = i ? JP_V8_INFERRED : JP_V8_NAME;
+		if (jp_v8_appended(w))
 			break;
-		}
 	}
 	return JP_MINE;
 }
@@ -163,7 +161,6 @@ JP_SUBPROG(jp_v8_script)
 		w->symbol.text_bytes = w->kept[JP_V8_SCRIPT_TEXT];
 		w->symbol.flags &= JP_SYMBOL_CUT(JP_V8_SCRIPT);
 		w->symbol.words[JP_V8_EXTENT] = ~0ULL;
-		w->symbol.words[JP_V8_NAME_SOURCE] = 0;
 		return JP_MINE;
 	}
 	jp_v8_begin_symbol(w);
