@@ -19,7 +19,7 @@
 #include "benchmark/benchmark.h"
 #include "helpers/perfmap/perf_map.h"
 #include "symbolize/elf_file.h"
-#include "symbolize/kernel_symbols.h"
+#include "symbolize/kallsyms.h"
 #include "symbolize/symbolizer.h"
 #include "symbolize/symbolizer_process.h"
 
@@ -150,16 +150,16 @@ void BM_ForEachSymbol(benchmark::State& state) {
 }
 BENCHMARK(BM_ForEachSymbol)->Arg(0)->Arg(1)->ArgName("dynsym")->Unit(benchmark::kMillisecond);
 
-void BM_LoadKernelSymbols(benchmark::State& state) {
+void BM_LoadKallsyms(benchmark::State& state) {
   size_t symbols = 0;
   for (auto _ : state) {
-    auto kernel = KernelSymbols::Load();
+    auto kernel = Kallsyms::Load();
     if (!kernel.ok()) return state.SkipWithError(kernel.status().ToString().c_str());
     symbols = kernel->size();
   }
   state.counters["symbols"] = static_cast<double>(symbols);
 }
-BENCHMARK(BM_LoadKernelSymbols)->Unit(benchmark::kMillisecond);
+BENCHMARK(BM_LoadKallsyms)->Unit(benchmark::kMillisecond);
 
 // Lines as V8 writes them; every tenth reuses the address of an older one. state.range(0) lines.
 void BM_LoadPerfMap(benchmark::State& state) {

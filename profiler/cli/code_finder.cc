@@ -23,7 +23,7 @@
 #include "profiler/process/proc_status.h"
 #include "symbolize/debuginfod.h"
 #include "symbolize/elf_file.h"
-#include "symbolize/kernel_symbols.h"
+#include "symbolize/kallsyms.h"
 #include "symbolize/symbolizer_process.h"
 
 namespace jprof {
@@ -195,10 +195,10 @@ void CodeFinder::Name(Kernel& kernel) {
   if (kernel.build_id != KernelBuildId()) return unnamed("another one runs here");
   const std::optional<uint64_t> moved = Moved(kernel.symbol, kernel.symbol_address);
   if (!moved) return unnamed("where it was is not known");
-  const absl::StatusOr<KernelSymbols> symbols = KernelSymbols::Load();
+  const absl::StatusOr<Kallsyms> symbols = Kallsyms::Load();
   if (!symbols.ok()) return unnamed(symbols.status().message());
   for (size_t i = 0; i < kernel.addresses.size(); ++i) {
-    const KernelSymbols::Match match = symbols->Find(kernel.addresses[i] + *moved);
+    const Kallsyms::Match match = symbols->Find(kernel.addresses[i] + *moved);
     if (*moved != 0 && !match.module.empty()) continue;
     kernel.names[i] = std::string(match.name);
     kernel.modules[i] = std::string(match.module);

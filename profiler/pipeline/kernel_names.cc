@@ -39,7 +39,7 @@ void KernelNames::Begin() {
 
 void KernelNames::Load() {
   modules_text_ = ReadModules(modules_);
-  absl::StatusOr<KernelSymbols> loaded = KernelSymbols::Load(kallsyms_);
+  absl::StatusOr<Kallsyms> loaded = Kallsyms::Load(kallsyms_);
   status_ = loaded.status();
   if (loaded.ok()) symbols_ = *std::move(loaded);
 }
@@ -47,7 +47,7 @@ void KernelNames::Load() {
 bool KernelNames::IsCurrent(std::span<const uint64_t> addresses) const {
   const bool same_modules = ReadModules(modules_) == modules_text_;
   for (uint64_t address : addresses) {
-    const KernelSymbols::Match match = symbols_->Find(address);
+    const Kallsyms::Match match = symbols_->Find(address);
     if (!match.enclosed) return false;
     if (match.module.empty()) continue;
     if (!same_modules || !IsModule(match.module, modules_text_)) return false;
@@ -84,8 +84,8 @@ const absl::Status& KernelNames::Learn(std::span<const uint64_t> addresses, uint
   return status_;
 }
 
-KernelSymbols::Match KernelNames::Find(uint64_t address) const {
-  if (!ask_) return symbols_ ? symbols_->Find(address) : KernelSymbols::Match{};
+Kallsyms::Match KernelNames::Find(uint64_t address) const {
+  if (!ask_) return symbols_ ? symbols_->Find(address) : Kallsyms::Match{};
   const auto known = asked_.find(address);
   if (known == asked_.end()) return {};
   const KernelSymbol& symbol = known->second;

@@ -27,7 +27,7 @@
 #include "absl/status/statusor.h"
 #include "profiler/capture/kernel_lookup.h"
 #include "profiler/capture/priority.h"
-#include "symbolize/kernel_symbols.h"
+#include "symbolize/kallsyms.h"
 
 namespace jprof {
 
@@ -54,7 +54,7 @@ class KernelNames {
   const absl::Status& Learn(std::span<const uint64_t> addresses, uint64_t now_ns = 0);
   // Of one of the addresses that were learnt last; an empty name when there is none. Valid until the
   // next Learn().
-  KernelSymbols::Match Find(uint64_t address) const;
+  Kallsyms::Match Find(uint64_t address) const;
 
  private:
   void Load();
@@ -71,7 +71,7 @@ class KernelNames {
   AwaitedThread loading_;
   std::atomic<bool> begun_{false};
   // Written by loader_, read after it has ended.
-  std::optional<KernelSymbols> symbols_;
+  std::optional<Kallsyms> symbols_;
   absl::Status status_;
   std::string modules_text_;  // as of before the reading
 };

@@ -326,7 +326,7 @@ void Namer::NameFrames(const FrameTable& frames, const BuiltinCodes& builtins,
     switch (frame.kind) {
       case PendingFrame::Kind::kKernel: {
         const ImageId image = builder_.AddImage(kKernelImage, "", 0, 0, 0);
-        const KernelSymbols::Match match = kernel_names.Find(frame.value);
+        const Kallsyms::Match match = kernel_names.Find(frame.value);
         if (match.name.empty()) {
           named.counts.unnamed = 1;
           named.location =

@@ -1,4 +1,4 @@
-#include "symbolize/kernel_symbols.h"
+#include "symbolize/kallsyms.h"
 
 #include <unistd.h>
 
@@ -17,22 +17,22 @@ namespace {
 
 using ::testing::HasSubstr;
 
-absl::StatusOr<KernelSymbols> LoadText(absl::string_view text) {
+absl::StatusOr<Kallsyms> LoadText(absl::string_view text) {
   std::string path = absl::StrCat(testing::TempDir(), "kallsyms-", ::getpid());
   std::ofstream(path) << text;
-  auto symbols = KernelSymbols::Load(path);
+  auto symbols = Kallsyms::Load(path);
   std::remove(path.c_str());
   return symbols;
 }
 
-KernelSymbols MustLoad(absl::string_view text) {
+Kallsyms MustLoad(absl::string_view text) {
   auto symbols = LoadText(text);
   EXPECT_TRUE(symbols.ok()) << symbols.status();
   return *std::move(symbols);
 }
 
 // "name+offset", or "name+offset [module]".
-std::string Find(const KernelSymbols& symbols, uint64_t address) {
+std::string Find(const Kallsyms& symbols, uint64_t address) {
   auto match = symbols.Find(address);
   if (match.name.empty()) return "-";
   std::string text = absl::StrCat(match.name, "+", match.offset);
@@ -40,8 +40,8 @@ std::string Find(const KernelSymbols& symbols, uint64_t address) {
   return text;
 }
 
-TEST(KernelSymbolsTest, LastSymbolAtOrBelowIsFound) {
-  KernelSymbols symbols = MustLoad(
+TEST(KallsymsTest, LastSymbolAtOrBelowIsFound) {
+  Kallsyms symbols = MustLoad(
       "ffffffff81000000 T first\n"
       "ffffffff81000100 t second\n"
       "ffffffff81000200 W third\n");
@@ -53,16 +53,16 @@ TEST(KernelSymbolsTest, LastSymbolAtOrBelowIsFound) {
   EXPECT_EQ(Find(symbols, 0xffffffff81000208), "third+8");
 }
 
-TEST(KernelSymbolsTest, AddressFarBehindTheLastSymbolHasNoName) {
-  KernelSymbols symbols = MustLoad("ffffffff81000000 T last\n");
-  EXPECT_EQ(Find(symbols, 0xffffffff81000000 + KernelSymbols::kMaxOffset),
-            absl::StrCat("last+", KernelSymbols::kMaxOffset));
-  EXPECT_EQ(Find(symbols, 0xffffffff81000001 + KernelSymbols::kMaxOffset), "-");
+TEST(KallsymsTest, AddressFarBehindTheLastSymbolHasNoName) {
+  Kallsyms symbols = MustLoad("ffffffff81000000 T last\n");
+  EXPECT_EQ(Find(symbols, 0xffffffff81000000 + Kallsyms::kMaxOffset),
+            absl::StrCat("last+", Kallsyms::kMaxOffset));
+  EXPECT_EQ(Find(symbols, 0xffffffff81000001 + Kallsyms::kMaxOffset), "-");
   EXPECT_EQ(Find(symbols, ~uint64_t{0}), "-");
 }
 
-TEST(KernelSymbolsTest, ModulesMayLieBelowTheKernelAndOutOfOrder) {
-  KernelSymbols symbols = MustLoad(
+TEST(KallsymsTest, ModulesMayLieBelowTheKernelAndOutOfOrder) {
+  Kallsyms symbols = MustLoad(
       "ffffffff81000000 T kernel_function\n"
       "ffffffffc0200000 t second_module\t[beta]\n"
       "ffffffffc0100000 t first_module\t[alpha]\n"
@@ -75,8 +75,8 @@ TEST(KernelSymbolsTest, ModulesMayLieBelowTheKernelAndOutOfOrder) {
   EXPECT_EQ(Find(symbols, 0xffffffff81000000), "kernel_function+0");
 }
 
-TEST(KernelSymbolsTest, DataIsNoCode) {
-  KernelSymbols symbols = MustLoad(
+TEST(KallsymsTest, DataIsNoCode) {
+  Kallsyms symbols = MustLoad(
       "0000000000000000 A fixed_percpu_data\n"
       "ffffffff81000000 T function\n"
       "ffffffff81000010 D data\n"
@@ -85,8 +85,8 @@ TEST(KernelSymbolsTest, DataIsNoCode) {
   EXPECT_EQ(Find(symbols, 0xffffffff81000028), "function+40");
 }
 
-TEST(KernelSymbolsTest, GlobalNameOfAnAddressIsPreferred) {
-  KernelSymbols symbols = MustLoad(
+TEST(KallsymsTest, GlobalNameOfAnAddressIsPreferred) {
+  Kallsyms symbols = MustLoad(
       "ffffffff81000000 W weak\n"
       "ffffffff81000000 t local\n"
       "ffffffff81000000 T global\n"
@@ -94,7 +94,7 @@ TEST(KernelSymbolsTest, GlobalNameOfAnAddressIsPreferred) {
   EXPECT_EQ(Find(symbols, 0xffffffff81000001), "global+1");
 }
 
-TEST(KernelSymbolsTest, ZeroedAddressesArePermissionDenied) {
+TEST(KallsymsTest, ZeroedAddressesArePermissionDenied) {
   absl::Status status = LoadText(
                             "0000000000000000 T _text\n"
                             "0000000000000000 t other\n")
@@ -103,14 +103,14 @@ TEST(KernelSymbolsTest, ZeroedAddressesArePermissionDenied) {
   EXPECT_THAT(HintOf(status), HasSubstr("kernel.kptr_restrict"));
 }
 
-TEST(KernelSymbolsTest, NothingToReadIsNotFound) {
+TEST(KallsymsTest, NothingToReadIsNotFound) {
   EXPECT_TRUE(absl::IsNotFound(LoadText("").status()));
   EXPECT_TRUE(absl::IsNotFound(LoadText("ffffffff81000000 D data\n").status()));
-  EXPECT_TRUE(absl::IsNotFound(KernelSymbols::Load("/nonexistent/kallsyms").status()));
+  EXPECT_TRUE(absl::IsNotFound(Kallsyms::Load("/nonexistent/kallsyms").status()));
 }
 
-TEST(KernelSymbolsTest, LinesThatAreNoSymbolsAreSkipped) {
-  KernelSymbols symbols = MustLoad(
+TEST(KallsymsTest, LinesThatAreNoSymbolsAreSkipped) {
+  Kallsyms symbols = MustLoad(
       "\n"
       "ffffffff81000000\n"
       "ffffffff81000000 T \n"
@@ -124,20 +124,20 @@ TEST(KernelSymbolsTest, LinesThatAreNoSymbolsAreSkipped) {
   EXPECT_EQ(Find(symbols, 0xffffffff81000100), "good+0");
 }
 
-TEST(KernelSymbolsTest, LinesMayCrossReads) {
+TEST(KallsymsTest, LinesMayCrossReads) {
   std::string text;
   for (uint64_t i = 0; i < 50'000; ++i) {
     absl::StrAppendFormat(&text, "%016x t function_%d\n", 0xffffffff81000000 + i * 16, i);
   }
-  KernelSymbols symbols = MustLoad(text);
+  Kallsyms symbols = MustLoad(text);
   ASSERT_EQ(symbols.size(), 50'000u);
   for (uint64_t i = 0; i < 50'000; ++i) {
     ASSERT_EQ(Find(symbols, 0xffffffff81000007 + i * 16), absl::StrCat("function_", i, "+7"));
   }
 }
 
-TEST(KernelSymbolsTest, EnclosedIsWhatLiesBetweenTwoOfOneModule) {
-  KernelSymbols symbols = MustLoad(
+TEST(KallsymsTest, EnclosedIsWhatLiesBetweenTwoOfOneModule) {
+  Kallsyms symbols = MustLoad(
       "ffffffff81000000 T one\n"
       "ffffffff81000100 T two\n"
       "ffffffffc0000000 t first\t[ext4]\n"
@@ -148,8 +148,8 @@ TEST(KernelSymbolsTest, EnclosedIsWhatLiesBetweenTwoOfOneModule) {
   EXPECT_FALSE(symbols.Find(0xffffffffc0000110).enclosed);
 }
 
-TEST(KernelSymbolsTest, RunningKernelHasSymbolsOrSaysWhyNot) {
-  auto symbols = KernelSymbols::Load();
+TEST(KallsymsTest, RunningKernelHasSymbolsOrSaysWhyNot) {
+  auto symbols = Kallsyms::Load();
   if (!symbols.ok()) {
     EXPECT_TRUE(absl::IsPermissionDenied(symbols.status()) || absl::IsNotFound(symbols.status()))
         << symbols.status();

@@ -1,4 +1,4 @@
-#include "symbolize/kernel_symbols.h"
+#include "symbolize/kallsyms.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -69,7 +69,7 @@ int Rank(char type) {
 
 }  // namespace
 
-absl::StatusOr<KernelSymbols> KernelSymbols::Load(const std::string& path) {
+absl::StatusOr<Kallsyms> Kallsyms::Load(const std::string& path) {
   UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd.valid()) return ErrnoStatus(errno, absl::StrCat("cannot open ", path));
 
@@ -77,7 +77,7 @@ absl::StatusOr<KernelSymbols> KernelSymbols::Load(const std::string& path) {
     Symbol symbol;
     int rank;
   };
-  KernelSymbols result;
+  Kallsyms result;
   std::string& text = result.text_;
   std::vector<Ranked> symbols;
   text.push_back('\0');
@@ -149,7 +149,7 @@ absl::StatusOr<KernelSymbols> KernelSymbols::Load(const std::string& path) {
   return result;
 }
 
-KernelSymbols::Match KernelSymbols::Find(uint64_t address) const {
+Kallsyms::Match Kallsyms::Find(uint64_t address) const {
   auto after = std::upper_bound(symbols_.begin(), symbols_.end(), address,
                                 [](uint64_t a, const Symbol& s) { return a < s.address; });
   if (after == symbols_.begin()) return {};

@@ -10,15 +10,15 @@
 
 namespace jprof {
 
-class KernelSymbols {
+class Kallsyms {
  public:
   // Reads kallsyms text. PermissionDenied when every address is zero (kernel.kptr_restrict), with a
   // hint. Keeps text symbols only; of several at one address the global one, else the first.
   // Lines that are no symbols are skipped. NotFound when there is no text symbol.
-  static absl::StatusOr<KernelSymbols> Load(const std::string& path = "/proc/kallsyms");
+  static absl::StatusOr<Kallsyms> Load(const std::string& path = "/proc/kallsyms");
 
   struct Match {
-    absl::string_view name;    // valid as long as the KernelSymbols
+    absl::string_view name;    // valid as long as the Kallsyms
     absl::string_view module;  // "" for the kernel proper
     uint64_t offset = 0;
     bool enclosed = false;  // the next symbol is of the same module, so all between is this one's
