@@ -29,7 +29,9 @@ KernelNames::~KernelNames() {
 }
 
 void KernelNames::Begin() {
-  if (ask_ || begun_.exchange(true)) return;
+  if (begun_.exchange(true)) return;
+  if (make_asker_) ask_ = make_asker_();
+  if (ask_) return;
   loader_ = std::thread([this] {
     loading_.Begin();
     Load();
@@ -69,11 +71,11 @@ void KernelNames::Ask(std::span<const uint64_t> addresses) {
 }
 
 const absl::Status& KernelNames::Learn(std::span<const uint64_t> addresses, uint64_t now_ns) {
+  Begin();
   if (ask_) {
     Ask(addresses);
     return status_;
   }
-  Begin();
   loading_.LendPriority();
   if (loader_.joinable()) loader_.join();
   const bool may_reload = reloaded_ns_ == 0 || now_ns >= reloaded_ns_ + reload_after_ns_;

@@ -34,19 +34,22 @@ namespace jprof {
 class KernelNames {
  public:
   using Asker = std::function<absl::StatusOr<std::optional<KernelSymbol>>(uint64_t address)>;
+  using MakeAsker = std::function<Asker()>;
 
-  // Paths of the kernel's lists: /proc/kallsyms, /proc/modules. With `ask` they are not read.
+  // Paths of the kernel's lists: /proc/kallsyms, /proc/modules. `make_asker` is called by the first
+  // Begin(); with what it returns, unless that is empty, the lists are not read.
   KernelNames(std::string kallsyms, std::string modules, uint64_t reload_after_ns = 0,
-              Asker ask = nullptr)
+              MakeAsker make_asker = nullptr)
       : kallsyms_(std::move(kallsyms)),
         modules_(std::move(modules)),
         reload_after_ns_(reload_after_ns),
-        ask_(std::move(ask)) {}
+        make_asker_(std::move(make_asker)) {}
   ~KernelNames();
   KernelNames(const KernelNames&) = delete;
   KernelNames& operator=(const KernelNames&) = delete;
 
-  // Reads them in the background. To be called when the first kernel stack is seen, again at will.
+  // Makes ready to ask, or reads the lists in the background. To be called when the first kernel
+  // stack is seen, again at will.
   void Begin();
 
   // Learns what is right about `addresses` as of `now_ns`, of any clock; waits for it. An error: the
@@ -64,12 +67,13 @@ class KernelNames {
   const std::string kallsyms_;
   const std::string modules_;
   const uint64_t reload_after_ns_;
-  const Asker ask_;
+  const MakeAsker make_asker_;
   absl::flat_hash_map<uint64_t, KernelSymbol> asked_;  // by address
   uint64_t reloaded_ns_ = 0;  // 0: never
   std::thread loader_;
   AwaitedThread loading_;
   std::atomic<bool> begun_{false};
+  Asker ask_;  // written by the first Begin(); empty: by the lists
   // Written by loader_, read after it has ended.
   std::optional<Kallsyms> symbols_;
   absl::Status status_;

@@ -83,7 +83,7 @@ struct PipelineWorld {
   std::function<uint32_t(uint64_t time_ns)> period_ns = nullptr;
   std::string kallsyms = "/proc/kallsyms";
   std::string modules = "/proc/modules";
-  KernelNames::Asker name_kernel = nullptr;  // empty: by these lists
+  KernelNames::MakeAsker name_kernel = nullptr;  // empty: by these lists
 };
 
 struct PipelineOptions {

@@ -76,6 +76,15 @@ absl::StatusOr<UniqueFd> OpenFile(const MapEvent& map) {
   return OpenMappedFile(map.pid, Mapping{map.range, map.offset, map.file, map.path});
 }
 
+// Empty where the kernel does not answer for single addresses.
+KernelNames::Asker MakeKernelAsker() {
+  absl::StatusOr<KernelLookup> lookup = KernelLookup::Make();
+  if (!lookup.ok()) return nullptr;
+  return [lookup = std::make_shared<KernelLookup>(*std::move(lookup))](uint64_t address) {
+    return lookup->Find(address);
+  };
+}
+
 ReadFilePart ReaderOf(const std::shared_ptr<TargetFiles>& files, Pid pid) {
   return [files, pid](const UniqueFd& path_only, uint64_t offset, const std::string& name) {
     return files->ReadPart(pid, path_only, offset, name);
@@ -287,12 +296,7 @@ absl::StatusOr<std::unique_ptr<Runner>> Runner::Attach(const RecordingOptions& o
         return source->PeriodNs(time_ns);
       },
   };
-  if (runner->work_->source->ring() == nullptr) {
-    if (absl::StatusOr<KernelLookup> lookup = KernelLookup::Make(); lookup.ok()) {
-      world.name_kernel = [lookup = std::make_shared<KernelLookup>(*std::move(lookup))](
-                              uint64_t address) { return lookup->Find(address); };
-    }
-  }
+  if (runner->work_->source->ring() == nullptr) world.name_kernel = MakeKernelAsker;
   JPROF_ASSIGN_OR_RETURN(std::optional<SourceMaps::Options> source_maps,
                          OpenSourceMaps(options.source_maps, world));
   if (options.symbolizer != nullptr && options.symbolizer->has_stand_ins()) {

@@ -112,7 +112,7 @@ TEST_F(KernelNamesTest, OneWhoAnswersIsAskedEachTime) {
     return KernelSymbol{.name = absl::StrCat("name", asked.size()),
                         .module = address == 2 ? "ext4" : ""};
   };
-  names_ = std::make_unique<KernelNames>("/nowhere", "/nowhere", 0, ask);
+  names_ = std::make_unique<KernelNames>("/nowhere", "/nowhere", 0, [&] { return ask; });
   names_->Begin();
   const std::vector<uint64_t> addresses = {1, 2, 3, 2};
   ASSERT_TRUE(names_->Learn(addresses).ok());
@@ -125,6 +125,29 @@ TEST_F(KernelNamesTest, OneWhoAnswersIsAskedEachTime) {
   EXPECT_EQ(names_->Find(1).name, "name4");
   EXPECT_EQ(names_->Find(4).name, "");
   EXPECT_TRUE(names_->Learn(addresses).ok());
+}
+
+// It is a program in the kernel, which a profile without kernel frames does not need.
+TEST_F(KernelNamesTest, OneWhoAnswersIsMadeOnceAndWhenNeeded) {
+  int made = 0;
+  const auto make = [&]() -> KernelNames::Asker {
+    ++made;
+    return [](uint64_t) { return KernelSymbol{.name = "asked"}; };
+  };
+  names_ = std::make_unique<KernelNames>("/nowhere", "/nowhere", 0, make);
+  EXPECT_EQ(made, 0);
+  names_->Begin();
+  EXPECT_EQ(made, 1);
+  EXPECT_EQ(Find(1), "asked");
+  names_->Begin();
+  EXPECT_EQ(Find(1), "asked");
+  EXPECT_EQ(made, 1);
+}
+
+TEST_F(KernelNamesTest, WhereNobodyAnswersTheListsAreRead) {
+  const auto make = [] { return KernelNames::Asker(); };
+  names_ = std::make_unique<KernelNames>(Path("kallsyms"), Path("modules"), 0, make);
+  EXPECT_EQ(Find(0xffffffff81000010), "one");
 }
 
 TEST_F(KernelNamesTest, WithoutKallsymsThereIsNone) {
