@@ -1,6 +1,6 @@
 /* What the V8 helper must know of one V8 build: made by v8_probe.cc, read by v8.helper.c in both
  * its builds. Offsets are bytes from an object's first word (untagged address). Also the meaning of
- * the fields and words of V8's symbol records, which v8_names.cc reads.
+ * the fields and words of V8's symbol records, which v8_shared_functions.cc reads.
  */
 #pragma once
 
