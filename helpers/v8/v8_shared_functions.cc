@@ -110,7 +110,7 @@ const NamedFunction* SharedFunctions::Find(uint64_t shared) {
                           (function->name.start_line != 0 &&
                            (!scripts_.wants_places() || function->name.place.script != 0));
   const bool lasts = has_places && ReadWords(shared) == words;
-  if (kept_.size() >= kMaxKept) kept_.clear();
+  if (kept_.size() >= max_kept_) kept_.clear();
   return &kept_.emplace(shared, Kept{*std::move(function), *words, instant_, lasts})
               .first->second.function;
 }

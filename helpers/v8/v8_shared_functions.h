@@ -35,8 +35,13 @@ class SharedFunctions {
  public:
   // All outlive this.
   SharedFunctions(const RuntimeImage& image, const jp_v8_layout& layout, const MemoryReader& memory,
-                  TypeReader& types, Scripts& scripts)
-      : image_(image), layout_(layout), memory_(memory), types_(types), scripts_(scripts) {}
+                  TypeReader& types, Scripts& scripts, size_t max_kept = kMaxKept)
+      : image_(image),
+        layout_(layout),
+        memory_(memory),
+        types_(types),
+        scripts_(scripts),
+        max_kept_(max_kept) {}
 
   // From a symbol record: a struct jp_symbol and its text. DataLoss: it is damaged.
   absl::StatusOr<NamedFunction> Read(std::span<const uint8_t> record);
@@ -55,9 +60,9 @@ class SharedFunctions {
   // The process may have run.
   void Advance() { ++instant_; }
 
+ private:
   static constexpr size_t kMaxKept = 1 << 14;
 
- private:
   // The words of a SharedFunctionInfo that tell it from another one at the same address, as
   // jp_v8_content() has them.
   struct Words {
@@ -81,6 +86,7 @@ class SharedFunctions {
   const MemoryReader& memory_;
   TypeReader& types_;
   Scripts& scripts_;
+  const size_t max_kept_;
   uint64_t instant_ = 0;
   absl::flat_hash_map<uint64_t, Kept> kept_;  // by SharedFunctionInfo
 };
