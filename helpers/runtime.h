@@ -108,7 +108,8 @@ class RuntimeInstance {
 
   // Where a frame of a function described before executes, and the functions inlined there:
   // innermost first, the function of the frame's symbol last. Empty: nothing but its name is known.
-  // The caller believes it for a second.
+  // The caller believes it for a second; for some, if it is what was said before and the symbol
+  // tells the function.
   virtual std::vector<FrameLine> Locate(const RawFrame& frame) {
     static_cast<void>(frame);
     return {};

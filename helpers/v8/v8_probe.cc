@@ -12,6 +12,7 @@
 // types for being distinct, before the layout is believed. The helper then checks each object's
 // type as it goes, so a layout that passes here and is wrong all the same names nothing.
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <initializer_list>
 #include <iterator>
@@ -52,6 +53,9 @@ constexpr absl::string_view kBytecodeSizesSymbol =
     "_ZN2v88internal11interpreter9Bytecodes14kBytecodeSizesE";
 constexpr uint64_t kMaxBytecodeSizesBytes = 4096;
 constexpr absl::string_view kVersionPrefix = "_ZN2v88internal7Version";
+// Behind it: length, name, end.
+constexpr std::array<absl::string_view, 4> kVersionParts = {"6major_E", "6minor_E", "6build_E",
+                                                            "6patch_E"};
 // Programs with a V8 export it, those that use another's import it.
 constexpr absl::string_view kGetVersionSymbol = "_ZN2v82V810GetVersionEv";
 constexpr size_t kMaxMetadataSymbols = 10000;
@@ -106,8 +110,7 @@ Symbols CollectSymbols(const ElfFile& image) {
     } else if (name == kGetVersionSymbol) {
       symbols.get_version = true;
     } else if (absl::ConsumePrefix(&name, kVersionPrefix)) {
-      // "6major_E" and so on: length, name.
-      for (absl::string_view part : {"6major_E", "6minor_E", "6build_E", "6patch_E"}) {
+      for (absl::string_view part : kVersionParts) {
         if (name == part) symbols.version.try_emplace(std::string(part.substr(1, 5)), s.address);
       }
     }
@@ -115,7 +118,10 @@ Symbols CollectSymbols(const ElfFile& image) {
   };
   // A damaged table leaves what was read before the damage; the checks below decide.
   image.ForEachSymbol(ElfFile::Table::kSymtab, visit).IgnoreError();
-  image.ForEachSymbol(ElfFile::Table::kDynsym, visit).IgnoreError();
+  // A linker's .symtab has all that .dynsym has, and node's tables are of some hundred thousands.
+  const bool whole = !symbols.metadata.empty() && symbols.version.size() == kVersionParts.size() &&
+                     !builtins.empty();
+  if (!whole) image.ForEachSymbol(ElfFile::Table::kDynsym, visit).IgnoreError();
   for (ElfAddress address : builtins) {
     if (address > symbols.microtasks) {
       symbols.microtasks_end = std::min(symbols.microtasks_end, address);

@@ -1,5 +1,6 @@
 #include "profiler/pipeline/frame_resolver.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -10,9 +11,10 @@
 namespace jprof {
 namespace {
 
-// What a runtime says of a frame is believed for so long: its code may be thrown away and another
-// function's come to lie where it was.
+// What a runtime says of a frame is believed for so long: its code may be thrown away and other code
+// of the same function come to lie where it was. For longer each time that it says the same.
 constexpr uint64_t kLocatedForNs = 1'000'000'000;
+constexpr uint64_t kMaxLocatedForNs = 8 * kLocatedForNs;
 constexpr size_t kMaxLocated = 1 << 17;
 constexpr size_t kMaxProcessesNoted = 1 << 16;
 constexpr uint32_t kMinCorruptToReject = 64;
@@ -218,12 +220,20 @@ uint32_t FrameResolver::RuntimeFrame(const RawFrame& frame, Pid pid, uint32_t na
   const std::tuple key(frame.symbol, frame.address, frame.detail, frame.is_return_address,
                        frame.is_async);
   auto known = located_.find(key);
-  if (known != located_.end() && time_ns < known->second.located_ns + kLocatedForNs) {
-    return known->second.frame;
+  if (known != located_.end()) {
+    Located& before = known->second;
+    if (time_ns < before.located_ns + before.believed_for_ns) return before.frame;
+    const uint32_t located = Locate(frame, pid, name);
+    const bool names_function = sources_.frames.names()[name].kind != FrameKind::kUnknown;
+    const uint64_t for_ns = names_function && located == before.frame
+                                ? std::min(2 * before.believed_for_ns, kMaxLocatedForNs)
+                                : kLocatedForNs;
+    before = {located, time_ns, for_ns};
+    return located;
   }
   const uint32_t located = Locate(frame, pid, name);
   if (located_.size() >= kMaxLocated) located_.clear();
-  located_.insert_or_assign(key, Located{located, time_ns});
+  located_.insert_or_assign(key, Located{located, time_ns, kLocatedForNs});
   return located;
 }
 

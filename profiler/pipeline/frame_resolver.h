@@ -87,6 +87,7 @@ class FrameResolver {
   struct Located {
     uint32_t frame;
     uint64_t located_ns;
+    uint64_t believed_for_ns;
   };
   // What a process's helper said, in frames of distinct stacks.
   struct HelperAnswers {

@@ -1,6 +1,7 @@
 // The pipeline and runtimes: what a helper names, whom it asks when, and what is left unnamed.
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -24,6 +25,52 @@ TEST_F(PipelineTest, RuntimesFunctionsHaveTheNamesOfTheirRecords) {
   EXPECT_THAT(Stacks(profile), ElementsAre("_start;run;render app.fake:3"));
   EXPECT_EQ(profile.accounting.script_frames, 1u);
   EXPECT_EQ(profile.accounting.script_frames_unnamed, 0u);
+}
+
+// Of a frame that is sampled every half second.
+class LocatedFrameTest : public PipelineTest {
+ protected:
+  explicit LocatedFrameTest(absl::string_view name = "render") {
+    runtime_.locate = [this] {
+      ++asked_;
+      return std::vector<FrameLine>{{{.name = "render", .file = "app.fake"}, line_}};
+    };
+    StartFakeRuntime();
+    Symbol(5, name);
+  }
+  void SampleFor(int seconds) {
+    for (int i = 0; i < 2 * seconds; ++i) {
+      RuntimeStack(++stacks_,
+                   {{.address = kJit + 0x10, .symbol = 5, .kind = RawFrame::Kind::kRuntime}});
+      Sample(stacks_);
+      time_ns_ += 499'000'000;
+    }
+  }
+
+  int asked_ = 0;
+  uint32_t line_ = 7;
+  uint32_t stacks_ = 0;
+};
+
+TEST_F(LocatedFrameTest, WhatIsSaidTwiceIsBelievedForLonger) {
+  SampleFor(16);
+  EXPECT_EQ(asked_, 5);  // after 0, 1, 3, 7, 15 s
+  line_ = 8;
+  SampleFor(8);
+  EXPECT_EQ(asked_, 6);
+  line_ = 9;  // what changed once may do so again
+  SampleFor(2);
+  EXPECT_GE(asked_, 7);
+}
+
+class LocatedUnknownTest : public LocatedFrameTest {
+ protected:
+  LocatedUnknownTest() : LocatedFrameTest("") {}
+};
+
+TEST_F(LocatedUnknownTest, AFunctionThatOnlyThisTellsIsAskedForEachSecond) {
+  SampleFor(16);
+  EXPECT_EQ(asked_, 16);
 }
 
 TEST_F(PipelineTest, ThoseWhoAwaitStandBelowASeparator) {

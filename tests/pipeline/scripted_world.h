@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -28,9 +29,11 @@
 namespace jprof {
 
 // Recognises images that define "fake_runtime_code"; that function is its code. Names of its
-// functions are text field 1 of their records.
+// functions are text field 1 of their records, and are not told at first where that is empty.
 class FakeRuntime : public Runtime {
  public:
+  std::function<std::vector<FrameLine>()> locate = [] { return std::vector<FrameLine>(); };
+
   absl::string_view name() const override { return "fake"; }
 
   absl::StatusOr<std::optional<RuntimeImage>> Probe(const ElfFile& image) const override {
@@ -63,13 +66,20 @@ class FakeRuntime : public Runtime {
   std::unique_ptr<RuntimeInstance> Attach(const RuntimeImage&, const MemoryReader&) const override {
     class Instance : public RuntimeInstance {
      public:
+      explicit Instance(const FakeRuntime& runtime) : runtime_(runtime) {}
+      std::vector<FrameLine> Locate(const RawFrame&) override { return runtime_.locate(); }
       absl::StatusOr<FrameName> Describe(std::span<const uint8_t> bytes) override {
         auto record = ParseSymbolRecord(bytes);
         if (!record.ok()) return record.status();
-        return FrameName{.name = record->Text(1), .file = "app.fake", .start_line = 3};
+        const FrameKind kind = record->Text(1).empty() ? FrameKind::kUnknown : FrameKind::kScript;
+        return FrameName{
+            .name = record->Text(1), .file = "app.fake", .start_line = 3, .kind = kind};
       }
+
+     private:
+      const FakeRuntime& runtime_;
     };
-    return std::make_unique<Instance>();
+    return std::make_unique<Instance>(*this);
   }
 
   std::optional<FrameName> DescribeBuiltin(absl::string_view symbol) const override {
