@@ -1,5 +1,5 @@
 // Folded stacks: "process;outer;inner 12", one line for each stack, sorted bytewise, weights are
-// those of SummedType (export/tracks.h). What flamegraph.pl, speedscope, Pyroscope and inferno read.
+// those of SummedType (export/tracks.h). flamegraph.pl, speedscope, Pyroscope and inferno read it.
 //
 // Of a comparison (BaseType) there are two weights, "process;outer 7 12": before, scaled to the
 // total of after, and after.

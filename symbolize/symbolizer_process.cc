@@ -327,8 +327,8 @@ bool IsRunnable(pid_t pid) {
   return name_end != nullptr && std::strncmp(name_end, ") R", 3) == 0;
 }
 
-// How long it has run, waited for a CPU, and how often it got one; empty: it has ended, or the kernel
-// does not count that.
+// How long it has run, waited for a CPU, and how often it got one; empty: it has ended, or the
+// kernel does not count that.
 std::string ScheduledText(pid_t pid) {
   char text[128] = {};
   const UniqueFd file(
@@ -337,8 +337,8 @@ std::string ScheduledText(pid_t pid) {
   return text;
 }
 
-// Waits until there is something to read. False: there is nothing, and the process waits for something
-// else than a CPU, which `patience` and a second look have not changed.
+// Waits until there is something to read. False: there is nothing, and the process waits for
+// something else than a CPU, which `patience` and a second look have not changed.
 bool AwaitProcess(int socket, pid_t pid, std::chrono::milliseconds patience) {
   constexpr std::chrono::seconds kAtMost{10};
   const auto give_up = Clock::now() + kAtMost;
@@ -416,8 +416,9 @@ bool SymbolizerProcess::HasAnswered() {
 
 namespace {
 
-// Where hundreds of threads are runnable, one of ordinary priority gets its turn every few seconds: who
-// is waited for has the priority of the one who waits. Of one that ended, the number may be another's.
+// Where hundreds of threads are runnable, one of ordinary priority gets its turn every few seconds:
+// who is waited for has the priority of the one who waits. The number of one that ended may be
+// another's.
 void LendPriority(int socket, pid_t pid) {
   char byte;
   if (::recv(socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0) return;

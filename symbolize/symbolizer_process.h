@@ -81,7 +81,8 @@ class SymbolizerProcess {
   absl::StatusOr<Peer> StartStandIn();
   // DeadlineExceeded: it waited for something else than a CPU for `patience`, and still does; it is
   // to be asked no more until HasComeBack(). Unavailable: it has ended. From one thread at a time,
-  // whose niceness it has from then on (as far as jprof may set it), and so have those started later.
+  // whose niceness it has from then on (as far as jprof may set it), and so have those started
+  // later.
   absl::StatusOr<Parcel> Ask(const Peer& stand_in, const std::string& text,
                              std::span<const int> descriptors, std::chrono::milliseconds patience);
   // Whether one that did not answer in time has since, or has ended.

@@ -25,7 +25,8 @@ constexpr size_t kTextBytes = 1024;
 
 constexpr int32_t kStackSlot = -8;
 
-constexpr bpf_insn Instruction(uint8_t code, uint8_t to, uint8_t from, int16_t offset, int32_t value) {
+constexpr bpf_insn Instruction(uint8_t code, uint8_t to, uint8_t from, int16_t offset,
+                               int32_t value) {
   return {.code = code, .dst_reg = to, .src_reg = from, .off = offset, .imm = value};
 }
 
@@ -60,8 +61,8 @@ UniqueFd MakeFormat() {
   return map;
 }
 
-// As bpf_prog_ksym_set_name() and bpf_trampoline_ksym_add() of the kernel name them; no function of its
-// own is named like that.
+// As bpf_prog_ksym_set_name() and bpf_trampoline_ksym_add() of the kernel name them; no function of
+// its own is named like that.
 bool IsBpf(absl::string_view name) {
   constexpr size_t kTagDigits = 2 * BPF_TAG_SIZE;
   if (absl::ConsumePrefix(&name, "bpf_prog_")) {
@@ -117,7 +118,8 @@ absl::StatusOr<KernelLookup> KernelLookup::Make() {
   };
   bpf_prog_load_opts options = {};
   options.sz = sizeof(options);
-  options.prog_flags = BPF_F_SLEEPABLE;  // which the kernel asks of programs that are called like this
+  // Which the kernel asks of programs that are called like this.
+  options.prog_flags = BPF_F_SLEEPABLE;
   UniqueFd loaded(::bpf_prog_load(BPF_PROG_TYPE_SYSCALL, "jprof_name", "Dual MIT/GPL", program,
                                   std::size(program), &options));
   if (!loaded.valid()) return ErrnoStatus(errno, "a BPF program that names kernel symbols");

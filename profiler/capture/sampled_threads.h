@@ -23,8 +23,8 @@ class SampledThreads {
   // thread that none was opened for, the event that is asked about first counts.
   bool IsDuplicate(uint64_t event, Tid tid, uint32_t cpu);
 
-  // The thread has ended; samples of it may still be in the rings until they were read once more, of
-  // which Drained() tells. Then its number may be another thread's.
+  // The thread has ended; samples of it may still be in the rings until they were read once more,
+  // of which Drained() tells. Then its number may be another thread's.
   void Ended(Tid tid) { ended_.push_back(tid); }
   void Drained();
 

@@ -1,6 +1,6 @@
-// The kernel's symbols. Where it answers for single addresses (kernel_lookup.h) it is asked; else its
-// list is read while the recording goes on: at its end that would take longer than all other naming
-// together, most of it in the kernel, which prints them line by line.
+// The kernel's symbols. Where it answers for single addresses (kernel_lookup.h) it is asked; else
+// its list is read while the recording goes on: at its end that would take longer than all other
+// naming together, most of it in the kernel, which prints them line by line.
 //
 // Modules and BPF programs come and go meanwhile. So at the end an early table is believed only
 // where nothing can have changed: between two symbols of the kernel proper, or between two of one
@@ -52,11 +52,11 @@ class KernelNames {
   // stack is seen, again at will.
   void Begin();
 
-  // Learns what is right about `addresses` as of `now_ns`, of any clock; waits for it. An error: the
-  // kernel gives no symbols.
+  // Learns what is right about `addresses` as of `now_ns`, of any clock; waits for it. An error:
+  // the kernel gives no symbols.
   const absl::Status& Learn(std::span<const uint64_t> addresses, uint64_t now_ns = 0);
-  // Of one of the addresses that were learnt last; an empty name when there is none. Valid until the
-  // next Learn().
+  // Of one of the addresses that were learnt last; an empty name when there is none. Valid until
+  // the next Learn().
   Kallsyms::Match Find(uint64_t address) const;
 
  private:

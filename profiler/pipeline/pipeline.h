@@ -261,8 +261,8 @@ class Pipeline {
   // The same as it is kept: perhaps path-only.
   absl::StatusOr<UniqueFd> OpenKept(const MapEvent& map);
   absl::StatusOr<ElfFile> OpenImage(const MapEvent& map);
-  // Of this host: what a process's own root holds is the process's word alone, and a table is shared
-  // by all that map the file.
+  // Of this host: what a process's own root holds is the process's word alone, and a table is
+  // shared by all that map the file.
   absl::StatusOr<ElfFile> OpenDebugFile(const std::string& build_id) const;
 
   const PipelineOptions options_;

@@ -7,8 +7,8 @@
 //
 // A target whose files or memory do not answer costs its own names (target_files.h,
 // resident_memory.h). Where the pipeline's or the reader's thread waits for ever all the same
-// (target_task.h), a recording still ends when it should: what follows its end is then given up with
-// DeadlineExceeded.
+// (target_task.h), a recording still ends when it should: what follows its end is then given up
+// with DeadlineExceeded.
 #pragma once
 
 #include <cstdint>

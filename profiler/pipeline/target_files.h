@@ -1,8 +1,8 @@
 // Opens what targets name, and reads what the kernel says of them, without waiting for ever: a
 // stand-in (symbolize/symbolizer_process.h) does it, and is left behind when it waits for half a
 // second. That costs the files of that process on that file system, or its memory, until the
-// stand-in has come back; a file system that never answered is asked once for all processes, one that
-// did so before a few times.
+// stand-in has come back; a file system that never answered is asked once for all processes, one
+// that did so before a few times.
 //
 // What comes from a file system that may stop to answer later is a path-only descriptor, to be
 // opened (OpenAgain) when it is read, and closed soon: so a recording holds nothing that it could
@@ -83,8 +83,8 @@ class TargetFiles {
  private:
   // Whom a question is about.
   struct Subject {
-    // Instead of a device: none, those of call-frame information, one that is not known, the process's
-    // memory.
+    // Instead of a device: none, those of call-frame information, one that is not known, the
+    // process's memory.
     static constexpr uint64_t kKernel = 0, kCode = UINT64_MAX - 2, kSomeDevice = UINT64_MAX - 1,
                               kMemory = UINT64_MAX;
     Pid pid = 0;  // 0: no process

@@ -286,10 +286,9 @@ std::vector<std::string> WarningTexts(const Shortcomings& s) {
   }
   WarnOfRate(a, s.is_steady, warnings);
   append(s.changes);
-  warn(
-      a.sideband_lost,
-      "records of mappings, execs, exits and functions lost: stacks below [mapping records lost] are of "
-      "meanwhile, and named by what was mapped later");
+  warn(a.sideband_lost,
+       "records of mappings, execs, exits and functions lost: stacks below [mapping records lost] "
+       "are of meanwhile, and named by what was mapped later");
   warn(s.damaged_records, "records of mappings, execs and exits damaged");
   warn(s.unopened_images, "mapped files could not be opened: their frames are unnamed");
   warn(s.images_over_limit,

@@ -1,11 +1,11 @@
 // The memory of a live process, without waiting for its pages: one that is not in memory may lie
 // behind a userfaultfd or a file system that hangs, where a read of it waits for ever and cannot be
-// called off. Which pages are there is asked of the kernel (/proc/PID/pagemap) and known for a tenth
-// of a second, since asking takes as long as reading; what needs another one is left to somebody
-// else.
+// called off. Which pages are there is asked of the kernel (/proc/PID/pagemap) and known for a
+// tenth of a second, since asking takes as long as reading; what needs another one is left to
+// somebody else.
 //
-// A page can go meanwhile. That takes a process that gives its pages away, all the time, where nobody
-// brings them back; the read waits then as it would have without the question.
+// A page can go meanwhile. That takes a process that gives its pages away, all the time, where
+// nobody brings them back; the read waits then as it would have without the question.
 //
 // Not thread-safe.
 #pragma once

@@ -39,8 +39,8 @@ struct CapturedWalk : NativeRunner::Result {
   CapturedWalk() = default;
   CapturedWalk(NativeRunner::Result result) : NativeRunner::Result(std::move(result)) {}  // NOLINT
 
-  // `whole` is the same walk over a copy, and goes further. What was told of frames while they stood
-  // stays: of those before, and, where a runtime knew how to go on, of those behind.
+  // `whole` is the same walk over a copy, and goes further. What was told of frames while they
+  // stood stays: of those before, and, where a runtime knew how to go on, of those behind.
   void GoOnAs(CapturedWalk whole);
 
   // Values of runtimes' functions' parameters, by index of the frame; only where asked for.

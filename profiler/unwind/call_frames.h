@@ -12,8 +12,8 @@
 // Of DWARF's expressions those are understood that occur in numbers: linkage stubs, frames that
 // realign the stack (CFA in memory), signal frames.
 //
-// A .debug_frame may be compressed, and in a separate debug file instead of the file itself; that is
-// looked for where much of the code is described by no other section.
+// A .debug_frame may be compressed, and in a separate debug file instead of the file itself; that
+// is looked for where much of the code is described by no other section.
 //
 // Files in which hardly anything is described (musl), and static programs, whose C library may be
 // like that, are looked through besides: code_frames.h.

@@ -1,6 +1,6 @@
-// The call-frame information of single functions, as it lies in the memory of a process: each file's
-// .eh_frame_hdr leads to the entry of an address. Nothing but that entry and its CIE is taken, and
-// none that is too large. Code that .debug_frame alone describes is not found.
+// The call-frame information of single functions, as it lies in the memory of a process: each
+// file's .eh_frame_hdr leads to the entry of an address. Nothing but that entry and its CIE is
+// taken, and none that is too large. Code that .debug_frame alone describes is not found.
 #pragma once
 
 #include <cstddef>

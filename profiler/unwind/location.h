@@ -1,7 +1,7 @@
-// DWARF's expressions (DWARF 5, section 2.5), with what is known of a frame: where a variable is, and
-// in call-frame information where a register was saved. They come from files and are believed in
-// nothing: they take a bounded number of steps, and what needs a register or memory that is not known
-// is not known either. Thread-safe if the reader of memory is.
+// DWARF's expressions (DWARF 5, section 2.5), with what is known of a frame: where a variable is,
+// and in call-frame information where a register was saved. They come from files and are believed
+// in nothing: they take a bounded number of steps, and what needs a register or memory that is not
+// known is not known either. Thread-safe if the reader of memory is.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,7 @@
-// What kernels before the one at hand ask of a BPF program, which may let pass what most refuse: up to
-// Linux 6.8 each function's stack counts in steps of 32 bytes, and only a jump may lead back to the
-// beginning of a loop. From kernel/bpf/verifier.c of Linux 6.1: check_max_stack_depth(), check_cfg().
+// What kernels before the one at hand ask of a BPF program, which may let pass what most refuse: up
+// to Linux 6.8 each function's stack counts in steps of 32 bytes, and only a jump may lead back to
+// the beginning of a loop. From kernel/bpf/verifier.c of Linux 6.1: check_max_stack_depth(),
+// check_cfg().
 #include <bpf/libbpf.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -168,7 +168,8 @@ TEST_F(HungFilesTest, AJitDumpThatHangsMeanwhileNamesWhatItHadNamed) {
   absl::StatusOr<Child> process = Child::SpawnReady({TestProgram("anonymous_code"), path});
   ASSERT_TRUE(process.ok()) << process.status();
   const auto pid = static_cast<uint32_t>(process->pid());
-  HungFile dump(path, JitDumpBuilder(pid).Load(MonotonicNow(), 0x600000000000, 0x10, "hot").bytes());
+  HungFile dump(path,
+                JitDumpBuilder(pid).Load(MonotonicNow(), 0x600000000000, 0x10, "hot").bytes());
   ASSERT_TRUE(process->Write("x").ok());
   ASSERT_EQ(process->ReadLine().value_or(""), "ready");
   ExpectNamesStay(*process, dump, 1000, 2500);

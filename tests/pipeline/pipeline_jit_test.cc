@@ -258,8 +258,9 @@ TEST_F(JitDumpPipelineTest, ADumpThatHangsKeepsNobodyFromTheEnd) {
   Stack(1, {kJit + 0x110, kApp + 0x10});
   Sample(1);
   EXPECT_THAT(FinishedStacks(), ElementsAre("_start;[unknown] [jit]"));
-  EXPECT_THAT(pipeline().JitDumpTroubles(),
-              ElementsAre("process 100: /tmp/jit-100.dump: no answer; its newer names are not used"));
+  EXPECT_THAT(
+      pipeline().JitDumpTroubles(),
+      ElementsAre("process 100: /tmp/jit-100.dump: no answer; its newer names are not used"));
 }
 
 TEST_F(PipelineTest, CodeInMemoryThatIsSharedIsNamedByAPerfMap) {

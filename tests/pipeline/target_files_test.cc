@@ -97,7 +97,8 @@ TEST_F(TargetFilesTest, CallFrameInformationIsFoundUnlessItsFileHangs) {
   HungFuse fuse(TestProgram("spin"));
   const Child process = Start(fuse.file());
   const Child other = Start(TestProgram("spin"));
-  const MapEvent hung = MappingOf(process.pid(), "/file"), answering = MappingOf(other.pid(), "spin");
+  const MapEvent hung = MappingOf(process.pid(), "/file"),
+                 answering = MappingOf(other.pid(), "spin");
   // The entry of some function of it.
   auto find = [&](const MapEvent& map) {
     std::vector<uint64_t> addresses;

@@ -147,13 +147,13 @@ TEST(WarningTest, EachShortcomingIsToldWithWhatItCosts) {
        "times of samples are scaled by that"},
       {with([](Shortcomings& s) { s.accounting.rate.target_cpu_ns = 20'000'000'000; }),
        "1000 samples where the targets' CPU time of 20.0 s at 99 Hz makes 1980: the others did not "
-       "happen (the sampling was throttled, the virtual machine stood still, or another BPF program "
-       "ran)"},
+       "happen (the sampling was throttled, the virtual machine stood still, or another BPF "
+       "program ran)"},
       {with([](Shortcomings& s) { s.changes = {"CPU 3 went offline at 2 s"}; }),
        "CPU 3 went offline at 2 s"},
       {with([](Shortcomings& s) { s.accounting.sideband_lost = 5; }),
-       "5 records of mappings, execs, exits and functions lost: stacks below [mapping records lost] "
-       "are of meanwhile, and named by what was mapped later"},
+       "5 records of mappings, execs, exits and functions lost: stacks below [mapping records "
+       "lost] are of meanwhile, and named by what was mapped later"},
       {with([](Shortcomings& s) { s.damaged_records = 5; }),
        "5 records of mappings, execs and exits damaged"},
       {with([](Shortcomings& s) { s.unopened_images = 5; }),
@@ -177,8 +177,8 @@ TEST(WarningTest, EachShortcomingIsToldWithWhatItCosts) {
          s.time_step_ns = 1'000'000'000;
          s.threads_by_name = true;
        }),
-       "more samples than are kept one by one: times are exact to 1 s, threads of a process by name "
-       "alone"},
+       "more samples than are kept one by one: times are exact to 1 s, threads of a process by "
+       "name alone"},
       {with([](Shortcomings& s) {
          s.time_step_ns = 1'000'000'000;
          s.threads_by_name = s.processes_by_name = true;

@@ -171,7 +171,8 @@ TEST(SourceMapTest, DamageIsToldAndNothingIsBelieved) {
            R"({"offset":{"line":0,"column":0},"map":{}}]})",
            "sections"},
           {R"({"version":3,"sections":[{"offset":{"line":0,"column":0},"url":"x"}]})", "sections"},
-          {R"({"version":3,"sections":[{"offset":{"line":0,"column":0},"map":{"version":3,"sections":[]}}]})",
+          {R"({"version":3,"sections":[{"offset":{"line":0,"column":0},)"
+           R"("map":{"version":3,"sections":[]}}]})",
            "no mappings"},
       }) {
     SourceMapQuery query;
