@@ -145,14 +145,16 @@ const Trees = (() => {
     return (value === 100 ? "100" : value.toFixed(digits)) + "%";
   };
 
-  // Hues that can be told apart. Each package has its own by its name, the same in every picture, but
-  // gives way to those that weigh more: of the first twelve no two have one hue, the next twelve are
-  // paler. `weights`: by name. Returns what gives the colour of a name, in one of eight shades.
+  // Hues that can be told apart. Each package has its own by its name, the same in every picture,
+  // but gives way to those that weigh more: of the first twelve no two have one hue, the next twelve
+  // are paler. `weights`: by name. Returns what gives the colour of a name, in one of eight shades.
   const HUES = [2, 26, 44, 64, 96, 140, 170, 192, 214, 246, 282, 326], PALER = 12;
   function packageColours(weights) {
     const hashOf = (name) => {
       let hash = 2166136261;
-      for (let i = 0; i < name.length; i += 1) hash = Math.imul(hash ^ name.charCodeAt(i), 16777619);
+      for (let i = 0; i < name.length; i += 1) {
+        hash = Math.imul(hash ^ name.charCodeAt(i), 16777619);
+      }
       return (hash ^ hash >>> 15) >>> 0;
     };
     const places = new Map();
@@ -167,15 +169,17 @@ const Trees = (() => {
     }
     return (name, shade) => {
       const place = places.get(name) ?? PALER + hashOf(name) % HUES.length;
-      return place < PALER ? `hsl(${HUES[place]},64%,${66 + shade}%)` : `hsl(${HUES[place - PALER]},38%,${77 + shade}%)`;
+      return place < PALER ? `hsl(${HUES[place]},64%,${66 + shade}%)`
+        : `hsl(${HUES[place - PALER]},38%,${77 + shade}%)`;
     };
   }
 
-  // Nothing, red for more, blue for less, in twelve steps. `part`: of the largest change, -1 to 1. The
-  // same as ColourOfChange in export/svg.cc.
+  // Nothing, red for more, blue for less, in twelve steps. `part`: of the largest change, -1 to 1.
+  // The same as ColourOfChange in export/svg.cc.
   function changeColour(part, dark) {
     const to = part < 0 ? [0x3f, 0x86, 0xd9] : [0xe2, 0x4a, 0x33];
-    const from = dark ? [0x86, 0x8d, 0x96] : [0xec, 0xec, 0xec], step = Math.round(12 * Math.abs(part));
+    const from = dark ? [0x86, 0x8d, 0x96] : [0xec, 0xec, 0xec];
+    const step = Math.round(12 * Math.abs(part));
     const mix = to.map((c, i) => from[i] + Math.trunc((c - from[i]) * step / 12));
     return "#" + mix.map((c) => c.toString(16).padStart(2, "0")).join("");
   }
@@ -453,18 +457,22 @@ const Trees = (() => {
     return growing.finish(rank, least);
   }
 
-  // The `most` widest nodes of a tree, callers before callees; `crowded` says how many there were more.
+  // The `most` widest nodes of a tree, callers before callees; `crowded` says how many more there
+  // were.
   function widest(tree, most) {
     const { count, parent, depth, end, total } = tree;
     if (count <= most) return { ...tree, crowded: 0 };
-    const order = Uint32Array.from(total, (_, i) => i).sort((a, b) => total[b] - total[a] || depth[a] - depth[b] || a - b);
+    const order = Uint32Array.from(total, (_, i) => i)
+      .sort((a, b) => total[b] - total[a] || depth[a] - depth[b] || a - b);
     const kept = order.subarray(0, most).sort();
     const at = new Int32Array(count + 1);  // how many are kept before each: its number, if it is
     for (const i of kept) at[i + 1] = 1;
     for (let i = 0; i < count; i += 1) at[i + 1] += at[i];
     const result = { count: most, leftOut: tree.leftOut, crowded: count - most,
-                     parent: Int32Array.from(kept, (i) => at[parent[i]]), end: Int32Array.from(kept, (i) => at[end[i]]) };
-    for (const key of ["label", "depth", "self", "total", ...(tree.before ? ["before", "beforeTotal"] : [])]) {
+                     parent: Int32Array.from(kept, (i) => at[parent[i]]),
+                     end: Int32Array.from(kept, (i) => at[end[i]]) };
+    const others = tree.before ? ["before", "beforeTotal"] : [];
+    for (const key of ["label", "depth", "self", "total", ...others]) {
       result[key] = tree[key].constructor.from(kept, (i) => tree[key][i]);
     }
     return result;
@@ -510,6 +518,7 @@ const Trees = (() => {
     return sum;
   }
 
-  return { labelOf, partsOf, fit, summed, escapeRegExp, compile, patternOf, typedOf, exactly, grouped, percent,
-           packageColours, changeColour, counting, filtered, derive, invert, widest, byFunction, matched };
+  return { labelOf, partsOf, fit, summed, escapeRegExp, compile, patternOf, typedOf, exactly, grouped,
+           percent, packageColours, changeColour, counting, filtered, derive, invert, widest,
+           byFunction, matched };
 })();

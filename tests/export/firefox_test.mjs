@@ -45,7 +45,8 @@ let daemon;
 async function load(text) {
   const file = join(scratch, "out.firefox.json");
   execFileSync(writeProfile, ["firefox", file], { input: text });
-  daemon = spawn(node, [release, "--daemon", file, "--session", SESSION], { env: environment, stdio: "ignore" });
+  daemon = spawn(node, [release, "--daemon", file, "--session", SESSION],
+                 { env: environment, stdio: "ignore" });
   for (; !listens(); await wait()) assert.equal(daemon.exitCode, null, "the daemon has ended");
   for (;; await wait()) {
     try {

@@ -53,7 +53,8 @@ node;a;f /srv/app.js:3,5_[j] 10
 node;b;f /srv/app.js:3,6_[j] 20
 node;b;f /srv/app.js:3,7_[j];deep 30
 `);
-const longUrl = write("long.html", Array.from({ length: 103 }, (_, i) => `node;f /srv/app.js:3,${i + 4}_[j] 1\n`).join(""));
+const longUrl = write(
+  "long.html", Array.from({ length: 103 }, (_, i) => `node;f /srv/app.js:3,${i + 4}_[j] 1\n`).join(""));
 // Hardly ever is `f` called by `rare`.
 const rareUrl = write("rare.html", "node;main;f 100000\nnode;rare;f 1\n");
 // As of formats that know no processes.
@@ -69,8 +70,9 @@ const HELPERS = `
   window.heat = () => document.querySelector("#heat canvas");
   window.colourAt = (label, i = 0) => {
     const at = spot(label, i).getBoundingClientRect();
-    const canvas = document.querySelectorAll(".graph canvas")[i], box = canvas.getBoundingClientRect();
-    return [...canvas.getContext("2d").getImageData(at.x - box.x - 5, at.y - box.y + 6, 1, 1).data].join();
+    const canvas = document.querySelectorAll(".graph canvas")[i];
+    const box = canvas.getBoundingClientRect(), pen = canvas.getContext("2d");
+    return [...pen.getImageData(at.x - box.x - 5, at.y - box.y + 6, 1, 1).data].join();
   };
   true`;
 const SPY = `
@@ -264,7 +266,8 @@ try {
   }, linesUrl);
 
   await test("of a function with very many lines the others are counted", async (page) => {
-    const lines = await page.evaluate("[...document.querySelectorAll('#lines tbody tr')].map((row) => row.lastChild.textContent)");
+    const lines = await page.evaluate(
+      "[...document.querySelectorAll('#lines tbody tr')].map((row) => row.lastChild.textContent)");
     assert.equal(lines.length, 101);
     assert.equal(lines[100], "3 more lines");
   }, longUrl + "?tab=functions");
@@ -357,7 +360,8 @@ try {
     assert.ok((await labels(page)).includes("main"));
   });
 
-  await test("letters in the menu act and close it; Escape closes it and nothing else", async (page) => {
+  await test("letters in the menu act and close it; Escape closes it and nothing else",
+             async (page) => {
     const isOpen = () => page.evaluate("document.getElementById('menu') !== null");
     await page.click("spot('handle')");
     await page.until("params().z !== undefined");
@@ -366,7 +370,8 @@ try {
     await page.press("Escape");
     assert.equal(await isOpen(), false);
     assert.deepEqual(await page.evaluate("params()"), before);
-    assert.equal(await page.evaluate("document.activeElement === document.querySelector('.graph canvas')"), true);
+    const isOnGraph = "document.activeElement === document.querySelector('.graph canvas')";
+    assert.equal(await page.evaluate(isOnGraph), true);
     await page.openMenu("spot('walk')");
     await page.press("h");
     assert.equal(await isOpen(), false);
@@ -399,7 +404,8 @@ try {
     assert.deepEqual(await labels(page), before);
   }, url + "?g=thread");
 
-  await test("who calls the collector is not the collector, what it calls is, inverted or not", async (page) => {
+  await test("who calls the collector is not the collector, what it calls is, inverted or not",
+             async (page) => {
     await page.evaluate("document.querySelector('#rows td[title*=CollectGarbage]').click()");
     await page.hover("spot('main', 2)");
     assert.match(await page.evaluate("text('details')"), /^main .* \u00b7 native code/);
@@ -415,12 +421,14 @@ try {
   }, url + "?tab=functions");
 
   await test("callers that are not followed are told", async (page) => {
-    const told = () => page.evaluate("[document.getElementById('leftout').offsetHeight > 0, text('leftout')]");
+    const told = () =>
+      page.evaluate("[document.getElementById('leftout').offsetHeight > 0, text('leftout')]");
     assert.equal((await told())[0], false);
     await press(page, "inverted");
-    assert.deepEqual(await told(), [true, "not drawn: 1 frame, and its callers, of less than 0.005% of all"]);
+    const notDrawn = "not drawn: 1 frame, and its callers, of less than 0.005% of ";
+    assert.deepEqual(await told(), [true, notDrawn + "all"]);
     await press(page, "tab-functions");
-    assert.deepEqual(await told(), [true, "not drawn: 1 frame, and its callers, of less than 0.005% of f"]);
+    assert.deepEqual(await told(), [true, notDrawn + "f"]);
     await press(page, "tab-time");
     assert.equal((await told())[0], false);
   }, rareUrl);
@@ -432,7 +440,8 @@ try {
       const blank = (canvas, x, y) => [...canvas.getContext("2d").getImageData(x, y, 1, 1).data];
       const strips = [...document.querySelectorAll(".graph .strip")];
       window.paper = { labels: labels(), heat: blank(heat(), heat().width - 4, 2),
-                       strips: strips.length, height: strips.reduce((sum, strip) => sum + strip.height, 0),
+                       strips: strips.length,
+                       height: strips.reduce((sum, strip) => sum + strip.height, 0),
                        drawn: document.querySelector(".graph canvas").height };
     }); true`);
     const { pages, fills } = await page.printed();

@@ -1,5 +1,5 @@
-// The scripts of the pictures cut labels as the picture that is written does (label_text_test.cc), give
-// packages colours that can be told apart, and keep the widest of too many frames.
+// The scripts of the pictures cut labels as the picture that is written does (label_text_test.cc),
+// give packages colours that can be told apart, and keep the widest of too many frames.
 //
 //   node labels_test.mjs
 import assert from "node:assert/strict";
@@ -21,7 +21,8 @@ const names = Array.from({ length: 40 }, (_, i) => `package${i * 7}`);
 const weights = new Map(names.map((name, i) => [name, 1000 - i]));
 const colour = Trees.packageColours(weights);
 for (const from of [0, 12]) {
-  const hues = names.slice(from, from + 12).map((name) => hueOf(colour(name, 0))).sort((a, b) => a - b);
+  const some = names.slice(from, from + 12);
+  const hues = some.map((name) => hueOf(colour(name, 0))).sort((a, b) => a - b);
   hues.forEach((hue, i) => assert.ok((hues[(i + 1) % 12] - hue + 360) % 360 >= 18, hues.join()));
 }
 // The heaviest has its own, whoever else there is; any order of the names gives the same.
@@ -31,7 +32,8 @@ for (const name of [...names, "unknown"]) assert.equal(reversed(name, 5), colour
 
 // all(6) calls a(5) and e(1); a calls b(3) and d(1), b calls c(3), e calls f(1).
 const tree = {
-  count: 7, leftOut: 2, label: Int32Array.of(0, 1, 2, 3, 4, 5, 6), parent: Int32Array.of(0, 0, 1, 2, 1, 0, 5),
+  count: 7, leftOut: 2,
+  label: Int32Array.of(0, 1, 2, 3, 4, 5, 6), parent: Int32Array.of(0, 0, 1, 2, 1, 0, 5),
   depth: Int32Array.of(0, 1, 2, 3, 2, 1, 2), end: Int32Array.of(7, 5, 4, 4, 5, 7, 7),
   self: Float64Array.of(0, 1, 0, 3, 1, 0, 1), total: Float64Array.of(6, 5, 3, 3, 1, 1, 1),
 };

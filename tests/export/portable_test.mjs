@@ -50,7 +50,9 @@ function checkStyle(name) {
 }
 
 const shared = readdirSync(web).filter((file) => file.endsWith(".js"));
-for (const name of [...shared, ...folder("flamegraph")]) checkScript(name, [ONE_ENGINE, AFTER_2021, ONLY_HTML]);
+for (const name of [...shared, ...folder("flamegraph")]) {
+  checkScript(name, [ONE_ENGINE, AFTER_2021, ONLY_HTML]);
+}
 // The report says that it takes a browser of 2023.
 for (const name of folder("report")) checkScript(name, [ONE_ENGINE]);
 for (const name of readdirSync(web).filter((file) => file.endsWith(".css"))) checkStyle(name);

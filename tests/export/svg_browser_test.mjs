@@ -58,9 +58,11 @@ const thinnerUrl = write("thinner.svg", "node;main;wide 1000000\n" + Array.from(
 // As wide as what it calls, `main` is hardly ever executing itself.
 const callerUrl = write("caller.svg", "node;main;wide 1000000\nnode;main 10\n");
 // All but three of the 21,003 frames are of one sample.
-const crowdedUrl = write("crowded.svg", Array.from({ length: 7000 }, (_, i) => `node;main;a${i};b${i};c${i} 1\n`).join(""));
+const crowdedUrl = write(
+  "crowded.svg", Array.from({ length: 7000 }, (_, i) => `node;main;a${i};b${i};c${i} 1\n`).join(""));
 const allUrl = write("all.svg", "app;all 10\napp;other 30\n");
-const nineUrl = write("nine.svg", Array.from({ length: 9 }, (_, i) => `# comment: c${i}\n`).join("") + "node;main 1\n");
+const nineComments = Array.from({ length: 9 }, (_, i) => `# comment: c${i}\n`).join("");
+const nineUrl = write("nine.svg", nineComments + "node;main 1\n");
 
 const browser = await Browser.start(chromium);
 let failures = 0;
@@ -400,7 +402,8 @@ try {
     assert.deepEqual(await page.evaluate("params()"), {});
   });
 
-  await test("letters in the menu act and close it; Escape closes it and nothing else", async (page) => {
+  await test("letters in the menu act and close it; Escape closes it and nothing else",
+             async (page) => {
     const isOpen = () => page.evaluate("document.getElementById('menu') !== null");
     await page.openMenu("rect('walk')");
     await page.press("h");
@@ -435,7 +438,8 @@ try {
     await page.evaluate("focusOn('all (10 ')");
     await page.press("f");
     assert.deepEqual(await shown(page), [[0, "all", 10], [1, "app", 10], [2, "all", 10]]);
-    assert.equal(await page.evaluate("rect('all (10 samples, 100.00%)').getAttribute('fill')"), fill);
+    const fillOfRoot = "rect('all (10 samples, 100.00%)').getAttribute('fill')";
+    assert.equal(await page.evaluate(fillOfRoot), fill);
     await page.press("Escape");
     await page.evaluate("focusOn('all (10 ')");
     await page.press("x");
@@ -529,14 +533,16 @@ try {
   await test("of more than eight comments the verdict says how many there are", async (page) => {
     await page.evaluate("document.getElementById('subtitle').focus()");
     await page.press("Enter");
-    assert.deepEqual(await page.evaluate("[...document.querySelectorAll('#subtitle > tspan')].slice(-3, -1).map((line) => line.textContent)"),
-                     ["c7", "1 more comment"]);
+    const lines = await page.evaluate(
+      "[...document.querySelectorAll('#subtitle > tspan')].map((line) => line.textContent)");
+    assert.deepEqual(lines.slice(-3, -1), ["c7", "1 more comment"]);
   }, "", nineUrl);
 
   await test("dark for who prefers it, light on paper", async (page) => {
     const background = "getComputedStyle(document.getElementById('background')).fill";
     assert.equal(await page.evaluate(background), "rgb(255, 255, 255)");
-    await page.send("Emulation.setEmulatedMedia", { features: [{ name: "prefers-color-scheme", value: "dark" }] });
+    await page.send("Emulation.setEmulatedMedia",
+                    { features: [{ name: "prefers-color-scheme", value: "dark" }] });
     assert.equal(await page.evaluate(background), "rgb(22, 25, 29)");
     await page.send("Emulation.setEmulatedMedia",
                     { media: "print", features: [{ name: "prefers-color-scheme", value: "dark" }] });
@@ -545,10 +551,12 @@ try {
   });
 
   await test("in the dark what a comparison has unchanged does not glare", async (page) => {
-    const fills = () => page.evaluate(`[...new Set([...document.querySelectorAll("#frames rect[fill='#ececec']")]
-      .map((r) => getComputedStyle(r).fill))]`);
+    const fills = () => page.evaluate(`[...new Set(
+      [...document.querySelectorAll("#frames rect[fill='#ececec']")]
+        .map((r) => getComputedStyle(r).fill))]`);
     assert.deepEqual(await fills(), ["rgb(236, 236, 236)"]);
-    await page.send("Emulation.setEmulatedMedia", { features: [{ name: "prefers-color-scheme", value: "dark" }] });
+    await page.send("Emulation.setEmulatedMedia",
+                    { features: [{ name: "prefers-color-scheme", value: "dark" }] });
     assert.deepEqual(await fills(), ["rgb(134, 141, 150)"]);
     assert.equal(await page.evaluate("getComputedStyle(rect('gone')).fill"), "rgb(63, 134, 217)");
     await press(page, "inverted");
@@ -556,7 +564,8 @@ try {
   }, "", diffUrl);
 
   await test("a printed picture is light, and has all its colours", async (page) => {
-    await page.send("Emulation.setEmulatedMedia", { features: [{ name: "prefers-color-scheme", value: "dark" }] });
+    await page.send("Emulation.setEmulatedMedia",
+                    { features: [{ name: "prefers-color-scheme", value: "dark" }] });
     const { pages, fills } = await page.printed();
     assert.equal(pages, 1);
     for (const [r, g, b] of fills) assert.ok(r + g + b > 1.2, `${r} ${g} ${b} is dark`);
@@ -582,15 +591,18 @@ try {
 
   await test("what a view leaves out is told", async (page) => {
     assert.equal(await page.evaluate("text('leftout')"), "");
-    const top = "rect('wide').getBoundingClientRect().top - document.getElementById('legend').getBoundingClientRect().bottom";
+    const top = "rect('wide').getBoundingClientRect().top - "
+      + "document.getElementById('legend').getBoundingClientRect().bottom";
     const gap = await page.evaluate(top);
     await press(page, "inverted");
-    assert.equal(await page.evaluate("text('leftout')"), "not drawn: 1 frame, and its callers, thinner than 0.1 px");
+    assert.equal(await page.evaluate("text('leftout')"),
+                 "not drawn: 1 frame, and its callers, thinner than 0.1 px");
     const [told, legend] = await page.evaluate(`["leftout", "legend"].map((id) => {
       const { top, bottom } = document.getElementById(id).getBoundingClientRect();
       return { top, bottom };
     })`);
-    assert.ok(told.bottom <= legend.top + 1, `it ends at ${told.bottom}, the legend begins at ${legend.top}`);
+    assert.ok(told.bottom <= legend.top + 1,
+              `it ends at ${told.bottom}, the legend begins at ${legend.top}`);
     await press(page, "inverted");
     assert.equal(await page.evaluate("text('leftout')"), "");
     assert.equal(await page.evaluate(top), gap);
@@ -599,9 +611,11 @@ try {
   await test("of too many frames of one width as many as can be are kept", async (page) => {
     await press(page, "merged");
     const drawn = await page.evaluate(`document.querySelectorAll("#frames > g").length
-      + [...document.querySelectorAll("#thin > path")].reduce((sum, path) => sum + path.getAttribute("d").split("M").length - 1, 0)`);
+      + [...document.querySelectorAll("#thin > path")]
+          .reduce((sum, path) => sum + path.getAttribute("d").split("M").length - 1, 0)`);
     assert.equal(drawn, 20000);
-    assert.equal(await page.evaluate("text('leftout')"), "not drawn: 1,003 thin frames beyond 20,000");
+    assert.equal(await page.evaluate("text('leftout')"),
+                 "not drawn: 1,003 thin frames beyond 20,000");
   }, "", crowdedUrl);
 
   await test("the address remembers that case is ignored", async (page) => {

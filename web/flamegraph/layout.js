@@ -62,7 +62,8 @@ const titleText = byId("title").lastChild;
 const fullTitle = titleText ? titleText.data : "";
 const subtitle = byId("subtitle");
 const leftOut = byId("leftout") || header.insertBefore(
-  create("text", { id: "leftout", x: PAD, "font-size": 11, fill: "#9a3412" }), subtitle.nextSibling);
+  create("text", { id: "leftout", x: PAD, "font-size": 11, fill: "#9a3412" }),
+  subtitle.nextSibling);
 const fileLeftOut = leftOut.textContent;
 const comments = subtitle.firstElementChild ? subtitle.firstElementChild.textContent.split("\n") : [];
 let expanded = false;  // the verdict
@@ -147,18 +148,26 @@ function layoutVerdict(y) {
 
 // Lines of a <text>.
 function addLines(text, lines) {
-  lines.forEach((line, i) => text.append(i === 0 ? line : create("tspan", { x: PAD, dy: 14 }, line)));
+  lines.forEach((line, i) => {
+    text.append(i === 0 ? line : create("tspan", { x: PAD, dy: 14 }, line));
+  });
 }
 
 // What the file leaves out, and what the view does.
 function leftOutTexts() {
   const { leftOut: thin, crowded } = view.tree;
   const texts = [];
-  if (fileLeftOut) texts.push(fileLeftOut + (view === file && !wish.byPackage ? "" : "; here they are part of their callers"));
+  if (fileLeftOut) {
+    const elsewhere = view !== file || wish.byPackage;
+    texts.push(fileLeftOut + (elsewhere ? "; here they are part of their callers" : ""));
+  }
   const parts = [];
   if (thin > 0) parts.push(framesOf(thin, wish.inverted) + " thinner than 0.1 px");
-  if (crowded > 0) parts.push(`${Trees.grouped(crowded)} thin frames beyond ${Trees.grouped(MAX_CELLS)}`);
-  if (parts.length) texts.push((fileLeftOut ? "in this view not drawn: " : "not drawn: ") + parts.join(", "));
+  if (crowded > 0) {
+    parts.push(`${Trees.grouped(crowded)} thin frames beyond ${Trees.grouped(MAX_CELLS)}`);
+  }
+  const notDrawn = fileLeftOut ? "in this view not drawn: " : "not drawn: ";
+  if (parts.length) texts.push(notDrawn + parts.join(", "));
   return texts;
 }
 

@@ -20,7 +20,8 @@ function makeView() {
   const whole = Trees.derive(file.tree, rank, spec);
   // What is thinner than 0.1 px is not drawn, as in the file.
   const least = whole.total[0] / (10 * (FULL - 2 * PAD));
-  const tree = wish.inverted ? Trees.invert(whole, rank, { least }) : Trees.derive(file.tree, rank, { ...spec, least });
+  const tree = wish.inverted ? Trees.invert(whole, rank, { least })
+    : Trees.derive(file.tree, rank, { ...spec, least });
   return dress(Trees.widest(tree, MAX_CELLS));
 }
 
@@ -136,8 +137,9 @@ function makeLegend() {
     ownLegend.appendChild(create("text", {}, "executing:"));
     for (const [name, weight] of [...shares].sort((a, b) => b[1] - a[1]).slice(0, 12)) {
       if (weight === 0) break;
-      ownLegend.appendChild(create("rect", { width: 11, height: 11, fill: packageColour(name, 4) }));
-      ownLegend.appendChild(create("text", {}, name + " " + Trees.percent(weight, view.tree.total[0], 1)));
+      const text = name + " " + Trees.percent(weight, view.tree.total[0], 1);
+      ownLegend.append(create("rect", { width: 11, height: 11, fill: packageColour(name, 4) }),
+        create("text", {}, text));
     }
   }
   legend = [];

@@ -56,7 +56,9 @@ function openMenu(label, zoom, x, y) {
   closeMenu();
   const before = document.activeElement;
   const items = zoom ? [["Zoom in", "Enter", zoom]] : [];
-  if (label < labelCount) for (const [text, key] of ACTIONS) items.push([text, key, () => act(key, label)]);
+  if (label < labelCount) {
+    for (const [text, key] of ACTIONS) items.push([text, key, () => act(key, label)]);
+  }
   const choose = (action) => {
     closeMenu();
     action();
@@ -71,7 +73,8 @@ function openMenu(label, zoom, x, y) {
   menu.addEventListener("keydown", (event) => {
     const { key } = event;
     if (event.ctrlKey || event.metaKey || event.altKey || key === "Enter") return;
-    const to = { ArrowDown: document.activeElement.nextElementSibling, ArrowUp: document.activeElement.previousElementSibling }[key];
+    const { nextElementSibling, previousElementSibling } = document.activeElement;
+    const to = { ArrowDown: nextElementSibling, ArrowUp: previousElementSibling }[key];
     const chosen = items.find((item) => item[1] === key);
     if (to) {
       to.focus();

@@ -155,5 +155,8 @@ function showLines(fn) {
       create("td", { className: "bar" }, bar), create("td", {}, line === 0 ? "line not known" : "line " + line));
   }));
   const more = rows.length - MAX_LINES;
-  if (more > 0) body.append(create("tr", {}, create("td", { colSpan: 5 }, `${Trees.grouped(more)} more ${more === 1 ? "line" : "lines"}`)));
+  if (more > 0) {
+    const text = `${Trees.grouped(more)} more ${more === 1 ? "line" : "lines"}`;
+    body.append(create("tr", {}, create("td", { colSpan: 5 }, text)));
+  }
 }

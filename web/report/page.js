@@ -58,7 +58,8 @@ function showLegend() {
 // How many branches of a tree of callers were not followed. `all`: of what they are a part.
 function tellLeftOut(count, all) {
   byId("leftout").hidden = count === 0;
-  byId("leftout").textContent = `not drawn: ${framesOf(count, true)} of less than ${100 * LEAST}% of ${all}`;
+  byId("leftout").textContent =
+    `not drawn: ${framesOf(count, true)} of less than ${100 * LEAST}% of ${all}`;
 }
 
 function report() {

@@ -138,7 +138,9 @@ function wirePage() {
     window.addEventListener(type, () => {
       onPaper = type === "beforeprint";
       relayout();
-      for (const surface of [graph, chart, callers, callees]) onPaper ? surface.cut() : surface.mend();
+      for (const surface of [graph, chart, callers, callees]) {
+        onPaper ? surface.cut() : surface.mend();
+      }
     });
   }
   dark.addEventListener("change", relayout);

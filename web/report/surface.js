@@ -2,8 +2,8 @@
 
 const ROW = 16;
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
-// Paper is light. The style fits what is drawn to its width, which no script is told. A page does not
-// end within a canvas, so what is drawn is cut into strips.
+// Paper is light. The style fits what is drawn to its width, which no script is told. A page does
+// not end within a canvas, so what is drawn is cut into strips.
 const PAPER = 1000, MAX_PAPER = 8000, STRIP = 8 * ROW;  // pixels
 let onPaper = false;
 const isDark = () => dark.matches && !onPaper;
@@ -59,7 +59,8 @@ function colourOf(label, kind) {
   return colour;
 }
 
-const colourOfNode = (tree, i) => tree.change && !wish.bypackage ? Trees.changeColour(tree.change[i] / tree.most, isDark())
+const colourOfNode = (tree, i) => tree.change && !wish.bypackage
+  ? Trees.changeColour(tree.change[i] / tree.most, isDark())
   : colourOf(tree.label[i], tree.kinds[i]);
 
 // A canvas as wide as its box and as high as the window on a taller picture that scrolls.

@@ -4,7 +4,8 @@
 // its weight is the samples after and, scaled to the same total, those before (`sides`).
 
 const INLINED = 16;  // added to the shade
-const LEAST = 1 / 20000;  // of all: what is less is not followed where callers are shown above callees
+// Of all: what is less is not followed where callers are shown above callees.
+const LEAST = 1 / 20000;
 
 let compares = false, unit = "samples";
 // Labels: names and what is known of them; those of our own ("all", processes) come last.
