@@ -24,14 +24,15 @@ const Trees = (() => {
 
   // Whether what is behind a dot or a slash is a name: not a number, what a compiler made of the
   // function before it, or the ending of a file.
-  const ENDING = new RegExp("^(?:cold|constprop|isra|llvm|localalias|lto_priv|part|cjs|dll|exe|jsx?|mjs|py|rb|so|tsx?|" +
+  const ENDING = new RegExp("^(?:cold|constprop|isra|llvm|localalias|lto_priv|part|" +
+                            "cjs|dll|exe|jsx?|mjs|py|rb|so|tsx?|" +
                             "(?:func|gowrap|deferwrap)[0-9]+)(?![\\w$\\u0080-\\uffff])");
   const beginsName = (rest) => /^[A-Za-z_$(<\u0080-\uffff]/.test(rest) && !ENDING.test(rest);
 
   // Where a label may be cut: {begins, end}. What says which function it is lies between the last
   // of `begins` and `end`; the others are where its qualifiers begin. Of "render app.js:12" it is
-  // "render", of "v8::Foo<a::b>::Bar(int)" it is "Bar", of "net/http.(*Transport).dial" it is "dial".
-  // The same as PartsOf in export/label_text.cc.
+  // "render", of "v8::Foo<a::b>::Bar(int)" it is "Bar", of "net/http.(*Transport).dial" it is
+  // "dial". The same as PartsOf in export/label_text.cc.
   function partsOf(label) {
     const place = /^(.+) [^ ]+:\d+$/s.exec(label);
     if (place) return { begins: [0], end: place[1].length };
@@ -41,8 +42,10 @@ const Trees = (() => {
       const c = label[i];
       if (nested === 0 && label.startsWith("operator", i)) {
         // Its own brackets are part of its name.
-        i += /^operator(\(\)|\[\]|[<>=!+\-*/%&|^~,]{0,4})/.exec(label.slice(i, i + 12))[0].length - 1;
-      } else if ("<[{".includes(c) || (c === "(" && (nested > 0 || i === begins[begins.length - 1]))) {
+        const operator = /^operator(\(\)|\[\]|[<>=!+\-*/%&|^~,]{0,4})/;
+        i += operator.exec(label.slice(i, i + 12))[0].length - 1;
+      } else if ("<[{".includes(c) ||
+                 (c === "(" && (nested > 0 || i === begins[begins.length - 1]))) {
         nested += 1;
       } else if (c === ">" || (nested > 0 && "]})".includes(c))) {
         nested -= 1;
@@ -91,7 +94,8 @@ const Trees = (() => {
     }
     if (begins.length > 1) {
       // Without its arguments it fits.
-      if (end < label.length && measure(label.slice(0, end)) <= room) return label.slice(0, end) + "..";
+      const bare = label.slice(0, end);
+      if (end < label.length && measure(bare) <= room) return bare + "..";
       const begin = begins.find((b) => b > 0 && measure(label.slice(b, end)) <= room);
       const tail = label.slice(begin, end);
       return prefix(label.slice(0, begin), room - measure(tail)) + ".." + tail;
@@ -146,8 +150,9 @@ const Trees = (() => {
   };
 
   // Hues that can be told apart. Each package has its own by its name, the same in every picture,
-  // but gives way to those that weigh more: of the first twelve no two have one hue, the next twelve
-  // are paler. `weights`: by name. Returns what gives the colour of a name, in one of eight shades.
+  // but gives way to those that weigh more: of the first twelve no two have one hue, the next
+  // twelve are paler. `weights`: by name. Returns what gives the colour of a name, in one of eight
+  // shades.
   const HUES = [2, 26, 44, 64, 96, 140, 170, 192, 214, 246, 282, 326], PALER = 12;
   function packageColours(weights) {
     const hashOf = (name) => {
@@ -231,7 +236,8 @@ const Trees = (() => {
       this.table = new Int32Array(this.capacity);
       const mask = this.capacity - 1;
       for (let node = 1; node < this.count; node += 1) {
-        let slot = (Math.imul(this.parent[node], 0x9e3779b1) ^ Math.imul(this.label[node], 0x85ebca6b)) >>> 0;
+        const parent = this.parent[node], label = this.label[node];
+        let slot = (Math.imul(parent, 0x9e3779b1) ^ Math.imul(label, 0x85ebca6b)) >>> 0;
         slot = (slot ^ slot >>> 15) & mask;
         while (this.table[slot] !== 0) slot = (slot + 1) & mask;
         this.table[slot] = node;
@@ -329,7 +335,7 @@ const Trees = (() => {
     return weights;
   }
 
-  // The samples of `source` anew. Its nodes are in preorder, with parent, end, label, self and total.
+  // The samples of `source` anew. Its nodes are in preorder, with parent, end, label, self, total.
   //   hidden[label]   taken out of its stacks; what it calls moves to its caller
   //   focus[label]    only stacks with such a function count
   //   ignored[label]  stacks with such a function do not
@@ -422,7 +428,8 @@ const Trees = (() => {
   function invert(tree, rank, { least = 0, of } = {}) {
     const growing = new Growing(1024, Boolean(tree.before));
     // Entries: a node of the result, the node of `tree` that it stands for there, and what of it.
-    const { self, before } = of === undefined ? tree : { self: tree.total, before: tree.beforeTotal };
+    const { self, before } =
+      of === undefined ? tree : { self: tree.total, before: tree.beforeTotal };
     const places = [], weights = [], befores = [];
     const start = (i) => {
       places.push(i);
@@ -482,7 +489,10 @@ const Trees = (() => {
   // comparison likewise before and beforeTotal.
   function byFunction(tree, labels) {
     const sums = { self: new Float64Array(labels), total: new Float64Array(labels) };
-    if (tree.before) Object.assign(sums, { before: new Float64Array(labels), beforeTotal: new Float64Array(labels) });
+    if (tree.before) {
+      sums.before = new Float64Array(labels);
+      sums.beforeTotal = new Float64Array(labels);
+    }
     const within = new Int32Array(labels);
     const path = [];
     for (let i = 1; i < tree.count; i += 1) {
@@ -518,7 +528,7 @@ const Trees = (() => {
     return sum;
   }
 
-  return { labelOf, partsOf, fit, summed, escapeRegExp, compile, patternOf, typedOf, exactly, grouped,
-           percent, packageColours, changeColour, counting, filtered, derive, invert, widest,
-           byFunction, matched };
+  return { labelOf, partsOf, fit, summed, escapeRegExp, compile, patternOf, typedOf, exactly,
+           grouped, percent, packageColours, changeColour, counting, filtered, derive, invert,
+           widest, byFunction, matched };
 })();

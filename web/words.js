@@ -2,7 +2,8 @@
 
 // Kinds of code by number, as in export/code_kind.h.
 const KINDS = ["", "JavaScript", "JavaScript of node_modules", "JavaScript of Node's library",
-  "builtin", "WebAssembly", "awaits", "native code", "garbage collector", "kernel", "JIT code", "unnamed"];
+  "builtin", "WebAssembly", "awaits", "native code", "garbage collector", "kernel", "JIT code",
+  "unnamed"];
 const BUILTIN = 4, NATIVE = 7, GC = 8, KERNEL = 9;
 
 const HINT = "click zooms \u00b7 right click: more \u00b7 / searches \u00b7 " +

@@ -1,6 +1,6 @@
-// While the file is read: frames that are too thin to be pointed at are taken out of the document as
-// they arrive, before each of them costs a style and a layout. The rest of this folder draws them
-// together.
+// While the file is read: frames that are too thin to be pointed at are taken out of the document
+// as they arrive, before each of them costs a style and a layout. The rest of this folder draws
+// them together.
 const arriving = (() => {
   const THIN = 3;   // pixels, as WIDE in frames.js
   const taken = [];

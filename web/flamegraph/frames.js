@@ -1,16 +1,17 @@
-// The live half of the flame graph; export/svg.cc has the essay and writes what this reads. The files
-// of this folder are the body of one function, init(), in the order of web/CMakeLists.txt.
+// The live half of the flame graph; export/svg.cc has the essay and writes what this reads. The
+// files of this folder are the body of one function, init(), in the order of web/CMakeLists.txt.
 //
 // A view is a tree (tree.js) and one cell for each of its nodes. The first view is the file's own
 // frames. Others are made when they are asked for (inverted, recursion merged, functions hidden,
 // focused on or left out), and take the place of the file's, in the same form.
 //
 // A cell has elements in the document while it is wide enough to be pointed at (WIDE), in focus, or
-// under the mouse; the thin ones are drawn together, as one path of each colour. A picture of 20,000
-// frames so has some hundred elements at a time, and is found in by arithmetic. Rules that the
-// rest keeps:
-//  - the file's frames, unzoomed and upright, have the attributes that the file gave them (bookmarks
-//    name frames by them); the window's width is met by scaling the group, and texts scale back;
+// under the mouse; the thin ones are drawn together, as one path of each colour. A picture of
+// 20,000 frames so has some hundred elements at a time, and is found in by arithmetic. Rules that
+// the rest keeps:
+//  - the file's frames, unzoomed and upright, have the attributes that the file gave them
+//    (bookmarks name frames by them); the window's width is met by scaling the group, and texts
+//    scale back;
 //  - names are only ever compared and put into text nodes;
 //  - no part of it needs anything that a 2021 browser lacks.
 
@@ -41,7 +42,7 @@ const create = (name, attributes = {}, text = null) => {
   return element;
 };
 
-// ---- cells ---------------------------------------------------------------------------------------
+// ---- cells --------------------------------------------------------------------------------------
 
 // Classes of a <g>, as bits.
 const STATE = { w: 1, hide: 2, parent: 4, match: 8 };
@@ -134,7 +135,8 @@ function place(cell, parent) {
     cell.lowered = wish.icicle;
   }
   const pixels = cell.wide * scale;
-  setState(cell, (pixels >= WIDE ? STATE.w : 0) | (parent ? STATE.parent : 0) | (cell.match ? STATE.match : 0));
+  setState(cell, (pixels >= WIDE ? STATE.w : 0) | (parent ? STATE.parent : 0) |
+    (cell.match ? STATE.match : 0));
   const label = pixels < 27 ? "" : fit(Trees.labelOf(cell.name), pixels - 6);
   if (cell.label === null) cell.label = cell.text.textContent;
   if (label !== cell.label) cell.text.textContent = cell.label = label;
@@ -149,7 +151,7 @@ function place(cell, parent) {
 
 const topOf = (cell) => (wish.icicle ? rootY + cell.depth * ROW : Number(cell.yText));
 
-// ---- what is too thin for elements ---------------------------------------------------------------
+// ---- what is too thin for elements --------------------------------------------------------------
 
 const thinGroup = create("g", { id: "thin", "pointer-events": "none", "aria-hidden": "true" });
 let thinRows = [];  // by depth, from left to right
@@ -187,7 +189,7 @@ function thinAt(event) {
   return low < row.length && row[low].left <= x ? row[low] : null;
 }
 
-// ---- text that fits ------------------------------------------------------------------------------
+// ---- text that fits -----------------------------------------------------------------------------
 
 const pen = (() => {
   try {
@@ -207,7 +209,8 @@ const charWidth = (c) => {
   }
   return width;
 };
-const textWidth = (text, size = 12) => [...text].reduce((sum, c) => sum + charWidth(c), 0) * size / 12;
+const textWidth = (text, size = 12) =>
+  [...text].reduce((sum, c) => sum + charWidth(c), 0) * size / 12;
 const fit = (text, room, size = 12) => Trees.fit(text, room * 12 / size, charWidth);
 function wrap(text, room, size) {
   const lines = [];

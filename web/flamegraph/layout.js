@@ -37,7 +37,9 @@ function paint() {
 
 function layout() {
   total = FULL;
-  if (standalone) total = Math.max(360, document.documentElement.clientWidth || window.innerWidth || FULL);
+  if (standalone) {
+    total = Math.max(360, document.documentElement.clientWidth || window.innerWidth || FULL);
+  }
   const top = layoutHeader();
   height = top + view.levels * ROW + FOOTER;
   scale = (total - 2 * PAD) / (FULL - 2 * PAD);
@@ -45,9 +47,10 @@ function layout() {
   svg.setAttribute("width", total);
   svg.setAttribute("height", height);
   svg.setAttribute("viewBox", "0 0 " + total + " " + height);
+  const transform = `translate(${PAD * (1 - scale)} ${shift}) scale(${scale} 1)`;
   for (const node of [group, thinGroup]) {
     if (scale === 1 && shift === 0) node.removeAttribute("transform");
-    else node.setAttribute("transform", "translate(" + PAD * (1 - scale) + " " + shift + ") scale(" + scale + " 1)");
+    else node.setAttribute("transform", transform);
   }
   matched.setAttribute("x", total - PAD);
   paint();
@@ -65,7 +68,8 @@ const leftOut = byId("leftout") || header.insertBefore(
   create("text", { id: "leftout", x: PAD, "font-size": 11, fill: "#9a3412" }),
   subtitle.nextSibling);
 const fileLeftOut = leftOut.textContent;
-const comments = subtitle.firstElementChild ? subtitle.firstElementChild.textContent.split("\n") : [];
+const comments =
+  subtitle.firstElementChild ? subtitle.firstElementChild.textContent.split("\n") : [];
 let expanded = false;  // the verdict
 
 function layoutHeader() {

@@ -40,7 +40,7 @@ const buttons = [
   return { node };
 });
 
-// ---- the URL -------------------------------------------------------------------------------------
+// ---- the URL ------------------------------------------------------------------------------------
 
 const VIEWS = ["icicle", "inverted", "merged", "byPackage"];
 
@@ -88,7 +88,7 @@ function restoreState() {
   zoomed = Math.max(0, view.cells.findIndex((cell) => cell.xText === x && cell.yText === y));
 }
 
-// ---- start ---------------------------------------------------------------------------------------
+// ---- start --------------------------------------------------------------------------------------
 
 group.setAttribute("role", "group");
 group.setAttribute("aria-label", "frames: arrow keys walk, Enter zooms");

@@ -58,7 +58,7 @@ function searchCurrent() {
   if (current > 0) search(Trees.exactly(view.cells[current].name));
 }
 
-// ---- what the mouse and the keyboard point at ----------------------------------------------------
+// ---- what the mouse and the keyboard point at ---------------------------------------------------
 
 let current = 0;  // the frame that the arrows start from; it alone is in the Tab order
 
@@ -96,8 +96,8 @@ function describe(cell) {
     text = shown + tail;
     if (textWidth(text) > room) {
       // The name gives way, the figures stay.
-      const figures = shown.slice(shown.lastIndexOf(" (")) + tail;
-      text = fit(shown.slice(0, shown.lastIndexOf(" (")), Math.max(60, room - textWidth(figures))) + figures;
+      const end = shown.lastIndexOf(" ("), figures = shown.slice(end) + tail;
+      text = fit(shown.slice(0, end), Math.max(60, room - textWidth(figures))) + figures;
     }
   }
   details.textContent = text;
@@ -126,7 +126,8 @@ function setCurrent(index) {
   const { g } = view.cells[index];
   g.setAttribute("tabindex", "0");
   g.setAttribute("role", "button");
-  g.setAttribute("aria-label", tellOf(view.cells[index]).join(", ") + ", level " + view.tree.depth[index]);
+  g.setAttribute("aria-label",
+    tellOf(view.cells[index]).join(", ") + ", level " + view.tree.depth[index]);
 }
 
 function walk(key) {

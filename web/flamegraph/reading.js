@@ -77,7 +77,9 @@ function readTitles() {
     tree.label[cell.index] = label;
     tree.total[cell.index] = tree.self[cell.index] = parts ? Number(parts[2].replace(/,/g, "")) : 0;
     const { fill, kind, inlined, package: own, width } = cell;
-    if (!looks[label] || looks[label].weight < width) looks[label] = { fill, kind, inlined, package: own, weight: width };
+    if (!looks[label] || looks[label].weight < width) {
+      looks[label] = { fill, kind, inlined, package: own, weight: width };
+    }
   }
   if (compares) {
     tree.beforeTotal = tree.total;
@@ -85,8 +87,10 @@ function readTitles() {
     tree.total = Float64Array.from(cells, (cell) => cell.width);
     tree.self = tree.total.slice();
   }
+  const weights = [["self", "total"]];
+  if (compares) weights.push(["before", "beforeTotal"]);
   for (let i = 1; i < tree.count; i += 1) {
-    for (const [self, total] of compares ? [["self", "total"], ["before", "beforeTotal"]] : [["self", "total"]]) {
+    for (const [self, total] of weights) {
       const of = tree.parent[i];
       tree[self][of] = Math.max(0, tree[self][of] - tree[total][i]);
     }
@@ -101,10 +105,12 @@ function changeOf(tree, i) {
   const after = shareOf(tree.beforeTotal[i], tree.beforeTotal[0]);
   return 2 * (after - shareOf(tree.total[i], tree.total[0]));
 }
-const mostChanged = () => file.cells.reduce((most, _, i) => Math.max(most, Math.abs(changeOf(file.tree, i))), 1e-9);
+const mostChanged = () =>
+  file.cells.reduce((most, _, i) => Math.max(most, Math.abs(changeOf(file.tree, i))), 1e-9);
 // By label, the place of its name among all.
 function ranks() {
-  const order = names.map((_, i) => i).sort((a, b) => (names[a] < names[b] ? -1 : names[a] > names[b] ? 1 : 0));
+  const order = names.map((_, i) => i)
+    .sort((a, b) => (names[a] < names[b] ? -1 : names[a] > names[b] ? 1 : 0));
   const rank = new Int32Array(names.length);
   order.forEach((label, i) => { rank[label] = i; });
   return rank;

@@ -16,7 +16,8 @@ function search(source) {
 function match() {
   if (pattern) readTitles();
   const regexp = pattern
-    ? Trees.compile(pattern, ignoreCase) || Trees.compile(Trees.escapeRegExp(pattern), ignoreCase) : null;
+    ? Trees.compile(pattern, ignoreCase) || Trees.compile(Trees.escapeRegExp(pattern), ignoreCase)
+    : null;
   const hits = regexp ? names.map((name) => regexp.test(name)) : null;
   for (const cell of view.cells) {
     cell.match = hits !== null && cell.index > 0 && hits[view.tree.label[cell.index]];
@@ -40,7 +41,9 @@ function report() {
 function matchedText() {
   const { tree } = view;
   const samples = compares ? tree.beforeTotal : tree.total;
-  const share = (root) => Trees.percent(Trees.matched(tree, root, (i) => view.cells[i].match, samples), samples[root], 1);
+  const matches = (i) => view.cells[i].match;
+  const share = (root) =>
+    Trees.percent(Trees.matched(tree, root, matches, samples), samples[root], 1);
   const text = "Matched: " + share(0);
   return zoomed === 0 ? text : text + " (" + share(zoomed) + " of this view)";
 }
@@ -50,7 +53,7 @@ function setIgnoreCase(on) {
   search(pattern);
 }
 
-// ---- the search field ----------------------------------------------------------------------------
+// ---- the search field ---------------------------------------------------------------------------
 
 let field = null;  // {box, input} while it is open
 

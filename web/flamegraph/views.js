@@ -1,7 +1,8 @@
 // What is shown: the file's frames, or a tree made of them, in colours of code or of packages.
 
 // What the reader asked for. Patterns are sources of regular expressions, "" for none.
-let wish = { icicle: false, inverted: false, merged: false, byPackage: false, focus: "", ignored: "", hidden: "" };
+let wish = { icicle: false, inverted: false, merged: false, byPackage: false,
+             focus: "", ignored: "", hidden: "" };
 let view = file;
 let zoomed = 0;      // cell that fills the width
 let trail = [];      // {wish, zoomed} before, for Escape
@@ -9,14 +10,16 @@ const filtered = () => wish.focus !== "" || wish.ignored !== "" || wish.hidden !
 
 const flags = (source) => {
   const regexp = source && (Trees.compile(source) || Trees.compile(Trees.escapeRegExp(source)));
-  return regexp ? Uint8Array.from(names, (name, label) => (label > 0 && regexp.test(name) ? 1 : 0)) : null;
+  const flag = (name, label) => (label > 0 && regexp.test(name) ? 1 : 0);
+  return regexp ? Uint8Array.from(names, flag) : null;
 };
 
 function makeView() {
   if (!wish.inverted && !wish.merged && !filtered()) return file;
   readTitles();
   const rank = ranks();
-  const spec = { hidden: flags(wish.hidden), focus: flags(wish.focus), ignored: flags(wish.ignored), once: wish.merged };
+  const spec = { hidden: flags(wish.hidden), focus: flags(wish.focus), ignored: flags(wish.ignored),
+                 once: wish.merged };
   const whole = Trees.derive(file.tree, rank, spec);
   // What is thinner than 0.1 px is not drawn, as in the file.
   const least = whole.total[0] / (10 * (FULL - 2 * PAD));
@@ -45,11 +48,13 @@ function dress(tree) {
     const yText = String(rootY - tree.depth[i] * ROW);
     levels = Math.max(levels, tree.depth[i] + 1);
     const change = compares ? changeOf(tree, i) : 0;
-    const fill = compares ? Trees.changeColour(Math.max(-1, Math.min(1, change / most))) : look.fill;
+    const part = Math.max(-1, Math.min(1, change / most));
+    const fill = compares ? Trees.changeColour(part) : look.fill;
     const samples = samplesOf(tree, i);
     const more = compares ? `; ${change < 0 ? "-" : "+"}${Math.abs(100 * change).toFixed(2)}%` : "";
+    const share = (100 * shareOf(samples, samplesOf(tree, 0))).toFixed(2);
     const shown = i === 0 ? `all (${Trees.grouped(samples)} ${unit}, 100%)`
-      : `${name} (${Trees.grouped(samples)} ${unit}, ${(100 * shareOf(samples, samplesOf(tree, 0))).toFixed(2)}%${more})`;
+      : `${name} (${Trees.grouped(samples)} ${unit}, ${share}%${more})`;
     cells[i] = new Cell(i, tree.depth[i], xText, yText, widthText, fill, look);
     cells[i].titleLines = [shown];
   }
@@ -87,7 +92,7 @@ const onCurrent = {
   hidden: () => change({ hidden: alternatives(wish.hidden, view.cells[current].name) }),
 };
 
-// ---- colours -------------------------------------------------------------------------------------
+// ---- colours ------------------------------------------------------------------------------------
 
 const shadeOf = (label) => (Math.imul(label, 0x9e3779b1) >>> 29);
 
@@ -128,16 +133,17 @@ function makeLegend() {
   ownLegend.replaceChildren();
   if (wish.byPackage) {
     const shares = new Map();
-    for (let i = 1; i < view.tree.count; i += 1) {
+    const { tree } = view;
+    for (let i = 1; i < tree.count; i += 1) {
       // Upside down, the first level is what was executing.
-      const weight = !wish.inverted ? view.tree.self[i] : view.tree.depth[i] === 1 ? view.tree.total[i] : 0;
+      const weight = !wish.inverted ? tree.self[i] : tree.depth[i] === 1 ? tree.total[i] : 0;
       const name = packageOf(view.cells[i]);
       if (name !== "") shares.set(name, (shares.get(name) || 0) + weight);
     }
     ownLegend.appendChild(create("text", {}, "executing:"));
     for (const [name, weight] of [...shares].sort((a, b) => b[1] - a[1]).slice(0, 12)) {
       if (weight === 0) break;
-      const text = name + " " + Trees.percent(weight, view.tree.total[0], 1);
+      const text = name + " " + Trees.percent(weight, tree.total[0], 1);
       ownLegend.append(create("rect", { width: 11, height: 11, fill: packageColour(name, 4) }),
         create("text", {}, text));
     }
@@ -145,7 +151,8 @@ function makeLegend() {
   legend = [];
   for (const child of (wish.byPackage ? ownLegend : fileLegend).children) {
     if (child.localName === "rect") legend.push({ box: child, text: null });
-    else if (child.localName === "text" && legend.length === 0) legend.push({ box: null, text: child });
-    else if (child.localName === "text") legend[legend.length - 1].text = child;
+    else if (child.localName !== "text") continue;
+    else if (legend.length === 0) legend.push({ box: null, text: child });
+    else legend[legend.length - 1].text = child;
   }
 }

@@ -37,7 +37,8 @@ function setPattern(source) {
   pattern = source;
   const regexp = source ? anyRegExp(source) : null;
   byId("ignorecase").setAttribute("aria-pressed", String(ignoreCase));
-  hits = regexp ? Uint8Array.from(names, (name, l) => (l !== ALL && regexp.test(name) ? 1 : 0)) : null;
+  const flag = (name, l) => (l !== ALL && regexp.test(name) ? 1 : 0);
+  hits = regexp ? Uint8Array.from(names, flag) : null;
 }
 
 function search(source) {
@@ -49,7 +50,7 @@ function search(source) {
   saveState();
 }
 
-// ---- the menu ---------------------------------------------------------------------------------------
+// ---- the menu -----------------------------------------------------------------------------------
 
 let menu = null;
 function openMenu(label, zoom, x, y) {

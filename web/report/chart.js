@@ -5,7 +5,8 @@ const AXIS = 18;
 // One thread in time order, callers at the top.
 class Chart extends Surface {
   constructor() {
-    super("flame chart in time order: arrow keys walk, Enter shows that time, f focuses, x ignores, h hides", {
+    const keys = "arrow keys walk, Enter shows that time, f focuses, x ignores, h hides";
+    super("flame chart in time order: " + keys, {
       hover: (x, y) => this.point(this.find(x, y)),
       click: (x, y) => {
         const s = this.find(x, y);
@@ -84,13 +85,16 @@ class Chart extends Surface {
       for (const span of row) {
         const y = this.yOf(span);
         if (y + ROW < top || y > bottom) break;
+        const left = (span.from - from) * scale, wide = Math.max(1, (span.to - span.from) * scale);
         const label = this.tree.label[span.node];
-        this.frame(context, (span.from - from) * scale, y, Math.max(1, (span.to - span.from) * scale), label, colourOf(label, this.tree.kinds[span.node]));
+        this.frame(context, left, y, wide, label, colourOf(label, this.tree.kinds[span.node]));
       }
     }
     const edge = document.activeElement === this.canvas ? this.cursor : null;
     for (const span of new Set([this.hovered, edge])) {
-      if (span) this.outline(context, (span.from - from) * scale, this.yOf(span), (span.to - span.from) * scale, span === edge);
+      if (!span) continue;
+      const left = (span.from - from) * scale;
+      this.outline(context, left, this.yOf(span), (span.to - span.from) * scale, span === edge);
     }
     context.fillStyle = isDark() ? "#16191d" : "#ffffff";
     context.fillRect(0, top, width, AXIS - 1);
@@ -134,14 +138,17 @@ class Chart extends Surface {
   }
 
   tell(span) {
-    return `${names[this.tree.label[span.node]]} \u00b7 ${seconds(span.from, 1000)} to ${seconds(span.to, 1000)}, seen for ${((span.to - span.from) / 1000).toFixed(1)} ms`;
+    const name = names[this.tree.label[span.node]], ms = (span.to - span.from) / 1000;
+    const range = `${seconds(span.from, 1000)} to ${seconds(span.to, 1000)}`;
+    return `${name} \u00b7 ${range}, seen for ${ms.toFixed(1)} ms`;
   }
 
   zoom(span) {
     change({ from: Math.floor(span.from), to: Math.ceil(span.to) });
   }
 
-  // Up is the caller, down the callee that was seen longest, left and right what was before and after.
+  // Up is the caller, down the callee that was seen longest, left and right what was before and
+  // after.
   key(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || !this.tree) return;
     const { cursor } = this;
@@ -177,4 +184,7 @@ const niceStep = (least) => {
   while (step < least) step *= String(step)[0] === "2" ? 2.5 : 2;
   return step;
 };
-const seconds = (us, step = 1e6) => (us / 1e6).toFixed(Math.max(0, Math.min(6, Math.ceil(6 - Math.log10(step))))) + " s";
+const seconds = (us, step = 1e6) => {
+  const digits = Math.max(0, Math.min(6, Math.ceil(6 - Math.log10(step))));
+  return (us / 1e6).toFixed(digits) + " s";
+};

@@ -1,10 +1,11 @@
-// The report; export/html.cc has the essay, export/report_data.h the format of what is read here. The
-// files of this folder are the body of one function, in the order of web/CMakeLists.txt.
+// The report; export/html.cc has the essay, export/report_data.h the format of what is read here.
+// The files of this folder are the body of one function, in the order of web/CMakeLists.txt.
 //
 // Samples in time order lie on call paths (nodes of function and line). What the reader selects (a
-// range of time, a thread, functions) becomes a weight for each path (weights.js), and every picture is
-// a tree derived from those (tree.js), drawn on canvas: what is in the window and wide enough to see,
-// so a million paths cost no more than they show. Names are only ever compared and put into text nodes.
+// range of time, a thread, functions) becomes a weight for each path (weights.js), and every
+// picture is a tree derived from those (tree.js), drawn on canvas: what is in the window and wide
+// enough to see, so a million paths cost no more than they show. Names are only ever compared and
+// put into text nodes.
 
 const byId = (id) => document.getElementById(id);
 
@@ -40,7 +41,9 @@ class Reader {
   constructor(bytes) {
     this.bytes = bytes;
     this.at = 0;
-    if (this.number() !== 3) throw new Error("a version of the data that this script does not know");
+    if (this.number() !== 3) {
+      throw new Error("a version of the data that this script does not know");
+    }
     this.compares = this.number() === 2;
   }
 
@@ -109,9 +112,10 @@ class Reader {
     const count = this.number();
     const closed = this.column(new Int32Array(count), 1);
     const label = this.column(new Int32Array(count), 1);
-    const tree = { count, label, parent: new Int32Array(count), depth: new Int32Array(count), end: new Int32Array(count) };
+    const parent = new Int32Array(count), depth = new Int32Array(count);
+    const end = new Int32Array(count);
+    const tree = { count, label, parent, depth, end };
     more(tree);
-    const { parent, depth, end } = tree;
     let open = 0;
     for (let i = 1; i < count; i += 1) {
       for (let k = closed[i]; k > 0; k -= 1) {
@@ -139,7 +143,8 @@ class Reader {
       node[i] = n += (zigzag >>> 1) ^ -(zigzag & 1);
     }
     // 0 after, 1 before
-    return { count, time, thread, node, weight, side: this.compares ? this.column(new Uint8Array(count)) : null };
+    const side = this.compares ? this.column(new Uint8Array(count)) : null;
+    return { count, time, thread, node, weight, side };
   }
 }
 
@@ -161,9 +166,9 @@ function readHead() {
 async function readProfile() {
   const reader = new Reader(await inflated(takeBytes("profile")));
   const profile = {
-    compares: reader.compares, title: reader.string(), unit: reader.string(), startMs: reader.number(),
-    duration: reader.number(), period: reader.number(), comments: reader.strings(), notes: reader.strings(),
-    look: reader.look(),
+    compares: reader.compares, title: reader.string(), unit: reader.string(),
+    startMs: reader.number(), duration: reader.number(), period: reader.number(),
+    comments: reader.strings(), notes: reader.strings(), look: reader.look(),
   };
   profile.threads = Array.from({ length: reader.number() }, () => ({
     pid: reader.number(), tid: reader.number(), process: reader.string(), name: reader.string(),

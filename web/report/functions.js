@@ -3,8 +3,8 @@
 const MAX_ROWS = 500, MAX_LINES = 100;
 const percentage = (share) => (100 * share).toFixed(2) + "%";
 
-// Of the table: [what it is sorted by, its head, what it is sorted by of a function, what is shown].
-// `sums`: as Trees.byFunction() makes them.
+// Of the table: [what it is sorted by, its head, what it is sorted by of a function, what is
+// shown]. `sums`: as Trees.byFunction() makes them.
 function columnsOf(sums) {
   const { self, total, before, beforeTotal } = sums;
   const name = ["name", "function", (l) => -rank[l], null];
@@ -19,7 +19,8 @@ function columnsOf(sums) {
     return [part === "change" ? key : key + "-" + part, part === "before" ? what + " before" : part,
       value, (l) => (part === "change" ? signed : percentage)(value(l))];
   });
-  return [...sides("self", "itself", self, before), ...sides("total", "total", total, beforeTotal), name];
+  return [...sides("self", "itself", self, before),
+    ...sides("total", "total", total, beforeTotal), name];
 }
 
 function showFunctions() {
@@ -38,10 +39,13 @@ function showFunctions() {
   const figures = columns.slice(0, -1);
   const shown = rows.slice(0, MAX_ROWS);
   byId("rows").replaceChildren(...shown.map((l) => rowOf(l, figures)));
-  byId("more").textContent = rows.length > MAX_ROWS ? `${Trees.grouped(rows.length - MAX_ROWS)} more functions; search narrows the list` : "";
+  const more = Trees.grouped(rows.length - MAX_ROWS);
+  byId("more").textContent =
+    rows.length > MAX_ROWS ? `${more} more functions; search narrows the list` : "";
   showHeads(columns);
   nameRows(shown);
-  const fn = wish.fn >= 0 && wish.fn < labelCount && total[wish.fn] > 0 ? wish.fn : rows.length ? rows[0] : -1;
+  const isThere = wish.fn >= 0 && wish.fn < labelCount && total[wish.fn] > 0;
+  const fn = isThere ? wish.fn : rows.length ? rows[0] : -1;
   byId("sandwich").hidden = fn < 0;
   if (fn < 0) return;
   const tell = (weights_, befores) => {
@@ -50,7 +54,8 @@ function showFunctions() {
     return `${percentage(before)} before, ${percentage(after)} after (${signed(change)})`;
   };
   const from = generated.has(fn) ? ` (from ${generated.get(fn)})` : "";
-  byId("chosen").textContent = `${names[fn]}${from}: itself ${tell(self, sums.before)}, with what it calls ${tell(total, sums.beforeTotal)}`;
+  byId("chosen").textContent = `${names[fn]}${from}: itself ${tell(self, sums.before)}, ` +
+    `with what it calls ${tell(total, sums.beforeTotal)}`;
   const up = withKinds(Trees.invert(tree, rank, { of: fn, least: total[fn] * LEAST }), true);
   const down = withKinds(Trees.derive(tree, rank, { from: fn }), false);
   for (const t of [up, down]) t.label[0] = ALL;
@@ -76,7 +81,8 @@ function rowOf(l, figures) {
   };
   row.addEventListener("click", choose);
   row.addEventListener("keydown", (event) => {
-    const to = { ArrowDown: row.nextElementSibling, ArrowUp: row.previousElementSibling }[event.key];
+    const { nextElementSibling, previousElementSibling } = row;
+    const to = { ArrowDown: nextElementSibling, ArrowUp: previousElementSibling }[event.key];
     if (to) to.focus();
     else if (event.key === "Enter") choose();
     else return;
@@ -106,7 +112,8 @@ function showHeads(columns) {
       wish = { ...wish, sort: key, up: wish.sort === key && !wish.up };
       show();
     });
-    const order = key !== wish.sort ? "none" : (wish.sort === "name") === wish.up ? "descending" : "ascending";
+    const order = key !== wish.sort ? "none"
+      : (wish.sort === "name") === wish.up ? "descending" : "ascending";
     return create("th", { scope: "col", "aria-sort": order }, button);
   }));
 }
@@ -125,11 +132,15 @@ function showLines(fn) {
       i = paths.end[i];
       continue;
     }
-    while (path.length && paths.end[path[path.length - 1]] <= i) add(open, paths.line[path.pop()], -1, 0);
+    while (path.length && paths.end[path[path.length - 1]] <= i) {
+      add(open, paths.line[path.pop()], -1, 0);
+    }
     if (paths.label[i] === fn) {
       const line = paths.line[i];
       add(self, line, kept.self[i], compares ? kept.before[i] : 0);
-      if (!(open.get(line) || [0])[0]) add(total, line, kept.total[i], compares ? kept.beforeTotal[i] : 0);
+      if (!(open.get(line) || [0])[0]) {
+        add(total, line, kept.total[i], compares ? kept.beforeTotal[i] : 0);
+      }
       add(open, line, 1, 0);
       path.push(i);
     }
@@ -141,10 +152,12 @@ function showLines(fn) {
   for (const [weight] of self.values()) whole += weight;
   const figuresOf = (line) => {
     if (!compares) {
-      return [Trees.grouped(self.get(line)[0]), Trees.percent(self.get(line)[0], whole), Trees.grouped(total.get(line)[0])];
+      const [own] = self.get(line);
+      return [Trees.grouped(own), Trees.percent(own, whole), Trees.grouped(total.get(line)[0])];
     }
     const own = sharesOf(...self.get(line));
-    return [percentage(own.before), percentage(own.after), signed(sharesOf(...total.get(line)).change)];
+    const { change } = sharesOf(...total.get(line));
+    return [percentage(own.before), percentage(own.after), signed(change)];
   };
   byId("lines").hidden = rows.length === 0 || (rows.length === 1 && rows[0] === 0);
   const body = byId("lines").querySelector("tbody");
@@ -152,7 +165,8 @@ function showLines(fn) {
     const bar = create("i");
     bar.style.width = 100 * total.get(line)[0] / most + "%";
     return create("tr", {}, ...figuresOf(line).map((text) => create("td", {}, text)),
-      create("td", { className: "bar" }, bar), create("td", {}, line === 0 ? "line not known" : "line " + line));
+      create("td", { className: "bar" }, bar),
+      create("td", {}, line === 0 ? "line not known" : "line " + line));
   }));
   const more = rows.length - MAX_LINES;
   if (more > 0) {

@@ -90,8 +90,8 @@ class Graph extends Surface {
     let found = -1;
     if (!this.tree || x < 0) return found;
     this.walk(this.box.clientWidth, (i, left, w) => {
-      const top = this.yOf(this.tree.depth[i]);
-      if (this.tree.depth[i] >= this.skip && y >= top && y < top + ROW && x >= left && x < left + w) found = i;
+      const depth = this.tree.depth[i], top = this.yOf(depth);
+      if (depth >= this.skip && y >= top && y < top + ROW && x >= left && x < left + w) found = i;
     });
     return found;
   }
@@ -111,11 +111,17 @@ class Graph extends Surface {
     if (compares) {
       const { after, before, change } = sharesOf(tree.total[i], tree.beforeTotal[i]);
       const samples = Trees.grouped(afterOf(tree.total[i], tree.beforeTotal[i]));
-      parts.push(`${name} (${samples} ${unit}, ${(100 * after).toFixed(2)}%; ${signed(change)})`, `before ${(100 * before).toFixed(2)}%`);
-      if (!this.events.upward() && i > 0) parts.push("itself " + signed(sharesOf(tree.self[i], tree.before[i]).change));
+      parts.push(`${name} (${samples} ${unit}, ${(100 * after).toFixed(2)}%; ${signed(change)})`,
+        `before ${(100 * before).toFixed(2)}%`);
+      if (!this.events.upward() && i > 0) {
+        parts.push("itself " + signed(sharesOf(tree.self[i], tree.before[i]).change));
+      }
     } else {
-      parts.push(`${name} (${Trees.grouped(tree.total[i])} ${unit}, ${i === 0 ? "100%" : (100 * tree.total[i] / whole).toFixed(2) + "%"})`);
-      if (!this.events.upward() && i > 0) parts.push("itself " + Trees.percent(tree.self[i], whole));
+      const share = i === 0 ? "100%" : (100 * tree.total[i] / whole).toFixed(2) + "%";
+      parts.push(`${name} (${Trees.grouped(tree.total[i])} ${unit}, ${share})`);
+      if (!this.events.upward() && i > 0) {
+        parts.push("itself " + Trees.percent(tree.self[i], whole));
+      }
     }
     const kind = KINDS[tree.kinds[i]] + (isInlined(tree.label[i]) ? ", inlined" : "");
     if (kind) parts.push(kind);

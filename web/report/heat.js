@@ -2,7 +2,11 @@
 
 const ROWS = 25, CELL = 4, MAX_WIDE = 160;
 const heat = {
-  canvas: create("canvas", { tabIndex: 0, role: "application", "aria-label": "heat map: a column is a second or several, bottom to top. Arrow keys walk, with Shift they select." }),
+  canvas: create("canvas", {
+    tabIndex: 0, role: "application",
+    "aria-label": "heat map: a column is a second or several, bottom to top. " +
+      "Arrow keys walk, with Shift they select.",
+  }),
   anchor: -1, cursor: -1, dragging: false,
 };
 
@@ -19,7 +23,8 @@ function layoutHeat() {
   const flag = inThread();
   for (let i = 0; i < samples.count; i += 1) {
     if ((flag && !flag[samples.thread[i]]) || !isShownSide(i)) continue;
-    counts[Math.min(counts.length - 1, Math.floor(samples.time[i] / heat.step))] += samples.weight[i];
+    const k = Math.floor(samples.time[i] / heat.step);
+    counts[Math.min(counts.length - 1, k)] += samples.weight[i];
   }
   heat.counts = counts;
   heat.most = counts.reduce((a, b) => Math.max(a, b), 1);
@@ -41,24 +46,27 @@ function drawHeat() {
   const night = isDark();
   const gap = heat.wide > 4 ? 1 : 0;
   const [from, to] = rangeNow();
+  const cornerOf = (k) => [Math.floor(k / ROWS) * heat.wide, (ROWS - 1 - k % ROWS) * CELL];
   for (let k = 0; k < heat.counts.length; k += 1) {
     const part = Math.sqrt(heat.counts[k] / heat.most);
     const inside = wish.to === 0 || ((k + 1) * heat.step > from && k * heat.step < to);
     const light = night ? 18 + 50 * part : 96 - 50 * part;
     context.fillStyle = heat.counts[k] === 0 ? (night ? "#1c2026" : "#f3f5f8")
       : inside ? `hsl(${28 - 28 * part},${night ? 75 : 85}%,${light}%)` : `hsl(215,8%,${light}%)`;
-    context.fillRect(Math.floor(k / ROWS) * heat.wide, (ROWS - 1 - k % ROWS) * CELL, heat.wide - gap, CELL - gap);
+    context.fillRect(...cornerOf(k), heat.wide - gap, CELL - gap);
   }
   const outline = (k) => {
     context.strokeStyle = night ? "#ffffff" : "#111111";
-    context.strokeRect(Math.floor(k / ROWS) * heat.wide + 0.5, (ROWS - 1 - k % ROWS) * CELL + 0.5, heat.wide - 1, CELL - 1);
+    const [x, y] = cornerOf(k);
+    context.strokeRect(x + 0.5, y + 0.5, heat.wide - 1, CELL - 1);
   };
   if (heat.cursor >= 0) outline(heat.cursor);
   context.fillStyle = night ? "#a5adb6" : "#57606a";
   context.font = "10px Verdana, 'DejaVu Sans', sans-serif";
   const step = niceStep(Math.max(1, 60 / heat.wide)) * heat.per;
   for (let t = 0; t < duration; t += step) {
-    context.fillText(Math.round(t / 1e6) + " s", Math.round(t / heat.per) * heat.wide, ROWS * CELL + 11);
+    const x = Math.round(t / heat.per) * heat.wide;
+    context.fillText(Math.round(t / 1e6) + " s", x, ROWS * CELL + 11);
   }
 }
 
@@ -71,7 +79,8 @@ const cellAt = (event) => {
 };
 
 function select(a, b, remember) {
-  const from = Math.floor(Math.min(a, b) * heat.step), to = Math.ceil((Math.max(a, b) + 1) * heat.step);
+  const from = Math.floor(Math.min(a, b) * heat.step);
+  const to = Math.ceil((Math.max(a, b) + 1) * heat.step);
   if (remember) trail.push(heat.before);
   wish = { ...wish, from, to: Math.min(to, Math.ceil(duration)), zoom: 0 };
   show();
@@ -79,7 +88,11 @@ function select(a, b, remember) {
 
 let asked = false;
 function wireHeat() {
-  const tellCell = (k) => describe(`${seconds(k * heat.step, heat.step)} to ${seconds((k + 1) * heat.step, heat.step)}: ${Trees.grouped(heat.counts[k])} ${unit}`);
+  const tellCell = (k) => {
+    const { step, counts } = heat;
+    const range = `${seconds(k * step, step)} to ${seconds((k + 1) * step, step)}`;
+    describe(`${range}: ${Trees.grouped(counts[k])} ${unit}`);
+  };
   heat.canvas.addEventListener("pointerdown", (event) => {
     if (event.button !== 0) return;
     heat.canvas.setPointerCapture(event.pointerId);

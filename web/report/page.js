@@ -2,7 +2,8 @@
 
 const TIME_HINT = " \u00b7 drag over the heat map for a range of time";
 
-const graph = new Graph("flame graph: arrow keys walk, Enter zooms, f focuses, x ignores, h hides", {
+const GRAPH_KEYS = "arrow keys walk, Enter zooms, f focuses, x ignores, h hides";
+const graph = new Graph("flame graph: " + GRAPH_KEYS, {
   zoom: (i) => {
     if (i !== graph.zoomed) change({ zoom: i });
   },
@@ -29,7 +30,8 @@ function showLegend() {
       return create("span", {}, swatch, text);
     };
     byId("legend").replaceChildren("change of the share (width: mean of both):",
-      item(1, `more, up to ${signed(graphTree.most)}`), item(-1, `less, down to ${signed(-graphTree.most)}`));
+      item(1, `more, up to ${signed(graphTree.most)}`),
+      item(-1, `less, down to ${signed(-graphTree.most)}`));
     return;
   }
   const shares = new Map();
@@ -39,7 +41,8 @@ function showLegend() {
     if (tree.self[i] === 0) continue;
     const key = wish.bypackage ? packageOf(tree.label[i]) : tree.kinds[i];
     shares.set(key, (shares.get(key) || 0) + tree.self[i]);
-    if (isInlined(tree.label[i])) inlined.set(tree.kinds[i], (inlined.get(tree.kinds[i]) || 0) + tree.self[i]);
+    if (!isInlined(tree.label[i])) continue;
+    inlined.set(tree.kinds[i], (inlined.get(tree.kinds[i]) || 0) + tree.self[i]);
   }
   const items = [...shares].filter(([k]) => k !== "").sort((a, b) => b[1] - a[1]).slice(0, 14);
   const item = (colour, text, weight) => {
@@ -81,7 +84,8 @@ function report() {
 let graphTree = null, shownKey = null;
 
 function show() {
-  for (const [id, box] of Object.entries({ graph: graph.box, time: chart.box, functions: byId("functions") })) {
+  const tabs = { graph: graph.box, time: chart.box, functions: byId("functions") };
+  for (const [id, box] of Object.entries(tabs)) {
     box.hidden = wish.tab !== id;
     byId("tab-" + id).setAttribute("aria-selected", String(wish.tab === id));
   }
@@ -122,7 +126,8 @@ function showTime() {
   const [kind, number] = wish.thread.split(" ");
   const flag = inThread();
   const shown = compares ? threadsOfSide() : null;
-  const thread = kind === "t" ? Number(number) : byWeight.find((i) => (!flag || flag[i]) && (!shown || shown[i])) ?? 0;
+  const isOne = (i) => (!flag || flag[i]) && (!shown || shown[i]);
+  const thread = kind === "t" ? Number(number) : byWeight.find(isOne) ?? 0;
   chart.show(thread);
   if (kind !== "t" && byWeight.length > 1 && threads[thread]) {
     describe(`${threadLabel(threads[thread])}, the busiest; choose another above`);

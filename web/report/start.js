@@ -6,12 +6,16 @@ const button = (id, text, title, action) => {
   return node;
 };
 const choice = (id, title, options, action) => {
-  const node = create("select", { id, title }, ...options.map(([value, text]) => create("option", { value }, text)));
+  const node = create("select", { id, title },
+    ...options.map(([value, text]) => create("option", { value }, text)));
   node.addEventListener("change", () => action(node.value));
   return node;
 };
 
-const input = create("input", { id: "search", type: "search", placeholder: "search: text or /regexp/", autocomplete: "off", spellcheck: false, "aria-label": "search functions" });
+const input = create("input", {
+  id: "search", type: "search", placeholder: "search: text or /regexp/", autocomplete: "off",
+  spellcheck: false, "aria-label": "search functions",
+});
 
 function wireSearch() {
   let timer = 0;
@@ -36,7 +40,8 @@ function wireSearch() {
 }
 
 function toolbar() {
-  const tabs = [["graph", "Graph"], ["time", "Time Order"], ["functions", "Functions"]].map(([id, text]) => {
+  const TABS = [["graph", "Graph"], ["time", "Time Order"], ["functions", "Functions"]];
+  const tabs = TABS.map(([id, text]) => {
     const node = button("tab-" + id, text, "", () => change({ tab: id, zoom: wish.zoom }));
     node.setAttribute("role", "tab");
     return node;
@@ -45,15 +50,26 @@ function toolbar() {
     ignoreCase = !ignoreCase;
     search(pattern);
   });
-  return create("nav", { inert: true }, create("span", { role: "tablist" }, ...tabs.flatMap((t) => [t, " "])),
+  return create("nav", { inert: true },
+    create("span", { role: "tablist" }, ...tabs.flatMap((t) => [t, " "])),
     button("icicle", "Icicle", "root at the top", () => change({ icicle: !wish.icicle })),
-    button("inverted", "Inverted", "what was executing, above it who called it", () => change({ inverted: !wish.inverted })),
-    button("merged", "Merge Recursion", "a function that is on the stack already is not shown again", () => change({ merged: !wish.merged })),
-    button("bypackage", "By Package", "colours by package", () => change({ bypackage: !wish.bypackage, zoom: wish.zoom })),
-    choice("split", "split the graph", [["", "not split"], ["process", "by process"], ["thread", "by thread"]], (value) => change({ split: value })),
-    choice("thread", "process or thread", [["", "all threads"]], (value) => change({ thread: value })),
-    choice("side", "of the heat map and of Time Order", [["after", "times: after"], ["before", "times: before"]], (value) => change({ side: value, zoom: wish.zoom })),
-    button("unfilter", "Reset Filters", "all stacks, all functions", () => change({ focus: "", ignored: "", hidden: "" })),
+    button("inverted", "Inverted", "what was executing, above it who called it",
+      () => change({ inverted: !wish.inverted })),
+    button("merged", "Merge Recursion",
+      "a function that is on the stack already is not shown again",
+      () => change({ merged: !wish.merged })),
+    button("bypackage", "By Package", "colours by package",
+      () => change({ bypackage: !wish.bypackage, zoom: wish.zoom })),
+    choice("split", "split the graph",
+      [["", "not split"], ["process", "by process"], ["thread", "by thread"]],
+      (value) => change({ split: value })),
+    choice("thread", "process or thread", [["", "all threads"]],
+      (value) => change({ thread: value })),
+    choice("side", "of the heat map and of Time Order",
+      [["after", "times: after"], ["before", "times: before"]],
+      (value) => change({ side: value, zoom: wish.zoom })),
+    button("unfilter", "Reset Filters", "all stacks, all functions",
+      () => change({ focus: "", ignored: "", hidden: "" })),
     button("unzoom", "Reset Zoom", "", () => change({ zoom: 0 })),
     input, ignore);
 }
@@ -62,16 +78,21 @@ function buildPage() {
   byId("report").append(toolbar(),
     create("div", { id: "heat" }, heat.canvas,
       button("whole", "", "the whole recording again", () => change({ from: 0, to: 0 }))),
-    create("div", { id: "legend", title: "share of the samples in which this kind of code was executing" }),
+    create("div", {
+      id: "legend", title: "share of the samples in which this kind of code was executing",
+    }),
     create("div", { id: "leftout", hidden: true }),
     graph.box, chart.box,
     create("div", { id: "functions", hidden: true },
       create("div", { id: "list" },
-        create("table", {}, create("thead", {}, create("tr", { id: "heads" })), create("tbody", { id: "rows" })),
+        create("table", {}, create("thead", {}, create("tr", { id: "heads" })),
+          create("tbody", { id: "rows" })),
         create("p", { id: "more" })),
       create("div", { id: "sandwich" }, create("h2", { id: "chosen" }), callers.box, callees.box,
-        create("div", { id: "lines" }, create("table", {}, create("thead", {}, create("tr")), create("tbody"))))),
-    create("footer", {}, create("div", { id: "details", "aria-live": "polite" }), create("div", { id: "matched", "aria-live": "polite" })));
+        create("div", { id: "lines" },
+          create("table", {}, create("thead", {}, create("tr")), create("tbody"))))),
+    create("footer", {}, create("div", { id: "details", "aria-live": "polite" }),
+      create("div", { id: "matched", "aria-live": "polite" })));
   chart.box.hidden = true;
   for (const id of ["unfilter", "unzoom", "side", "whole"]) byId(id).hidden = true;
 }
@@ -81,19 +102,30 @@ function completePage(profile) {
   const MAX_OPTIONS = 1000;
   const sum = Math.max(1, byWeight.reduce((s, i) => s + threads[i].weight, 0));
   const select = byId("thread");
-  const add = (value, text, weight) => select.append(create("option", { value }, `${text} ${Trees.percent(weight, sum, 1)}`));
+  const add = (value, text, weight) => {
+    select.append(create("option", { value }, `${text} ${Trees.percent(weight, sum, 1)}`));
+  };
   select.options[0].text = `all threads (${byWeight.length})`;
-  if (processes.size > 1) for (const p of busyProcesses().slice(0, MAX_OPTIONS)) add("p " + p.key, processLabel(p), p.weight);
-  for (const i of byWeight.slice(0, MAX_OPTIONS)) add("t " + i, threadLabel(threads[i]), threads[i].weight);
+  const several = processes.size > 1 ? busyProcesses() : [];
+  for (const p of several.slice(0, MAX_OPTIONS)) add("p " + p.key, processLabel(p), p.weight);
+  for (const i of byWeight.slice(0, MAX_OPTIONS)) {
+    add("t " + i, threadLabel(threads[i]), threads[i].weight);
+  }
   byId("side").hidden = !compares;
   byId("functions").classList.toggle("compares", compares);
-  byId("lines").querySelector("thead tr").append(...(compares ? ["itself before", "after", "total, change", "", "executing"]
-    : ["itself", "% of itself", "total", "", "executing"]).map((text) => create("th", { scope: "col" }, text)));
+  const heads = compares ? ["itself before", "after", "total, change", "", "executing"]
+    : ["itself", "% of itself", "total", "", "executing"];
+  byId("lines").querySelector("thead tr")
+    .append(...heads.map((text) => create("th", { scope: "col" }, text)));
 
   // The verdict: one line of it until the reader wants all.
   const verdict = byId("verdict");
-  for (const note of profile.notes) verdict.append(create("p", { className: "note" }, "left out: " + note));
-  if (profile.startMs > 0) verdict.append(create("p", {}, "recorded " + new Date(profile.startMs).toISOString()));
+  for (const note of profile.notes) {
+    verdict.append(create("p", { className: "note" }, "left out: " + note));
+  }
+  if (profile.startMs > 0) {
+    verdict.append(create("p", {}, "recorded " + new Date(profile.startMs).toISOString()));
+  }
   if (verdict.querySelectorAll("p").length > 1) {
     const more = button("more-verdict", " \u25be more", "", () => {
       const folded = verdict.classList.toggle("folded");
@@ -144,7 +176,11 @@ function wirePage() {
     });
   }
   dark.addEventListener("change", relayout);
-  for (const g of [graph, chart, callers, callees]) for (const type of ["focus", "blur"]) g.canvas.addEventListener(type, () => g.ask());
+  for (const surface of [graph, chart, callers, callees]) {
+    for (const type of ["focus", "blur"]) {
+      surface.canvas.addEventListener(type, () => surface.ask());
+    }
+  }
 }
 
 buildPage();
@@ -154,7 +190,9 @@ const head = readHead();
 if (head && window.location.search === "") graph.show(takeHead(head), 0, false);
 describe(head && "reading the profile");
 // What follows this script has not arrived yet.
-if (document.readyState === "loading") await new Promise((resolve) => document.addEventListener("DOMContentLoaded", resolve));
+if (document.readyState === "loading") {
+  await new Promise((resolve) => document.addEventListener("DOMContentLoaded", resolve));
+}
 let profile;
 try {
   profile = await readProfile();

@@ -45,7 +45,8 @@ function colourOfKind(kind, shade) {
 }
 
 function colourOf(label, kind) {
-  const key = wish.bypackage ? packageOf(label) + "/" + shades[label] % 8 : kind * names.length + label;
+  const key =
+    wish.bypackage ? packageOf(label) + "/" + shades[label] % 8 : kind * names.length + label;
   let colour = colours.get(key);
   if (colour !== undefined) return colour;
   if (wish.bypackage) {
@@ -99,7 +100,8 @@ class Surface {
 
   // [width, height] of the canvas for a picture that is `height` high: on paper all of it.
   size(height) {
-    return onPaper ? [PAPER, Math.min(height, MAX_PAPER)] : [this.box.clientWidth, this.box.clientHeight];
+    return onPaper ? [PAPER, Math.min(height, MAX_PAPER)]
+      : [this.box.clientWidth, this.box.clientHeight];
   }
 
   // Does what the key does with a function. Whether it does anything.
@@ -112,8 +114,10 @@ class Surface {
 
   // Tells what the keys have come to, and scrolls its row into sight.
   arrive(y, text) {
-    if (y < this.box.scrollTop) this.box.scrollTop = y;
-    if (y + ROW > this.box.scrollTop + this.box.clientHeight) this.box.scrollTop = y + ROW - this.box.clientHeight;
+    const { box } = this;
+    if (y < box.scrollTop) box.scrollTop = y;
+    const bottom = y + ROW;
+    if (bottom > box.scrollTop + box.clientHeight) box.scrollTop = bottom - box.clientHeight;
     this.canvas.setAttribute("aria-label", text);
     describe(text);
     this.ask();
@@ -123,9 +127,10 @@ class Surface {
   begin(height) {
     const [width, sight] = this.size(height);
     const scale = pixelRatio();
-    if (this.canvas.width !== Math.round(width * scale) || this.canvas.height !== Math.round(sight * scale)) {
-      this.canvas.width = Math.round(width * scale);
-      this.canvas.height = Math.round(sight * scale);
+    const columns = Math.round(width * scale), lines = Math.round(sight * scale);
+    if (this.canvas.width !== columns || this.canvas.height !== lines) {
+      this.canvas.width = columns;
+      this.canvas.height = lines;
       this.canvas.style.width = width + "px";
       this.canvas.style.height = sight + "px";
     }

@@ -1,7 +1,7 @@
 // What was read, and the trees that are made of it.
 //
-// In a comparison each sample is of one side. A call path is drawn by the mean of its shares of both:
-// its weight is the samples after and, scaled to the same total, those before (`sides`).
+// In a comparison each sample is of one side. A call path is drawn by the mean of its shares of
+// both: its weight is the samples after and, scaled to the same total, those before (`sides`).
 
 const INLINED = 16;  // added to the shade
 // Of all: what is less is not followed where callers are shown above callees.
@@ -18,15 +18,18 @@ let sides = { after: 0, before: 0, factor: 1 };  // what is selected of each, in
 const addLabel = (name) => names.push(name) - 1;
 const kindOf = (label) => (label < labelCount ? kinds[label] : 0);
 const isInlined = (label) => label < labelCount && shades[label] >= INLINED;
-const packageOf = (label) => (label < labelCount && owners[label] > 0 ? packages[owners[label] - 1] : "");
+const packageOf = (label) =>
+  (label < labelCount && owners[label] > 0 ? packages[owners[label] - 1] : "");
 const shorts = [];
 // The same in two lines: below the original the generated name and place.
 const titleOf = (label) => names[label] + (generated.has(label) ? "\n" + generated.get(label) : "");
-const shortOf = (label) => shorts[label] === undefined ? shorts[label] = Trees.labelOf(names[label]) : shorts[label];
+const shortOf = (label) =>
+  shorts[label] === undefined ? shorts[label] = Trees.labelOf(names[label]) : shorts[label];
 // Some formats know no process IDs, and a process that executes another program keeps its own.
 const processKey = (t) => `${t.pid} ${t.process}`;
 const processLabel = (p) => (p.pid ? `${p.name} (process ${p.pid})` : p.name);
-const threadLabel = (t) => (t.pid ? `${t.name} (thread ${t.tid} of ${t.pid})` : t.tid ? `${t.name} (thread ${t.tid})` : t.name);
+const threadLabel = (t) => (t.pid ? `${t.name} (thread ${t.tid} of ${t.pid})`
+  : t.tid ? `${t.name} (thread ${t.tid})` : t.name);
 
 function takeLook(look) {
   ({ styles, packages, kinds, shades, owners, names, generated } = look);
@@ -57,29 +60,39 @@ function takeProfile(profile) {
   for (let i = 0; i < samples.count; i += 1) threads[samples.thread[i]].weight += samples.weight[i];
   for (const thread of threads) {
     const key = processKey(thread);
-    if (!processes.has(key)) processes.set(key, { key, pid: thread.pid, name: thread.process, weight: 0, label: -1 });
+    if (!processes.has(key)) {
+      processes.set(key, { key, pid: thread.pid, name: thread.process, weight: 0, label: -1 });
+    }
     processes.get(key).weight += thread.weight;
   }
-  byWeight = [...threads.keys()].filter((i) => threads[i].weight > 0).sort((a, b) => threads[b].weight - threads[a].weight);
-  for (const i of byWeight.slice(0, MAX_GROUPS)) threads[i].label = addLabel(threadLabel(threads[i]));
+  byWeight = [...threads.keys()].filter((i) => threads[i].weight > 0)
+    .sort((a, b) => threads[b].weight - threads[a].weight);
+  for (const i of byWeight.slice(0, MAX_GROUPS)) {
+    threads[i].label = addLabel(threadLabel(threads[i]));
+  }
   for (const p of busyProcesses().slice(0, MAX_GROUPS)) p.label = addLabel(processLabel(p));
   OTHERS = addLabel("others");
   rank = new Int32Array(names.length);
-  names.map((_, i) => i).sort((a, b) => (names[a] < names[b] ? -1 : names[a] > names[b] ? 1 : a - b)).forEach((l, i) => { rank[l] = i; });
+  names.map((_, i) => i)
+    .sort((a, b) => (names[a] < names[b] ? -1 : names[a] > names[b] ? 1 : a - b))
+    .forEach((l, i) => { rank[l] = i; });
   paths.label[0] = ALL;
   paths.kinds = kindsOf(paths, false);
 }
 
-const busyProcesses = () => [...processes.values()].filter((p) => p.weight > 0).sort((a, b) => b.weight - a.weight);
+const busyProcesses = () =>
+  [...processes.values()].filter((p) => p.weight > 0).sort((a, b) => b.weight - a.weight);
 
 // Whether the samples have instants: those of the side that is shown.
 function hasTime() {
-  for (let i = samples.count - 1; i >= 0 && samples.time[i] > 0; i -= 1) if (isShownSide(i)) return true;
+  for (let i = samples.count - 1; i >= 0 && samples.time[i] > 0; i -= 1) {
+    if (isShownSide(i)) return true;
+  }
   return false;
 }
 const isShownSide = (i) => !compares || samples.side[i] === (wish.side === "before" ? 1 : 0);
 
-// ---- the two sides of a comparison -----------------------------------------------------------------
+// ---- the two sides of a comparison --------------------------------------------------------------
 
 function setSides(after, before) {
   sides = { after, before, factor: after > 0 && before > 0 ? after / before : 1 };
@@ -95,17 +108,20 @@ const afterOf = (weight, before) => Math.round(weight - sides.factor * before);
 const shareOf = (weight, whole) => (whole > 0 ? weight / whole : 0);
 // Of both shares: {before, after, change}.
 function sharesOf(weight, before) {
-  const shares = { before: shareOf(before, sides.before), after: shareOf(afterOf(weight, before), sides.after) };
-  return { ...shares, change: shares.after - shares.before };
+  const was = shareOf(before, sides.before);
+  const after = shareOf(afterOf(weight, before), sides.after);
+  return { before: was, after, change: after - was };
 }
-const signed = (share, digits = 2) => (share < 0 ? "-" : "+") + Math.abs(100 * share).toFixed(digits) + "%";
+const signed = (share, digits = 2) =>
+  (share < 0 ? "-" : "+") + Math.abs(100 * share).toFixed(digits) + "%";
 
-// ---- selecting --------------------------------------------------------------------------------------
+// ---- selecting ----------------------------------------------------------------------------------
 
 function inThread() {
   if (wish.thread === "") return null;
   const one = wish.thread.slice(2);
-  return Uint8Array.from(threads, (thread, i) => ((wish.thread[0] === "p" ? processKey(thread) : String(i)) === one ? 1 : 0));
+  const nameOf = wish.thread[0] === "p" ? processKey : (thread, i) => String(i);
+  return Uint8Array.from(threads, (thread, i) => (nameOf(thread, i) === one ? 1 : 0));
 }
 
 function firstAt(time) {
@@ -122,12 +138,14 @@ const flags = (source) => {
   const regexp = source && (Trees.compile(source) || Trees.compile(Trees.escapeRegExp(source)));
   return regexp ? Uint8Array.from(names, (name) => (regexp.test(name) ? 1 : 0)) : null;
 };
-const spec = () => ({ hidden: flags(wish.hidden), focus: flags(wish.focus), ignored: flags(wish.ignored) });
+const spec = () =>
+  ({ hidden: flags(wish.hidden), focus: flags(wish.focus), ignored: flags(wish.ignored) });
 
-// Weights of the selected samples, by path, and split into groups if that is wished: a Map of label to
-// {self, before}, or null.
+// Weights of the selected samples, by path, and split into groups if that is wished: a Map of label
+// to {self, before}, or null.
 function weigh() {
-  const weights = () => ({ self: new Float64Array(paths.count), before: compares ? new Float64Array(paths.count) : null });
+  const zeros = () => new Float64Array(paths.count);
+  const weights = () => ({ self: zeros(), before: compares ? zeros() : null });
   const all = weights();
   const groups = new Map();
   const groupOf = wish.split === "thread" ? (t) => threads[t].label
@@ -155,14 +173,15 @@ function weigh() {
   return groupOf ? groups : null;
 }
 
-// ---- trees ------------------------------------------------------------------------------------------
+// ---- trees --------------------------------------------------------------------------------------
 
 // The selection as a tree of functions.
 const functionsTree = (once) => Trees.derive(paths, rank, { ...spec(), once });
 
 function makeGraph() {
   const groups = weigh();
-  let tree = groups ? Trees.derive(paths, rank, { ...spec(), once: wish.merged, groups }) : functionsTree(wish.merged);
+  let tree = groups ? Trees.derive(paths, rank, { ...spec(), once: wish.merged, groups })
+    : functionsTree(wish.merged);
   if (wish.inverted) tree = Trees.invert(tree, rank, { least: tree.total[0] * LEAST });
   tree.label[0] = ALL;
   return withKinds(tree, wish.inverted);
@@ -183,7 +202,9 @@ function kindsOf(tree, upward) {
 function withKinds(tree, upward) {
   tree.kinds = kindsOf(tree, upward);
   tree.levels = 1;
-  for (let i = 0; i < tree.count; i += 1) if (tree.depth[i] >= tree.levels) tree.levels = tree.depth[i] + 1;
+  for (let i = 0; i < tree.count; i += 1) {
+    if (tree.depth[i] >= tree.levels) tree.levels = tree.depth[i] + 1;
+  }
   if (!compares) return tree;
   tree.change = new Float64Array(tree.count);
   tree.most = 1e-9;

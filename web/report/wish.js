@@ -1,8 +1,11 @@
 // What the reader asked for, and the address that remembers it.
 
-// to: 0 is the end; thread: "", "p PID NAME", "t INDEX"; side: whose times are shown, in a comparison
-const EVERYTHING = { tab: "graph", icicle: false, inverted: false, merged: false, bypackage: false, split: "",
-  thread: "", from: 0, to: 0, focus: "", ignored: "", hidden: "", fn: -1, zoom: 0, sort: "self", up: false, side: "after" };
+// to: 0 is the end; thread: "", "p PID NAME", "t INDEX"; side: whose times a comparison shows
+const EVERYTHING = {
+  tab: "graph", icicle: false, inverted: false, merged: false, bypackage: false, split: "",
+  thread: "", from: 0, to: 0, focus: "", ignored: "", hidden: "", fn: -1, zoom: 0,
+  sort: "self", up: false, side: "after",
+};
 const VIEWS = ["icicle", "inverted", "merged", "bypackage"];
 let wish = { ...EVERYTHING };
 let trail = [];  // wishes before, for Escape
@@ -11,8 +14,10 @@ let hits = null;  // by label, while searching
 
 const rangeNow = () => (wish.to > 0 ? [wish.from, wish.to] : [0, Infinity]);
 // What decides the weights and the graph; the rest of a wish only changes how it is shown.
-const keyOf = (w) => JSON.stringify([w.split, w.thread, w.from, w.to, w.focus, w.ignored, w.hidden, w.inverted, w.merged]);
-const anyRegExp = (source) => Trees.compile(source, ignoreCase) || Trees.compile(Trees.escapeRegExp(source), ignoreCase);
+const keyOf = (w) => JSON.stringify(
+  [w.split, w.thread, w.from, w.to, w.focus, w.ignored, w.hidden, w.inverted, w.merged]);
+const anyRegExp = (source) =>
+  Trees.compile(source, ignoreCase) || Trees.compile(Trees.escapeRegExp(source), ignoreCase);
 
 // As in the SVG: s, c, f, i, h and v; z: node, t: range in us, r: thread, g: split, tab, fn, side,
 // sort: what the functions are sorted by, "-" before what is turned round.
@@ -35,7 +40,8 @@ function saveState() {
     put("side", wish.side, "after");
     put("sort", (wish.up ? "-" : "") + wish.sort, "self");
     const query = params.toString();
-    window.history.replaceState(null, "", window.location.pathname + (query ? "?" + query : "") + window.location.hash);
+    const { pathname, hash } = window.location;
+    window.history.replaceState(null, "", pathname + (query ? "?" + query : "") + hash);
   } catch (error) {
     // A report inside a sandbox has no URL of its own.
   }
@@ -49,7 +55,8 @@ function restoreState() {
   wish.ignored = get("i");
   wish.hidden = get("h");
   const range = /^(\d+)-(\d+)$/.exec(get("t"));
-  if (range && Number(range[1]) < Number(range[2])) [wish.from, wish.to] = [Number(range[1]), Number(range[2])];
+  const [from, to] = range ? [Number(range[1]), Number(range[2])] : [0, 0];
+  if (from < to) [wish.from, wish.to] = [from, to];
   if (/^(t \d+$|p \d+ )/.test(get("r"))) wish.thread = get("r");
   if (["process", "thread"].includes(get("g"))) wish.split = get("g");
   if (["time", "functions"].includes(get("tab"))) wish.tab = get("tab");
