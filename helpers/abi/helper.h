@@ -63,6 +63,7 @@ struct jp_walk {
 	__u64 fp;
 	__u32 leaf; /* not 0: pc is where the thread stood, else a return address */
 	__u32 leaf_callee; /* not 0: this frame called the leaf */
+	__u32 callee_by_table; /* not 0: fp need not be this frame's */
 	__u32 async; /* not 0: the helper is emitting those who await this frame; see JP_FRAME_ASYNC */
 
 	/* Of the walk. */

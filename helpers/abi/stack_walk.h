@@ -46,6 +46,7 @@ static __always_inline void jp_walk_begin(struct jp_walk *w, __u32 tgid, __u32 t
 		__builtin_memset(w->kept, 0, sizeof(w->kept));
 	w->leaf = 1;
 	w->leaf_callee = 0;
+	w->callee_by_table = 0;
 	w->async = 0;
 	w->block_begin = 0;
 	w->mapping.begin = w->mapping.end = 0;
@@ -140,6 +141,7 @@ static __always_inline int jp_walk_frame(struct jp_walk *w)
 		answer = jp_ask_runtime(w);
 	if (answer == JP_STEPPED) {
 		w->leaf = 0;
+		w->callee_by_table = 0;
 		return 0;
 	}
 	if (answer == JP_NOT_MINE)
@@ -156,6 +158,7 @@ static __always_inline int jp_walk_frame(struct jp_walk *w)
 		return jp_done(w, w->window[JP_SLOT(0)] == 0 && !w->leaf ? JP_END_ROOT : JP_END_NOT_USER);
 	w->leaf = 0;
 	w->leaf_callee = 0;
+	w->callee_by_table = 0;
 	w->pc = next_pc;
 	w->sp = fp + 16;
 	w->fp = w->window[JP_SLOT(0)];
@@ -184,6 +187,7 @@ JP_SUBPROG(jp_resume)
 		return 1;
 	w->leaf = 0;
 	w->leaf_callee = 0;
+	w->callee_by_table = 0;
 	w->sp = w->fp; /* a lower bound */
 	jp_emit(w, JP_FRAME_UNRESOLVED, 0, 0, JP_SKIPPED);
 	w->end = JP_END_DEPTH;

@@ -5,6 +5,12 @@
 #include "helpers/abi/helper.h"
 
 #define JP_MAPPING_STEPS 18 /* of a binary search: up to 2^17 mappings */
+/* Code that returns: 48 83 c4 n c3, n below 128; at once: c3; after a call by a register: ff d0 to ff d7. */
+#define JP_STUB_MASK 0xff80ffffffULL
+#define JP_STUB_CODE 0xc300c48348ULL
+#define JP_STUB_RET 0xc3
+#define JP_STUB_CALL_MASK 0xf8ff
+#define JP_STUB_CALL 0xd0ff
 #define JP_KERNEL_ASKED 12 /* mappings that the kernel is asked for in one walk, at most */
 
 /* What the kernel saved for a signal handler's return, from rsp + JP_SIGNAL_REGISTERS on. */
@@ -175,6 +181,7 @@ static __always_inline int jp_step_over_signal(struct jp_walk *w)
 
 	_Static_assert(sizeof(*s) <= sizeof(w->scratch), "scratch is too small");
 	w->leaf = 1; /* this frame's pc is no return address */
+	w->callee_by_table = 0;
 	jp_emit(w, JP_FRAME_NATIVE, w->pc, 0, 0);
 	if (jp_read(w, s, sizeof(*s), w->sp + JP_SIGNAL_REGISTERS)) {
 		jp_done(w, JP_END_UNREADABLE);
@@ -204,6 +211,35 @@ static __always_inline int jp_step_over_signal(struct jp_walk *w)
 	return JP_STEP_TAKEN;
 }
 
+/* Code of no file that is about to do no more than `add $n,%rsp; ret`: a stub without a frame pointer,
+ * such as CPython makes for perf (-X perf; Python/asm_trampoline.S). The leaf may be about to call from
+ * there, or to return. Where frame pointers led here, they are gone on with, and nothing is read. */
+static __always_inline int jp_step_over_stub(struct jp_walk *w)
+{
+	__u64 code, next_pc;
+
+	if ((!w->leaf && !w->callee_by_table) || jp_read(w, &code, sizeof(code), w->pc))
+		return JP_STEP_UNKNOWN;
+	if (w->leaf && (code & JP_STUB_CALL_MASK) == JP_STUB_CALL)
+		code >>= 16;
+	if ((code & JP_STUB_MASK) == JP_STUB_CODE)
+		code = code >> 24 & 0x7f;
+	else if (w->leaf && (code & 0xff) == JP_STUB_RET)
+		code = 0;
+	else
+		return JP_STEP_UNKNOWN;
+	if (code & 7 || jp_read(w, &next_pc, sizeof(next_pc), w->sp + code) ||
+	    next_pc < JP_LOWEST_ADDRESS || next_pc >= JP_USER_LIMIT)
+		return JP_STEP_UNKNOWN;
+	jp_emit(w, JP_FRAME_NATIVE, w->pc, 0, 0);
+	w->leaf_callee = w->leaf;
+	w->leaf = 0;
+	w->callee_by_table = 1;
+	w->pc = next_pc;
+	w->sp += code + 8;
+	return JP_STEP_TAKEN;
+}
+
 /* A caller of the leaf that finds its CFA by a register which calls need not preserve relies on the
  * leaf to leave it alone: assembly that calls its own parts. */
 #define JP_SCRATCH_REGISTERS 0x0f37 /* rax, rdx, rcx, rsi, rdi, r8 to r11 */
@@ -216,7 +252,7 @@ JP_SUBPROG(jp_table_step)
 	struct jp_rule rule = {};
 
 	if (!jp_find_mapping(w, pc) && !jp_find_new_mapping(w, pc))
-		return jp_is_new_code(w, pc) ? JP_STEP_TAKEN : JP_STEP_UNKNOWN;
+		return jp_is_new_code(w, pc) ? JP_STEP_TAKEN : jp_step_over_stub(w);
 	if (jp_find_rule(w, pc, &rule))
 		return JP_STEP_UNKNOWN;
 	if (rule.kind == JP_RULE_SIGNAL)
@@ -241,8 +277,10 @@ JP_SUBPROG(jp_table_step)
 			rule.kind = JP_RULE_OTHER;
 	}
 	if (rule.kind == JP_RULE_OTHER) {
-		if (!jp_step_otherwise(w))
+		if (!jp_step_otherwise(w)) {
+			w->callee_by_table = 1;
 			return JP_STEP_TAKEN;
+		}
 		jp_count_no_rule(w);
 		jp_done(w, JP_END_NO_RULE);
 		return JP_STEP_DONE;
@@ -294,6 +332,7 @@ JP_SUBPROG(jp_table_step)
 	}
 	w->leaf_callee = w->leaf;
 	w->leaf = 0;
+	w->callee_by_table = 1;
 	w->pc = next_pc;
 	w->sp = cfa;
 	w->fp = fp;

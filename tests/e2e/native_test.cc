@@ -102,6 +102,20 @@ TEST_F(NativeTest, CodeWithoutFramePointersHasItsCallers) {
   }
 }
 
+TEST_F(NativeTest, AStubOfNoFileWithoutAFramePointerHasItsCallers) {
+  const Child child = StartProgram({"stub"});
+  for (const char* level : {"kernel", "ring"}) {
+    std::vector<std::string> command = Folded("-p", child.pid());
+    command.insert(command.end(), {"-d", "1", "--level", level});
+    const JprofResult result = RunJprof(command);
+    EXPECT_EQ(result.exit_code(), 0) << result.err;
+    EXPECT_THAT(result.out, HasSubstr("main;calls_stub;[unknown] [jit];burns ")) << level;
+    // Before its first instruction is executed, nothing tells that it keeps no frame pointer.
+    const FoldedProfile profile = ParseFolded(result.out);
+    EXPECT_LE(profile.With("[truncated]"), profile.total() / 50) << result.out;
+  }
+}
+
 // Natively by the programs of the frames; in the interrupt the stack ends there, and that is
 // counted.
 TEST_F(NativeTest, WhatNoTableExpressesIsSteppedNativelyAndCountedInTheKernel) {

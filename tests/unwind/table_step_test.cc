@@ -171,6 +171,54 @@ TEST_F(TableStepTest, CodeWithoutATableIsLeftByFramePointers) {
   EXPECT_EQ(result.stack.end, WalkEnd::kRoot);
 }
 
+// A stub that calls and is about to return, at kOther.
+class StubStepTest : public TableStepTest {
+ protected:
+  StubStepTest() {
+    Offset(JP_REGISTER_RSP, 8);
+    Rule({.kind = JP_RULE_ROOT});
+    Word(kStack, kOther);
+    Word(kStack + 0x18, F(1));
+    Word(kOther, 0xc310c48348);  // add $0x10,%rsp; ret
+    // What the frame pointer leads to.
+    Word(kStack + 0x200, kStack + 0x300);
+    Word(kStack + 0x208, kOther + 0x100);
+  }
+  const Registers registers_ = {.pc = F(0), .sp = kStack, .fp = kStack + 0x200};
+};
+
+TEST_F(StubStepTest, CodeOfNoFileThatIsAboutToReturnIsLeftByWhatItExecutes) {
+  const auto result = Walk(registers_);
+  EXPECT_THAT(Addresses(result), ElementsAre(F(0), kOther, F(1)));
+  EXPECT_EQ(result.stack.end, WalkEnd::kRoot);
+}
+
+TEST_F(StubStepTest, ALeafThatReturnsOrCallsFirstIsLeftTheSameWay) {
+  for (const auto& [code, sp] : std::vector<std::pair<uint64_t, uint64_t>>{
+           {0xc310c48348, kStack + 8}, {0xc310c48348'd1ff, kStack + 8}, {0x4883c3, kStack + 0x18}}) {
+    Word(kOther, code);
+    mappings_.clear();
+    const auto result = Walk({.pc = kOther, .sp = sp, .fp = kStack + 0x200});
+    EXPECT_THAT(Addresses(result), ElementsAre(kOther, F(1))) << std::hex << code;
+  }
+}
+
+TEST_F(StubStepTest, OtherCodeIsLeftByFramePointers) {
+  for (const uint64_t code :
+       {0xc3'90'c4'83'48, 0xc3'0c'c4'83'48, 0x90'10'c4'83'48, 0xc3'10'ec'83'48}) {
+    Word(kOther, code);
+    mappings_.clear();
+    EXPECT_EQ(Walk(registers_).stack.frames.at(2).address, kOther + 0x100);
+  }
+}
+
+TEST_F(StubStepTest, WhereFramePointersLedThereTheyAreGoneOnWith) {
+  Word(kStack + 0x208, kOther);
+  Word(kStack + 0x210 + 0x10, F(1));
+  const auto result = Walk({.pc = kOther + 0x50, .sp = kStack, .fp = kStack + 0x200});
+  EXPECT_THAT(Addresses(result), testing::Not(testing::Contains(F(1))));
+}
+
 TEST_F(TableStepTest, AFramePointerBelowTheStackPointerIsNone) {
   Offset(JP_REGISTER_RSP, 0x100);
   Word(kStack + 0xf8, kOther);
