@@ -11,8 +11,8 @@
 namespace jprof {
 namespace {
 
-// What a runtime says of a frame is believed for so long: its code may be thrown away and other code
-// of the same function come to lie where it was. For longer each time that it says the same.
+// What a runtime says of a frame is believed for so long: its code may be thrown away and other
+// code of the same function come to lie where it was. For longer each time that it says the same.
 constexpr uint64_t kLocatedForNs = 1'000'000'000;
 constexpr uint64_t kMaxLocatedForNs = 8 * kLocatedForNs;
 constexpr size_t kMaxLocated = 1 << 17;
