@@ -26,7 +26,7 @@ struct OptionText {
   // What its value is called, "" when it takes none. FILE, FOLDER, PID, FORMAT and TIME mean what
   // they say; "kernel|ring" are the values that there are.
   absl::string_view argument;
-  absl::string_view help;  // '\n' between its lines
+  absl::string_view help;  // '\n' between its lines; "": for jprof itself, told nobody
   bool repeats = false;    // may be given with several values
 };
 
@@ -87,11 +87,19 @@ absl::StatusOr<Pid> ParsePid(absl::string_view text);
 // The known word that `word` most likely stands for, "" when none is near.
 std::string DidYouMean(absl::string_view word, const std::vector<absl::string_view>& known);
 
+// With all options, those too that are told nobody.
 template <typename T>
-CommandText TextOf(const CommandSyntax<T>& syntax) {
+CommandText WholeTextOf(const CommandSyntax<T>& syntax) {
   CommandText text = syntax.text;
   text.options.assign(syntax.options.begin(), syntax.options.end());
   text.options.push_back({"-h", "--help", "", "print this help"});
+  return text;
+}
+
+template <typename T>
+CommandText TextOf(const CommandSyntax<T>& syntax) {
+  CommandText text = WholeTextOf(syntax);
+  std::erase_if(text.options, [](const OptionText& option) { return option.help.empty(); });
   return text;
 }
 
@@ -117,7 +125,7 @@ absl::StatusOr<T> ParseCommand(const CommandSyntax<T>& syntax,
                                const std::vector<std::string>& arguments) {
   T out;
   JPROF_ASSIGN_OR_RETURN(const Arguments read,
-                         ReadArguments(TextOf(syntax), arguments,
+                         ReadArguments(WholeTextOf(syntax), arguments,
                                        [&](size_t option, absl::string_view value) {
                                          return SetOption(syntax.options[option], value, out);
                                        }));

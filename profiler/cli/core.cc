@@ -62,6 +62,7 @@ struct CoreOptions {
   bool stopped = false;
   bool mini = false;
   bool bundle = false;
+  bool tell_copied = false;  // to jprof itself, at kCopiedFd
   bool help = false;
 };
 
@@ -339,10 +340,19 @@ absl::StatusOr<uint64_t> WhileStopped(Pid pid, std::optional<absl::Duration> lim
   return pause_ns;
 }
 
+// To who waits for it.
+void TellCopied() {
+  const char byte = 0;
+  while (::write(kCopiedFd, &byte, 1) < 0 && errno == EINTR) {
+  }
+}
+
 // The core, from a copy; how long the process stood still.
-absl::StatusOr<uint64_t> WriteFromCopy(Pid pid, CoreProcess& process, const RuntimeSet& runtimes,
+absl::StatusOr<uint64_t> WriteFromCopy(const CoreOptions& options, CoreProcess& process,
+                                       const RuntimeSet& runtimes,
                                        const std::vector<LikelyCopy>& before_us,
                                        CoreOutput& output, Shared& shared) {
+  const Pid pid = options.pid;
   JPROF_ASSIGN_OR_RETURN(const CodePlaces places, PlacesOf(pid));
   JPROF_ASSIGN_OR_RETURN(std::vector<CoreArea> areas, ReadCoreAreas(pid));
   const auto rss_kib = static_cast<double>(
@@ -355,6 +365,7 @@ absl::StatusOr<uint64_t> WriteFromCopy(Pid pid, CoreProcess& process, const Runt
   JPROF_ASSIGN_OR_RETURN(
       const uint64_t pause_ns,
       WhileStopped(pid, kMaxPause + kPausePerGib * (rss_kib / (1 << 20)), process, make_copy));
+  if (options.tell_copied) TellCopied();
   // Should memory run short, it goes first.
   std::ofstream(absl::StrCat("/proc/", copy, "/oom_score_adj")) << 1000;
   const absl::Status written = output.WriteCoreOf(copy, process, runtimes, CheckFreeMemory);
@@ -385,14 +396,21 @@ absl::Status Run(const CoreOptions& options, const RuntimeSet& runtimes,
     JPROF_ASSIGN_OR_RETURN(pause_ns, WhileStopped(pid, std::nullopt, process, [&] {
                              return output.WriteCoreOf(pid, process, runtimes, CheckFreeMemory);
                            }));
+    if (options.tell_copied) TellCopied();
     output.CollectFiles(pid);
   } else {
-    JPROF_ASSIGN_OR_RETURN(pause_ns, WriteFromCopy(pid, process, runtimes, before_us, output, shared));
+    JPROF_ASSIGN_OR_RETURN(
+        pause_ns, WriteFromCopy(options, process, runtimes, before_us, output, shared));
   }
   JPROF_RETURN_IF_ERROR(output.Commit(pid));
-  PrintNote(absl::StrFormat("%d threads, %d MiB of memory; the process stood still for %.1f ms",
-                            process.threads.size(), output.written_bytes() >> 20,
-                            static_cast<double>(pause_ns) / 1e6));
+  std::string told = absl::StrFormat("%d threads, %d MiB of memory", process.threads.size(),
+                                     output.written_bytes() >> 20);
+  // Who stopped it before knows for how long.
+  if (!options.tell_copied) {
+    absl::StrAppendFormat(&told, "; the process stood still for %.1f ms",
+                          static_cast<double>(pause_ns) / 1e6);
+  }
+  PrintNote(told);
   return absl::OkStatus();
 }
 
@@ -427,7 +445,8 @@ CommandSyntax<CoreOptions> Syntax() {
                    &O::bundle},
                   {{"", "--stopped", "",
                     "no copy: the process stands still until the file is written"},
-                   &O::stopped}},
+                   &O::stopped},
+                  {{"", "--tell-copied", "", ""}, &O::tell_copied}},
       .check = Check};
 }
 
@@ -470,6 +489,8 @@ int WriteCoreFile(const CoreOptions& options, const RuntimeSet& runtimes) {
       options.stopped ? std::vector<LikelyCopy>() : LikelyCopies(options.pid);
   const absl::StatusOr<int> exit_status = StatusOfGuarded(
       [&] { return AsUsageError(Run(options, runtimes, before_us, *output, shared)); });
+  // Nobody need wait, also where the other process was killed.
+  if (options.tell_copied) ::close(kCopiedFd);
   CleanUp(options.pid, before_us, shared);
   {
     const CoreOutput closed = *std::move(output);

@@ -16,6 +16,9 @@ int CoreMain(const std::vector<std::string>& arguments, const RuntimeSet& runtim
 
 CommandText CoreText();
 
+// Where `core --tell-copied` writes a byte when the process need not stand still any more.
+inline constexpr int kCopiedFd = 3;
+
 // Whether a copy of the process may be made at all, as its core needs one. The hint names the way
 // without.
 absl::Status CheckCopyable(Pid pid);

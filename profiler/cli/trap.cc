@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
@@ -18,6 +19,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
@@ -29,6 +31,7 @@
 #include "profiler/core/status.h"
 #include "profiler/core/unique_fd.h"
 #include "profiler/process/proc_status.h"
+#include "profiler/stop/guard.h"
 #include "profiler/trap/spec.h"
 
 extern char** environ;
@@ -54,6 +57,7 @@ struct TrapOptions {
 constexpr uint32_t kMaxCount = 1'000'000'000;
 constexpr uint32_t kEnoughHits = 2'000'000'000;  // far from both kMaxCount and an overflow
 constexpr useconds_t kPauseUs = 50'000;
+constexpr size_t kMaxWriters = 4;  // of cores at a time: each holds a copy of a process
 
 // Sees to it that processes which wait for this one go on when it is gone: a child, which shares
 // the probe's memory and hears of our end. It is in a session of its own, so that what ends a whole
@@ -133,8 +137,9 @@ class StoppedProcesses {
   std::array<Waiting, JP_PROBE_STOPPED> waits_ = {};
 };
 
-// Runs a program to its end; 0: it was well.
-int Execute(const std::vector<std::string>& words, const std::vector<std::string>& environment) {
+// Starts a program. `tells`: open in it as kCopiedFd, if it is not -1; 0: it could not be started.
+pid_t Start(const std::vector<std::string>& words, const std::vector<std::string>& environment,
+            int tells) {
   std::vector<char*> argv, envp;
   for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
   for (char** e = environ; *e != nullptr; ++e) envp.push_back(*e);
@@ -149,52 +154,148 @@ int Execute(const std::vector<std::string>& words, const std::vector<std::string
   ::posix_spawnattr_init(&attributes);
   ::posix_spawnattr_setsigdefault(&attributes, &as_usual);
   ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
+  posix_spawn_file_actions_t files;
+  ::posix_spawn_file_actions_init(&files);
+  if (tells >= 0) ::posix_spawn_file_actions_adddup2(&files, tells, kCopiedFd);
   pid_t pid = 0;
-  const int failed = ::posix_spawn(&pid, argv[0], nullptr, &attributes, argv.data(), envp.data());
+  const int failed = ::posix_spawn(&pid, argv[0], &files, &attributes, argv.data(), envp.data());
+  ::posix_spawn_file_actions_destroy(&files);
   ::posix_spawnattr_destroy(&attributes);
-  if (failed != 0) return 127;
+  return failed == 0 ? pid : 0;
+}
+
+// Its exit status as a shell has it, when it has ended.
+int AwaitEnd(pid_t pid) {
   int status = 0;
   while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
   }
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
+bool HasEnded(pid_t pid) {
+  siginfo_t ended = {};
+  return ::waitid(P_PID, static_cast<id_t>(pid), &ended, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+         ended.si_pid == pid;
+}
+
+void RunCommand(const std::string& command, const jp_probe_hit& hit) {
+  const pid_t pid =
+      Start({"/bin/sh", "-c", command},
+            {absl::StrCat("JPROF_PID=", hit.tgid), absl::StrCat("JPROF_TID=", hit.tid)}, -1);
+  const int failed = pid == 0 ? 127 : AwaitEnd(pid);
+  if (failed != 0) PrintWarning(absl::StrCat("the command ended with status ", failed));
+}
+
 // Whether SIGSTOP took effect, in a moment: one that is ending does not stop any more.
 bool IsStopped(Pid pid) {
-  for (int tries = 0; tries < 50; ++tries) {
+  for (int tries = 0; tries < 500; ++tries) {
     const absl::StatusOr<ProcStat> stat = ReadProcStat(LivingThread(pid).value_or(pid));
     if (!stat.ok() || stat->dead()) return false;
     if (stat->state == 'T') return true;
-    absl::SleepFor(absl::Milliseconds(10));
+    absl::SleepFor(absl::Milliseconds(1));
   }
   return false;
 }
 
-// `cores`: how many were written to each file's name.
-void ActOn(const TrapOptions& options, const jp_probe_hit& hit, std::map<std::string, int>& cores) {
+// The programs that write cores. A process stands only until its program has copied it.
+class CoreWriters {
+ public:
+  // `options` outlives this.
+  explicit CoreWriters(const TrapOptions& options) : options_(options) {}
+  ~CoreWriters() { CollectAll(); }
+  CoreWriters(const CoreWriters&) = delete;
+  CoreWriters& operator=(const CoreWriters&) = delete;
+
+  // Of a process that is stopped. Returns when it may go on: it is copied, or it will not be.
+  void Write(const jp_probe_hit& hit);
+  // The process of the last one goes on from now on.
+  void GoesOn();
+  // What has been written meanwhile.
+  void Collect();
+  void CollectAll();
+
+ private:
+  struct Writer {
+    jp_probe_hit hit;
+    std::string file;
+    pid_t pid;  // 0: it was not started
+    uint64_t stood_ns = 0;
+  };
+  bool MustWaitFor(Pid process) const;
+  void CollectFirst();
+
+  const TrapOptions& options_;
+  std::map<std::string, int> written_;  // files by their name, without a number
+  std::vector<Writer> writers_;         // the oldest first
+};
+
+// Who copies a process must be alone at it.
+bool CoreWriters::MustWaitFor(Pid process) const {
+  return writers_.size() >= kMaxWriters ||
+         std::any_of(writers_.begin(), writers_.end(), [process](const Writer& writer) {
+           return static_cast<Pid>(writer.hit.tgid) == process;
+         });
+}
+
+void CoreWriters::Write(const jp_probe_hit& hit) {
+  const auto process = static_cast<Pid>(hit.tgid);
+  Collect();
+  while (MustWaitFor(process)) CollectFirst();
+  std::string file = options_.output.empty() ? absl::StrCat("core.", process) : options_.output;
+  if (const int number = ++written_[file]; number > 1) absl::StrAppend(&file, ".", number);
+  Writer writer = {.hit = hit, .file = file, .pid = 0};
+  std::vector<std::string> command = {"/proc/self/exe", "core", absl::StrCat(process), "-o", file,
+                                      "--tell-copied"};
+  if (options_.stopped) command.push_back("--stopped");
+  if (options_.mini) command.push_back("--mini");
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) == 0) {
+    const UniqueFd told(ends[0]);
+    writer.pid = Start(command, {}, UniqueFd(ends[1]).get());
+    char byte;
+    while (::read(told.get(), &byte, 1) < 0 && errno == EINTR) {
+    }
+  }
+  writers_.push_back(std::move(writer));
+}
+
+void CoreWriters::GoesOn() { writers_.back().stood_ns = NowNs() - writers_.back().hit.time_ns; }
+
+void CoreWriters::CollectFirst() {
+  const Writer writer = std::move(writers_.front());
+  writers_.erase(writers_.begin());
+  if (writer.pid != 0 && AwaitEnd(writer.pid) == 0) {
+    PrintNote(absl::StrFormat("the core is in %s; process %d stood still for %.1f ms", writer.file,
+                              writer.hit.tgid, static_cast<double>(writer.stood_ns) / 1e6));
+  } else {
+    PrintWarning(absl::StrCat("no core of process ", writer.hit.tgid, " was written"));
+  }
+  if (!options_.command.empty()) RunCommand(options_.command, writer.hit);
+}
+
+void CoreWriters::Collect() {
+  while (!writers_.empty() && (writers_[0].pid == 0 || HasEnded(writers_[0].pid))) CollectFirst();
+}
+
+void CoreWriters::CollectAll() {
+  while (!writers_.empty()) CollectFirst();
+}
+
+// True: a core is being written, from a copy.
+bool ActOn(const TrapOptions& options, const jp_probe_hit& hit, CoreWriters& cores) {
   const auto pid = static_cast<Pid>(hit.tgid);
   const bool stops = options.core || options.signal == SIGSTOP;
   if (stops && !IsStopped(pid)) {
     PrintWarning(
         absl::StrCat("process ", pid, " did not stop: it was ending, or somebody let it go on"));
   } else if (options.core) {
-    std::string file = options.output.empty() ? absl::StrCat("core.", pid) : options.output;
-    if (const int number = ++cores[file]; number > 1) absl::StrAppend(&file, ".", number);
-    std::vector<std::string> command = {"/proc/self/exe", "core", absl::StrCat(pid), "-o", file};
-    if (options.stopped) command.push_back("--stopped");
-    if (options.mini) command.push_back("--mini");
-    const int failed = Execute(command, {});
-    if (failed == 0) PrintNote(absl::StrCat("the core is in ", file));
-    if (failed != 0) PrintWarning(absl::StrCat("no core of process ", pid, " was written"));
+    cores.Write(hit);
+    return true;
   } else if (options.signal == SIGSTOP) {
     PrintNote(absl::StrCat("process ", pid, " is stopped; kill -CONT ", pid, " lets it go on"));
   }
-  if (!options.command.empty()) {
-    const int failed =
-        Execute({"/bin/sh", "-c", options.command},
-                {absl::StrCat("JPROF_PID=", hit.tgid), absl::StrCat("JPROF_TID=", hit.tid)});
-    if (failed != 0) PrintWarning(absl::StrCat("the command ended with status ", failed));
-  }
+  if (!options.command.empty()) RunCommand(options.command, hit);
+  return false;
 }
 
 std::string HitText(const jp_probe_hit& hit, const ProbeRunResult& result, StackId stack) {
@@ -240,7 +341,7 @@ absl::Status Run(const TrapOptions& options, const RuntimeSet& runtimes) {
   spec.probe.config.stays_stopped_for_us = options.core;
   Releaser releaser;
   std::unique_ptr<StoppedProcesses> stopped;
-  std::map<std::string, int> cores;
+  CoreWriters cores(options);
   uint32_t acted = 0;
   JPROF_ASSIGN_OR_RETURN(
       const ProbeRunResult result,
@@ -257,14 +358,18 @@ absl::Status Run(const TrapOptions& options, const RuntimeSet& runtimes) {
                     [&](const std::vector<jp_probe_hit>& hits, const jp_probe_state& now) {
                       if (stopped != nullptr) stopped->Look();
                       for (const jp_probe_hit& hit : hits) {
-                        if (!ProbeRunInterrupted()) ActOn(options, hit, cores);
+                        const bool copied =
+                            !ProbeRunInterrupted() && ActOn(options, hit, cores);
                         if (stopped != nullptr) stopped->GoOn(hit.tgid, hit.slot);
+                        if (copied) cores.GoesOn();
                       }
+                      cores.Collect();
                       if (stopped != nullptr) stopped->GoOnIfLost();
                       acted += static_cast<uint32_t>(hits.size());
                       return acted + now.lost < options.count;
                     }},
                runtimes));
+  cores.CollectAll();
   std::string text;
   std::vector<std::string> hits;
   for (size_t i = 0; i < result.hits.size(); ++i) {

@@ -22,6 +22,7 @@ using ::testing::IsEmpty;
 struct Tool {
   bool help = false;
   bool loud = false;
+  bool untold = false;
   std::string name;
   Pid pid = 0;
   int64_t time_ns = 0;
@@ -46,7 +47,8 @@ CommandSyntax<Tool> ToolSyntax(bool starts_command = false) {
                          if (value == "bad") return absl::InvalidArgumentError("a bad step");
                          out.steps.emplace_back(value);
                          return absl::OkStatus();
-                       }}},
+                       }},
+                      {{"", "--untold", "", ""}, &Tool::untold}},
           .check = [](const Arguments& arguments, Tool& out) {
             out.words = arguments.words;
             out.command = arguments.command;
@@ -118,6 +120,11 @@ TEST(CommandSyntaxTest, TheHelpIsMadeOfTheTable) {
             "  -h, --help                print this help\n"
             "\n"
             "more:\n");
+}
+
+TEST(CommandSyntaxTest, AnOptionForJprofItselfIsTakenAndToldNobody) {
+  EXPECT_TRUE(Parse("--untold")->untold);
+  EXPECT_THAT(HelpOf(TextOf(ToolSyntax())), testing::Not(HasSubstr("--untold")));
 }
 
 TEST(CommandsTest, EachTellsWhatAHelpAndAManualPageNeed) {

@@ -257,6 +257,34 @@ TEST_F(TrapTest, ACoreIsOfTheInstantAndTheProcessGoesOn) {
   EXPECT_THAT(RunJprof({"stacks", folder_ / "core"}).out, HasSubstr("#0  close_badly"));
 }
 
+// Into a pipe, so that it takes as long as nobody reads.
+TEST_F(TrapTest, AProcessGoesOnWhileItsCoreIsWritten) {
+  const std::string pipe = folder_ / "pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  UniqueFd reader(::open(pipe.c_str(), O_RDWR | O_CLOEXEC));
+  Jprof jprof = Arm({Of("close errno=EBADF"), "--do", "core", "--allow-stop", "-o", pipe});
+  Tell("c");
+  ExpectDone("c");
+  EXPECT_EQ(count_[0], 1);
+  auto copy = Child::Spawn({"/bin/sh", "-c", absl::StrCat("cat ", pipe, " > ", folder_ / "core")});
+  ASSERT_TRUE(copy.ok()) << copy.status();
+  const JprofResult result = jprof.Wait();
+  reader.Reset();
+  EXPECT_EQ(copy->Wait(), 0);
+  EXPECT_EQ(result.exit_code(), 0) << result.err;
+  EXPECT_THAT(result.err, testing::ContainsRegex(absl::StrCat("the core is in ", pipe, "; process ",
+                                                              pid(), " stood still for [0-9]")));
+  EXPECT_THAT(RunJprof({"stacks", folder_ / "core"}).out, HasSubstr("#0  close_badly"));
+}
+
+TEST_F(TrapTest, ACommandComesAfterTheCore) {
+  HitBy("c", {Of("close errno=EBADF"), "--do", "core", "--allow-stop", "-o", folder_ / "core",
+              "--do", absl::StrCat("exec=test -s ", folder_ / "core", " && echo there > ",
+                                   folder_ / "told"),
+              "--allow-exec"});
+  EXPECT_EQ(ReadWholeFile(folder_ / "told"), "there\n");
+}
+
 TEST_F(TrapTest, ASignalArrivesAndACommandRuns) {
   HitBy("c", {Of("close errno=EBADF"), "--do", "signal=USR2", "--allow-signal", "--do",
               absl::StrCat("exec=echo $JPROF_PID > ", folder_ / "told"), "--allow-exec"});
