@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <csignal>
@@ -297,6 +298,20 @@ absl::StatusOr<Pid> MakeCopy(Pid pid, const CodePlaces& places, std::vector<Core
   return made->child;
 }
 
+absl::Status MainThreadEnded(Pid pid) {
+  return WithHint(
+      absl::FailedPreconditionError(absl::StrCat("the main thread of process ", pid,
+                                                 " has ended: there is no core without it")),
+      absl::StrCat("jprof stacks ", pid, " shows the threads that live"));
+}
+
+// What failed before there was a copy, by its cause if that is the end of the process.
+absl::Status ExplainEnd(Pid pid, const absl::Status& status) {
+  if (status.ok() || HasExited(pid)) return UnlessExited(pid, status);
+  const absl::StatusOr<ProcStat> main = ReadProcStat(pid);
+  return main.ok() && main->ending ? MainThreadEnded(pid) : status;
+}
+
 // One attempt of WhileStopped(). Aborted: a thread came to its stop too late, for want of a CPU;
 // DeadlineExceeded: it does not, and stays traced.
 absl::StatusOr<uint64_t> TryWhileStopped(Pid pid, std::optional<absl::Duration> limit,
@@ -347,55 +362,72 @@ void TellCopied() {
   }
 }
 
+struct Copied {
+  CodePlaces places;
+  Pid copy = 0;
+  uint64_t pause_ns = 0;  // for which the process stood still
+};
+
+absl::StatusOr<Copied> CopyProcess(Pid pid, CoreProcess& process,
+                                   const std::vector<LikelyCopy>& before_us, Shared& shared) {
+  Copied result;
+  JPROF_ASSIGN_OR_RETURN(result.places, PlacesOf(pid));
+  JPROF_ASSIGN_OR_RETURN(std::vector<CoreArea> areas, ReadCoreAreas(pid));
+  const auto rss_kib = static_cast<double>(
+      NumberIn(absl::StrCat("/proc/", pid, "/status"), "VmRSS:").value_or(0));
+  const auto make_copy = [&]() -> absl::Status {
+    JPROF_ASSIGN_OR_RETURN(
+        result.copy, MakeCopy(pid, result.places, std::move(areas), before_us, shared));
+    return absl::OkStatus();
+  };
+  JPROF_ASSIGN_OR_RETURN(
+      result.pause_ns,
+      WhileStopped(pid, kMaxPause + kPausePerGib * (rss_kib / (1 << 20)), process, make_copy));
+  return result;
+}
+
 // The core, from a copy; how long the process stood still.
 absl::StatusOr<uint64_t> WriteFromCopy(const CoreOptions& options, CoreProcess& process,
                                        const RuntimeSet& runtimes,
                                        const std::vector<LikelyCopy>& before_us,
                                        CoreOutput& output, Shared& shared) {
   const Pid pid = options.pid;
-  JPROF_ASSIGN_OR_RETURN(const CodePlaces places, PlacesOf(pid));
-  JPROF_ASSIGN_OR_RETURN(std::vector<CoreArea> areas, ReadCoreAreas(pid));
-  const auto rss_kib = static_cast<double>(
-      NumberIn(absl::StrCat("/proc/", pid, "/status"), "VmRSS:").value_or(0));
-  Pid copy = 0;
-  const auto make_copy = [&]() -> absl::Status {
-    JPROF_ASSIGN_OR_RETURN(copy, MakeCopy(pid, places, std::move(areas), before_us, shared));
-    return absl::OkStatus();
-  };
-  JPROF_ASSIGN_OR_RETURN(
-      const uint64_t pause_ns,
-      WhileStopped(pid, kMaxPause + kPausePerGib * (rss_kib / (1 << 20)), process, make_copy));
+  const absl::StatusOr<Copied> copied = CopyProcess(pid, process, before_us, shared);
+  if (!copied.ok()) return ExplainEnd(pid, copied.status());
   if (options.tell_copied) TellCopied();
+  const Pid copy = copied->copy;
   // Should memory run short, it goes first.
   std::ofstream(absl::StrCat("/proc/", copy, "/oom_score_adj")) << 1000;
   const absl::Status written = output.WriteCoreOf(copy, process, runtimes, CheckFreeMemory);
   if (written.ok()) output.CollectFiles(copy);
-  if (EndCopy(pid, places, copy).ok()) shared.copy = 0;
+  if (EndCopy(pid, copied->places, copy).ok()) shared.copy = 0;
   JPROF_RETURN_IF_ERROR(written);
-  return pause_ns;
+  return copied->pause_ns;
 }
 
 absl::StatusOr<CoreOutput> OpenOutput(const CoreOptions& options) {
-  JPROF_RETURN_IF_ERROR(CheckTarget(options.pid));
-  if (LivingThread(options.pid).value_or(options.pid) != options.pid) {
-    return WithHint(absl::FailedPreconditionError(
-                        absl::StrCat("the main thread of process ", options.pid,
-                                     " has ended: there is no core without it")),
-                    absl::StrCat("jprof stacks ", options.pid, " shows the threads that live"));
-  }
-  if (!options.stopped) JPROF_RETURN_IF_ERROR(CheckCopyable(options.pid));
+  const Pid pid = options.pid;
+  absl::Status target = CheckTarget(pid);
+  if (!absl::IsNotFound(target)) target = ExplainEnd(pid, target);
+  JPROF_RETURN_IF_ERROR(target);
+  if (LivingThread(pid).value_or(pid) != pid) return UnlessExited(pid, MainThreadEnded(pid));
+  if (!options.stopped) JPROF_RETURN_IF_ERROR(CheckCopyable(pid));
   return CoreOutput::Open(options.output, {options.mini, options.bundle});
 }
 
 absl::Status Run(const CoreOptions& options, const RuntimeSet& runtimes,
                  const std::vector<LikelyCopy>& before_us, CoreOutput& output, Shared& shared) {
   const Pid pid = options.pid;
-  JPROF_ASSIGN_OR_RETURN(CoreProcess process, DescribeProcess(pid));
+  absl::StatusOr<CoreProcess> described = DescribeProcess(pid);
+  if (!described.ok()) return ExplainEnd(pid, described.status());
+  CoreProcess& process = *described;
   uint64_t pause_ns = 0;
   if (options.stopped) {
-    JPROF_ASSIGN_OR_RETURN(pause_ns, WhileStopped(pid, std::nullopt, process, [&] {
-                             return output.WriteCoreOf(pid, process, runtimes, CheckFreeMemory);
-                           }));
+    const absl::StatusOr<uint64_t> stood_ns = WhileStopped(pid, std::nullopt, process, [&] {
+      return output.WriteCoreOf(pid, process, runtimes, CheckFreeMemory);
+    });
+    if (!stood_ns.ok()) return ExplainEnd(pid, stood_ns.status());
+    pause_ns = *stood_ns;
     if (options.tell_copied) TellCopied();
     output.CollectFiles(pid);
   } else {
@@ -472,7 +504,7 @@ void CleanUp(Pid pid, const std::vector<LikelyCopy>& before_us, Shared& shared) 
       return 0;
     }));
   }
-  if (is_left()) {
+  if (is_left() && !HasExited(pid)) {
     PrintWarning("the process may keep an ended child until the next jprof core of it");
   }
 }
@@ -487,11 +519,15 @@ int WriteCoreFile(const CoreOptions& options, const RuntimeSet& runtimes) {
   if (!output.ok()) return ReportedStatus(AsUsageError(output.status()));
   const std::vector<LikelyCopy> before_us =
       options.stopped ? std::vector<LikelyCopy>() : LikelyCopies(options.pid);
-  const absl::StatusOr<int> exit_status = StatusOfGuarded(
+  absl::StatusOr<int> exit_status = StatusOfGuarded(
       [&] { return AsUsageError(Run(options, runtimes, before_us, *output, shared)); });
   // Nobody need wait, also where the other process was killed.
   if (options.tell_copied) ::close(kCopiedFd);
   CleanUp(options.pid, before_us, shared);
+  // The stop of a main thread that ends is told when all others have ended.
+  if (absl::IsDeadlineExceeded(exit_status.status())) {
+    exit_status = UnlessExited(options.pid, exit_status.status());
+  }
   {
     const CoreOutput closed = *std::move(output);
   }

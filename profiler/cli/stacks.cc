@@ -20,6 +20,7 @@
 #include "profiler/pipeline/naming_deadline.h"
 #include "profiler/pipeline/target_files.h"
 #include "profiler/process/live_memory.h"
+#include "profiler/process/proc_status.h"
 #include "symbolize/symbolizer_process.h"
 
 namespace jprof {
@@ -102,7 +103,8 @@ absl::Status Run(const StacksOptions& options, const RuntimeSet& runtimes) {
   if (std::all_of(report.threads.begin(), report.threads.end(), [](const ReportedThread& t) {
         return !t.stack.valid() && !t.trouble.empty();
       })) {
-    return absl::PermissionDeniedError(report.threads[0].trouble);
+    const absl::Status denied = absl::PermissionDeniedError(report.threads[0].trouble);
+    return options.pid == 0 ? denied : UnlessExited(options.pid, denied);
   }
   const std::string text = options.json
                                ? StackReportJson(report, profile, options.report)

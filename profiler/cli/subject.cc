@@ -237,7 +237,9 @@ absl::StatusOr<Subject> LiveSubject(Pid pid, const LiveMemory& memory, Running r
                        },
                    .open_root = OpenRootOf,
                    .now = MonotonicNow};
-  JPROF_ASSIGN_OR_RETURN(subject.events, SynthesizeProcessEvents(pid, MonotonicNow()));
+  auto events = SynthesizeProcessEvents(pid, MonotonicNow());
+  if (!events.ok()) return UnlessExited(pid, events.status());
+  subject.events = *std::move(events);
   absl::StatusOr<std::string> comm = ReadThreadComm(pid, pid);
   subject.title = absl::StrCat(comm.ok() ? *comm : "process", " (pid ", pid, ")");
   subject.capture = [pid, running](const WalkFunction& walk,

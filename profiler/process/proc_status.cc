@@ -17,6 +17,8 @@ namespace jprof {
 namespace {
 
 constexpr size_t kMaxStatBytes = 64 << 10;
+constexpr int kEndPauses = 100;  // in which threads that were killed begin to exit
+constexpr useconds_t kEndPauseUs = 2000;
 
 template <typename T>
 bool ParseNumber(absl::string_view text, T& value) {
@@ -132,7 +134,7 @@ absl::StatusOr<ProcStat> ParseProcStat(absl::string_view text) {
   // Numbered as in proc(5).
   constexpr int kState = 3, kParent = 4, kFlags = 9, kChildrenUser = 16, kChildrenKernel = 17,
                 kStartTime = 22;
-  constexpr uint32_t kKernelThread = 0x00200000;  // PF_KTHREAD
+  constexpr uint32_t kEnding = 0x4, kKernelThread = 0x00200000;  // PF_EXITING, PF_KTHREAD
   for (int field = kState; field <= kStartTime; ++field) {
     absl::string_view word = NextWord(text);
     if (word.empty()) return bad;
@@ -145,6 +147,7 @@ absl::StatusOr<ProcStat> ParseProcStat(absl::string_view text) {
       uint32_t flags = 0;
       if (!ParseNumber(word, flags)) return bad;
       stat.kernel_thread = (flags & kKernelThread) != 0;
+      stat.ending = (flags & kEnding) != 0 || stat.dead();
     } else if (field == kChildrenUser || field == kChildrenKernel) {
       uint64_t ticks = 0;
       if (!ParseNumber(word, ticks)) return bad;
@@ -228,6 +231,26 @@ absl::StatusOr<Tid> LivingThread(Pid pid) {
     if (tid != pid && lives(tid)) return tid;
   }
   return absl::NotFoundError(absl::StrCat("pid ", pid, " has exited"));
+}
+
+bool HasExited(Pid pid) {
+  for (int i = 0; i < kEndPauses; ++i) {
+    if (i != 0) ::usleep(kEndPauseUs);
+    const absl::StatusOr<std::vector<Tid>> threads = ListThreads(pid);
+    if (!threads.ok()) return absl::IsNotFound(threads.status());
+    if (std::all_of(threads->begin(), threads->end(), [](Tid tid) {
+          const absl::StatusOr<ProcStat> stat = ReadProcStat(tid);
+          return stat.ok() ? stat->ending : absl::IsNotFound(stat.status());
+        })) {
+      return true;
+    }
+  }
+  return false;
+}
+
+absl::Status UnlessExited(Pid pid, const absl::Status& status) {
+  if (status.ok() || !HasExited(pid)) return status;
+  return absl::NotFoundError(absl::StrCat("process ", pid, " exited meanwhile"));
 }
 
 absl::StatusOr<std::vector<Pid>> ListProcesses() { return ListNumbers(AT_FDCWD, "/proc"); }

@@ -21,6 +21,7 @@ struct ProcStat {
   char state = '?';  // R S D T t Z X I ...
   Pid parent = 0;    // 0: none, or outside of jprof's pid namespace
   bool kernel_thread = false;
+  bool ending = false;  // it exits or has exited: its memory may be gone already
   uint64_t children_cpu_ticks = 0;  // user and kernel, of the children that it has waited for
   uint64_t start_time_ticks = 0;    // since boot; a second has sysconf(_SC_CLK_TCK) of them
 
@@ -57,6 +58,12 @@ absl::StatusOr<std::string> ReadThreadComm(Pid pid, Tid tid);
 // lives. Maps, root and memory are to be had of a thread that lives alone. NotFound: all have
 // ended.
 absl::StatusOr<Tid> LivingThread(Pid pid);
+
+// Whether all threads of the process have exited, or are about to; a moment is waited for it.
+bool HasExited(Pid pid);
+// What failed of a process, as it is to be told: NotFound where that one has exited, since that is
+// why.
+absl::Status UnlessExited(Pid pid, const absl::Status& status);
 
 // All processes / all threads of a process that exist now, ascending.
 absl::StatusOr<std::vector<Pid>> ListProcesses();

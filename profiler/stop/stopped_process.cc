@@ -24,6 +24,13 @@ std::vector<std::byte> ReadSet(Tid tid, unsigned set, std::vector<std::byte>& bu
   return {buffer.begin(), buffer.begin() + static_cast<ptrdiff_t>(vector.iov_len)};
 }
 
+// Whether it could not be had since it has exited, or is about to.
+bool HasEnded(Tid tid, const absl::Status& status) {
+  if (absl::IsNotFound(status)) return true;
+  const absl::StatusOr<ProcStat> stat = ReadProcStat(tid);
+  return stat.ok() ? stat->ending : absl::IsNotFound(stat.status());
+}
+
 }  // namespace
 
 absl::Status StoppedProcess::Await(std::vector<StoppedThread>& pending, const Patience& patience,
@@ -69,7 +76,7 @@ absl::StatusOr<StoppedProcess> StoppedProcess::Stop(Pid pid, const Patience& pat
     for (Tid tid : threads) {
       if (!seen.insert(tid).second) continue;
       absl::StatusOr<StoppedThread> thread = StoppedThread::Seize(tid);
-      if (!thread.ok() && absl::IsNotFound(thread.status())) continue;  // has exited
+      if (!thread.ok() && HasEnded(tid, thread.status())) continue;
       JPROF_RETURN_IF_ERROR(thread.status());
       pending.push_back(*std::move(thread));
       any = true;

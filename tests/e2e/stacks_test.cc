@@ -783,6 +783,26 @@ TEST_F(StacksTest, ACoreThatIsInterruptedLeavesNothing) {
   ExpectRunsOn(waits, true);
 }
 
+// Where it ends meanwhile is left to chance.
+TEST_F(StacksTest, OfAProcessThatEndsMeanwhileItIsSaid) {
+  const TemporaryFolder folder;
+  for (int i = 0; i < 40; ++i) {
+    Child waits = SpawnWaits();
+    auto jprof = Jprof::Start({"core", absl::StrCat(waits.pid()), "-o", folder / "core"});
+    ASSERT_TRUE(jprof.ok()) << jprof.status();
+    ::usleep(static_cast<useconds_t>(4000 + 500 * i));
+    waits.Signal(SIGKILL);
+    const JprofResult result = jprof->Wait();
+    if (result.exit_code() == 0) continue;
+    const std::string process = absl::StrCat("jprof: error: process ", waits.pid());
+    EXPECT_THAT(result.messages(),
+                testing::AnyOf(testing::ElementsAre(process + " exited meanwhile"),
+                               testing::ElementsAre(
+                                   process + " has exited already and waits for its parent (zombie)")))
+        << "killed after " << 4000 + 500 * i << " us";
+  }
+}
+
 // tests/stop/kill_at_random does it hundreds of times.
 TEST_F(StacksTest, AProcessRunsOnWheneverJprofIsKilled) {
   const TemporaryFolder folder;

@@ -150,6 +150,32 @@ TEST(ProcStatusTest, AZombieIsDeadAndAGoneProcessIsNotFound) {
   EXPECT_TRUE(absl::IsNotFound(ListThreads(pid).status()));
 }
 
+TEST(ProcStatTest, AThreadThatExitsIsToldByItsFlags) {
+  EXPECT_FALSE(ParseProcStat(StatText("node"))->ending);
+  const auto stat =
+      ParseProcStat("4711 (node) R 1 4711 4711 0 -1 4194564 1 2 3 4 5 6 7 8 20 0 1 0 987654 1 2\n");
+  ASSERT_TRUE(stat.ok()) << stat.status();
+  EXPECT_TRUE(stat->ending);
+  EXPECT_FALSE(stat->dead());
+}
+
+TEST(ProcStatusTest, WhatFailsOfAProcessThatHasExitedIsThat) {
+  const absl::Status failed = absl::PermissionDeniedError("it may not");
+  auto child = Child::SpawnReady({TestProgram("threads"), "x"});
+  ASSERT_TRUE(child.ok()) << child.status();
+  const Pid pid = child->pid();
+  ASSERT_TRUE(EndMainThread(*child).ok());
+  EXPECT_EQ(UnlessExited(pid, failed), failed);
+  EXPECT_TRUE(UnlessExited(::getpid(), absl::OkStatus()).ok());
+  child->Signal(SIGKILL);
+  siginfo_t ended;
+  ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(pid), &ended, WEXITED | WNOWAIT), 0);
+  EXPECT_TRUE(absl::IsNotFound(UnlessExited(pid, failed)));
+  EXPECT_TRUE(UnlessExited(pid, absl::OkStatus()).ok());
+  child->Wait();
+  EXPECT_EQ(UnlessExited(pid, failed).message(), absl::StrCat("process ", pid, " exited meanwhile"));
+}
+
 TEST(ProcStatusTest, AFileBeyondTheBoundIsRefused) {
   EXPECT_EQ(ReadProcFile("/proc/self/status", 10).status().code(),
             absl::StatusCode::kResourceExhausted);
