@@ -2,6 +2,7 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <linux/capability.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -10,10 +11,12 @@
 #include <cerrno>
 #include <cstring>
 #include <iterator>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "profiler/core/status.h"
+#include "profiler/process/process_access.h"
 
 namespace jprof {
 namespace {
@@ -37,6 +40,24 @@ uint64_t TickNs() {
   timespec tick = {};
   if (::clock_getres(CLOCK_MONOTONIC_COARSE, &tick) != 0 || tick.tv_nsec == 0) return 10'000'000;
   return static_cast<uint64_t>(tick.tv_nsec);
+}
+
+absl::Status CannotAttach(int err, absl::string_view what) {
+  const absl::Status status = ErrnoStatus(err, absl::StrCat("cannot attach to ", what));
+  if (!absl::IsPermissionDenied(status)) return status;
+  for (const auto& [capability, name] : {std::pair{CAP_SYS_ADMIN, "CAP_SYS_ADMIN"},
+                                         {CAP_PERFMON, "CAP_PERFMON"},
+                                         {CAP_BPF, "CAP_BPF"}}) {
+    if (HaveCapability(capability)) continue;
+    return WithHint(absl::PermissionDeniedError(absl::StrCat(
+                        status.message(), "; it takes ", name, ", which jprof lacks")),
+                    "run as root, or sudo setcap cap_sys_admin,cap_bpf,cap_perfmon+ep "
+                    "\"$(command -v jprof)\"");
+  }
+  return WithHint(absl::PermissionDeniedError(absl::StrCat(
+                      status.message(), ", although jprof has CAP_SYS_ADMIN: a user namespace, "
+                                        "lockdown or a security module forbids it")),
+                  "run outside of the container, or allow it there");
 }
 
 bool IsOfFile(uint32_t bit) { return bit == JP_PROBE_AT_ENTRY || bit == JP_PROBE_AT_RETURN; }
@@ -120,7 +141,7 @@ BpfProbe::~BpfProbe() {
 
 absl::Status BpfProbe::Attach() {
   auto keep = [this](bpf_link* link, absl::string_view what) -> absl::Status {
-    if (link == nullptr) return ErrnoStatus(errno, absl::StrCat("cannot attach to ", what));
+    if (link == nullptr) return CannotAttach(errno, what);
     links_.emplace_back(link);
     return absl::OkStatus();
   };

@@ -412,7 +412,12 @@ absl::StatusOr<CoreOutput> OpenOutput(const CoreOptions& options) {
   JPROF_RETURN_IF_ERROR(target);
   if (LivingThread(pid).value_or(pid) != pid) return UnlessExited(pid, MainThreadEnded(pid));
   if (!options.stopped) JPROF_RETURN_IF_ERROR(CheckCopyable(pid));
-  return CoreOutput::Open(options.output, {options.mini, options.bundle});
+  const bool to_stdout = options.output == "-";
+  if (to_stdout && ::isatty(STDOUT_FILENO) == 1) {
+    return WithHint(absl::InvalidArgumentError("a core is binary and standard output is a terminal"),
+                    "redirect it, or name a file: -o FILE");
+  }
+  return CoreOutput::Open(to_stdout ? "" : options.output, {options.mini, options.bundle});
 }
 
 absl::Status Run(const CoreOptions& options, const RuntimeSet& runtimes,
@@ -467,7 +472,7 @@ CommandSyntax<CoreOptions> Syntax() {
                "Writes a core file that gdb, eu-stack and jprof stacks read, of a process that runs on. It stands\n"
                "still only until its registers are read and its memory is shared with a copy; the file is\n"
                "written from the copy. Only pages in memory take room.\n"},
-      .options = {{{"-o", "--output", "FILE", "the core file; mode 0600"}, &O::output},
+      .options = {{{"-o", "--output", "FILE", "the core file; mode 0600; - for standard output"}, &O::output},
                   {{"", "--mini", "",
                     "of memory only what jprof stacks reads of it, and the stacks: some MB"},
                    &O::mini},

@@ -307,12 +307,15 @@ std::string HitText(const jp_probe_hit& hit, const ProbeRunResult& result, Stack
   return text;
 }
 
+// What was not measured is left out.
 std::string HitJson(const jp_probe_hit& hit, const ProbeRunResult& result, StackId stack) {
   const std::string comm(hit.comm, strnlen(hit.comm, sizeof(hit.comm)));
+  const bool returned = hit.point == JP_PROBE_AT_EXIT && !JP_PROBE_INTERRUPTED(hit.ret);
   return absl::StrCat("{\"pid\":", hit.tgid, ",\"tid\":", hit.tid, ",\"uid\":", hit.uid,
                       ",\"comm\":", JsonText(comm), ",\"time_ns\":", hit.time_ns,
-                      ",\"what\":", JsonText(DescribeHit(hit)), ",\"ret\":", hit.ret,
-                      ",\"duration_ns\":", hit.duration_ns,
+                      ",\"what\":", JsonText(DescribeHit(hit)),
+                      returned ? absl::StrCat(",\"ret\":", hit.ret) : "",
+                      hit.duration_ns == 0 ? "" : absl::StrCat(",\"duration_ns\":", hit.duration_ns),
                       ",\"frames\":", StackJson(result.profile, stack), "}");
 }
 
@@ -327,11 +330,24 @@ absl::Status CheckActs(const TrapOptions& options, const TrapSpec& spec) {
       "that /proc/PID/maps names");
 }
 
+// A thread that there is not cannot be met; its number would go to another one.
+absl::Status CheckThreads(const jp_probe_config& config) {
+  for (uint32_t i = 0; i < config.term_count; ++i) {
+    const jp_probe_term& term = config.terms[i];
+    if (term.field == JP_PROBE_TID && term.op == JP_PROBE_EQ &&
+        !ReadProcStat(static_cast<Tid>(term.value)).ok()) {
+      return absl::NotFoundError(absl::StrCat("there is no thread ", term.value));
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Run(const TrapOptions& options, const RuntimeSet& runtimes) {
   absl::StatusOr<TrapSpec> parsed = ParseTrap(options.spec, options.on);
   if (!parsed.ok()) return AsUsageError(parsed.status());
   TrapSpec& spec = *parsed;
   if (absl::Status acts = CheckActs(options, spec); !acts.ok()) return AsUsageError(acts);
+  JPROF_RETURN_IF_ERROR(CheckThreads(spec.probe.config));
   if (options.core && !options.stopped && spec.probe.pid != 0) {
     JPROF_RETURN_IF_ERROR(CheckCopyable(spec.probe.pid));
   }
@@ -449,6 +465,12 @@ absl::Status Check(const Arguments& arguments, TrapOptions& out) {
   if (!arguments.words.empty()) out.spec = arguments.words[0];
   if ((out.stopped || out.mini) && !out.core) {
     return absl::InvalidArgumentError("--stopped and --mini go with --do core");
+  }
+  if (!out.output.empty() && !out.core) {
+    return absl::InvalidArgumentError("-o names the file of a core: it goes with --do core");
+  }
+  if (out.output == "-") {
+    return absl::InvalidArgumentError("-o takes a file: standard output is for the stacks");
   }
   return CheckAllowed(out);
 }

@@ -24,13 +24,6 @@ namespace {
 constexpr size_t kMaxAuxiliaryBytes = 4096;
 constexpr char kPtraceScope[] = "/proc/sys/kernel/yama/ptrace_scope";
 
-bool HaveCapability(int capability) {
-  __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
-  __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {};
-  if (::syscall(SYS_capget, &header, data) != 0) return false;
-  return (data[CAP_TO_INDEX(capability)].effective & CAP_TO_MASK(capability)) != 0;
-}
-
 bool FilesDenied(Pid pid) {
   UniqueFd root(
       ::open(absl::StrCat("/proc/", pid, "/root").c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
@@ -46,6 +39,13 @@ bool MemoryDenied(Pid pid) {
 }
 
 }  // namespace
+
+bool HaveCapability(int capability) {
+  __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {};
+  if (::syscall(SYS_capget, &header, data) != 0) return false;
+  return (data[CAP_TO_INDEX(capability)].effective & CAP_TO_MASK(capability)) != 0;
+}
 
 absl::Status CheckProcFileSystem() {
   char text[32] = {};

@@ -16,6 +16,9 @@ absl::Status CheckProcFileSystem();
 // neither (a kernel thread). PermissionDenied, with a hint: what forbids it.
 absl::Status CheckAccess(Pid pid, bool memory_too);
 
+// Whether jprof has one of CAP_... (linux/capability.h), of those in effect.
+bool HaveCapability(int capability);
+
 // FailedPrecondition: it runs a 32-bit program, of which nothing can be read.
 absl::Status CheckProgram(Pid pid);
 

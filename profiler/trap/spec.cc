@@ -1,5 +1,6 @@
 #include "profiler/trap/spec.h"
 
+#include <elf.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -30,6 +31,7 @@ namespace jprof {
 namespace {
 
 constexpr int kMaxError = 4095;
+constexpr int64_t kMaxPid = 1 << 22;  // as Linux has it
 constexpr size_t kMaxPlaces = 64;
 constexpr size_t kMaxNamed = 8;  // of functions that are listed
 constexpr int kNever = -1;
@@ -242,6 +244,7 @@ absl::Status Parser::ParseCalls(absl::string_view names) {
     return absl::OkStatus();
   }
   for (absl::string_view name : absl::StrSplit(names, ',')) {
+    if (name == "any") return Usage("'any' stands for all system calls: it takes no others");
     const int number = SystemCallNumber(name);
     if (number < 0) {
       return Usage(absl::StrCat("there is no system call '", name,
@@ -320,6 +323,10 @@ absl::Status Parser::ParseText(const Word& word, jp_probe_term& term) {
   // Data has no end of its own.
   const bool is_beginning = absl::ConsumeSuffix(&text, "*") || word.key == "buf";
   const size_t most = word.key == "comm" ? 15 : JP_PROBE_TEXT - 1;
+  if (word.key != "buf" && absl::StrContains(text, '*')) {
+    return Usage(absl::StrCat(word.key, " takes a * at its end alone, for any more, not '",
+                              word.value, "'"));
+  }
   if (text.empty() || text.size() > most) {
     return Usage(
         absl::StrCat(word.key, " takes 1 to ", most, " characters, with a * for any more"));
@@ -383,7 +390,7 @@ absl::Status Parser::ParseTerm(absl::string_view text) {
     return Usage(absl::StrCat(key, " takes a number, not '", word.value, "'"));
   } else if (key == "pid") {
     if (word.op == JP_PROBE_EQ) {
-      if (spec_.probe.pid != 0 || value < 1 || value > INT32_MAX) {
+      if (spec_.probe.pid != 0 || value < 1 || value > kMaxPid) {
         return Usage(absl::StrCat("pid takes one process, not '", word.value, "'"));
       }
       spec_.probe.pid = static_cast<Pid>(value);
@@ -391,8 +398,14 @@ absl::Status Parser::ParseTerm(absl::string_view text) {
     }
     term.field = JP_PROBE_PID;
   } else if (key == "tid") {
+    if (value < 1 || value > kMaxPid) {
+      return Usage(absl::StrCat("tid takes a thread's number, not '", word.value, "'"));
+    }
     term.field = JP_PROBE_TID;
   } else if (key == "uid") {
+    if (value < 0 || value >= UINT32_MAX) {
+      return Usage(absl::StrCat("uid takes a user's number, not '", word.value, "'"));
+    }
     term.field = JP_PROBE_UID;
   } else if (key == "ret") {
     term.field = JP_PROBE_RET;
@@ -549,10 +562,12 @@ absl::StatusOr<std::vector<ProbePlace>> FindFunctions(const std::string& path,
     return text == symbol || absl::StartsWith(text, absl::StrCat(symbol, "("));
   };
   std::vector<ProbePlace> places;
+  bool is_chosen = false;  // by the code at the symbol, which would be met instead
   for (ElfFile::Table table : {ElfFile::Table::kDynsym, ElfFile::Table::kSymtab}) {
     JPROF_RETURN_IF_ERROR(file.ForEachSymbol(table, [&](const ElfFile::Symbol& s) {
       const std::optional<FileOffset> offset =
           is_wanted(s.name) ? file.ToFileOffset(s.address) : std::nullopt;
+      is_chosen = is_chosen || (offset && s.type == STT_GNU_IFUNC);
       if (offset && std::none_of(places.begin(), places.end(), [&](const ProbePlace& place) {
             return place.offset == offset->value;
           })) {
@@ -560,6 +575,13 @@ absl::StatusOr<std::vector<ProbePlace>> FindFunctions(const std::string& path,
       }
       return places.size() <= kMaxPlaces;
     }));
+  }
+  if (is_chosen) {
+    return WithHint(
+        absl::FailedPreconditionError(absl::StrCat(
+            path, " chooses which function ", symbol,
+            " is when a program starts (IFUNC): there is no code of that name to be met")),
+        "name the one that runs, such as __strlen_avx2: jprof -p PID shows it");
   }
   if (places.size() > kMaxPlaces) {
     return Usage(absl::StrCat(path, " has more than ", kMaxPlaces, " functions ", symbol,

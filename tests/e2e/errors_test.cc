@@ -410,6 +410,9 @@ TEST_F(ErrorsTest, EachMissingCapabilityIsNamed) {
               "needs CAP_PERFMON", "setcap cap_perfmon");
   ExpectError(RunWithout("sys_admin,-bpf", {"-p", pid, "--level", "kernel"}), 1,
               "loading BPF: permission denied", "CAP_BPF");
+  ExpectError(RunWithout("sys_admin", {"hist", absl::StrCat("uprobe:", TestProgram("spin"), ":main"),
+                                       "-p", pid}),
+              1, "it takes CAP_SYS_ADMIN, which jprof lacks", "setcap cap_sys_admin");
 }
 
 }  // namespace

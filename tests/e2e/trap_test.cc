@@ -621,7 +621,24 @@ TEST_F(TrapTest, A32BitProgramIsRefused) {
   EXPECT_EQ(RunJprof({"-a", "-d", "300ms", "--format", "folded"}).exit_code(), 0);
 }
 
+TEST_F(TrapTest, WhatWasNotMeasuredIsNotInJson) {
+  EXPECT_THAT(HitBy("c", {Of("close errno=EBADF"), "--json"}),
+              AllOf(HasSubstr("\"ret\":-9,"), Not(HasSubstr("duration_ns"))));
+  ExpectDone("c");
+  EXPECT_THAT(HitBy("s", {Of("nanosleep,clock_nanosleep duration>=20ms"), "--json"}),
+              AllOf(HasSubstr("\"ret\":0,"), testing::ContainsRegex("\"duration_ns\":[1-9]")));
+  ExpectDone("s");
+  EXPECT_THAT(HitBy("v", {"--on", "signal=SEGV", Of(""), "--json"}),
+              AllOf(HasSubstr("signal SIGSEGV"), Not(HasSubstr("\"ret\""))));
+}
+
 TEST_F(TrapTest, WhatIsNoTrapIsSaid) {
+  EXPECT_THAT(RunJprof({"trap", "close", "-o", "x"}).err, HasSubstr("it goes with --do core"));
+  EXPECT_THAT(RunJprof({"trap", "close", "--do", "core", "--allow-stop", "-o", "-"}).err,
+              HasSubstr("standard output is for the stacks"));
+  // One more than the highest that Linux gives.
+  EXPECT_THAT(RunJprof({"trap", "close tid=4194304", "-d", "200ms"}).err,
+              HasSubstr("there is no thread 4194304"));
   EXPECT_EQ(RunJprof({"hist", "nothing"}).exit_code(), 2);
   EXPECT_THAT(RunJprof({"trap", "closs"}).err, HasSubstr("no system call 'closs'"));
   EXPECT_EQ(RunJprof({"trap"}).exit_code(), 2);

@@ -1,5 +1,6 @@
 #include "profiler/trap/spec.h"
 
+#include <elf.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -9,10 +10,12 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "tests/symbolize/elf_builder.h"
 #include "tests/testing/spawn.h"
 
 namespace jprof {
@@ -179,6 +182,23 @@ TEST(TrapSpecTest, AllFunctionsOfANameAreMeantAndListed) {
   EXPECT_THAT(Wrong("", "uprobe:/proc/self/exe:_Z*"), HasSubstr("more than 64 functions"));
 }
 
+TEST(TrapSpecTest, AFunctionThatIsChosenAtTheStartIsRefused) {
+  ElfBuilder builder;
+  builder.Segment(0x1000, 0x1000, 0x2000, 0x2000, PF_R | PF_X)
+      .CodeSection(0x1000, 0x1000)
+      .DynamicSymbol("chosen", 0x1100, 0x10, STT_GNU_IFUNC)
+      .Symbol("chosen", 0x1100, 0x10, STT_GNU_IFUNC)
+      .Symbol("plain", 0x1200, 0x10);
+  const std::string file = absl::StrCat(testing::TempDir(), "chosen_", ::getpid());
+  std::ofstream(file) << builder.Build();
+  const std::string place = absl::StrCat("uprobe:", file, ":");
+  for (const char* symbol : {"chosen", "cho*"}) {
+    EXPECT_THAT(Wrong("", place + symbol), HasSubstr("(IFUNC)"));
+  }
+  EXPECT_EQ(Parsed("", place + "plain").probe.places.size(), 1u);
+  ::unlink(file.c_str());
+}
+
 TEST(TrapSpecTest, ReturnsOfGoProgramsAreNotMet) {
   const std::string go = absl::StrCat(testing::TempDir(), "go_program_", ::getpid());
   ASSERT_EQ(std::system(absl::StrCat("objcopy --add-section .note.go.buildid=/proc/self/comm ",
@@ -217,6 +237,14 @@ TEST(TrapSpecTest, WhatIsWrongIsSaid) {
   EXPECT_THAT(Wrong("", "signal=NONE"), HasSubstr("no signal 'NONE'"));
   EXPECT_THAT(Wrong("", "uprobe:/bin/true"), HasSubstr("needs a file and a function"));
   EXPECT_THAT(Wrong("", "elsewhere"), HasSubstr("--on takes"));
+  EXPECT_THAT(Wrong("openat path=/etc/*foo"), HasSubstr("a * at its end alone"));
+  EXPECT_THAT(Wrong("close comm=a*b*"), HasSubstr("a * at its end alone"));
+  EXPECT_EQ(Parsed("write buf=*3").probe.config.terms[0].bytes, 2u);
+  EXPECT_THAT(Wrong("any,close"), HasSubstr("stands for all system calls"));
+  EXPECT_THAT(Wrong("close,any"), HasSubstr("stands for all system calls"));
+  for (const char* number : {"tid=0", "tid=99999999", "tid!=-1", "pid=99999999", "uid=-1"}) {
+    EXPECT_THAT(Wrong(absl::StrCat("close ", number)), HasSubstr(" takes ")) << number;
+  }
   std::string many = "close";
   for (int i = 0; i <= JP_PROBE_TERMS; ++i) many += " ret<0";
   EXPECT_THAT(Wrong(many), HasSubstr("at most 12 terms"));
