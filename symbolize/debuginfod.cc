@@ -2,6 +2,8 @@
 
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstdlib>
@@ -19,11 +21,38 @@ namespace jprof {
 namespace {
 
 constexpr size_t kMaxBuildIdDigits = 2 * 64;
+constexpr absl::Duration kClockStep = absl::Milliseconds(20);  // of the times of files
 
 // Of the fetch that this thread makes; the library's callback gets nothing else to go by.
 thread_local absl::Time fetch_deadline;
 
 int IsTimeUp(void*, long, long) { return absl::Now() >= fetch_deadline ? 1 : 0; }
+
+// Where the library notes what it was told, as debuginfod_find_debuginfo(3) has it.
+std::string CacheFolder() {
+  const auto variable = [](const char* name) -> std::string {
+    const char* value = std::getenv(name);
+    return value == nullptr ? "" : value;
+  };
+  if (std::string path = variable("DEBUGINFOD_CACHE_PATH"); !path.empty()) return path;
+  const std::string home = variable("HOME");
+  std::string old = home + "/.debuginfod_client_cache";
+  if (::access(old.c_str(), F_OK) == 0) return old;
+  std::string base = variable("XDG_CACHE_HOME");
+  if (base.empty()) base = home + "/.cache";
+  return base + "/debuginfod_client";
+}
+
+// A fetch that was given up is noted as if no server had the file (elfutils 0.188), and nobody who
+// shares the cache asks again for some minutes. Empty files are such notes.
+void ForgetMiss(const std::string& build_id, absl::Time begun) {
+  const std::string path = absl::StrCat(CacheFolder(), "/", build_id, "/debuginfo");
+  struct stat note;
+  if (::stat(path.c_str(), &note) == 0 && S_ISREG(note.st_mode) && note.st_size == 0 &&
+      absl::TimeFromTimespec(note.st_mtim) >= begun - kClockStep) {
+    ::unlink(path.c_str());
+  }
+}
 
 // The part of <elfutils/debuginfod.h> that is used. Stays loaded, for the threads that the HTTP
 // library beneath it may have.
@@ -64,6 +93,8 @@ struct Debuginfod::State {
   void* client ABSL_GUARDED_BY(mutex) = nullptr;  // nullptr: no library
   absl::Time deadline ABSL_GUARDED_BY(mutex);
   int late ABSL_GUARDED_BY(mutex) = 0;
+  int failed ABSL_GUARDED_BY(mutex) = 0;
+  int last_error ABSL_GUARDED_BY(mutex) = 0;  // of those that failed, an errno
   // What was answered, as a path in the library's cache, since descriptors are few: several images
   // may have one build ID.
   std::map<std::string, absl::StatusOr<std::string>, std::less<>> answers ABSL_GUARDED_BY(mutex);
@@ -82,22 +113,34 @@ struct Debuginfod::State {
       return absl::UnavailableError("debuginfod: no time left");
     }
     fetch_deadline = deadline;
+    const absl::Time begun_fetch = absl::Now();
     // Length 0: it is a string of hex digits.
     char* path = nullptr;
-    const UniqueFd fd(library.find_debuginfo(
-        client, reinterpret_cast<const unsigned char*>(build_id.c_str()), 0, &path));
+    const int result = library.find_debuginfo(
+        client, reinterpret_cast<const unsigned char*>(build_id.c_str()), 0, &path);
+    const UniqueFd fd(result);
     const std::string found = path == nullptr ? "" : path;
     std::free(path);
     if (fd.valid()) return found;
-    late += absl::Now() >= deadline;
+    if (absl::Now() >= deadline) {
+      ++late;
+      ForgetMiss(build_id, begun_fetch);
+    } else if (result != -ENOENT) {
+      ++failed;
+      last_error = -result;
+      return absl::UnavailableError("debuginfod: no answer");
+    }
     return absl::NotFoundError(absl::StrCat("debuginfod has no file of build ID ", build_id));
   }
 };
 
-std::unique_ptr<Debuginfod> Debuginfod::FromEnvironment(absl::Duration patience) {
+bool Debuginfod::IsConfigured() {
   const char* urls = std::getenv("DEBUGINFOD_URLS");
-  if (urls == nullptr || absl::StripAsciiWhitespace(urls).empty()) return nullptr;
-  return std::unique_ptr<Debuginfod>(new Debuginfod(patience));
+  return urls != nullptr && !absl::StripAsciiWhitespace(urls).empty();
+}
+
+std::unique_ptr<Debuginfod> Debuginfod::FromEnvironment(absl::Duration patience) {
+  return IsConfigured() ? std::unique_ptr<Debuginfod>(new Debuginfod(patience)) : nullptr;
 }
 
 Debuginfod::Debuginfod(absl::Duration patience) : state_(std::make_unique<State>()) {
@@ -129,6 +172,10 @@ std::string Debuginfod::Trouble() const {
   if (state_->begun && state_->client == nullptr) {
     return "DEBUGINFOD_URLS is set and libdebuginfod.so.1 is not installed: apt-get install "
            "libdebuginfod1";
+  }
+  if (state_->failed > 0) {
+    return absl::StrCat(state_->failed, " debug files did not come from $DEBUGINFOD_URLS: ",
+                        std::strerror(state_->last_error));
   }
   if (state_->late == 0) return "";
   return absl::StrCat(state_->late, " debug files did not come from $DEBUGINFOD_URLS within ",

@@ -21,10 +21,13 @@ class Debuginfod {
   // second more, since that is how often the library lets itself be interrupted; the time is
   // counted from the first one.
   static std::unique_ptr<Debuginfod> FromEnvironment(absl::Duration patience = absl::Seconds(7));
+  // Whether $DEBUGINFOD_URLS names a server.
+  static bool IsConfigured();
   ~Debuginfod();
 
   // The debug file with that build ID (lower-case hex of 1 to 64 bytes). Waits its turn; from any
-  // thread. NotFound: no server has it. Unavailable: the library is not there, or the time is up.
+  // thread. NotFound: no server has it. Unavailable: the library is not there, the time is up, or no
+  // server answered as one does.
   absl::StatusOr<UniqueFd> Fetch(absl::string_view build_id);
 
   // What went wrong in general, for the user; "" for nothing.

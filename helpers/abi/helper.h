@@ -122,7 +122,7 @@ struct jp_walk {
  * jp_add_symbol:  hands over w->symbol with w->text, caches its number once it was accepted, and
  *                 returns the number; 0 when it was not accepted.
  * jp_count:       counts an answer that resolved nothing.
- * jp_count_no_rule: counts a frame that its call-frame information leads no further from.
+ * jp_count_no_rule: counts a walk that ends where call-frame information leads no further.
  * jp_step_otherwise: goes from a frame that no table expresses to its caller. 0: w is there.
  * jp_mapping_at:  an element of the array of all processes' mappings, or null.
  * jp_ask_kernel:  looks for a mapping that holds `pc` where the kernel itself has them. Not 0: w->mapping is

@@ -202,5 +202,5 @@ struct jp_counters {
 	__u64 symbols_lost;     /* no room in the ring: the function stays nameless in this sample */
 	__u64 helper_unreadable;
 	__u64 helper_corrupt;
-	__u64 no_rule; /* frames whose call-frame information says what the walk cannot follow */
+	__u64 no_rule; /* walks that end where call-frame information says what they cannot follow */
 };

@@ -211,4 +211,6 @@ static __always_inline void jp_walk_all(struct jp_walk *w)
 		if (done)
 			break;
 	}
+	if (w->end == JP_END_NO_RULE)
+		jp_count_no_rule(w);
 }

@@ -281,7 +281,6 @@ JP_SUBPROG(jp_table_step)
 			w->callee_by_table = 1;
 			return JP_STEP_TAKEN;
 		}
-		jp_count_no_rule(w);
 		jp_done(w, JP_END_NO_RULE);
 		return JP_STEP_DONE;
 	}
@@ -326,7 +325,6 @@ JP_SUBPROG(jp_table_step)
 		return JP_STEP_DONE;
 	}
 	if (by_register && !w->leaf && !jp_find_mapping(w, next_pc - 1)) {
-		jp_count_no_rule(w);
 		jp_done(w, JP_END_NO_RULE);
 		return JP_STEP_DONE;
 	}

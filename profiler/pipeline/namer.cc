@@ -59,8 +59,11 @@ std::string WhyUnnamed(const PinnedImage& image, const ImageQuery& query) {
   if (!image.identity.valid()) return "the kernel's code in the process has no file";
   if (!image.unopened_why.empty()) return image.unopened_why;
   if (query.is_stripped) {
-    return "its file is stripped of all but exported symbols, and its debug file was not found; "
-           "install that (its package's -dbgsym or -debuginfo), or set DEBUGINFOD_URLS";
+    return absl::StrCat(
+        "its file is stripped of all but exported symbols, and its debug file was not found; install "
+        "that (its package's -dbgsym or -debuginfo)",
+        Debuginfod::IsConfigured() ? ", the servers of DEBUGINFOD_URLS have none"
+                                   : ", or set DEBUGINFOD_URLS");
   }
   if (!query.status.ok()) return std::string(query.status.message());
   return "no symbol of its file covers it";

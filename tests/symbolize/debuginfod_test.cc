@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <map>
 #include <string>
 #include <system_error>
 #include <thread>
@@ -187,6 +188,21 @@ TEST_F(DebuginfodTest, ServerThatDoesNotAnswerIsGivenUp) {
     EXPECT_THAT(debuginfod->Trouble(), HasSubstr("2 debug files did not come"));
   }
   EXPECT_THAT(server.paths(), ElementsAre("/buildid/0123abcd/debuginfo"));
+  // Nor is it noted in the cache that there is none.
+  Server better(Server::Answer::kFile);
+  ::setenv("DEBUGINFOD_URLS", better.url().c_str(), 1);
+  EXPECT_TRUE(Debuginfod::FromEnvironment()->Fetch("0123abcd").ok());
+}
+
+TEST_F(DebuginfodTest, AServerThatCannotBeReachedIsTold) {
+  for (const auto& [build_id, url] : std::map<std::string, std::string>{
+           {"01", "http://127.0.0.1:1/"}, {"02", "http://[nonsense/"}}) {
+    ::setenv("DEBUGINFOD_URLS", url.c_str(), 1);
+    auto debuginfod = Debuginfod::FromEnvironment();
+    EXPECT_TRUE(absl::IsUnavailable(debuginfod->Fetch(build_id).status())) << url;
+    EXPECT_THAT(debuginfod->Trouble(),
+                HasSubstr("1 debug files did not come from $DEBUGINFOD_URLS: "));
+  }
 }
 
 }  // namespace
