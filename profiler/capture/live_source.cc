@@ -289,8 +289,24 @@ void LiveSource::Take(Event event) {
   }
 }
 
+void LiveSource::TakeSidebandOfTasks() {
+  for (TaskEvents::Ring& r : ring_->events().sideband_rings()) TakeSideband(r.ring, nullptr);
+}
+
 absl::Status LiveSource::TakeSamples() {
+  // The ring's are walked as they come, so it is told first whose they are.
+  if (ring_ != nullptr) TakeSidebandOfTasks();
   return sampler_->Drain([this](Event event) { Take(std::move(event)); });
+}
+
+void LiveSource::TellRing(const Event& event) {
+  if (auto* exit = std::get_if<ExitEvent>(&event)) {
+    ring_->events().threads().Ended(exit->tid);
+  } else if (auto* fork = std::get_if<ForkEvent>(&event)) {
+    if (fork->pid != fork->parent_pid) ring_->OnFork(*fork);
+  } else if (auto* comm = std::get_if<CommEvent>(&event)) {
+    if (comm->exec) ring_->OnExec(*comm);
+  }
 }
 
 void LiveSource::TakeSideband(PerfRing& ring, Throttling* throttling) {
@@ -307,9 +323,7 @@ void LiveSource::TakeSideband(PerfRing& ring, Throttling* throttling) {
     }
     if (!event->has_value()) return;
     if (auto* lost = std::get_if<LostEvent>(&**event)) sideband_lost_told_ += lost->count;
-    if (auto* exit = std::get_if<ExitEvent>(&**event); exit != nullptr && ring_ != nullptr) {
-      ring_->events().threads().Ended(exit->tid);
-    }
+    if (ring_ != nullptr) TellRing(**event);
     Take(*std::move(*event));
   });
   damaged_records_ += result.corrupt();
@@ -343,7 +357,7 @@ absl::Status LiveSource::Drain(std::vector<Event>& out, bool last) {
     for (CpuEvents::Ring& r : cpus_->rings()) take(r);
   } else {
     UpdateCpus(began_ns);
-    for (TaskEvents::Ring& r : ring_->events().sideband_rings()) TakeSideband(r.ring, nullptr);
+    TakeSidebandOfTasks();
   }
   std::move(timeless_.begin(), timeless_.end(), std::back_inserter(out));
   timeless_.clear();

@@ -130,7 +130,10 @@ class LiveSource {
   absl::Status OpenKernelLevel(const Options& options, const RuntimeSet& runtimes);
   absl::Status OpenRingLevel(const Options& options, const RuntimeSet& runtimes);
   absl::Status TakeSamples();
+  // Of side-band: what the level ring needs at once.
+  void TellRing(const Event& event);
   void TakeSideband(PerfRing& ring, Throttling* throttling);
+  void TakeSidebandOfTasks();  // of the level ring
   // Samples on CPUs that came, at the level ring.
   void UpdateCpus(uint64_t now_ns);
   // What no record told of.

@@ -170,6 +170,28 @@ uint32_t RingSampler::TakeKernelStack(const TaskSample& sample,
   return number;
 }
 
+void RingSampler::OnFork(const ForkEvent& fork) {
+  absl::MutexLock lock(&mutex_);
+  if (forks_.size() >= kMaxProcesses) forks_.clear();
+  forks_.insert_or_assign(fork.pid, Fork{fork.parent_pid, UINT64_MAX});
+}
+
+void RingSampler::OnExec(const CommEvent& exec) {
+  absl::MutexLock lock(&mutex_);
+  auto fork = forks_.find(exec.pid);
+  if (fork != forks_.end()) fork->second.until_ns = std::min(fork->second.until_ns, exec.time_ns);
+}
+
+RingSampler::Process RingSampler::ProcessOf(Pid pid, uint64_t time_ns) {
+  for (int i = 0; i < kMaxGenerations; ++i) {
+    if (auto known = processes_.find(pid); known != processes_.end()) return known->second;
+    auto fork = forks_.find(pid);
+    if (fork == forks_.end() || time_ns >= fork->second.until_ns) break;
+    pid = fork->second.parent;
+  }
+  return {};
+}
+
 uint32_t RingSampler::TakeUserStack(const TaskSample& sample,
                                     absl::FunctionRef<void(Event)> sink) {
   if (!sample.is_64_bit) {
@@ -178,8 +200,7 @@ uint32_t RingSampler::TakeUserStack(const TaskSample& sample,
                  .frames = {{.address = sample.registers.pc}}},
                 sink);
   }
-  auto found = processes_.find(sample.pid);
-  const Process process = found == processes_.end() ? Process() : found->second;
+  const Process process = ProcessOf(sample.pid, sample.time_ns);
   runner_.SetTables({pool_.get(), kPoolWords},
                     {mappings_.get() + process.mappings.first, process.mappings.count});
   SampleWalk walk = WalkSample(runner_, memory_, MemoryOf(sample.pid), process.runtimes, sample);

@@ -56,6 +56,10 @@ class RingSampler : public Sampler {
   Quality quality() const;
   // Of the samples of each CPU, from now on; the others never were.
   void SetKeepOneOf(uint32_t count);
+  // A new process: until it executes a program, or its mappings are handed over, it is walked with
+  // its parent's.
+  void OnFork(const ForkEvent& fork);
+  void OnExec(const CommEvent& exec);
   // What the kernel counted as lost and no record told of; at the end.
   void CountLostAtEnd();
   uint64_t throttled_times() const;
@@ -87,14 +91,20 @@ class RingSampler : public Sampler {
     jp_process runtimes = {};
     jp_mapping_slice mappings = {};
   };
+  struct Fork {
+    Pid parent;
+    uint64_t until_ns;  // it executed a program; UINT64_MAX: it has not
+  };
   using StackKey = std::pair<uint64_t, uint64_t>;  // hash; process and depth
 
   static constexpr size_t kMaxProcesses = 1 << 13;
   static constexpr size_t kMaxStacks = 1 << 15;
   static constexpr size_t kMaxMemories = 64;  // a descriptor each
+  static constexpr int kMaxGenerations = 16;
   static constexpr size_t kDelays = 1 << 12;
   static constexpr uint32_t kPoolWords = JP_MAX_CHUNKS * JP_CHUNK_WORDS;
 
+  Process ProcessOf(Pid pid, uint64_t time_ns) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Take(const TaskSample& sample, absl::FunctionRef<void(Event)> sink)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // The stack's number.
@@ -120,6 +130,7 @@ class RingSampler : public Sampler {
   FrameStepper stepper_ ABSL_GUARDED_BY(mutex_);
   NativeRunner runner_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<Pid, Process> processes_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_map<Pid, Fork> forks_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<Pid, std::unique_ptr<ResidentMemory>> memories_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<StackKey, uint32_t> stacks_ ABSL_GUARDED_BY(mutex_);
   jp_counters counters_ ABSL_GUARDED_BY(mutex_) = {};

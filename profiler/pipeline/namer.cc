@@ -87,7 +87,8 @@ absl::string_view WhyTruncated(WalkEnd end) {
     case WalkEnd::kNoUserStack:
       break;
   }
-  return "the frame pointer held something else; build that code with -fasynchronous-unwind-tables or "
+  return "the frame pointer held something else, and no call-frame table told: it was not made yet, or "
+         "that code has none and is to be built with -fasynchronous-unwind-tables or "
          "-fno-omit-frame-pointer";
 }
 
@@ -506,6 +507,14 @@ void Namer::SetUnnamed(NamedFrame& frame, std::string what, std::string why) {
   frame.reason = it->second;
 }
 
+std::string Namer::WhyTruncatedAbove(uint32_t image, WalkEnd end) const {
+  if (image == UINT32_MAX) return std::string(WhyTruncated(end));
+  const PinnedImage& last = images_.images[image];
+  std::string why = absl::StrCat("above a frame of ", BaseName(last.path), ", ", WhyTruncated(end));
+  if (!last.unopened_why.empty()) absl::StrAppend(&why, " (its file: ", last.unopened_why, ")");
+  return why;
+}
+
 std::vector<UnnamedFrames> Namer::Explain(std::vector<SampledStack> stacks) const {
   std::vector<UnnamedFrames> result = reasons_;
   std::vector<size_t> last_stack(result.size(), SIZE_MAX);  // that was counted
@@ -522,11 +531,7 @@ std::vector<UnnamedFrames> Namer::Explain(std::vector<SampledStack> stacks) cons
       const NamedFrame& frame = named_[frames_.stacks()[at].frame];
       if (frame.is_truncation) {
         if (!stacks_[stack].stack.rooted) {
-          const std::string where =
-              above == UINT32_MAX
-                  ? ""
-                  : absl::StrCat("above a frame of ", BaseName(images_.images[above].path), ", ");
-          truncations[absl::StrCat(where, WhyTruncated(frame.end))] += samples;
+          truncations[WhyTruncatedAbove(above, frame.end)] += samples;
         }
         continue;
       }

@@ -134,6 +134,8 @@ class Namer {
   // A line of a kLocated frame, or of a kNamed one.
   Line ScriptLine(const PendingLine& line, const OriginalNames* originals);
   void BuildStacks();
+  // `image`: of the last frame, into images_; UINT32_MAX: of none.
+  std::string WhyTruncatedAbove(uint32_t image, WalkEnd end) const;
   void SetUnnamed(NamedFrame& frame, std::string what, std::string why);
   LocationId Place(ImageId image, uint64_t address, absl::string_view name,
                    absl::string_view system_name, absl::string_view file, uint32_t start_line,

@@ -116,6 +116,23 @@ TEST_F(CommandTest, ChildrenOfSomeMillisecondsHaveTheirCallersWithoutFramePointe
   ExpectCallersOfBurn(File("o.folded"));
 }
 
+TEST_F(CommandTest, SoHaveForkedOnesFromTheirFirstSampleAtBothLevels) {
+  for (const char* level : {"kernel", "ring"}) {
+    ASSERT_EQ(Run(absl::StrCat("-F 999 --level ", level, " -o o.folded -- ",
+                               TestProgram("forks"), " 20 </dev/null >out 2>err")),
+              0)
+        << File("err");
+    uint64_t burning = 0, cut = 0;
+    for (const FoldedStack& stack : ParseFolded(File("o.folded")).stacks) {
+      if (!stack.Has("burn")) continue;
+      burning += stack.count;
+      cut += stack.Has("main") ? 0 : stack.count;
+    }
+    EXPECT_GT(burning, 100u) << level;
+    EXPECT_LT(cut, burning / 20) << level << "\n" << File("o.folded");
+  }
+}
+
 // Behind a mapping of an overlay's file the kernel has another one, of another device.
 TEST_F(CommandTest, SoHaveThoseInAContainer) {
   const std::string script = absl::StrCat(
