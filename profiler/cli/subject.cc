@@ -193,8 +193,8 @@ absl::Status TakeStacks(Subject subject, const StackNaming& naming, const Runtim
     shown.cpu_ns = thread.cpu_ns;
     shown.pause_ns = thread.pause_ns;
     shown.kernel_function = thread.kernel_function;
-    shown.call = thread.call;
-    if (thread.call) shown.waits_in = DescribeCall(*thread.call, subject.calls);
+    if (thread.call) shown.call = AsMade(*thread.call, *subject.memory);
+    if (shown.call) shown.waits_in = DescribeCall(*shown.call, subject.calls);
     if (!thread.status.ok()) shown.trouble = std::string(thread.status.message());
   }
   JPROF_ASSIGN_OR_RETURN(profile, pipeline.Finish({.samples_taken = threads.size()}));
@@ -254,8 +254,7 @@ absl::StatusOr<Subject> LiveSubject(Pid pid, const LiveMemory& memory, Running r
     }
     return CaptureThreads(pid, walk, options);
   };
-  subject.calls = {
-      .memory = &memory, .describe_fd = DescribeFd, .is_thread = IsThreadOf, .pid = pid};
+  subject.calls = LiveContext(pid, memory);
   return subject;
 }
 

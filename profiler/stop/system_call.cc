@@ -1,63 +1,102 @@
 #include "profiler/stop/system_call.h"
 
+#include <fcntl.h>
 #include <linux/futex.h>
-#include <arpa/inet.h>
-#include <sys/socket.h>
+#include <poll.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
+#include <ctime>
 #include <iterator>
-#include <vector>
+#include <span>
+#include <utility>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
-#include "profiler/core/unique_fd.h"
-#include "profiler/process/proc_status.h"
+#include "profiler/stop/descriptor.h"
+#include "profiler/stop/system_call_arguments.h"
 #include "profiler/stop/system_call_names.h"
-#include "profiler/stop/unix_socket.h"
 
 namespace jprof {
 namespace {
 
-constexpr size_t kMaxProcText = 16 << 20;
+constexpr size_t kMaxShownText = 256;
+constexpr size_t kMaxPolled = 1024;
+constexpr size_t kMaxPolledShown = 4;
+constexpr uint64_t kNsOfSecond = 1'000'000'000;
 
-// How the arguments of calls that wait are shown, one letter each: f descriptor, p pointer,
-// d signed, u unsigned, x hexadecimal, m milliseconds (-1: none), o futex operation, w pid,
-// t pointer to a timespec (0: none).
-struct Shape {
-  int64_t number;
-  absl::string_view arguments;
-};
-constexpr Shape kShapes[] = {
-    {SYS_read, "fpu"},          {SYS_write, "fpu"},         {SYS_readv, "fpu"},
-    {SYS_writev, "fpu"},        {SYS_pread64, "fpuu"},      {SYS_pwrite64, "fpuu"},
-    {SYS_preadv, "fpuu"},       {SYS_pwritev, "fpuu"},      {SYS_poll, "pum"},
-    {SYS_ppoll, "put"},         {SYS_select, "dpppp"},      {SYS_pselect6, "dpppt"},
-    {SYS_epoll_wait, "fpum"},   {SYS_epoll_pwait, "fpum"},  {SYS_epoll_pwait2, "fput"},
-    {SYS_accept, "fpp"},        {SYS_accept4, "fppx"},      {SYS_connect, "fpu"},
-    {SYS_recvfrom, "fpuxpp"},   {SYS_sendto, "fpuxpu"},     {SYS_recvmsg, "fpx"},
-    {SYS_sendmsg, "fpx"},       {SYS_recvmmsg, "fpuxt"},    {SYS_futex, "podtp"},
-    {SYS_nanosleep, "tp"},      {SYS_clock_nanosleep, "dxtp"},
-    {SYS_wait4, "wpxp"},        {SYS_waitid, "dwpx"},       {SYS_fsync, "f"},
-    {SYS_fdatasync, "f"},       {SYS_flock, "fx"},          {SYS_fcntl, "fdx"},
-    {SYS_ioctl, "fxx"},         {SYS_pause, ""},            {SYS_rt_sigsuspend, "pu"},
-    {SYS_rt_sigtimedwait, "ppt"}, {SYS_semop, "dpu"},       {SYS_semtimedop, "dput"},
-    {SYS_msgrcv, "dpudx"},      {SYS_io_getevents, "xddpt"}, {SYS_io_uring_enter, "fuuxp"},
-    {SYS_sched_yield, ""},      {SYS_restart_syscall, ""},  {SYS_close, "f"},
-    {SYS_lseek, "fdd"},         {SYS_splice, "fpfpux"},     {SYS_sendfile, "ffpu"},
-    {SYS_openat, "dpx"},        {SYS_mmap, "puxxfx"},       {SYS_munmap, "pu"},
-    {SYS_madvise, "pud"},       {SYS_mprotect, "pux"},      {SYS_exit, "d"},
-    {SYS_exit_group, "d"},      {SYS_tgkill, "ddd"},        {SYS_inotify_add_watch, "fpx"},
-};
+// nullptr: it is not known how many it has.
+const absl::string_view* LettersOf(int64_t number) {
+  const auto* found =
+      std::find_if(std::begin(kSystemCallArguments), std::end(kSystemCallArguments),
+                   [number](const SystemCallArguments& a) { return a.number == number; });
+  return found == std::end(kSystemCallArguments) ? nullptr : &found->letters;
+}
+
+uint64_t FutexCommand(const SystemCall& call) { return call.arguments[1] & FUTEX_CMD_MASK; }
+
+// Those that this operation reads.
+absl::string_view FutexLetters(const SystemCall& call) {
+  switch (FutexCommand(call)) {
+    case FUTEX_WAIT:
+      return "podt";
+    case FUTEX_WAIT_BITSET:
+    case FUTEX_LOCK_PI:
+    case FUTEX_LOCK_PI2:
+      return "poda";
+    case FUTEX_WAIT_REQUEUE_PI:
+      return "podap";
+    case FUTEX_WAKE:
+    case FUTEX_WAKE_BITSET:
+      return "pod";
+    case FUTEX_UNLOCK_PI:
+    case FUTEX_TRYLOCK_PI:
+      return "po";
+    default:
+      return "podupx";
+  }
+}
+
+// Without those that the call does not read by what its others say: what is in their registers
+// belongs to somebody else.
+absl::string_view LettersRead(const SystemCall& call, absl::string_view letters) {
+  const auto& a = call.arguments;
+  auto mode_if_created = [letters](uint64_t flags) {
+    const bool creates = (flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE;
+    return creates ? letters : letters.substr(0, letters.size() - 1);
+  };
+  switch (call.number) {
+    case SYS_open:
+      return mode_if_created(a[1]);
+    case SYS_openat:
+      return mode_if_created(a[2]);
+    case SYS_mq_open:
+      return letters.substr(0, (a[1] & O_CREAT) != 0 ? 4 : 2);
+    case SYS_mremap:
+      return letters.substr(0, (a[3] & (MREMAP_FIXED | MREMAP_DONTUNMAP)) != 0 ? 5 : 4);
+    case SYS_fcntl: {
+      constexpr uint64_t kAlone[] = {F_GETFD,  F_GETFL,    F_GETOWN,
+                                     F_GETSIG, F_GETLEASE, F_GETPIPE_SZ, F_GET_SEALS};
+      const bool alone = std::find(std::begin(kAlone), std::end(kAlone), a[1]) != std::end(kAlone);
+      return letters.substr(0, alone ? 2 : 3);
+    }
+    case SYS_futex:
+      return FutexLetters(call);
+    default:
+      return letters;
+  }
+}
 
 std::string FutexText(const SystemCall& call) {
-  const uint64_t op = call.arguments[1] & FUTEX_CMD_MASK;
+  const uint64_t op = FutexCommand(call);
   absl::string_view name = op == FUTEX_WAIT            ? "FUTEX_WAIT"
                            : op == FUTEX_WAIT_BITSET     ? "FUTEX_WAIT_BITSET"
                            : op == FUTEX_LOCK_PI         ? "FUTEX_LOCK_PI"
@@ -68,8 +107,11 @@ std::string FutexText(const SystemCall& call) {
   return name.empty() ? absl::StrCat("op ", op) : std::string(name);
 }
 
-std::string FdText(uint64_t value, const CallContext& context) {
-  const int fd = static_cast<int>(value);
+std::string Hexadecimal(uint64_t value) {
+  return value == 0 ? "0" : absl::StrFormat("0x%x", value);
+}
+
+std::string FdText(int fd, const CallContext& context) {
   std::string text = absl::StrCat(fd);
   if (fd < 0 || context.describe_fd == nullptr) return text;
   const std::string what = context.describe_fd(context.pid, fd);
@@ -77,40 +119,185 @@ std::string FdText(uint64_t value, const CallContext& context) {
   return text;
 }
 
-std::string TimespecText(uint64_t address, const CallContext& context) {
-  if (address == 0) return "no limit";
-  struct Words {
-    int64_t seconds, nanoseconds;
-  };
-  auto words = context.memory == nullptr ? std::nullopt
-                                         : context.memory->ReadValue<Words>(Address{address});
-  if (!words || words->seconds < 0 || words->nanoseconds < 0 ||
-      words->nanoseconds >= 1'000'000'000) {
-    return absl::StrFormat("0x%x", address);
+std::string ClockText(int clock) {
+  switch (clock) {
+    case CLOCK_REALTIME:
+      return "CLOCK_REALTIME";
+    case CLOCK_MONOTONIC:
+      return "CLOCK_MONOTONIC";
+    case CLOCK_BOOTTIME:
+      return "CLOCK_BOOTTIME";
+    case CLOCK_TAI:
+      return "CLOCK_TAI";
+    default:
+      return absl::StrCat(clock);
   }
-  return absl::StrFormat("%d.%03d s", words->seconds, words->nanoseconds / 1'000'000);
 }
 
-std::string ArgumentText(char shape, const SystemCall& call, size_t index,
+// A timespec or, of a call from before there were any, a timeval. nullopt: none can be read there.
+std::optional<int64_t> NanosecondsAt(uint64_t address, const CallContext& context,
+                                     bool timeval = false) {
+  struct Words {
+    int64_t seconds, rest;
+  };
+  const int64_t unit = timeval ? 1000 : 1;
+  auto words = context.memory == nullptr ? std::nullopt
+                                         : context.memory->ReadValue<Words>(Address{address});
+  constexpr int64_t kMaxSeconds = INT64_MAX / kNsOfSecond - 1;
+  if (!words || words->seconds < 0 || words->seconds > kMaxSeconds || words->rest < 0 ||
+      words->rest >= static_cast<int64_t>(kNsOfSecond) / unit) {
+    return std::nullopt;
+  }
+  return words->seconds * static_cast<int64_t>(kNsOfSecond) + words->rest * unit;
+}
+
+std::string SecondsText(int64_t ns) {
+  return absl::StrFormat("%d.%03d s", ns / kNsOfSecond, ns / 1'000'000 % 1000);
+}
+
+std::string LimitText(uint64_t address, const CallContext& context, bool timeval = false) {
+  if (address == 0) return "no limit";
+  const std::optional<int64_t> ns = NanosecondsAt(address, context, timeval);
+  return ns ? SecondsText(*ns) : Hexadecimal(address);
+}
+
+// "until 58569.072 s of CLOCK_MONOTONIC (in 4.931 s)"; `named`: the clock is an argument as well.
+std::string DeadlineText(uint64_t address, int clock, const CallContext& context,
+                         bool named = false) {
+  if (address == 0) return "no limit";
+  const std::optional<int64_t> ns = NanosecondsAt(address, context);
+  if (!ns) return Hexadecimal(address);
+  const std::string text = absl::StrCat("until ", SecondsText(*ns), named ? "" : " of ",
+                                        named ? "" : ClockText(clock));
+  const std::optional<int64_t> now =
+      context.now_ns == nullptr ? std::nullopt : context.now_ns(context.pid, clock);
+  if (!now) return text;
+  return *now >= *ns ? absl::StrCat(text, " (passed)")
+                     : absl::StrCat(text, " (in ", SecondsText(*ns - *now), ")");
+}
+
+// Of the calls that take a time or a deadline.
+std::string TimeText(const SystemCall& call, uint64_t address, const CallContext& context) {
+  if (call.number == SYS_clock_nanosleep) {
+    return (call.arguments[1] & TIMER_ABSTIME) == 0
+               ? LimitText(address, context)
+               : DeadlineText(address, static_cast<int>(call.arguments[0]), context,
+                              /*named=*/true);
+  }
+  const bool calendar = (call.arguments[1] & FUTEX_CLOCK_REALTIME) != 0 ||
+                        FutexCommand(call) == FUTEX_LOCK_PI;
+  return DeadlineText(address, calendar ? CLOCK_REALTIME : CLOCK_MONOTONIC, context);
+}
+
+std::string QuotedText(uint64_t address, const CallContext& context) {
+  char bytes[kMaxShownText + 1];
+  const size_t size =
+      address == 0 || context.memory == nullptr
+          ? 0
+          : context.memory->Read(Address{address}, std::as_writable_bytes(std::span(bytes)));
+  const absl::string_view text(bytes, ::strnlen(bytes, size));
+  if (text.size() < size) return absl::StrCat("\"", absl::Utf8SafeCEscape(text), "\"");
+  if (size < sizeof(bytes)) return Hexadecimal(address);  // nothing ends it that can be read
+  return absl::StrCat("\"", absl::Utf8SafeCEscape(text.substr(0, kMaxShownText)), "\"...");
+}
+
+std::string EventsText(int16_t events) {
+  constexpr std::pair<int, absl::string_view> kNames[] = {
+      {POLLIN, "POLLIN"}, {POLLPRI, "POLLPRI"}, {POLLOUT, "POLLOUT"}, {POLLRDHUP, "POLLRDHUP"}};
+  std::vector<absl::string_view> names;
+  for (const auto& [bit, name] : kNames) {
+    if ((events & bit) != 0) names.push_back(name);
+  }
+  return absl::StrJoin(names, "|");
+}
+
+std::vector<PolledFd> PollSet(const SystemCall& call, const CallContext& context) {
+  static_assert(sizeof(pollfd) == 8);
+  if (context.memory == nullptr) return {};
+  std::vector<pollfd> set(std::min<uint64_t>(call.arguments[1], kMaxPolled));
+  if (!context.memory->ReadExactly(Address{call.arguments[0]},
+                                   std::as_writable_bytes(std::span(set)))) {
+    return {};
+  }
+  std::vector<PolledFd> fds;
+  for (const pollfd& of_set : set) {
+    if (of_set.fd >= 0) fds.push_back({of_set.fd, of_set.events});
+  }
+  return fds;
+}
+
+// One of the sets of select().
+std::vector<PolledFd> SelectSet(const SystemCall& call, size_t index, const CallContext& context) {
+  constexpr int16_t kEvents[] = {0, POLLIN, POLLOUT, POLLPRI};
+  const auto wanted = static_cast<int32_t>(call.arguments[0]);
+  const uint64_t address = call.arguments[index];
+  if (context.memory == nullptr || wanted <= 0 || address == 0) return {};
+  const size_t count = std::min<size_t>(wanted, kMaxPolled);
+  std::vector<uint8_t> bytes((count + 7) / 8);
+  if (!context.memory->ReadExactly(Address{address}, std::as_writable_bytes(std::span(bytes)))) {
+    return {};
+  }
+  std::vector<PolledFd> fds;
+  for (size_t fd = 0; fd < count; ++fd) {
+    if ((bytes[fd / 8] >> fd % 8 & 1) != 0) fds.push_back({static_cast<int>(fd), kEvents[index]});
+  }
+  return fds;
+}
+
+// "{5<pipe:[1]> POLLIN, 7<...> POLLIN and 3 more}".
+std::string SetText(const std::vector<PolledFd>& fds, uint64_t address, bool with_events,
+                    const CallContext& context) {
+  if (fds.empty()) return Hexadecimal(address);
+  std::vector<std::string> texts;
+  for (size_t i = 0; i < std::min(fds.size(), kMaxPolledShown); ++i) {
+    const std::string events = with_events ? EventsText(fds[i].events) : "";
+    texts.push_back(
+        absl::StrCat(FdText(fds[i].fd, context), events.empty() ? "" : " ", events));
+  }
+  const size_t more = fds.size() - texts.size();
+  return absl::StrCat("{", absl::StrJoin(texts, ", "),
+                      more == 0 ? std::string() : absl::StrCat(" and ", more, " more"), "}");
+}
+
+std::string ArgumentText(char letter, const SystemCall& call, size_t index,
                          const CallContext& context) {
   const uint64_t value = call.arguments[index];
-  switch (shape) {
+  const auto narrow = static_cast<int32_t>(value);
+  switch (letter) {
     case 'f':
-      return FdText(value, context);
+      return FdText(narrow, context);
+    case 'F':
+      return narrow == AT_FDCWD ? "AT_FDCWD" : FdText(narrow, context);
+    case 's':
+      return QuotedText(value, context);
     case 'd':
-    case 'w':
-      return absl::StrCat(static_cast<int32_t>(value));
+      return absl::StrCat(narrow);
     case 'u':
       return absl::StrCat(value);
+    case 'l':
+      return absl::StrCat(static_cast<int64_t>(value));
     case 'm':
-      return static_cast<int32_t>(value) < 0 ? "no limit"
-                                             : absl::StrCat(static_cast<int32_t>(value), " ms");
+      return narrow < 0 ? "no limit" : absl::StrCat(narrow, " ms");
     case 'o':
       return FutexText(call);
+    case 'c':
+      return ClockText(narrow);
+    case 'A':
+      return value == TIMER_ABSTIME ? "TIMER_ABSTIME" : Hexadecimal(value);
+    case 'P':
+      return SetText(PollSet(call, context), value, /*with_events=*/true, context);
+    case 'S':
+      return SetText(SelectSet(call, index, context), value, /*with_events=*/false, context);
     case 't':
-      return TimespecText(value, context);
+      return LimitText(value, context);
+    case 'v':
+      return LimitText(value, context, /*timeval=*/true);
+    case 'a':
+      return TimeText(call, value, context);
+    case 'r':
+      return DeadlineText(value, CLOCK_REALTIME, context);
     default:
-      return value == 0 ? "0" : absl::StrFormat("0x%x", value);
+      return Hexadecimal(value);
   }
 }
 
@@ -123,101 +310,18 @@ bool ParseHex(absl::string_view text, uint64_t& value) {
   return !text.empty() && absl::SimpleHexAtoi(text, &value);
 }
 
-// "7F000001:1F90" as /proc/net/tcp has it: words in the host's order.
-std::string EndpointText(absl::string_view text) {
-  const size_t colon = text.find(':');
-  uint64_t port = 0;
-  if (colon == absl::string_view::npos || !absl::SimpleHexAtoi(text.substr(colon + 1), &port)) {
-    return "";
-  }
-  const absl::string_view hex = text.substr(0, colon);
-  if (hex.size() != 8 && hex.size() != 32) return "";
-  uint32_t address[4] = {};
-  for (size_t i = 0; i < hex.size() / 8; ++i) {
-    uint64_t word = 0;
-    if (!absl::SimpleHexAtoi(hex.substr(8 * i, 8), &word)) return "";
-    address[i] = static_cast<uint32_t>(word);
-  }
-  char shown[INET6_ADDRSTRLEN] = {};
-  const bool six = hex.size() == 32;
-  ::inet_ntop(six ? AF_INET6 : AF_INET, address, shown, sizeof(shown));
-  if (port == 0) return absl::StrCat(six ? "[" : "", shown, six ? "]" : "", ":*");
-  return absl::StrCat(six ? "[" : "", shown, six ? "]:" : ":", port);
+// Those that the kernel goes on with by restart_syscall.
+bool IsRestarted(int64_t number) {
+  return number == SYS_nanosleep || number == SYS_clock_nanosleep || number == SYS_poll ||
+         number == SYS_futex;
 }
 
-constexpr absl::string_view kTcpStates[] = {"",          "established", "syn-sent",  "syn-received",
-                                            "fin-wait1", "fin-wait2",   "time-wait", "closed",
-                                            "close-wait", "last-ack",   "listening", "closing"};
-
-// The row of a socket in a /proc/PID/net file: its words.
-std::vector<std::string> FindSocket(Pid pid, absl::string_view table, absl::string_view inode,
-                                    size_t column) {
-  auto text = ReadProcFile(absl::StrCat("/proc/", pid, "/net/", table), kMaxProcText);
-  if (!text.ok()) return {};
-  for (absl::string_view row : absl::StrSplit(*text, '\n')) {
-    const std::vector<absl::string_view> words = Words(row);
-    if (words.size() > column && words[column] == inode) {
-      return {words.begin(), words.end()};
-    }
-  }
-  return {};
-}
-
-std::string SocketText(Pid pid, absl::string_view inode) {
-  for (absl::string_view table : {"tcp", "tcp6", "udp", "udp6"}) {
-    const std::vector<std::string> row = FindSocket(pid, table, inode, 9);
-    if (row.empty()) continue;
-    uint64_t state = 0;
-    const bool tcp = absl::StartsWith(table, "tcp");
-    std::string text =
-        absl::StrCat(table.substr(0, 3), " ", EndpointText(row[1]));
-    if (tcp && absl::SimpleHexAtoi(row[3], &state) && state < std::size(kTcpStates)) {
-      if (state == 10) return absl::StrCat(text, " listening");
-      absl::StrAppend(&text, " -> ", EndpointText(row[2]));
-      if (state != 1) absl::StrAppend(&text, " ", kTcpStates[state]);
-    } else if (!absl::EndsWith(row[2], ":0000")) {
-      absl::StrAppend(&text, " -> ", EndpointText(row[2]));
-    }
-    return text;
-  }
-  const std::vector<std::string> row = FindSocket(pid, "unix", inode, 6);
-  if (row.empty()) return absl::StrCat("socket ", inode);
-  if (row.size() > 7) return absl::StrCat("unix ", row[7]);
-  uint32_t number = 0;
-  if (absl::SimpleAtoi(inode, &number)) {
-    const std::optional<UnixSocket> socket = AskUnixSocket(number);
-    if (const uint32_t peer = socket ? socket->peer : 0; peer != 0) {
-      const std::vector<std::string> other =
-          FindSocket(pid, "unix", absl::StrCat(peer), 6);
-      return absl::StrCat("unix ", inode, " -> ", peer,
-                          other.size() > 7 ? absl::StrCat(" ", other[7]) : "");
-    }
-  }
-  return absl::StrCat("unix ", inode);
-}
-
-std::string FdInfo(Pid pid, int fd) {
-  auto text = ReadProcFile(absl::StrCat("/proc/", pid, "/fdinfo/", fd), kMaxProcText);
-  return text.ok() ? *text : "";
-}
-
-std::string EpollText(Pid pid, int fd) {
-  size_t watched = 0;
-  for (absl::string_view line : absl::StrSplit(FdInfo(pid, fd), '\n')) {
-    watched += absl::StartsWith(line, "tfd:");
-  }
-  return absl::StrCat("epoll of ", watched, watched == 1 ? " file" : " files");
-}
-
-std::string EventText(Pid pid, int fd) {
-  for (absl::string_view line : absl::StrSplit(FdInfo(pid, fd), '\n')) {
-    const std::vector<absl::string_view> words = Words(line);
-    uint64_t count = 0;
-    if (words.size() == 2 && words[0] == "eventfd-count:" && ParseHex(words[1], count)) {
-      return absl::StrCat("eventfd, count ", count);
-    }
-  }
-  return "eventfd";
+bool SameTimeNamespace(Pid pid) {
+  char own[64], its[64];
+  const ssize_t a = ::readlink("/proc/self/ns/time", own, sizeof(own));
+  const ssize_t b =
+      ::readlink(absl::StrCat("/proc/", pid, "/ns/time").c_str(), its, sizeof(its));
+  return a > 0 && a == b && std::memcmp(own, its, static_cast<size_t>(a)) == 0;
 }
 
 }  // namespace
@@ -225,7 +329,7 @@ std::string EventText(Pid pid, int fd) {
 std::optional<SystemCall> CallOf(const user_regs_struct& r) {
   const auto number = static_cast<int64_t>(r.orig_rax);
   if (number < 0) return std::nullopt;
-  return SystemCall{number, {r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9}};
+  return SystemCall{number, {r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9}, r.rip};
 }
 
 std::optional<SleepingThread> ParseSyscallFile(absl::string_view text) {
@@ -244,14 +348,37 @@ std::optional<SleepingThread> ParseSyscallFile(absl::string_view text) {
   if (!ParseHex(words[words.size() - 2], thread.sp) || !ParseHex(words.back(), thread.pc)) {
     return std::nullopt;
   }
+  if (thread.call) thread.call->pc = thread.pc;
   return thread;
+}
+
+std::optional<SystemCall> AsMade(const SystemCall& call, const MemoryReader& memory) {
+  // mov $N,%eax; syscall
+  constexpr uint8_t kMove = 0xb8, kSyscall[] = {0x0f, 0x05};
+  struct __attribute__((packed)) Code {
+    uint8_t move;
+    uint32_t number;
+    uint8_t syscall[2];
+  } code;
+  const auto instruction =
+      call.pc < sizeof(code)
+          ? std::nullopt
+          : memory.ReadValue<std::array<uint8_t, 2>>(Address{call.pc - sizeof(kSyscall)});
+  if (!instruction) return call;
+  if (std::memcmp(instruction->data(), kSyscall, sizeof(kSyscall)) != 0) return std::nullopt;
+  const auto before = memory.ReadValue<Code>(Address{call.pc - sizeof(code)});
+  if (call.number != SYS_restart_syscall || !before || before->move != kMove ||
+      !IsRestarted(before->number)) {
+    return call;
+  }
+  return SystemCall{before->number, call.arguments, call.pc};
 }
 
 Tid LockOwner(const SystemCall& call, const CallContext& context) {
   if (call.number != SYS_futex || context.memory == nullptr || context.is_thread == nullptr)
     return 0;
   const Address at{call.arguments[0]};
-  const uint64_t op = call.arguments[1] & FUTEX_CMD_MASK;
+  const uint64_t op = FutexCommand(call);
   std::optional<uint32_t> owner;
   if (op == FUTEX_LOCK_PI || op == FUTEX_LOCK_PI2) {
     owner = context.memory->ReadValue<uint32_t>(at);
@@ -270,21 +397,38 @@ Tid LockOwner(const SystemCall& call, const CallContext& context) {
   return static_cast<Tid>(*owner);
 }
 
+std::vector<PolledFd> PolledFds(const SystemCall& call, const CallContext& context) {
+  if (call.number == SYS_poll || call.number == SYS_ppoll) return PollSet(call, context);
+  if (call.number != SYS_select && call.number != SYS_pselect6) return {};
+  std::vector<PolledFd> fds;
+  for (const size_t index : {1, 2, 3}) {
+    for (const PolledFd& polled : SelectSet(call, index, context)) {
+      auto known = std::find_if(fds.begin(), fds.end(),
+                                [&](const PolledFd& other) { return other.fd == polled.fd; });
+      if (known == fds.end()) {
+        fds.push_back(polled);
+      } else {
+        known->events = static_cast<int16_t>(known->events | polled.events);
+      }
+    }
+  }
+  return fds;
+}
+
 std::string DescribeCall(const SystemCall& call, const CallContext& context) {
   const bool named = call.number >= 0 &&
                      static_cast<size_t>(call.number) < std::size(kSystemCallNames) &&
                      !kSystemCallNames[call.number].empty();
   const std::string name = named ? std::string(kSystemCallNames[call.number])
                                  : absl::StrCat("system call ", call.number);
-  const auto* shape = std::find_if(std::begin(kShapes), std::end(kShapes), [&](const Shape& s) {
-    return s.number == call.number;
-  });
-  const absl::string_view letters = shape == std::end(kShapes) ? "xxxxxx" : shape->arguments;
-  std::string text = absl::StrCat(name, "(");
+  const absl::string_view* all = LettersOf(call.number);
+  if (all == nullptr) return absl::StrCat(name, "(...)");
+  const absl::string_view letters = LettersRead(call, *all);
+  std::vector<std::string> texts;
   for (size_t i = 0; i < letters.size(); ++i) {
-    absl::StrAppend(&text, i == 0 ? "" : ", ", ArgumentText(letters[i], call, i, context));
+    if (letters[i] != '-') texts.push_back(ArgumentText(letters[i], call, i, context));
   }
-  absl::StrAppend(&text, ")");
+  std::string text = absl::StrCat(name, "(", absl::StrJoin(texts, ", "), ")");
   if (call.number == SYS_futex) {
     const Tid owner = LockOwner(call, context);
     if (owner != 0) absl::StrAppend(&text, ", held by thread ", owner);
@@ -292,29 +436,26 @@ std::string DescribeCall(const SystemCall& call, const CallContext& context) {
   return text;
 }
 
-std::string DescribeFd(Pid pid, int fd) {
-  char target[4096];
-  const std::string link = absl::StrCat("/proc/", pid, "/fd/", fd);
-  const ssize_t size = ::readlink(link.c_str(), target, sizeof(target));
-  if (size <= 0) return "";
-  const absl::string_view text(target, static_cast<size_t>(size));
-  if (absl::StartsWith(text, "socket:[") && absl::EndsWith(text, "]")) {
-    return SocketText(pid, text.substr(8, text.size() - 9));
-  }
-  if (text == "anon_inode:[eventpoll]") return EpollText(pid, fd);
-  if (text == "anon_inode:[eventfd]") return EventText(pid, fd);
-  if (absl::StartsWith(text, "anon_inode:")) {
-    absl::string_view name = text.substr(11);
-    if (absl::StartsWith(name, "[") && absl::EndsWith(name, "]")) {
-      name = name.substr(1, name.size() - 2);
-    }
-    return std::string(name);
-  }
-  return std::string(text);
+CallContext LiveContext(Pid pid, const MemoryReader& memory) {
+  return {.memory = &memory,
+          .describe_fd = DescribeFd,
+          .is_thread = IsThreadOf,
+          .now_ns = ClockOf,
+          .pid = pid};
 }
 
 bool IsThreadOf(Pid pid, Tid tid) {
   return tid > 0 && ::access(absl::StrCat("/proc/", pid, "/task/", tid).c_str(), F_OK) == 0;
+}
+
+std::optional<int64_t> ClockOf(Pid pid, int clock) {
+  const bool shifted = clock == CLOCK_MONOTONIC || clock == CLOCK_BOOTTIME;
+  if (!shifted && clock != CLOCK_REALTIME && clock != CLOCK_TAI) return std::nullopt;
+  timespec now;
+  if ((shifted && !SameTimeNamespace(pid)) || ::clock_gettime(clock, &now) != 0) {
+    return std::nullopt;
+  }
+  return now.tv_sec * static_cast<int64_t>(kNsOfSecond) + now.tv_nsec;
 }
 
 }  // namespace jprof

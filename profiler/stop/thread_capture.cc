@@ -22,6 +22,7 @@
 #include "profiler/core/status.h"
 #include "profiler/process/proc_status.h"
 #include "profiler/process/process_access.h"
+#include "profiler/stop/descriptor.h"
 #include "profiler/stop/guard.h"
 
 namespace jprof {

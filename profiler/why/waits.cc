@@ -3,12 +3,14 @@
 #include <fcntl.h>
 #include <linux/kcmp.h>
 #include <linux/sched.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/ipc.h>
 #include <sys/msg.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,10 +21,12 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "profiler/core/unique_fd.h"
 #include "profiler/process/live_memory.h"
 #include "profiler/process/proc_status.h"
+#include "profiler/stop/descriptor.h"
 #include "profiler/stop/unix_socket.h"
 
 namespace jprof {
@@ -32,6 +36,9 @@ constexpr size_t kMaxProcBytes = 16 << 20;
 constexpr int kPageSize = 4096;
 constexpr size_t kMaxLinks = 8;
 constexpr size_t kMaxThreadsOfOther = 64;
+constexpr size_t kMaxPolledNamed = 4;
+constexpr size_t kMaxAwaited = 8;
+constexpr size_t kMaxWatchedRead = 64;
 
 std::string TaskFile(Pid pid, Tid tid, absl::string_view name) {
   auto text = ReadProcFile(absl::StrCat("/proc/", pid, "/task/", tid, "/", name), kMaxProcBytes);
@@ -43,23 +50,25 @@ std::vector<absl::string_view> Words(absl::string_view line) {
 }
 
 struct Timespec {
-  int64_t seconds, nanoseconds;
+  int64_t seconds, parts;
 };
 
-std::optional<double> SecondsAt(const CallContext& context, uint64_t address) {
+// `unit`: of its second word.
+std::optional<double> SecondsAt(const CallContext& context, uint64_t address,
+                                double unit = 1e-9) {
   if (address == 0) return std::nullopt;
   auto time = context.memory->ReadValue<Timespec>(Address{address});
   if (!time) return std::nullopt;
-  return static_cast<double>(time->seconds) + static_cast<double>(time->nanoseconds) * 1e-9;
+  return static_cast<double>(time->seconds) + static_cast<double>(time->parts) * unit;
 }
 
-std::optional<double> SleepOf(const SystemCall& call, const CallContext& context) {
+std::optional<double> SleepOf(Pid pid, const SystemCall& call, const CallContext& context) {
   if (call.number == SYS_nanosleep) return SecondsAt(context, call.arguments[0]);
   std::optional<double> seconds = SecondsAt(context, call.arguments[2]);
-  timespec now;
-  if (seconds && (call.arguments[1] & TIMER_ABSTIME) != 0 &&
-      ::clock_gettime(static_cast<clockid_t>(call.arguments[0]), &now) == 0) {
-    *seconds -= static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
+  if (seconds && (call.arguments[1] & TIMER_ABSTIME) != 0) {
+    const std::optional<int64_t> now = ClockOf(pid, static_cast<int>(call.arguments[0]));
+    if (!now) return std::nullopt;
+    *seconds -= static_cast<double>(*now) * 1e-9;
   }
   return seconds;
 }
@@ -79,6 +88,8 @@ std::optional<double> LimitOf(const SystemCall& call, const CallContext& context
       return SecondsAt(context, call.arguments[2]);
     case SYS_epoll_pwait2:
       return SecondsAt(context, call.arguments[3]);
+    case SYS_select:
+      return SecondsAt(context, call.arguments[4], 1e-6);
     default:
       return SecondsAt(context, call.arguments[4]);
   }
@@ -121,6 +132,10 @@ void AddOther(Pid pid, Pid other, std::vector<Pid>& others) {
   if (other != pid && other > 0 && std::find(others.begin(), others.end(), other) == others.end()) {
     others.push_back(other);
   }
+}
+
+void AddAwaited(Pid pid, int fd, Wait& wait) {
+  if (wait.awaited.size() < kMaxAwaited) AddOther(pid, ProcessOfPidFd(pid, fd), wait.awaited);
 }
 
 bool IsOf(int64_t number, std::initializer_list<int64_t> numbers) {
@@ -212,8 +227,10 @@ void WaitReader::ReadSocket(Pid pid, int fd, const SystemCall& call, const CallC
     if (listener == 0) return;
     AddHolders(pid, absl::StrCat("socket:[", listener, "]"), wait);
     if (const auto socket = AskUnixSocket(listener); socket && socket->listening) {
-      wait.filling = absl::StrCat(socket->receive_queue, " connections wait to be accepted, ",
-                                  socket->send_queue, " may");
+      wait.filling = absl::StrCat(
+          socket->receive_queue,
+          socket->receive_queue == 1 ? " connection waits" : " connections wait",
+          " to be accepted, the backlog is ", socket->send_queue);
       wait.full = socket->receive_queue > socket->send_queue;
     }
     return;
@@ -259,6 +276,36 @@ void WaitReader::ReadQueue(Pid pid, int id, bool sends, uint64_t bytes_to_send, 
   }
 }
 
+void WaitReader::ReadPolled(Pid pid, const SystemCall& call, const CallContext& context,
+                            Wait& wait) {
+  const std::vector<PolledFd> polled = PolledFds(call, context);
+  if (polled.size() == 1) {
+    const int fd = polled[0].fd;
+    wait.to_write = (polled[0].events & (POLLIN | POLLPRI | POLLOUT)) == POLLOUT;
+    const std::string link = FdLink(pid, fd);
+    if (absl::StartsWith(link, "pipe:[")) {
+      ReadPipe(pid, fd, wait.to_write, wait);
+    } else if (absl::StartsWith(link, "socket:[")) {
+      ReadSocket(pid, fd, call, context, wait.to_write, wait);
+    }
+    if (wait.object.empty()) wait.object = DescribeFd(pid, fd);
+  } else if (polled.size() > 1) {
+    std::vector<std::string> texts;
+    for (size_t i = 0; i < std::min(polled.size(), kMaxPolledNamed); ++i) {
+      texts.push_back(absl::StrCat(polled[i].fd, "<", DescribeFd(pid, polled[i].fd), ">"));
+    }
+    if (polled.size() > texts.size()) {
+      texts.push_back(absl::StrCat(polled.size() - texts.size(), " more"));
+    }
+    wait.object = absl::StrCat("one of ", polled.size(), " files: ", absl::StrJoin(texts, ", "));
+  }
+  wait.kind = Wait::Kind::kPoll;
+  wait.limit_s = LimitOf(call, context);
+  for (size_t i = 0; i < std::min(polled.size(), kMaxWatchedRead); ++i) {
+    AddAwaited(pid, polled[i].fd, wait);
+  }
+}
+
 void WaitReader::FindVforkChild(Pid pid, Wait& wait) {
   auto processes = ListProcesses();
   if (!processes.ok()) return;
@@ -285,14 +332,19 @@ void WaitReader::Classify(Pid pid, const SystemCall& call, const CallContext& co
     } else if (absl::StartsWith(link, "socket:[")) {
       ReadSocket(pid, fd, call, context, writes, wait);
     }
-  } else if (IsOf(call.number, {SYS_epoll_wait, SYS_epoll_pwait, SYS_epoll_pwait2, SYS_poll,
-                                SYS_ppoll, SYS_select, SYS_pselect6})) {
+  } else if (IsOf(call.number, {SYS_epoll_wait, SYS_epoll_pwait, SYS_epoll_pwait2})) {
     wait.kind = Wait::Kind::kEvents;
     wait.limit_s = LimitOf(call, context);
-    if (absl::StartsWith(wait.call, "epoll")) wait.object = DescribeFd(pid, fd);
+    wait.object = DescribeFd(pid, fd);
+    const std::vector<int> watched = WatchedFds(pid, fd);
+    for (size_t i = 0; i < std::min(watched.size(), kMaxWatchedRead); ++i) {
+      AddAwaited(pid, watched[i], wait);
+    }
+  } else if (IsOf(call.number, {SYS_poll, SYS_ppoll, SYS_select, SYS_pselect6})) {
+    ReadPolled(pid, call, context, wait);
   } else if (IsOf(call.number, {SYS_nanosleep, SYS_clock_nanosleep})) {
     wait.kind = Wait::Kind::kSleep;
-    wait.limit_s = SleepOf(call, context);
+    wait.limit_s = SleepOf(pid, call, context);
   } else if (call.number == SYS_futex) {
     wait.kind = Wait::Kind::kLock;
     wait.owner = LockOwner(call, context);
@@ -300,6 +352,14 @@ void WaitReader::Classify(Pid pid, const SystemCall& call, const CallContext& co
     ReadQueue(pid, fd, call.number == SYS_msgsnd, call.arguments[2], wait);
   } else if (IsOf(call.number, {SYS_wait4, SYS_waitid})) {
     wait.kind = Wait::Kind::kChild;
+    const bool waitid = call.number == SYS_waitid;
+    const auto child = static_cast<Pid>(call.arguments[waitid ? 1 : 0]);
+    if (waitid && call.arguments[0] == P_PIDFD) AddAwaited(pid, child, wait);
+    if (child > 0 && (!waitid || call.arguments[0] == P_PID)) {
+      // The number may be of another pid namespace.
+      auto stat = ReadProcStat(child);
+      if (stat.ok() && stat->parent == pid) wait.awaited = {child};
+    }
   } else if (IsOf(call.number, {SYS_vfork, SYS_clone, SYS_clone3}) && wait.uninterruptible) {
     wait.kind = Wait::Kind::kVfork;
     FindVforkChild(pid, wait);
@@ -314,15 +374,15 @@ Wait WaitReader::Read(Pid pid, Tid tid) {
   const std::string wchan = TaskFile(pid, tid, "wchan");
   if (wchan != "0") wait.kernel_function = wchan;
   const auto asleep = ParseSyscallFile(TaskFile(pid, tid, "syscall"));
-  if (!asleep || !asleep->call) {
+  const LiveMemory memory(pid);
+  if (asleep && asleep->call) wait.made = AsMade(*asleep->call, memory);
+  if (!wait.made) {
     if (wait.uninterruptible) wait.kind = Wait::Kind::kOther;
     return wait;
   }
-  const LiveMemory memory(pid);
-  const CallContext context = {
-      .memory = &memory, .describe_fd = DescribeFd, .is_thread = IsThreadOf, .pid = pid};
-  wait.call = DescribeCall(*asleep->call, context);
-  Classify(pid, *asleep->call, context, wait);
+  const CallContext context = LiveContext(pid, memory);
+  wait.call = DescribeCall(*wait.made, context);
+  Classify(pid, *wait.made, context, wait);
   return wait;
 }
 
@@ -399,7 +459,7 @@ WaitChain FollowWaits(WaitReader& reader, Pid pid, Tid tid, const Wait& wait) {
   chain.closed =
       Extend(reader, tried, chain) &&
       std::all_of(chain.links.begin(), chain.links.end(), [&](const WaitChain::Link& link) {
-        return reader.Read(link.pid, link.tid).call == link.wait.call;
+        return reader.Read(link.pid, link.tid).made == link.wait.made;
       });
   return chain;
 }

@@ -19,7 +19,8 @@ namespace jprof {
 struct Wait {
   enum class Kind {
     kNone,    // it runs, or is in no system call
-    kEvents,  // epoll, poll, select
+    kEvents,  // epoll
+    kPoll,    // poll, select
     kSleep,
     kLock,  // a futex
     kPipeWrite,
@@ -36,6 +37,7 @@ struct Wait {
   };
   Kind kind = Kind::kNone;
   bool uninterruptible = false;
+  std::optional<SystemCall> made;
   std::string call;             // as DescribeCall() has it
   std::string kernel_function;  // "" when not known
   Tid owner = 0;                // kLock: holds it; 0: not known
@@ -44,7 +46,10 @@ struct Wait {
   bool full = false;            // by these figures
   std::vector<Pid> others;      // at the other end
   bool self_too = false;        // the process has the other end open itself
-  std::optional<double> limit_s;  // kEvents, kSleep: that it was begun with; none: for ever
+  // kEvents, kPoll, kSleep: that it was begun with; none: for ever.
+  std::optional<double> limit_s;
+  bool to_write = false;     // kPoll: of one descriptor, not to read
+  std::vector<Pid> awaited;  // processes whose end would be met: by a pidfd, or by their number
 };
 
 // Reads of any process. Not thread-safe.
@@ -70,6 +75,7 @@ class WaitReader {
   void ReadSocket(Pid pid, int fd, const SystemCall& call, const CallContext& context, bool writes,
                   Wait& wait);
   void ReadQueue(Pid pid, int id, bool sends, uint64_t bytes_to_send, Wait& wait);
+  void ReadPolled(Pid pid, const SystemCall& call, const CallContext& context, Wait& wait);
   void FindVforkChild(Pid pid, Wait& wait);
 
   void AddHolders(Pid pid, absl::string_view link, Wait& wait);

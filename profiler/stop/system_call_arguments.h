@@ -1,0 +1,128 @@
+// The arguments of the x86-64 system calls, one letter each: as many as the kernel's own definitions
+// have, which Linux 6.18 shows in /sys/kernel/tracing/events/syscalls/sys_enter_*/format. What that
+// has no longer, or not of modules, kexec and segments, is as in the manual (section 2).
+#pragma once
+
+#include <sys/syscall.h>
+
+#include <cstdint>
+
+#include "absl/strings/string_view.h"
+
+namespace jprof {
+
+// f descriptor, F the same of a folder, or AT_FDCWD, s text, p pointer, d 32 bits signed,
+// u unsigned, l signed, x hexadecimal, m milliseconds (-1: no limit), o futex operation, c clock,
+// A TIMER_ABSTIME or 0, P set of poll(), S set of select(); t pointer to a timespec (0: no limit),
+// v to a timeval, a to one that may be a deadline, r to a deadline of the calendar; - is not
+// shown, as it tells nothing or depends on the others whether it is read.
+struct SystemCallArguments {
+  int64_t number;
+  absl::string_view letters;
+};
+inline constexpr SystemCallArguments kSystemCallArguments[] = {
+    {SYS_read, "fpu"}, {SYS_write, "fpu"}, {SYS_open, "sxx"}, {SYS_close, "f"}, {SYS_stat, "sp"},
+    {SYS_fstat, "fp"}, {SYS_lstat, "sp"}, {SYS_poll, "Pum"}, {SYS_lseek, "fld"},
+    {SYS_mmap, "puxxfx"}, {SYS_mprotect, "pux"}, {SYS_munmap, "pu"}, {SYS_brk, "x"},
+    {SYS_rt_sigaction, "dpp-"}, {SYS_rt_sigprocmask, "dpp-"}, {SYS_ioctl, "fxx"},
+    {SYS_pread64, "fpul"}, {SYS_pwrite64, "fpul"}, {SYS_readv, "fpu"}, {SYS_writev, "fpu"},
+    {SYS_access, "sx"}, {SYS_pipe, "p"}, {SYS_select, "dSSSv"}, {SYS_mremap, "puuxp"},
+    {SYS_msync, "pux"}, {SYS_mincore, "pup"}, {SYS_madvise, "pud"}, {SYS_shmget, "dux"},
+    {SYS_shmat, "dpx"}, {SYS_shmctl, "dxp"}, {SYS_dup, "f"}, {SYS_dup2, "ff"},
+    {SYS_nanosleep, "tp"}, {SYS_getitimer, "dp"}, {SYS_alarm, "u"}, {SYS_setitimer, "dpp"},
+    {SYS_sendfile, "ffpu"}, {SYS_socket, "dxd"}, {SYS_connect, "fpd"}, {SYS_accept, "fpp"},
+    {SYS_sendto, "fpuxpd"}, {SYS_recvfrom, "fpuxpp"}, {SYS_sendmsg, "fpx"}, {SYS_recvmsg, "fpx"},
+    {SYS_shutdown, "fd"}, {SYS_bind, "fpd"}, {SYS_listen, "fd"}, {SYS_getsockname, "fpp"},
+    {SYS_getpeername, "fpp"}, {SYS_socketpair, "dxdp"}, {SYS_setsockopt, "fddpd"},
+    {SYS_getsockopt, "fddpp"}, {SYS_clone, "xxppx"}, {SYS_execve, "spp"}, {SYS_exit, "d"},
+    {SYS_wait4, "dpxp"}, {SYS_kill, "dd"}, {SYS_uname, "p"}, {SYS_semget, "ddx"},
+    {SYS_semop, "dpu"}, {SYS_semctl, "ddxx"}, {SYS_shmdt, "p"}, {SYS_msgget, "dx"},
+    {SYS_msgsnd, "dpux"}, {SYS_msgrcv, "dpulx"}, {SYS_msgctl, "dxp"}, {SYS_fcntl, "fdx"},
+    {SYS_flock, "fx"}, {SYS_fsync, "f"}, {SYS_fdatasync, "f"}, {SYS_truncate, "sl"},
+    {SYS_ftruncate, "fl"}, {SYS_getdents, "fpu"}, {SYS_getcwd, "pu"}, {SYS_chdir, "s"},
+    {SYS_fchdir, "f"}, {SYS_rename, "ss"}, {SYS_mkdir, "sx"}, {SYS_rmdir, "s"}, {SYS_creat, "sx"},
+    {SYS_link, "ss"}, {SYS_unlink, "s"}, {SYS_symlink, "ss"}, {SYS_readlink, "spd"},
+    {SYS_chmod, "sx"}, {SYS_fchmod, "fx"}, {SYS_chown, "suu"}, {SYS_fchown, "fuu"},
+    {SYS_lchown, "suu"}, {SYS_umask, "x"}, {SYS_gettimeofday, "pp"}, {SYS_getrlimit, "up"},
+    {SYS_getrusage, "dp"}, {SYS_sysinfo, "p"}, {SYS_times, "p"}, {SYS_ptrace, "llxp"},
+    {SYS_syslog, "xpd"}, {SYS_setuid, "u"}, {SYS_setgid, "u"}, {SYS_setpgid, "dd"},
+    {SYS_setreuid, "uu"}, {SYS_setregid, "uu"}, {SYS_getgroups, "dp"}, {SYS_setgroups, "dp"},
+    {SYS_setresuid, "uuu"}, {SYS_getresuid, "ppp"}, {SYS_setresgid, "uuu"}, {SYS_getresgid, "ppp"},
+    {SYS_getpgid, "d"}, {SYS_setfsuid, "u"}, {SYS_setfsgid, "u"}, {SYS_getsid, "d"},
+    {SYS_capget, "pp"}, {SYS_capset, "pp"}, {SYS_rt_sigpending, "p-"},
+    {SYS_rt_sigtimedwait, "ppt-"}, {SYS_rt_sigqueueinfo, "ddp"}, {SYS_rt_sigsuspend, "p-"},
+    {SYS_sigaltstack, "pp"}, {SYS_utime, "sp"}, {SYS_mknod, "sxu"}, {SYS_uselib, "s"},
+    {SYS_personality, "x"}, {SYS_ustat, "up"}, {SYS_statfs, "sp"}, {SYS_fstatfs, "fp"},
+    {SYS_sysfs, "dxx"}, {SYS_getpriority, "dd"}, {SYS_setpriority, "ddd"},
+    {SYS_sched_setparam, "dp"}, {SYS_sched_getparam, "dp"}, {SYS_sched_setscheduler, "ddp"},
+    {SYS_sched_getscheduler, "d"}, {SYS_sched_get_priority_max, "d"},
+    {SYS_sched_get_priority_min, "d"}, {SYS_sched_rr_get_interval, "dp"}, {SYS_mlock, "pu"},
+    {SYS_munlock, "pu"}, {SYS_mlockall, "x"}, {SYS_modify_ldt, "dpu"}, {SYS_pivot_root, "ss"},
+    {SYS__sysctl, "p"}, {SYS_prctl, "dx---"}, {SYS_arch_prctl, "dx"}, {SYS_adjtimex, "p"},
+    {SYS_setrlimit, "up"}, {SYS_chroot, "s"}, {SYS_acct, "s"}, {SYS_settimeofday, "pp"},
+    {SYS_mount, "sssxp"}, {SYS_umount2, "sx"}, {SYS_swapon, "sx"}, {SYS_swapoff, "s"},
+    {SYS_reboot, "ddxp"}, {SYS_sethostname, "pd"}, {SYS_setdomainname, "pd"}, {SYS_iopl, "d"},
+    {SYS_ioperm, "uud"}, {SYS_create_module, "su"}, {SYS_init_module, "pus"},
+    {SYS_delete_module, "sx"}, {SYS_get_kernel_syms, "p"}, {SYS_query_module, "sdpup"},
+    {SYS_quotactl, "xsup"}, {SYS_nfsservctl, "dpp"}, {SYS_readahead, "flu"},
+    {SYS_setxattr, "sspux"}, {SYS_lsetxattr, "sspux"}, {SYS_fsetxattr, "fspux"},
+    {SYS_getxattr, "sspu"}, {SYS_lgetxattr, "sspu"}, {SYS_fgetxattr, "fspu"},
+    {SYS_listxattr, "spu"}, {SYS_llistxattr, "spu"}, {SYS_flistxattr, "fpu"},
+    {SYS_removexattr, "ss"}, {SYS_lremovexattr, "ss"}, {SYS_fremovexattr, "fs"}, {SYS_tkill, "dd"},
+    {SYS_time, "p"}, {SYS_futex, "podtpx"}, {SYS_sched_setaffinity, "dup"},
+    {SYS_sched_getaffinity, "dup"}, {SYS_set_thread_area, "p"}, {SYS_io_setup, "up"},
+    {SYS_io_destroy, "x"}, {SYS_io_getevents, "xllpt"}, {SYS_io_submit, "xlp"},
+    {SYS_io_cancel, "xpp"}, {SYS_get_thread_area, "p"}, {SYS_lookup_dcookie, "upu"},
+    {SYS_epoll_create, "d"}, {SYS_remap_file_pages, "xuxux"}, {SYS_getdents64, "fpu"},
+    {SYS_set_tid_address, "p"}, {SYS_semtimedop, "dput"}, {SYS_fadvise64, "flud"},
+    {SYS_timer_create, "cpp"}, {SYS_timer_settime, "dxpp"}, {SYS_timer_gettime, "dp"},
+    {SYS_timer_getoverrun, "d"}, {SYS_timer_delete, "d"}, {SYS_clock_settime, "cp"},
+    {SYS_clock_gettime, "cp"}, {SYS_clock_getres, "cp"}, {SYS_clock_nanosleep, "cAap"},
+    {SYS_exit_group, "d"}, {SYS_epoll_wait, "fpdm"}, {SYS_epoll_ctl, "fdfp"}, {SYS_tgkill, "ddd"},
+    {SYS_utimes, "sp"}, {SYS_mbind, "puxpux"}, {SYS_set_mempolicy, "xpu"},
+    {SYS_get_mempolicy, "ppuxx"}, {SYS_mq_open, "sxxp"}, {SYS_mq_unlink, "s"},
+    {SYS_mq_timedsend, "fpuur"}, {SYS_mq_timedreceive, "fpupr"}, {SYS_mq_notify, "fp"},
+    {SYS_mq_getsetattr, "fpp"}, {SYS_kexec_load, "xupx"}, {SYS_waitid, "ddpxp"},
+    {SYS_add_key, "sspud"}, {SYS_request_key, "sssd"}, {SYS_keyctl, "dx---"},
+    {SYS_ioprio_set, "ddd"}, {SYS_ioprio_get, "dd"}, {SYS_inotify_add_watch, "fsx"},
+    {SYS_inotify_rm_watch, "fd"}, {SYS_migrate_pages, "dupp"}, {SYS_openat, "Fsxx"},
+    {SYS_mkdirat, "Fsx"}, {SYS_mknodat, "Fsxu"}, {SYS_fchownat, "Fsuux"}, {SYS_futimesat, "Fsp"},
+    {SYS_newfstatat, "Fspx"}, {SYS_unlinkat, "Fsx"}, {SYS_renameat, "FsFs"}, {SYS_linkat, "FsFsx"},
+    {SYS_symlinkat, "sFs"}, {SYS_readlinkat, "Fspd"}, {SYS_fchmodat, "Fsx"}, {SYS_faccessat, "Fsx"},
+    {SYS_pselect6, "dSSSt-"}, {SYS_ppoll, "Put--"}, {SYS_unshare, "x"}, {SYS_set_robust_list, "pu"},
+    {SYS_get_robust_list, "dpp"}, {SYS_splice, "fpfpux"}, {SYS_tee, "ffux"},
+    {SYS_sync_file_range, "fllx"}, {SYS_vmsplice, "fpux"}, {SYS_move_pages, "dupppx"},
+    {SYS_utimensat, "Fspx"}, {SYS_epoll_pwait, "fpdm--"}, {SYS_signalfd, "fp-"},
+    {SYS_timerfd_create, "cx"}, {SYS_eventfd, "u"}, {SYS_fallocate, "fxll"},
+    {SYS_timerfd_settime, "fxpp"}, {SYS_timerfd_gettime, "fp"}, {SYS_accept4, "fppx"},
+    {SYS_signalfd4, "fp-x"}, {SYS_eventfd2, "ux"}, {SYS_epoll_create1, "x"}, {SYS_dup3, "ffx"},
+    {SYS_pipe2, "px"}, {SYS_inotify_init1, "x"}, {SYS_preadv, "fpul-"}, {SYS_pwritev, "fpul-"},
+    {SYS_rt_tgsigqueueinfo, "dddp"}, {SYS_perf_event_open, "pddfx"}, {SYS_recvmmsg, "fpuxt"},
+    {SYS_fanotify_init, "xx"}, {SYS_fanotify_mark, "fxxFs"}, {SYS_prlimit64, "dupp"},
+    {SYS_name_to_handle_at, "Fsppx"}, {SYS_open_by_handle_at, "Fpx"}, {SYS_clock_adjtime, "cp"},
+    {SYS_syncfs, "f"}, {SYS_sendmmsg, "fpux"}, {SYS_setns, "fx"}, {SYS_getcpu, "ppp"},
+    {SYS_process_vm_readv, "dpupux"}, {SYS_process_vm_writev, "dpupux"}, {SYS_kcmp, "ddxuu"},
+    {SYS_finit_module, "fsx"}, {SYS_sched_setattr, "dpx"}, {SYS_sched_getattr, "dpux"},
+    {SYS_renameat2, "FsFsx"}, {SYS_seccomp, "dxp"}, {SYS_getrandom, "pux"},
+    {SYS_memfd_create, "sx"}, {SYS_kexec_file_load, "ffupx"}, {SYS_bpf, "xpu"},
+    {SYS_execveat, "Fsppx"}, {SYS_userfaultfd, "x"}, {SYS_membarrier, "xxd"}, {SYS_mlock2, "pux"},
+    {SYS_copy_file_range, "fpfpux"}, {SYS_preadv2, "fpul-x"}, {SYS_pwritev2, "fpul-x"},
+    {SYS_pkey_mprotect, "xuxd"}, {SYS_pkey_alloc, "xu"}, {SYS_pkey_free, "d"}, {SYS_statx, "Fsxxp"},
+    {SYS_io_pgetevents, "xllptp"}, {SYS_rseq, "puxu"}, {SYS_pidfd_send_signal, "fdpx"},
+    {SYS_io_uring_setup, "up"}, {SYS_io_uring_enter, "fuuxpx"}, {SYS_io_uring_register, "fupu"},
+    {SYS_open_tree, "Fsx"}, {SYS_move_mount, "FsFsx"}, {SYS_fsopen, "sx"}, {SYS_fsconfig, "fdspd"},
+    {SYS_fsmount, "fxx"}, {SYS_fspick, "Fsx"}, {SYS_pidfd_open, "dx"}, {SYS_clone3, "pu"},
+    {SYS_close_range, "uux"}, {SYS_openat2, "Fspu"}, {SYS_pidfd_getfd, "ffx"},
+    {SYS_faccessat2, "Fsxx"}, {SYS_process_madvise, "fpudx"}, {SYS_epoll_pwait2, "fpdt--"},
+    {SYS_mount_setattr, "Fsxpu"}, {SYS_quotactl_fd, "fxup"}, {SYS_landlock_create_ruleset, "pux"},
+    {SYS_landlock_add_rule, "fdpx"}, {SYS_landlock_restrict_self, "fx"}, {SYS_memfd_secret, "x"},
+    {SYS_process_mrelease, "fx"}, {SYS_futex_waitv, "pux--"}, {SYS_set_mempolicy_home_node, "xuux"},
+    // Without arguments.
+    {SYS_rt_sigreturn, ""}, {SYS_sched_yield, ""}, {SYS_pause, ""}, {SYS_getpid, ""},
+    {SYS_fork, ""}, {SYS_vfork, ""}, {SYS_getuid, ""}, {SYS_getgid, ""}, {SYS_geteuid, ""},
+    {SYS_getegid, ""}, {SYS_getppid, ""}, {SYS_getpgrp, ""}, {SYS_setsid, ""}, {SYS_munlockall, ""},
+    {SYS_vhangup, ""}, {SYS_sync, ""}, {SYS_gettid, ""}, {SYS_restart_syscall, ""},
+    {SYS_inotify_init, ""},
+};
+
+}  // namespace jprof
