@@ -29,6 +29,7 @@
 #include "profiler/pipeline/target_files.h"
 #include "profiler/process/proc_status.h"
 #include "profiler/why/explanation.h"
+#include "profiler/why/nested.h"
 #include "symbolize/symbolizer_process.h"
 
 namespace jprof {
@@ -89,13 +90,24 @@ Counts CountsOf(Pid pid, Tid tid) {
   return counts;
 }
 
+bool IsCLibrary(absl::string_view path) {
+  const absl::string_view name = path.substr(path.rfind('/') + 1);
+  for (absl::string_view beginning : {"libc.so", "libc-2.", "libpthread", "librt", "ld-linux",
+                                      "ld-2.", "ld-musl", "libc.musl", "[vdso]"}) {
+    if (absl::StartsWith(name, beginning)) return true;
+  }
+  return false;
+}
+
 std::vector<FrameFacts> FactsOf(const Profile& profile, StackId stack, absl::string_view program) {
   std::vector<FrameFacts> facts;
   for (const StackFrame& frame : FramesOf(profile, stack)) {
+    const absl::string_view path =
+        frame.image == nullptr ? "" : profile.String(frame.image->path);
     facts.push_back({std::string(profile.String(frame.function->name)), PlaceText(profile, frame),
                      frame.function->kind,
-                     frame.image != nullptr && frame.function->kind == FrameKind::kNative &&
-                         profile.String(frame.image->path) == program});
+                     frame.function->kind == FrameKind::kNative && path == program,
+                     IsCLibrary(path)});
   }
   return facts;
 }
@@ -118,6 +130,7 @@ class Watcher {
   void LookAgain(const absl::flat_hash_map<Tid, Counts>& before);
   void AddOther(Pid pid);
   void AddZombie();
+  void FindChildren();
 
   const uint64_t begun_ns_ = MonotonicNow();
   const std::string source_maps_;
@@ -172,6 +185,7 @@ absl::Status Watcher::TakeFirstStacks() {
     facts.name = thread.name;
     facts.state = thread.state;
     facts.frames = FactsOf(profile, thread.stack, program_);
+    facts.first_call = thread.call;
     facts_.threads.push_back(std::move(facts));
   }
   return absl::OkStatus();
@@ -253,13 +267,21 @@ void Watcher::LookAgain(const absl::flat_hash_map<Tid, Counts>& before) {
     for (Pid other : thread.wait.others) AddOther(other);
     for (const WaitChain::Link& link : thread.chain.links) AddOther(link.pid);
   }
-  if (facts_.threads.empty() || facts_.threads[0].wait.kind != Wait::Kind::kChild) return;
+  if (facts_.threads.empty()) return;
+  const ThreadFacts& told = facts_.threads[0];
+  for (Pid child : told.wait.awaited) AddOther(child);
+  if (told.wait.kind == Wait::Kind::kChild || RunsChild(told.frames)) FindChildren();
+}
+
+void Watcher::FindChildren() {
   auto processes = ListProcesses();
   if (!processes.ok()) return;
   for (Pid child : *processes) {
     auto stat = ReadProcStat(child);
-    if (!stat.ok() || stat->parent != facts_.pid || facts_.children.size() == kMaxChildren)
+    if (!stat.ok() || stat->dead() || stat->parent != facts_.pid ||
+        facts_.children.size() == kMaxChildren) {
       continue;
+    }
     facts_.children.push_back(child);
     AddOther(child);
   }

@@ -121,7 +121,13 @@ std::string TellingPlace(const std::vector<FrameFacts>& frames) {
     if (IsOwn(frame)) return PlaceOf(frame);
   }
   for (const FrameFacts& frame : frames) {
-    if (IsNamed(frame) && frame.of_program) return PlaceOf(frame);
+    if (IsNamed(frame) && frame.of_program && frame.name != "_start") return PlaceOf(frame);
+  }
+  for (const FrameFacts& frame : frames) {
+    if (IsNamed(frame) && frame.kind != FrameKind::kKernel && !frame.of_libc &&
+        frame.name != "_start") {
+      return PlaceOf(frame);
+    }
   }
   return "";
 }

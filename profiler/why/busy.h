@@ -41,7 +41,7 @@ bool IsRegExp(const FrameFacts& frame);
 // "bucketize heatmap.js:214:7".
 std::string PlaceOf(const FrameFacts& frame);
 // The innermost frame that tells something to people: of the program's own language, else of its
-// own file and not of a library; "" for none.
+// own file, else of a library that is not the C library; "" for none.
 std::string TellingPlace(const std::vector<FrameFacts>& frames);
 
 }  // namespace jprof

@@ -8,6 +8,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "profiler/why/busy.h"
+#include "profiler/why/nested.h"
 
 namespace jprof {
 namespace {
@@ -36,6 +37,11 @@ std::string In(const std::string& place) {
   return place.empty() ? "" : absl::StrCat(" in ", place);
 }
 
+// Of one whose place is told.
+absl::string_view CutText(const ThreadFacts& thread) {
+  return IsCut(thread.frames) ? " (what called it is not seen: its stack is cut)" : "";
+}
+
 // Nothing moved all the time: only then do two looks at two threads tell of one and the same
 // moment.
 bool StoodStill(const ThreadFacts& thread) {
@@ -43,7 +49,8 @@ bool StoodStill(const ThreadFacts& thread) {
 }
 
 bool IsRead(Kind kind) {
-  return kind == Kind::kPipeRead || kind == Kind::kSocketRead || kind == Kind::kQueueReceive;
+  return kind == Kind::kPipeRead || kind == Kind::kSocketRead || kind == Kind::kQueueReceive ||
+         kind == Kind::kPoll;
 }
 
 // Whether nobody is left who could end the waiting. Who waits for room, waits for a reader that is
@@ -51,6 +58,10 @@ bool IsRead(Kind kind) {
 bool IsDeadlocked(const ThreadFacts& thread) {
   const std::vector<WaitChain::Link>& links = thread.chain.links;
   if (!thread.chain.closed || !StoodStill(thread)) return false;
+  if (std::any_of(links.begin(), links.end(),
+                  [](const WaitChain::Link& link) { return link.wait.limit_s.has_value(); })) {
+    return false;
+  }
   auto is_link = [&](Pid pid) {
     return std::any_of(links.begin(), links.end(),
                        [pid](const WaitChain::Link& link) { return link.pid == pid; });
@@ -80,6 +91,7 @@ class Explainer {
   bool ExplainProblem(const ThreadFacts& thread);
   bool ExplainOtherEnd(const ThreadFacts& thread);
   void ExplainIdle(const ThreadFacts& main);
+  void ExplainEvents(const ThreadFacts& thread);
 
   void Say(absl::string_view cause, std::string sentence) {
     explanation_.cause = std::string(cause);
@@ -93,9 +105,13 @@ class Explainer {
 
   const ThreadFacts* Find(Tid tid) const;
   double Wanted(const ThreadFacts& thread) const;
+  std::string Used(const ThreadFacts& thread) const;
+  std::string Children(const ThreadFacts& thread) const;
+  std::string PolledText(const Wait& wait) const;
   std::string Name(const ThreadFacts& thread) const;
   std::string OtherText(Pid pid) const;
-  std::string Does(const std::vector<Pid>& pids) const;
+  std::string Does(const std::vector<Pid>& pids, absl::string_view relation = " ") const;
+  std::string Which(const std::vector<Pid>& pids) const { return Does(pids, ", which "); }
   std::string OthersText(const std::vector<Pid>& pids, absl::string_view role) const;
 
   const Facts& facts_;
@@ -132,13 +148,15 @@ std::string Explainer::OtherText(Pid pid) const {
                                       : absl::StrCat(found->second.name, " (pid ", pid, ")");
 }
 
-// "cat (pid 12) sleeps in ...".
-std::string Explainer::Does(const std::vector<Pid>& pids) const {
+// "cat (pid 12) sleeps in ...", or with `relation` between the two.
+std::string Explainer::Does(const std::vector<Pid>& pids, absl::string_view relation) const {
   std::vector<std::string> texts;
   for (size_t i = 0; i < std::min(pids.size(), kMaxOthersNamed); ++i) {
     auto found = facts_.others.find(pids[i]);
-    texts.push_back(absl::StrCat(OtherText(pids[i]), " ",
-                                 found == facts_.others.end() ? "" : found->second.does));
+    const std::string name = OtherText(pids[i]);
+    texts.push_back(found == facts_.others.end()
+                        ? name
+                        : absl::StrCat(name, relation, found->second.does));
   }
   if (pids.size() > kMaxOthersNamed) {
     texts.push_back(absl::StrCat(pids.size() - kMaxOthersNamed, " more"));
@@ -175,7 +193,7 @@ void Explainer::AddThread(const ThreadFacts& thread) {
     }
   }
   const std::string place = TellingPlace(thread.frames);
-  if (!place.empty()) absl::StrAppend(&line, ", at ", place);
+  if (!place.empty()) absl::StrAppend(&line, ", at ", place, CutText(thread));
   Add(std::move(line));
 }
 
@@ -374,7 +392,7 @@ bool Explainer::ExplainOtherEnd(const ThreadFacts& thread) {
                          ? ""
                          : OthersText(wait.others, shape->role)));
   }
-  if (!place.empty()) Add(absl::StrCat("called", place));
+  if (!place.empty()) Add(absl::StrCat("called", place, CutText(thread)));
   AddThread(thread);
   return true;
 }
@@ -411,31 +429,83 @@ bool Explainer::ExplainProblem(const ThreadFacts& thread) {
   return other_end && ExplainOtherEnd(thread);
 }
 
+std::string Explainer::Used(const ThreadFacts& thread) const {
+  return absl::StrFormat("%.1f %% of a CPU in %.1f s",
+                         static_cast<double>(thread.cpu_ns) / 1e7 / facts_.seconds, facts_.seconds);
+}
+
+// Which child is waited for, as far as that can be told.
+std::string Explainer::Children(const ThreadFacts& thread) const {
+  if (!thread.wait.awaited.empty()) return absl::StrCat(": ", Which(thread.wait.awaited));
+  if (facts_.children.size() == 1) {
+    return absl::StrCat(", its only living one: ", Which(facts_.children));
+  }
+  if (facts_.children.empty()) return "";
+  return absl::StrCat("; its children: ", Does(facts_.children));
+}
+
+// " for data from a pipe, whose writer ...".
+std::string Explainer::PolledText(const Wait& wait) const {
+  if (wait.object.empty()) return "";
+  const bool pipe = wait.object == "a pipe";
+  const std::string filling = wait.filling.empty() ? "" : absl::StrCat(" (", wait.filling, ")");
+  if (absl::StartsWith(wait.object, "one of ")) return absl::StrCat(" until ", wait.object);
+  return absl::StrCat(wait.to_write ? " to write to " : " for data from ", wait.object, filling,
+                      pipe || wait.object == "a local socket"
+                          ? OthersText(wait.others, !pipe           ? "peer"
+                                                    : wait.to_write ? "reader"
+                                                                    : "writer")
+                          : "");
+}
+
+// Waits for events of files: those of an idle event loop, and all others.
+void Explainer::ExplainEvents(const ThreadFacts& thread) {
+  const Wait& wait = thread.wait;
+  const std::string place = In(TellingPlace(thread.frames));
+  const std::string who = Name(thread) == "it" ? "" : absl::StrCat(Name(thread), ": ");
+  const std::string limit = wait.limit_s
+                                ? absl::StrCat(", for ", SecondsText(*wait.limit_s), " at most")
+                                : ", for as long as it takes";
+  const std::string woke = absl::StrCat("it woke up ", thread.sleeps, " times and used ",
+                                        Used(thread));
+  const std::string seen = thread.sleeps > 0
+                               ? absl::StrCat("; ", woke)
+                               : absl::StrFormat("; nothing came within %.1f s", facts_.seconds);
+  const std::string ends =
+      wait.awaited.empty() ? "" : absl::StrCat(", among them the end of ", Which(wait.awaited));
+  const std::string events =
+      absl::StrCat("for events", wait.object.empty() ? "" : absl::StrCat(" of ", wait.object), ends);
+  // The stack is of the beginning, the wait of the end.
+  const bool same = thread.first_call && wait.made &&
+                    thread.first_call->number == wait.made->number &&
+                    thread.first_call->arguments[0] == wait.made->arguments[0];
+  if (same && RunsChild(thread.frames)) {
+    Say("child", absl::StrCat(who, "waits for a child to exit", place, Children(thread)));
+  } else if (wait.kind == Kind::kEvents && same && IsEventLoop(thread.frames)) {
+    Say("idle", thread.sleeps > 0
+                    ? absl::StrCat("event loop alive and idle: ", woke, "; it waits ", events, limit)
+                    : absl::StrCat("event loop idle: it waits ", events, limit, seen));
+  } else if (wait.kind == Kind::kPoll && wait.awaited.size() == 1) {
+    Say("child", absl::StrCat(who, "waits", place, " for the end of ", Which(wait.awaited), limit));
+  } else if (wait.kind == Kind::kPoll) {
+    Say("poll", absl::StrCat(who, "waits", place, PolledText(wait), limit, seen));
+  } else {
+    Say("events", absl::StrCat(who, "waits", place, CutText(thread), " ", events, limit, seen));
+  }
+}
+
 void Explainer::ExplainIdle(const ThreadFacts& main) {
   const Wait& wait = main.wait;
   const std::string place = In(TellingPlace(main.frames));
   const std::string who = Name(main) == "it" ? "" : absl::StrCat(Name(main), ": ");
-  const std::string used =
-      absl::StrFormat("%.1f %% of a CPU in %.1f s",
-                      static_cast<double>(main.cpu_ns) / 1e7 / facts_.seconds, facts_.seconds);
+  const bool has_script =
+      std::any_of(main.frames.begin(), main.frames.end(),
+                  [](const FrameFacts& frame) { return IsScript(frame.kind); });
   switch (wait.kind) {
-    case Kind::kEvents: {
-      const std::string limit = wait.limit_s
-                                    ? absl::StrCat(", for ", SecondsText(*wait.limit_s), " at most")
-                                    : ", for as long as it takes";
-      if (main.sleeps > 0) {
-        Say("idle",
-            absl::StrCat("event loop alive and idle: it woke up ", main.sleeps, " times and used ",
-                         used, "; it waits for events",
-                         wait.object.empty() ? "" : absl::StrCat(" of ", wait.object), limit));
-      } else {
-        Say("idle",
-            absl::StrCat("event loop idle: it waits for events",
-                         wait.object.empty() ? "" : absl::StrCat(" of ", wait.object), limit,
-                         absl::StrFormat("; nothing came within %.1f s", facts_.seconds)));
-      }
+    case Kind::kEvents:
+    case Kind::kPoll:
+      ExplainEvents(main);
       break;
-    }
     case Kind::kSleep:
       Say("sleep",
           absl::StrCat(who, "sleeps",
@@ -445,6 +515,12 @@ void Explainer::ExplainIdle(const ThreadFacts& main) {
                        ": ", wait.call, place));
       break;
     case Kind::kLock:
+      if (IsHeldByInspector(main.frames) && StoodStill(main)) {
+        Say("inspector", absl::StrCat(who, "held by node's inspector until a debugger lets it go on",
+                                      has_script ? absl::StrCat(": it stands", place)
+                                                           : " (--inspect-brk or the like)"));
+        break;
+      }
       Say("futex", absl::StrCat(who,
                                 "waits on a futex (a condition, a semaphore, or a lock whose "
                                 "holder cannot be told)",
@@ -453,10 +529,10 @@ void Explainer::ExplainIdle(const ThreadFacts& main) {
     case Kind::kChild:
       Say("child",
           absl::StrCat(who, "waits for a child to exit", place,
-                       facts_.children.empty() ? "" : absl::StrCat("; ", Does(facts_.children))));
+                       Children(main)));
       break;
     case Kind::kNone:
-      Say("idle", absl::StrCat(who, "mostly idle: ", used, place));
+      Say("idle", absl::StrCat(who, "mostly idle: ", Used(main), place));
       break;
     default:
       if (!ExplainOtherEnd(main)) {

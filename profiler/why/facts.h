@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,7 @@ struct FrameFacts {
   std::string place;  // file:line:column of what executes; "" when not known
   FrameKind kind = FrameKind::kUnknown;
   bool of_program = false;  // native code of the program's own file
+  bool of_libc = false;     // of the C library, its loader or the vdso
 
   bool operator==(const FrameFacts&) const = default;
 };
@@ -35,6 +37,7 @@ struct ThreadFacts {
   Wait wait;              // at its end
   WaitChain chain;        // from it
   std::vector<FrameFacts> frames;  // at its beginning, leaf first
+  std::optional<SystemCall> first_call;  // that it was in then
 };
 
 // A process besides the one asked about.
@@ -60,7 +63,7 @@ struct Facts {
   std::vector<std::vector<FrameFacts>> stacks;  // leaf first
   std::vector<SampleFacts> samples;
   std::map<Pid, OtherFacts> others;
-  std::vector<Pid> children;  // in others; some of them, when the main thread waits for one
+  std::vector<Pid> children;  // in others; some that live, when the main thread waits for one
 };
 
 }  // namespace jprof

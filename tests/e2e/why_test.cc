@@ -113,7 +113,7 @@ TEST_F(WhyTest, WhatAProcessIsBlockedInIsNamed) {
                        HasSubstr("needs other-writer (pid "), HasSubstr("needs this process")));
   ExpectSentence(std::move(whys[4]), connect.pid(),
                  AllOf(HasSubstr("waits to be accepted at the local socket @jprof-test-"),
-                       HasSubstr("1 connections wait to be accepted"),
+                       HasSubstr("1 connection waits to be accepted, the backlog is 0"),
                        HasSubstr("whose listener busy-server")));
   ExpectSentence(std::move(whys[5]), sleep.pid(), MatchesRegex(".*: sleeps \\([0-9]+ s\\): .*"));
   ExpectSentence(
@@ -124,6 +124,21 @@ TEST_F(WhyTest, WhatAProcessIsBlockedInIsNamed) {
                  HasSubstr("event loop alive and idle: it woke up "));
   queue.CloseStdin();  // removes the queue
   queue.Wait();
+}
+
+// Neither is an event loop with nothing to do.
+TEST_F(WhyTest, AChildThatIsWaitedForIsNamed) {
+  Child poll = SpawnStuck("poll"), node = SpawnNode("child");
+  std::vector<Jprof> whys;
+  for (const Child* child : {&poll, &node}) whys.push_back(StartWhy(child->pid()));
+  ExpectSentence(std::move(whys[0]), poll.pid(),
+                 AllOf(HasSubstr("waits in PollChild"), HasSubstr(" for the end of slow-child (pid"),
+                       HasSubstr(", which sleeps in clock_nanosleep")));
+  constexpr int kRetries = 10;  // the child is started after "ready"
+  ExpectSentence(std::move(whys[1]), node.pid(),
+                 AllOf(HasSubstr("waits for a child to exit in backUp /"),
+                       HasSubstr("its only living one: cat (pid ")),
+                 kRetries);
 }
 
 TEST_F(WhyTest, WhatAProcessSpendsItsTimeInIsNamed) {

@@ -1,11 +1,13 @@
 // Gets into the state that its first argument names, and stays there. Says "ready", or "ready" and
 // the process to look at, just before. Processes that it starts end with it.
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sys/ipc.h>
 #include <sys/msg.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -147,6 +149,16 @@ void NotAccepted() {
   }
 }
 
+void PollChild() {
+  const pid_t child = Start([] {
+    prctl(PR_SET_NAME, "slow-child");
+    SleepForEver();
+  });
+  pollfd wanted = {static_cast<int>(syscall(SYS_pidfd_open, child, 0)), POLLIN, 0};
+  say_ready();
+  poll(&wanted, 1, -1);
+}
+
 void LeaveZombie() {
   const pid_t child = Start([] { _exit(3); });
   siginfo_t info;
@@ -177,6 +189,7 @@ int main(int argc, char** argv) {
       {"connect", NotAccepted},
       {"sleep", [] { say_ready(); SleepForEver(); }},
       {"zombie", LeaveZombie},
+      {"poll", PollChild},
       {"vfork", WaitForVforkChild},
   };
   for (const auto& state : kStates) {

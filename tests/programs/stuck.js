@@ -23,6 +23,11 @@ function fillHeap() {
   for (let n = 0; ; n++) keep[(n * 7919) % keep.length] = { n, list: new Array(20).fill(n) };
 }
 
+// The child ends with the test, which has the other end of its input.
+function backUp() {
+  require('child_process').execFileSync('cat', { stdio: 'inherit' });
+}
+
 const states = {
   loop() {
     process.stdout.write('ready\n');
@@ -33,6 +38,10 @@ const states = {
     matchBadly('a'.repeat(60) + 'b');
   },
   gc: fillHeap,
+  child() {
+    process.stdout.write('ready\n');
+    backUp();
+  },
   idle() {
     process.stdin.on('data', () => {});
     setInterval(() => {}, 100);

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/syscall.h>
 
 #include <utility>
 
@@ -11,6 +12,7 @@ namespace jprof {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -197,12 +199,136 @@ TEST(ExplanationTest, WhatLastsIsToldBeforeWhatOneLookMet) {
   EXPECT_THAT(Explain(Watched({passing})).sentence, HasSubstr("System V message queue 3"));
 }
 
+// A thread that was and is in an epoll of libuv's.
+ThreadFacts InLoop(std::vector<FrameFacts> callers) {
+  ThreadFacts thread = Waiting(10, Wait::Kind::kEvents);
+  thread.wait.object = "epoll of 4 files";
+  thread.wait.made = thread.first_call = SystemCall{SYS_epoll_wait, {7}};
+  thread.frames = {Native("epoll_wait"), Native("uv__io_poll"), Native("uv_run")};
+  thread.frames.insert(thread.frames.end(), callers.begin(), callers.end());
+  return thread;
+}
+
 TEST(ExplanationTest, ALoopThatNeverWokeUpIsNotCalledAlive) {
-  ThreadFacts loop = Waiting(10, Wait::Kind::kEvents);
-  EXPECT_THAT(Explain(Watched({loop})).sentence,
-              AllOf(HasSubstr("nothing came"), Not(HasSubstr("alive"))));
+  ThreadFacts loop = InLoop({Native("node::Start"), Native("main")});
+  EXPECT_THAT(
+      Explain(Watched({loop})).sentence,
+      AllOf(HasSubstr("event loop idle"), HasSubstr("nothing came"), Not(HasSubstr("alive"))));
   loop.sleeps = 4;
   EXPECT_THAT(Explain(Watched({loop})).sentence, HasSubstr("alive and idle: it woke up 4 times"));
+  loop.wait.made->arguments[0] = 8;  // the stack is of another wait
+  EXPECT_THAT(Explain(Watched({loop})).sentence, Not(HasSubstr("event loop")));
+}
+
+TEST(ExplanationTest, ALoopWithinAScriptsFunctionIsNotIdle) {
+  const ThreadFacts nested = InLoop({Native("waitForAnswer"), Script("save", "a.js:7")});
+  const Explanation explanation = Explain(Watched({nested}));
+  EXPECT_NE(explanation.cause, "idle");
+  EXPECT_THAT(explanation.sentence,
+              AllOf(HasSubstr("waits in save a.js:7 for events of epoll of 4 files"),
+                    Not(HasSubstr("event loop"))));
+}
+
+TEST(ExplanationTest, WhatIsNotSeenToBeALoopIsNotCalledOne) {
+  ThreadFacts thread = InLoop({Native("main")});
+  auto sentence = [&] { return Explain(Watched({thread})).sentence; };
+  ASSERT_THAT(sentence(), HasSubstr("event loop"));
+  const std::vector<FrameFacts> whole = thread.frames;
+  thread.frames.insert(thread.frames.begin() + 2, Native("onReadable"));  // waits by itself
+  EXPECT_THAT(sentence(), Not(HasSubstr("event loop")));
+  thread.frames = {Native("epoll_wait"), Native("waitForReply"), Native("main")};
+  EXPECT_THAT(sentence(), Not(HasSubstr("event loop")));
+  thread.frames = whole;  // a loop in a loop's callback
+  thread.frames.insert(thread.frames.end() - 1, {Native("callback"), Native("uv_run")});
+  EXPECT_THAT(sentence(), Not(HasSubstr("event loop")));
+  thread.frames = whole;
+  thread.frames.back() = {"[truncated]", "", FrameKind::kMarker};
+  EXPECT_THAT(sentence(), AllOf(Not(HasSubstr("event loop")), HasSubstr("its stack is cut")));
+  thread.frames = whole;
+  thread.wait.kind = Wait::Kind::kPoll;
+  EXPECT_THAT(sentence(), Not(HasSubstr("event loop")));
+}
+
+TEST(ExplanationTest, AChildThatANestedLoopWaitsForIsNamedIfItIsTheOnlyOne) {
+  Facts facts = Watched(
+      {InLoop({Native("node::SyncProcessRunner::Run"), Script("backup", "a.js:1"), Native("main")})});
+  EXPECT_EQ(Explain(facts).sentence, "waits for a child to exit in backup a.js:1");
+  facts.children = {99};
+  facts.others[99] = {"tar", "sleeps in pause()"};
+  EXPECT_EQ(Explain(facts).cause, "child");
+  EXPECT_EQ(Explain(facts).sentence,
+            "waits for a child to exit in backup a.js:1, its only living one: tar (pid 99), which "
+            "sleeps in pause()");
+  facts.children = {98, 99};
+  facts.others[98] = {"cat", "runs"};
+  EXPECT_THAT(Explain(facts).sentence, HasSubstr("; its children: cat (pid 98) runs and tar"));
+}
+
+TEST(ExplanationTest, WhatIsPolledIsNamed) {
+  ThreadFacts thread = Waiting(10, Wait::Kind::kPoll);
+  thread.wait.object = "tcp 10.0.0.1:5 -> 10.0.0.2:80";
+  thread.wait.limit_s = 30;
+  EXPECT_EQ(Explain(Watched({thread})).sentence,
+            "waits for data from tcp 10.0.0.1:5 -> 10.0.0.2:80, for 30 s at most; nothing came "
+            "within 1.0 s");
+  thread.wait.to_write = true;
+  EXPECT_THAT(Explain(Watched({thread})).sentence, HasSubstr("waits to write to tcp"));
+  thread.wait.awaited = {99};
+  Facts facts = Watched({thread});
+  facts.others[99] = {"tar", "runs"};
+  EXPECT_EQ(Explain(facts).cause, "child");
+  EXPECT_THAT(Explain(facts).sentence, HasSubstr("waits for the end of tar (pid 99), which runs"));
+}
+
+TEST(ExplanationTest, AWaitWithALimitIsNoDeadlock) {
+  ThreadFacts thread = Waiting(10, Wait::Kind::kPipeRead);
+  thread.wait.object = "a pipe";
+  thread.wait.others = {99};
+  Wait other = thread.wait;
+  other.kind = Wait::Kind::kPoll;
+  other.others = {10};
+  thread.chain.links = {{10, 10, thread.wait, true}, {99, 99, other, true}};
+  thread.chain.closed = true;
+  EXPECT_EQ(Explain(Watched({thread})).cause, "deadlock");
+  thread.chain.links[1].wait.limit_s = 5;
+  EXPECT_EQ(Explain(Watched({thread})).cause, "pipe-empty");
+}
+
+TEST(ExplanationTest, WhatCalledIsSaidNotToBeSeenWhereTheStackIsCut) {
+  ThreadFacts thread = Waiting(10, Wait::Kind::kPipeWrite);
+  thread.wait.object = "a pipe";
+  FrameFacts inner = Native("uv__fs_work");
+  inner.of_program = true;
+  thread.frames = {inner, Native("main")};
+  EXPECT_THAT(Explain(Watched({thread})).evidence, Contains("called in uv__fs_work"));
+  thread.frames[1] = {"[truncated]", "", FrameKind::kMarker};
+  EXPECT_THAT(
+      Explain(Watched({thread})).evidence,
+      Contains("called in uv__fs_work (what called it is not seen: its stack is cut)"));
+}
+
+TEST(ExplanationTest, OneThatTheInspectorHoldsIsSaidToBe) {
+  ThreadFacts thread = Waiting(10, Wait::Kind::kLock);
+  thread.frames = {Native("uv_cond_wait"),
+                   Native("node::inspector::MainThreadInterface::WaitForFrontendEvent()"),
+                   Native("node::inspector::Agent::WaitForConnectByOptions()")};
+  EXPECT_EQ(Explain(Watched({thread})).cause, "inspector");
+  EXPECT_THAT(Explain(Watched({thread})).sentence, HasSubstr("--inspect-brk"));
+  thread.frames.push_back(Script("stopHere", "a.js:3"));
+  EXPECT_THAT(Explain(Watched({thread})).sentence, HasSubstr("it stands in stopHere a.js:3"));
+  thread.frames.erase(thread.frames.begin() + 1);
+  EXPECT_EQ(Explain(Watched({thread})).cause, "futex");
+}
+
+TEST(TellingPlaceTest, TheProgramsBeginningTellsNothing) {
+  FrameFacts start = Native("_start"), libc = Native("__libc_start_main"), main = Native("Py_Main");
+  FrameFacts wait = Native("pthread_cond_wait"), lock = Native("PyThread_acquire_lock");
+  start.of_program = true;
+  libc.of_libc = wait.of_libc = true;
+  EXPECT_EQ(TellingPlace({wait, lock, main, libc, start}), "PyThread_acquire_lock");
+  EXPECT_EQ(TellingPlace({wait, libc, start}), "");
+  main.of_program = true;
+  EXPECT_EQ(TellingPlace({wait, lock, main, libc, start}), "Py_Main");
 }
 
 TEST(ExplanationTest, AThreadInAQueueForTheCpuIsNotIdle) {
