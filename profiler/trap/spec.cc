@@ -23,6 +23,9 @@
 #include "absl/strings/strip.h"
 #include "profiler/core/status.h"
 #include "profiler/process/cgroup.h"
+#include "profiler/process/live_memory.h"
+#include "profiler/process/proc_status.h"
+#include "profiler/stop/system_call.h"
 #include "profiler/stop/system_call_names.h"
 #include "symbolize/demangle.h"
 #include "symbolize/elf_file.h"
@@ -32,6 +35,7 @@ namespace {
 
 constexpr int kMaxError = 4095;
 constexpr int64_t kMaxPid = 1 << 22;  // as Linux has it
+constexpr size_t kMaxProcBytes = 64 << 10;
 constexpr size_t kMaxPlaces = 64;
 constexpr size_t kMaxNamed = 8;  // of functions that are listed
 constexpr int kNever = -1;
@@ -609,6 +613,34 @@ absl::Status CheckReturns(const std::string& path) {
                    "met: it would crash"));
 }
 
+namespace {
+
+// Whether its thread stands in that very call, stopped, and nothing has run since.
+bool Stands(const jp_probe_hit& hit, const SystemCall& call) {
+  const std::string task = absl::StrCat("/proc/", hit.tgid, "/task/", hit.tid, "/");
+  auto stat = ReadProcFile(task + "stat", kMaxProcBytes);
+  auto text = ReadProcFile(task + "syscall", kMaxProcBytes);
+  if (!stat.ok() || !text.ok()) return false;
+  const absl::StatusOr<ProcStat> parsed = ParseProcStat(*stat);
+  const std::optional<SleepingThread> asleep = ParseSyscallFile(*text);
+  return parsed.ok() && parsed->state == 'T' && asleep && asleep->call &&
+         asleep->call->number == call.number && asleep->call->arguments == call.arguments;
+}
+
+// What its arguments point to, and what its descriptors are, is told of one that stands alone: of
+// any other it may be something else by now.
+std::string CallText(const jp_probe_hit& hit) {
+  SystemCall call = {hit.number};
+  std::copy(std::begin(hit.arguments), std::end(hit.arguments), call.arguments.begin());
+  if (!Stands(hit, call)) return DescribeCall(call, {});
+  const auto pid = static_cast<Pid>(hit.tgid);
+  const LiveMemory memory(pid);
+  const std::string text = DescribeCall(call, LiveContext(pid, memory));
+  return Stands(hit, call) ? text : DescribeCall(call, {});
+}
+
+}  // namespace
+
 std::string DescribeHit(const jp_probe_hit& hit) {
   switch (hit.point) {
     case JP_PROBE_AT_SIGNAL: {
@@ -624,13 +656,7 @@ std::string DescribeHit(const jp_probe_hit& hit) {
     default:
       break;
   }
-  const bool known =
-      hit.number >= 0 && hit.number < static_cast<int64_t>(std::size(kSystemCallNames));
-  std::string text = absl::StrFormat(
-      "%s(0x%x, 0x%x, 0x%x, 0x%x, 0x%x, 0x%x)",
-      known ? std::string(kSystemCallNames[hit.number]) : absl::StrCat("system call ", hit.number),
-      hit.arguments[0], hit.arguments[1], hit.arguments[2], hit.arguments[3], hit.arguments[4],
-      hit.arguments[5]);
+  std::string text = CallText(hit);
   if (hit.point == JP_PROBE_AT_ENTER) return absl::StrCat(text, " begins");
   if (JP_PROBE_RESTARTS(hit.ret)) {
     absl::StrAppend(&text, " is interrupted (restarts)");

@@ -44,7 +44,8 @@ absl::StatusOr<std::vector<ProbePlace>> FindFunctions(const std::string& path,
 // FailedPrecondition: the file's functions do not bear that their returns are met: a Go program's.
 absl::Status CheckReturns(const std::string& path);
 
-// "openat(0xffffff9c, 0x7ffc..., 0x0, ...) = -2 ENOENT", "signal SEGV", "function called".
+// "openat(AT_FDCWD, 0x7ffc..., 0) = -2 ENOENT", "signal SEGV", "function called"; of a thread that
+// stands in that call, stopped, with paths and with what its descriptors are.
 std::string DescribeHit(const jp_probe_hit& hit);
 
 }  // namespace jprof

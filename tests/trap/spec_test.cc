@@ -256,10 +256,12 @@ TEST(TrapSpecTest, AHitIsToldWithItsErrorByName) {
   hit.number = SYS_close;
   hit.ret = -EBADF;
   hit.duration_ns = 2'500'000;
-  EXPECT_EQ(DescribeHit(hit), "close(0x0, 0x0, 0x0, 0x0, 0x0, 0x0) = -9 EBADF, 2.500 ms");
+  std::fill(std::begin(hit.arguments), std::end(hit.arguments), 0x3efc244afe236f00);
+  hit.arguments[0] = 987;
+  EXPECT_EQ(DescribeHit(hit), "close(987) = -9 EBADF, 2.500 ms");
   hit.number = 1 << 20;
   hit.ret = -5000;
-  EXPECT_THAT(DescribeHit(hit), HasSubstr("system call 1048576("));
+  EXPECT_THAT(DescribeHit(hit), HasSubstr("system call 1048576(...) = "));
 }
 
 }  // namespace
