@@ -246,12 +246,15 @@ static __always_inline int jp_step_over_stub(struct jp_walk *w)
 
 JP_SUBPROG(jp_table_step)
 {
-	int by_register = 0;
+	int by_register = 0, found;
 	__u64 pc = w->leaf ? w->pc : w->pc - 1;
 	__u64 base, cfa, fp, next_pc;
 	struct jp_rule rule = {};
 
-	if (!jp_find_mapping(w, pc) && !jp_find_new_mapping(w, pc))
+	found = jp_find_mapping(w, pc);
+	if (!found && !w->leaf && jp_find_return(w))
+		return JP_STEP_TAKEN;
+	if (!found && !jp_find_new_mapping(w, pc))
 		return jp_is_new_code(w, pc) ? JP_STEP_TAKEN : jp_step_over_stub(w);
 	if (jp_find_rule(w, pc, &rule))
 		return JP_STEP_UNKNOWN;

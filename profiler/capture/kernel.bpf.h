@@ -66,6 +66,17 @@ struct uprobes_state {
 	struct xol_area *xol_area;
 } JP_KERNEL;
 
+/* A return that is to be met: what the kernel has replaced, and where. The innermost comes first. */
+struct return_instance {
+	unsigned long stack;
+	unsigned long orig_ret_vaddr;
+	struct return_instance *next;
+} JP_KERNEL;
+
+struct uprobe_task {
+	struct return_instance *return_instances;
+} JP_KERNEL;
+
 struct mm_struct {
 	struct maple_tree mm_mt;
 	unsigned long start_stack;
@@ -90,6 +101,7 @@ struct signal_struct {
 struct task_struct {
 	struct mm_struct *mm;
 	struct signal_struct *signal;
+	struct uprobe_task *utask;
 	int exit_code;
 	struct task_struct *group_leader;
 	struct task_struct *real_parent;

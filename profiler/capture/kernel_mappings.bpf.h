@@ -191,3 +191,43 @@ static __always_inline int jp_ask_kernel(struct jp_walk *w, __u64 pc)
 {
 	return jp_ask_kernel_for(pc);
 }
+
+/* What the kernel puts in place of return addresses in the current process; 0: none, or not known. */
+static __always_inline __u64 jp_return_trampoline(void)
+{
+	struct mm_struct *mm = bpf_get_current_task_btf()->mm;
+
+	if (!bpf_core_field_exists(struct mm_struct, uprobes_state) ||
+	    !bpf_core_type_exists(struct xol_area) || !mm || !mm->uprobes_state.xol_area)
+		return 0;
+	return mm->uprobes_state.xol_area->vaddr;
+}
+
+#define JP_MAX_RETURNS 64 /* as many as the kernel follows in one thread */
+
+__attribute__((noinline)) int jp_find_return_of(__u64 slot)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct jp_walk *w = jp_scratch();
+	struct return_instance *instance;
+	int i;
+
+	if (!w || !bpf_core_field_exists(struct task_struct, utask) ||
+	    !bpf_core_type_exists(struct return_instance) || !task->utask ||
+	    w->pc != jp_return_trampoline())
+		return 0;
+	instance = task->utask->return_instances;
+	for (i = 0; i < JP_MAX_RETURNS && instance; i++) {
+		if (instance->stack == slot) {
+			w->pc = instance->orig_ret_vaddr;
+			return 1;
+		}
+		instance = instance->next;
+	}
+	return 0;
+}
+
+static __always_inline int jp_find_return(struct jp_walk *w)
+{
+	return jp_find_return_of(w->sp - 8);
+}

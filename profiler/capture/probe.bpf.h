@@ -248,14 +248,10 @@ static __always_inline void jp_fill_call(struct jp_probe_hit *hit, const struct 
  * long as it lasts, the kernel has its own address where the return address was. 0: not known. */
 static __always_inline int jp_was_left(__u64 sp)
 {
-	struct mm_struct *mm = bpf_get_current_task_btf()->mm;
-	__u64 address = 0;
+	__u64 trampoline = jp_return_trampoline(), address = 0;
 
-	if (!bpf_core_field_exists(struct mm_struct, uprobes_state) ||
-	    !bpf_core_type_exists(struct xol_area) || !mm || !mm->uprobes_state.xol_area)
-		return 0;
-	return !bpf_probe_read_user(&address, sizeof(address), (const void *)(sp - 8)) &&
-	       address != mm->uprobes_state.xol_area->vaddr;
+	return trampoline && !bpf_probe_read_user(&address, sizeof(address), (const void *)(sp - 8)) &&
+	       address != trampoline;
 }
 
 /* Of calls within each other the outermost is measured. They are told from one another by the stack,
