@@ -450,6 +450,9 @@ std::string Explainer::PolledText(const Wait& wait) const {
   const bool pipe = wait.object == "a pipe";
   const std::string filling = wait.filling.empty() ? "" : absl::StrCat(" (", wait.filling, ")");
   if (absl::StartsWith(wait.object, "one of ")) return absl::StrCat(" until ", wait.object);
+  if (absl::EndsWith(wait.object, " listening")) {
+    return absl::StrCat(" for a connection to ", wait.object);
+  }
   return absl::StrCat(wait.to_write ? " to write to " : " for data from ", wait.object, filling,
                       pipe || wait.object == "a local socket"
                           ? OthersText(wait.others, !pipe           ? "peer"

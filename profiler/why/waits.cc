@@ -238,6 +238,10 @@ void WaitReader::ReadSocket(Pid pid, int fd, const SystemCall& call, const CallC
   wait.kind = writes ? Wait::Kind::kSocketWrite : Wait::Kind::kSocketRead;
   const auto socket = AskUnixSocket(inode);
   if (!socket) return;
+  if (socket->listening) {  // is polled
+    wait.object = absl::StrCat(DescribeFd(pid, fd), " listening");
+    return;
+  }
   AddHolders(pid, absl::StrCat("socket:[", socket->peer, "]"), wait);
   if (writes) {
     wait.filling = absl::StrCat(socket->send_queue, " bytes sent and not read");

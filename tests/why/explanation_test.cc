@@ -273,6 +273,8 @@ TEST(ExplanationTest, WhatIsPolledIsNamed) {
             "within 1.0 s");
   thread.wait.to_write = true;
   EXPECT_THAT(Explain(Watched({thread})).sentence, HasSubstr("waits to write to tcp"));
+  thread.wait.object = "tcp 10.0.0.1:80 listening";
+  EXPECT_THAT(Explain(Watched({thread})).sentence, HasSubstr("waits for a connection to tcp"));
   thread.wait.awaited = {99};
   Facts facts = Watched({thread});
   facts.others[99] = {"tar", "runs"};
