@@ -21,6 +21,8 @@
 namespace jprof {
 namespace {
 
+constexpr int64_t kWaitingNs = 10'000'000;
+
 std::atomic<bool> g_stop_asked{false};
 
 // The second signal ends the program at once.
@@ -46,13 +48,14 @@ absl::StatusOr<ProbeRunResult> RunProbe(const ProbeRunOptions& options,
   InstallSignals();
   std::vector<Pid> pids;
   if (pid != 0) pids.push_back(pid);
+  RecordingOptions recording = {.targets = {.pids = std::move(pids)},
+                                .level = CaptureLevel::kKernel,
+                                .duration_ns = options.duration_ns,
+                                .probe = options.probe,
+                                .symbolizer = std::move(symbolizer)};
+  if (options.processes_wait) recording.go_on_every_ns = kWaitingNs;
   JPROF_ASSIGN_OR_RETURN(std::unique_ptr<Runner> runner,
-                         Runner::Attach({.targets = {.pids = std::move(pids)},
-                                         .level = CaptureLevel::kKernel,
-                                         .duration_ns = options.duration_ns,
-                                         .probe = options.probe,
-                                         .symbolizer = std::move(symbolizer)},
-                                        runtimes));
+                         Runner::Attach(std::move(recording), runtimes));
   BpfProbe& probe = *runner->probe();
   if (options.prepare) JPROF_RETURN_IF_ERROR(options.prepare(probe.state()));
   ProbeRunResult result;

@@ -18,9 +18,11 @@ struct ProbeRunOptions {
   const Probe* probe = nullptr;
   int64_t duration_ns = 0;  // 0: until interrupted, or until the process exits
   std::string armed;        // what is told when it begins
+  bool processes_wait = false;
   // Before the probe is attached: its memory, which children see as well.
   std::function<absl::Status(jp_probe_state& state)> prepare;
-  // Some ten times a second, with the hits that came; false: enough.
+  // Some ten times a second, or a hundred times if processes wait for it, with the hits that came;
+  // false: enough.
   std::function<bool(const std::vector<jp_probe_hit>& hits, const jp_probe_state& state)> go_on;
 };
 

@@ -57,6 +57,7 @@ struct TrapOptions {
 constexpr uint32_t kMaxCount = 1'000'000'000;
 constexpr uint32_t kEnoughHits = 2'000'000'000;  // far from both kMaxCount and an overflow
 constexpr useconds_t kPauseUs = 50'000;
+constexpr uint64_t kLostNs = 100'000'000;  // a hit comes sooner after its process has stopped
 constexpr size_t kMaxWriters = 4;  // of cores at a time: each holds a copy of a process
 
 // Sees to it that processes which wait for this one go on when it is gone: a child, which shares
@@ -109,9 +110,12 @@ class StoppedProcesses {
   explicit StoppedProcesses(jp_probe_state& state) : state_(state) {}
   // Before the hits that have come are acted on.
   void Look() {
+    const uint64_t now = NowNs();
     for (size_t i = 0; i < JP_PROBE_STOPPED; ++i) {
       const uint32_t pid = __atomic_load_n(&state_.stopped[i], __ATOMIC_ACQUIRE);
-      waits_[i] = {.pid = pid, .since_before = pid != 0 && pid == waits_[i].pid};
+      Waiting& wait = waits_[i];
+      if (pid != wait.pid) wait = {.pid = pid, .since_ns = now};
+      wait.is_lost = pid != 0 && now - wait.since_ns >= kLostNs;
     }
   }
   // The slot is the hit's alone until it is cleared.
@@ -124,14 +128,15 @@ class StoppedProcesses {
   // Those whose hit was lost: it would have come by now.
   void GoOnIfLost() {
     for (uint32_t i = 0; i < JP_PROBE_STOPPED; ++i) {
-      if (waits_[i].since_before) GoOn(waits_[i].pid, i);
+      if (waits_[i].is_lost) GoOn(waits_[i].pid, i);
     }
   }
 
  private:
   struct Waiting {
     uint32_t pid = 0;
-    bool since_before = false;
+    uint64_t since_ns = 0;
+    bool is_lost = false;
   };
   jp_probe_state& state_;
   std::array<Waiting, JP_PROBE_STOPPED> waits_ = {};
@@ -365,6 +370,7 @@ absl::Status Run(const TrapOptions& options, const RuntimeSet& runtimes) {
                 .duration_ns = options.duration_ns,
                 .armed = absl::StrCat("armed: ", options.on, options.on.empty() ? "" : " ",
                                       options.spec, " (Ctrl-C ends it)"),
+                .processes_wait = options.core,
                 .prepare = [&](jp_probe_state& shared) -> absl::Status {
                   if (!options.core) return absl::OkStatus();
                   stopped = std::make_unique<StoppedProcesses>(shared);

@@ -423,7 +423,7 @@ absl::StatusOr<Runner::Ended> Runner::Record(
       ended = Ended::kStopped;
       break;
     }
-    int64_t wait_ns = int64_t{kDrainIntervalMs} * 1'000'000;
+    int64_t wait_ns = options_.go_on_every_ns;
     if (options_.duration_ns != 0) wait_ns = std::min(wait_ns, options_.duration_ns - elapsed);
     if (options_.snapshot_ns != 0) wait_ns = 0;
     if (handler.WaitFor(absl::Nanoseconds(wait_ns))) break;  // the rings cannot be read any more

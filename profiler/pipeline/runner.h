@@ -59,6 +59,7 @@ struct RecordingOptions {
   std::string perf_map_folder;  // as PerfMapOptions has it
   // Samples are its hits, and not of CPU time; nullptr: none. Outlives the runner.
   const Probe* probe = nullptr;
+  int64_t go_on_every_ns = 100'000'000;  // how often the caller of Record() is asked
   std::string command_line;
   // Of what may take long and can wait, while it is recorded; all else has the caller's
   // (priority.h).
