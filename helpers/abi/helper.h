@@ -125,8 +125,8 @@ struct jp_walk {
  * jp_count_no_rule: counts a walk that ends where call-frame information leads no further.
  * jp_step_otherwise: goes from a frame that no table expresses to its caller. 0: w is there.
  * jp_mapping_at:  an element of the array of all processes' mappings, or null.
- * jp_find_return: the caller is at an address that the kernel has put in place of the right one, to meet the
- *                 return (uretprobe). Not 0: it was so, and w->pc is the right one.
+ * jp_find_return: the return address that belongs at `slot`, where the kernel may have put `pc` in its place to
+ *                 meet the return (uretprobe); else `pc`.
  * jp_ask_kernel:  looks for a mapping that holds `pc` where the kernel itself has them. Not 0: w->mapping is
  *                 of it. 0: it is not known or has no table; then w->area says what it is.
  * jp_pool_word:   a word of the pool of call-frame tables, or null.
@@ -142,7 +142,7 @@ static __always_inline void jp_count_no_rule(struct jp_walk *w);
 static __always_inline int jp_step_otherwise(struct jp_walk *w);
 static __always_inline const struct jp_mapping *jp_mapping_at(struct jp_walk *w, __u32 index);
 static __always_inline int jp_ask_kernel(struct jp_walk *w, __u64 pc);
-static __always_inline int jp_find_return(struct jp_walk *w);
+static __always_inline __u64 jp_find_return(struct jp_walk *w, __u64 pc, __u64 slot);
 static __always_inline const __u64 *jp_pool_word(struct jp_walk *w, __u32 index);
 static __always_inline void jp_at_frame(struct jp_walk *w);
 static __always_inline void jp_remember(struct jp_walk *w, __u64 word);

@@ -69,9 +69,9 @@ static __always_inline int jp_ask_kernel(struct jp_walk *w, __u64 pc)
 }
 
 /* The kernel tells nobody. */
-static __always_inline int jp_find_return(struct jp_walk *w)
+static __always_inline __u64 jp_find_return(struct jp_walk *w, __u64 pc, __u64 slot)
 {
-	return 0;
+	return pc;
 }
 
 static __always_inline const __u64 *jp_pool_word(struct jp_walk *w, __u32 index)

@@ -153,7 +153,7 @@ static __always_inline int jp_walk_frame(struct jp_walk *w)
 	if (!readable)
 		return jp_done(w, user ? JP_END_UNREADABLE : JP_END_NOT_USER);
 
-	next_pc = w->window[JP_SLOT(8)];
+	next_pc = jp_right_return(w, w->window[JP_SLOT(8)], fp + 8);
 	if (next_pc < JP_LOWEST_ADDRESS || next_pc >= JP_USER_LIMIT)
 		return jp_done(w, w->window[JP_SLOT(0)] == 0 && !w->leaf ? JP_END_ROOT : JP_END_NOT_USER);
 	w->leaf = 0;

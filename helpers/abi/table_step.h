@@ -240,6 +240,13 @@ static __always_inline int jp_step_over_stub(struct jp_walk *w)
 	return JP_STEP_TAKEN;
 }
 
+/* Where a processor has addresses of 57 bits, what the kernel puts in place of a return address is beyond those
+ * that all else has. */
+static __always_inline __u64 jp_right_return(struct jp_walk *w, __u64 pc, __u64 slot)
+{
+	return pc < JP_USER_LIMIT ? pc : jp_find_return(w, pc, slot);
+}
+
 /* A caller of the leaf that finds its CFA by a register which calls need not preserve relies on the
  * leaf to leave it alone: assembly that calls its own parts. */
 #define JP_SCRATCH_REGISTERS 0x0f37 /* rax, rdx, rcx, rsi, rdi, r8 to r11 */
@@ -252,8 +259,13 @@ JP_SUBPROG(jp_table_step)
 	struct jp_rule rule = {};
 
 	found = jp_find_mapping(w, pc);
-	if (!found && !w->leaf && jp_find_return(w))
-		return JP_STEP_TAKEN;
+	if (!found && !w->leaf) {
+		next_pc = jp_find_return(w, w->pc, w->sp - 8);
+		if (next_pc != w->pc) {
+			w->pc = next_pc;
+			return JP_STEP_TAKEN;
+		}
+	}
 	if (!found && !jp_find_new_mapping(w, pc))
 		return jp_is_new_code(w, pc) ? JP_STEP_TAKEN : jp_step_over_stub(w);
 	if (jp_find_rule(w, pc, &rule))
@@ -306,7 +318,7 @@ JP_SUBPROG(jp_table_step)
 		jp_done(w, JP_END_UNREADABLE);
 		return JP_STEP_DONE;
 	}
-	next_pc = w->window[JP_SLOT(8)];
+	next_pc = jp_right_return(w, w->window[JP_SLOT(8)], cfa - 8);
 	fp = w->fp;
 	if (rule.fp != JP_FP_SAME) {
 		__u64 at = (rule.fp == JP_FP_AT_FP ? fp : cfa) + (__s64)rule.fp_offset;

@@ -205,29 +205,25 @@ static __always_inline __u64 jp_return_trampoline(void)
 
 #define JP_MAX_RETURNS 64 /* as many as the kernel follows in one thread */
 
-__attribute__((noinline)) int jp_find_return_of(__u64 slot)
+__attribute__((noinline)) __u64 jp_find_return_at(__u64 pc, __u64 slot)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct jp_walk *w = jp_scratch();
 	struct return_instance *instance;
 	int i;
 
-	if (!w || !bpf_core_field_exists(struct task_struct, utask) ||
-	    !bpf_core_type_exists(struct return_instance) || !task->utask ||
-	    w->pc != jp_return_trampoline())
-		return 0;
+	if (!bpf_core_field_exists(struct task_struct, utask) ||
+	    !bpf_core_type_exists(struct return_instance) || !task->utask || pc != jp_return_trampoline())
+		return pc;
 	instance = task->utask->return_instances;
 	for (i = 0; i < JP_MAX_RETURNS && instance; i++) {
-		if (instance->stack == slot) {
-			w->pc = instance->orig_ret_vaddr;
-			return 1;
-		}
+		if (instance->stack == slot)
+			return instance->orig_ret_vaddr;
 		instance = instance->next;
 	}
-	return 0;
+	return pc;
 }
 
-static __always_inline int jp_find_return(struct jp_walk *w)
+static __always_inline __u64 jp_find_return(struct jp_walk *w, __u64 pc, __u64 slot)
 {
-	return jp_find_return_of(w->sp - 8);
+	return jp_find_return_at(pc, slot);
 }
