@@ -1,6 +1,7 @@
-// The arguments of the x86-64 system calls, one letter each: as many as the kernel's own definitions
-// have, which Linux 6.18 shows in /sys/kernel/tracing/events/syscalls/sys_enter_*/format. What that
-// has no longer, or not of modules, kexec and segments, is as in the manual (section 2).
+// The arguments of the x86-64 system calls, one letter each: as many as the kernel's own
+// definitions have, which Linux 6.18 shows in
+// /sys/kernel/tracing/events/syscalls/sys_enter_*/format; what that does not have (modules, kexec,
+// segments, what is gone), as in the manual, section 2.
 #pragma once
 
 #include <sys/syscall.h>

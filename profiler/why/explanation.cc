@@ -477,7 +477,7 @@ void Explainer::ExplainEvents(const ThreadFacts& thread) {
   const std::string ends =
       wait.awaited.empty() ? "" : absl::StrCat(", among them the end of ", Which(wait.awaited));
   const std::string events =
-      absl::StrCat("for events", wait.object.empty() ? "" : absl::StrCat(" of ", wait.object), ends);
+      absl::StrCat("for events", wait.object.empty() ? "" : " of ", wait.object, ends);
   // The stack is of the beginning, the wait of the end.
   const bool same = thread.first_call && wait.made &&
                     thread.first_call->number == wait.made->number &&
@@ -485,9 +485,10 @@ void Explainer::ExplainEvents(const ThreadFacts& thread) {
   if (same && RunsChild(thread.frames)) {
     Say("child", absl::StrCat(who, "waits for a child to exit", place, Children(thread)));
   } else if (wait.kind == Kind::kEvents && same && IsEventLoop(thread.frames)) {
-    Say("idle", thread.sleeps > 0
-                    ? absl::StrCat("event loop alive and idle: ", woke, "; it waits ", events, limit)
-                    : absl::StrCat("event loop idle: it waits ", events, limit, seen));
+    const bool alive = thread.sleeps > 0;
+    Say("idle",
+        alive ? absl::StrCat("event loop alive and idle: ", woke, "; it waits ", events, limit)
+              : absl::StrCat("event loop idle: it waits ", events, limit, seen));
   } else if (wait.kind == Kind::kPoll && wait.awaited.size() == 1) {
     Say("child", absl::StrCat(who, "waits", place, " for the end of ", Which(wait.awaited), limit));
   } else if (wait.kind == Kind::kPoll) {
@@ -519,9 +520,10 @@ void Explainer::ExplainIdle(const ThreadFacts& main) {
       break;
     case Kind::kLock:
       if (IsHeldByInspector(main.frames) && StoodStill(main)) {
-        Say("inspector", absl::StrCat(who, "held by node's inspector until a debugger lets it go on",
-                                      has_script ? absl::StrCat(": it stands", place)
-                                                           : " (--inspect-brk or the like)"));
+        Say("inspector",
+            absl::StrCat(who, "held by node's inspector until a debugger lets it go on",
+                         has_script ? absl::StrCat(": it stands", place)
+                                    : " (--inspect-brk or the like)"));
         break;
       }
       Say("futex", absl::StrCat(who,

@@ -250,8 +250,8 @@ TEST(ExplanationTest, WhatIsNotSeenToBeALoopIsNotCalledOne) {
 }
 
 TEST(ExplanationTest, AChildThatANestedLoopWaitsForIsNamedIfItIsTheOnlyOne) {
-  Facts facts = Watched(
-      {InLoop({Native("node::SyncProcessRunner::Run"), Script("backup", "a.js:1"), Native("main")})});
+  Facts facts = Watched({InLoop(
+      {Native("node::SyncProcessRunner::Run"), Script("backup", "a.js:1"), Native("main")})});
   EXPECT_EQ(Explain(facts).sentence, "waits for a child to exit in backup a.js:1");
   facts.children = {99};
   facts.others[99] = {"tar", "sleeps in pause()"};
