@@ -13,6 +13,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/strip.h"
+#include "profiler/capture/bpf_instructions.h"
 #include "profiler/core/status.h"
 
 namespace jprof {
@@ -24,23 +25,6 @@ constexpr char kFormat[8] = "%pS";
 constexpr size_t kTextBytes = 1024;
 
 constexpr int32_t kStackSlot = -8;
-
-constexpr bpf_insn Instruction(uint8_t code, uint8_t to, uint8_t from, int16_t offset,
-                               int32_t value) {
-  return {.code = code, .dst_reg = to, .src_reg = from, .off = offset, .imm = value};
-}
-
-constexpr bpf_insn Set(uint8_t to, int32_t value) {
-  return Instruction(BPF_ALU64 | BPF_MOV | BPF_K, to, 0, 0, value);
-}
-
-constexpr bpf_insn Copy(uint8_t to, uint8_t from) {
-  return Instruction(BPF_ALU64 | BPF_MOV | BPF_X, to, from, 0, 0);
-}
-
-constexpr bpf_insn Add(uint8_t to, int32_t value) {
-  return Instruction(BPF_ALU64 | BPF_ADD | BPF_K, to, 0, 0, value);
-}
 
 // An array of one element.
 UniqueFd MakeMap(uint32_t bytes, uint32_t flags) {
@@ -102,7 +86,7 @@ absl::StatusOr<KernelLookup> KernelLookup::Make() {
   if (!text.valid()) return ErrnoStatus(errno, "a BPF map for kernel symbols");
   // Called with an address: bpf_snprintf(text, kTextBytes, kFormat, &copy of it, 8)
   const bpf_insn program[] = {
-      Instruction(BPF_LDX | BPF_MEM | BPF_DW, BPF_REG_2, BPF_REG_1, 0, 0),
+      Load(BPF_REG_2, BPF_REG_1, 0),
       Instruction(BPF_STX | BPF_MEM | BPF_DW, BPF_REG_10, BPF_REG_2, kStackSlot, 0),
       Instruction(BPF_LD | BPF_IMM | BPF_DW, BPF_REG_1, BPF_PSEUDO_MAP_VALUE, 0, text.get()),
       Instruction(0, 0, 0, 0, 0),  // the second half: the offset in the value
@@ -112,9 +96,9 @@ absl::StatusOr<KernelLookup> KernelLookup::Make() {
       Copy(BPF_REG_4, BPF_REG_10),
       Add(BPF_REG_4, kStackSlot),
       Set(BPF_REG_5, sizeof(uint64_t)),
-      Instruction(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_snprintf),
+      Call(BPF_FUNC_snprintf),
       Set(BPF_REG_0, 0),
-      Instruction(BPF_JMP | BPF_EXIT, 0, 0, 0, 0),
+      Exit(),
   };
   bpf_prog_load_opts options = {};
   options.sz = sizeof(options);
