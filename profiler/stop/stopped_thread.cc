@@ -34,6 +34,10 @@ bool MayRestart(const user_regs_struct& r) {
       return r.rdx == 0;
     case SYS_semop:
       return true;
+    case SYS_semtimedop:  // by which the C library makes semop() too
+      return r.r10 == 0;
+    case SYS_io_getevents:
+      return r.r8 == 0;
     default:
       return false;
   }

@@ -2,12 +2,20 @@
 
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/ipc.h>
+#include <sys/sem.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstddef>
+#include <cstdint>
+#include <fstream>
+#include <functional>
 #include <string>
 
-#include "absl/strings/numbers.h"
-#include "absl/strings/str_split.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "profiler/process/proc_status.h"
 #include "profiler/stop/guard.h"
 #include "tests/testing/spawn.h"
@@ -63,6 +71,53 @@ TEST(StoppedThreadTest, AWaitWithoutALimitGoesOnUnseen) {
   auto line = waits->ReadLine();
   ASSERT_TRUE(line.ok());
   EXPECT_EQ(line->substr(0, 6), "whole ");
+}
+
+// Calls that say EINTR after any stop, and are made anew.
+TEST(StoppedThreadTest, ACallThatAnyStopEndsIsMadeOnceMore) {
+  const int semaphores = ::semget(IPC_PRIVATE, 1, 0600);
+  const struct {
+    int64_t number;
+    std::function<void()> wait;
+  } kCalls[] = {
+      {SYS_semtimedop,
+       [semaphores] {
+         sembuf down = {.sem_num = 0, .sem_op = -1, .sem_flg = 0};
+         ::syscall(SYS_semtimedop, semaphores, &down, 1, nullptr);
+       }},
+      {SYS_io_getevents,
+       [] {
+         unsigned long context = 0;
+         std::byte event[32];
+         ::syscall(SYS_io_setup, 1, &context);
+         ::syscall(SYS_io_getevents, context, 1, 1, event, nullptr);
+       }},
+  };
+  for (const auto& [number, wait] : kCalls) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      wait();
+      ::_exit(1);
+    }
+    // Or it has ended.
+    const auto await_call = [child, number] {
+      const std::string prefix = absl::StrCat(number, " ");
+      for (std::string text; !absl::StartsWith(text, prefix) && StateOf(child) != 'Z';) {
+        std::ifstream file(absl::StrCat("/proc/", child, "/syscall"));
+        std::getline(file, text);
+      }
+    };
+    for (int round = 0; round < 20; ++round) {
+      await_call();
+      auto thread = StoppedThread::Stop(child);
+      EXPECT_TRUE(thread.ok()) << number << ": " << thread.status();
+    }
+    await_call();
+    EXPECT_EQ(StateOf(child), 'S') << number;
+    ::kill(child, SIGKILL);
+    ::waitpid(child, nullptr, 0);
+  }
+  ::semctl(semaphores, 0, IPC_RMID);
 }
 
 TEST(StoppedThreadTest, OneThatIsGoneIsNotFound) {
