@@ -69,9 +69,9 @@ absl::Status Run(const StacksOptions& options, const RuntimeSet& runtimes) {
     JPROF_ASSIGN_OR_RETURN(
         Subject subject,
         LiveSubject(options.pid, memory,
-                    options.no_stop              ? Running::kSample
-                    : options.naming.arguments ? Running::kStopAll
-                                                 : Running::kStop));
+                    options.no_stop            ? Running::kSample
+                    : options.naming.arguments ? Running::kStopWithRegisters
+                                               : Running::kStop));
     subject.find_frame_code = FrameCodeFinder(symbolizer);
     subject.world.symbolize = symbolize;
     subject.world.read_source_maps = read_maps;
@@ -155,8 +155,9 @@ CommandSyntax<StacksOptions> Syntax() {
            .about =
                "Prints what every thread of a process, or of a core file, is doing, once: JavaScript and native\n"
                "frames, innermost first, and what a sleeping thread waits for. Equal stacks are put together.\n"
-               "Threads that sleep are not stopped; the others are, one by one, for a fraction of a\n"
-               "millisecond; with --no-stop none is, and what is traced by a debugger can be read too.\n"},
+               "Threads that sleep are not stopped (where BPF may not be used, only if they do not notice); the\n"
+               "others are, one by one, for a fraction of a millisecond; with --no-stop none is, and what is\n"
+               "traced by a debugger can be read too.\n"},
       .options =
           {
               {{"", "--all", "", "each thread by itself"},

@@ -1,6 +1,10 @@
 #include "profiler/cli/subject.h"
 
+#include <sys/user.h>
+
+#include <algorithm>
 #include <iterator>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -9,6 +13,7 @@
 #include "helpers/native_runner.h"
 #include "helpers/perfmap/perf_map.h"
 #include "profiler/capture/monotonic_clock.h"
+#include "profiler/capture/register_reader.h"
 #include "profiler/capture/sample_walk.h"
 #include "profiler/capture/sampled_memory.h"
 #include "profiler/cli/frame_arguments.h"
@@ -67,11 +72,24 @@ std::vector<CapturedThread> ThreadsOf(const CoreFile& core, const WalkFunction& 
     thread.state = t.state;
     thread.cpu_ns = t.cpu_ns;
     thread.call = CallOf(t.registers);
-    thread.walk = walk(ToRegisters(t.registers, t.tid, 0));
+    thread.walk = walk(ToRegisters(t.registers, t.tid, 0), false);
     thread.walk.vectors = t.vectors;
     threads.push_back(std::move(thread));
   }
   return threads;
+}
+
+// Of stacks that are cut for want of registers; "": none is.
+std::string NoteOnRegisters(const std::vector<CapturedThread>& threads) {
+  const auto lacks = [](const CapturedThread& thread) { return !thread.registers.ok(); };
+  const auto first = std::find_if(threads.begin(), threads.end(), lacks);
+  if (first == threads.end()) return "";
+  const auto count = std::count_if(first, threads.end(), lacks);
+  return absl::StrCat(
+      count, count == 1 ? " stack is" : " stacks are",
+      " cut that may go on by a register of a thread that sleeps: it cannot be read (",
+      first->registers.message(), "), and a stop might end the thread's call; it takes Linux 6.1, ",
+      "and root or CAP_BPF and CAP_PERFMON");
 }
 
 }  // namespace
@@ -135,10 +153,10 @@ absl::Status TakeStacks(Subject subject, const StackNaming& naming, const Runtim
     if (whole.stack.frames.size() > walk.stack.frames.size()) walk.GoOnAs(std::move(whole));
   };
   std::vector<CapturedThread> threads = subject.capture(
-      [&](const Registers& registers) {
+      [&](const Registers& registers, bool is_held) {
         pages.Forget();
         memory.Choose(pages);
-        stands = !subject.is_core && registers.all_known;
+        stands = is_held;
         const uint64_t since_ns = MonotonicNow();
         CapturedWalk walk = finish(runner.Walk(process, pid, registers), true);
         std::vector<FramePlace> places = walk.places;
@@ -175,6 +193,9 @@ absl::Status TakeStacks(Subject subject, const StackNaming& naming, const Runtim
 
   report.title = subject.title;
   report.notes = subject.notes;
+  if (std::string note = NoteOnRegisters(threads); !note.empty()) {
+    report.notes.push_back(std::move(note));
+  }
   uint32_t number = 0;
   absl::flat_hash_map<Tid, uint32_t> stack_numbers;
   for (CapturedThread& thread : threads) {
@@ -245,13 +266,21 @@ absl::StatusOr<Subject> LiveSubject(Pid pid, const LiveMemory& memory, Running r
   subject.capture = [pid, running](const WalkFunction& walk,
                                    const WalkSampleFunction& walk_sample) {
     CaptureOptions options = {
-        .may_stop = running == Running::kStop || running == Running::kStopAll,
-        .wants_registers = running == Running::kStopAll};
+        .may_stop = running == Running::kStop || running == Running::kStopWithRegisters,
+        .wants_registers = running == Running::kStopWithRegisters};
     if (running == Running::kSample) {
       options.sample = [&](auto threads, const auto& asleep) {
         SampleThreads(threads, asleep, walk_sample);
       };
     }
+    // Loaded when the first thread needs it.
+    std::optional<absl::StatusOr<RegisterReader>> reader;
+    options.read_registers =
+        [&](Tid tid, const SleepingThread& asleep) -> absl::StatusOr<user_regs_struct> {
+      if (!reader) reader = RegisterReader::Make(pid);
+      if (!reader->ok()) return reader->status();
+      return (*reader)->Read(tid, asleep.pc, asleep.sp);
+    };
     return CaptureThreads(pid, walk, options);
   };
   subject.calls = LiveContext(pid, memory);

@@ -48,7 +48,7 @@ struct StackNaming {
 // How the stacks of threads that run are taken.
 enum class Running {
   kStop,
-  kStopAll,  // and those that sleep, for their registers (CaptureOptions::wants_registers)
+  kStopWithRegisters,  // and of those that sleep all registers (CaptureOptions::wants_registers)
   kSample,
   kLeave,  // not at all
 };

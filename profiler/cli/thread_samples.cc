@@ -42,6 +42,7 @@ void TakeSamples(TaskEvents& events, Waiting& waiting, const WalkSampleFunction&
       auto found = waiting.find(record->sample->tid);
       if (found == waiting.end()) return;
       found->second->walk = walk(*record->sample);
+      found->second->registers = absl::OkStatus();
       waiting.erase(found);
     });
   }

@@ -30,6 +30,8 @@ namespace {
 
 constexpr size_t kMaxProcBytes = 64 << 10;
 constexpr int kMaxRounds = 8;
+// Of a thread that wakes up and falls asleep all the time.
+constexpr int kMaxLooks = 100;
 constexpr size_t kWarmedBytes = 64 << 10;
 constexpr int kFirstNiceness = -20;
 // With all of a process's threads that do not stop.
@@ -70,6 +72,7 @@ bool GoesOnUnseen(Pid pid, const SystemCall& call) {
     case SYS_waitid:
     case SYS_pause:
     case SYS_rt_sigsuspend:
+    case SYS_vfork:
       return true;
     case SYS_read:
     case SYS_readv:
@@ -121,6 +124,27 @@ void GoFirst() {
   }
 }
 
+// Where it left user space; nullopt: it runs, or that cannot be told.
+std::optional<SleepingThread> PlaceOfSleeper(const std::string& syscall_file) {
+  std::optional<SleepingThread> asleep = ParseSyscallFile(syscall_file);
+  if (asleep && asleep->pc == 0) asleep.reset();
+  return asleep;
+}
+
+// All that /proc says of them.
+Registers RegistersOf(const SleepingThread& asleep, const CapturedThread& thread) {
+  Registers registers;
+  registers.pc = asleep.pc;
+  registers.sp = asleep.sp;
+  registers.fp = registers.rdi = registers.r13 = kUnknownRegister;
+  registers.others.fill(kUnknownRegister);
+  registers.others[JP_REGISTER_RSP] = asleep.sp;
+  registers.tid = thread.tid;
+  registers.stack_base = thread.stack_base;
+  registers.all_known = false;
+  return registers;
+}
+
 class Capturer {
  public:
   Capturer(Pid pid, const WalkFunction& walk, const CaptureOptions& options)
@@ -128,15 +152,28 @@ class Capturer {
 
   // nullopt: it has exited.
   std::optional<CapturedThread> Capture(Tid tid);
-  bool CaptureAsleep(CapturedThread& thread);
+  enum class Look {
+    kRuns,  // or that cannot be told
+    kRan,   // meanwhile
+    kCut,   // asleep; its walk needs registers that cannot be read
+    kRoot,  // asleep; its walk needs none
+    kAll,   // asleep, with all its registers
+  };
+  Look LookAsleep(CapturedThread& thread);
 
  private:
+  void CaptureByAnyMeans(CapturedThread& thread);
+  // Whether a sleeper may be stopped all the same.
+  bool MayWake(const CapturedThread& thread) const;
   // On a thread of its own.
-  void CaptureStopped(CapturedThread& thread);
-  void Stop(CapturedThread& thread);
+  void CaptureStopped(CapturedThread& thread, bool may_sleep);
+  // Aborted: it fell asleep, and may not.
+  void Stop(CapturedThread& thread, bool may_sleep);
   absl::Status AwaitStop(StoppedThread& thread, PauseLimit& limit);
   // DeadlineExceeded: others took too long to stop for this one to be told to.
   absl::Status CheckPatience(const CapturedThread& thread) const;
+  absl::StatusOr<Registers> ReadRegisters(const SleepingThread& asleep,
+                                          const CapturedThread& thread) const;
 
   const Pid pid_;
   const WalkFunction& walk_;
@@ -144,29 +181,41 @@ class Capturer {
   Patience left_ = kPatienceWithAll;
 };
 
-bool Capturer::CaptureAsleep(CapturedThread& thread) {
+absl::StatusOr<Registers> Capturer::ReadRegisters(const SleepingThread& asleep,
+                                                  const CapturedThread& thread) const {
+  if (!options_.read_registers) return absl::UnimplementedError("nobody reads them");
+  JPROF_ASSIGN_OR_RETURN(const user_regs_struct registers,
+                         options_.read_registers(thread.tid, asleep));
+  return ToRegisters(registers, thread.tid, thread.stack_base);
+}
+
+Capturer::Look Capturer::LookAsleep(CapturedThread& thread) {
   const std::string turns = TaskFile(pid_, thread.tid, "schedstat");
   const std::string before = TaskFile(pid_, thread.tid, "syscall");
-  const std::optional<SleepingThread> asleep = ParseSyscallFile(before);
-  if (turns.empty() || !asleep || asleep->pc == 0) return false;
-  Registers registers;
-  registers.pc = asleep->pc;
-  registers.sp = asleep->sp;
-  registers.fp = registers.rdi = registers.r13 = kUnknownRegister;
-  registers.others.fill(kUnknownRegister);
-  registers.others[JP_REGISTER_RSP] = asleep->sp;
-  registers.tid = thread.tid;
-  registers.stack_base = thread.stack_base;
-  registers.all_known = false;
-  CapturedWalk walk = walk_(registers);
+  const std::optional<SleepingThread> asleep = PlaceOfSleeper(before);
+  if (turns.empty() || !asleep) return Look::kRuns;
+  absl::Status trouble;
+  bool all_known = false;
+  CapturedWalk walk;
+  const auto walk_with_all = [&] {
+    const absl::StatusOr<Registers> registers = ReadRegisters(*asleep, thread);
+    trouble = registers.status();
+    all_known = registers.ok();
+    if (all_known) walk = walk_(*registers, false);
+  };
+  if (options_.wants_registers) walk_with_all();
+  if (!all_known) walk = walk_(RegistersOf(*asleep, thread), false);
+  if (!all_known && !options_.wants_registers && !IsWhole(walk)) walk_with_all();
   if (TaskFile(pid_, thread.tid, "syscall") != before ||
       TaskFile(pid_, thread.tid, "schedstat") != turns) {
-    return false;
+    return Look::kRan;
   }
+  const Look look = all_known ? Look::kAll : IsWhole(walk) ? Look::kRoot : Look::kCut;
   thread.call = asleep->call;
-  thread.is_whole = IsWhole(walk);
+  thread.is_whole = look != Look::kCut;
+  thread.registers = thread.is_whole ? absl::OkStatus() : trouble;
   thread.walk = std::move(walk);
-  return thread.is_whole;
+  return look;
 }
 
 absl::Status Capturer::CheckPatience(const CapturedThread& thread) const {
@@ -194,7 +243,7 @@ absl::Status Capturer::AwaitStop(StoppedThread& thread, PauseLimit& limit) {
   return status;
 }
 
-void Capturer::Stop(CapturedThread& thread) {
+void Capturer::Stop(CapturedThread& thread, bool may_sleep) {
   // So that a new thread's first allocations are not made while the target stands.
   { const std::vector<std::byte> warmed(kWarmedBytes); }
   absl::StatusOr<StoppedThread> seized = StoppedThread::Seize(thread.tid);
@@ -209,11 +258,15 @@ void Capturer::Stop(CapturedThread& thread) {
     return;
   }
   GoFirst();
+  if (!may_sleep && PlaceOfSleeper(TaskFile(pid_, thread.tid, "syscall"))) {
+    thread.status = absl::AbortedError("it fell asleep");
+    return;
+  }
   thread.status = seized->Interrupt();
   if (thread.status.ok()) thread.status = AwaitStop(*seized, limit);
   if (!thread.status.ok()) return;
   const user_regs_struct& registers = seized->registers();
-  thread.walk = walk_(ToRegisters(registers, thread.tid, thread.stack_base));
+  thread.walk = walk_(ToRegisters(registers, thread.tid, thread.stack_base), true);
   if (options_.wants_registers) thread.walk.vectors = seized->ReadVectors();
   thread.call = CallOf(registers);
   const uint64_t begin = seized->stands_since_ns();
@@ -221,13 +274,43 @@ void Capturer::Stop(CapturedThread& thread) {
   thread.pause_ns = NowNs() - begin;
 }
 
-void Capturer::CaptureStopped(CapturedThread& thread) {
+void Capturer::CaptureStopped(CapturedThread& thread, bool may_sleep) {
   thread.status = CheckPatience(thread);
   if (!thread.status.ok()) return;
   // The kernel lets go what a thread traces when that ends, also one that was told to stop and
   // has not come to it yet: for want of a CPU, or since it waits for a device.
-  std::thread([&] { Stop(thread); }).join();
+  std::thread([&] { Stop(thread, may_sleep); }).join();
   if (auto rest = std::exchange(thread.walk.rest, nullptr)) rest(thread.walk);
+}
+
+bool Capturer::MayWake(const CapturedThread& thread) const {
+  // Its owner's stop has done to a call what another one can do.
+  if (thread.state == 'T' || !thread.call) return true;
+  return GoesOnUnseen(pid_, *thread.call) &&
+         !(RestartsByAnotherCall(*thread.call) && IsFiltered(TaskFile(pid_, thread.tid, "status")));
+}
+
+void Capturer::CaptureByAnyMeans(CapturedThread& thread) {
+  for (int looks = 0; looks < kMaxLooks; ++looks) {
+    const Look look = LookAsleep(thread);
+    if (look == Look::kRuns) {
+      CaptureStopped(thread, false);
+      if (!absl::IsAborted(thread.status)) return;
+    }
+    if (look == Look::kRuns || look == Look::kRan) continue;
+    thread.status = absl::OkStatus();
+    // Outside of a call there are values in vector registers too.
+    const bool is_enough =
+        options_.wants_registers ? look == Look::kAll && thread.call : look != Look::kCut;
+    if (is_enough || !MayWake(thread)) return;
+    CapturedThread stopped = thread;
+    stopped.registers = absl::OkStatus();
+    CaptureStopped(stopped, true);
+    if (stopped.status.ok() || look == Look::kCut) thread = std::move(stopped);
+    return;
+  }
+  thread.status = absl::DeadlineExceededError(
+      "not stopped: it was neither seen to run nor to sleep for as long as its stack is read");
 }
 
 std::optional<CapturedThread> Capturer::Capture(Tid tid) {
@@ -250,13 +333,10 @@ std::optional<CapturedThread> Capturer::Capture(Tid tid) {
     const std::string wchan = TaskFile(pid_, tid, "wchan");
     if (wchan != "0") thread.kernel_function = wchan;
   }
-  if (!CaptureAsleep(thread)) {
-    if (options_.may_stop) CaptureStopped(thread);
-  } else if (options_.wants_registers && thread.call && GoesOnUnseen(pid_, *thread.call) &&
-             !(RestartsByAnotherCall(*thread.call) && IsFiltered(TaskFile(pid_, tid, "status")))) {
-    CapturedThread stopped = thread;
-    CaptureStopped(stopped);
-    if (stopped.status.ok()) thread = std::move(stopped);
+  if (options_.may_stop) {
+    CaptureByAnyMeans(thread);
+  } else {
+    LookAsleep(thread);
   }
   if (absl::IsNotFound(thread.status)) return std::nullopt;
   const std::string schedstat = TaskFile(pid_, tid, "schedstat");
@@ -323,7 +403,8 @@ std::vector<CapturedThread> CaptureThreads(Pid pid, const WalkFunction& walk,
     }
     if (!running.empty()) {
       options.sample(running, [&](CapturedThread& thread) {
-        const bool captured = capturer.CaptureAsleep(thread);
+        const Capturer::Look look = capturer.LookAsleep(thread);
+        const bool captured = look == Capturer::Look::kRoot || look == Capturer::Look::kAll;
         const absl::StatusOr<ProcStat> stat = ReadProcStat(thread.tid);
         if (stat.ok() ? stat->dead() : absl::IsNotFound(stat.status())) {
           if (!captured) thread.status = absl::NotFoundError("it exited meanwhile");

@@ -1,19 +1,23 @@
 // The stacks of all threads of a live process, each at an instant of its own.
 //
-// A thread that sleeps need not be stopped: the kernel tells the stack pointer and the pc it left
-// user space with, and by call-frame tables the walk finds the other registers on the stack. It is
-// believed if the thread has not run from before the first read to behind the last (the kernel
-// counts its turns on a CPU), and if the walk reached the root of the stack without the registers
-// that nobody knew. So nearly all threads of a server are not disturbed at all, no call of theirs
-// is interrupted, and not even a ptrace is needed.
+// A thread that sleeps is not stopped: some calls would end early, as by a signal. The kernel tells
+// the stack pointer and the pc it left user space with, and by call-frame tables the walk finds the
+// other registers on the stack. If it does not come to the root of the stack without those that
+// nobody knew, they are read too (CaptureOptions::read_registers), and it is walked again. It is
+// believed if the thread has not run from before the first read to behind the last: the kernel
+// counts its turns on a CPU. Where the registers cannot be read, a thread is stopped if the call
+// that it sleeps in is taken up again as if nothing had been, or if its owner has stopped it
+// already; else its stack is cut.
 //
-// All others are interrupted, walked while they stand, and let go, one after the other. The
+// Those that run are interrupted, walked while they stand, and let go, one after the other. The
 // helpers read the functions' names in that time, as they do in an interrupt: the heap's objects
 // cannot move then, and it is a few page reads. What is not needed to know the functions, their
 // lines, is read when the thread runs again, and what lies in files is read then alone
 // (CapturedWalk::rest): nobody can say how long that takes. Or they are not touched at all, and
 // CaptureOptions::sample finds their stacks by other means.
 #pragma once
+
+#include <sys/user.h>
 
 #include <cstdint>
 #include <functional>
@@ -56,19 +60,24 @@ struct CapturedWalk : NativeRunner::Result {
 struct CapturedThread {
   Tid tid = 0;
   std::string name;
-  char state = '?';                    // as in /proc/TID/stat
-  std::optional<uint64_t> cpu_ns;      // on a CPU, since its start
-  uint64_t stack_base = 0;             // as in Registers
-  uint64_t pause_ns = 0;               // it stood still for us; 0: it was not stopped
-  bool is_whole = false;               // read asleep, to the root
-  std::optional<SystemCall> call;      // that it is in
-  std::string kernel_function;         // that it sleeps in; "" when not known
-  absl::Status status;                 // why there is no stack, or not all of it
+  char state = '?';                // as in /proc/TID/stat
+  std::optional<uint64_t> cpu_ns;  // on a CPU, since its start
+  uint64_t stack_base = 0;         // as in Registers
+  uint64_t pause_ns = 0;           // it stood still for us; 0: it was not stopped
+  bool is_whole = false;           // read asleep: more cannot be had
+  absl::Status registers;          // why those are not known that the walk of a sleeper needs
+  std::optional<SystemCall> call;  // that it is in
+  std::string kernel_function;     // that it sleeps in; "" when not known
+  absl::Status status;             // why there is no stack, or not all of it
   CapturedWalk walk;
 };
 
-// Walks a thread's stack from these registers.
-using WalkFunction = std::function<CapturedWalk(const Registers& registers)>;
+// Walks a thread's stack from these registers. `stands`: it is held for that, and no longer.
+using WalkFunction = std::function<CapturedWalk(const Registers& registers, bool stands)>;
+
+// The registers with which a thread that sleeps left user space; an error: they cannot be read.
+using RegistersFunction =
+    std::function<absl::StatusOr<user_regs_struct>(Tid tid, const SleepingThread& asleep)>;
 
 // Takes the stacks of threads that run without stopping them: fills `walk`, or `status`. `asleep`
 // does so, and returns true, when the thread has come to sleep.
@@ -77,10 +86,9 @@ using SampleFunction = std::function<void(std::span<CapturedThread* const> threa
 
 struct CaptureOptions {
   bool may_stop = true;
-  // Those that sleep are stopped as well, for their registers, if the kernel takes up the call
-  // that they are in again as if nothing had been.
-  bool wants_registers = false;
-  SampleFunction sample = nullptr;  // used when it may not
+  bool wants_registers = false;                // also where the walk does not need them
+  RegistersFunction read_registers = nullptr;  // nullptr: cannot be read
+  SampleFunction sample = nullptr;             // used when it may not
 };
 
 // All threads, those too that are born meanwhile; one that exits meanwhile is left out. In the

@@ -8,6 +8,7 @@
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -135,6 +136,14 @@ std::vector<std::string> Lines(const std::string& text) {
   return lines;
 }
 
+std::vector<std::string> LinesWith(const std::string& text, absl::string_view part) {
+  std::vector<std::string> lines;
+  for (absl::string_view line : absl::StrSplit(text, '\n')) {
+    if (absl::StrContains(line, part)) lines.emplace_back(line);
+  }
+  return lines;
+}
+
 // What a core has of a range of memory; "" when no segment begins there.
 std::string BytesInCore(const std::string& path, const AddressRange& range) {
   std::ifstream file(path, std::ios::binary);
@@ -181,6 +190,61 @@ TEST_F(StacksTest, EachThreadHasItsStackAndWhatItWaitsFor) {
   EXPECT_THAT(result.out, HasSubstr("<pipe:["));
   EXPECT_THAT(result.out, HasSubstr("spin_here"));
   ExpectRunsOn(waits);
+}
+
+// Its main thread sleeps in a write that a stop ends early, and only rbp tells where the frame is
+// that called it.
+Child SpawnWrites(std::vector<std::string> command) {
+  absl::StatusOr<Child> writes = Child::SpawnReady(command);
+  if (!writes.ok()) {
+    ADD_FAILURE() << writes.status();
+    std::abort();
+  }
+  const std::string in_write = absl::StrCat(SYS_write, " ");
+  while (!absl::StartsWith(ReadWholeFile(absl::StrCat("/proc/", writes->pid(), "/syscall")),
+                           in_write)) {
+    ::usleep(1000);
+  }
+  return *std::move(writes);
+}
+
+void ExpectWritesAll(Child& writes) {
+  ASSERT_TRUE(writes.Write("x").ok());
+  auto line = writes.ReadLine();
+  ASSERT_TRUE(line.ok()) << line.status();
+  EXPECT_EQ(*line, "1048576 of 1048576");
+}
+
+TEST_F(StacksTest, ACallThatAStopWouldEndIsNotStopped) {
+  Child writes = SpawnWrites({TestProgram("writes")});
+  const std::string pid = absl::StrCat(writes.pid());
+  for (const char* how : {"--all", "--args", "--no-stop"}) {
+    const JprofResult text = RunJprof({"stacks", pid, how});
+    EXPECT_EQ(text.exit_code(), 0) << text.err;
+    EXPECT_THAT(text.out, testing::ContainsRegex("write_much.*\n.*main.*\n"));
+    EXPECT_THAT(text.out, Not(HasSubstr("[truncated]")));
+    EXPECT_THAT(LinesWith(RunJprof({"stacks", pid, how, "--json"}).out, "\"tid\""),
+                testing::Each(HasSubstr("\"pause_ns\":0,")));
+  }
+  EXPECT_THAT(RunJprof({"why", pid}).out, HasSubstr("write_much"));
+  ExpectWritesAll(writes);
+}
+
+TEST_F(StacksTest, WhereRegistersCannotBeReadTheStackOfSuchACallIsCut) {
+  const TemporaryFolder folder;
+  Child writes = SpawnWrites({"/usr/bin/setpriv", "--reuid=65534", "--regid=65534",
+                              "--clear-groups", CopyForAll(TestProgram("writes"), folder / "p")});
+  const std::string pid = absl::StrCat(writes.pid());
+  for (const char* how : {"--all", "--args"}) {
+    const JprofResult cut = RunJprof({"stacks", pid, how}, {.as_nobody = true});
+    EXPECT_EQ(cut.exit_code(), 0) << cut.err;
+    EXPECT_THAT(cut.out, AllOf(HasSubstr("write"), HasSubstr("[truncated]"),
+                               HasSubstr("a stop might end the thread's call"),
+                               HasSubstr("CAP_BPF and CAP_PERFMON")));
+    // That of the other thread is not: a read of a pipe bears a stop.
+    EXPECT_THAT(cut.out, testing::ContainsRegex("wait_byte.*\n.*reader.*\n"));
+  }
+  ExpectWritesAll(writes);
 }
 
 TEST_F(StacksTest, WithoutAStopAThreadThatADebuggerHasIsReadToo) {
@@ -289,14 +353,6 @@ TEST_F(StacksTest, ACoreSaysWhatTheStoppedProcessSays) {
   ExpectRunsOn(waits);
 }
 
-std::vector<std::string> LinesWith(const std::string& text, absl::string_view part) {
-  std::vector<std::string> lines;
-  for (absl::string_view line : absl::StrSplit(text, '\n')) {
-    if (absl::StrContains(line, part)) lines.emplace_back(line);
-  }
-  return lines;
-}
-
 // Interpreted, optimized and awaiting functions, of two threads, over objects that fill a heap.
 constexpr char kService[] = R"(
 const { Worker, isMainThread } = require('worker_threads');
@@ -337,6 +393,9 @@ TEST_F(StacksTest, ASmallCoreAWholeOneAndTheStoppedProcessSayTheSame) {
     Stop(*node);
     ASSERT_EQ(RunJprof({"core", pid, "-o", folder / "whole"}).exit_code(), 0);
     EXPECT_EQ(Frames(RunJprof({"stacks", folder / "whole", "--all"}).out), Frames(live.out));
+    const JprofResult values = RunJprof({"stacks", pid, "--all", "--args"});
+    EXPECT_EQ(Frames(RunJprof({"stacks", folder / "whole", "--all", "--args"}).out),
+              Frames(values.out));
     Stop(*node);
     const JprofResult written = RunJprof({"core", pid, "--mini", "-o", folder / "mini"});
     ASSERT_EQ(written.exit_code(), 0) << written.err;

@@ -5,9 +5,11 @@
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -34,7 +36,7 @@ namespace jprof {
 namespace {
 
 // A stack of one frame that reaches the root.
-NativeRunner::Result OneFrame(const Registers& registers) {
+NativeRunner::Result OneFrame(const Registers& registers, bool) {
   NativeRunner::Result result;
   result.stack.end = WalkEnd::kRoot;
   result.stack.frames.push_back({.address = registers.pc});
@@ -42,7 +44,7 @@ NativeRunner::Result OneFrame(const Registers& registers) {
 }
 
 // So that each thread is stopped.
-NativeRunner::Result NeverWhole(const Registers&) {
+NativeRunner::Result NeverWhole(const Registers&, bool) {
   NativeRunner::Result result;
   result.stack.end = WalkEnd::kUnreadable;
   return result;
@@ -96,9 +98,9 @@ TEST(ThreadCaptureTest, OnlyAThreadThatRunsIsStopped) {
 TEST(ThreadCaptureTest, TheRestOfAWalkIsDoneWhenTheThreadRuns) {
   Child waits = SpawnWaits();
   int standing = 0, running = 0;
-  auto looks = [&](const Registers& registers) {
-    CapturedWalk walk = OneFrame(registers);
-    if (!registers.all_known) return walk;
+  auto looks = [&](const Registers& registers, bool stands) {
+    CapturedWalk walk = OneFrame(registers, stands);
+    if (!stands) return walk;
     standing += StateOf(registers.tid) == 't';
     walk.rest = [&running, tid = registers.tid](CapturedWalk& of) {
       running += StateOf(tid) != 't';
@@ -158,14 +160,60 @@ TEST(CapturedWalkTest, WhatWasToldBeforeStays) {
   }
 }
 
+NativeRunner::Result NeedsFp(const Registers& registers, bool stands) {
+  NativeRunner::Result result = OneFrame(registers, stands);
+  if (registers.fp % 8 != 0) result.stack.end = WalkEnd::kUnaligned;
+  return result;
+}
+
+absl::StatusOr<user_regs_struct> ReadRegisters(Tid, const SleepingThread& asleep) {
+  user_regs_struct registers = {};
+  registers.rip = asleep.pc;
+  registers.rsp = asleep.sp;
+  registers.rbp = asleep.sp + 64;
+  return registers;
+}
+
+TEST(ThreadCaptureTest, ASleeperWhoseRegistersCanBeReadIsNotStopped) {
+  Child waits = SpawnWaits();
+  for (const bool wanted : {false, true}) {
+    uint64_t fp = 0;
+    auto looks = [&](const Registers& registers, bool stands) {
+      CapturedWalk walk = NeedsFp(registers, stands);
+      if (registers.tid == waits.pid()) fp = registers.fp - registers.sp;
+      return walk;
+    };
+    auto threads = ByName(CaptureThreads(
+        waits.pid(), looks, {.wants_registers = wanted, .read_registers = ReadRegisters}));
+    for (const char* name : {"waits", "reader", "locker"}) {
+      EXPECT_EQ(threads[name].pause_ns, 0u) << name;
+      EXPECT_TRUE(threads[name].is_whole) << name;
+      EXPECT_TRUE(threads[name].registers.ok()) << name;
+      EXPECT_EQ(threads[name].walk.stack.end, WalkEnd::kRoot) << name;
+    }
+    EXPECT_EQ(fp, 64u);
+  }
+}
+
+TEST(ThreadCaptureTest, RegistersAreReadOnlyIfTheWalkNeedsThem) {
+  Child waits = SpawnWaits();
+  int reads = 0;
+  auto counts = [&](Tid tid, const SleepingThread& asleep) {
+    ++reads;
+    return ReadRegisters(tid, asleep);
+  };
+  CaptureThreads(waits.pid(), OneFrame, {.read_registers = counts});
+  EXPECT_EQ(reads, 0);
+  CaptureThreads(waits.pid(), NeedsFp, {.read_registers = counts});
+  EXPECT_EQ(reads, 4);
+}
+
 TEST(ThreadCaptureTest, ASleeperIsStoppedWhenTheWalkNeedsARegister) {
   Child waits = SpawnWaits();
-  auto needs_fp = [](const Registers& registers) {
-    NativeRunner::Result result = OneFrame(registers);
-    if (registers.fp % 8 != 0) result.stack.end = WalkEnd::kUnaligned;
-    return result;
-  };
-  auto threads = ByName(CaptureThreads(waits.pid(), needs_fp, {}));
+  auto threads = ByName(CaptureThreads(waits.pid(), NeedsFp, {}));
+  EXPECT_EQ(threads["waits"].pause_ns, 0u);  // epoll_wait may end early
+  EXPECT_FALSE(threads["waits"].registers.ok());
+  EXPECT_TRUE(threads["reader"].registers.ok());
   EXPECT_GT(threads["reader"].pause_ns, 0u);
   ASSERT_TRUE(threads["reader"].call);
   EXPECT_EQ(threads["reader"].call->number, SYS_read);
@@ -173,6 +221,20 @@ TEST(ThreadCaptureTest, ASleeperIsStoppedWhenTheWalkNeedsARegister) {
   auto line = waits.ReadLine();
   ASSERT_TRUE(line.ok());
   EXPECT_EQ(line->substr(0, 6), "whole ");
+}
+
+// Whatever it waits for: that has ended.
+TEST(ThreadCaptureTest, AThreadThatItsOwnerStoppedIsStoppedWhenTheWalkNeedsARegister) {
+  Child waits = SpawnWaits();
+  waits.Signal(SIGSTOP);
+  while (StateOf(waits.pid()) != 'T') ::usleep(1000);
+  auto threads = ByName(CaptureThreads(waits.pid(), NeedsFp, {}));
+  EXPECT_GT(threads["waits"].pause_ns, 0u);
+  EXPECT_TRUE(threads["waits"].registers.ok());
+  ASSERT_TRUE(threads["waits"].call);
+  EXPECT_EQ(threads["waits"].call->number, SYS_epoll_wait);
+  for (int i = 0; i < 20'000 && StateOf(waits.pid()) != 'T'; ++i) ::usleep(1000);
+  EXPECT_EQ(StateOf(waits.pid()), 'T');
 }
 
 // 0: of none.
@@ -224,12 +286,12 @@ TEST(ThreadCaptureTest, WhoStopsAThreadGoesFirst) {
   Child waits = SpawnWaits();
   const int before = ::getpriority(PRIO_PROCESS, 0);
   int walks = 0, first = 0;
-  auto looks = [&](const Registers& registers) {
-    if (registers.all_known) {
+  auto looks = [&](const Registers& registers, bool stands) {
+    if (stands) {
       ++walks;
       first += ::sched_getscheduler(0) == SCHED_FIFO || ::getpriority(PRIO_PROCESS, 0) == -20;
     }
-    return OneFrame(registers);
+    return OneFrame(registers, stands);
   };
   CaptureThreads(waits.pid(), looks, {});
   EXPECT_GT(walks, 0);
@@ -313,8 +375,7 @@ class Hog {
   pid_t pid_ = 0;
 };
 
-// Of epoll_wait, for one: it fails when its thread was woken up, and nobody is there any more when
-// that stops.
+// Some calls fail when their thread was woken up and nobody is there any more when that stops.
 TEST(ThreadCaptureTest, AThreadThatGetsNoCpuIsWaitedFor) {
   JPROF_REQUIRE_ROOT();
   Child waits = SpawnWaits();
@@ -343,8 +404,7 @@ pid_t Fork(const std::function<int()>& work) {
   return child;
 }
 
-// Its threads' stacks with their registers, once its only one sleeps in this call.
-std::vector<CapturedThread> CaptureAsleep(pid_t child, int64_t number) {
+void AwaitCall(pid_t child, int64_t number) {
   const auto sleeps_in_it = [&] {
     std::ifstream file(absl::StrCat("/proc/", child, "/syscall"));
     std::string text;
@@ -353,6 +413,11 @@ std::vector<CapturedThread> CaptureAsleep(pid_t child, int64_t number) {
     return asleep && asleep->call && asleep->call->number == number;
   };
   while (!sleeps_in_it()) ::usleep(1000);
+}
+
+// Its threads' stacks with their registers, once its only one sleeps in this call.
+std::vector<CapturedThread> CaptureAsleep(pid_t child, int64_t number) {
+  AwaitCall(child, number);
   return CaptureThreads(child, OneFrame, {.wants_registers = true});
 }
 
@@ -373,9 +438,48 @@ TEST(ThreadCaptureTest, AWriteOfWhichAPartIsMadeIsNotInterrupted) {
   const std::vector<CapturedThread> threads = CaptureAsleep(child, SYS_write);
   ASSERT_EQ(threads.size(), 1u);
   EXPECT_EQ(threads[0].pause_ns, 0u);
+  // Nor where its stack is cut for that.
+  const std::vector<CapturedThread> cut = CaptureThreads(child, NeverWhole, {});
+  ASSERT_EQ(cut.size(), 1u);
+  EXPECT_EQ(cut[0].pause_ns, 0u);
+  EXPECT_TRUE(cut[0].status.ok()) << cut[0].status;
+  EXPECT_FALSE(cut[0].registers.ok());
+  ASSERT_TRUE(cut[0].call);
+  EXPECT_EQ(cut[0].call->number, SYS_write);
   std::vector<char> read(much.size());
   while (::read(pipe[0], read.data(), read.size()) > 0) continue;
   ::close(pipe[0]);
+  EXPECT_EQ(EndOf(child), 0);
+}
+
+TEST(ThreadCaptureTest, ASleeperThatRanMeanwhileIsLookedAtAgain) {
+  int pipe[2];
+  ASSERT_EQ(::pipe(pipe), 0);
+  const pid_t child = Fork([&] {
+    char byte;
+    ::close(pipe[1]);
+    while (::read(pipe[0], &byte, 1) == 1) continue;
+    return 0;
+  });
+  ::close(pipe[0]);
+  AwaitCall(child, SYS_read);
+  constexpr int kTimes = 3;
+  int walks = 0;
+  auto wakes = [&](const Registers& registers, bool stands) {
+    if (++walks <= kTimes && !stands) {
+      EXPECT_EQ(::write(pipe[1], "x", 1), 1);
+      int unread = 1;
+      while (::ioctl(pipe[1], FIONREAD, &unread) == 0 && unread > 0) ::usleep(1000);
+      AwaitCall(child, SYS_read);
+    }
+    return OneFrame(registers, stands);
+  };
+  const std::vector<CapturedThread> threads = CaptureThreads(child, wakes, {});
+  EXPECT_EQ(walks, kTimes + 1);
+  ASSERT_EQ(threads.size(), 1u);
+  EXPECT_EQ(threads[0].pause_ns, 0u);
+  EXPECT_TRUE(threads[0].is_whole);
+  ::close(pipe[1]);
   EXPECT_EQ(EndOf(child), 0);
 }
 
@@ -447,8 +551,8 @@ TEST(ThreadCaptureTest, ManyThreadsThatDoNotStopAreNotAllWaitedFor) {
 
 TEST(ThreadCaptureTest, AThreadThatCannotBeReadIsNotTakenForGone) {
   Child waits = SpawnWaits();
-  auto running = [](const Registers& registers) {
-    NativeRunner::Result result = OneFrame(registers);
+  auto running = [](const Registers& registers, bool stands) {
+    NativeRunner::Result result = OneFrame(registers, stands);
     result.stack.end = WalkEnd::kUnreadable;
     return result;
   };
@@ -465,10 +569,10 @@ TEST(ThreadCaptureTest, AThreadThatCannotBeReadIsNotTakenForGone) {
   EXPECT_EQ(CaptureThreads(waits.pid(), running, options).size(), 5u);
 
   // The threads behind the first.
-  auto exhausted = [&](const Registers& registers) {
+  auto exhausted = [&](const Registers& registers, bool stands) {
     const rlimit none = {0, before.rlim_max};
     ::setrlimit(RLIMIT_NOFILE, &none);
-    return running(registers);
+    return running(registers, stands);
   };
   const std::vector<CapturedThread> threads =
       CaptureThreads(waits.pid(), exhausted, {.may_stop = false});
