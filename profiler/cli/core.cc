@@ -471,7 +471,9 @@ CommandSyntax<CoreOptions> Syntax() {
            .about =
                "Writes a core file that gdb, eu-stack and jprof stacks read, of a process that runs on. It stands\n"
                "still only until its registers are read and its memory is shared with a copy; the file is\n"
-               "written from the copy. Only pages in memory take room.\n"},
+               "written from the copy. Only pages in memory take room. Its threads notice what they would of\n"
+               "SIGSTOP and SIGCONT: some waits with a limit fail with EINTR (epoll_wait, sockets), and a write or\n"
+               "send of which a part is done returns that part. The main thread may notice it twice.\n"},
       .options = {{{"-o", "--output", "FILE", "the core file; mode 0600; - for standard output"}, &O::output},
                   {{"", "--mini", "",
                     "of memory only what jprof stacks reads of it, and the stacks: some MB"},
