@@ -2,6 +2,7 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <linux/capability.h>
 #include <linux/perf_event.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -19,6 +20,7 @@
 #include "absl/strings/str_split.h"
 #include "helpers/native_runner.h"
 #include "profiler/core/status.h"
+#include "profiler/process/process_access.h"
 
 namespace jprof {
 namespace {
@@ -75,6 +77,18 @@ absl::StatusOr<Event> ParseKernelStack(std::span<const uint8_t> bytes) {
   KernelStackEvent event{head.number, std::vector<uint64_t>(head.depth)};
   std::memcpy(event.addresses.data(), bytes.data() + sizeof(head), head.depth * sizeof(uint64_t));
   return event;
+}
+
+absl::Status LoadForbidden() {
+  if (HaveCapability(CAP_SYS_ADMIN) || (HaveCapability(CAP_BPF) && HaveCapability(CAP_PERFMON))) {
+    return WithHint(
+        absl::PermissionDeniedError("loading BPF: permission denied although jprof has the "
+                                    "capabilities: a user namespace, a container's seccomp "
+                                    "profile, lockdown or a security module forbids it"),
+        "run outside of the container, or allow bpf in its seccomp profile");
+  }
+  return WithHint(absl::PermissionDeniedError("loading BPF: permission denied"),
+                  "run as root, or give jprof CAP_BPF and CAP_PERFMON");
 }
 
 }  // namespace
@@ -160,10 +174,7 @@ absl::StatusOr<std::unique_ptr<BpfSampler>> BpfSampler::Load(absl::string_view o
   if (int err = -bpf_object__load(o); err != 0) {
     if (err == EPERM || err == EACCES) {
       std::string words = LastWords(log.c_str());
-      if (words.empty()) {
-        return WithHint(absl::PermissionDeniedError("loading BPF: permission denied"),
-                        "run as root, or give jprof CAP_BPF and CAP_PERFMON");
-      }
+      if (words.empty()) return LoadForbidden();
       return absl::FailedPreconditionError(absl::StrCat("the kernel rejects the sampler: ", words));
     }
     constexpr char kBtf[] = "/sys/kernel/btf/vmlinux";

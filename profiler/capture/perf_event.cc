@@ -1,5 +1,6 @@
 #include "profiler/capture/perf_event.h"
 
+#include <linux/capability.h>
 #include <linux/perf_event.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
@@ -19,6 +20,7 @@
 #include "profiler/core/status.h"
 #include "profiler/process/cpu_time.h"
 #include "profiler/process/proc_status.h"
+#include "profiler/process/process_access.h"
 
 namespace jprof {
 namespace {
@@ -115,19 +117,24 @@ bool IsFinal(int err) {
 
 }  // namespace
 
-absl::Status PerfOpenStatus(int err, absl::string_view what, PerfScope scope) {
+bool MaySampleAll() { return HaveCapability(CAP_PERFMON) || HaveCapability(CAP_SYS_ADMIN); }
+
+absl::Status PerfOpenStatus(int err, absl::string_view what, PerfScope scope, bool capable) {
   absl::Status status = ErrnoStatus(err, absl::StrCat(what, ": perf_event_open"));
   if (err == EACCES || err == EPERM) {
     std::string paranoid = ReadSetting("/proc/sys/kernel/perf_event_paranoid");
     int level = 0;
     // At this level and below it takes no capability: something else forbids it.
     const int allowed = scope == PerfScope::kCpu ? 0 : 2;
-    if (absl::SimpleAtoi(paranoid, &level) && level <= allowed) {
+    if (capable || (absl::SimpleAtoi(paranoid, &level) && level <= allowed)) {
       return WithHint(
           absl::PermissionDeniedError(absl::StrCat(
-              status.message(), "; kernel.perf_event_paranoid is ", paranoid,
-              " and would allow it, so a container's seccomp profile, lockdown or a security "
-              "module forbids it")),
+              status.message(), "; ",
+              capable ? "jprof has CAP_PERFMON"
+                      : absl::StrCat("kernel.perf_event_paranoid is ", paranoid,
+                                     " and would allow it"),
+              ", so a ", capable ? "user namespace, a " : "",
+              "container's seccomp profile, lockdown or a security module forbids it")),
           "run outside of the container, or allow perf_event_open in its seccomp profile");
     }
     if (scope == PerfScope::kOwnThread) {

@@ -108,6 +108,9 @@ absl::StatusOr<std::vector<int>> OnlineCpus();
 // The status for a perf_event_open that failed with `err`, with what the kernel's settings say
 // about it. `what` names the attempt: "cannot sample cpu 0".
 enum class PerfScope { kCpu, kOwnThread };
-absl::Status PerfOpenStatus(int err, absl::string_view what, PerfScope scope = PerfScope::kCpu);
+// Whether jprof has the capability to sample what it likes.
+bool MaySampleAll();
+absl::Status PerfOpenStatus(int err, absl::string_view what, PerfScope scope = PerfScope::kCpu,
+                            bool capable = MaySampleAll());
 
 }  // namespace jprof

@@ -157,16 +157,20 @@ absl::StatusOr<int64_t> ParseDuration(absl::string_view option, absl::string_vie
       case 'h':
         unit = 3600;
         break;
+      case 'd':
+        unit = 24 * 3600;
+        break;
       default:
         unit = 0;
     }
     number.remove_suffix(1);
   }
   double value = 0;
-  if (unit == 0 || !absl::SimpleAtod(number, &value) || !std::isfinite(value) ||
+  const bool is_decimal = number.find_first_of("xX") == number.npos;  // C's hexadecimal digits
+  if (unit == 0 || !is_decimal || !absl::SimpleAtod(number, &value) || !std::isfinite(value) ||
       value * unit < kMinDurationSeconds || value * unit > kMaxDurationSeconds) {
     return Usage(absl::StrCat(
-        option, " takes a time from 1ms to 366 days such as 30, 30s, 5m or 1h, not '", text, "'"));
+        option, " takes a time from 1ms to 366d such as 30, 30s, 5m or 1h, not '", text, "'"));
   }
   return static_cast<int64_t>(value * unit * 1e9);
 }

@@ -48,6 +48,7 @@ absl::Status TakeYes(absl::string_view, ConvertOptions& out) {
 }
 
 absl::StatusOr<int64_t> ParseMoment(absl::string_view option, absl::string_view value) {
+  if (value == "0" || value == "0s" || value == "0ms") return 0;
   absl::StatusOr<int64_t> time = ParseDuration(option, value);
   if (time.ok()) return time;
   return Usage(absl::StrCat(

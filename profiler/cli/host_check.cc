@@ -35,8 +35,10 @@ constexpr rlim_t kUsualMappedFiles = 1024;
 std::string Setting(absl::string_view name) {
   std::string path = absl::StrCat("/proc/sys/kernel/", name);
   absl::StatusOr<std::string> text = ReadProcFile(path, 64);
-  return absl::StrCat("kernel.", absl::StrJoin(absl::StrSplit(name, '/'), "."), " is ",
-                      text.ok() ? absl::StripAsciiWhitespace(*text) : "unknown");
+  return absl::StrCat("kernel.", absl::StrJoin(absl::StrSplit(name, '/'), "."),
+                      absl::IsNotFound(text.status()) ? " is not there"
+                      : text.ok() ? absl::StrCat(" is ", absl::StripAsciiWhitespace(*text))
+                                  : " is unknown");
 }
 
 // Of the filter that a container's runtime puts on system calls.
@@ -153,8 +155,9 @@ HostCheck CheckProcesses() {
     }
   }
   if (open == 0) check.status = denied;
-  check.observed =
-      absl::StrCat(open, " of ", others, " that are shown; ", Setting("yama/ptrace_scope"));
+  check.observed = absl::StrCat(others == 0 ? "none is shown"
+                                            : absl::StrCat(open, " of ", others, " that are shown"),
+                                "; ", Setting("yama/ptrace_scope"));
   return check;
 }
 

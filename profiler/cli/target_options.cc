@@ -68,12 +68,18 @@ absl::Status TakePerfMapFolder(absl::string_view value, TargetOptions& out) {
   return absl::OkStatus();
 }
 
+constexpr size_t kMaxCommBytes = 15;  // TASK_COMM_LEN - 1
+
 absl::Status CheckTargetOptions(const Arguments& arguments, const TargetOptions& o, bool commands) {
   for (absl::string_view name : {"--cgroup", "--comm"}) {
     const auto given = arguments.given.find(name);
     if (given != arguments.given.end() && given->second.empty()) {
       return Usage(absl::StrCat(name, " takes a name, not ''"));
     }
+  }
+  if (o.comm.size() > kMaxCommBytes) {
+    return Usage(absl::StrCat("--comm: the kernel keeps ", kMaxCommBytes,
+                              " bytes of a name: --comm '", o.comm.substr(0, kMaxCommBytes), "'"));
   }
   const int targets = !o.pids.empty() + (o.tid != 0) + o.all + !o.command.empty();
   if (!o.cgroup.empty() && targets > o.all) {

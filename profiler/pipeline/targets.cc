@@ -52,14 +52,12 @@ absl::Status Targets::FindAll() {
     name_ = container.empty() ? absl::StrCat("cgroup ", cgroup_->path)
                                      : absl::StrCat("container ", container.substr(0, 12));
   }
-  if (!options_.comm.empty()) {
-    if (ids.empty() && !cgroup_) name_ = "all processes and threads";
-    absl::StrAppend(&name_, name_.empty() ? "" : " ", "named ", options_.comm);
-  }
+  if (!options_.comm.empty() && ids.empty() && !cgroup_) name_ = "all processes and threads";
   for (Pid id : ids) JPROF_RETURN_IF_ERROR(Find(id));
   if (ids.size() > kTargetsNamed) {
     absl::StrAppend(&name_, " and ", ids.size() - kTargetsNamed, " more");
   }
+  if (!options_.comm.empty()) absl::StrAppend(&name_, " named ", options_.comm);
   return absl::OkStatus();
 }
 
@@ -96,7 +94,11 @@ absl::Status Targets::Find(Pid id) {
   }
   processes_.emplace_back(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
   if (!processes_.back().valid()) {
-    return ErrnoStatus(errno, absl::StrCat("cannot watch process ", pid));
+    const int err = errno;
+    const absl::Status failed = ErrnoStatus(err, absl::StrCat("cannot watch process ", pid));
+    if (err != EPERM && err != ENOSYS) return failed;
+    return WithHint(failed,
+                    "allow pidfd_open in the container's seccomp profile, or run outside of it");
   }
   JPROF_RETURN_IF_ERROR(
       Annotate(CheckAccess(pid, options_.use_helpers), absl::StrCat("cannot look into ", name)));
@@ -160,6 +162,10 @@ std::string Targets::WhyIdle() const {
   }
   if (one.ok() && one->kernel_thread) {
     return "the kernel has no work for it; profile longer (-d), or who gives it work";
+  }
+  if (processes_.empty() && (cgroup_ || !options_.comm.empty())) {
+    return "there may be no such process; else all sleep or are stopped: profile longer (-d) or at a "
+           "higher rate (-F)";
   }
   return "it sleeps or is stopped; profile longer (-d) or at a higher rate (-F)";
 }

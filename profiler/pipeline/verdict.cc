@@ -290,7 +290,9 @@ std::vector<std::string> WarningTexts(const Shortcomings& s) {
        "records of mappings, execs, exits and functions lost: stacks below [mapping records lost] "
        "are of meanwhile, and named by what was mapped later");
   warn(s.damaged_records, "records of mappings, execs and exits damaged");
-  warn(s.unopened_images, "mapped files could not be opened: their frames are unnamed");
+  warn(s.unopened_images,
+       "mapped files could not be opened: their frames are unnamed, and without call-frame tables "
+       "(files that their owner alone may read take CAP_DAC_READ_SEARCH; --explain says why)");
   warn(s.images_over_limit,
        "mapped files are more than may be kept open (ulimit -n): their frames are unnamed");
   append(s.symbols);

@@ -45,7 +45,7 @@ TEST(CpuListTest, TheCpuWeRunOnIsOnline) {
 TEST(PerfOpenStatusTest, ARefusalNamesTheSettingAndTheLeastFix) {
   std::string paranoid;
   ASSERT_TRUE(std::ifstream("/proc/sys/kernel/perf_event_paranoid") >> paranoid);
-  absl::Status s = PerfOpenStatus(EACCES, "cannot sample cpu 3");
+  absl::Status s = PerfOpenStatus(EACCES, "cannot sample cpu 3", PerfScope::kCpu, false);
   EXPECT_EQ(s.code(), absl::StatusCode::kPermissionDenied);
   EXPECT_THAT(std::string(s.message()), HasSubstr("cannot sample cpu 3: perf_event_open: "));
   EXPECT_THAT(std::string(s.message()),
@@ -57,10 +57,18 @@ TEST(PerfOpenStatusTest, ARefusalNamesTheSettingAndTheLeastFix) {
 TEST(PerfOpenStatusTest, OwnThreadsNeedLessThanACpu) {
   int paranoid = 0;
   ASSERT_TRUE(std::ifstream("/proc/sys/kernel/perf_event_paranoid") >> paranoid);
-  absl::Status s = PerfOpenStatus(EACCES, "cannot sample thread 7", PerfScope::kOwnThread);
+  absl::Status s = PerfOpenStatus(EACCES, "cannot sample thread 7", PerfScope::kOwnThread, false);
   EXPECT_THAT(std::string(s.message()), Not(HasSubstr("CAP_PERFMON")));
   EXPECT_THAT(paranoid > 2 ? HintOf(s) : std::string(s.message()),
               HasSubstr(paranoid > 2 ? "sysctl kernel.perf_event_paranoid=2" : "seccomp"));
+}
+
+TEST(PerfOpenStatusTest, WhoHasTheCapabilityIsNotToldToGetIt) {
+  for (const PerfScope scope : {PerfScope::kCpu, PerfScope::kOwnThread}) {
+    absl::Status s = PerfOpenStatus(EPERM, "cannot sample", scope, true);
+    EXPECT_THAT(std::string(s.message()), HasSubstr("seccomp"));
+    EXPECT_THAT(HintOf(s), Not(HasSubstr("root")));
+  }
 }
 
 TEST(PerfOpenStatusTest, TooManyFilesNamesTheLimit) {

@@ -171,6 +171,12 @@ TEST(OptionsTest, TheTargetIsOneOfThree) {
   }
 }
 
+TEST(OptionsTest, ANameThatNoProcessCanHaveIsRefused) {
+  EXPECT_EQ(Complaint("--comm sixteen_letters_"),
+            "--comm: the kernel keeps 15 bytes of a name: --comm 'sixteen_letters'");
+  EXPECT_EQ(Complaint("--comm fifteen_letters"), "");
+}
+
 TEST(OptionsTest, AnOptionWithAValueIsGivenOnce) {
   EXPECT_EQ(Complaint("-p 1 -p 2"), "option '-p' is given twice (1, 2), keep one of them");
   EXPECT_EQ(Complaint("-p 1 -p 1"), "option '-p' is given twice (1, 1), keep one of them");
@@ -282,7 +288,7 @@ TEST(OptionsTest, ADurationIsSecondsOrHasAUnit) {
       {"30", 30'000'000'000},      {"30s", 30'000'000'000}, {"1.5s", 1'500'000'000},
       {"0.5", 500'000'000},        {"500ms", 500'000'000},  {"1ms", 1'000'000},
       {"5m", 300'000'000'000},     {"1h", 3'600'000'000'000},
-      {"8784h", 31'622'400'000'000'000},
+      {"8784h", 31'622'400'000'000'000}, {"366d", 31'622'400'000'000'000},
   };
   for (const auto& [text, ns] : cases) {
     auto duration = ParseDuration("--window", text);
@@ -293,12 +299,12 @@ TEST(OptionsTest, ADurationIsSecondsOrHasAUnit) {
 
 TEST(OptionsTest, WhatIsNoDurationIsRefusedInFull) {
   for (absl::string_view text :
-       {"", "0", "-1", "1d", "s", "ms", "1s1", "nan", "inf", "1e300", "1e-9", "0.5ms", "9000h"}) {
+       {"", "0", "-1", "1w", "0x10", "s", "ms", "1s1", "nan", "inf", "1e300", "1e-9", "0.5ms", "9000h"}) {
     auto duration = ParseDuration("--window", text);
     ASSERT_FALSE(duration.ok()) << text;
     EXPECT_EQ(duration.status().code(), absl::StatusCode::kInvalidArgument);
     EXPECT_EQ(duration.status().message(),
-              absl::StrCat("--window takes a time from 1ms to 366 days such as 30, 30s, 5m or 1h, "
+              absl::StrCat("--window takes a time from 1ms to 366d such as 30, 30s, 5m or 1h, "
                            "not '", text, "'"));
   }
 }

@@ -157,7 +157,8 @@ TEST(WarningTest, EachShortcomingIsToldWithWhatItCosts) {
       {with([](Shortcomings& s) { s.damaged_records = 5; }),
        "5 records of mappings, execs and exits damaged"},
       {with([](Shortcomings& s) { s.unopened_images = 5; }),
-       "5 mapped files could not be opened: their frames are unnamed"},
+       "5 mapped files could not be opened: their frames are unnamed, and without call-frame tables "
+       "(files that their owner alone may read take CAP_DAC_READ_SEARCH; --explain says why)"},
       {with([](Shortcomings& s) { s.images_over_limit = 5; }),
        "5 mapped files are more than may be kept open (ulimit -n): their frames are unnamed"},
       {with([](Shortcomings& s) { s.symbols = {"libx.so: its names could not be read"}; }),
