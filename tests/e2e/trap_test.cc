@@ -287,6 +287,39 @@ TEST_F(TrapTest, AProcessGoesOnWhileItsCoreIsWritten) {
   EXPECT_THAT(RunJprof({"stacks", folder_ / "core"}).out, HasSubstr("#0  close_badly"));
 }
 
+// The child of a process that has two such words next to each other in its command; 0: there is none.
+Pid ChildWith(absl::string_view word, absl::string_view next, Pid parent) {
+  const std::string words = absl::StrCat(word, absl::string_view("\0", 1), next);
+  const absl::StatusOr<std::vector<Pid>> processes = ListProcesses();
+  for (Pid pid : processes.ok() ? *processes : std::vector<Pid>()) {
+    const absl::StatusOr<ProcStat> stat = ReadProcStat(pid);
+    if (stat.ok() && stat->parent == parent &&
+        absl::StrContains(ReadWholeFile(absl::StrCat("/proc/", pid, "/cmdline")), words)) {
+      return pid;
+    }
+  }
+  return 0;
+}
+
+TEST_F(TrapTest, AProcessGoesOnWhenWhoWritesItsCoreIsKilled) {
+  const std::string pipe = folder_ / "pipe";  // that nobody reads
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  const UniqueFd reader(::open(pipe.c_str(), O_RDWR | O_CLOEXEC));
+  for (const bool whole : {false, true}) {  // or the process alone that it works in
+    Jprof jprof = Arm({Of("close errno=EBADF"), "--do", "core", "--stopped", "--allow-stop", "-o",
+                       pipe});
+    Tell("c");
+    AwaitState('t');
+    const Pid writer = ChildWith("core", absl::StrCat(pid()), jprof.pid());
+    ASSERT_NE(writer, 0);
+    const Pid worker = ChildWith("core", absl::StrCat(pid()), writer);
+    ASSERT_NE(worker, 0);
+    ::kill(whole ? writer : worker, SIGKILL);
+    ExpectDone("c");
+    EXPECT_THAT(jprof.Wait().err, HasSubstr(absl::StrCat("no core of process ", pid())));
+  }
+}
+
 TEST_F(TrapTest, ACommandComesAfterTheCore) {
   HitBy("c", {Of("close errno=EBADF"), "--do", "core", "--allow-stop", "-o", folder_ / "core",
               "--do", absl::StrCat("exec=test -s ", folder_ / "core", " && echo there > ",
