@@ -100,7 +100,7 @@ TEST(StoppedThreadTest, ACallThatAnyStopEndsIsMadeOnceMore) {
       ::_exit(1);
     }
     // Or it has ended.
-    const auto await_call = [child, number] {
+    const auto await_call = [child, number = number] {
       const std::string prefix = absl::StrCat(number, " ");
       for (std::string text; !absl::StartsWith(text, prefix) && StateOf(child) != 'Z';) {
         std::ifstream file(absl::StrCat("/proc/", child, "/syscall"));
