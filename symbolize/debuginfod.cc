@@ -125,7 +125,9 @@ struct Debuginfod::State {
     if (absl::Now() >= deadline) {
       ++late;
       ForgetMiss(build_id, begun_fetch);
-    } else if (result != -ENOENT) {
+      return absl::UnavailableError("debuginfod: no time left");
+    }
+    if (result != -ENOENT) {
       ++failed;
       last_error = -result;
       return absl::UnavailableError("debuginfod: no answer");

@@ -42,25 +42,25 @@ uint64_t TickNs() {
   return static_cast<uint64_t>(tick.tv_nsec);
 }
 
-absl::Status CannotAttach(int err, absl::string_view what) {
+bool IsOfFile(uint32_t bit) { return bit == JP_PROBE_AT_ENTRY || bit == JP_PROBE_AT_RETURN; }
+
+absl::Status CannotAttach(int err, absl::string_view what, bool is_of_file) {
   const absl::Status status = ErrnoStatus(err, absl::StrCat("cannot attach to ", what));
   if (!absl::IsPermissionDenied(status)) return status;
   for (const auto& [capability, name] : {std::pair{CAP_SYS_ADMIN, "CAP_SYS_ADMIN"},
                                          {CAP_PERFMON, "CAP_PERFMON"},
                                          {CAP_BPF, "CAP_BPF"}}) {
-    if (HaveCapability(capability)) continue;
+    if (HaveCapability(capability) || (capability == CAP_SYS_ADMIN && !is_of_file)) continue;
     return WithHint(absl::PermissionDeniedError(absl::StrCat(
                         status.message(), "; it takes ", name, ", which jprof lacks")),
                     "run as root, or sudo setcap cap_sys_admin,cap_bpf,cap_perfmon+ep "
                     "\"$(command -v jprof)\"");
   }
   return WithHint(absl::PermissionDeniedError(absl::StrCat(
-                      status.message(), ", although jprof has CAP_SYS_ADMIN: a user namespace, "
+                      status.message(), ", although jprof has the capabilities: a user namespace, "
                                         "lockdown or a security module forbids it")),
                   "run outside of the container, or allow it there");
 }
-
-bool IsOfFile(uint32_t bit) { return bit == JP_PROBE_AT_ENTRY || bit == JP_PROBE_AT_RETURN; }
 
 }  // namespace
 
@@ -140,8 +140,8 @@ BpfProbe::~BpfProbe() {
 }
 
 absl::Status BpfProbe::Attach() {
-  auto keep = [this](bpf_link* link, absl::string_view what) -> absl::Status {
-    if (link == nullptr) return CannotAttach(errno, what);
+  auto keep = [this](bpf_link* link, absl::string_view what, bool is_of_file) -> absl::Status {
+    if (link == nullptr) return CannotAttach(errno, what, is_of_file);
     links_.emplace_back(link);
     return absl::OkStatus();
   };
@@ -150,7 +150,8 @@ absl::Status BpfProbe::Attach() {
     bpf_program* program = bpf_object__find_program_by_name(object_, point.program);
     if (!IsOfFile(point.bit)) {
       JPROF_RETURN_IF_ERROR(keep(bpf_program__attach_trace(program),
-                                 point.bit == JP_PROBE_AT_SIGNAL ? "signals" : "system calls"));
+                                 point.bit == JP_PROBE_AT_SIGNAL ? "signals" : "system calls",
+                                 /*is_of_file=*/false));
       continue;
     }
     for (const ProbePlace& place : places_) {
@@ -161,7 +162,7 @@ absl::Status BpfProbe::Attach() {
       JPROF_RETURN_IF_ERROR(
           keep(bpf_program__attach_uprobe_opts(program, pid_ == 0 ? -1 : pid_, place.path.c_str(),
                                                place.offset, &options),
-               absl::StrFormat("%s+0x%x", place.path, place.offset)));
+               absl::StrFormat("%s+0x%x", place.path, place.offset), /*is_of_file=*/true));
     }
   }
   return absl::OkStatus();

@@ -130,7 +130,7 @@ absl::Status PerfOpenStatus(int err, absl::string_view what, PerfScope scope, bo
       return WithHint(
           absl::PermissionDeniedError(absl::StrCat(
               status.message(), "; ",
-              capable ? "jprof has CAP_PERFMON"
+              capable ? "jprof has the capability"
                       : absl::StrCat("kernel.perf_event_paranoid is ", paranoid,
                                      " and would allow it"),
               ", so a ", capable ? "user namespace, a " : "",

@@ -105,11 +105,12 @@ absl::StatusOr<std::vector<int>> ParseCpuList(absl::string_view text);
 // The CPUs that are online now.
 absl::StatusOr<std::vector<int>> OnlineCpus();
 
+// Whether jprof has the capability to sample what it likes.
+bool MaySampleAll();
+
 // The status for a perf_event_open that failed with `err`, with what the kernel's settings say
 // about it. `what` names the attempt: "cannot sample cpu 0".
 enum class PerfScope { kCpu, kOwnThread };
-// Whether jprof has the capability to sample what it likes.
-bool MaySampleAll();
 absl::Status PerfOpenStatus(int err, absl::string_view what, PerfScope scope = PerfScope::kCpu,
                             bool capable = MaySampleAll());
 

@@ -172,24 +172,33 @@ uint32_t RingSampler::TakeKernelStack(const TaskSample& sample,
 
 void RingSampler::OnFork(const ForkEvent& fork) {
   absl::MutexLock lock(&mutex_);
-  if (forks_.size() >= kMaxProcesses) forks_.clear();
+  if (forks_.size() >= kMaxForks) forks_.clear();
   forks_.insert_or_assign(fork.pid, Fork{fork.parent_pid, UINT64_MAX});
 }
 
 void RingSampler::OnExec(const CommEvent& exec) {
   absl::MutexLock lock(&mutex_);
-  auto fork = forks_.find(exec.pid);
-  if (fork != forks_.end()) fork->second.until_ns = std::min(fork->second.until_ns, exec.time_ns);
+  for (auto& [pid, fork] : forks_) {
+    // Its own mappings are others from then on, and so are those that its children would be walked with.
+    if (pid == exec.pid || fork.parent == exec.pid) {
+      fork.until_ns = std::min(fork.until_ns, exec.time_ns);
+    }
+  }
 }
 
 RingSampler::Process RingSampler::ProcessOf(Pid pid, uint64_t time_ns) {
+  Process process;
   for (int i = 0; i < kMaxGenerations; ++i) {
-    if (auto known = processes_.find(pid); known != processes_.end()) return known->second;
+    if (auto known = processes_.find(pid); known != processes_.end()) {
+      if (process.mappings.count == 0) process.mappings = known->second.mappings;
+      if (process.runtimes.range_count == 0) process.runtimes = known->second.runtimes;
+      if (process.mappings.count != 0 && process.runtimes.range_count != 0) break;
+    }
     auto fork = forks_.find(pid);
     if (fork == forks_.end() || time_ns >= fork->second.until_ns) break;
     pid = fork->second.parent;
   }
-  return {};
+  return process;
 }
 
 uint32_t RingSampler::TakeUserStack(const TaskSample& sample,

@@ -100,6 +100,7 @@ class RingSampler : public Sampler {
   static constexpr size_t kMaxProcesses = 1 << 13;
   static constexpr size_t kMaxStacks = 1 << 15;
   static constexpr size_t kMaxMemories = 64;  // a descriptor each
+  static constexpr size_t kMaxForks = 1 << 10;  // it is the latest that matter
   static constexpr int kMaxGenerations = 16;
   static constexpr size_t kDelays = 1 << 12;
   static constexpr uint32_t kPoolWords = JP_MAX_CHUNKS * JP_CHUNK_WORDS;

@@ -62,7 +62,7 @@ std::string WhyUnnamed(const PinnedImage& image, const ImageQuery& query) {
     return absl::StrCat(
         "its file is stripped of all but exported symbols, and its debug file was not found; install "
         "that (its package's -dbgsym or -debuginfo)",
-        Debuginfod::IsConfigured() ? ", the servers of DEBUGINFOD_URLS have none"
+        Debuginfod::IsConfigured() ? ", since none came from $DEBUGINFOD_URLS"
                                    : ", or set DEBUGINFOD_URLS");
   }
   if (!query.status.ok()) return std::string(query.status.message());
