@@ -91,12 +91,14 @@ class Releaser {
     }
     ::_exit(0);
   }
-  ~Releaser() {
+  ~Releaser() { End(); }
+  // They go on now; none is met any more.
+  void End() {
     to_.Reset();
-    if (child_ > 0) {
-      while (::waitpid(child_, nullptr, 0) < 0 && errno == EINTR) {
-      }
+    if (child_ <= 0) return;
+    while (::waitpid(child_, nullptr, 0) < 0 && errno == EINTR) {
     }
+    child_ = 0;
   }
 
  private:
@@ -360,12 +362,11 @@ absl::Status Run(const TrapOptions& options, const RuntimeSet& runtimes) {
   spec.probe.config.max_hits = options.count;
   spec.probe.config.signal = static_cast<uint32_t>(options.signal);
   spec.probe.config.stays_stopped_for_us = options.core;
+  CoreWriters cores(options);
   Releaser releaser;
   std::unique_ptr<StoppedProcesses> stopped;
-  CoreWriters cores(options);
   uint32_t acted = 0;
-  JPROF_ASSIGN_OR_RETURN(
-      const ProbeRunResult result,
+  const absl::StatusOr<ProbeRunResult> run =
       RunProbe({.probe = &spec.probe,
                 .duration_ns = options.duration_ns,
                 .armed = absl::StrCat("armed: ", options.on, options.on.empty() ? "" : " ",
@@ -390,7 +391,11 @@ absl::Status Run(const TrapOptions& options, const RuntimeSet& runtimes) {
                       acted += static_cast<uint32_t>(hits.size());
                       return acted + now.lost < options.count;
                     }},
-               runtimes));
+               runtimes);
+  // Before anything that may take long: one whose hit was lost may still stand.
+  releaser.End();
+  JPROF_RETURN_IF_ERROR(run.status());
+  const ProbeRunResult& result = *run;
   cores.CollectAll();
   std::string text;
   std::vector<std::string> hits;
