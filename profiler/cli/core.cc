@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -355,11 +356,21 @@ absl::StatusOr<uint64_t> WhileStopped(Pid pid, std::optional<absl::Duration> lim
   return pause_ns;
 }
 
-// To who waits for it.
+// What is open as kCopiedFd without having been given may be a file of somebody, and soon the core.
+absl::Status CheckCopiedFd() {
+  struct stat told;
+  if (::fstat(kCopiedFd, &told) == 0 && S_ISFIFO(told.st_mode)) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("--tell-copied writes to descriptor ", kCopiedFd, ", which must be a pipe"));
+}
+
+// To who waits for it; who is gone does not matter.
 void TellCopied() {
+  const auto before = ::signal(SIGPIPE, SIG_IGN);
   const char byte = 0;
   while (::write(kCopiedFd, &byte, 1) < 0 && errno == EINTR) {
   }
+  ::signal(SIGPIPE, before);
 }
 
 struct Copied {
@@ -406,6 +417,7 @@ absl::StatusOr<uint64_t> WriteFromCopy(const CoreOptions& options, CoreProcess& 
 }
 
 absl::StatusOr<CoreOutput> OpenOutput(const CoreOptions& options) {
+  if (options.tell_copied) JPROF_RETURN_IF_ERROR(CheckCopiedFd());
   const Pid pid = options.pid;
   absl::Status target = CheckTarget(pid);
   if (!absl::IsNotFound(target)) target = ExplainEnd(pid, target);

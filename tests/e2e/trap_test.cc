@@ -320,6 +320,18 @@ TEST_F(TrapTest, AProcessGoesOnWhenWhoWritesItsCoreIsKilled) {
   }
 }
 
+// Closed, or the core would be what it writes to.
+TEST_F(TrapTest, WhoTellsOfACopyNeedsAPipe) {
+  for (const char* third : {"3>&-", "3>/dev/null"}) {
+    auto jprof = Child::Spawn({"/bin/sh", "-c",
+                               absl::StrCat("exec ", JPROF_BINARY, " core ", pid(), " -o ",
+                                            folder_ / "core", " --tell-copied ", third)});
+    ASSERT_TRUE(jprof.ok()) << jprof.status();
+    EXPECT_EQ(WEXITSTATUS(jprof->Wait()), 2) << third;
+    EXPECT_NE(::access((folder_ / "core").c_str(), F_OK), 0) << third;
+  }
+}
+
 TEST_F(TrapTest, ACommandComesAfterTheCore) {
   HitBy("c", {Of("close errno=EBADF"), "--do", "core", "--allow-stop", "-o", folder_ / "core",
               "--do", absl::StrCat("exec=test -s ", folder_ / "core", " && echo there > ",
