@@ -38,7 +38,9 @@ int EditDistance(absl::string_view a, absl::string_view b) {
 
 absl::Status UnknownOption(const CommandText& text, absl::string_view name) {
   std::vector<absl::string_view> known;
-  for (const OptionText& option : text.options) known.push_back(option.long_name);
+  for (const OptionText& option : text.options) {
+    if (!option.help.empty()) known.push_back(option.long_name);
+  }
   const std::string near = DidYouMean(name, known);
   if (!near.empty()) {
     return Usage(absl::StrCat("unknown option '", name, "', did you mean '", near, "'?"));

@@ -125,6 +125,7 @@ TEST(CommandSyntaxTest, TheHelpIsMadeOfTheTable) {
 TEST(CommandSyntaxTest, AnOptionForJprofItselfIsTakenAndToldNobody) {
   EXPECT_TRUE(Parse("--untold")->untold);
   EXPECT_THAT(HelpOf(TextOf(ToolSyntax())), testing::Not(HasSubstr("--untold")));
+  EXPECT_EQ(Complaint("--untol"), "unknown option '--untol'; see jprof tool --help");
 }
 
 TEST(CommandsTest, EachTellsWhatAHelpAndAManualPageNeed) {
