@@ -13,8 +13,10 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
+#include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -185,13 +187,48 @@ bool HasEnded(pid_t pid) {
          ended.si_pid == pid;
 }
 
-void RunCommand(const std::string& command, const jp_probe_hit& hit) {
-  const pid_t pid =
-      Start({"/bin/sh", "-c", command},
-            {absl::StrCat("JPROF_PID=", hit.tgid), absl::StrCat("JPROF_TID=", hit.tid)}, -1);
-  const int failed = pid == 0 ? 127 : AwaitEnd(pid);
-  if (failed != 0) PrintWarning(absl::StrCat("the command ended with status ", failed));
-}
+// The command of each hit, one at a time, in their order. No process waits for it.
+class Commands {
+ public:
+  // `command` outlives this; "": none.
+  explicit Commands(const std::string& command) : command_(command) {}
+  ~Commands() { CollectAll(); }
+  Commands(const Commands&) = delete;
+  Commands& operator=(const Commands&) = delete;
+
+  void Run(const jp_probe_hit& hit) {
+    if (command_.empty()) return;
+    hits_.push_back(hit);
+    Collect();
+  }
+  // What has ended meanwhile.
+  void Collect() {
+    while (!hits_.empty()) {
+      if (!running_) running_ = StartFor(hits_.front());
+      if (*running_ != 0 && !HasEnded(*running_)) return;
+      CollectFirst();
+    }
+  }
+  void CollectAll() {
+    for (Collect(); !hits_.empty(); Collect()) CollectFirst();
+  }
+
+ private:
+  pid_t StartFor(const jp_probe_hit& hit) const {
+    return Start({"/bin/sh", "-c", command_},
+                 {absl::StrCat("JPROF_PID=", hit.tgid), absl::StrCat("JPROF_TID=", hit.tid)}, -1);
+  }
+  void CollectFirst() {
+    const int failed = *running_ == 0 ? 127 : AwaitEnd(*running_);
+    if (failed != 0) PrintWarning(absl::StrCat("the command ended with status ", failed));
+    running_.reset();
+    hits_.pop_front();
+  }
+
+  const std::string& command_;
+  std::deque<jp_probe_hit> hits_;  // whose command has not ended; the first one's runs
+  std::optional<pid_t> running_;   // 0: it could not be started
+};
 
 // Whether SIGSTOP took effect, in a moment: one that is ending does not stop any more.
 bool IsStopped(Pid pid) {
@@ -207,8 +244,9 @@ bool IsStopped(Pid pid) {
 // The programs that write cores. A process stands only until its program has copied it.
 class CoreWriters {
  public:
-  // `options` outlives this.
-  explicit CoreWriters(const TrapOptions& options) : options_(options) {}
+  // Both outlive this. The command comes after the core.
+  CoreWriters(const TrapOptions& options, Commands& commands)
+      : options_(options), commands_(commands) {}
   ~CoreWriters() { CollectAll(); }
   CoreWriters(const CoreWriters&) = delete;
   CoreWriters& operator=(const CoreWriters&) = delete;
@@ -232,6 +270,7 @@ class CoreWriters {
   void CollectFirst();
 
   const TrapOptions& options_;
+  Commands& commands_;
   std::map<std::string, int> written_;  // files by their name, without a number
   std::vector<Writer> writers_;         // the oldest first
 };
@@ -277,7 +316,7 @@ void CoreWriters::CollectFirst() {
   } else {
     PrintWarning(absl::StrCat("no core of process ", writer.hit.tgid, " was written"));
   }
-  if (!options_.command.empty()) RunCommand(options_.command, writer.hit);
+  commands_.Run(writer.hit);
 }
 
 void CoreWriters::Collect() {
@@ -289,7 +328,8 @@ void CoreWriters::CollectAll() {
 }
 
 // True: a core is being written, from a copy.
-bool ActOn(const TrapOptions& options, const jp_probe_hit& hit, CoreWriters& cores) {
+bool ActOn(const TrapOptions& options, const jp_probe_hit& hit, CoreWriters& cores,
+           Commands& commands) {
   const auto pid = static_cast<Pid>(hit.tgid);
   const bool stops = options.core || options.signal == SIGSTOP;
   if (stops && !IsStopped(pid)) {
@@ -301,7 +341,7 @@ bool ActOn(const TrapOptions& options, const jp_probe_hit& hit, CoreWriters& cor
   } else if (options.signal == SIGSTOP) {
     PrintNote(absl::StrCat("process ", pid, " is stopped; kill -CONT ", pid, " lets it go on"));
   }
-  if (!options.command.empty()) RunCommand(options.command, hit);
+  commands.Run(hit);
   return false;
 }
 
@@ -362,7 +402,8 @@ absl::Status Run(const TrapOptions& options, const RuntimeSet& runtimes) {
   spec.probe.config.max_hits = options.count;
   spec.probe.config.signal = static_cast<uint32_t>(options.signal);
   spec.probe.config.stays_stopped_for_us = options.core;
-  CoreWriters cores(options);
+  Commands commands(options.command);
+  CoreWriters cores(options, commands);
   Releaser releaser;
   std::unique_ptr<StoppedProcesses> stopped;
   uint32_t acted = 0;
@@ -382,11 +423,12 @@ absl::Status Run(const TrapOptions& options, const RuntimeSet& runtimes) {
                       if (stopped != nullptr) stopped->Look();
                       for (const jp_probe_hit& hit : hits) {
                         const bool copied =
-                            !ProbeRunInterrupted() && ActOn(options, hit, cores);
+                            !ProbeRunInterrupted() && ActOn(options, hit, cores, commands);
                         if (stopped != nullptr) stopped->GoOn(hit.tgid, hit.slot);
                         if (copied) cores.GoesOn();
                       }
                       cores.Collect();
+                      commands.Collect();
                       if (stopped != nullptr) stopped->GoOnIfLost();
                       acted += static_cast<uint32_t>(hits.size());
                       return acted + now.lost < options.count;
@@ -397,6 +439,7 @@ absl::Status Run(const TrapOptions& options, const RuntimeSet& runtimes) {
   JPROF_RETURN_IF_ERROR(run.status());
   const ProbeRunResult& result = *run;
   cores.CollectAll();
+  commands.CollectAll();
   std::string text;
   std::vector<std::string> hits;
   for (size_t i = 0; i < result.hits.size(); ++i) {

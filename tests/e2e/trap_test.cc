@@ -340,6 +340,28 @@ TEST_F(TrapTest, ACommandComesAfterTheCore) {
   EXPECT_EQ(ReadWholeFile(folder_ / "told"), "there\n");
 }
 
+// The command ends when its file is there, which the test makes when both have gone on.
+TEST_F(TrapTest, NobodyStandsForACommand) {
+  const std::string name = CopyByOwnName(), end = folder_ / "end", told = folder_ / "told";
+  std::vector<Child> two;
+  for (int i = 0; i < 2; ++i) {
+    absl::StatusOr<Child> child = Child::SpawnReady({folder_ / name, folder_ / "count"});
+    ASSERT_TRUE(child.ok()) << child.status();
+    two.push_back(*std::move(child));
+  }
+  Jprof jprof = Arm({"close errno=EBADF comm=" + name, "--do", "core", "--mini", "--allow-stop",
+                     "--count", "2", "-o", folder_ / "core", "--allow-exec", "--do",
+                     absl::StrCat("exec=echo begun >> ", told, "; while [ ! -e ", end,
+                                  " ]; do sleep 0.01; done")});
+  ASSERT_TRUE(two[0].Write("c").ok());
+  for (int i = 0; i < 10'000 && ::access(told.c_str(), F_OK) != 0; ++i) ::usleep(1000);
+  ASSERT_TRUE(two[1].Write("c").ok());
+  for (Child& child : two) EXPECT_EQ(child.ReadLine().value_or(""), "done c");
+  const UniqueFd file(::open(end.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+  EXPECT_EQ(jprof.Wait().exit_code(), 0);
+  EXPECT_EQ(ReadWholeFile(told), "begun\nbegun\n");
+}
+
 TEST_F(TrapTest, ASignalArrivesAndACommandRuns) {
   HitBy("c", {Of("close errno=EBADF"), "--do", "signal=USR2", "--allow-signal", "--do",
               absl::StrCat("exec=echo $JPROF_PID > ", folder_ / "told"), "--allow-exec"});
