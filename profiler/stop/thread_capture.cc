@@ -167,7 +167,7 @@ class Capturer {
   bool MayWake(const CapturedThread& thread) const;
   // On a thread of its own.
   void CaptureStopped(CapturedThread& thread, bool may_sleep);
-  // Aborted: it fell asleep, and may not.
+  // Aborted: it fell asleep, and may not; or in another call than the one looked at.
   void Stop(CapturedThread& thread, bool may_sleep);
   absl::Status AwaitStop(StoppedThread& thread, PauseLimit& limit);
   // DeadlineExceeded: others took too long to stop for this one to be told to.
@@ -258,7 +258,9 @@ void Capturer::Stop(CapturedThread& thread, bool may_sleep) {
     return;
   }
   GoFirst();
-  if (!may_sleep && PlaceOfSleeper(TaskFile(pid_, thread.tid, "syscall"))) {
+  const std::optional<SleepingThread> asleep =
+      PlaceOfSleeper(TaskFile(pid_, thread.tid, "syscall"));
+  if (asleep && (!may_sleep || (thread.state != 'T' && asleep->call != thread.call))) {
     thread.status = absl::AbortedError("it fell asleep");
     return;
   }
@@ -291,6 +293,7 @@ bool Capturer::MayWake(const CapturedThread& thread) const {
 }
 
 void Capturer::CaptureByAnyMeans(CapturedThread& thread) {
+  const CapturedThread unseen = thread;
   for (int looks = 0; looks < kMaxLooks; ++looks) {
     const Look look = LookAsleep(thread);
     if (look == Look::kRuns) {
@@ -306,6 +309,10 @@ void Capturer::CaptureByAnyMeans(CapturedThread& thread) {
     CapturedThread stopped = thread;
     stopped.registers = absl::OkStatus();
     CaptureStopped(stopped, true);
+    if (absl::IsAborted(stopped.status)) {
+      thread = unseen;
+      continue;
+    }
     if (stopped.status.ok() || look == Look::kCut) thread = std::move(stopped);
     return;
   }
