@@ -1,5 +1,6 @@
 #include "profiler/stop/stopped_thread.h"
 
+#include <linux/io_uring.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -38,6 +39,8 @@ bool MayRestart(const user_regs_struct& r) {
       return r.r10 == 0;
     case SYS_io_getevents:
       return r.r8 == 0;
+    case SYS_io_uring_enter:  // that hands over nothing; the extended argument may have a limit
+      return r.rsi == 0 && (r.r10 & IORING_ENTER_EXT_ARG) == 0;
     default:
       return false;
   }

@@ -1,6 +1,7 @@
 #include "profiler/stop/stopped_thread.h"
 
 #include <gtest/gtest.h>
+#include <linux/io_uring.h>
 #include <signal.h>
 #include <sys/ipc.h>
 #include <sys/sem.h>
@@ -91,6 +92,12 @@ TEST(StoppedThreadTest, ACallThatAnyStopEndsIsMadeOnceMore) {
          std::byte event[32];
          ::syscall(SYS_io_setup, 1, &context);
          ::syscall(SYS_io_getevents, context, 1, 1, event, nullptr);
+       }},
+      {SYS_io_uring_enter,
+       [] {
+         io_uring_params params = {};
+         const long ring = ::syscall(SYS_io_uring_setup, 1, &params);
+         ::syscall(SYS_io_uring_enter, ring, 0, 1, IORING_ENTER_GETEVENTS, nullptr, 0);
        }},
   };
   for (const auto& [number, wait] : kCalls) {
