@@ -45,6 +45,21 @@ std::string TaskFile(Pid pid, Tid tid, absl::string_view name) {
   return text.ok() ? *std::move(text) : "";
 }
 
+// Where the kernel's scheduler counts nothing: it has no such file, or one that says that.
+bool CountsNothing(absl::string_view schedstat) {
+  return schedstat.empty() || absl::StripTrailingAsciiWhitespace(schedstat) == "0 0 0";
+}
+
+// What changes with each of a thread's turns on a CPU; "": not known.
+std::string TurnsOf(Pid pid, Tid tid) {
+  std::string turns = TaskFile(pid, tid, "schedstat");
+  if (!CountsNothing(turns)) return turns;
+  // How often it has left one is always counted: these lines are the last.
+  const std::string status = TaskFile(pid, tid, "status");
+  const size_t at = status.find("\nvoluntary_ctxt_switches:");
+  return at == status.npos ? "" : status.substr(at);
+}
+
 // A numbered field of a stat file behind the name; 0 when it is not there.
 uint64_t StatField(absl::string_view stat, int field) {
   const size_t close = stat.rfind(')');
@@ -190,7 +205,7 @@ absl::StatusOr<Registers> Capturer::ReadRegisters(const SleepingThread& asleep,
 }
 
 Capturer::Look Capturer::LookAsleep(CapturedThread& thread) {
-  const std::string turns = TaskFile(pid_, thread.tid, "schedstat");
+  const std::string turns = TurnsOf(pid_, thread.tid);
   const std::string before = TaskFile(pid_, thread.tid, "syscall");
   const std::optional<SleepingThread> asleep = PlaceOfSleeper(before);
   if (turns.empty() || !asleep) return Look::kRuns;
@@ -207,7 +222,7 @@ Capturer::Look Capturer::LookAsleep(CapturedThread& thread) {
   if (!all_known) walk = walk_(RegistersOf(*asleep, thread), false);
   if (!all_known && !options_.wants_registers && !IsWhole(walk)) walk_with_all();
   if (TaskFile(pid_, thread.tid, "syscall") != before ||
-      TaskFile(pid_, thread.tid, "schedstat") != turns) {
+      TurnsOf(pid_, thread.tid) != turns) {
     return Look::kRan;
   }
   const Look look = all_known ? Look::kAll : IsWhole(walk) ? Look::kRoot : Look::kCut;
@@ -348,7 +363,8 @@ std::optional<CapturedThread> Capturer::Capture(Tid tid) {
   if (absl::IsNotFound(thread.status)) return std::nullopt;
   const std::string schedstat = TaskFile(pid_, tid, "schedstat");
   uint64_t cpu_ns = 0;
-  if (absl::SimpleAtoi(absl::string_view(schedstat).substr(0, schedstat.find(' ')), &cpu_ns)) {
+  if (!CountsNothing(schedstat) &&
+      absl::SimpleAtoi(absl::string_view(schedstat).substr(0, schedstat.find(' ')), &cpu_ns)) {
     thread.cpu_ns = cpu_ns;
   }
   return thread;

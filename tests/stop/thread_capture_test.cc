@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -235,6 +236,53 @@ TEST(ThreadCaptureTest, AThreadThatItsOwnerStoppedIsStoppedWhenTheWalkNeedsARegi
   EXPECT_EQ(threads["waits"].call->number, SYS_epoll_wait);
   for (int i = 0; i < 20'000 && StateOf(waits.pid()) != 'T'; ++i) ::usleep(1000);
   EXPECT_EQ(StateOf(waits.pid()), 'T');
+}
+
+// Of kernels without that count, or with it switched off: their file is laid over the real one.
+TEST(ThreadCaptureTest, ASleeperThatRanMeanwhileIsLookedAtAgainWithoutTheSchedulersCount) {
+  JPROF_REQUIRE_ROOT();
+  const std::string path = absl::StrCat(::testing::TempDir(), "/schedstat.", ::getpid());
+  for (const char* text : {"", "0 0 0\n"}) {
+    std::ofstream(path) << text;
+    int to_child[2];
+    ASSERT_EQ(::pipe(to_child), 0);
+    const pid_t child = ::fork();
+    if (child == 0) {
+      char byte;
+      while (::read(to_child[0], &byte, 1) == 1) continue;
+      ::_exit(1);
+    }
+    while (StateOf(child) != 'S') ::usleep(1000);
+    int walks = 0;
+    auto looks = [&](const Registers& registers, bool stands) {
+      if (++walks == 1) {
+        EXPECT_EQ(::write(to_child[1], "x", 1), 1);
+        for (int left = 1; left != 0;) EXPECT_EQ(::ioctl(to_child[0], FIONREAD, &left), 0);
+        while (StateOf(child) != 'S') ::usleep(1000);
+      }
+      return OneFrame(registers, stands);
+    };
+    std::vector<CapturedThread> threads;
+    std::thread([&] {
+      const std::string file = absl::StrCat("/proc/", child, "/task/", child, "/schedstat");
+      ASSERT_EQ(::unshare(CLONE_NEWNS), 0);
+      ASSERT_EQ(::mount("", "/", "", MS_REC | MS_PRIVATE, nullptr), 0);
+      ASSERT_EQ(::mount(path.c_str(), file.c_str(), "", MS_BIND, nullptr), 0);
+      threads = CaptureThreads(child, looks, {});
+    }).join();
+    EXPECT_EQ(walks, 2) << text;
+    EXPECT_EQ(threads.size(), 1u) << text;
+    for (const CapturedThread& thread : threads) {
+      EXPECT_TRUE(thread.status.ok()) << thread.status;
+      EXPECT_TRUE(thread.is_whole);
+      EXPECT_EQ(thread.pause_ns, 0u);
+      EXPECT_FALSE(thread.cpu_ns);
+    }
+    ::kill(child, SIGKILL);
+    ::waitpid(child, nullptr, 0);
+    for (int fd : to_child) ::close(fd);
+  }
+  ::unlink(path.c_str());
 }
 
 // 0: of none.
