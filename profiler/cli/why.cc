@@ -92,8 +92,9 @@ Counts CountsOf(Pid pid, Tid tid) {
 
 bool IsCLibrary(absl::string_view path) {
   const absl::string_view name = path.substr(path.rfind('/') + 1);
-  for (absl::string_view beginning : {"libc.so", "libc-2.", "libpthread", "librt", "ld-linux",
-                                      "ld-2.", "ld-musl", "libc.musl", "[vdso]"}) {
+  for (absl::string_view beginning : {"libc.so", "libc-2.", "libpthread.so", "libpthread-2.",
+                                      "librt.so", "librt-2.", "ld-linux", "ld-2.", "ld-musl",
+                                      "libc.musl", "[vdso]"}) {
     if (absl::StartsWith(name, beginning)) return true;
   }
   return false;
