@@ -107,7 +107,7 @@ class Explainer {
   double Wanted(const ThreadFacts& thread) const;
   std::string Used(const ThreadFacts& thread) const;
   std::string Children(const ThreadFacts& thread) const;
-  std::string PolledText(const Wait& wait) const;
+  std::string PolledText(const Wait& wait, absl::string_view limit) const;
   std::string Name(const ThreadFacts& thread) const;
   std::string OtherText(Pid pid) const;
   std::string Does(const std::vector<Pid>& pids, absl::string_view relation = " ") const;
@@ -444,16 +444,19 @@ std::string Explainer::Children(const ThreadFacts& thread) const {
   return absl::StrCat("; its children: ", Does(facts_.children));
 }
 
-// " for data from a pipe, whose writer ...".
-std::string Explainer::PolledText(const Wait& wait) const {
-  if (wait.object.empty()) return "";
+// " for data from a pipe, for 30 s at most, whose writer ...".
+std::string Explainer::PolledText(const Wait& wait, absl::string_view limit) const {
+  if (wait.object.empty()) return std::string(limit);
   const bool pipe = wait.object == "a pipe";
   const std::string filling = wait.filling.empty() ? "" : absl::StrCat(" (", wait.filling, ")");
-  if (absl::StartsWith(wait.object, "one of ")) return absl::StrCat(" until ", wait.object);
+  if (absl::StartsWith(wait.object, "one of ")) {
+    return absl::StrCat(" for events of ", wait.object, limit);
+  }
   if (absl::EndsWith(wait.object, " listening")) {
-    return absl::StrCat(" for a connection to ", wait.object);
+    return absl::StrCat(" for a connection to ", wait.object, limit);
   }
   return absl::StrCat(wait.to_write ? " to write to " : " for data from ", wait.object, filling,
+                      limit,
                       pipe || wait.object == "a local socket"
                           ? OthersText(wait.others, !pipe           ? "peer"
                                                     : wait.to_write ? "reader"
@@ -492,7 +495,7 @@ void Explainer::ExplainEvents(const ThreadFacts& thread) {
   } else if (wait.kind == Kind::kPoll && wait.awaited.size() == 1) {
     Say("child", absl::StrCat(who, "waits", place, " for the end of ", Which(wait.awaited), limit));
   } else if (wait.kind == Kind::kPoll) {
-    Say("poll", absl::StrCat(who, "waits", place, PolledText(wait), limit, seen));
+    Say("poll", absl::StrCat(who, "waits", place, PolledText(wait, limit), seen));
   } else {
     Say("events", absl::StrCat(who, "waits", place, CutText(thread), " ", events, limit, seen));
   }

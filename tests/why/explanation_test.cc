@@ -275,6 +275,14 @@ TEST(ExplanationTest, WhatIsPolledIsNamed) {
   EXPECT_THAT(Explain(Watched({thread})).sentence, HasSubstr("waits to write to tcp"));
   thread.wait.object = "tcp 10.0.0.1:80 listening";
   EXPECT_THAT(Explain(Watched({thread})).sentence, HasSubstr("waits for a connection to tcp"));
+  thread.wait.object = "one of 2 files: 3<pipe:[1]>, 4<pipe:[2]>";
+  EXPECT_THAT(Explain(Watched({thread})).sentence,
+              HasSubstr("waits for events of one of 2 files: 3<pipe:[1]>, 4<pipe:[2]>, for 30 s"));
+  thread.wait.object = "a pipe";
+  thread.wait.to_write = false;
+  EXPECT_THAT(Explain(Watched({thread})).sentence,
+              HasSubstr("waits for data from a pipe, for 30 s at most; no writer of another "
+                        "process was found; nothing came"));
   thread.wait.awaited = {99};
   Facts facts = Watched({thread});
   facts.others[99] = {"tar", "runs"};
