@@ -310,12 +310,6 @@ bool ParseHex(absl::string_view text, uint64_t& value) {
   return !text.empty() && absl::SimpleHexAtoi(text, &value);
 }
 
-// Those that the kernel goes on with by restart_syscall.
-bool IsRestarted(int64_t number) {
-  return number == SYS_nanosleep || number == SYS_clock_nanosleep || number == SYS_poll ||
-         number == SYS_futex;
-}
-
 bool SameTimeNamespace(Pid pid) {
   char own[64], its[64];
   const ssize_t a = ::readlink("/proc/self/ns/time", own, sizeof(own));
@@ -367,11 +361,22 @@ std::optional<SystemCall> AsMade(const SystemCall& call, const MemoryReader& mem
   if (!instruction) return call;
   if (std::memcmp(instruction->data(), kSyscall, sizeof(kSyscall)) != 0) return std::nullopt;
   const auto before = memory.ReadValue<Code>(Address{call.pc - sizeof(code)});
-  if (call.number != SYS_restart_syscall || !before || before->move != kMove ||
-      !IsRestarted(before->number)) {
-    return call;
+  if (call.number != SYS_restart_syscall || !before || before->move != kMove) return call;
+  const SystemCall made{before->number, call.arguments, call.pc};
+  return RestartsByAnotherCall(made) ? made : call;
+}
+
+bool RestartsByAnotherCall(const SystemCall& call) {
+  switch (call.number) {
+    case SYS_nanosleep:
+    case SYS_clock_nanosleep:
+    case SYS_poll:  // also without a limit
+      return true;
+    case SYS_futex:
+      return call.arguments[3] != 0;
+    default:
+      return false;
   }
-  return SystemCall{before->number, call.arguments, call.pc};
 }
 
 Tid LockOwner(const SystemCall& call, const CallContext& context) {

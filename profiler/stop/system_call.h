@@ -42,6 +42,10 @@ std::optional<SleepingThread> ParseSyscallFile(absl::string_view text);
 // that call. Code that cannot be read says nothing.
 std::optional<SystemCall> AsMade(const SystemCall& call, const MemoryReader& memory);
 
+// Whether the kernel goes on with it, once it was interrupted, by another call, restart_syscall, for
+// the time that is left (those that set a restart block: fs/select.c, kernel/futex, kernel/time).
+bool RestartsByAnotherCall(const SystemCall& call);
+
 // "epoll_wait(13, 0x7ffe..., 1024, -1)", descriptors spelled out by `describe_fd`, which may
 // return "". A futex's owner is told where it can be: `memory` is the process's, `is_thread` says
 // whether a number is one of its threads. `now_ns` is a clock as the process sees it.

@@ -99,21 +99,6 @@ bool GoesOnUnseen(Pid pid, const SystemCall& call) {
   }
 }
 
-// Whether the kernel takes it up again by another call, restart_syscall, for the time that is left.
-bool RestartsByAnotherCall(const SystemCall& call) {
-  switch (call.number) {
-    case SYS_nanosleep:
-    case SYS_clock_nanosleep:
-      return true;
-    case SYS_poll:
-      return static_cast<int32_t>(call.arguments[2]) >= 0;
-    case SYS_futex:
-      return call.arguments[3] != 0;
-    default:
-      return false;
-  }
-}
-
 // Whether a filter of its own looks at its calls, and may end it for one of them.
 bool IsFiltered(absl::string_view status) {
   constexpr absl::string_view kName = "\nSeccomp:\t";

@@ -531,27 +531,33 @@ TEST(ThreadCaptureTest, ASleeperThatRanMeanwhileIsLookedAtAgain) {
   EXPECT_EQ(EndOf(child), 0);
 }
 
-// A sleep is taken up again by a call of its own, which a filter may have not foreseen.
-TEST(ThreadCaptureTest, ASleepUnderAFilterOfCallsIsNotInterrupted) {
-  const pid_t child = Fork([] {
-    sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_restart_syscall, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    const sock_fprog filter = {std::size(code), code};
-    ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    if (::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) != 0) return 1;
-    const timespec long_time = {1'000'000, 0};
-    return ::syscall(SYS_nanosleep, &long_time, nullptr) == 0 ? 0 : 1;
-  });
-  const std::vector<CapturedThread> threads = CaptureAsleep(child, SYS_nanosleep);
-  ASSERT_EQ(threads.size(), 1u);
-  EXPECT_EQ(threads[0].walk.stack.frames.size(), 1u);
-  EXPECT_EQ(threads[0].pause_ns, 0u);
-  ::kill(child, SIGTERM);
-  EXPECT_EQ(WTERMSIG(EndOf(child)), SIGTERM);
+// Sleeps and poll() are taken up again by a call of its own, which a filter may have not foreseen.
+TEST(ThreadCaptureTest, WhatRestartsByAnotherCallIsNotInterruptedUnderAFilterOfCalls) {
+  static const timespec kLongTime = {1'000'000, 0};
+  const std::pair<long, long (*)()> kCalls[] = {
+      {SYS_nanosleep, [] { return ::syscall(SYS_nanosleep, &kLongTime, nullptr); }},
+      {SYS_poll, [] { return ::syscall(SYS_poll, nullptr, 0, -1); }},
+  };
+  for (const auto& call : kCalls) {
+    const pid_t child = Fork([&call] {
+      sock_filter code[] = {
+          BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+          BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_restart_syscall, 0, 1),
+          BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+          BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+      };
+      const sock_fprog filter = {std::size(code), code};
+      ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+      if (::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) != 0) return 1;
+      return call.second() == 0 ? 0 : 1;
+    });
+    const std::vector<CapturedThread> threads = CaptureAsleep(child, call.first);
+    ASSERT_EQ(threads.size(), 1u);
+    EXPECT_EQ(threads[0].walk.stack.frames.size(), 1u);
+    EXPECT_EQ(threads[0].pause_ns, 0u) << call.first;
+    ::kill(child, SIGTERM);
+    EXPECT_EQ(WTERMSIG(EndOf(child)), SIGTERM) << call.first;
+  }
 }
 
 TEST(ThreadCaptureTest, ManyThreadsThatDoNotStopAreNotAllWaitedFor) {
